@@ -1,0 +1,84 @@
+"""The ``spikesim`` command: a file per sub-command, imported when it is asked for."""
+
+import importlib
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from spikesim import __version__
+from spikesim.errors import InputError, Stopped
+
+__all__ = ["main"]
+
+# The simulator's own threads carry the matrix products. A BLAS that starts its own threads in each of them makes the
+# program slower, and it reads these variables only once, when numpy is imported.
+for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+EXIT_STOPPED = 75
+EXIT_INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group that imports a sub-command only when it runs, and knows what an error of the program means.
+
+    Parameters
+    ----------
+    subcommands : mapping of str to (str, str)
+        Name of the sub-command to its ``"module:attribute"`` and its line in the group's help.
+    """
+
+    def __init__(self, *args: Any, subcommands: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._subcommands = subcommands
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the sub-commands, in the order of the table."""
+        return list(self._subcommands)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a sub-command."""
+        if cmd_name not in self._subcommands:
+            return None
+        module, _, attribute = self._subcommands[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of sub-commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self._subcommands.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a sub-command; turn what stops it into one line and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(2)
+        except Stopped as stop:
+            click.echo(str(stop) or "Stopped.", err=True)
+            ctx.exit(EXIT_STOPPED)
+        except KeyboardInterrupt:
+            ctx.exit(EXIT_INTERRUPTED)
+
+
+@click.group(
+    cls=LazyGroup,
+    subcommands={
+        "train": ("spikesim.cli.train:train", "Train a network by equilibrium propagation."),
+        "evaluate": ("spikesim.cli.evaluate:evaluate", "Test the network of a run file."),
+        "report": ("spikesim.cli.report:report", "Show what a run did: accuracy, spikes, operations, energy."),
+        "info": ("spikesim.cli.info:info", "Show the configuration, the state and the digest of a run file."),
+        "data": ("spikesim.cli.data:data", "List, check and fetch data sets."),
+    },
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="spikesim")
+def main() -> None:
+    """Equilibrium propagation in networks of probabilistic spiking neurons.
+
+    Exit codes: 0 done, 2 something that was given is wrong, 75 stopped by a signal and resumable with --resume.
+    """

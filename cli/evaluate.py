@@ -1,0 +1,107 @@
+"""``spikesim evaluate``: test the network of a run file."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spikesim.cli.common import available_threads, make_console, run_argument
+
+
+@click.command()
+@run_argument
+@click.option("--dataset", help="Data set to test on.  [default: that of the run]")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $SPIKESIM_DATA]")
+@click.option(
+    "--inference",
+    type=click.Choice(["stochastic", "mean-field"]),
+    help="Spiking dynamics or the deterministic mean field.  [default: that of the run]",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1, max=10000),
+    default=1,
+    show_default=True,
+    help="Tests with fresh random numbers; the first repeats the run's own last test.",
+)
+@click.option(
+    "--test-limit", type=click.IntRange(min=1), help="Use only the first N test samples.  [default: that of the run]"
+)
+@click.option("--steps-free", type=click.IntRange(min=2), help="Steps of the free phase.  [default: that of the run]")
+@click.option("--threads", type=click.IntRange(min=1, max=1024), help="Threads.  [default: as for train]")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Form of the output.",
+)
+def evaluate(
+    run: str,
+    dataset: str | None,
+    data_dir: Path | None,
+    inference: str | None,
+    repeats: int,
+    test_limit: int | None,
+    steps_free: int | None,
+    threads: int | None,
+    style: str,
+) -> None:
+    """Test the network of a run file on the test images of its data set, or of another with the same form.
+
+    Prints accuracy, loss, activity, synaptic operations and estimated energy a sample for each repeat. The run file is
+    not changed.
+    """
+    from spikesim.datasets import load
+    from spikesim.ep.config import make_config, merge
+    from spikesim.ep.retest import retest
+    from spikesim.runreader import RunReader
+
+    with RunReader(run) as reader:
+        changes = {
+            "data.dataset": dataset,
+            "dynamics.inference": inference,
+            "data.test_limit": test_limit,
+            "dynamics.steps_free": steps_free,
+        }
+        config = make_config(merge(reader.config, [(k, v) for k, v in changes.items() if v is not None]))
+        results = retest(reader, config, load(config.data.dataset, data_dir), repeats, threads or available_threads())
+    if style == "json":
+        _print_json(run, config.to_dict(), results)
+    else:
+        _print_table(results)
+
+
+def _print_json(run: str, config: dict[str, Any], results: list[Any]) -> None:
+    import json
+
+    click.echo(json.dumps({"run": run, "config": config, "tests": [result.to_dict() for result in results]}, indent=2))
+
+
+def _print_table(results: list[Any]) -> None:
+    import statistics
+
+    from rich.table import Table
+
+    table = Table(title="test")
+    for heading in ("repeat", "accuracy", "loss", "activity", "ACs/sample", "MACs/sample", "energy/sample"):
+        table.add_column(heading, justify="right")
+    for number, result in enumerate(results, 1):
+        table.add_row(
+            str(number),
+            f"{result.accuracy:.2%}",
+            f"{result.loss:.4f}",
+            f"{result.activity:.2%}",
+            f"{result.accumulates:.4g}",
+            f"{result.multiply_accumulates:.4g}",
+            f"{result.joule * 1e6:.4g} uJ",
+        )
+    console = make_console()
+    console.print(table)
+    if len(results) > 1:
+        accuracies = [result.accuracy for result in results]
+        console.print(
+            f"accuracy {statistics.mean(accuracies):.2%} +- {statistics.stdev(accuracies):.2%} "
+            f"(mean and standard deviation of {len(results)} repeats)"
+        )

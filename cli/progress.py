@@ -1,0 +1,155 @@
+"""Watching a training run: a live bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from spikesim.ep.trainer import EpochSummary, Observer, Progress
+
+
+def make_observer(seconds: float) -> "BarObserver | LineObserver":
+    """The bar if standard error is a terminal, else lines every so many seconds."""
+    return BarObserver() if sys.stderr.isatty() else LineObserver(seconds)
+
+
+def epoch_line(summary: "EpochSummary") -> str:
+    """An epoch in one line."""
+    return (
+        f"epoch {summary.epoch}/{summary.epochs}: train loss {summary.train_loss:.4f}, "
+        f"accuracy {summary.train_accuracy:.2%}; test loss {summary.test_loss:.4f}, "
+        f"accuracy {summary.test_accuracy:.2%}; {summary.seconds:.1f} s"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class _Recent:
+    """Samples a second and the time left, from the mini-batches since this process started."""
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._samples = 0
+        self._batches = 0
+
+    def add(self, progress: "Progress") -> None:
+        if self._began is None:  # the first one includes compilation: start the clock after it
+            self._began = time.monotonic()
+            return
+        self._samples += progress.samples
+        self._batches += 1
+
+    def text(self, progress: "Progress") -> str:
+        if self._began is None or not self._batches:
+            return "-- samples/s, -- left"
+        elapsed = max(time.monotonic() - self._began, 1e-9)
+        left = (progress.epochs - progress.epoch + 1) * progress.batches - progress.batch
+        return f"{self._samples / elapsed:.1f} samples/s, {duration(left * elapsed / self._batches)} left"
+
+
+class LineObserver:
+    """Plain lines on standard error."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._last = time.monotonic()
+        self._recent = _Recent()
+
+    def __enter__(self) -> "LineObserver":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def message(self, text: str) -> None:
+        """Something that happens once."""
+        print(text, file=sys.stderr, flush=True)
+
+    def batch(self, progress: "Progress") -> None:
+        """A line, if it is time for one."""
+        self._recent.add(progress)
+        if self._due():
+            self.message(
+                f"epoch {progress.epoch}/{progress.epochs}, mini-batch {progress.batch}/{progress.batches}: "
+                f"loss {progress.loss:.4f}, accuracy {progress.accuracy:.2%}, activity {progress.activity:.2%}, "
+                f"{self._recent.text(progress)}"
+            )
+
+    def testing(self, epoch: int, done: int, total: int) -> None:
+        """A line, if it is time for one."""
+        if self._due():
+            self.message(f"epoch {epoch}: tested {done}/{total}")
+
+    def epoch(self, summary: "EpochSummary") -> None:
+        """A line."""
+        self.message(epoch_line(summary))
+
+    def _due(self) -> bool:
+        now = time.monotonic()
+        if now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True
+
+
+class BarObserver:
+    """A live bar on standard error, and a line an epoch above it."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._bar = Bar(
+            TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.fields[text]}"),
+            console=self._console, expand=True,
+        )  # fmt: skip
+        self._task: TaskID | None = None
+        self._recent = _Recent()
+
+    def __enter__(self) -> "BarObserver":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def message(self, text: str) -> None:
+        """Something that happens once."""
+        self._console.print(text)
+
+    def batch(self, progress: "Progress") -> None:
+        """Move the bar."""
+        self._recent.add(progress)
+        self._show(
+            f"epoch {progress.epoch}/{progress.epochs}",
+            progress.batch,
+            progress.batches,
+            f"loss {progress.loss:.3f} acc {progress.accuracy:.1%} act {progress.activity:.1%} "
+            f"{self._recent.text(progress)}",
+        )
+
+    def testing(self, epoch: int, done: int, total: int) -> None:
+        """Move the bar."""
+        self._show(f"testing {epoch}", done, total, f"{done}/{total}")
+
+    def epoch(self, summary: "EpochSummary") -> None:
+        """A line above the bar."""
+        self._console.print(epoch_line(summary))
+
+    def _show(self, description: str, done: int, total: int, text: str) -> None:
+        if self._task is None:
+            self._task = self._bar.add_task(description, text=text)
+        self._bar.update(self._task, description=description, completed=done, total=total, text=text)
+
+
+if TYPE_CHECKING:
+    _CHECK: tuple[type[Observer], type[Observer]] = (BarObserver, LineObserver)

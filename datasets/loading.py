@@ -1,0 +1,153 @@
+"""Data sets from files, checked, to arrays."""
+
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.datasets import registry, search
+from spikesim.datasets.model import Dataset, ImageSet
+from spikesim.datasets.parsing import read_cifar, read_idx
+from spikesim.datasets.registry import Entry, File
+from spikesim.datasets.search import Location
+from spikesim.datasets.unpacking import read_file
+from spikesim.errors import InputError
+
+EMBEDDED = "embedded"
+"""The `Dataset.source` of the set that comes with the program."""
+
+
+def load(name: str, data_dir: str | Path | None = None) -> Dataset:
+    """Find, check and read a data set.
+
+    It is looked for in `data_dir`, then in the folder that the environment variable SPIKESIM_DATA names, then where
+    the operating system's package installs it (Fashion-MNIST on Debian): in the usual sub-folders and in the folder
+    itself, files plain or .gz, CIFAR also as the .tar.gz. The sha256 of every file is checked after unpacking.
+
+    Parameters
+    ----------
+    name : str
+        One of `names()`.
+    data_dir : path, optional
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    InputError
+        There is no such data set; it is not found; a file is missing, truncated, or not the published one.
+    """
+    entry = registry.find(name)
+    if entry.embedded:
+        return _dataset(entry, _embedded(entry), EMBEDDED)
+    location = search.locate(entry, data_dir)
+    try:
+        return _dataset(entry, location.contents(), location.source)
+    except InputError as error:
+        raise _with_advice(error, entry, data_dir) from None
+
+
+def find(name: str, data_dir: str | Path | None = None) -> str | None:
+    """Where `load` would read a data set, or None if it is not found. Contents are not checked.
+
+    Raises
+    ------
+    InputError
+        There is no such data set, or `data_dir` is no folder.
+    """
+    entry = registry.find(name)
+    if entry.embedded:
+        return EMBEDDED
+    search.roots(entry, data_dir)
+    try:
+        return search.locate(entry, data_dir).source
+    except InputError:
+        return None
+
+
+def check(name: str, data_dir: str | Path | None = None) -> str:
+    """Check every file of a data set against the published sha256.
+
+    Returns
+    -------
+    str
+        Where the data set was found.
+
+    Raises
+    ------
+    InputError
+        As for `load`.
+    """
+    entry = registry.find(name)
+    if entry.embedded:
+        _exhaust(_embedded(entry))
+        return EMBEDDED
+    location = search.locate(entry, data_dir)
+    try:
+        _exhaust(location.contents())
+    except InputError as error:
+        raise _with_advice(error, entry, data_dir) from None
+    return location.source
+
+
+def is_good(location: Location) -> bool:
+    """Whether all files of a data set are in a folder and have the published sha256."""
+    if not location.complete:
+        return False
+    try:
+        _exhaust(location.contents())
+    except InputError:
+        return False
+    return True
+
+
+def _exhaust(contents: Iterable[tuple[File, bytes]]) -> None:
+    for _ in contents:
+        pass
+
+
+def _with_advice(error: InputError, entry: Entry, data_dir: str | Path | None) -> InputError:
+    return InputError(f"{error}; {search.fetch_advice(entry, data_dir)}")
+
+
+def _embedded(entry: Entry) -> Iterable[tuple[File, bytes]]:
+    for file in entry.files:
+        resource = resources.files("spikesim.datasets") / "data" / entry.name / f"{file.name}.gz"
+        with resources.as_file(resource) as path:
+            yield file, read_file(path, file)
+
+
+def _dataset(entry: Entry, contents: Iterable[tuple[File, bytes]], source: str) -> Dataset:
+    # An archive has its own order of files.
+    parsed = {file.name: _parse(entry, file, data) for file, data in contents}
+    train, test = (
+        _image_set(entry, [parsed[file.name] for file in files], count)
+        for files, count in ((entry.train, entry.n_train), (entry.test, entry.n_test))
+    )
+    return Dataset(
+        name=entry.name,
+        train=train,
+        test=test,
+        classes=len(entry.class_names),
+        class_names=entry.class_names,
+        mean=_constants(entry.mean),
+        std=_constants(entry.std),
+        augmentation=entry.augmentation,
+        source=source,
+    )
+
+
+def _constants(values: tuple[float, ...]) -> NDArray[np.float64]:
+    array = np.array(values, dtype=np.float64)
+    array.flags.writeable = False
+    return array
+
+
+def _parse(entry: Entry, file: File, data: bytes) -> ImageSet | NDArray[np.uint8]:
+    if entry.form == "idx":
+        return read_idx(data, file.name)
+    return ImageSet(*read_cifar(data, entry.shape, entry.label_bytes, file.name))

@@ -1,0 +1,123 @@
+"""What a data set is, once it is in memory."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.errors import InputError
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Which random changes leave an image of a data set in its class.
+
+    Attributes
+    ----------
+    crop : int
+        Largest shift of the image in each direction; pixels.
+    flip : bool
+        Whether the mirror image is as good as the image.
+    """
+
+    crop: int
+    flip: bool
+
+    def __post_init__(self) -> None:
+        if self.crop < 0:
+            raise InputError(f"crop is {self.crop}; it must be 0 or more pixels")
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images with their labels; both arrays are read-only.
+
+    Attributes
+    ----------
+    images : uint8, shape (n, height, width, channels)
+    labels : int64, shape (n,)
+
+    Raises
+    ------
+    InputError
+        An array has another dtype or shape than these.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        for name, array, dtype, dimensions in (
+            ("images", self.images, np.uint8, 4),
+            ("labels", self.labels, np.int64, 1),
+        ):
+            if array.dtype != dtype or array.ndim != dimensions:
+                raise InputError(
+                    f"{name} are {array.dtype} of {array.ndim} dimensions; "
+                    f"they must be {np.dtype(dtype)} of {dimensions} dimensions"
+                )
+            view = array.view()
+            view.flags.writeable = False
+            object.__setattr__(self, name, view)
+        if len(self.images) != len(self.labels):
+            raise InputError(
+                f"there are {len(self.images)} images and {len(self.labels)} labels; each image needs one label"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set for classification.
+
+    Attributes
+    ----------
+    name : str
+    train, test : ImageSet
+    classes : int
+        Number of classes.
+    class_names : tuple of str
+        Their order is that of the labels.
+    mean, std : float64, shape (channels,)
+        Of the pixels of the training images scaled to [0, 1]; the constants that the field uses, where it has some.
+    augmentation : Augmentation
+        What suits these images.
+    source : str
+        Where the data was found.
+
+    Raises
+    ------
+    InputError
+        There are not as many names as classes, training and test images differ in shape, a label is no class, or mean and std do not fit the channels.
+    """
+
+    name: str
+    train: ImageSet
+    test: ImageSet
+    classes: int
+    class_names: tuple[str, ...]
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    augmentation: Augmentation
+    source: str
+
+    def __post_init__(self) -> None:
+        if len(self.class_names) != self.classes:
+            raise InputError(f"{self.name} has {self.classes} classes and {len(self.class_names)} names for them")
+        if self.train.images.shape[1:] != self.test.images.shape[1:]:
+            raise InputError(
+                f"training images of {self.name} have shape {self.train.images.shape[1:]} and test images "
+                f"{self.test.images.shape[1:]}; they must be the same"
+            )
+        for part, labels in (("training", self.train.labels), ("test", self.test.labels)):
+            if len(labels) and not 0 <= labels.min() <= labels.max() < self.classes:
+                raise InputError(
+                    f"{part} labels of {self.name} reach from {labels.min()} to {labels.max()}; "
+                    f"they must be in 0 .. {self.classes - 1}"
+                )
+        channels = self.train.images.shape[3]
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values.shape != (channels,):
+                raise InputError(f"{name} of {self.name} has shape {values.shape}; it must be ({channels},)")

@@ -1,0 +1,265 @@
+"""The data sets that the program knows: files, sums, addresses, classes and customary constants."""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from spikesim.datasets.model import Augmentation
+from spikesim.errors import InputError
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a data set as it is after unpacking.
+
+    Attributes
+    ----------
+    name : str
+        Name without a path and without ``.gz``.
+    size : int
+        Bytes.
+    sha256 : str
+        In hexadecimal.
+    """
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """All that is known of a data set before it is read.
+
+    Attributes
+    ----------
+    name : str
+    form : {"idx", "cifar"}
+        With ``idx``, `train` and `test` are (images, labels); with ``cifar``, any number of files of records.
+    label_bytes : int
+        Labels in front of each record of a CIFAR file; the last one counts.
+    train, test : tuple of File
+    n_train, n_test : int
+        Images.
+    shape : (height, width, channels)
+    class_names : tuple of str
+    mean, std : tuple of float
+        One a channel.
+    augmentation : Augmentation
+    folders : tuple of str
+        Sub-folders where people keep it, relative to a data folder; `fetch` writes into the first.
+    system_folder : str or None
+        Where a package of the operating system installs it.
+    archive : str or None
+        The .tar.gz that holds all files, if that is how it is published.
+    mirrors : tuple of str
+        Addresses of the folder with the published files. None: the set comes with the program.
+    """
+
+    name: str
+    form: Literal["idx", "cifar"]
+    train: tuple[File, ...]
+    test: tuple[File, ...]
+    n_train: int
+    n_test: int
+    shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    augmentation: Augmentation
+    label_bytes: int = 1
+    folders: tuple[str, ...] = ()
+    system_folder: str | None = None
+    archive: str | None = None
+    mirrors: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """Every file, training files first."""
+        return self.train + self.test
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the set comes with the program."""
+        return not self.folders
+
+
+def names() -> tuple[str, ...]:
+    """Names of the data sets that `load` knows; the first one comes with the program."""
+    return tuple(_ENTRIES)
+
+
+def entries() -> tuple[Entry, ...]:
+    """What is known of every data set, in the order of `names`."""
+    return tuple(_ENTRIES.values())
+
+
+def find(name: str) -> Entry:
+    """What is known of one data set.
+
+    Raises
+    ------
+    InputError
+        There is no data set of this name.
+    """
+    if name not in _ENTRIES:
+        raise InputError(f"unknown data set {name!r}; known are {', '.join(names())}")
+    return _ENTRIES[name]
+
+
+def _idx(part: str, images: int, side: int, images_sha256: str, labels_sha256: str) -> tuple[File, File]:
+    # The IDX headers take 16 bytes in front of the images and 8 in front of the labels.
+    return (
+        File(f"{part}-images-idx3-ubyte", 16 + images * side * side, images_sha256),
+        File(f"{part}-labels-idx1-ubyte", 8 + images, labels_sha256),
+    )
+
+
+_DIGITS = tuple("0123456789")
+_CLOTHES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+_CIFAR10_CLASSES = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
+_CIFAR100_CLASSES = tuple(
+    """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+    caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant
+    flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree
+    motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate
+    poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider
+    squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
+    wardrobe whale willow_tree wolf woman worm
+    """.split()
+)
+
+_MINI = Entry(
+    name="fashion-mnist-mini",
+    form="idx",
+    train=_idx("train", 5_000, 28, "", ""),
+    test=_idx("t10k", 1_000, 28, "", ""),
+    n_train=5_000,
+    n_test=1_000,
+    shape=(28, 28, 1),
+    class_names=_CLOTHES,
+    mean=(0.2860,),
+    std=(0.3530,),
+    augmentation=Augmentation(crop=2, flip=True),
+)
+_MNIST = Entry(
+    name="mnist",
+    form="idx",
+    train=_idx(
+        "train",
+        60_000,
+        28,
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    ),
+    test=_idx(
+        "t10k",
+        10_000,
+        28,
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+    n_train=60_000,
+    n_test=10_000,
+    shape=(28, 28, 1),
+    class_names=_DIGITS,
+    mean=(0.1307,),
+    std=(0.3081,),
+    augmentation=Augmentation(crop=2, flip=False),
+    folders=("mnist", "MNIST/raw", "MNIST"),
+    mirrors=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+)
+_FASHION_MNIST = Entry(
+    name="fashion-mnist",
+    form="idx",
+    train=_idx(
+        "train",
+        60_000,
+        28,
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    ),
+    test=_idx(
+        "t10k",
+        10_000,
+        28,
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    ),
+    n_train=60_000,
+    n_test=10_000,
+    shape=(28, 28, 1),
+    class_names=_CLOTHES,
+    mean=(0.2860,),
+    std=(0.3530,),
+    augmentation=Augmentation(crop=2, flip=True),
+    folders=("fashion-mnist", "FashionMNIST/raw", "FashionMNIST", "fashion_mnist"),
+    system_folder="/usr/share/datasets/fashion-mnist",
+    mirrors=(
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+    ),
+)
+_CIFAR10 = Entry(
+    name="cifar10",
+    form="cifar",
+    train=tuple(
+        File(f"data_batch_{number}.bin", 30_730_000, sha256)
+        for number, sha256 in enumerate(
+            (
+                "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
+                "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
+                "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
+                "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
+                "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
+            ),
+            start=1,
+        )
+    ),
+    test=(File("test_batch.bin", 30_730_000, "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b"),),
+    n_train=50_000,
+    n_test=10_000,
+    shape=(32, 32, 3),
+    class_names=_CIFAR10_CLASSES,
+    mean=(0.4914, 0.4822, 0.4465),
+    # The constants in general use: the mean of each image's own deviation. That of all pixels is 0.247, 0.243, 0.262.
+    std=(0.2023, 0.1994, 0.2010),
+    augmentation=Augmentation(crop=4, flip=True),
+    folders=("cifar-10", "cifar-10-batches-bin", "cifar-10/cifar-10-batches-bin", "cifar10", "CIFAR10"),
+    archive="cifar-10-binary.tar.gz",
+    mirrors=("https://www.cs.toronto.edu/~kriz/",),
+)
+_CIFAR100 = Entry(
+    name="cifar100",
+    form="cifar",
+    train=(File("train.bin", 153_700_000, "f31298fc616915fa142368359df1c4ca2ae984d6915ca468b998a5ec6aeebf29"),),
+    test=(File("test.bin", 30_740_000, "d8b1e6b7b3bee4020055f0699b111f60b1af1e262aeb93a0b659061746f8224a"),),
+    n_train=50_000,
+    n_test=10_000,
+    shape=(32, 32, 3),
+    class_names=_CIFAR100_CLASSES,
+    mean=(0.5071, 0.4867, 0.4408),
+    std=(0.2675, 0.2565, 0.2761),
+    augmentation=Augmentation(crop=4, flip=True),
+    label_bytes=2,  # coarse, fine
+    folders=("cifar-100", "cifar-100-binary", "cifar-100/cifar-100-binary", "cifar100", "CIFAR100"),
+    archive="cifar-100-binary.tar.gz",
+    mirrors=("https://www.cs.toronto.edu/~kriz/",),
+)
+
+_ENTRIES = MappingProxyType({entry.name: entry for entry in (_MINI, _MNIST, _FASHION_MNIST, _CIFAR10, _CIFAR100)})

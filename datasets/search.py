@@ -1,0 +1,159 @@
+"""Where the files of a data set are: the folders and the names under which people keep them."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from spikesim.datasets.registry import Entry, File, entries
+from spikesim.datasets.unpacking import read_archive, read_bounded, read_file
+from spikesim.errors import InputError
+
+DATA_VARIABLE = "SPIKESIM_DATA"
+
+
+@dataclass(frozen=True)
+class Location:
+    """A folder that holds a data set, or a part of one.
+
+    Attributes
+    ----------
+    folder : Path
+    files : tuple of (File, Path)
+        The files that are there, in the order of the data set.
+    missing : tuple of File
+        The files that are not.
+    archive : Path or None
+        The .tar.gz to be read in place of `files`.
+    """
+
+    folder: Path
+    files: tuple[tuple[File, Path], ...]
+    missing: tuple[File, ...]
+    archive: Path | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the data set is there."""
+        return self.archive is not None or not self.missing
+
+    @property
+    def source(self) -> str:
+        """The folder or the archive, for people."""
+        return str(self.archive or self.folder)
+
+    def contents(self) -> Iterator[tuple[File, bytes]]:
+        """Every file, unpacked and checked, one at a time.
+
+        Raises
+        ------
+        InputError
+            A file cannot be read or is not what was published.
+        """
+        if self.archive is not None:
+            yield from read_archive(self.archive, [file for file, _ in self.files] + list(self.missing))
+            return
+        for file, path in self.files:
+            yield file, read_file(path, file)
+
+
+def roots(entry: Entry, data_dir: str | Path | None) -> list[Path]:
+    """The folders below which a data set is looked for, in order.
+
+    Raises
+    ------
+    InputError
+        `data_dir` is given and is no folder.
+    """
+    found = []
+    if data_dir is not None:
+        if not os.path.isdir(data_dir):
+            raise InputError(f"data folder {data_dir} does not exist or is not a folder")
+        found.append(Path(data_dir))
+    if variable := os.environ.get(DATA_VARIABLE):
+        found.append(Path(variable))
+    if entry.system_folder is not None:
+        found.append(Path(entry.system_folder))
+    return found
+
+
+def candidates(file: File) -> tuple[str, str, str, str]:
+    """The names that a file goes by: plain before .gz, and with a dot for the last dash as older copies have it."""
+    dotted = ".".join(file.name.rsplit("-", 2)[:1] + ["-".join(file.name.rsplit("-", 2)[1:])])
+    return file.name, dotted, f"{file.name}.gz", f"{dotted}.gz"
+
+
+def look(entry: Entry, folder: Path) -> Location:
+    """What one folder, without its sub-folders, holds of a data set; contents are not checked."""
+    files = []
+    missing = []
+    for file in entry.files:
+        path = next((folder / name for name in candidates(file) if os.path.isfile(folder / name)), None)
+        if path is None:
+            missing.append(file)
+        else:
+            files.append((file, path))
+    archive = None
+    if missing and entry.archive is not None and os.path.isfile(folder / entry.archive):
+        archive = folder / entry.archive
+    return Location(folder, tuple(files), tuple(missing), archive)
+
+
+def locate(entry: Entry, data_dir: str | Path | None = None) -> Location:
+    """The first folder that holds all files of a data set; contents are not checked.
+
+    The usual sub-folders of a data folder come before the folder itself: MNIST and Fashion-MNIST have the same file
+    names.
+
+    Raises
+    ------
+    InputError
+        There is none; the message says what was looked for and what to do.
+    """
+    partial: Location | None = None
+    others = []
+    searched = roots(entry, data_dir)
+    for root in searched:
+        for folder in (*(root / name for name in entry.folders), root):
+            location = look(entry, folder)
+            if not location.files and not location.complete:
+                continue
+            other = _other_owner(entry, location)
+            if other is not None:
+                others.append(f"the files in {folder} are those of {other}")
+            elif location.complete:
+                return location
+            else:
+                partial = partial or location
+    advice = fetch_advice(entry, data_dir)
+    if partial is not None:
+        names = ", ".join(file.name for file in partial.missing)
+        raise InputError(f"{partial.folder} lacks {names} of {entry.name}, plain or .gz; {advice}")
+    places = ", ".join(map(str, searched)) if searched else f"no data folder is given, nor ${DATA_VARIABLE}"
+    wanted = entry.archive or f"{entry.test[-1].name}[.gz]"
+    raise InputError(
+        f"{entry.name} is not found ({'; '.join([f'looked for {wanted} and the like in: {places}', *others])}); {advice}"
+    )
+
+
+def fetch_advice(entry: Entry, data_dir: str | Path | None) -> str:
+    """What a user without (good) files of a data set should do."""
+    folder = data_dir or os.environ.get(DATA_VARIABLE) or "DIR"
+    return f"get it with 'spikesim data fetch {entry.name} --data-dir {folder}'"
+
+
+def _other_owner(entry: Entry, location: Location) -> str | None:
+    # MNIST and Fashion-MNIST cannot be told apart by file names, but by the sum of the small file of test labels.
+    path = dict(location.files).get(entry.test[-1])
+    if entry.form != "idx" or path is None:
+        return None
+    try:
+        data = read_bounded(path, entry.test[-1].size + 1)
+    except InputError:
+        return None
+    sha256 = hashlib.sha256(data).hexdigest()
+    for other in entries():
+        if other.name != entry.name and sha256 in {file.sha256 for file in other.files}:
+            return other.name
+    return None

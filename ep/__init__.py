@@ -1,0 +1,1 @@
+"""Equilibrium propagation on top of the simulator: phases, contrast, read-out, optimisers, training."""

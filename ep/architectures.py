@@ -1,0 +1,195 @@
+"""Architectures as data: a row a layer, and the network that they describe.
+
+``pool`` says that the layer's spikes reach the next layer (or the read-out) through 2x2 pooling.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from spikesim.datasets import Dataset
+from spikesim.errors import InputError
+from spikesim.network import Connection, Network, Population
+from spikesim.tables import Conv, Dense, Pool, Shape, Table, neurons, pooled
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of an architecture.
+
+    Attributes
+    ----------
+    kind : {"conv", "dense"}
+    channels : int
+        Output channels (or neurons) at width 1.
+    kernel, padding : int
+        Of a convolution.
+    pool : bool
+        Whether the layer is pooled before it is read.
+    """
+
+    kind: str
+    channels: int
+    kernel: int = 3
+    padding: int = 1
+    pool: bool = False
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A stack of layers between an image and a linear read-out.
+
+    Attributes
+    ----------
+    image_size : int or None
+        Side to which smaller images are padded with zeros; None takes images as they are.
+    """
+
+    layers: tuple[Layer, ...]
+    image_size: int | None = None
+
+
+def _vgg(*channels: int | str) -> Architecture:
+    """A row such as ``64, "M", 128``: convolutions and where pools follow."""
+    layers: list[Layer] = []
+    for item in channels:
+        if isinstance(item, int):
+            layers.append(Layer("conv", item))
+        else:
+            layers[-1] = Layer("conv", layers[-1].channels, pool=True)
+    return Architecture(tuple(layers), image_size=32)
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "mlp": Architecture((Layer("dense", 512),)),
+    "conv": Architecture((Layer("conv", 32, pool=True), Layer("conv", 64, pool=True))),
+    "vgg5": _vgg(128, "M", 256, "M", 512, "M", 512, "M"),
+    "vgg11": _vgg(64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"),
+}
+"""mlp: 784-512-10 on MNIST. conv: 32-64. vgg5: four convolutions and the read-out (Laborieux et al. 2021). vgg11: the
+eight convolutions of configuration A of Simonyan & Zisserman 2014, with average pooling. The last layer of digits is
+the read-out, which is no layer of spiking neurons."""
+
+
+def architecture(name: str, layers: tuple[dict[str, Any], ...] = ()) -> Architecture:
+    """The architecture of this name, or, for the name `custom`, the one that the rows describe.
+
+    Raises
+    ------
+    InputError
+        Unknown name, or a row with an unknown key or a value out of range.
+    """
+    if name != "custom":
+        if name not in ARCHITECTURES:
+            raise InputError(f"unknown architecture {name!r}; it is one of {', '.join(ARCHITECTURES)}, custom")
+        if layers:
+            raise InputError(f"model.layers describes the architecture custom, not {name}; set model.arch to 'custom'")
+        return ARCHITECTURES[name]
+    if not layers:
+        raise InputError("the architecture custom needs model.layers, a list of tables with kind and channels")
+    rows = []
+    for row in layers:
+        unknown = set(row) - {"kind", "channels", "kernel", "padding", "pool"}
+        if unknown or not {"kind", "channels"} <= set(row):
+            raise InputError(
+                f"a row of model.layers has the keys {sorted(row)}; kind and channels, perhaps kernel, padding, pool"
+            )
+        if row["kind"] not in ("conv", "dense"):
+            raise InputError(f"a row of model.layers has the kind {row['kind']!r}; it is 'conv' or 'dense'")
+        whole = [row.get(key, 1) for key in ("channels", "kernel", "padding")]
+        if not all(isinstance(value, int) and not isinstance(value, bool) for value in whole) or row["channels"] < 1:
+            raise InputError(f"a row of model.layers has {row}; channels (at least 1), kernel and padding are integers")
+        if not isinstance(row.get("pool", False), bool):
+            raise InputError(f"a row of model.layers has pool {row['pool']!r}; it is true or false")
+        rows.append(Layer(**row))
+    return Architecture(tuple(rows))
+
+
+def input_shape(name: str, arch: Architecture, dataset: Dataset) -> Shape:
+    """Shape of the images as the network sees them.
+
+    Raises
+    ------
+    InputError
+        The images are larger than the architecture takes, or cannot be padded evenly.
+    """
+    height, width, channels = dataset.train.images.shape[1:]
+    if arch.image_size is None:
+        return height, width, channels
+    side = arch.image_size
+    if height != width or height > side or (side - height) % 2 or side - height > 4:
+        raise InputError(
+            f"{name} takes images of {side}x{side} (or down to {side - 4}x{side - 4}, padded evenly); "
+            f"{dataset.name} has {height}x{width}"
+        )
+    return side, side, channels
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A network of layers, lowest first, each driven by the one below and, through the transpose, by the one above.
+
+    Attributes
+    ----------
+    connections : one a layer, from what is below it
+    pooled : whether each layer is pooled before it is read
+    features : shape of what the read-out sees
+    """
+
+    network: Network
+    image: Population
+    populations: tuple[Population, ...]
+    connections: tuple[Connection, ...]
+    pooled: tuple[bool, ...]
+    features: Shape
+
+
+def build(arch: Architecture, image: Shape, *, width: float = 1.0, pooling: Pool = "average", leak: int = 2) -> Stack:
+    """Build the network of an architecture.
+
+    Parameters
+    ----------
+    image : (height, width, channels)
+    width : float
+        Factor on the channels of every layer, rounded, at least 1 channel.
+    pooling : {"average", "sampled"}
+    leak : int
+        k of alpha = 2**-k, of every layer.
+
+    Raises
+    ------
+    InputError
+        A map becomes too small for its kernel or its pool, or the width is out of range.
+    """
+    if not 0 < width <= 64:
+        raise InputError(f"width is {width}; it must be above 0 and at most 64")
+    network = Network()
+    source = network.add_image(image)
+    below: Population = source
+    pool_below = False
+    populations, connections = [], []
+    for number, layer in enumerate(arch.layers, 1):
+        channels = max(1, round(layer.channels * width))
+        pool: Pool | None = pooling if pool_below else None
+        seen = pooled(below.shape) if pool_below else below.shape
+        table: Table
+        if layer.kind == "conv":
+            change = 2 * layer.padding - layer.kernel + 1
+            shape = (seen[0] + change, seen[1] + change, channels)
+            table = Conv(layer.kernel, layer.padding, pool)
+        else:
+            shape = (1, 1, channels)
+            table = Dense(pool)
+        try:
+            if min(shape) < 1 or min(seen) < 1 or (layer.pool and min(shape[:2]) < 2):
+                raise InputError("the map is too small for its kernel or its pool")
+            population = network.add_population(shape, leak=leak, name=f"{layer.kind}{number}")
+            connections.append(network.connect(below, population, table, tied=below is not source))
+        except InputError as error:
+            raise InputError(f"an image of {image[0]}x{image[1]} does not fit layer {number}: {error}") from None
+        populations.append(population)
+        below, pool_below = population, layer.pool
+    features = pooled(below.shape) if pool_below else below.shape
+    assert neurons(features) > 0
+    return Stack(
+        network, source, tuple(populations), tuple(connections), tuple(layer.pool for layer in arch.layers), features
+    )

@@ -1,0 +1,74 @@
+"""Initial biases: every layer starts at a wanted mean activity.
+
+Large steps silence deep layers, so the biases follow the activity in small ones while the dynamics run on.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.ep import phases as ph
+from spikesim.ep.config import Config, per_layer
+from spikesim.ep.contrast import layer_rates
+from spikesim.ep.learner import Team
+from spikesim.ep.model import Model, Parameters
+from spikesim.fixedpoint import ONE
+
+ROUNDS = 40
+STEPS = 16
+STEP_MAX = 0.04
+GAIN = 1.0
+
+
+def calibrate(
+    model: Model,
+    config: Config,
+    parameters: Parameters,
+    team: Team,
+    images: NDArray[np.int16],
+    sample_ids: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Move the biases of all layers, in place, until their mean firing probability is `model.activity`.
+
+    Parameters
+    ----------
+    images : int16 (n, H, W, C)
+        The samples on which the activity is measured.
+    sample_ids : int64 (n,)
+
+    Returns
+    -------
+    float64 (L,)
+        Activity by layer in the last round.
+
+    Raises
+    ------
+    Stopped
+    """
+    wanted = np.array(per_layer(config.model.activity, model.layers, "model.activity"))
+    n = len(images)
+    window = min(config.dynamics.window_free, STEPS)
+    parts = team.groups(n)
+    model.load(parameters, config.dynamics.beta)  # the images' drive needs the weights
+    workspaces = [ph.Workspace(model, config.dynamics, part.stop - part.start, config.seed) for part in parts]
+    for workspace, part in zip(workspaces, parts, strict=True):
+        workspace.rest(images[part], sample_ids[part])
+    neurons = np.array([population.neurons for population in model.stack.populations])
+    activity = np.zeros(model.layers)
+    for number in range(ROUNDS):
+        model.load(parameters, config.dynamics.beta)
+        stream = ph.stream_of(number, ph.STREAM_CALIBRATION)
+
+        def run(workspace: ph.Workspace, stream: int = stream) -> NDArray[np.int64]:
+            count = len(workspace.state.sample_ids)
+            workspace.free(count, stream, team.stop, steps=STEPS)
+            sums = np.empty((count, model.compiled.sizes["state"]), np.int32)
+            workspace.window_sums(count, sums)
+            return np.array([layer_rates(model, layer, sums).sum(dtype=np.int64) for layer in range(model.layers)])
+
+        totals = sum(team.gather([team.executor.submit(run, workspace) for workspace in workspaces]))
+        activity = totals / (ONE * window * n * neurons)
+        move = np.clip(GAIN * (wanted - activity), -STEP_MAX, STEP_MAX)
+        for layer in np.flatnonzero(wanted > 0):
+            parameters.biases[layer] += np.float32(move[layer])
+    model.load(parameters, config.dynamics.beta)
+    return activity

@@ -1,0 +1,123 @@
+"""The contrast of two nudged phases, in exact integers.
+
+    dW_l = ( r+^l (x) Pool(r+^{l-1})  -  r-^l (x) Pool(r-^{l-1}) ) / (2 beta),      summed over positions and samples
+
+r are window sums of p, hence integers, and so are their products. They are multiplied as float64 matrices in pieces
+short enough that every partial sum stays below 2**53: exact, hence the same for every BLAS, number of threads and
+division of the batch. The pieces are added as int64.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.ep.model import Model
+from spikesim.tables import Conv
+
+EXACT = 2**53
+TERMS_MAX = 512
+"""Terms of one product, at most: keeps the matrices that are built for it in the cache."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of the work: one layer and a stretch of samples."""
+
+    layer: int
+    samples: slice
+
+
+def pieces(model: Model, samples: int) -> Iterator[Piece]:
+    """Divide the contrast of a mini-batch into pieces of similar size."""
+    for layer in reversed(range(model.layers)):
+        height, width, _ = model.stack.populations[layer].shape
+        count = max(1, 2 * TERMS_MAX // (height * width))
+        for first in range(0, samples, count):
+            yield Piece(layer, slice(first, min(first + count, samples)))
+
+
+def sum_cells(rates: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Sums over the 2x2 cells of (n, H, W, C); an odd last row or column is left out."""
+    n, height, width, channels = rates.shape
+    even = rates[:, : height // 2 * 2, : width // 2 * 2]
+    return even.reshape(n, height // 2, 2, width // 2, 2, channels).sum(axis=(2, 4), dtype=np.int32)
+
+
+def exact_product(pre: NDArray[np.float64], post: NDArray[np.float64]) -> NDArray[np.int64]:
+    """``pre.T @ post`` of integer matrices (terms, A) and (terms, B), exactly; int64 (A, B).
+
+    Raises
+    ------
+    OverflowError
+        A single product exceeds 2**53.
+    """
+    bound = float(np.abs(pre).max(initial=0)) * float(np.abs(post).max(initial=0))
+    if bound > EXACT:
+        raise OverflowError(f"a product of {bound:.3g} cannot be exact")
+    terms = int(min(TERMS_MAX, EXACT // max(bound, 1.0)))
+    total = np.zeros((pre.shape[1], post.shape[1]), np.int64)
+    for first in range(0, len(pre), terms):
+        total += (pre[first : first + terms].T @ post[first : first + terms]).astype(np.int64)
+    return total
+
+
+def correlate(
+    model: Model, layer: int, pre: NDArray[np.integer[np.typing.NBitBase]], post: NDArray[np.int32]
+) -> NDArray[np.int64]:
+    """Sum over samples and positions of (presynaptic x postsynaptic), in the shape of the layer's weights.
+
+    Parameters
+    ----------
+    pre : integers (n, H, W, Cin)
+        What the table sees, after the pool.
+    post : int32 (n, H', W', Cout)
+    """
+    table = model.stack.connections[layer].table
+    n, height, width, channels = post.shape
+    if isinstance(table, Conv):
+        pad = [(0, 0), (table.padding, table.padding), (table.padding, table.padding), (0, 0)]
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(pre, pad), (table.kernel, table.kernel), axis=(1, 2))
+        columns = windows.transpose(0, 1, 2, 4, 5, 3).reshape(n * height * width, -1)  # (terms, ky * kx * Cin)
+    else:
+        columns = pre.reshape(n, -1)
+    product = exact_product(columns.astype(np.float64), post.reshape(n * height * width, channels).astype(np.float64))
+    return product.reshape(model.weight_shape(layer))
+
+
+@dataclass
+class Correlation:
+    """Sums over a mini-batch for one layer and one phase (or the difference of two)."""
+
+    weights: NDArray[np.int64]
+    bias: NDArray[np.int64]
+
+
+def layer_rates(model: Model, layer: int, sums: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Window sums of one layer, (n, H, W, C), out of (n, state size)."""
+    return model.stack.populations[layer].from_state(sums[:, model.state_slice(layer)])
+
+
+def presynaptic(model: Model, layer: int, sums: NDArray[np.int32]) -> NDArray[np.int32]:
+    """What the table into a layer above the first sees of the layer below: window sums, after its pool."""
+    below = layer_rates(model, layer - 1, sums)
+    return sum_cells(below) if model.stack.pooled[layer - 1] else below
+
+
+def phase_correlation(model: Model, layer: int, images: NDArray[np.int16], sums: NDArray[np.int32]) -> Correlation:
+    """Correlation of one phase; units: see `weight_unit`."""
+    post = layer_rates(model, layer, sums)
+    pre = images if layer == 0 else presynaptic(model, layer, sums)
+    return Correlation(correlate(model, layer, pre, post), post.sum(axis=(0, 1, 2), dtype=np.int64))
+
+
+def contrast(
+    model: Model, layer: int, images: NDArray[np.int16], plus: NDArray[np.int32], minus: NDArray[np.int32]
+) -> Correlation:
+    """Correlation of the one phase minus that of the other, whose windows are of the same length."""
+    if layer == 0:  # the image is the same in both
+        post = layer_rates(model, 0, plus) - layer_rates(model, 0, minus)
+        return Correlation(correlate(model, 0, images, post), post.sum(axis=(0, 1, 2), dtype=np.int64))
+    first, second = phase_correlation(model, layer, images, plus), phase_correlation(model, layer, images, minus)
+    return Correlation(first.weights - second.weights, first.bias - second.bias)

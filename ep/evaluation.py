@@ -1,0 +1,134 @@
+"""Testing a network: free phases only, with the read-out on their window."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim import plan as p
+from spikesim.datasets import ImageSet
+from spikesim.ep import phases as ph
+from spikesim.ep.learner import Team
+from spikesim.ep.presentation import Presenter
+from spikesim.errors import Stopped
+from spikesim.simulator import make_clock, run_steps
+from spikesim.step import begin_phase
+
+CHUNK = 512
+"""Samples that are prepared at a time."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a test gave."""
+
+    samples: int
+    correct: int
+    loss: float
+    counts: ph.PhaseCounts
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the samples that were right."""
+        return self.correct / self.samples
+
+
+def evaluate(
+    team: Team,
+    presenter: Presenter,
+    images: ImageSet,
+    samples: int,
+    stream: int,
+    progress: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Test the network as it is loaded on the first samples of a set.
+
+    Parameters
+    ----------
+    stream : int
+        Stream of random numbers.
+    progress : callable, optional
+        Called with the number of samples that have been done since the last call.
+
+    Raises
+    ------
+    Stopped
+    """
+    losses: list[float] = []
+    correct = 0
+    counts = ph.PhaseCounts.zero(team.model.layers)
+
+    def run(first: int, inputs: NDArray[np.int16], part: slice) -> tuple[NDArray[np.float64], int, ph.PhaseCounts]:
+        workspace = team.borrow()
+        try:
+            ids = np.arange(first + part.start, first + part.stop)
+            n = workspace.rest(inputs[part], ids)
+            own = workspace.free(n, stream, team.stop)
+            prediction, _ = workspace.predict(n, images.labels[ids])
+            return prediction.losses, int(prediction.correct.sum()), own
+        finally:
+            team.give_back(workspace)
+
+    for first in range(0, samples, CHUNK):
+        last = min(first + CHUNK, samples)
+        inputs = presenter.plain(images, slice(first, last))
+        futures = [team.executor.submit(run, first, inputs, part) for part in team.groups(last - first)]
+        for own_losses, own_correct, own_counts in team.gather(futures):
+            losses.extend(own_losses.tolist())
+            correct += own_correct
+            counts.add(own_counts)
+        if progress:
+            progress(last - first)
+    return Evaluation(samples, correct, math.fsum(losses) / samples, counts)
+
+
+class SpikeTrain(NamedTuple):
+    """Spikes of one sample in one free phase."""
+
+    steps: NDArray[np.int64]
+    layers: NDArray[np.int64]
+    neurons: NDArray[np.int64]  # (y * W + x) * C + channel
+
+
+def record_spikes(
+    team: Team, presenter: Presenter, images: ImageSet, samples: tuple[int, ...], stream: int
+) -> Iterator[tuple[int, SpikeTrain]]:
+    """The spikes of chosen samples, the same that a test with this stream draws.
+
+    Raises
+    ------
+    Stopped
+    """
+    dynamics = team.config.dynamics
+    plan = team.model.compiled.plan
+    clock = make_clock(dynamics.engine_firing, stream, team.config.seed)
+    workspace = ph.Workspace(team.model, dynamics, 1, team.config.seed)
+    for sample in samples:
+        workspace.rest(presenter.plain(images, np.array([sample])), np.array([sample]))
+        steps, layers, neurons = [], [], []
+        for t, step_spikes in enumerate(_free_steps(workspace, plan, clock, team.stop)):
+            for layer, spiking in enumerate(step_spikes):
+                steps.append(np.full(len(spiking), t))
+                layers.append(np.full(len(spiking), layer))
+                neurons.append(spiking.astype(np.int64))
+        yield sample, SpikeTrain(np.concatenate(steps), np.concatenate(layers), np.concatenate(neurons))
+
+
+def _free_steps(
+    workspace: ph.Workspace, plan: p.Plan, clock: p.Clock, stop: NDArray[np.uint8]
+) -> Iterator[list[NDArray[np.int32]]]:
+    """The events of each layer after each step of a free phase of fixed length."""
+    state, counts, scratch = workspace.state, workspace.counts, workspace.scratch
+    state.active[...] = 1
+    begin_phase(plan, state, counts, clock, 1, 0)
+    for t in range(workspace.dynamics.steps_free):
+        if not run_steps(plan, state, counts, scratch, clock, 1, t, 1, 0, -1.0, *workspace.no_streams, stop):
+            raise Stopped
+        yield [
+            state.events[0, row[p.POP_EVENTS] : row[p.POP_EVENTS] + state.start[0, row[p.POP_START] + pixels]].copy()
+            for row in plan.populations
+            for pixels in (row[p.POP_HEIGHT] * row[p.POP_WIDTH],)
+        ]

@@ -1,0 +1,275 @@
+"""The phases of equilibrium propagation for a group of samples.
+
+1. *free*: from rest, driven by the image alone;
+2. *nudged +*: from the end of the free phase, with the nudge ``+beta * (-dC/ds)``;
+3. *nudged -*: from the same state, with ``-beta``.
+
+The two nudged phases share one stream of random numbers (common random numbers) unless independent noise is asked for.
+A workspace runs one group on one thread; nothing that it computes depends on which samples share a group.
+"""
+
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim import plan as p
+from spikesim.compilation import kernel
+from spikesim.ep import readout as ro
+from spikesim.ep.config import Dynamics
+from spikesim.ep.model import Model
+from spikesim.errors import Stopped
+from spikesim.fixedpoint import ONE, P_MAX
+from spikesim.simulator import (
+    FIRINGS,
+    clear_counts,
+    make_clock,
+    new_counts,
+    new_scratch,
+    new_state,
+    quantised_tolerance,
+    run_steps,
+)
+from spikesim.step import begin_phase, settle, step
+
+FREE, PLUS, MINUS = range(3)
+"""The phases, in the order of `spikesim.schema.PHASES`."""
+
+# Streams of random numbers: epoch * STREAMS + one of these
+STREAM_FREE, STREAM_NUDGED, STREAM_NUDGED_MINUS, STREAM_EVALUATION, STREAM_CALIBRATION = range(5)
+STREAMS = 8
+EPOCHS_MAX = 2**24 // STREAMS
+
+
+@kernel
+def nudged_steps(
+    plan, state, counts, scratch, clock, n_samples, steps, window, readout, labels, beta, readout_scratch, trace,
+    trace_leak, contrast_spikes, stop,
+):  # fmt: skip
+    """A nudged phase: before each step the nudge is taken anew from the present state.
+
+    contrast_spikes: whether the window accumulates spikes instead of probabilities.
+
+    Returns
+    -------
+    bool
+        False: stopped in the middle.
+    """
+    for t in range(steps):
+        if stop[0]:
+            return False
+        for sample in range(n_samples):
+            ro.nudge_sample(
+                plan, state, readout, sample, labels[sample], beta, readout_scratch, trace[sample], trace_leak
+            )
+        position = window - (steps - t)
+        half = 2 * position // window if position >= 0 else -1
+        step(plan, state, counts, scratch, clock, n_samples, t, -1 if contrast_spikes else half, t == steps - 1)
+        if contrast_spikes and half >= 0:
+            accumulate_spikes(plan, state, n_samples, half)
+    settle(plan, state, counts, n_samples, -1.0)
+    return True
+
+
+@kernel
+def accumulate_spikes(plan, state, n_samples, half):
+    """Add each spike of the present step to the window, with the weight of p = 1."""
+    for population in range(plan.populations.shape[0]):
+        pop = plan.populations[population]
+        lanes, pixels, channels = pop[p.POP_LANES], pop[p.POP_HEIGHT] * pop[p.POP_WIDTH], pop[p.POP_CHANNELS]
+        for sample in range(n_samples):
+            last = state.start[sample, pop[p.POP_START] + pixels]
+            for i in range(pop[p.POP_EVENTS], pop[p.POP_EVENTS] + last):
+                pixel, channel = state.events[sample, i] // channels, state.events[sample, i] % channels
+                at = pop[p.POP_STATE] + ((channel // lanes) * pixels + pixel) * lanes + channel % lanes
+                state.window[half, sample, at] += np.int32(ONE)
+
+
+@dataclass
+class PhaseCounts:
+    """Counters of one phase, summed over samples; by layer where there is an axis."""
+
+    spikes: NDArray[np.int64]  # (L,)
+    events_forward: NDArray[np.int64]  # (L,)
+    events_feedback: NDArray[np.int64]  # (L,)
+    macs: NDArray[np.int64]  # (L,)
+    updates: NDArray[np.int64]  # (L,)
+    saturated: NDArray[np.int64]  # (L,): neurons with p at its maximum at the end
+    residual: NDArray[np.int64]  # (L,): sum over neurons, unit 2**-16 / half of the window
+    energy: NDArray[np.int64]  # (): twice the energy function at the end, unit 2**-32
+    steps: NDArray[np.int64]  # ()
+
+    @classmethod
+    def zero(cls, layers: int) -> "PhaseCounts":
+        """Nothing has happened yet."""
+        by_layer = [np.zeros(layers, np.int64) for _ in range(7)]
+        return cls(*by_layer, np.zeros((), np.int64), np.zeros((), np.int64))
+
+    def add(self, other: "PhaseCounts") -> None:
+        """Add the counters of other samples."""
+        for item in fields(self):
+            getattr(self, item.name)[...] += getattr(other, item.name)
+
+
+class Rates(NamedTuple):
+    """Window sums of p of a mini-batch, int32 (samples, state size); one row a sample."""
+
+    plus: NDArray[np.int32]
+    minus: NDArray[np.int32]
+    free: NDArray[np.int32]  # no rows unless the contrast needs the free phase
+
+
+class Workspace:
+    """Everything that one thread needs to run groups of samples through the phases.
+
+    Parameters
+    ----------
+    model : Model
+        Its tables may change between calls, its structure may not.
+    dynamics : Dynamics
+    capacity : int
+        Largest number of samples in a group.
+    seed : int
+    """
+
+    def __init__(self, model: Model, dynamics: Dynamics, capacity: int, seed: int) -> None:
+        self.model = model
+        self.dynamics = dynamics
+        self.capacity = capacity
+        self.seed = seed
+        compiled = model.compiled
+        self.state = new_state(compiled, capacity, FIRINGS[dynamics.engine_firing])
+        self.counts = new_counts(compiled, capacity)
+        self.scratch = new_scratch(compiled)
+        self._readout_scratch = ro.new_scratch(model.readout)
+        self._trace = np.zeros((capacity, model.readout.weights.shape[1]), np.int32)
+        self._membrane = np.empty_like(self.state.membrane)
+        self._words = np.empty_like(self.state.words)
+        self.no_streams = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros((0, 0, 0), np.int64)
+
+    def rest(self, images: NDArray[np.int16], sample_ids: NDArray[np.int64]) -> int:
+        """Put samples to rest in front of their images; returns their number.
+
+        images: int16 (n, H, W, C), 1.0 = 2**12, n at most the capacity.
+        """
+        n = len(images)
+        first = self.model.stack.connections[0]
+        drive = self.model.compiled.drive_from(first, images)
+        self.state.external[:n, self.model.state_slice(0)] = first.target.to_state(drive)
+        self.state.membrane[:n] = 0
+        self.state.words[:n] = 0
+        self.state.nudge[:n] = 0
+        self.state.sample_ids[:n] = sample_ids
+        return n
+
+    def free(self, n: int, stream: int, stop: NDArray[np.uint8], *, steps: int | None = None) -> PhaseCounts:
+        """The free phase of the first n samples, from the state they are in.
+
+        Parameters
+        ----------
+        stream : int
+            Stream of random numbers.
+        stop : uint8 (1,)
+            Not zero: end at once.
+        steps : int, optional
+            In place of the configured length and tolerance.
+
+        Raises
+        ------
+        Stopped
+        """
+        dynamics = self.dynamics
+        clock = self._begin(n, stream)
+        window, tolerance = dynamics.window_free, dynamics.tolerance
+        if steps is not None:
+            window, tolerance = min(window, steps // 2 * 2), None
+        finished = run_steps(
+            self.model.compiled.plan, self.state, self.counts, self.scratch, clock, n, 0,
+            steps if steps is not None else dynamics.steps_free, window, quantised_tolerance(tolerance, window),
+            *self.no_streams, stop,
+        )  # fmt: skip
+        if not finished:
+            raise Stopped
+        counts = self._collect(n)
+        first = self.model.stack.connections[0]
+        counts.macs[0] += n * first.dense_operations  # the image's drive, once a sample
+        return counts
+
+    def nudged(
+        self, n: int, stream: int, labels: NDArray[np.int64], beta: float, stop: NDArray[np.uint8]
+    ) -> PhaseCounts:
+        """A nudged phase of the first n samples from the state they are in; `beta` carries the sign.
+
+        Raises
+        ------
+        Stopped
+        """
+        dynamics = self.dynamics
+        clock = self._begin(n, stream)
+        for sample in range(n):
+            ro.pooled_probabilities(
+                self.model.compiled.plan, self.state, self.model.readout, sample, self._trace[sample]
+            )
+        finished = nudged_steps(
+            self.model.compiled.plan, self.state, self.counts, self.scratch, clock, n, dynamics.steps_nudged,
+            dynamics.nudged_window, self.model.readout, labels, beta, self._readout_scratch, self._trace,
+            dynamics.trace_leak, dynamics.contrast == "spikes", stop,
+        )  # fmt: skip
+        if not finished:
+            raise Stopped
+        self.state.nudge[:n] = 0
+        return self._collect(n)
+
+    def keep(self, n: int) -> None:
+        """Remember the state of the first n samples."""
+        self._membrane[:n] = self.state.membrane[:n]
+        self._words[:n] = self.state.words[:n]
+
+    def restore(self, n: int) -> None:
+        """Back to the remembered state."""
+        self.state.membrane[:n] = self._membrane[:n]
+        self.state.words[:n] = self._words[:n]
+
+    def window_sums(self, n: int, out: NDArray[np.int32]) -> None:
+        """Window sums of the first n samples, int32 (n, state size)."""
+        np.add(self.state.window[0, :n], self.state.window[1, :n], out=out)
+
+    def predict(self, n: int, labels: NDArray[np.int64]) -> tuple[ro.Prediction, NDArray[np.int64]]:
+        """The read-out applied to the window of the free phase, and the window sums that it saw."""
+        top = self.model.state_slice(self.model.layers - 1)
+        sums = self.state.window[0, :n, top] + self.state.window[1, :n, top]
+        seen = ro.pooled_window(self.model.readout, self.model.top, sums)
+        return ro.predict(self.model.readout, seen, self.dynamics.window_free, labels), seen
+
+    def _begin(self, n: int, stream: int) -> p.Clock:
+        clock = make_clock(self.dynamics.engine_firing, stream, self.seed)
+        self.state.active[:n] = 1
+        clear_counts(self.counts)
+        begin_phase(self.model.compiled.plan, self.state, self.counts, clock, n, 0)
+        return clock
+
+    def _collect(self, n: int) -> PhaseCounts:
+        """Counters of the phase that has just ended."""
+        counts, model = self.counts, self.model
+        graded = counts.graded[:n].sum(axis=0)
+        saturated = [
+            np.count_nonzero(self.state.membrane[:n, model.state_slice(layer)] >= P_MAX)
+            for layer in range(model.layers)
+        ]
+        return PhaseCounts(
+            spikes=counts.spikes[:n].sum(axis=0),
+            events_forward=model.forward_events(counts.events[:n].sum(axis=0)),
+            events_feedback=model.feedback_events(counts.events[:n].sum(axis=0)),
+            macs=model.forward_events(graded) + model.feedback_events(graded),
+            updates=counts.updates[:n].sum(axis=0),
+            saturated=np.array(saturated, np.int64),
+            residual=counts.residual[:n].sum(axis=0),
+            energy=counts.energy[:n].sum(),
+            steps=counts.steps[:n].sum(),
+        )
+
+
+def stream_of(epoch: int, kind: int) -> int:
+    """Stream of random numbers of a phase of an epoch."""
+    return epoch * STREAMS + kind

@@ -1,0 +1,55 @@
+"""Event-driven simulation of networks of probabilistic spiking neurons, and their training by equilibrium propagation.
+
+The simulator's API is imported on first use, so that ``import spikesim`` and ``spikesim --help`` cost nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from spikesim.errors import InputError, Stopped
+    from spikesim.network import CompiledNetwork, Connection, Network, Population
+    from spikesim.runreader import RunReader
+    from spikesim.simulator import Simulator
+    from spikesim.tables import Conv, Dense, Sparse
+
+_HOMES = {
+    "InputError": "errors",
+    "Stopped": "errors",
+    "CompiledNetwork": "network",
+    "Connection": "network",
+    "Network": "network",
+    "Population": "network",
+    "RunReader": "runreader",
+    "Simulator": "simulator",
+    "Conv": "tables",
+    "Dense": "tables",
+    "Sparse": "tables",
+}
+
+__all__ = [
+    "CompiledNetwork",
+    "Connection",
+    "Conv",
+    "Dense",
+    "InputError",
+    "Network",
+    "Population",
+    "RunReader",
+    "Simulator",
+    "Sparse",
+    "Stopped",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'spikesim' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"spikesim.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

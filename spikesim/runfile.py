@@ -1,0 +1,396 @@
+"""Writing a run file: created whole, appended to while readers follow, resumed after a kill.
+
+The layout is the table in `spikesim.schema`. Nothing but rows, counts, weights and the status changes after creation,
+because a file in SWMR mode takes no new dataset or attribute.
+"""
+
+import contextlib
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikesim.errors import InputError
+from spikesim.runlayout import SPIKE_CHUNK, abandon, reserve, trim, write_error, write_new
+from spikesim.runlock import RunLock
+from spikesim.runreader import RunReader, differences, is_run_file
+from spikesim.schema import FORMAT_VERSION, STATUSES, TABLES, Column, LayerInfo, RunHeader
+
+__all__ = ["LayerInfo", "RunHeader", "RunLock", "RunReader", "RunWriter"]
+
+_FLUSH_SECONDS = 1.0
+
+
+class RunWriter:
+    """Write a run file. Made by `create` or `resume`; a context manager that closes it.
+
+    Rows are kept for at most a second, or until the next row if that takes longer, and then written and flushed
+    together. A reader sees a row only when all its columns are in the file.
+
+    Leaving the context after an error does not change the status: the run stays one that did not end.
+    """
+
+    def __init__(self, file: Any, path: Path, header: RunHeader, lock: RunLock | None, rows: Mapping[str, int]) -> None:
+        self.path = path
+        self._file = file
+        self._header = header
+        self._own_lock = lock
+        self._tables = {name: _Table(file, name, header, rows[name]) for name in TABLES}
+        self._flushed_at = time.monotonic()
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        header: RunHeader,
+        *,
+        overwrite: bool = False,
+        lock: RunLock | None = None,
+    ) -> "RunWriter":
+        """Start a new run file.
+
+        Parameters
+        ----------
+        path : path-like
+            The file. It appears under this name once it is complete and empty.
+        header : RunHeader
+            What is known of the run.
+        overwrite : bool
+            Replace a run file that exists. Files of other programs are never replaced.
+        lock : RunLock, optional
+            A lock on `path` that the caller holds and will release; without it the writer takes its own and releases
+            it when it is closed.
+
+        Raises
+        ------
+        InputError
+            If `path` exists and may not be replaced, cannot be written, or is being written by another process.
+        """
+        target = _target(path)
+        with _locked(target, lock) as own:
+            if target.exists() and not overwrite:
+                raise InputError(f"{path} exists: --resume continues it, --overwrite replaces it")
+            if target.exists() and not is_run_file(target):
+                raise InputError(
+                    f"{path} is not a run file that can be read, and --overwrite replaces only run files; "
+                    "choose another --out, or remove the file yourself"
+                )
+            rows = dict.fromkeys(TABLES, 0)
+            file = write_new(target, header, None, rows)
+            return cls(file, target, header, own, rows)
+
+    @classmethod
+    def resume(
+        cls,
+        path: str | os.PathLike[str],
+        header: RunHeader,
+        *,
+        rows: Mapping[str, int],
+        lock: RunLock | None = None,
+    ) -> "RunWriter":
+        """Continue a run file after its first rows.
+
+        The file is rewritten up to `rows` under another name, which then takes its place: a file whose writer was
+        killed opens for reading only, and rows after the checkpoint would be repeated.
+
+        Parameters
+        ----------
+        path, header, lock
+            As for `create`. The header's configuration, seed, layers and weights must be those of the file.
+        rows : mapping of str to int
+            Rows to keep of ``"batches"``, ``"epochs"`` and ``"spikes"``, as `RunWriter.rows` gave them.
+
+        Raises
+        ------
+        InputError
+            If the file is missing or not a run file of this format, belongs to another configuration, has fewer rows,
+            cannot be written, or is being written by another process.
+        """
+        target = _target(path)
+        with _locked(target, lock) as own:
+            with RunReader(target) as source:
+                _require_same_run(source, header)
+                kept = {table: int(rows[table]) for table in TABLES}
+                file = write_new(target, header, source, kept)
+            return cls(file, target, header, own, kept)
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows of each table so far. All are in the file after `flush`: call that before storing the numbers."""
+        return {name: table.rows for name, table in self._tables.items()}
+
+    def append_batch(self, row: Mapping[str, Any]) -> None:
+        """Add a mini-batch.
+
+        Parameters
+        ----------
+        row : mapping
+            A value for each column of /batches and /energy (`spikesim.schema.TABLES`). ``joule`` may be left out: it
+            is then computed from the counters.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, unknown, of a wrong shape, or does not fit its type.
+        InputError
+            If the file cannot be written, for example because the disk is full.
+        """
+        if "joule" not in row:
+            events = np.asarray(row["events_forward"], dtype=np.float64) + np.asarray(row["events_feedback"])
+            row = {**row, "joule": self._header.energy.estimate(events, row["macs"]).sum(axis=-1)}
+        self._tables["batches"].append(row)
+        self._flush_if_due()
+
+    def append_epoch(self, row: Mapping[str, Any]) -> None:
+        """Add an epoch: a value for each column of /epochs. Errors as for `append_batch`."""
+        self._tables["epochs"].append(row)
+        self._flush_if_due()
+
+    def append_spikes(
+        self, epoch: ArrayLike, sample: ArrayLike, steps: ArrayLike, layers: ArrayLike, neurons: ArrayLike
+    ) -> None:
+        """Add raw spikes.
+
+        Parameters
+        ----------
+        epoch, sample, steps, layers, neurons : array_like of int, shape (n,), or one number for all
+            A value for each spike. Errors as for `append_batch`.
+        """
+        values = np.broadcast_arrays(*(np.atleast_1d(value) for value in (epoch, sample, steps, layers, neurons)))
+        names = [column.name for column in TABLES["spikes"]]
+        self._tables["spikes"].extend(dict(zip(names, values, strict=True)))
+        self._flush_if_due()
+
+    def write_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        """Store the weights, all of them, in place.
+
+        Parameters
+        ----------
+        weights : mapping of str to ndarray
+            An array for each entry of the header's ``weight_shapes``, stored as float32.
+
+        Raises
+        ------
+        ValueError
+            If names or shapes are not those of the header.
+        InputError
+            If the file cannot be written.
+        """
+        shapes = {name: np.shape(array) for name, array in weights.items()}
+        if shapes != self._header.weight_shapes:
+            raise ValueError(f"weights of shapes {shapes}, the header has {self._header.weight_shapes}")
+        with self._writable():
+            for name, array in weights.items():
+                self._file[f"weights/{name}"][...] = np.asarray(array, dtype=np.float32)
+
+    def set_status(self, status: str) -> None:
+        """Say how the run stands: ``"running"``, ``"stopped"`` or ``"finished"``; flushes.
+
+        Raises
+        ------
+        ValueError
+            If the status is none of these.
+        InputError
+            If the file cannot be written.
+        """
+        code = STATUSES.index(status)
+        with self._writable():
+            self._file["status"][...] = code
+        self.flush()
+
+    def flush(self) -> None:
+        """Write every row and wait until the disk has it.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be written.
+        """
+        with self._writable():
+            self._write_rows(partial_chunks=True)
+            os.fsync(self._file.id.get_vfd_handle())
+
+    def close(self) -> None:
+        """Write what is left, close the file and release the writer's own lock. May be called more than once.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be written; it is closed all the same.
+        """
+        try:
+            if self._file:
+                self.flush()
+                with self._writable():
+                    self._file.close()
+                    trim(self.path)
+        finally:
+            self._release()
+
+    def __enter__(self) -> "RunWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _flush_if_due(self) -> None:
+        if time.monotonic() - self._flushed_at >= _FLUSH_SECONDS or self._tables["spikes"].pending >= 4 * SPIKE_CHUNK:
+            with self._writable():
+                # A compressed chunk that is written again moves to the end of the file and leaves a hole.
+                self._write_rows(partial_chunks=False)
+
+    def _write_rows(self, *, partial_chunks: bool) -> None:
+        if any(table.pending for table in self._tables.values()):
+            reserve(self._file, sum(table.bytes_needed() for table in self._tables.values()))
+        written = {name: table.write(partial_chunks=partial_chunks) for name, table in self._tables.items()}
+        self._file.flush()
+        changed = [name for name, count in written.items() if count]
+        for name in changed:
+            self._file[f"rows/{name}"][...] = self._tables[name].written
+        if changed:
+            self._file.flush()
+        self._flushed_at = time.monotonic()
+
+    @contextlib.contextmanager
+    def _writable(self) -> Iterator[None]:
+        if not self._file:
+            raise InputError(f"{self.path} is closed")
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            abandon(self._file)
+            self._release()
+            raise write_error(self.path, error) from error
+
+    def _release(self) -> None:
+        if self._own_lock is not None:
+            self._own_lock.release()
+
+
+class _Table:
+    """The columns of one table with the rows that are not yet written."""
+
+    def __init__(self, file: Any, name: str, header: RunHeader, rows: int) -> None:
+        self._columns = TABLES[name]
+        self._datasets = [file[column.path] for column in self._columns]
+        self._shapes = [column.row_shape(len(header.layers)) for column in self._columns]
+        self._names = {column.name for column in self._columns}
+        self._compressed = name == "spikes"
+        self._pending: list[list[NDArray[Any]]] = []
+        self.pending = 0
+        self.written = rows
+
+    @property
+    def rows(self) -> int:
+        return self.written + self.pending
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        self.extend({name: np.asarray(value)[np.newaxis] for name, value in row.items()})
+
+    def extend(self, rows: Mapping[str, NDArray[Any]]) -> None:
+        if rows.keys() != self._names:
+            raise ValueError(
+                f"columns missing: {sorted(self._names - rows.keys())}, unknown: {sorted(rows.keys() - self._names)}"
+            )
+        values = [
+            _checked(column, rows[column.name], shape)
+            for column, shape in zip(self._columns, self._shapes, strict=True)
+        ]
+        self._pending.append(values)
+        self.pending += len(values[0])
+
+    def bytes_needed(self) -> int:
+        """Room that writing all rows may take in the file: HDF5 stores whole chunks."""
+        if not self.pending:
+            return 0
+        return sum(
+            dataset.dtype.itemsize * math.prod(shape) * (self.pending + dataset.chunks[0])
+            for dataset, shape in zip(self._datasets, self._shapes, strict=True)
+        )
+
+    def write(self, *, partial_chunks: bool) -> int:
+        """Write the rows that are kept, or of a compressed table only those that fill chunks; returns how many."""
+        count = self.pending
+        if self._compressed and not partial_chunks:
+            count = max(0, (self.rows // SPIKE_CHUNK) * SPIKE_CHUNK - self.written)
+        if count == 0:
+            return 0
+        blocks = [np.concatenate([values[index] for values in self._pending]) for index in range(len(self._columns))]
+        for dataset, block in zip(self._datasets, blocks, strict=True):
+            dataset.resize(self.written + count, axis=0)
+            dataset[self.written :] = block[:count]
+        self.written += count
+        self.pending -= count
+        self._pending = [[block[count:] for block in blocks]] if self.pending else []
+        return count
+
+
+def _checked(column: Column, values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Values of a column in its type, refusing what does not fit."""
+    dtype = np.dtype(column.dtype)
+    if values.shape[1:] != shape:
+        raise ValueError(f"column {column.name}: a row has the shape {shape}, got {values.shape[1:]}")
+    if dtype.kind == "u":
+        limits = np.iinfo(dtype)
+        if values.dtype.kind not in "uib" or (values.size and (values.min() < 0 or values.max() > limits.max)):
+            raise ValueError(f"column {column.name}: integers from 0 to {limits.max} are allowed, got {values}")
+    # A copy: the caller may reuse its array before the row is written.
+    return values.astype(dtype)
+
+
+@contextlib.contextmanager
+def _locked(target: Path, lock: RunLock | None) -> Iterator[RunLock | None]:
+    """The lock that a new writer owns; released if the body fails."""
+    if lock is not None:
+        if lock.path != target:
+            raise ValueError(f"the lock is on {lock.path}, not on {target}")
+        yield None
+        return
+    own = RunLock(target)
+    try:
+        yield own
+    except BaseException:
+        own.release()
+        raise
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise InputError(f"the folder {target.parent} of {path} does not exist; make it, or choose another --out")
+    if target.is_dir():
+        raise InputError(f"{path} is a folder; give the name of a file in it, such as {Path(path) / 'run.h5'}")
+    if target.exists() and not target.is_file():
+        raise InputError(f"{path} is not a regular file; choose another --out")
+    return target
+
+
+def _require_same_run(source: RunReader, header: RunHeader) -> None:
+    if source.format_version != FORMAT_VERSION:
+        raise InputError(
+            f"{source.path} has format version {source.format_version} and this program writes {FORMAT_VERSION}: "
+            f"resume it with spikesim {source.spikesim_version}"
+        )
+    found = differences(
+        {"config": source.config, "seed": source.seed},
+        {"config": json.loads(header.config_json), "seed": header.seed},
+    )
+    found = [text.removeprefix("config.") for text in found]
+    if found:
+        more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
+        raise InputError(
+            f"{source.path} is a run of another configuration: {'; '.join(found[:3])}{more}; "
+            "resume with the values in the file, or choose another --out"
+        )
+    shapes = {name: array.shape for name, array in source.weights().items()}
+    if source.layers != list(header.layers) or shapes != header.weight_shapes:
+        raise InputError(f"{source.path} has other layers than the network of this run; choose another --out")

@@ -1,0 +1,194 @@
+"""The HDF5 side of writing a run file: the empty layout, room on the disk, and giving up without a crash."""
+
+import contextlib
+import datetime
+import errno
+import importlib.metadata
+import math
+import os
+import platform
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from spikesim import __version__
+from spikesim.errors import InputError
+from spikesim.runreader import RunReader, stored_end
+from spikesim.schema import (
+    FORMAT_VERSION,
+    LAYER_COLUMNS,
+    MAGIC,
+    PHASES,
+    STATUSES,
+    TABLES,
+    Column,
+    RunHeader,
+    canonical_json,
+)
+
+__all__ = ["SPIKE_CHUNK", "abandon", "reserve", "trim", "write_error", "write_new"]
+
+SPIKE_CHUNK = 65536
+_CHUNK_BYTES = 16384
+_METADATA_BYTES = 1 << 17
+_LIBRARIES = ("numpy", "numba", "scipy", "h5py")
+
+
+def write_new(target: Path, header: RunHeader, source: RunReader | None, rows: Mapping[str, int]) -> Any:
+    """Write a file with the first rows of `source`, put it in place of `target`, and return it, open for appending."""
+    part = target.with_name(f".{target.name}.part")
+    file = None
+    try:
+        part.unlink(missing_ok=True)
+        file = h5py.File(part, "x", libver=("v110", "v110"), locking="best-effort")
+        weights = 4 * sum(math.prod(shape) for shape in header.weight_shapes.values())
+        reserve(file, weights + (0 if source is None else source.path.stat().st_size))
+        _write_header(file, header, _now() if source is None else source.created)
+        for table, columns in TABLES.items():
+            _copy_rows(file, source, table, columns, rows[table])
+        if source is not None:
+            for name, array in source.weights().items():
+                file[f"weights/{name}"][...] = array
+        # Before the rename, so that whoever finds the file can follow it.
+        file.swmr_mode = True
+        file.flush()
+        os.fsync(file.id.get_vfd_handle())
+        os.replace(part, target)
+        _sync_folder(target.parent)
+    except BaseException as error:
+        if file is not None:
+            abandon(file)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        if isinstance(error, InputError) or not isinstance(error, OSError | RuntimeError):
+            raise
+        raise write_error(target, error) from error
+    return file
+
+
+def _write_header(file: Any, header: RunHeader, created: str) -> None:
+    file.attrs["format"] = MAGIC
+    file.attrs["format_version"] = FORMAT_VERSION
+    file.attrs["spikesim_version"] = __version__
+    file.attrs["created"] = created
+    file.attrs["host"] = socket.gethostname()
+    file.attrs["command_line"] = header.command_line
+    file.attrs["versions"] = canonical_json(_versions())
+    file.attrs["config"] = header.config_json
+    file.attrs["config_hash"] = header.config_hash
+    file.attrs["seed"] = header.seed
+    file["phases"] = np.array([name.encode() for name in PHASES])
+    file.create_dataset("status", data=np.uint8(STATUSES.index("running")))
+    for column in LAYER_COLUMNS:
+        values = [getattr(layer, column.name) for layer in header.layers]
+        if column.name == "name":
+            values = [name.encode() for name in values]
+        file.create_dataset(column.path, data=np.array(values, dtype=column.dtype))
+    for name, shape in header.weight_shapes.items():
+        file.create_dataset(f"weights/{name}", shape=shape, dtype="<f4", fillvalue=0.0)
+    for table, columns in TABLES.items():
+        file.create_dataset(f"rows/{table}", data=np.uint64(0))
+        for column in columns:
+            _create_column(file, table, column, len(header.layers))
+    for name in ("name", "accumulate_joule", "multiply_accumulate_joule", "source"):
+        file["energy"].attrs[name] = getattr(header.energy, name)
+
+
+def _create_column(file: Any, table: str, column: Column, layers: int) -> None:
+    trailing = column.row_shape(layers)
+    dataset: Any
+    if table == "spikes":
+        options: dict[str, Any] = {"chunks": (SPIKE_CHUNK,), "compression": "gzip", "compression_opts": 1}
+        dataset = file.create_dataset(column.path, (0,), column.dtype, maxshape=(None,), shuffle=True, **options)
+    else:
+        row_bytes = np.dtype(column.dtype).itemsize * int(np.prod(trailing, dtype=np.int64))
+        length = min(1024, max(64, _CHUNK_BYTES // row_bytes))
+        dataset = file.create_dataset(
+            column.path, (0, *trailing), column.dtype, maxshape=(None, *trailing), chunks=(length, *trailing)
+        )
+    dataset.attrs["unit"] = column.unit
+    dataset.attrs["description"] = column.doc
+
+
+def _copy_rows(file: Any, source: RunReader | None, table: str, columns: tuple[Column, ...], rows: int) -> None:
+    if source is None or rows == 0:
+        return
+    start = 0
+    for block in source.blocks(table, rows):
+        stop = start + len(block[columns[0].name])
+        for column in columns:
+            file[column.path].resize(stop, axis=0)
+            file[column.path][start:stop] = block[column.name]
+        start = stop
+    file[f"rows/{table}"][...] = rows
+
+
+def reserve(file: Any, size: int) -> None:
+    """Make room at the end of a file before HDF5 needs it: HDF5 does not survive a write that fails.
+
+    Raises
+    ------
+    OSError
+        If the disk is full. HDF5 knows nothing of it.
+    """
+    os.posix_fallocate(file.id.get_vfd_handle(), file.id.get_filesize(), size + _METADATA_BYTES)
+
+
+def trim(path: Path) -> None:
+    """Give back the room that was reserved and not used."""
+    end = stored_end(path)
+    if 0 < end < path.stat().st_size:
+        os.truncate(path, end)
+
+
+def abandon(file: Any) -> None:
+    """Close a file that can no longer be written.
+
+    HDF5 tries to write again when it closes the file, and crashes the process if that fails too. Its descriptor is
+    pointed at the null device first: what readers could see stays in the file as it is.
+    """
+    if not file:
+        return
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        os.dup2(null, file.id.get_vfd_handle(), inheritable=False)
+        os.close(null)
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        file.close()
+
+
+def write_error(path: Path, error: BaseException) -> InputError:
+    code = getattr(error, "errno", None)
+    text = str(error)
+    if code is None and "errno = " in text:  # HDF5 puts it into its message
+        digits = text.split("errno = ", 1)[1].split(",", 1)[0]
+        code = int(digits) if digits.isdigit() else None
+    reason = os.strerror(code) if code else text.split("\n")[0].strip()
+    if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        advice = "free some space and continue with --resume, or choose another --out"
+    else:
+        advice = "choose another --out"
+    return InputError(f"cannot write {path}: {reason}; what was written before is kept; {advice}")
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _versions() -> dict[str, str]:
+    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {"python": platform.python_version(), "hdf5": h5py.version.hdf5_version, "machine": platform.machine()} | (
+        versions
+    )
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).astimezone().isoformat(timespec="seconds")

@@ -1,0 +1,339 @@
+"""What a run file holds: one description for the writer, the reader and the manual."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from spikesim.energy import EnergyModel
+
+__all__ = [
+    "ATTRIBUTES",
+    "FORMAT_VERSION",
+    "LAYER_COLUMNS",
+    "MAGIC",
+    "PHASES",
+    "READOUT",
+    "STATUSES",
+    "TABLES",
+    "Column",
+    "LayerInfo",
+    "RunHeader",
+    "canonical_json",
+]
+
+MAGIC = "spikesim-run"
+FORMAT_VERSION = 1
+PHASES = ("free", "nudged+", "nudged-")
+STATUSES = ("running", "stopped", "finished")
+READOUT = "readout"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One dataset with a row per mini-batch, epoch, spike or layer.
+
+    Attributes
+    ----------
+    name : str
+        Key in the rows that the writer takes and in the dictionaries that the reader returns.
+    path : str
+        Path of the dataset in the file.
+    dtype : str
+        NumPy type, little endian.
+    trailing : tuple of str
+        Shape of one row in symbols: ``P`` phases, ``L`` neuron layers, ``L+1`` layers and the read-out, or a number.
+    unit : str
+        Unit of the values.
+    doc : str
+        Meaning of the values.
+    in_digest : bool
+        Whether the column belongs to the digest of the run. Times do not.
+    """
+
+    name: str
+    path: str
+    dtype: str
+    trailing: tuple[str, ...]
+    unit: str
+    doc: str
+    in_digest: bool = True
+
+    def row_shape(self, layers: int) -> tuple[int, ...]:
+        """Shape of one row in a network of `layers` neuron layers."""
+        sizes = {"P": len(PHASES), "L": layers, "L+1": layers + 1}
+        return tuple(sizes[symbol] if symbol in sizes else int(symbol) for symbol in self.trailing)
+
+
+def _table(group: str, *rows: tuple[str, str, tuple[str, ...], str, str]) -> tuple[Column, ...]:
+    return tuple(
+        Column(name, f"/{group}/{name}", dtype, trailing, unit, doc, in_digest=unit != "s")
+        for name, dtype, trailing, unit, doc in rows
+    )
+
+
+_PER_PHASE = ("P",)
+_PER_PHASE_AND_LAYER = ("P", "L")
+
+_BATCHES = (
+    *_table(
+        "batches",
+        ("epoch", "<u4", (), "1", "epoch that the mini-batch belongs to"),
+        ("batch", "<u4", (), "1", "position of the mini-batch in its epoch"),
+        ("samples", "<u4", (), "samples", "samples in the mini-batch"),
+        ("loss", "<f8", (), "nats", "cost of the free-phase read-out, mean over the samples (squared error: no unit)"),
+        ("correct", "<u4", (), "samples", "samples whose free-phase read-out names the right class"),
+        ("learning_rate", "<f8", (), "1", "learning rate of the weights before the factors of the layers"),
+        ("beta", "<f8", (), "1", "strength of the nudge"),
+        ("steps", "<u8", _PER_PHASE, "steps", "time steps run, summed over the samples"),
+        ("spikes", "<u8", _PER_PHASE_AND_LAYER, "spikes", "spikes fired by the layer"),
+        (
+            "events_forward",
+            "<u8",
+            _PER_PHASE_AND_LAYER,
+            "events",
+            "synaptic events delivered into the layer by forward tables (effective accumulates)",
+        ),
+        (
+            "events_feedback",
+            "<u8",
+            _PER_PHASE_AND_LAYER,
+            "events",
+            "synaptic events delivered into the layer by feedback tables (effective accumulates)",
+        ),
+        (
+            "macs",
+            "<u8",
+            _PER_PHASE_AND_LAYER,
+            "operations",
+            "multiply-accumulates into the layer: an analogue image once a sample, in the free phase; graded events "
+            "in the mean-field mode",
+        ),
+        ("neuron_updates", "<u8", _PER_PHASE_AND_LAYER, "updates", "updates of a membrane potential"),
+        (
+            "saturated",
+            "<u8",
+            _PER_PHASE_AND_LAYER,
+            "neurons",
+            "neurons with a firing probability of 1 at the end of the phase, summed over the samples",
+        ),
+        (
+            "residual",
+            "<f8",
+            _PER_PHASE_AND_LAYER,
+            "1",
+            "mean difference, without sign, of the firing probability between the two halves of the phase's window, "
+            "over samples and neurons",
+        ),
+    ),
+    *_table(
+        "energy",
+        (
+            "hopfield",
+            "<f8",
+            _PER_PHASE,
+            "1",
+            "value of the energy function at the end of the phase, mean over the samples",
+        ),
+        ("joule", "<f8", _PER_PHASE, "J", "estimated energy of the counted operations, summed over the mini-batch"),
+    ),
+    *_table(
+        "batches",
+        (
+            "rate_difference",
+            "<f8",
+            ("L",),
+            "1",
+            "mean difference, without sign, of the window averages of the two nudged phases",
+        ),
+        (
+            "weight_change",
+            "<f8",
+            ("L+1",),
+            "1",
+            "mean change, without sign, of the weights into each layer, the read-out last",
+        ),
+        ("weight_norm", "<f8", ("L+1",), "1", "Euclidean norm of the weights into each layer, the read-out last"),
+        ("seconds", "<f8", (), "s", "wall time of the mini-batch"),
+    ),
+)
+
+_EPOCHS = _table(
+    "epochs",
+    ("epoch", "<u4", (), "1", "the epoch"),
+    ("train_loss", "<f8", (), "nats", "loss over the training samples of the epoch, while the weights changed"),
+    ("train_correct", "<u8", (), "samples", "training samples classified correctly"),
+    ("train_samples", "<u8", (), "samples", "training samples of the epoch"),
+    ("test_loss", "<f8", (), "nats", "loss over the test samples after the epoch"),
+    ("test_correct", "<u8", (), "samples", "test samples classified correctly"),
+    ("test_samples", "<u8", (), "samples", "test samples"),
+    ("test_steps", "<u8", (), "steps", "time steps of the test, summed over the samples"),
+    ("test_spikes", "<u8", ("L",), "spikes", "spikes fired by the layer in the test"),
+    ("test_events_forward", "<u8", ("L",), "events", "synaptic events into the layer by forward tables"),
+    ("test_events_feedback", "<u8", ("L",), "events", "synaptic events into the layer by feedback tables"),
+    ("test_macs", "<u8", ("L",), "operations", "multiply-accumulates into the layer"),
+    ("test_neuron_updates", "<u8", ("L",), "updates", "updates of a membrane potential"),
+    ("learning_rate", "<f8", (), "1", "learning rate at the end of the epoch"),
+    ("seconds", "<f8", (), "s", "wall time of the training of the epoch"),
+    ("test_seconds", "<f8", (), "s", "wall time of the test"),
+)
+
+_SPIKES = _table(
+    "spikes",
+    ("epoch", "<u4", (), "1", "epoch in which the spike was fired"),
+    ("sample", "<u4", (), "1", "index of the sample in the data set"),
+    ("step", "<u2", (), "steps", "time step since the start of the free phase"),
+    ("layer", "<u1", (), "1", "index of the layer, from 0"),
+    ("neuron", "<u4", (), "1", "index of the neuron in its layer, row, column, channel, the channel fastest"),
+)
+
+TABLES: Mapping[str, tuple[Column, ...]] = MappingProxyType({"batches": _BATCHES, "epochs": _EPOCHS, "spikes": _SPIKES})
+
+LAYER_COLUMNS = _table(
+    "layers",
+    ("name", "|S32", (), "1", "name of the layer, ASCII, also the name of its group in /weights"),
+    ("shape", "<i4", ("3",), "neurons", "rows, columns and channels"),
+    ("neurons", "<u8", (), "neurons", "neurons of the layer"),
+    ("weights", "<u8", (), "1", "free parameters into the layer, biases left out"),
+    (
+        "synapses_forward",
+        "<u8",
+        (),
+        "operations",
+        "dense forward operations into the layer, of one step of one sample",
+    ),
+    (
+        "synapses_feedback",
+        "<u8",
+        (),
+        "operations",
+        "dense feedback operations into the layer, of one step of one sample",
+    ),
+    (
+        "analogue",
+        "|u1",
+        (),
+        "1",
+        "1: the forward input is a constant image, its operations happen once a sample and not once a step",
+    ),
+)
+
+ATTRIBUTES: Mapping[str, str] = MappingProxyType(
+    {
+        "format": f'always "{MAGIC}"',
+        "format_version": "version of this layout",
+        "spikesim_version": "version of the program that created the file",
+        "created": "time of creation, ISO 8601 with the offset from UTC",
+        "host": "name of the machine that last opened the file for writing",
+        "command_line": "command that last opened the file for writing",
+        "versions": "JSON: versions of Python and of the libraries",
+        "config": "JSON: the resolved configuration",
+        "config_hash": "SHA-256 of `config`",
+        "seed": "the seed of every random number",
+    }
+)
+
+
+def canonical_json(value: Any) -> str:
+    """JSON text that is the same for equal values: sorted keys, no white space, no NaN.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite.
+    TypeError
+        If something is not representable in JSON.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """A neuron layer as a run file describes it.
+
+    Attributes
+    ----------
+    name : str
+        Name: up to 32 ASCII characters without ``/``.
+    shape : tuple of int
+        Rows, columns, channels.
+    weights : int
+        Free parameters into the layer, biases left out.
+    synapses_forward, synapses_feedback : int
+        Dense synaptic operations into the layer, of one step of one sample.
+    analogue : bool
+        The forward input is a constant image: its operations happen once a sample.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    weights: int
+    synapses_forward: int
+    synapses_feedback: int
+    analogue: bool
+
+    @property
+    def neurons(self) -> int:
+        """Number of neurons."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class RunHeader:
+    """What is known of a run before its first mini-batch.
+
+    Attributes
+    ----------
+    config : dict
+        The resolved configuration: plain values, JSON-able. Nothing in it names threads or paths, because it is part
+        of the digest and must be the same when a run is resumed.
+    seed : int
+        The seed.
+    layers : tuple of LayerInfo
+        Neuron layers from the input up.
+    weight_shapes : dict
+        Shape of each float32 array under /weights, by ``"<layer>/weight"``, ``"<layer>/bias"``,
+        ``"readout/weight"``, ``"readout/bias"`` or a similar path of two names.
+    command_line : str
+        The command, for people.
+    energy : EnergyModel
+        Energy charged for each operation.
+
+    Raises
+    ------
+    ValueError
+        If names are not usable in the file, or the configuration is no JSON.
+    """
+
+    config: dict[str, Any]
+    seed: int
+    layers: tuple[LayerInfo, ...]
+    weight_shapes: dict[str, tuple[int, ...]]
+    command_line: str
+    energy: EnergyModel = field(default_factory=EnergyModel)
+
+    def __post_init__(self) -> None:
+        canonical_json(self.config)
+        names = [layer.name for layer in self.layers]
+        for name in names:
+            if not (name.isascii() and name.isprintable() and 0 < len(name) <= 32 and "/" not in name and name != "."):
+                raise ValueError(f"layer name {name!r}: 1 to 32 printable ASCII characters without '/' are allowed")
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"layer names must differ and there must be at least one layer, got {names}")
+        for path in self.weight_shapes:
+            parts = path.split("/")
+            if len(parts) != 2 or any(part in ("", ".") for part in parts):
+                raise ValueError(f"weights {path!r}: a name is '<layer>/<array>'")
+
+    @property
+    def config_json(self) -> str:
+        """The configuration as canonical JSON."""
+        return canonical_json(self.config)
+
+    @property
+    def config_hash(self) -> str:
+        """SHA-256 of the canonical configuration, hexadecimal."""
+        return hashlib.sha256(self.config_json.encode()).hexdigest()

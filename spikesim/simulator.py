@@ -1,0 +1,381 @@
+"""Running a compiled network: `Simulator` owns the state of a group of samples, `run_steps` is the compiled loop."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikesim import plan as p
+from spikesim.compilation import kernel
+from spikesim.errors import InputError, Stopped
+from spikesim.fixedpoint import ONE, WINDOW_MAX, quantise_drive
+from spikesim.network import CompiledNetwork, Connection, Population
+from spikesim.philox import seed_key
+from spikesim.step import begin_phase, load_stream, settle, step
+
+Firing = Literal["iid", "stratified", "mean-field"]
+FIRINGS: dict[str, int] = {
+    "iid": p.FIRING_IID,
+    "stratified": p.FIRING_STRATIFIED,
+    "mean-field": p.FIRING_MEAN_FIELD,
+}
+
+
+@kernel
+def run_steps(
+    plan, state, counts, scratch, clock, n_samples, first, steps, window, tolerance,
+    stream_populations, stream_events, stream_pointers, stop,
+):  # fmt: skip
+    """Steps first .. first + steps - 1 of a phase, or until every sample has settled or a stop is asked for.
+
+    The last `window` steps (an even number) are accumulated in two halves. With a tolerance >= 0 every stretch of
+    `window` steps is one, and a sample whose residual is at or below the tolerance stops there.
+
+    Returns
+    -------
+    bool
+        False: stopped in the middle, the state is of no use.
+    """
+    for i in range(steps):
+        if stop[0]:
+            return False
+        t = first + i
+        for s in range(stream_populations.shape[0]):
+            load_stream(
+                plan, state, counts, clock, stream_populations[s], n_samples, stream_events, stream_pointers[s], t
+            )
+        remaining = steps - i
+        position = window - remaining  # in the window; negative before it
+        if tolerance >= 0 and window > 0:
+            position = i % window
+        half = -1
+        if window > 0 and position >= 0:
+            half = 2 * position // window
+        last = remaining == 1
+        step(plan, state, counts, scratch, clock, n_samples, t, half, last or position == window - 1)
+        if window > 0 and position == window - 1:
+            if settle(plan, state, counts, n_samples, -1.0 if last else tolerance) == 0:
+                break
+    return True
+
+
+def quantised_tolerance(tolerance: float | None, window: int) -> float:
+    """A tolerance in units of p as `settle` wants it; -1.0 for none."""
+    return -1.0 if tolerance is None else tolerance * ONE * (window // 2)
+
+
+def new_state(compiled: CompiledNetwork, samples: int, firing: int) -> p.State:
+    """State of `samples` samples at rest: V = 0, no spikes."""
+    sizes = compiled.sizes
+    populations = compiled.plan.populations
+    graded, stratified = firing == p.FIRING_MEAN_FIELD, firing == p.FIRING_STRATIFIED
+    has_external, has_nudge = populations[:, p.POP_EXTERNAL].any(), populations[:, p.POP_NUDGE].any()
+    return p.State(
+        membrane=np.zeros((samples, sizes["state"]), np.int32),
+        words=np.zeros((samples, sizes["words"]), np.uint16),
+        events=np.zeros((samples, sizes["events"]), np.int32),
+        values=np.zeros((samples, sizes["events"] if graded else 0), np.int32),
+        start=np.zeros((samples, sizes["start"]), np.int64),
+        threshold=np.zeros((samples, sizes["state"] if stratified else 0), np.uint16),
+        external=np.zeros((samples, sizes["state"] if has_external else 0), np.int32),
+        nudge=np.zeros((samples, sizes["state"] if has_nudge else 0), np.int32),
+        window=np.zeros((2, samples, sizes["state"]), np.int32),
+        sample_ids=np.arange(samples, dtype=np.int64),
+        active=np.ones(samples, np.uint8),
+    )
+
+
+def new_counts(compiled: CompiledNetwork, samples: int) -> p.Counts:
+    """Counters at zero."""
+    populations, tables = len(compiled.plan.populations), len(compiled.plan.tables)
+
+    def zeros(*shape: int) -> NDArray[np.int64]:
+        return np.zeros((samples, *shape), np.int64)
+
+    return p.Counts(
+        spikes=zeros(populations),
+        events=zeros(tables),
+        graded=zeros(tables),
+        updates=zeros(populations),
+        steps=zeros(),
+        energy=zeros(populations),
+        residual=zeros(populations),
+    )
+
+
+def clear_counts(counts: p.Counts) -> None:
+    """Set all counters to zero."""
+    for array in counts:
+        array[...] = 0
+
+
+def new_scratch(compiled: CompiledNetwork) -> p.Scratch:
+    """Working memory for one thread."""
+    populations = compiled.plan.populations
+    block = populations[:, p.POP_HEIGHT] * populations[:, p.POP_WIDTH] * populations[:, p.POP_LANES]
+    together = populations[:, p.POP_TOGETHER]
+    slots, largest = int(together.max()), int((block * together).max())
+    row = int((populations[:, p.POP_WIDTH] * populations[:, p.POP_LANES]).max())
+    sparse = populations[:, p.POP_SPARSE] > 0
+    sparse_size = int((block * populations[:, p.POP_BLOCKS])[sparse].max(initial=0))
+    per_slot = -(-largest // slots)
+    return p.Scratch(
+        sums=np.zeros(64, np.int32),
+        graded_sums=np.zeros(64, np.float64),
+        drive=np.zeros(row, np.int32),
+        probability=np.zeros(row, np.uint16),
+        random=np.zeros(row, np.uint16),
+        full=np.zeros((slots, max(per_slot, int(block.max()))), np.int32),
+        tile=np.zeros((slots, max(per_slot, int(block.max()))), np.int32),
+        sparse=np.zeros(sparse_size, np.int64),
+        sparse_drive=np.zeros((slots, max(1, sparse_size)), np.int32),
+    )
+
+
+def make_clock(firing: str, stream: int, seed: int) -> p.Clock:
+    """Which random numbers a phase draws.
+
+    Parameters
+    ----------
+    firing : {"iid", "stratified", "mean-field"}
+    stream : int
+        0 .. 2**24 - 1: two phases with the same stream share their random numbers.
+    seed : int
+        0 .. 2**64 - 1.
+
+    Raises
+    ------
+    InputError
+        A value out of range.
+    """
+    if firing not in FIRINGS:
+        raise InputError(f"firing is {firing!r}; it must be one of {', '.join(FIRINGS)}")
+    if not 0 <= stream < 2**24:
+        raise InputError(f"stream is {stream}; it must be in 0 .. 2**24 - 1")
+    low, high = seed_key(seed)
+    return p.Clock(FIRINGS[firing], stream, int(low), int(high))
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Input spikes of streamed populations, sorted for the loop; see `Simulator.set_stream`."""
+
+    populations: NDArray[np.int64]
+    events: NDArray[np.int32]
+    pointers: NDArray[np.int64]
+
+
+class Simulator:
+    """Runs a compiled network for a group of samples, on the calling thread.
+
+    Parameters
+    ----------
+    compiled : CompiledNetwork
+    samples : int
+        Number of samples that are carried through each step together. It changes the speed, never a bit.
+    firing : {"iid", "stratified", "mean-field"}
+        A fresh random number each step; one a phase, moved by the van der Corput sequence; or no spikes at all, the
+        probabilities themselves being sent (deterministic).
+    seed : int
+    """
+
+    def __init__(self, compiled: CompiledNetwork, samples: int, *, firing: Firing = "iid", seed: int = 0) -> None:
+        if samples < 1:
+            raise InputError(f"samples is {samples}; it must be at least 1")
+        make_clock(firing, 0, seed)
+        self.compiled = compiled
+        self.firing = firing
+        self.seed = seed
+        self.samples = samples
+        self.state = new_state(compiled, samples, FIRINGS[firing])
+        self.counts = new_counts(compiled, samples)
+        self._scratch = new_scratch(compiled)
+        self._streams: dict[int, tuple[NDArray[np.int32], NDArray[np.int64]]] = {}
+        self._stop = np.zeros(1, np.uint8)
+        self._window = 0
+
+    def reset(self, sample_ids: ArrayLike | None = None) -> None:
+        """Back to rest (V = 0, no spikes), counters at zero.
+
+        Parameters
+        ----------
+        sample_ids : int, shape (samples,), optional
+            Identities that key the random numbers, from here on; 0, 1, ... if never given.
+
+        Raises
+        ------
+        InputError
+            Identities of the wrong number or out of range.
+        """
+        if sample_ids is not None:
+            ids = np.asarray(sample_ids)
+            if ids.shape != (self.samples,) or ids.dtype.kind not in "iu" or ids.min() < 0 or ids.max() >= 2**32:
+                raise InputError(f"sample_ids must be {self.samples} integers in 0 .. 2**32 - 1")
+            self.state.sample_ids[...] = ids
+        self.state.membrane[...] = 0
+        self.state.words[...] = 0
+        clear_counts(self.counts)
+
+    def set_image(self, connection: Connection, images: NDArray[np.int16]) -> None:
+        """Drive the target of an image's table with these images; int16 (samples, H, W, C), 1.0 = 2**12.
+
+        Raises
+        ------
+        InputError
+            Images of another shape or type, or a table that does not start at an image.
+        """
+        if connection.source.index >= 0:
+            raise InputError(f"{connection.name} do not start at an image; use set_stream or set_external")
+        expected = (self.samples, *connection.source.shape)
+        if images.shape != expected or images.dtype != np.int16:
+            raise InputError(f"images are {images.dtype} {images.shape}; they must be int16 {expected}")
+        self._set(self.state.external, connection.target, self.compiled.drive_from(connection, images))
+
+    def set_external(self, population: Population, drive: ArrayLike) -> None:
+        """Set the external drive of each neuron; real, broadcast to (samples, H, W, C).
+
+        Raises
+        ------
+        InputError
+            The population was not named as external when the network was compiled, or the shape does not fit, or a
+            value leaves the range.
+        """
+        if not self.compiled.plan.populations[population.index, p.POP_EXTERNAL]:
+            raise InputError(f"{population.name} has no external drive; name it in compile(external=...)")
+        drive, expected = np.asarray(drive, np.float64), (self.samples, *population.shape)
+        try:
+            drive = np.broadcast_to(drive, expected)
+        except ValueError:
+            raise InputError(
+                f"drives of {population.name} are {drive.shape}; they must broadcast to {expected}"
+            ) from None
+        self._set(self.state.external, population, quantise_drive(drive, f"drives of {population.name}"))
+
+    def set_stream(self, population: Population, spikes: ArrayLike) -> None:
+        """Give the spikes of a streamed population for the steps to come.
+
+        Parameters
+        ----------
+        spikes : bool, shape (samples, steps, H, W, C)
+            Step t of the following `run` reads ``spikes[:, t]``.
+
+        Raises
+        ------
+        InputError
+            The population takes no spikes from outside, or the shape does not fit.
+        """
+        spikes = np.asarray(spikes, bool)
+        if not population.streamed:
+            raise InputError(f"{population.name} makes its own spikes; only a population of add_stream is given them")
+        if spikes.ndim != 5 or spikes.shape[0] != self.samples:
+            raise InputError(f"{population.name} wants spikes of shape (samples, steps, H, W, C), not {spikes.shape}")
+        if spikes.shape[2:] != population.shape:
+            raise InputError(f"spikes of {population.name} are {spikes.shape[2:]}; it has shape {population.shape}")
+        steps = spikes.shape[1]
+        flat = spikes.reshape(self.samples, steps, population.neurons)
+        ends = np.concatenate([[0], np.cumsum(flat.sum(axis=2))])
+        pointers = ends[np.arange(self.samples)[:, None] * steps + np.arange(steps + 1)].astype(np.int64)
+        self._streams[population.index] = (np.nonzero(flat)[2].astype(np.int32), pointers)
+
+    def _joined_streams(self, last: int) -> Streams:
+        streamed = [population for population in self.compiled.network.populations if population.streamed]
+        missing = [population.name for population in streamed if population.index not in self._streams]
+        if missing:
+            raise InputError(f"{missing[0]} has no spikes; call set_stream first")
+        chosen = [self._streams[population.index] for population in streamed]
+        for population, (_, pointers) in zip(streamed, chosen, strict=True):
+            if pointers.shape[1] - 1 < last:
+                raise InputError(f"{population.name} has spikes for {pointers.shape[1] - 1} steps, {last} are needed")
+        offsets = np.cumsum([0] + [len(events) for events, _ in chosen])
+        pointers = np.zeros((len(chosen), self.samples, last + 1), np.int64)
+        for i, (_, own) in enumerate(chosen):
+            pointers[i] = own[:, : last + 1] + offsets[i]
+        events = np.concatenate([np.zeros(0, np.int32), *(events for events, _ in chosen)])
+        return Streams(np.array([population.index for population in streamed], np.int64), events, pointers)
+
+    def run(
+        self, steps: int, *, window: int = 0, stream: int = 0, first: int = 0, tolerance: float | None = None
+    ) -> None:
+        """Run a phase, or go on with one.
+
+        Parameters
+        ----------
+        steps : int
+        window : int
+            Even number of last steps over which rates are averaged.
+        stream : int
+            Phases with the same stream share their random numbers.
+        first : int
+            Number of the first step, for going on with a phase that was run in parts.
+        tolerance : float, optional
+            Stop a sample as soon as its mean rate differs by no more than this between the halves of a window; looked
+            at every `window` steps.
+
+        Raises
+        ------
+        InputError
+            A value out of range.
+        Stopped
+            `stop` was called from another thread or a signal handler; the state is of no use until `reset`.
+        """
+        if steps < 0 or first < 0:
+            raise InputError(f"steps is {steps}, first is {first}; neither may be negative")
+        if first + steps >= 2**32:
+            raise InputError(f"a phase of {first + steps} steps is too long; it has fewer than 2**32")
+        if window % 2 or not 0 <= window <= min(WINDOW_MAX, steps):
+            raise InputError(f"window is {window}; it must be even and in 0 .. {min(WINDOW_MAX, steps)}")
+        if tolerance is not None and (window == 0 or steps % window):
+            raise InputError(f"a tolerance needs steps ({steps}) to be a multiple of a window ({window})")
+        if tolerance is not None and not tolerance >= 0:
+            raise InputError(f"tolerance is {tolerance}; it must be at least 0")
+        streams = self._joined_streams(first + steps)
+        clock = make_clock(self.firing, stream, self.seed)
+        self._stop[0] = 0
+        self.state.active[...] = 1
+        self._window = window
+        begin_phase(self.compiled.plan, self.state, self.counts, clock, self.samples, first)
+        finished = run_steps(
+            self.compiled.plan, self.state, self.counts, self._scratch, clock, self.samples, first, steps, window,
+            quantised_tolerance(tolerance, window), streams.populations, streams.events, streams.pointers, self._stop,
+        )  # fmt: skip
+        if not finished:
+            raise Stopped
+
+    def stop(self) -> None:
+        """Ask a run in progress to end at once; safe in a signal handler and from any thread."""
+        self._stop[0] = 1
+
+    def potential(self, population: Population) -> NDArray[np.int32]:
+        """Membrane potentials, int32 (samples, H, W, C), 1.0 = 2**16."""
+        return self._get(self.state.membrane, population)
+
+    def spikes(self, population: Population) -> NDArray[np.bool_]:
+        """Spikes of the present step, bool (samples, H, W, C)."""
+        at = self.compiled.plan.populations[population.index, p.POP_WORDS]
+        words = self.state.words[:, at : at + population.state_size // 16]
+        height, width, channels = population.shape
+        bits = (words[:, :, None] >> np.arange(16, dtype=np.uint16)) & np.uint16(1)
+        return bits.reshape(self.samples, height, width, -1)[..., :channels].astype(bool)
+
+    def rates(self, population: Population) -> NDArray[np.float64]:
+        """Mean firing probability over the last window, float64 (samples, H, W, C).
+
+        Raises
+        ------
+        InputError
+            The last run had no window.
+        """
+        if not self._window:
+            raise InputError("the last run had no window; run with window=N to average rates")
+        return self._get(self.state.window.sum(axis=0, dtype=np.int32), population) / (ONE * self._window)
+
+    def _slice(self, array: NDArray[Any], population: Population) -> NDArray[Any]:
+        at = self.compiled.plan.populations[population.index, p.POP_STATE]
+        return array[:, at : at + population.state_size]
+
+    def _get(self, array: NDArray[np.int32], population: Population) -> NDArray[np.int32]:
+        return population.from_state(self._slice(array, population))
+
+    def _set(self, array: NDArray[np.int32], population: Population, values: NDArray[np.int32]) -> None:
+        self._slice(array, population)[...] = population.to_state(values)

@@ -1,0 +1,242 @@
+"""Synapse tables: what connects two populations, in both directions.
+
+A table knows which shapes it joins, how its weights are packed for the compiled loop, and what a dense evaluation
+would cost. The reverse direction of a tied table is its exact transpose, built from the same integers.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.errors import InputError
+
+Shape = tuple[int, int, int]
+Pool = Literal["average", "sampled"]
+
+
+def pooled(shape: Shape) -> Shape:
+    """Shape after 2x2 pooling; an odd last row or column is left out."""
+    return shape[0] // 2, shape[1] // 2, shape[2]
+
+
+def neurons(shape: Shape) -> int:
+    """Number of neurons of a population of this shape."""
+    return shape[0] * shape[1] * shape[2]
+
+
+def _check_pool(pool: str | None, shape: Shape) -> Shape:
+    if pool not in (None, "average", "sampled"):
+        raise InputError(f"pooling is {pool!r}; it is 'average' or 'sampled', or None for none")
+    if pool is None:
+        return shape
+    if min(shape[:2]) < 2:
+        raise InputError(f"a map of {shape[0]}x{shape[1]} is too small to pool; use a larger image or fewer pools")
+    return pooled(shape)
+
+
+def _blocks(weights: NDArray[np.int16], lanes: int) -> NDArray[np.int16]:
+    """(..., Cout) -> (..., blocks, lanes), padded with zeros."""
+    extra = -weights.shape[-1] % lanes
+    widths = [(0, 0)] * (weights.ndim - 1) + [(0, extra)]
+    return np.pad(weights, widths).reshape(*weights.shape[:-1], -1, lanes)
+
+
+@dataclass(frozen=True)
+class Conv:
+    """Convolution with shared kernels, stride 1, optionally behind 2x2 pooling.
+
+    Parameters
+    ----------
+    kernel : int
+        Side of the square kernel, odd.
+    padding : int
+        Zeros around the map that is convolved, 0 .. kernel - 1.
+    pool : {None, "average", "sampled"}
+        Fused pooling of the source: every cell's spikes at a quarter of the weight, or, each step, the spikes of one
+        of the four cells (the same mean field). The reverse direction gives each cell a quarter either way.
+
+    Weights have the shape (kernel, kernel, Cin, Cout).
+    """
+
+    kernel: int = 3
+    padding: int = 1
+    pool: Pool | None = None
+
+    def weight_shape(self, source: Shape, target: Shape) -> tuple[int, ...]:
+        """Shape of the weights between these populations.
+
+        Raises
+        ------
+        InputError
+            The shapes do not fit.
+        """
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise InputError(f"kernel is {self.kernel}; it must be odd and positive")
+        if not 0 <= self.padding < self.kernel:
+            raise InputError(f"padding is {self.padding}; for a kernel of {self.kernel} it is 0 .. {self.kernel - 1}")
+        height, width, channels = _check_pool(self.pool, source)
+        change = 2 * self.padding - self.kernel + 1
+        expected = (height + change, width + change)
+        if min(expected) < 1:
+            raise InputError(f"a {self.kernel}x{self.kernel} kernel does not fit into a map of {height}x{width}")
+        if expected != target[:2]:
+            raise InputError(
+                f"a {self.kernel}x{self.kernel} convolution of a {height}x{width} map with padding {self.padding} gives "
+                f"{expected[0]}x{expected[1]}, the target has {target[0]}x{target[1]}"
+            )
+        return self.kernel, self.kernel, channels, target[2]
+
+    def pack(self, weights: NDArray[np.int16], lanes: int) -> NDArray[np.int16]:
+        """Weights for the loop, flat ``[block][ky][kx * Cin][lanes]``."""
+        kernel, _, channels, _ = weights.shape
+        blocked = _blocks(weights, lanes)  # (ky, kx, Cin, block, lanes)
+        return blocked.transpose(3, 0, 1, 2, 4).reshape(-1, kernel, kernel * channels, lanes).ravel()
+
+    def transpose(self, weights: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Weights of the reverse direction: flipped kernels, channels exchanged."""
+        return weights[::-1, ::-1].transpose(0, 1, 3, 2)
+
+    def bounds(self, weights: NDArray[np.int16]) -> tuple[int, int]:
+        """Largest sums of magnitudes into one target, forward and backward."""
+        size = np.abs(weights.astype(np.int64))
+        return int(size.sum(axis=(0, 1, 2)).max(initial=0)), int(size.sum(axis=(0, 1, 3)).max(initial=0))
+
+    def dense_operations(self, source: Shape, target: Shape) -> int:
+        """Synapses between the (pooled) source and the target, padding not counted: operations of a dense step."""
+        height, width, channels = _check_pool(self.pool, source)
+        reach = [
+            sum(0 <= y + k - self.padding < side for y in range(out) for k in range(self.kernel))
+            for side, out in ((height, target[0]), (width, target[1]))
+        ]
+        return reach[0] * reach[1] * channels * target[2]
+
+    def apply(self, weights: NDArray[Any], images: NDArray[Any]) -> NDArray[np.float64]:
+        """Dense convolution of analogue images, in float64.
+
+        Parameters
+        ----------
+        weights : shape (kernel, kernel, Cin, Cout)
+        images : shape (n, H, W, Cin)
+            Integers of weights and images give exact integers as long as the sums stay below 2**53.
+
+        Returns
+        -------
+        float64, shape (n, H', W', Cout)
+        """
+        pad = [(0, 0), (self.padding, self.padding), (self.padding, self.padding), (0, 0)]
+        windows = np.lib.stride_tricks.sliding_window_view(
+            np.pad(images.astype(np.float64), pad), (self.kernel, self.kernel), axis=(1, 2)
+        )  # (n, H', W', Cin, ky, kx)
+        n, height, width = windows.shape[:3]
+        columns = windows.reshape(n * height * width, -1)
+        matrix = weights.transpose(2, 0, 1, 3).reshape(columns.shape[1], -1).astype(np.float64)
+        return (columns @ matrix).reshape(n, height, width, -1)
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Every (pooled) source neuron to every target neuron.
+
+    Weights have the shape (source neurons, target neurons), neurons in the order (y, x, channel).
+    """
+
+    pool: Pool | None = None
+
+    def weight_shape(self, source: Shape, target: Shape) -> tuple[int, ...]:
+        """Shape of the weights between these populations."""
+        return neurons(_check_pool(self.pool, source)), neurons(target)
+
+    def pack(self, weights: NDArray[np.int16], lanes: int, pixels: int) -> NDArray[np.int16]:
+        """Weights for the loop, flat ``[target pixel][block][source neuron][lanes]``."""
+        sources = weights.shape[0]
+        blocked = _blocks(weights.reshape(sources, pixels, -1), lanes)  # (source, pixel, block, lanes)
+        return blocked.transpose(1, 2, 0, 3).ravel()
+
+    def transpose(self, weights: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Weights of the reverse direction."""
+        return weights.T
+
+    def bounds(self, weights: NDArray[np.int16]) -> tuple[int, int]:
+        """Largest sums of magnitudes into one target, forward and backward."""
+        size = np.abs(weights.astype(np.int64))
+        return int(size.sum(axis=0).max(initial=0)), int(size.sum(axis=1).max(initial=0))
+
+    def dense_operations(self, source: Shape, target: Shape) -> int:
+        """Synapses between the (pooled) source and the target."""
+        return neurons(_check_pool(self.pool, source)) * neurons(target)
+
+    def apply(self, weights: NDArray[Any], images: NDArray[Any]) -> NDArray[np.float64]:
+        """Dense product of analogue images (n, H, W, C), float64 (n, target neurons); exact for integers below 2**53."""
+        flat: NDArray[np.float64] = images.reshape(len(images), -1).astype(np.float64)
+        return flat @ weights.astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """Any sparse connectivity, from a scipy.sparse matrix.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse matrix or array, shape (target neurons, source neurons)
+        The weights; neurons in the order (y, x, channel). Explicit zeros are synapses.
+
+    Its weights in and out are the values of the stored synapses, in the order of `indices`: by source neuron, then by
+    target neuron.
+    """
+
+    matrix: Any
+    pointers: NDArray[np.int64] = field(init=False, repr=False)
+    indices: NDArray[np.int64] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        from scipy import sparse
+
+        if not sparse.issparse(self.matrix):
+            raise InputError(f"a sparse table needs a scipy.sparse matrix, not {type(self.matrix).__name__}")
+        columns = sparse.csc_array(self.matrix, copy=True)  # by source neuron
+        columns.sum_duplicates()
+        object.__setattr__(self, "matrix", columns)
+        object.__setattr__(self, "pointers", columns.indptr.astype(np.int64))
+        object.__setattr__(self, "indices", columns.indices.astype(np.int64))
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """The weights of the matrix, in the order of the synapses."""
+        return np.asarray(self.matrix.data, dtype=np.float64)
+
+    def weight_shape(self, source: Shape, target: Shape) -> tuple[int, ...]:
+        """Shape of the weights: one for each stored synapse.
+
+        Raises
+        ------
+        InputError
+            The matrix does not fit the populations.
+        """
+        expected = (neurons(target), neurons(source))
+        if self.matrix.shape != expected:
+            raise InputError(f"the sparse matrix has shape {self.matrix.shape}; targets x sources is {expected}")
+        return self.indices.shape
+
+    def reverse_order(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """The same synapses by target neuron: row pointers, source neurons, and each one's position in the weights."""
+        sources = np.repeat(np.arange(self.matrix.shape[1]), np.diff(self.pointers))
+        order = np.lexsort((sources, self.indices))
+        counts = np.bincount(self.indices, minlength=self.matrix.shape[0])
+        return np.concatenate([[0], np.cumsum(counts)]), sources[order], order
+
+    def bounds(self, weights: NDArray[np.int16]) -> tuple[int, int]:
+        """Largest sums of magnitudes into one target, forward and backward."""
+        size = np.abs(weights.astype(np.float64))  # exact: below 2**53
+        sources = np.repeat(np.arange(self.matrix.shape[1]), np.diff(self.pointers))
+        forward = np.bincount(self.indices, weights=size, minlength=1)
+        backward = np.bincount(sources, weights=size, minlength=1)
+        return int(forward.max(initial=0)), int(backward.max(initial=0))
+
+    def dense_operations(self, source: Shape, target: Shape) -> int:
+        """Number of synapses."""
+        return len(self.indices)
+
+
+Table = Conv | Dense | Sparse

@@ -1,0 +1,328 @@
+"""The model of spikesim, slow and obvious: NumPy only, dense integer matrices, nothing shared with the package.
+
+Read as a definition. Integers: 1.0 of a membrane potential V, of a drive u and of a probability p is 2**16, of an
+analogue input 2**12; a weight is an int16 at a power-of-two scale of its table.
+
+A *phase* is a number of steps that share a stream of random numbers. Step t = 0, 1, ... takes the spikes z_t and the
+potentials V_t and makes V_{t+1} and z_{t+1}:
+
+    u_t     = bias + external + sum over tables of their shares of z_t + nudge
+    V_{t+1} = V_t + ((u_t - V_t) >> leak)
+    p_{t+1} = clip(V_{t+1}, 0, 65535)
+    z_{t+1} = [ 16 random bits of step t < p_{t+1} ]
+
+Neurons are numbered in the order (row, column, channel). Arrays of a population have the shape (samples, neurons).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Shape = tuple[int, int, int]
+Integers = NDArray[np.int64]
+
+ONE = 2**16
+P_MAX = ONE - 1
+
+
+# -- Random numbers ---------------------------------------------------------------------------------------------------
+
+
+def philox(counters: NDArray[np.integer], seed: int) -> NDArray[np.uint32]:
+    """Philox4x32-10 of counters (n, 4) under a 64-bit seed (Salmon et al., SC11)."""
+    mask, half = np.uint64(2**32 - 1), np.uint64(32)
+    c0, c1, c2, c3 = np.asarray(counters).astype(np.uint64).T
+    k0, k1 = seed % 2**32, seed // 2**32
+    for _ in range(10):
+        product0, product1 = np.uint64(0xD2511F53) * c0, np.uint64(0xCD9E8D57) * c2  # 32 times 32 bits: 64 bits
+        c0, c1 = (product1 >> half) ^ c1 ^ np.uint64(k0), product1 & mask
+        c2, c3 = (product0 >> half) ^ c3 ^ np.uint64(k1), product0 & mask
+        k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
+    return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
+
+
+def random_bits(shape: Shape, sample: int, layer: int, stream: int, step: int, seed: int) -> Integers:
+    """16 random bits for every neuron of one sample.
+
+    A block of four 32-bit words serves the eight channels 8i .. 8i + 7 of a pixel: low and high half of word 0, of
+    word 1, and so on. Its counter is (number of the block, step, sample, layer * 2**24 + stream).
+    """
+    height, width, channels = shape
+    octets = -(-channels // 8)
+    blocks = height * width * octets
+    counters = np.empty((blocks, 4), np.int64)
+    counters[:, 0] = np.arange(blocks)
+    counters[:, 1:] = step, sample, layer * 2**24 + stream
+    words = philox(counters, seed).astype(np.int64)
+    halves = np.stack([words & 0xFFFF, words >> 16], axis=-1)  # (block, word, half)
+    return halves.reshape(height * width, octets * 8)[:, :channels].ravel()
+
+
+def bit_reversed(t: int) -> int:
+    """The van der Corput sequence of period 16, as 16 bits: the four low bits of t mirrored behind the point."""
+    return int(f"{t % 16:04b}"[::-1], 2) * 2**12
+
+
+# -- Weights ----------------------------------------------------------------------------------------------------------
+
+
+def quantise(weights: NDArray[np.floating]) -> tuple[Integers, int]:
+    """Integers and the exponent of the finest scale 2**-exponent, at most 2**-24, at which all of them fit int16."""
+    exponent = 24
+    while True:
+        integers = np.rint(weights.astype(np.float64) * 2.0**exponent)
+        if np.abs(integers).max(initial=0) <= 2**15 - 1:
+            return integers.astype(np.int64), exponent
+        exponent -= 1
+
+
+def rounded_shift(values: Integers, shift: int) -> Integers:
+    """values * 2**-shift, halves rounded up."""
+    if shift <= 0:
+        return values * 2**-shift
+    return (values + 2 ** (shift - 1)) // 2**shift
+
+
+@dataclass(frozen=True)
+class Table:
+    """Synapses as a matrix.
+
+    Attributes
+    ----------
+    source, target : int
+        Populations.
+    weights : int64, shape (target neurons, source neurons), of the half-resolution map where there is a pool
+    exists : bool, the same shape
+        Where there is a synapse.
+    exponent : int
+        Real weight = integer * 2**-exponent.
+    pool : None, "average" or "sampled"
+        2x2 pooling of the source.
+    tied : bool
+        The target's spikes also go back, through the transpose of both the matrix and the pool.
+    """
+
+    source: int
+    target: int
+    weights: Integers
+    exists: NDArray[np.bool_]
+    exponent: int
+    pool: str | None = None
+    tied: bool = False
+
+
+def conv_matrix(kernel: Integers, padding: int, source: Shape, target: Shape) -> tuple[Integers, NDArray[np.bool_]]:
+    """A convolution (cross-correlation, stride 1) as weights and existence of every (target, source) pair.
+
+    kernel: (side, side, source channels, target channels).
+    """
+    side = kernel.shape[0]
+    weights = np.zeros((*target, *source), np.int64)
+    exists = np.zeros((*target, *source), bool)
+    for y in range(target[0]):
+        for x in range(target[1]):
+            for ky in range(side):
+                for kx in range(side):
+                    from_y, from_x = y + ky - padding, x + kx - padding
+                    if 0 <= from_y < source[0] and 0 <= from_x < source[1]:
+                        weights[y, x, :, from_y, from_x, :] = kernel[ky, kx].T
+                        exists[y, x, :, from_y, from_x, :] = True
+    size = np.prod(target), np.prod(source)
+    return weights.reshape(size), exists.reshape(size)
+
+
+def image_drive(weights: Integers, exponent: int, images: Integers) -> Integers:
+    """Constant drive of analogue images (samples, inputs) through a matrix."""
+    return rounded_shift(images @ weights.T, exponent + 12 - 16)
+
+
+# -- Pooling ----------------------------------------------------------------------------------------------------------
+
+
+def pooled(shape: Shape) -> Shape:
+    """Shape at half the resolution; an odd last row or column is left out."""
+    return shape[0] // 2, shape[1] // 2, shape[2]
+
+
+def cells(values: Integers, shape: Shape) -> Integers:
+    """The four cells of each pooled position: (samples, neurons) to (samples, 4, H // 2, W // 2, C)."""
+    height, width, _ = pooled(shape)
+    maps = values.reshape(-1, *shape)[:, : 2 * height, : 2 * width]
+    return np.stack([maps[:, 0::2, 0::2], maps[:, 0::2, 1::2], maps[:, 1::2, 0::2], maps[:, 1::2, 1::2]], axis=1)
+
+
+def sampled_cell(shape: Shape, t: int) -> Integers:
+    """Which of the four cells stands for each pooled position at step t: each in turn, out of phase with the others."""
+    height, width, channels = pooled(shape)
+    y, x, channel = np.ogrid[:height, :width, :channels]
+    return (t + t // 4 + y + x + channel) % 4
+
+
+def to_four_cells(values: Integers, shape: Shape) -> Integers:
+    """The transpose of the sum over four cells: (samples, pooled neurons) to (samples, neurons)."""
+    height, width, channels = pooled(shape)
+    maps = np.zeros((len(values), *shape), np.int64)
+    coarse = values.reshape(-1, height, width, channels)
+    maps[:, : 2 * height, : 2 * width] = coarse.repeat(2, axis=1).repeat(2, axis=2)
+    return maps.reshape(len(values), -1)
+
+
+# -- The network ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Population:
+    """Neurons on a grid. Bias (channels,), external drive and nudge (samples, neurons): integers with 1.0 = 2**16."""
+
+    shape: Shape
+    leak: int
+    bias: Integers
+    external: Integers | int = 0
+    nudge: Integers | int = 0
+    stream: NDArray[np.bool_] | None = None  # (samples, steps, neurons): spikes that come from outside
+
+    @property
+    def neurons(self) -> int:
+        return int(np.prod(self.shape))
+
+
+class Model:
+    """A network, its state and its counters; the attributes are lists by population, or by direction of a table.
+
+    Parameters
+    ----------
+    populations, tables : list
+    samples : list of int
+        Identities of the samples, which key their random numbers.
+    firing : "iid", "stratified" or "mean-field"
+    seed : int
+    """
+
+    def __init__(
+        self, populations: list[Population], tables: list[Table], samples: list[int], firing: str, seed: int
+    ) -> None:
+        self.populations, self.tables, self.samples = populations, tables, samples
+        self.firing, self.seed = firing, seed
+        n = len(samples)
+        directions = sum(1 + table.tied for table in tables)
+        self.potential = [np.zeros((n, population.neurons), np.int64) for population in populations]
+        self.spikes = [np.zeros((n, population.neurons), bool) for population in populations]
+        self.window = [np.zeros((2, n, population.neurons), np.int64) for population in populations]
+        self.spike_counts = np.zeros((n, len(populations)), np.int64)
+        self.event_counts = np.zeros((n, directions), np.int64)  # of spikes, or of graded events in the mean field
+        self.updates = np.zeros((n, len(populations)), np.int64)
+        self.steps = np.zeros(n, np.int64)
+        self.energy = np.zeros((n, len(populations)), np.int64)
+        self.residual = np.zeros((n, len(populations)), np.int64)
+
+    def run(
+        self, steps: int, *, window: int = 0, stream: int = 0, first: int = 0, tolerance: float | None = None
+    ) -> None:
+        """Steps first .. first + steps - 1 of a phase.
+
+        The last `window` steps, or with a tolerance every stretch of `window` steps, are summed in two halves. A sample
+        rests as soon as the mean over its neurons of the difference between the halves is within the tolerance.
+        """
+        active = np.ones(len(self.samples), bool)
+        for sums in self.window:
+            sums[...] = 0
+        for i in range(steps):
+            last = i == steps - 1
+            position = i % window if tolerance is not None else i - (steps - window)
+            measured = last or position == window - 1
+            self._step(
+                first + i, stream, active, 2 * position // window if position >= 0 and window else None, measured
+            )
+            if window and position == window - 1:
+                settled = self._measure_residual(active, window, tolerance)
+                if not last:
+                    active &= ~settled
+                if last or not active.any():
+                    break
+                for sums in self.window:
+                    sums[:, active] = 0
+
+    def _step(self, t: int, stream: int, active: NDArray[np.bool_], half: int | None, measured: bool) -> None:
+        for index, population in enumerate(self.populations):
+            if population.stream is not None:
+                self.spikes[index][active] = population.stream[active, t]
+                self.spike_counts[active, index] += population.stream[active, t].sum(axis=1)
+        shares = self._deliver(t, active)
+        for index, population in enumerate(self.populations):
+            if population.stream is not None:
+                continue
+            constant = np.tile(population.bias, population.shape[0] * population.shape[1]) + population.external
+            drive = constant + shares[index]
+            if measured:
+                p = np.clip(self.potential[index], 0, P_MAX)
+                self.energy[active, index] = (p * (p - constant - drive)).sum(axis=1)[active]
+            before = self.potential[index]
+            after = before + ((drive + population.nudge - before) >> population.leak)
+            p = np.clip(after, 0, P_MAX)
+            if half is not None:
+                self.window[index][half, active] += p[active]
+            self.potential[index] = np.where(active[:, None], after, before)
+            fired = self._random(index, t, stream) < p
+            self.spikes[index] = np.where(active[:, None], fired, self.spikes[index])
+            self.spike_counts[active, index] += fired[active].sum(axis=1)
+            self.updates[active, index] += population.neurons
+        self.steps[active] += 1
+
+    def _random(self, index: int, t: int, stream: int) -> Integers:
+        """What p is compared with, (samples, neurons): fresh each step, or one draw a phase moved evenly round."""
+        shape = self.populations[index].shape
+        if self.firing == "mean-field":  # whoever has p > 0 speaks
+            return np.zeros((len(self.samples), self.populations[index].neurons), np.int64)
+        step = t if self.firing == "iid" else 0
+        bits = np.stack([random_bits(shape, sample, index, stream, step, self.seed) for sample in self.samples])
+        return bits if self.firing == "iid" else (bits + bit_reversed(t)) % ONE
+
+    def signal(self, index: int) -> Integers:
+        """What a population sends: a spike is 1; in the mean field p in units of 2**-16, a spike from outside being 1.0."""
+        if self.firing != "mean-field":
+            return self.spikes[index].astype(np.int64)
+        if self.populations[index].stream is not None:
+            return self.spikes[index].astype(np.int64) * ONE
+        return np.clip(self.potential[index], 0, P_MAX)
+
+    def _deliver(self, t: int, active: NDArray[np.bool_]) -> list[Integers]:
+        """Drives from all tables; counts a synaptic event for each event and each of its existing targets."""
+        graded = self.firing == "mean-field"
+        drives = [np.zeros_like(potential) for potential in self.potential]
+        direction = 0
+        for table in self.tables:
+            shape = self.populations[table.source].shape
+            unit = table.exponent - 16 + (16 if graded else 0)
+            sent, shift, events = self.signal(table.source), unit, None
+            if table.pool:
+                four = cells(sent, shape)
+                if table.pool == "average" or graded:  # the sum of four cells; the quarter is in the shift
+                    sent, shift = four.sum(axis=1).reshape(len(sent), -1), unit + 2
+                else:
+                    turn = sampled_cell(shape, t)[None, None]
+                    sent = np.take_along_axis(four, turn.repeat(len(sent), axis=0), axis=1).reshape(len(sent), -1)
+            events = (sent != 0).astype(np.int64) if graded else sent
+            drives[table.target] += rounded_shift(sent @ table.weights.T, shift)
+            self.event_counts[active, direction] += (events @ table.exists.sum(axis=0))[active]
+            direction += 1
+            if table.tied:
+                sent = self.signal(table.target)
+                back = rounded_shift(sent @ table.weights, unit + (2 if table.pool else 0))
+                drives[table.source] += to_four_cells(back, shape) if table.pool else back
+                self.event_counts[active, direction] += ((sent != 0) @ table.exists.sum(axis=1))[active]
+                direction += 1
+        return drives
+
+    def _measure_residual(self, active: NDArray[np.bool_], window: int, tolerance: float | None) -> NDArray[np.bool_]:
+        """Record |difference of the halves|; which samples have settled."""
+        total, neurons = np.zeros(len(self.samples), np.int64), 0
+        for index, population in enumerate(self.populations):
+            if population.stream is not None:
+                continue
+            residual = np.abs(self.window[index][1] - self.window[index][0]).sum(axis=1)
+            self.residual[active, index] = residual[active]
+            total += residual
+            neurons += population.neurons
+        limit = -1.0 if tolerance is None else tolerance * ONE * (window // 2) * neurons
+        return total <= limit

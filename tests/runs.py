@@ -1,0 +1,82 @@
+"""Small run files with random counts, for the tests of whatever writes or reads them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikesim.runfile import LayerInfo, RunHeader, RunWriter
+from spikesim.schema import TABLES, Column
+
+LAYERS = (
+    LayerInfo("conv1", (4, 4, 3), 27, 432, 0, True),
+    LayerInfo("conv2", (2, 2, 5), 135, 540, 600, False),
+    LayerInfo("dense3", (1, 1, 7), 140, 140, 0, False),
+)
+WEIGHT_SHAPES = {
+    "conv1/weight": (3, 3, 1, 3),
+    "conv1/bias": (3,),
+    "conv2/weight": (3, 3, 3, 5),
+    "conv2/bias": (5,),
+    "dense3/weight": (20, 7),
+    "dense3/bias": (7,),
+    "readout/weight": (7, 10),
+    "readout/bias": (10,),
+}
+
+
+def make_header(**changes: Any) -> RunHeader:
+    values: dict[str, Any] = {
+        "config": {"arch": "conv", "ep": {"beta": 2.0, "steps": [60, 20]}, "name": "größe"},
+        "seed": 7,
+        "layers": LAYERS,
+        "weight_shapes": WEIGHT_SHAPES,
+        "command_line": "spikesim train",
+    }
+    return RunHeader(**{**values, **changes})
+
+
+def make_row(table: str, index: int, **changes: Any) -> dict[str, Any]:
+    """A row that depends on its index only."""
+    random = np.random.default_rng([index, len(table)])
+
+    def value(column: Column) -> Any:
+        shape = column.row_shape(len(LAYERS))
+        return random.random(shape) if column.dtype == "<f8" else random.integers(1, 1000, shape)
+
+    return {column.name: value(column) for column in TABLES[table]} | changes
+
+
+def make_batch(index: int, batches_per_epoch: int = 4, **changes: Any) -> dict[str, Any]:
+    row = make_row("batches", index, epoch=index // batches_per_epoch + 1, batch=index % batches_per_epoch, samples=32)
+    row |= {"correct": index % 32, "steps": [32 * 60, 32 * 20, 32 * 20]} | changes
+    if "joule" not in changes:
+        del row["joule"]
+    return row
+
+
+def make_epoch(epoch: int, **changes: Any) -> dict[str, Any]:
+    samples = {"train_samples": 128, "train_correct": 100, "test_samples": 50, "test_correct": 40, "test_steps": 3000}
+    return make_row("epochs", epoch, epoch=epoch, **samples) | changes
+
+
+def make_weights(seed: int = 0) -> dict[str, Any]:
+    random = np.random.default_rng(seed)
+    return {name: random.normal(size=shape).astype(np.float32) for name, shape in WEIGHT_SHAPES.items()}
+
+
+def append_rows(writer: RunWriter, start: int, stop: int, batches_per_epoch: int = 4) -> None:
+    """Mini-batches, their spikes, and an epoch's row after its last mini-batch."""
+    for index in range(start, stop):
+        writer.append_batch(make_batch(index, batches_per_epoch))
+        writer.append_spikes(index, [index, index + 1], 3, [0, 1], [5, 6])
+        if (index + 1) % batches_per_epoch == 0:
+            writer.append_epoch(make_epoch(index // batches_per_epoch + 1))
+
+
+def write_run(path: Path, batches: int = 10, status: str = "finished", **changes: Any) -> Path:
+    with RunWriter.create(path, make_header(**changes)) as writer:
+        append_rows(writer, 0, batches)
+        writer.write_weights(make_weights())
+        writer.set_status(status)
+    return path

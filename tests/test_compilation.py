@@ -1,0 +1,288 @@
+"""The cache of compiled code: named by the sources, proof against damage, never in a folder that others could write."""
+
+import os
+import pickle
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numba.core import config
+from pairs import digest
+
+from spikesim import compilation
+from spikesim.compilation import JIT, PLAIN_LOOPS, cache_folder, kernel, source_hash
+
+needs_jit = pytest.mark.skipif(not JIT, reason="nothing is compiled")
+
+PHILOX = """
+import numpy as np
+from spikesim.philox import _blocks, philox_words
+print(philox_words(np.zeros((1, 4), np.uint32), 0)[0, 0], sum(_blocks.stats.cache_hits.values()))
+"""
+
+
+def run_python(code: str, **environment: str) -> str:
+    """What a fresh interpreter prints; it must not complain."""
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**os.environ, **environment}, capture_output=True, text=True, timeout=500,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    return ran.stdout.strip()
+
+
+# -- The name of the folder -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copied_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the package's sources that `source_hash` reads in place of the real one."""
+    original = Path(compilation.__file__).parent
+    copy = tmp_path / "spikesim"
+    shutil.copytree(original, copy, ignore=shutil.ignore_patterns("__pycache__", "data"))
+    monkeypatch.setattr(compilation, "__file__", str(copy / "compilation.py"))
+    return copy
+
+
+def fresh_hash() -> str:
+    return source_hash.__wrapped__()
+
+
+def test_any_edited_source_changes_the_hash(copied_package: Path) -> None:
+    before = fresh_hash()
+    assert len(before) == 16 and int(before, 16) >= 0
+    assert before == fresh_hash() == source_hash()
+    sources = sorted(copied_package.rglob("*.py"))
+    assert {"step.py", "rows.py", "philox.py"} <= {path.name for path in sources}
+    assert any(path.parent.name == "ep" for path in sources), "the sub-packages have kernels too"
+    hashes = {before}
+    for path in sources:
+        content = path.read_bytes()
+        path.write_bytes(content + b"\n")
+        hashes.add(fresh_hash())
+        path.write_bytes(content)
+    assert len(hashes) == len(sources) + 1
+    assert fresh_hash() == before
+
+
+def test_added_removed_and_renamed_sources_change_the_hash(copied_package: Path) -> None:
+    before = fresh_hash()
+    (copied_package / "notes.txt").write_text("no source")
+    assert fresh_hash() == before
+    (copied_package / "more.py").write_text("")
+    added = fresh_hash()
+    (copied_package / "more.py").rename(copied_package / "other.py")
+    renamed = fresh_hash()
+    (copied_package / "other.py").unlink()
+    assert len({before, added, renamed}) == 3
+    assert fresh_hash() == before
+
+
+def test_options_that_change_the_code_change_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = set()
+    for bounds in (False, True):
+        for plain in (False, True):
+            monkeypatch.setattr(config, "BOUNDSCHECK", bounds)
+            monkeypatch.setattr(compilation, "PLAIN_LOOPS", plain)
+            hashes.add(fresh_hash())
+    assert len(hashes) == 4
+
+
+# -- The choice of the folder -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Path]]:
+    """The places where the cache may be, in the order of preference, all below the test's own folder."""
+    places = {name: tmp_path / name for name in ("numba", "xdg", "home", "system")}
+    for place in places.values():
+        place.mkdir()
+    monkeypatch.setattr(config, "CACHE_DIR", str(places["numba"]))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(places["xdg"]))
+    monkeypatch.setenv("HOME", str(places["home"]))
+    monkeypatch.setattr(tempfile, "tempdir", str(places["system"]))
+    yield places
+
+
+def fresh_folder() -> Path:
+    return cache_folder.__wrapped__()
+
+
+def test_places_are_tried_in_order(bases: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    name = source_hash()
+    assert fresh_folder() == bases["numba"] / name
+    assert stat.S_IMODE(fresh_folder().stat().st_mode) == 0o700
+    monkeypatch.setattr(config, "CACHE_DIR", "")
+    assert fresh_folder() == bases["xdg"] / "spikesim" / name
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert fresh_folder() == bases["home"] / ".cache" / "spikesim" / name
+    monkeypatch.setenv("HOME", str(bases["system"] / "file" / "none"))
+    (bases["system"] / "file").write_text("")
+    assert fresh_folder() == bases["system"] / f"spikesim-{os.getuid()}" / name
+
+
+def test_a_place_that_cannot_be_made_is_passed_over(bases: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    bases["numba"].rmdir()
+    bases["numba"].write_text("a file where a folder should be")
+    assert fresh_folder().is_relative_to(bases["xdg"])
+
+
+def test_a_read_only_folder_is_passed_over(bases: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = fresh_folder()
+    taken.chmod(0o500)
+    if os.getuid() == 0:  # root may write anywhere: let the question be answered as it is for others
+        access = os.access
+        monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != taken and access(path, mode))
+    assert fresh_folder().is_relative_to(bases["xdg"])
+
+
+@pytest.mark.parametrize("mode", [0o720, 0o702, 0o777])
+def test_a_folder_that_others_can_write_is_not_used(bases: dict[str, Path], mode: int) -> None:
+    fresh_folder().chmod(mode)
+    assert fresh_folder().is_relative_to(bases["xdg"])
+
+
+def test_a_folder_of_somebody_else_is_not_used(bases: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = os.getuid()
+    folders = [fresh_folder()]
+    for _ in range(3):
+        folders.append(fresh_folder())
+        shutil.rmtree(bases["xdg"], ignore_errors=True)
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)  # now everything that is there is somebody else's
+    folder = fresh_folder()
+    assert folder not in folders
+    assert folder.parent == bases["system"] and folder.name != f"spikesim-{owner + 1}", "a new folder of unknown name"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+# -- Damage -----------------------------------------------------------------------------------------------------------
+
+
+def tiny() -> Callable[[int], int]:
+    """A kernel that has not been called yet, the same function every time."""
+
+    @kernel
+    def add_seven(number):  # type: ignore[no-untyped-def]
+        return number + 7
+
+    return add_seven  # type: ignore[no-any-return]
+
+
+def call(hit: bool) -> None:
+    """The kernel gives the right result, from the cache or not."""
+    function = tiny()
+    assert function(5) == 12
+    assert sum(function.stats.cache_hits.values()) == hit  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder that holds the tiny kernel."""
+    place = tmp_path / "cache"
+    place.mkdir()
+    monkeypatch.setattr(compilation, "cache_folder", lambda: place)
+    call(hit=False)
+    call(hit=True)
+    assert {path.suffix for path in place.iterdir()} == {".nbi", ".nbc"}
+    return place
+
+
+class Unwanted:
+    """Something that no cache of ours holds; it says so when it is unpickled whole."""
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "one byte": lambda content: content[:1],
+    "truncated": lambda content: content[: len(content) // 2],
+    "last byte lost": lambda content: content[:-1],
+    "garbage": lambda content: bytes(range(256)) * 20,
+    "zeros": lambda content: bytes(len(content)),
+    "text": lambda content: b"not a pickle\n",
+    "another pickle": lambda content: pickle.dumps({"nothing": "of use"}),
+    "version, then nothing": lambda content: pickle.dumps("0.0.0"),
+}
+
+
+@needs_jit
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_files_are_compiled_anew(folder: Path, suffix: str, damage: str) -> None:
+    for path in folder.glob(f"*{suffix}"):
+        path.write_bytes(DAMAGE[damage](path.read_bytes()))
+    call(hit=False)
+    call(hit=True)  # and the cache is whole again
+
+
+@needs_jit
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+def test_lost_files_are_compiled_anew(folder: Path, suffix: str) -> None:
+    for path in folder.glob(f"*{suffix}"):
+        path.unlink()
+    call(hit=False)
+    call(hit=True)
+
+
+@needs_jit
+def test_a_cache_that_cannot_be_written_costs_only_time(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("a file where the folder was")
+    call(hit=False)
+    call(hit=False)
+    assert folder.read_text() == "a file where the folder was"
+
+
+@needs_jit
+def test_two_processes_share_the_cache_and_survive_its_damage(tmp_path: Path) -> None:
+    place = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    answer = str(0x6627E8D5)
+    assert run_python(PHILOX, **place) == f"{answer} 0"
+    assert run_python(PHILOX, **place) == f"{answer} 1"
+    assert [path.name for path in tmp_path.iterdir()] == [source_hash()]
+    for path in (tmp_path / source_hash()).iterdir():
+        path.write_bytes(path.read_bytes()[:50])
+    assert run_python(PHILOX, **place) == f"{answer} 0"
+    assert run_python(PHILOX, **place) == f"{answer} 1"
+
+
+# -- Every way of running gives the same bits -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"NUMBA_BOUNDSCHECK": "0"},
+        {"NUMBA_BOUNDSCHECK": "1", "SPIKESIM_PLAIN_LOOPS": "1"},
+        {"NUMBA_DISABLE_JIT": "1"},
+    ],
+    ids=["as users run it", "plain loops with checked bounds", "without the JIT"],
+)
+def test_every_way_of_running_gives_the_same_bits(environment: dict[str, str]) -> None:
+    """Against this process, which has checked bounds and the vector code."""
+    result = run_python(
+        "from pairs import digest; print(digest())",
+        PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]),
+        **{"NUMBA_DISABLE_JIT": "0", "SPIKESIM_PLAIN_LOOPS": "0", **environment},
+    )
+    assert result == digest()
+
+
+def test_this_process_checks_bounds() -> None:
+    """The settings of conftest.py have arrived; an index out of range in a kernel is an error."""
+    if os.environ["NUMBA_BOUNDSCHECK"] != "1":
+        pytest.skip("switched off from outside")
+    assert not PLAIN_LOOPS or os.environ.get("SPIKESIM_PLAIN_LOOPS") or not JIT
+
+    @kernel
+    def read(array, index):  # type: ignore[no-untyped-def]
+        return array[index]
+
+    with pytest.raises(IndexError):
+        read(np.zeros(3), 3)

@@ -1,0 +1,21 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spikesim.energy import EnergyModel
+
+counts = st.integers(0, 2**50)
+
+
+@given(events=counts, macs=counts)
+def test_every_operation_is_charged_once(events, macs):
+    model = EnergyModel()
+    expected = events * 0.9e-12 + macs * 4.6e-12
+    assert np.isclose(float(model.estimate(events, macs)), expected, rtol=1e-12, atol=0)
+
+
+def test_counts_keep_their_shape_and_type_of_the_file():
+    events = np.arange(6, dtype=np.uint64).reshape(2, 3)
+    energy = EnergyModel("n", 2.0, 10.0, "s").estimate(events, np.uint64(1))
+    assert energy.dtype == np.float64
+    np.testing.assert_array_equal(energy, 2.0 * np.arange(6).reshape(2, 3) + 10)

@@ -1,0 +1,139 @@
+"""The hand-built vector code against its plain twins, in compiled code of its own."""
+
+from types import SimpleNamespace
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spikesim import rows
+from spikesim.compilation import JIT
+
+pytestmark = pytest.mark.skipif(not JIT, reason="vector code needs the JIT")
+
+QUICK = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+
+
+@pytest.fixture(scope="module")
+def compiled() -> SimpleNamespace:
+    """Vector and plain forms, each behind a small compiled function."""
+
+    def adder(function):  # type: ignore[no-untyped-def]
+        @numba.njit
+        def call(weights, origin, events, first, last, sums):  # type: ignore[no-untyped-def]
+            function(weights, origin, events, first, last, sums)
+
+        return call
+
+    def graded(function):  # type: ignore[no-untyped-def]
+        @numba.njit
+        def call(weights, origin, events, values, first, last, sums):  # type: ignore[no-untyped-def]
+            function(weights, origin, events, values, first, last, sums)
+
+        return call
+
+    def worder(function):  # type: ignore[no-untyped-def]
+        @numba.njit
+        def call(probability, random, lane):  # type: ignore[no-untyped-def]
+            return function(probability, random, lane)
+
+        return call
+
+    def lowest(function):  # type: ignore[no-untyped-def]
+        @numba.njit
+        def call(word):  # type: ignore[no-untyped-def]
+            return function(word)
+
+        return call
+
+    return SimpleNamespace(
+        add={n: (adder(rows.vector_add_rows(n)), adder(rows.plain_add_rows(n))) for n in rows.LANES},
+        graded={n: (graded(rows.vector_add_graded_rows(n)), graded(rows.plain_add_graded_rows(n))) for n in rows.LANES},
+        word=(worder(rows.vector_spike_word), worder(rows.plain_spike_word)),
+        lowest=(lowest(rows.vector_lowest_bit), lowest(rows.plain_lowest_bit)),
+    )
+
+
+CASES = st.fixed_dictionaries(
+    {
+        "lanes": st.sampled_from(rows.LANES),
+        "seed": st.integers(0, 2**32 - 1),
+        "before": st.integers(0, 3),
+        "events": st.integers(0, 9),
+        "after": st.integers(0, 3),
+        "origin": st.integers(-5, 5),  # a kernel's first column may lie outside the map: the origin is then negative
+        "extreme": st.booleans(),
+    }
+)
+
+
+def run(case: dict, rng: np.random.Generator):  # type: ignore[no-untyped-def, type-arg]
+    """Weights, origin, events and bounds of a run, and the rows that it adds."""
+    lanes, origin = case["lanes"], case["origin"] * 3 + case["seed"] % 2
+    total = case["before"] + case["events"] + case["after"]
+    events = rng.integers(5, 20, total).astype(np.int32)  # origin + event * lanes stays inside
+    weights = rng.integers(-32767, 32768, 21 * lanes + 64).astype(np.int16)
+    if case["extreme"]:
+        weights[:] = np.where(weights < 0, -32767, 32767)
+    first, last = case["before"], case["before"] + case["events"]
+    chosen = np.stack([weights[origin + event * lanes :][:lanes] for event in events[first:last]] or [np.zeros(lanes)])
+    return weights, origin, events, first, last, chosen.astype(np.int64)
+
+
+@QUICK
+@given(case=CASES)
+def test_add_rows(compiled: SimpleNamespace, case: dict) -> None:  # type: ignore[type-arg]
+    rng = np.random.default_rng(case["seed"])
+    weights, origin, events, first, last, chosen = run(case, rng)
+    lanes, initial = case["lanes"], rng.integers(-(2**20), 2**20, 64).astype(np.int32)
+    for add in compiled.add[lanes]:
+        sums = initial.copy()
+        add(weights, origin, events, first, last, sums)
+        np.testing.assert_array_equal(sums[:lanes], initial[:lanes] + chosen.sum(axis=0))
+        np.testing.assert_array_equal(sums[lanes:], initial[lanes:])
+
+
+@QUICK
+@given(case=CASES)
+def test_add_graded_rows(compiled: SimpleNamespace, case: dict) -> None:  # type: ignore[type-arg]
+    rng = np.random.default_rng(case["seed"])
+    weights, origin, events, first, last, chosen = run(case, rng)
+    values = rng.integers(1, 2**18 + 1, len(events)).astype(np.int32)  # up to four probabilities of 1.0
+    lanes, initial = case["lanes"], rng.integers(-(2**40), 2**40, 64).astype(np.float64)
+    expected = initial[:lanes].astype(np.int64)
+    if last > first:
+        expected += (values[first:last, None].astype(np.int64) * chosen).sum(axis=0)
+    for add in compiled.graded[lanes]:
+        sums = initial.copy()
+        add(weights, origin, events, values, first, last, sums)
+        np.testing.assert_array_equal(sums[:lanes].astype(np.int64), expected)
+        np.testing.assert_array_equal(sums[lanes:], initial[lanes:])
+
+
+def test_an_empty_run_at_the_end_adds_nothing(compiled: SimpleNamespace) -> None:
+    for lanes in rows.LANES:
+        for add in compiled.add[lanes]:
+            sums = np.arange(64, dtype=np.int32)
+            add(np.zeros(0, np.int16), 0, np.zeros(0, np.int32), 0, 0, sums)
+            np.testing.assert_array_equal(sums, np.arange(64))
+
+
+@QUICK
+@given(seed=st.integers(0, 2**32 - 1), lane=st.sampled_from([0, 16, 32, 48]), near=st.booleans())
+def test_spike_word(compiled: SimpleNamespace, seed: int, lane: int, near: bool) -> None:
+    rng = np.random.default_rng(seed)
+    random = rng.integers(0, 2**16, 64).astype(np.uint16)
+    probability = rng.integers(0, 2**16, 64).astype(np.uint16)
+    if near:  # equal or beside: the comparison is strict and without sign
+        probability = (random + rng.integers(-1, 2, 64)).clip(0, 65535).astype(np.uint16)
+    expected = sum(int(random[lane + i] < probability[lane + i]) << i for i in range(16))
+    for word in compiled.word:
+        assert int(word(probability, random, lane)) == expected
+
+
+def test_lowest_bit(compiled: SimpleNamespace) -> None:
+    for word in [1 << i for i in range(16)] + [0b1010_0000, 0xFFFF, 0x8001, 0xC000]:
+        for lowest in compiled.lowest:
+            assert lowest(word) == (word & -word).bit_length() - 1

@@ -1,0 +1,684 @@
+"""The compiled loop against the slow reference, and what must not change a bit of its results."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import reference
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pairs import FIRINGS, Pair, assert_equal_arrays, assert_same, everything, mixed, set_spikes, set_state, state_of
+
+from spikesim import plan as p
+from spikesim.errors import InputError, Stopped
+from spikesim.network import Network
+from spikesim.simulator import Simulator
+from spikesim.tables import Conv, Dense, Sparse
+
+SIZES = st.sampled_from([1, 3, 16, 17, 31, 32, 33, 48, 49, 64, 65])
+SETTINGS = settings(
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
+)
+
+
+def check(pair: Pair, firing: str, *, steps: int = 7, window: int = 4, samples: int = 3, seed: int = 1) -> None:
+    """Two phases in the engine and the reference, the second going on from the state of the first."""
+    simulator, model = pair.build(samples, firing, seed, steps=steps)
+    for stream, length in ((0, steps), (5, steps - 2)):
+        simulator.run(length, window=window, stream=stream)
+        model.run(length, window=window, stream=stream)
+        assert_same(simulator, model)
+    active = [model.spikes[population.index].any() for population in simulator.compiled.network.populations]
+    assert any(active), "a silent network proves nothing"
+
+
+# -- Every kind of table ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("firing", FIRINGS)
+@pytest.mark.parametrize("channels", [(1, 65), (3, 33), (17, 3), (33, 17), (65, 1)])
+def test_convolution_equals_reference(channels: tuple[int, int], firing: str) -> None:
+    pair = Pair(channels[0])
+    lower, upper = pair.population(5, 4, channels[0]), pair.population(5, 4, channels[1], leak=3)
+    pair.connect(lower, upper, Conv(3, 1), tied=True)
+    check(pair, firing)
+
+
+@pytest.mark.parametrize("firing", FIRINGS)
+@pytest.mark.parametrize("pool", ["average", "sampled"])
+@pytest.mark.parametrize("channels", [(1, 65), (3, 33), (17, 3), (33, 17), (65, 1)])
+def test_pooled_convolution_equals_reference(channels: tuple[int, int], pool: str, firing: str) -> None:
+    pair = Pair(channels[1])
+    lower, upper = pair.population(7, 6, channels[0]), pair.population(3, 3, channels[1])
+    pair.connect(lower, upper, Conv(3, 1, pool=pool), tied=True)  # type: ignore[arg-type]
+    check(pair, firing)
+
+
+@pytest.mark.parametrize(("kernel", "padding"), [(k, pad) for k in (1, 3, 5) for pad in range(k)])
+@pytest.mark.parametrize("pool", [None, "average", "sampled"])
+def test_kernels_and_paddings_equal_reference(kernel: int, padding: int, pool: str | None) -> None:
+    pair = Pair(kernel)
+    sides = (11, 10) if pool else (5, 6)
+    change = 2 * padding - kernel + 1
+    height, width = (side // (2 if pool else 1) + change for side in sides)
+    lower, upper = pair.population(*sides, 3), pair.population(height, width, 5)
+    pair.connect(lower, upper, Conv(kernel, padding, pool=pool), tied=True)  # type: ignore[arg-type]
+    check(pair, FIRINGS[padding % 3], steps=5, window=2)
+
+
+def test_kernel_wider_than_the_map_equals_reference() -> None:
+    pair = Pair(3)
+    lower, upper = pair.population(1, 2, 5), pair.population(3, 4, 4)
+    pair.connect(lower, upper, Conv(5, 3), tied=True)
+    check(pair, "iid")
+
+
+@pytest.mark.parametrize("firing", FIRINGS)
+@pytest.mark.parametrize("pool", [None, "average", "sampled"])
+@pytest.mark.parametrize(
+    ("source", "target"), [((1, 1, 65), (1, 1, 33)), ((5, 3, 17), (1, 1, 10)), ((3, 3, 3), (2, 3, 33))]
+)
+def test_dense_equals_reference(
+    source: tuple[int, int, int], target: tuple[int, int, int], pool: str | None, firing: str
+) -> None:
+    if pool and min(source[:2]) < 2:
+        source = (2, 3, source[2])
+    pair = Pair(target[2])
+    lower, upper = pair.population(*source), pair.population(*target)
+    pair.connect(lower, upper, Dense(pool=pool), tied=True)  # type: ignore[arg-type]
+    check(pair, firing)
+
+
+@pytest.mark.parametrize("firing", FIRINGS)
+@pytest.mark.parametrize(
+    ("source", "target"), [((2, 3, 17), (3, 1, 33)), ((1, 1, 65), (1, 1, 3)), ((3, 3, 1), (2, 2, 65))]
+)
+def test_sparse_equals_reference(source: tuple[int, int, int], target: tuple[int, int, int], firing: str) -> None:
+    pair = Pair(source[2])
+    lower, upper = pair.population(*source), pair.population(*target)
+    pair.connect(lower, upper, pair.sparse(lower, upper), tied=True)
+    pair.connect(lower, lower, pair.sparse(lower, lower, density=0.1))
+    check(pair, firing)
+
+
+@pytest.mark.parametrize("firing", FIRINGS)
+def test_image_stream_and_external_drive_equal_reference(firing: str) -> None:
+    pair = Pair(7)
+    image, stream = pair.image(7, 7, 3), pair.stream(7, 7, 17)
+    lower = pair.population(5, 5, 33, nudged=True)
+    upper = pair.population(3, 3, 10, external=True)
+    top = pair.population(1, 1, 65, external=True, nudged=True, leak=0)
+    pair.connect(image, lower, Conv(3, 0))
+    pair.connect(stream, lower, Conv(3, 0))
+    pair.connect(stream, upper, Conv(3, 1, pool="sampled"))
+    pair.connect(lower, upper, Conv(3, 0), tied=True)
+    pair.connect(stream, top, Dense(pool="sampled"))
+    pair.connect(stream, top, pair.sparse(stream, top, 0.05))
+    pair.connect(upper, top, Dense(), tied=True)
+    check(pair, firing)
+
+
+@pytest.mark.parametrize("firing", FIRINGS)
+def test_dense_image_equals_reference(firing: str) -> None:
+    pair = Pair(8)
+    image, lower = pair.image(4, 3, 2), pair.population(2, 2, 9)
+    pair.connect(image, lower, Dense())
+    check(pair, firing)
+
+
+@pytest.mark.parametrize("pool", ["average", "sampled"])
+@pytest.mark.parametrize("firing", FIRINGS)
+def test_many_tables_into_one_population_equal_reference(firing: str, pool: str) -> None:
+    """Full resolution, half resolution (feedback through pools) and sparse shares meet in one population."""
+    pair = Pair(9)
+    a, b = pair.population(6, 7, 17), pair.population(6, 7, 33)
+    c, d = pair.population(3, 3, 65), pair.population(1, 1, 10)
+    pair.connect(a, b, Conv(3, 1), tied=True)
+    pair.connect(a, b, Conv(1, 0))
+    pair.connect(a, c, Conv(3, 1, pool=pool), tied=True)  # type: ignore[arg-type]
+    pair.connect(b, c, Conv(5, 2, pool=pool), tied=True)  # type: ignore[arg-type]
+    pair.connect(a, d, Dense(pool=pool), tied=True)  # type: ignore[arg-type]
+    pair.connect(b, d, pair.sparse(b, d), tied=True)
+    pair.connect(d, a, Dense(), tied=False)
+    pair.connect(b, b, pair.sparse(b, b, 0.02))
+    check(pair, firing)
+
+
+@SETTINGS
+@given(
+    seed=st.integers(0, 10**6),
+    firing=st.sampled_from(FIRINGS),
+    channels=st.tuples(SIZES, SIZES),
+    sides=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    kernel=st.sampled_from([1, 3, 5]),
+    pool=st.sampled_from([None, "average", "sampled"]),
+    gain=st.sampled_from([1e-6, 0.5, 30.0]),
+    data=st.data(),
+)
+def test_random_networks_equal_reference(seed, firing, channels, sides, kernel, pool, gain, data) -> None:  # type: ignore[no-untyped-def]
+    """A convolution, a dense table and a recurrent sparse one, of random shapes and scales of weights."""
+    padding = data.draw(st.integers(0, kernel - 1))
+    change = 2 * padding - kernel + 1
+    lower_side = [side // 2 if pool else side for side in sides]
+    upper_side = [side + change for side in lower_side]
+    pair = Pair(seed)
+    lower = pair.population(*sides, channels[0], leak=data.draw(st.integers(0, 15)), external=True, bias=(-0.5, 1.2))
+    top = pair.population(1, 1, data.draw(SIZES), leak=0)
+    if min(lower_side) > 0 and min(upper_side) > 0:
+        upper = pair.population(*upper_side, channels[1], leak=data.draw(st.integers(0, 4)))
+        pair.connect(lower, upper, Conv(kernel, padding, pool=pool), tied=True, gain=gain)
+        pair.connect(upper, top, Dense(), tied=data.draw(st.booleans()), gain=gain)
+        pair.connect(upper, upper, pair.sparse(upper, upper, 0.05))
+    else:
+        pair.connect(lower, top, Dense(), tied=True, gain=gain)
+    simulator, model = pair.build(2, firing, seed)
+    simulator.run(6, window=2, stream=3)
+    model.run(6, window=2, stream=3)
+    assert_same(simulator, model)
+
+
+@pytest.mark.parametrize("firing", FIRINGS)
+def test_tolerance_stops_each_sample_as_the_reference_does(firing: str) -> None:
+    pair = Pair(11)
+    lower, upper = pair.population(3, 3, 17, external=True), pair.population(1, 1, 10)
+    pair.connect(lower, upper, Dense(), tied=True, gain=0.4)
+    probe, _ = pair.build(8, firing)
+    probe.run(16, window=8)
+    second_window = probe.counts.residual.sum(axis=1) / (lower.neurons + upper.neurons) / (4 * reference.ONE)
+    tolerance = float(np.median(second_window))  # half of the samples settle here, the others later
+    simulator, model = pair.build(8, firing)
+    simulator.reset(probe.state.sample_ids)
+    simulator.state.external[...] = probe.state.external
+    model.samples = probe.state.sample_ids.tolist()
+    for population in (lower, upper):
+        model.populations[population.index].external = state_of(simulator, population, probe.state.external).astype(int)
+    for twin in (simulator, model):
+        twin.run(64, window=8, tolerance=tolerance)  # type: ignore[attr-defined]
+    assert_same(simulator, model)
+    assert len(np.unique(model.steps)) > 1, "the samples should settle at different times"
+
+
+def test_counters_add_up_over_runs_until_reset() -> None:
+    pair = Pair(12)
+    lower, upper = pair.population(3, 3, 5), pair.population(3, 3, 17)
+    connection = pair.connect(lower, upper, Conv(1, 0), tied=True)
+    simulator, model = pair.build(2)
+    simulator.run(5)
+    first = simulator.counts.spikes.copy()
+    simulator.run(5, first=5)
+    model.run(10)
+    assert_same(simulator, model)
+    assert (simulator.counts.spikes >= first).all() and (simulator.counts.spikes > first).any()
+    # a 1x1 kernel has no padding: every delivered spike reaches all channels; the last step's are not delivered yet
+    delivered = simulator.counts.spikes[:, lower.index] - simulator.spikes(lower).reshape(2, -1).sum(axis=1)
+    np.testing.assert_array_equal(simulator.counts.events[:, connection.forward], delivered * 17)
+    simulator.reset()
+    for array in (*simulator.counts, simulator.potential(lower), simulator.spikes(upper)):
+        assert not array.any()
+
+
+# -- What must not change a bit ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pool", ["average", "sampled"])
+@pytest.mark.parametrize("firing", FIRINGS)
+def test_phase_in_parts_equals_phase_in_one(firing: str, pool: str) -> None:
+    def run(parts: list[int]) -> list[np.ndarray]:
+        simulator, _ = mixed(pool=pool).build(3, firing, steps=16)
+        first = 0
+        for part in parts[:-1]:
+            simulator.run(part, stream=4, first=first)
+            first += part
+        simulator.run(parts[-1], window=4, stream=4, first=first)
+        return everything(simulator)
+
+    whole = run([16])
+    for parts in ([3, 13], [5, 1, 2, 8], [12, 4]):
+        assert_equal_arrays(run(parts), whole)
+
+
+@pytest.mark.parametrize("firing", FIRINGS)
+def test_samples_that_pass_together_change_nothing(firing: str) -> None:
+    results = []
+    for together in (1, 2, 3, 32):
+        simulator, model = mixed().build(5, firing, together=together)
+        simulator.run(8, window=4)
+        results.append(everything(simulator))
+    model.run(8, window=4)
+    assert_same(simulator, model)
+    for result in results[1:]:
+        assert_equal_arrays(result, results[0])
+
+
+@pytest.mark.parametrize("firing", FIRINGS)
+def test_group_size_and_order_of_samples_change_nothing(firing: str) -> None:
+    whole, _ = mixed().build(6, firing)
+    whole.run(8, window=4)
+    for chosen in ([0], [5, 1], [4, 2, 0, 3, 5, 1]):
+        part, model = mixed().build(6, firing)
+        group = Simulator(part.compiled, len(chosen), firing=firing, seed=1)  # type: ignore[arg-type]
+        group.reset(np.array(model.samples)[chosen])
+        for population in part.compiled.network.populations:
+            if population.streamed:
+                spikes = model.populations[population.index].stream
+                assert spikes is not None
+                group.set_stream(population, spikes[chosen].reshape(len(chosen), -1, *population.shape))
+        group.state.external[...] = part.state.external[chosen]
+        group.run(8, window=4)
+        for result, expected in zip(everything(group), everything(whole), strict=True):
+            np.testing.assert_array_equal(result, expected[chosen])
+
+
+def test_threads_change_nothing() -> None:
+    """Several simulators of one compiled network at once give what they give one after the other."""
+
+    def run(simulator: Simulator) -> list[np.ndarray]:
+        simulator.run(40, window=8)
+        return everything(simulator)
+
+    first, _ = mixed().build(4, "stratified", steps=40)
+    simulators = []
+    for base in range(0, 24, 4):
+        simulator = Simulator(first.compiled, 4, firing="stratified", seed=1)
+        simulator.reset(np.arange(base, base + 4))
+        simulator.state.external[...] = first.state.external
+        simulator._streams.update(first._streams)
+        simulators.append(simulator)
+    alone = [run(simulator) for simulator in simulators]
+    for simulator in simulators:
+        simulator.reset(simulator.state.sample_ids.copy())
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(run, simulators))
+    for a, b in zip(alone, together, strict=True):
+        assert_equal_arrays(a, b)
+    assert not np.array_equal(alone[0][0], alone[1][0])
+
+
+def test_streams_share_or_separate_random_numbers() -> None:
+    """The same stream from the same state gives the same spikes; another stream, seed or sample gives others."""
+
+    def spikes(stream: int, seed: int, sample: int) -> np.ndarray:
+        net = Network()
+        population = net.add_population((4, 4, 16), leak=0)
+        compiled = net.compile()
+        compiled.set_bias(population, np.full(16, 0.5))
+        simulator = Simulator(compiled, 1, seed=seed)
+        simulator.reset([sample])
+        simulator.run(3, stream=stream)
+        return simulator.spikes(population)
+
+    reference_spikes = spikes(2, 5, 7)
+    np.testing.assert_array_equal(spikes(2, 5, 7), reference_spikes)
+    for stream, seed, sample in ((3, 5, 7), (2, 6, 7), (2, 5 + 2**32, 7), (2, 5, 8), (2**24 - 1, 5, 7)):
+        assert (spikes(stream, seed, sample) != reference_spikes).mean() > 0.3
+
+
+# -- The transpose identity -------------------------------------------------------------------------------------------
+
+
+def raw_sums(pair: Pair, connection, z, y, step: int, graded: bool) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[no-untyped-def]
+    """W z and W' y as raw integer sums, through the engine's delivery: one step with leak 0 and shifts of 0."""
+    simulator, _ = pair.build(len(z), "mean-field" if graded else "iid")
+    tables = simulator.compiled.plan.tables
+    tables[:, p.TABLE_SHIFT] = tables[:, p.TABLE_SHIFT_GRADED] = 0
+    for population, values in ((connection.source, z), (connection.target, y)):
+        simulator.compiled.set_bias(population, np.zeros(population.shape[2]))
+        set_spikes(simulator, population, values > 0)
+        if graded:
+            set_state(simulator, population, simulator.state.membrane, values)
+    simulator.run(1, first=step)
+    return tuple(
+        simulator.potential(population).reshape(len(z), -1).astype(np.int64)
+        for population in (connection.target, connection.source)
+    )  # type: ignore[return-value]
+
+
+def tables_to_transpose() -> list[tuple[str, Callable[[Pair], object]]]:
+    def conv(kernel: int, padding: int, pool: str | None, channels: tuple[int, int]) -> Callable[[Pair], object]:
+        def connect(pair: Pair) -> object:
+            change = 2 * padding - kernel + 1
+            height, width = (side // (2 if pool else 1) + change for side in (7, 6))
+            lower = pair.population(7, 6, channels[0], leak=0)
+            upper = pair.population(height, width, channels[1], leak=0)
+            return pair.connect(lower, upper, Conv(kernel, padding, pool=pool), tied=True)  # type: ignore[arg-type]
+
+        return connect
+
+    def dense(pool: str | None) -> Callable[[Pair], object]:
+        def connect(pair: Pair) -> object:
+            lower, upper = pair.population(3, 4, 17, leak=0), pair.population(2, 1, 33, leak=0)
+            return pair.connect(lower, upper, Dense(pool=pool), tied=True)  # type: ignore[arg-type]
+
+        return connect
+
+    def sparse(pair: Pair) -> object:
+        lower, upper = pair.population(3, 4, 17, leak=0), pair.population(2, 1, 33, leak=0)
+        return pair.connect(lower, upper, pair.sparse(lower, upper), tied=True)
+
+    return [
+        ("conv", conv(3, 1, None, (3, 33))),
+        ("conv without padding", conv(3, 0, None, (17, 5))),
+        ("wide conv", conv(5, 4, None, (2, 65))),
+        ("average", conv(3, 1, "average", (17, 16))),
+        ("sampled", conv(3, 2, "sampled", (5, 33))),
+        ("dense", dense(None)),
+        ("dense average", dense("average")),
+        ("dense sampled", dense("sampled")),
+        ("sparse", sparse),
+    ]
+
+
+@pytest.mark.parametrize("graded", [False, True], ids=["spikes", "graded"])
+@pytest.mark.parametrize(
+    ("name", "connect"), tables_to_transpose(), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_transpose_identity(name: str, connect: Callable[[Pair], object], graded: bool) -> None:
+    """<W z, y> == <z, W' y> in integers. Sampled pooling: its four turns together are the sum over the cells."""
+    pair = Pair(31)
+    connection = connect(pair)
+    rng = np.random.default_rng(32)
+    z, y = (
+        rng.integers(0, 60, (4, population.neurons)) * (rng.random((4, population.neurons)) < 0.3)
+        if graded
+        else (rng.random((4, population.neurons)) < 0.3).astype(np.int64)
+        for population in (connection.source, connection.target)  # type: ignore[attr-defined]
+    )
+    turns = range(4) if "sampled" in name and not graded else range(1)
+    forward = np.zeros_like(y)
+    for turn in turns:
+        sums, backward = raw_sums(pair, connection, z, y, turn, graded)
+        forward += sums
+    left, right = (forward * y).sum(axis=1), (z * backward).sum(axis=1)
+    assert left.any()
+    np.testing.assert_array_equal(left, right)
+
+
+# -- Statistics -------------------------------------------------------------------------------------------------------
+
+
+def record(firing: str, steps: int, probabilities: np.ndarray, *, streams: int = 1, layers: int = 1) -> np.ndarray:
+    """Spikes (streams, layers, steps, samples, neurons) at constant probabilities (samples, neurons), 16 bits."""
+    samples, neurons = probabilities.shape
+    net = Network()
+    populations = [net.add_population((2, neurons // 32, 16), leak=0) for _ in range(layers)]
+    compiled = net.compile(external=tuple(populations))
+    simulator = Simulator(compiled, samples, firing=firing, seed=2024)  # type: ignore[arg-type]
+    for population in populations:
+        simulator.set_external(population, probabilities.reshape(samples, *population.shape) / reference.ONE)
+    spikes = np.empty((streams, layers, steps, samples, neurons), bool)
+    for stream in range(streams):
+        for t in range(steps):
+            simulator.run(1, stream=stream, first=t)
+            for layer, population in enumerate(populations):
+                spikes[stream, layer, t] = simulator.spikes(population).reshape(samples, -1)
+    return spikes
+
+
+@pytest.mark.parametrize("firing", ["iid", "stratified"])
+def test_firing_frequency_is_the_probability(firing: str) -> None:
+    """Two-sided binomial tails below 1e-10 for each of 1,024 neurons: a false alarm in 5e6 trials."""
+    from scipy.stats import binom
+
+    probabilities = np.linspace(0, 2**16, 1024).astype(np.int64).reshape(4, 256)
+    steps = 640
+    if firing == "iid":
+        spikes = record(firing, steps, probabilities)
+    else:  # a phase holds one draw: many phases of one step
+        spikes = record(firing, 1, probabilities, streams=steps)
+    p_clipped = np.minimum(probabilities, reference.P_MAX) / reference.ONE
+    counts = spikes.sum(axis=(0, 1, 2))
+    assert (binom.cdf(counts, steps, p_clipped) > 1e-10).all()
+    assert (binom.sf(counts - 1, steps, p_clipped) > 1e-10).all()
+    assert not counts[p_clipped == 0].any()
+
+
+def test_stratified_counts_are_within_one_of_the_mean() -> None:
+    probabilities = np.linspace(0, 2**16 - 1, 512).astype(np.int64).reshape(2, 256)
+    spikes = record("stratified", 64, probabilities)[0, 0]
+    for first in (0, 5, 16, 48):  # any sixteen steps in a row
+        counts = spikes[first : first + 16].sum(axis=0)
+        assert (np.abs(counts * reference.ONE - 16 * probabilities) < reference.ONE).all()
+
+
+@pytest.mark.parametrize("firing", ["iid", "stratified"])
+def test_spikes_are_uncorrelated(firing: str) -> None:
+    """Between neurons, samples, layers and streams; with iid firing also between steps.
+
+    Normalised sums of n products are standard normal: 7.5 sigma in 3e5 pairs are seen once in 5e7 trials.
+    """
+    probabilities = np.full((4, 64), 2**15)
+    steps = 512 if firing == "iid" else 1
+    streams = 2 if firing == "iid" else 512  # stratified firing draws once a phase and neuron
+    spikes = record(firing, steps, probabilities, streams=streams, layers=2)
+    signs = np.where(spikes, 1.0, -1.0)
+    trials = (
+        signs.swapaxes(1, 2).reshape(streams * steps, -1)
+        if firing == "stratified"
+        else np.concatenate([signs[0], signs[1]], axis=0).transpose(1, 0, 2, 3).reshape(steps, -1)
+    )
+    correlation = trials.T @ trials / np.sqrt(len(trials))
+    np.fill_diagonal(correlation, 0)
+    assert np.abs(correlation).max() < 7.5
+    if firing == "iid":
+        for lag in (1, 2, 4, 8, 16):
+            lagged = (trials[lag:] * trials[:-lag]).sum(axis=0) / np.sqrt(steps - lag)
+            assert np.abs(lagged).max() < 7.5
+
+
+def linear_net() -> tuple[Pair, np.ndarray, np.ndarray]:
+    """A contractive net whose fixed point lies in the linear range; coupling matrix and constant drive in floats."""
+    pair = Pair(41)
+    lower, upper = pair.population(4, 4, 6, leak=4, bias=(0.4, 0.5)), pair.population(2, 2, 8, leak=4, bias=(0.4, 0.5))
+    connection = pair.connect(lower, upper, Conv(3, 1, pool="average"), tied=True, gain=0.12)
+    weights = pair.weights[0][1]
+    table = pair.matrix(connection, weights)
+    pool = np.stack([reference.to_four_cells(row[None], lower.shape)[0] for row in np.eye(24, dtype=np.int64)]) / 4
+    forward = table.weights * 2.0**-table.exponent @ pool
+    n = lower.neurons
+    coupling = np.zeros((n + upper.neurons,) * 2)
+    coupling[n:, :n], coupling[:n, n:] = forward, forward.T
+    constant = np.concatenate([np.tile(pair.biases[0], 16), np.tile(pair.biases[1], 4)])
+    assert np.abs(np.linalg.eigvalsh(coupling)).max() < 0.8
+    return pair, coupling, constant
+
+
+def fixed_point(coupling: np.ndarray, constant: np.ndarray) -> np.ndarray:
+    probability = np.zeros(len(constant))
+    for _ in range(500):
+        probability = np.clip(constant + coupling @ probability, 0, 1)
+    return probability
+
+
+def test_mean_field_reaches_the_fixed_point() -> None:
+    """p = clip(u(p)), but for the rounding of drives and leak: at most 2**leak + 2 units, amplified by 1 / (1 - 0.8)."""
+    pair, coupling, constant = linear_net()
+    simulator, _ = pair.build(1, "mean-field")
+    simulator.run(800, window=2)
+    rates = np.concatenate([simulator.rates(population).ravel() for population in pair.network.populations])
+    assert not simulator.counts.residual.any(), "settled to the last bit"
+    bound = 5 * (2**4 + 2) * np.sqrt(len(constant)) / reference.ONE
+    assert np.abs(rates - fixed_point(coupling, constant)).max() < bound
+
+
+@pytest.mark.parametrize("firing", ["iid", "stratified"])
+def test_stochastic_averages_approach_the_mean_field(firing: str) -> None:
+    """Within 6 standard errors of independent spikes; stratified firing is much closer than that."""
+    pair, coupling, constant = linear_net()
+    window = 4096
+    simulator, _ = pair.build(1, firing)
+    simulator.run(window + 200, window=window)
+    rates = np.concatenate([simulator.rates(population).ravel() for population in pair.network.populations])
+    target = fixed_point(coupling, constant)
+    assert (target > 0.25).all() and (target < 0.75).all(), "p must stay away from the clipping"
+    # linear response: the rates deviate by (1 - W)^-1 W times the deviation of the spike averages from their p
+    response = np.linalg.solve(np.eye(len(target)) - coupling, coupling)
+    error = np.sqrt(response**2 @ (target * (1 - target)) / window)
+    rounding = 5 * (2**4 + 2) * np.sqrt(len(target)) / reference.ONE
+    deviation = np.abs(rates - target)
+    assert (deviation < 6 * error + rounding).all()
+    assert error.max() < 0.01, "the bound must mean something"
+
+
+# -- Control and bad input --------------------------------------------------------------------------------------------
+
+
+def test_stop_ends_a_run_from_another_thread() -> None:
+    net = Network()
+    a = net.add_population((8, 8, 32))
+    simulator = Simulator(net.compile(), 4)
+    simulator.run(1)
+    outcome: list[object] = []
+
+    def run() -> None:
+        try:
+            simulator.run(10**9)
+        except Stopped as stopped:
+            outcome.append(stopped)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    time.sleep(0.2)
+    assert thread.is_alive()
+    asked = time.monotonic()
+    simulator.stop()
+    thread.join(10)
+    assert not thread.is_alive() and len(outcome) == 1
+    assert time.monotonic() - asked < 1
+    simulator.reset()
+    simulator.run(2)  # usable again
+    assert simulator.counts.steps.tolist() == [2] * 4
+    assert simulator.potential(a).shape == (4, 8, 8, 32)
+
+
+def test_running_no_steps_changes_nothing() -> None:
+    simulator, model = mixed().build(2)
+    simulator.run(4)
+    before = everything(simulator)[:2]
+    simulator.run(0, first=4)
+    assert_equal_arrays(everything(simulator)[:2], before)
+    model.run(4)
+    assert_same(simulator, model)
+
+
+def small() -> tuple[Simulator, dict[str, object]]:
+    net = Network()
+    image, stream = net.add_image((3, 3, 1)), net.add_stream((3, 3, 2))
+    lower, upper = net.add_population((3, 3, 4)), net.add_population((1, 1, 3))
+    first = net.connect(image, lower, Conv(3, 1))
+    net.connect(stream, lower, Conv(3, 1))
+    second = net.connect(lower, upper, Dense(), tied=True)
+    simulator = Simulator(net.compile(), 2)
+    return simulator, {"stream": stream, "lower": lower, "upper": upper, "first": first, "second": second}
+
+
+def stream_of(steps: int) -> np.ndarray:
+    return np.zeros((2, steps, 3, 3, 2), bool)
+
+
+# What is wrong: what the message must speak of, and the call.
+BAD = {
+    "steps": ("steps is -1", lambda s, n: s.run(-1)),
+    "first": ("first is -1", lambda s, n: s.run(1, first=-1)),
+    "first beyond 32 bits": ("too long", lambda s, n: s.run(2, first=2**32 - 1)),
+    "odd window": ("window is 3", lambda s, n: s.run(4, window=3)),
+    "window beyond the steps": ("window is 4", lambda s, n: s.run(2, window=4)),
+    "negative window": ("window is -2", lambda s, n: s.run(2, window=-2)),
+    "window too long": ("window is 5000", lambda s, n: s.run(6000, window=5000)),
+    "tolerance without window": ("tolerance", lambda s, n: s.run(4, tolerance=0.1)),
+    "tolerance and unequal windows": ("tolerance", lambda s, n: s.run(10, window=4, tolerance=0.1)),
+    "negative tolerance": ("tolerance is -0.1", lambda s, n: s.run(4, window=2, tolerance=-0.1)),
+    "tolerance not a number": ("tolerance is nan", lambda s, n: s.run(4, window=2, tolerance=float("nan"))),
+    "stream number": (
+        "stream is 16777216",
+        lambda s, n: (s.set_stream(n["stream"], stream_of(1)), s.run(1, stream=2**24)),
+    ),
+    "negative stream number": (
+        "stream is -1",
+        lambda s, n: (s.set_stream(n["stream"], stream_of(1)), s.run(1, stream=-1)),
+    ),
+    "no spikes": ("set_stream", lambda s, n: s.run(1)),
+    "too few spikes": ("3 steps, 4", lambda s, n: (s.set_stream(n["stream"], stream_of(3)), s.run(4))),
+    "spikes of no steps": ("0 steps, 1", lambda s, n: (s.set_stream(n["stream"], stream_of(0)), s.run(1))),
+    "spikes of another shape": ("(3, 3, 1)", lambda s, n: s.set_stream(n["stream"], np.zeros((2, 3, 3, 3, 1), bool))),
+    "spikes of other samples": (
+        "(3, 3, 3, 3, 2)",
+        lambda s, n: s.set_stream(n["stream"], np.zeros((3, 3, 3, 3, 2), bool)),
+    ),
+    "spikes without steps": ("(2, 3, 3, 2)", lambda s, n: s.set_stream(n["stream"], np.zeros((2, 3, 3, 2), bool))),
+    "spikes into neurons": ("add_stream", lambda s, n: s.set_stream(n["lower"], np.zeros((2, 3, 3, 3, 4), bool))),
+    "negative id": ("sample_ids", lambda s, n: s.reset([-1, 0])),
+    "id beyond 32 bits": ("sample_ids", lambda s, n: s.reset([0, 2**32])),
+    "wrong number of ids": ("sample_ids", lambda s, n: s.reset([0, 1, 2])),
+    "broken id": ("sample_ids", lambda s, n: s.reset([0.5, 1])),
+    "image of another shape": ("(2, 3, 3, 1)", lambda s, n: s.set_image(n["first"], np.zeros((2, 3, 3, 3), np.int16))),
+    "image of another type": ("int16", lambda s, n: s.set_image(n["first"], np.zeros((2, 3, 3, 1), np.float64))),
+    "image through spikes": ("image", lambda s, n: s.set_image(n["second"], np.zeros((2, 3, 3, 4), np.int16))),
+    "drive unannounced": ("external", lambda s, n: s.set_external(n["upper"], 0.5)),
+    "drive of another shape": ("broadcast", lambda s, n: s.set_external(n["lower"], np.zeros((2, 3, 3, 3)))),
+    "drive not finite": ("inf", lambda s, n: s.set_external(n["lower"], np.inf)),
+    "drive not a number": ("nan", lambda s, n: s.set_external(n["lower"], np.nan)),
+    "drive too large": ("limit", lambda s, n: s.set_external(n["lower"], 1e9)),
+    "drive into a stream": ("external", lambda s, n: s.set_external(n["stream"], 0.1)),
+    "rates without window": ("window", lambda s, n: s.rates(n["lower"])),
+    "no samples": ("samples is 0", lambda s, n: Simulator(s.compiled, 0)),
+    "firing": ("poisson", lambda s, n: Simulator(s.compiled, 1, firing="poisson")),
+    "seed": ("seed is -1", lambda s, n: Simulator(s.compiled, 1, seed=-1)),
+    "long seed": ("seed is 18446744073709551616", lambda s, n: Simulator(s.compiled, 1, seed=2**64)),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_input_is_refused_in_one_line(what: str) -> None:
+    speaks_of, call = BAD[what]
+    with pytest.raises(InputError) as raised:
+        call(*small())
+    message = str(raised.value)
+    assert speaks_of in message and "\n" not in message
+
+
+def test_refused_ids_leave_the_state_as_it_was() -> None:
+    simulator, model = mixed().build(2)
+    simulator.run(4)
+    model.run(4)
+    with pytest.raises(InputError):
+        simulator.reset([0, -1])
+    assert_same(simulator, model)
+
+
+def test_drives_at_their_limits_do_not_wrap() -> None:
+    """The largest bias, external drive and weights together leave every sum in range."""
+    net = Network()
+    lower, upper = net.add_population((1, 1, 4), leak=0), net.add_population((1, 1, 3), leak=0)
+    connections = [net.connect(lower, upper, Dense()) for _ in range(6)]
+    compiled = net.compile(external=(lower, upper))
+    largest = largest_accepted(lambda value: compiled.set_bias(upper, np.full(3, value)))
+    simulator = Simulator(compiled, 1)
+    external = largest_accepted(lambda value: simulator.set_external(upper, value))
+    accepted = 0.0
+    for connection in connections:
+        with contextlib.suppress(InputError):
+            accepted += 4 * largest_accepted(
+                lambda value, c=connection: compiled.set_weights(c, np.full((4, 3), value))
+            )
+    compiled.set_bias(lower, np.ones(4) * 1.5)
+    simulator.run(2)
+    spikes = simulator.spikes(lower).sum()
+    simulator.run(1, first=2)
+    expected = largest + external + accepted * spikes / 4
+    assert simulator.potential(upper).max() / reference.ONE == pytest.approx(expected, rel=1e-3)
+    assert expected > 1000
+
+
+def largest_accepted(setter: Callable[[float], object]) -> float:
+    """The largest power of two, less a little, that is not refused; it stays set."""
+    for exponent in range(20, -1, -1):
+        try:
+            setter(2.0**exponent * 0.999)
+        except InputError:
+            continue
+        return 2.0**exponent * 0.999
+    raise InputError("nothing is accepted")
