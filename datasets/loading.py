@@ -122,12 +122,7 @@ def _embedded(entry: Entry) -> Iterable[tuple[File, bytes]]:
 
 
 def _dataset(entry: Entry, contents: Iterable[tuple[File, bytes]], source: str) -> Dataset:
-    # An archive has its own order of files.
-    parsed = {file.name: _parse(entry, file, data) for file, data in contents}
-    train, test = (
-        _image_set(entry, [parsed[file.name] for file in files], count)
-        for files, count in ((entry.train, entry.n_train), (entry.test, entry.n_test))
-    )
+    train, test = _idx_sets(entry, contents) if entry.form == "idx" else _cifar_sets(entry, contents)
     return Dataset(
         name=entry.name,
         train=train,
@@ -147,7 +142,24 @@ def _constants(values: tuple[float, ...]) -> NDArray[np.float64]:
     return array
 
 
-def _parse(entry: Entry, file: File, data: bytes) -> ImageSet | NDArray[np.uint8]:
-    if entry.form == "idx":
-        return read_idx(data, file.name)
-    return ImageSet(*read_cifar(data, entry.shape, entry.label_bytes, file.name))
+def _idx_sets(entry: Entry, contents: Iterable[tuple[File, bytes]]) -> tuple[ImageSet, ImageSet]:
+    arrays = {file: read_idx(data, file.name) for file, data in contents}
+
+    def image_set(files: tuple[File, ...]) -> ImageSet:
+        images, labels = (arrays[file] for file in files)
+        # The format leaves out the axis of a single channel.
+        return ImageSet(images[..., np.newaxis], labels.astype(np.int64))
+
+    return image_set(entry.train), image_set(entry.test)
+
+
+def _cifar_sets(entry: Entry, contents: Iterable[tuple[File, bytes]]) -> tuple[ImageSet, ImageSet]:
+    # Keyed by file, because an archive has its own order.
+    records = {file: read_cifar(data, entry.shape, entry.label_bytes, file.name) for file, data in contents}
+
+    def image_set(files: tuple[File, ...]) -> ImageSet:
+        return ImageSet(
+            np.concatenate([records[file][0] for file in files]), np.concatenate([records[file][1] for file in files])
+        )
+
+    return image_set(entry.train), image_set(entry.test)

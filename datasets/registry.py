@@ -40,7 +40,7 @@ class Entry:
         Labels in front of each record of a CIFAR file; the last one counts.
     train, test : tuple of File
     n_train, n_test : int
-        Images.
+        Numbers of images.
     shape : (height, width, channels)
     class_names : tuple of str
     mean, std : tuple of float
@@ -144,8 +144,20 @@ _CIFAR100_CLASSES = tuple(
 _MINI = Entry(
     name="fashion-mnist-mini",
     form="idx",
-    train=_idx("train", 5_000, 28, "", ""),
-    test=_idx("t10k", 1_000, 28, "", ""),
+    train=_idx(
+        "train",
+        5_000,
+        28,
+        "444ed5f7ce17397f236f5eba17dd507d3f6912f04edd3e4f1701cdf82f2cc0c5",
+        "35d691216f65485d010cc635af5574a9dc04aa5060de9be64ab6e5cb5ead38e9",
+    ),
+    test=_idx(
+        "t10k",
+        1_000,
+        28,
+        "7cee33c3c6414b1b86c25e665a6c4f41584269de3b7cc9768b1d351922845eef",
+        "3128d790775889812b73c4f13923559c8b9e281d112c6ea7862acf60a206a909",
+    ),
     n_train=5_000,
     n_test=1_000,
     shape=(28, 28, 1),

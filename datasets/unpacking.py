@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import os
 import posixpath
 import tarfile
 import zlib
@@ -133,12 +132,3 @@ class _Bounded:
         if self._left < 0:
             raise InputError(f"{self._path}: unpacks to more than {self._limit} bytes; the published one does not")
         return data
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -261,7 +261,7 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
     full, tile = scratch.full[slot], scratch.tile[slot]
     sparse = scratch.sparse_drive[slot, block * size if pop[POP_SPARSE] else 0 :]
     drive, probability, random = scratch.drive, scratch.probability, scratch.random
-    offset = np.uint16(van_der_corput(t))
+    offset = np.int32(van_der_corput(t))
     energy = np.int64(0)
     count = width * lanes
     for y in range(height):
@@ -305,7 +305,7 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
             fill_random_pixels(clock, state.sample_ids[sample], pop, t, block, y * width, width, random, 0)
         elif clock.firing == FIRING_STRATIFIED:
             for i in range(count):
-                random[i] = np.uint16(threshold[at + i] + offset)
+                random[i] = np.uint16((np.int32(threshold[at + i]) + offset) & 0xFFFF)
         else:  # mean field: every neuron with p > 0 sends its p
             for i in range(count):
                 random[i] = np.uint16(0)
