@@ -148,7 +148,7 @@ def resolve(config_file: Path | None, settings: tuple[str, ...], options: dict[s
     return make_config(merge(values, [(key, value) for key, value in options.items() if value is not None]))
 
 
-class stop_on_signals:  # noqa: N801 - used as a function, like contextlib's
+class stop_on_signals:
     """While in the context, SIGINT and SIGTERM call `request_stop`; a second one ends the program the usual way."""
 
     def __init__(self, request_stop: Callable[[], None]) -> None:

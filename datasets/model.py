@@ -90,7 +90,8 @@ class Dataset:
     Raises
     ------
     InputError
-        There are not as many names as classes, training and test images differ in shape, a label is no class, or mean and std do not fit the channels.
+        There are not as many names as classes, training and test images differ in shape, a label is no class, or mean
+        and std do not fit the channels.
     """
 
     name: str

@@ -78,10 +78,10 @@ def roots(entry: Entry, data_dir: str | Path | None) -> list[Path]:
     return found
 
 
-def candidates(file: File) -> tuple[str, str, str, str]:
-    """The names that a file goes by: plain before .gz, and with a dot for the last dash as older copies have it."""
-    dotted = ".".join(file.name.rsplit("-", 2)[:1] + ["-".join(file.name.rsplit("-", 2)[1:])])
-    return file.name, dotted, f"{file.name}.gz", f"{dotted}.gz"
+def candidates(file: File) -> tuple[str, ...]:
+    """The names that a file goes by: plain before .gz, and with a dot in front of idx as some copies have it."""
+    plain = dict.fromkeys((file.name, file.name.replace("-idx", ".idx")))
+    return (*plain, *(f"{name}.gz" for name in plain))
 
 
 def look(entry: Entry, folder: Path) -> Location:
@@ -132,9 +132,8 @@ def locate(entry: Entry, data_dir: str | Path | None = None) -> Location:
         raise InputError(f"{partial.folder} lacks {names} of {entry.name}, plain or .gz; {advice}")
     places = ", ".join(map(str, searched)) if searched else f"no data folder is given, nor ${DATA_VARIABLE}"
     wanted = entry.archive or f"{entry.test[-1].name}[.gz]"
-    raise InputError(
-        f"{entry.name} is not found ({'; '.join([f'looked for {wanted} and the like in: {places}', *others])}); {advice}"
-    )
+    found = "; ".join([f"looked for {wanted} and the like in: {places}", *others])
+    raise InputError(f"{entry.name} is not found ({found}); {advice}")
 
 
 def fetch_advice(entry: Entry, data_dir: str | Path | None) -> str:

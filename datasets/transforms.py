@@ -11,7 +11,7 @@ from spikesim.philox import philox_words
 INPUT_FRACTION_BITS = INPUT_BITS
 """Fractional bits of a pixel after `normalise`."""
 
-# The last counter word of the simulator's own draws holds small numbers: this one keeps the streams apart.
+# In the simulator's own draws the highest byte of the last counter word is the layer, and no network has a layer 255.
 _STREAM = 0xFF000000
 _WORD = 2**32
 
@@ -37,10 +37,13 @@ def pad(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     _check_images(images)
     height, width = images.shape[1:3]
     if height > size or width > size:
-        raise InputError(f"images of {height}x{width} pixels do not fit into {size}x{size}; use a size that they fit into")
+        raise InputError(
+            f"images of {height}x{width} pixels do not fit into {size}x{size}; use a size that they fit into"
+        )
     if (size - height) % 2 or (size - width) % 2:
         raise InputError(
-            f"images of {height}x{width} pixels have no middle place in {size}x{size}; use a size that differs by an even number"
+            f"images of {height}x{width} pixels have no middle place in {size}x{size}; "
+            "use a size that differs by an even number"
         )
     y, x = (size - height) // 2, (size - width) // 2
     return np.pad(images, ((0, 0), (y, y), (x, x), (0, 0)))
@@ -56,9 +59,9 @@ def augment(
 ) -> NDArray[np.uint8]:
     """Shift and mirror images at random.
 
-    Each image is shifted by a whole number of pixels, uniform in -crop .. crop in each direction, the pixels at the edge
-    repeated where nothing comes in; and mirrored left to right with probability 1/2 if it may be. What happens to a sample depends
-    on (seed, epoch, sample id) alone: not on the batch that it is in.
+    Each image is shifted by a whole number of pixels, uniform in -crop .. crop in each direction, the pixels at the
+    edge repeated where nothing comes in; and mirrored left to right with probability 1/2 if it may be. What happens to
+    a sample depends on (seed, epoch, sample id) alone: not on the batch that it is in.
 
     Parameters
     ----------
@@ -106,12 +109,13 @@ def augment(
     columns = np.clip(np.arange(width) + shifts[:, 1:], 0, width - 1)
     if augmentation.flip:
         columns = np.where(words[:, 2:3] >> 31 == 1, columns[:, ::-1], columns)
-    return images[np.arange(n)[:, np.newaxis, np.newaxis], rows[:, :, np.newaxis], columns[:, np.newaxis, :]]
+    shifted: NDArray[np.uint8] = images[
+        np.arange(n)[:, np.newaxis, np.newaxis], rows[:, :, np.newaxis], columns[:, np.newaxis, :]
+    ]
+    return shifted
 
 
-def normalise(
-    images: NDArray[np.uint8], mean: ArrayLike, std: ArrayLike, std_factor: float = 1.0
-) -> NDArray[np.int16]:
+def normalise(images: NDArray[np.uint8], mean: ArrayLike, std: ArrayLike, std_factor: float = 1.0) -> NDArray[np.int16]:
     """Pixels as fixed-point numbers: ``round((x / 255 - mean) / (std * std_factor) * 2**12)``, ties to even.
 
     Parameters
@@ -148,13 +152,13 @@ def normalise(
     with np.errstate(over="ignore"):
         exact = (np.arange(256)[:, np.newaxis] / 255 - mean) / divisor * 2**INPUT_FRACTION_BITS
     table = np.clip(np.rint(exact), limits.min, limits.max).astype(np.int16)
-    if channels == 1:
-        return table[:, 0][images]
-    return table[images, np.arange(channels)]
+    fixed: NDArray[np.int16] = table[:, 0][images] if channels == 1 else table[images, np.arange(channels)]
+    return fixed
 
 
 def _check_images(images: NDArray[np.uint8]) -> None:
     if images.dtype != np.uint8 or images.ndim != 4:
         raise InputError(
-            f"images are {images.dtype} of shape {images.shape}; they must be uint8 of shape (n, height, width, channels)"
+            f"images are {images.dtype} of shape {images.shape}; "
+            "they must be uint8 of shape (n, height, width, channels)"
         )

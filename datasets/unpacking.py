@@ -7,13 +7,13 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from spikesim.datasets.registry import File
 from spikesim.errors import InputError
 
 # Headers, padding and the few small files beside the data in a published archive.
-_ARCHIVE_SLACK = 1 << 20
+ARCHIVE_SLACK = 1 << 20
 
 # What tarfile lets through for a damaged archive, beside its own errors: numbers, names and extended headers that
 # do not parse.
@@ -35,19 +35,20 @@ def check_content(data: bytes, file: File, where: str) -> None:
     found = hashlib.sha256(data).hexdigest()
     if found != file.sha256:
         raise InputError(
-            f"{where}: not the published {file.name} (sha256 of the content is {found[:16]}..., not {file.sha256[:16]}...)"
+            f"{where}: not the published {file.name} "
+            f"(sha256 of the content is {found[:16]}..., not {file.sha256[:16]}...)"
         )
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
-    """The first `limit` bytes of a file, unpacked if its name ends in .gz.
+    """The first `limit` bytes of a file, unpacked if its name ends in .gz or .gz.part.
 
     Raises
     ------
     InputError
         The file cannot be read or unpacked.
     """
-    packed = path.suffix == ".gz"
+    packed = path.name.removesuffix(".part").endswith(".gz")
     try:
         with open(path, "rb") as raw:
             if not packed:
@@ -93,7 +94,7 @@ def read_archive(path: Path, files: Sequence[File]) -> Iterator[tuple[File, byte
         with (
             open(path, "rb") as raw,
             gzip.GzipFile(fileobj=raw) as stream,
-            tarfile.open(fileobj=_Bounded(stream, path, sum(file.size for file in files)), mode="r|") as archive,
+            tarfile.open(fileobj=_bounded(stream, path, sum(file.size for file in files)), mode="r|") as archive,
         ):
             for member in archive:
                 file = missing.get(posixpath.basename(member.name))
@@ -117,13 +118,18 @@ def read_archive(path: Path, files: Sequence[File]) -> Iterator[tuple[File, byte
     raise InputError(f"{path}: lacks {', '.join(missing)}")
 
 
+def _bounded(stream: gzip.GzipFile, path: Path, expected: int) -> IO[bytes]:
+    # A tar stream is read with read(size) alone.
+    return cast(IO[bytes], _Bounded(stream, path, expected))
+
+
 class _Bounded:
     """A stream that refuses to give more than was expected: an archive of 1 MB may unpack to a terabyte."""
 
-    def __init__(self, stream: IO[bytes] | gzip.GzipFile, path: Path, expected: int) -> None:
+    def __init__(self, stream: gzip.GzipFile, path: Path, expected: int) -> None:
         self._stream = stream
         self._path = path
-        self._limit = expected + _ARCHIVE_SLACK
+        self._limit = expected + ARCHIVE_SLACK
         self._left = self._limit
 
     def read(self, size: int) -> bytes:

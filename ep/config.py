@@ -21,6 +21,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+CONTRAST_WINDOW_MAX = 512
+"""Steps of the longest window that enters a contrast: up to it a product of two of its sums, with the four cells of a
+pool, stays below 2**53 and hence exact."""
+
 
 def option(
     default: Any,
@@ -143,15 +147,15 @@ class Dynamics:
     steps_nudged: int = option(20, "Steps of each nudged phase.", low=2, high=65535)
     window_nudged: int | None = option(
         None,
-        "Last steps of a nudged phase over which rates are averaged; even; by default all (but one, if odd).",
+        "Last steps of a nudged phase over which rates are averaged; even; by default all (but one, if odd), at most 512.",
         low=2,
-        high=WINDOW_MAX,
+        high=CONTRAST_WINDOW_MAX,
         optional=True,
     )
     beta: float = option(2.0, "Strength of the nudge.", above=0, high=64)
     nudging: str = option(
         "centred",
-        "+beta against -beta; +beta against the free phase; or +-beta, drawn for each mini-batch, against the free phase.",
+        "+beta against -beta; +beta against the free phase; or +-beta, drawn a mini-batch, against the free phase.",
         choices=("centred", "one-sided", "random-sign"),
     )
     contrast: str = option(
@@ -168,7 +172,9 @@ class Dynamics:
     @property
     def nudged_window(self) -> int:
         """Length of the window of a nudged phase."""
-        return self.window_nudged if self.window_nudged is not None else self.steps_nudged // 2 * 2
+        if self.window_nudged is not None:
+            return self.window_nudged
+        return min(self.steps_nudged // 2 * 2, CONTRAST_WINDOW_MAX)
 
     @property
     def engine_firing(self) -> str:
@@ -297,7 +303,7 @@ def _make_section(name: str, given: Mapping[str, Any]) -> Any:
     items = {item.name: item for item in dataclasses.fields(section)}
     for key in given:
         if key not in items:
-            raise InputError(f"unknown key '{name}.{key}'; the keys of {name} are {', '.join(items)}")
+            raise InputError(f"unknown key {f'{name}.{key}'!r}; the keys of {name} are {', '.join(items)}")
     return section(**{key: _check(f"{name}.{key}", items[key], value) for key, value in given.items()})
 
 
@@ -334,7 +340,7 @@ def _check(name: str, item: "dataclasses.Field[Any]", value: Any) -> Any:
 def _number(name: str, value: Any, rules: Mapping[str, Any], *, whole: bool) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         raise InputError(f"{name} is {value!r}; it is {'an integer' if whole else 'a number'}")
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):  # an integer may be too large to ask
         raise InputError(f"{name} is {value}; it must be finite")
     low, high, above = rules["low"], rules["high"], rules["above"]
     if above is not None and not value > above:
@@ -354,6 +360,11 @@ def _check_together(config: Config) -> None:
     ):
         if window % 2 or window > steps:
             raise InputError(f"dynamics.{name} is {window}; it must be even and at most the {steps} steps of its phase")
+    if dynamics.nudging != "centred" and dynamics.window_free > CONTRAST_WINDOW_MAX:
+        raise InputError(
+            f"dynamics.window_free is {dynamics.window_free}; with {dynamics.nudging} nudging it enters the contrast "
+            f"and must be at most {CONTRAST_WINDOW_MAX}"
+        )
     if dynamics.tolerance is not None and dynamics.steps_free % dynamics.window_free:
         raise InputError(
             f"dynamics.steps_free is {dynamics.steps_free}; with a tolerance it must be a multiple of "
@@ -389,7 +400,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         return tomllib.loads(text)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # not TOML, not UTF-8, or an integer of thousands of digits
         raise InputError(f"{path} is not TOML: {' '.join(str(error).split())}") from None
 
 
@@ -405,9 +416,11 @@ def parse_setting(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise InputError(f"--set {text!r} is not key=value, as in --set dynamics.beta=1.5")
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()
+        parsed = tomllib.loads(f"value = {value}")
+    except ValueError:
+        parsed = {}
+    # more than one key: lines that follow the value, hence no value of TOML
+    return key.strip(), parsed["value"] if len(parsed) == 1 else value.strip()
 
 
 def merge(values: dict[str, Any], settings: Iterable[tuple[str, Any]]) -> dict[str, Any]:

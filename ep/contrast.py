@@ -42,7 +42,8 @@ def sum_cells(rates: NDArray[np.int32]) -> NDArray[np.int32]:
     """Sums over the 2x2 cells of (n, H, W, C); an odd last row or column is left out."""
     n, height, width, channels = rates.shape
     even = rates[:, : height // 2 * 2, : width // 2 * 2]
-    return even.reshape(n, height // 2, 2, width // 2, 2, channels).sum(axis=(2, 4), dtype=np.int32)
+    cells = even.reshape(n, height // 2, 2, width // 2, 2, channels)
+    return np.asarray(cells.sum(axis=(2, 4), dtype=np.int32))
 
 
 def exact_product(pre: NDArray[np.float64], post: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -64,7 +65,7 @@ def exact_product(pre: NDArray[np.float64], post: NDArray[np.float64]) -> NDArra
 
 
 def correlate(
-    model: Model, layer: int, pre: NDArray[np.integer[np.typing.NBitBase]], post: NDArray[np.int32]
+    model: Model, layer: int, pre: NDArray[np.int16] | NDArray[np.int32], post: NDArray[np.int32]
 ) -> NDArray[np.int64]:
     """Sum over samples and positions of (presynaptic x postsynaptic), in the shape of the layer's weights.
 
@@ -108,7 +109,7 @@ def presynaptic(model: Model, layer: int, sums: NDArray[np.int32]) -> NDArray[np
 def phase_correlation(model: Model, layer: int, images: NDArray[np.int16], sums: NDArray[np.int32]) -> Correlation:
     """Correlation of one phase; units: see `weight_unit`."""
     post = layer_rates(model, layer, sums)
-    pre = images if layer == 0 else presynaptic(model, layer, sums)
+    pre: NDArray[np.int16] | NDArray[np.int32] = images if layer == 0 else presynaptic(model, layer, sums)
     return Correlation(correlate(model, layer, pre, post), post.sum(axis=(0, 1, 2), dtype=np.int64))
 
 

@@ -17,7 +17,7 @@ _INVERSE_LN2 = 1.44269504088896338700
 
 
 @kernel
-def exp(x):  # type: ignore[no-untyped-def]
+def exp(x):
     """e**x for x <= 709; 0.0 below -708."""
     if x < -708.0:
         return 0.0
@@ -30,7 +30,7 @@ def exp(x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def log(x):  # type: ignore[no-untyped-def]
+def log(x):
     """Natural logarithm of a positive, finite, normal number."""
     m, exponent = math.frexp(x)
     if m < 0.70710678118654752440:
@@ -45,7 +45,7 @@ def log(x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def softmax(logits, out):  # type: ignore[no-untyped-def]
+def softmax(logits, out):
     """Softmax of a vector into `out`; returns log of the sum of exponentials."""
     largest = logits[0]
     for j in range(1, logits.shape[0]):
@@ -60,7 +60,7 @@ def softmax(logits, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def softmax_rows(logits, out, log_sums):  # type: ignore[no-untyped-def]
+def softmax_rows(logits, out, log_sums):
     """`softmax` of each row."""
     for i in range(logits.shape[0]):
         log_sums[i] = softmax(logits[i], out[i])

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim import plan as p
+from spikesim.datasets import Dataset
 from spikesim.ep import readout as ro
 from spikesim.ep.architectures import Stack, architecture, build, input_shape
 from spikesim.ep.config import Config, per_layer
-from spikesim.datasets import Dataset
 from spikesim.network import CompiledNetwork, Population
 from spikesim.tables import Conv, neurons
 
@@ -164,7 +164,8 @@ def initial_parameters(model: Model, config: Config) -> Parameters:
 
     def uniform(stream: int, shape: tuple[int, ...], deviation: float) -> Array:
         generator = np.random.Generator(np.random.Philox(key=config.seed + (stream << 64)))
-        return ((2 * generator.random(shape) - 1) * (np.sqrt(3.0) * deviation)).astype(np.float32)
+        values = (2 * generator.random(shape) - 1) * (np.sqrt(3.0) * deviation)
+        return np.asarray(values, np.float32)
 
     weights = [
         uniform(layer, model.weight_shape(layer), gains[layer] / np.sqrt(model.fan_in(layer)))

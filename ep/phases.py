@@ -103,8 +103,8 @@ class PhaseCounts:
     @classmethod
     def zero(cls, layers: int) -> "PhaseCounts":
         """Nothing has happened yet."""
-        by_layer = [np.zeros(layers, np.int64) for _ in range(7)]
-        return cls(*by_layer, np.zeros((), np.int64), np.zeros((), np.int64))
+        totals = ("energy", "steps")
+        return cls(**{item.name: np.zeros(() if item.name in totals else layers, np.int64) for item in fields(cls)})
 
     def add(self, other: "PhaseCounts") -> None:
         """Add the counters of other samples."""

@@ -62,9 +62,7 @@ class ReadoutScratch(NamedTuple):
 def new_scratch(readout: Readout) -> ReadoutScratch:
     """Working memory for one thread."""
     classes, features = readout.weights.shape
-    return ReadoutScratch(
-        np.zeros(features, np.int32), np.zeros(features), np.zeros(classes), np.zeros(classes)
-    )
+    return ReadoutScratch(np.zeros(features, np.int32), np.zeros(features), np.zeros(classes), np.zeros(classes))
 
 
 def make_readout(
@@ -112,17 +110,19 @@ def pooled_probabilities(plan, state, readout, sample, features):
     pop = plan.populations[readout.population]
     height, width, lanes = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_LANES]
     side = 2 if readout.pooled else 1
+    membrane = state.membrane[sample, pop[POP_STATE] :]
+    features[:] = 0
     n = 0
     for block in range(pop[POP_BLOCKS]):
-        at = pop[POP_STATE] + block * height * width * lanes
+        at = block * height * width * lanes
         for y in range(height // side):
             for x in range(width // side):
-                for lane in range(lanes):
-                    features[n + lane] = 0
+                pooled = features[n : n + lanes]
                 for cell in range(side * side):
-                    pixel = (side * y + cell // side) * width + side * x + cell % side
+                    pixel = at + ((side * y + cell // side) * width + side * x + cell % side) * lanes
+                    row = membrane[pixel : pixel + lanes]
                     for lane in range(lanes):
-                        features[n + lane] += min(max(state.membrane[sample, at + pixel * lanes + lane], 0), P_MAX)
+                        pooled[lane] += min(max(row[lane], np.int32(0)), np.int32(P_MAX))
                 n += lanes
 
 
@@ -157,23 +157,26 @@ def nudge_sample(plan, state, readout, sample, label, beta, scratch, trace, trac
     errors[label] += 1.0
     pushes[:] = 0.0
     for j in range(classes):
-        push = np.rint(min(max(beta * errors[j], -PUSH_MAX), PUSH_MAX) * ONE)
+        strength = np.rint(min(max(beta * errors[j], -PUSH_MAX), PUSH_MAX) * ONE)
+        row = readout.by_class[j]
         for i in range(size):
-            pushes[i] += readout.by_class[j, i] * push
+            pushes[i] += row[i] * strength
     pop = plan.populations[readout.population]
     height, width, lanes = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_LANES]
     side = 2 if readout.pooled else 1
     shift = readout.exponent + bits
+    nudge = state.nudge[sample, pop[POP_STATE] :]
+    for i in range(size):  # the features have been used
+        features[i] = np.int32(shifted(np.int64(pushes[i]), shift))
     n = 0
     for block in range(pop[POP_BLOCKS]):
-        at = pop[POP_STATE] + block * height * width * lanes
+        at = block * height * width * lanes
         for y in range(height // side):
             for x in range(width // side):
+                push = features[n : n + lanes]
                 for cell in range(side * side):
-                    pixel = (side * y + cell // side) * width + side * x + cell % side
-                    for lane in range(lanes):
-                        value = np.int32(shifted(np.int64(pushes[n + lane]), shift))
-                        state.nudge[sample, at + pixel * lanes + lane] = value
+                    pixel = at + ((side * y + cell // side) * width + side * x + cell % side) * lanes
+                    nudge[pixel : pixel + lanes] = push
                 n += lanes
 
 
@@ -238,7 +241,7 @@ def pooled_window(readout: Readout, population: Population, window_sums: NDArray
     blocked = sums.reshape(len(sums), population.blocks, height, width, population.lanes)
     blocked = blocked[:, :, : height // 2 * 2, : width // 2 * 2]
     cells = blocked.reshape(len(sums), population.blocks, height // 2, 2, width // 2, 2, population.lanes)
-    return cells.sum(axis=(3, 5)).reshape(len(sums), -1)
+    return np.asarray(cells.sum(axis=(3, 5))).reshape(len(sums), -1)
 
 
 def feature_gradient(

@@ -51,13 +51,13 @@ def retest(reader: RunReader, config: Config, dataset: Dataset, repeats: int, th
     """
     model = Model(config, dataset)
     weights = reader.weights()
-    shapes = {"readout/weight": model.readout_shape}
+    shapes: dict[str, tuple[int, ...]] = {"readout/weight": model.readout_shape}
     shapes.update({f"{name}/weight": model.weight_shape(layer) for layer, name in enumerate(model.names)})
     for name, shape in shapes.items():
         if name not in weights or weights[name].shape != shape:
-            found = weights[name].shape if name in weights else "none"
+            present = weights[name].shape if name in weights else "none"
             raise InputError(
-                f"the run's weights {name} are {found}, a network for {dataset.name} needs {shape}; "
+                f"the run's weights {name} are {present}, a network for {dataset.name} needs {shape}; "
                 "choose a data set with the same image size and classes"
             )
     if not any(array.any() for array in weights.values()):

@@ -26,7 +26,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 JIT = not config.DISABLE_JIT
 PLAIN_LOOPS = not JIT or os.environ.get("SPIKESIM_PLAIN_LOOPS", "0") not in ("", "0")
-"""Plain loops in place of the hand-built vector code: the same bits, slower; for tests and for compilers that refuse it."""
+"""Plain loops in place of the hand-built vector code: the same bits, slower; for tests and compilers that refuse it."""
 
 _DAMAGED = (EOFError, pickle.UnpicklingError, ValueError, TypeError, KeyError, AttributeError, ImportError, IndexError)
 

@@ -57,7 +57,8 @@ def weight_exponent(largest: float, name: str = "weights") -> int:
         raise InputError(f"{name} hold a value that is not finite; lower the learning rate or the gain")
     if largest >= DRIVE_LIMIT / ONE:
         raise InputError(
-            f"{name} reach {largest:.3g}; a drive holds at most {DRIVE_LIMIT // ONE}: lower the learning rate or the gain"
+            f"{name} reach {largest:.3g}; a drive holds at most {DRIVE_LIMIT // ONE}: "
+            "lower the learning rate or the gain"
         )
     if largest == 0:
         return EXPONENT_MAX

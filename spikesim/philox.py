@@ -22,7 +22,7 @@ _32 = np.uint64(32)
 
 
 @inline_kernel
-def philox4x32(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
+def philox4x32(c0, c1, c2, c3, k0, k1):
     """One block: four 32-bit words from a counter of four words and a key of two, all held in uint64.
 
     Numba widens the arithmetic of uint32 to 64 bits, so words are kept in uint64 and masked where they could grow.
@@ -37,7 +37,7 @@ def philox4x32(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _blocks(counters, key, out):  # type: ignore[no-untyped-def]
+def _blocks(counters, key, out):
     k0, k1 = np.uint64(key[0]), np.uint64(key[1])
     for i in range(counters.shape[0]):
         words = philox4x32(

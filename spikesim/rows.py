@@ -21,7 +21,7 @@ LANES = (16, 32, 64)
 def plain_add_rows(lanes: int) -> Callable[..., None]:
     """``sums[:lanes] += sum of weights[origin + event * lanes:][:lanes]`` over ``events[first:last]``, in int32."""
 
-    def add_rows(weights, origin, events, first, last, sums):  # type: ignore[no-untyped-def]
+    def add_rows(weights, origin, events, first, last, sums):
         for i in range(first, last):
             row = origin + np.int64(events[i]) * lanes
             for lane in range(lanes):
@@ -33,7 +33,7 @@ def plain_add_rows(lanes: int) -> Callable[..., None]:
 def plain_add_graded_rows(lanes: int) -> Callable[..., None]:
     """``sums[:lanes] += sum of value * row`` in float64: integers below 2**53 throughout, hence exact in any order."""
 
-    def add_graded_rows(weights, origin, events, values, first, last, sums):  # type: ignore[no-untyped-def]
+    def add_graded_rows(weights, origin, events, values, first, last, sums):
         for i in range(first, last):
             row = origin + np.int64(events[i]) * lanes
             value = np.float64(values[i])
@@ -77,17 +77,17 @@ def vector_add_rows(lanes: int) -> Callable[..., None]:
     """The vector form of `plain_add_rows`."""
 
     @intrinsic
-    def add_rows(typingctx, weights, origin, events, first, last, sums):  # type: ignore[no-untyped-def]
+    def add_rows(typingctx, weights, origin, events, first, last, sums):
         signature = types.void(weights, types.int64, events, types.int64, types.int64, sums)
 
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):
             int64 = ir.IntType(64)
             row_type, sum_type = ir.VectorType(ir.IntType(16), lanes), ir.VectorType(ir.IntType(32), lanes)
             weights_data = builder.gep(_data(context, builder, signature.args[0], args[0]), [args[1]])
             events_data = _data(context, builder, signature.args[2], args[2])
             sums_data = builder.bitcast(_data(context, builder, signature.args[5], args[5]), sum_type.as_pointer())
 
-            def body(i, total):  # type: ignore[no-untyped-def]
+            def body(i, total):
                 event = builder.sext(builder.load(builder.gep(events_data, [i])), int64)
                 pointer = builder.gep(weights_data, [builder.mul(event, ir.Constant(int64, lanes))])
                 return builder.add(total, builder.sext(_load(builder, pointer, row_type, 2), sum_type))
@@ -106,10 +106,10 @@ def vector_add_graded_rows(lanes: int) -> Callable[..., None]:
     width = min(lanes, 32)
 
     @intrinsic
-    def add_graded_rows(typingctx, weights, origin, events, values, first, last, sums):  # type: ignore[no-untyped-def]
+    def add_graded_rows(typingctx, weights, origin, events, values, first, last, sums):
         signature = types.void(weights, types.int64, events, values, types.int64, types.int64, sums)
 
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):
             int64, double = ir.IntType(64), ir.DoubleType()
             row_type, sum_type = ir.VectorType(ir.IntType(16), width), ir.VectorType(double, width)
             weights_data = builder.gep(_data(context, builder, signature.args[0], args[0]), [args[1]])
@@ -123,7 +123,7 @@ def vector_add_graded_rows(lanes: int) -> Callable[..., None]:
             for part in range(0, lanes, width):
                 part_data = builder.bitcast(builder.gep(sums_data, [ir.Constant(int64, part)]), sum_type.as_pointer())
 
-                def body(i, total, part=part):  # type: ignore[no-untyped-def]
+                def body(i, total, part=part):
                     event = builder.sext(builder.load(builder.gep(events_data, [i])), int64)
                     value = builder.sitofp(builder.load(builder.gep(values_data, [i])), double)
                     spread = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
@@ -142,7 +142,7 @@ def vector_add_graded_rows(lanes: int) -> Callable[..., None]:
 
 
 @inline_kernel
-def plain_spike_word(probability, random, lane):  # type: ignore[no-untyped-def]
+def plain_spike_word(probability, random, lane):
     """Bit i of the result is 1 iff ``random[lane + i] < probability[lane + i]``, for i in 0..15; arrays of uint16."""
     word = 0
     for i in range(16):
@@ -152,11 +152,11 @@ def plain_spike_word(probability, random, lane):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def vector_spike_word(typingctx, probability, random, lane):  # type: ignore[no-untyped-def]
+def vector_spike_word(typingctx, probability, random, lane):
     """The vector form of `plain_spike_word`."""
     signature = types.uint16(probability, random, types.int64)
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):
         vector = ir.VectorType(ir.IntType(16), 16)
         loaded = [
             _load(builder, builder.gep(_data(context, builder, kind, array), [args[2]]), vector, 2)
@@ -168,7 +168,7 @@ def vector_spike_word(typingctx, probability, random, lane):  # type: ignore[no-
 
 
 @inline_kernel
-def plain_lowest_bit(word):  # type: ignore[no-untyped-def]
+def plain_lowest_bit(word):
     """Position of the lowest 1 of a uint64 that is not zero."""
     position = 0
     while not (word >> np.uint64(position)) & np.uint64(1):
@@ -177,11 +177,11 @@ def plain_lowest_bit(word):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def vector_lowest_bit(typingctx, word):  # type: ignore[no-untyped-def]
+def vector_lowest_bit(typingctx, word):
     """The machine instruction for `plain_lowest_bit`."""
     signature = types.int64(types.uint64)
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
 
     return signature, codegen

@@ -36,7 +36,6 @@ from spikesim.plan import (
     POP_START,
     POP_STATE,
     POP_STREAMED,
-    POP_TILED,
     POP_TOGETHER,
     POP_WIDTH,
     POP_WORDS,
@@ -266,46 +265,53 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
     count = width * lanes
     for y in range(height):
         at = y * count
+        # slices, so that the loops below index from 0 and the compiler can drop its checks for negative indices
+        v = membrane[at : at + count]
         for x in range(width):
             for lane in range(lanes):
                 drive[x * lanes + lane] = bias[lane]
         if pop[POP_EXTERNAL]:
+            row = external[at : at + count]
             for i in range(count):
-                drive[i] += external[at + i]
+                drive[i] += row[i]
         if deliveries & 1:
+            row = full[at : at + count]
             for i in range(count):
-                drive[i] += full[at + i]
+                drive[i] += row[i]
         if deliveries & 2 and y < 2 * tile_height:
-            tile_at = (y // 2) * tile_width * lanes
+            row = tile[(y // 2) * tile_width * lanes : (y // 2 + 1) * tile_width * lanes]
             for x in range(2 * tile_width):
-                cell = tile_at + (x // 2) * lanes
                 for lane in range(lanes):
-                    drive[x * lanes + lane] += tile[cell + lane]
+                    drive[x * lanes + lane] += row[(x // 2) * lanes + lane]
         if pop[POP_SPARSE]:
+            row = sparse[at : at + count]
             for i in range(count):
-                drive[i] += sparse[at + i]
+                drive[i] += row[i]
         if measure:  # the drive holds each synapse's share at both of its ends, a constant only once
             for i in range(count):
                 constant = np.int64(bias[i % lanes])
                 if pop[POP_EXTERNAL]:
                     constant += np.int64(external[at + i])
-                p = np.int64(min(max(membrane[at + i], 0), P_MAX))
+                p = np.int64(min(max(v[i], 0), P_MAX))
                 energy += p * (p - constant - np.int64(drive[i]))
         if pop[POP_NUDGE]:
+            row = nudge[at : at + count]
             for i in range(count):
-                drive[i] += nudge[at + i]
+                drive[i] += row[i]
         for i in range(count):
-            v = np.int32(membrane[at + i] + ((drive[i] - membrane[at + i]) >> leak))
-            membrane[at + i] = v
-            probability[i] = np.uint16(min(max(v, np.int32(0)), np.int32(P_MAX)))
+            moved = np.int32(v[i] + ((drive[i] - v[i]) >> leak))
+            v[i] = moved
+            probability[i] = np.uint16(min(max(moved, np.int32(0)), np.int32(P_MAX)))
         if half >= 0:
+            row = window[at : at + count]
             for i in range(count):
-                window[at + i] += np.int32(probability[i])
+                row[i] += np.int32(probability[i])
         if clock.firing == FIRING_IID:
             fill_random_pixels(clock, state.sample_ids[sample], pop, t, block, y * width, width, random, 0)
         elif clock.firing == FIRING_STRATIFIED:
+            first = threshold[at : at + count]
             for i in range(count):
-                random[i] = np.uint16((np.int32(threshold[at + i]) + offset) & 0xFFFF)
+                random[i] = np.uint16(first[i] + offset)
         else:  # mean field: every neuron with p > 0 sends its p
             for i in range(count):
                 random[i] = np.uint16(0)
@@ -425,7 +431,7 @@ def pool_graded(plan, state, population, sample):
 
 @kernel
 def begin_phase(plan, state, counts, clock, n_samples, first):
-    """Before step `first`: lists from the spikes as they are, window sums at zero, thresholds of stratified firing drawn."""
+    """Before step `first`: lists from the spikes as they are, window sums at zero, stratified thresholds drawn."""
     state.window[:, :n_samples] = 0
     for sample in range(n_samples):
         for population in range(plan.populations.shape[0]):

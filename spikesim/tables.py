@@ -83,8 +83,8 @@ class Conv:
             raise InputError(f"a {self.kernel}x{self.kernel} kernel does not fit into a map of {height}x{width}")
         if expected != target[:2]:
             raise InputError(
-                f"a {self.kernel}x{self.kernel} convolution of a {height}x{width} map with padding {self.padding} gives "
-                f"{expected[0]}x{expected[1]}, the target has {target[0]}x{target[1]}"
+                f"a {self.kernel}x{self.kernel} convolution of a {height}x{width} map with padding {self.padding} "
+                f"gives {expected[0]}x{expected[1]}, the target has {target[0]}x{target[1]}"
             )
         return self.kernel, self.kernel, channels, target[2]
 
@@ -168,7 +168,7 @@ class Dense:
         return neurons(_check_pool(self.pool, source)) * neurons(target)
 
     def apply(self, weights: NDArray[Any], images: NDArray[Any]) -> NDArray[np.float64]:
-        """Dense product of analogue images (n, H, W, C), float64 (n, target neurons); exact for integers below 2**53."""
+        """Dense product of images (n, H, W, C), float64 (n, target neurons); exact for integers below 2**53."""
         flat: NDArray[np.float64] = images.reshape(len(images), -1).astype(np.float64)
         return flat @ weights.astype(np.float64)
 

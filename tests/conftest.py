@@ -2,6 +2,6 @@
 
 import os
 
-# An index out of range in a kernel is an error here, not a silent read of foreign memory. The compiled kernels have their
-# own cache folder, so this costs the time of one compilation.
+# An index out of range in a kernel is an error here, not a silent read of foreign memory. These kernels have their own
+# cache folder, so this costs the time of one compilation.
 os.environ.setdefault("NUMBA_BOUNDSCHECK", "1")

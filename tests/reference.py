@@ -279,7 +279,7 @@ class Model:
         return bits if self.firing == "iid" else (bits + bit_reversed(t)) % ONE
 
     def signal(self, index: int) -> Integers:
-        """What a population sends: a spike is 1; in the mean field p in units of 2**-16, a spike from outside being 1.0."""
+        """What a population sends: 1 for a spike; in the mean field p in units of 2**-16, 1.0 for outside spikes."""
         if self.firing != "mean-field":
             return self.spikes[index].astype(np.int64)
         if self.populations[index].stream is not None:

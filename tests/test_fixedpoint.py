@@ -67,7 +67,7 @@ def test_single_and_double_precision_agree() -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, LARGEST_WEIGHT, -LARGEST_WEIGHT, 1e300])
 def test_weights_that_do_not_fit_are_refused(bad: float) -> None:
-    with pytest.raises(InputError, match="^first weights ") as raised:
+    with pytest.raises(InputError, match=r"^first weights ") as raised:
         quantise_weights(np.array([0.1, bad]), "first weights")
     assert "\n" not in str(raised.value)
 
@@ -89,13 +89,13 @@ def test_drives_are_rounded_to_the_nearest(values: list[float]) -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, SHARE_LIMIT / ONE, -1e12])
 def test_drives_that_do_not_fit_are_refused(bad: float) -> None:
-    with pytest.raises(InputError, match="^biases of x ") as raised:
+    with pytest.raises(InputError, match=r"^biases of x ") as raised:
         quantise_drive(np.array([0.0, bad]), "biases of x")
     assert "\n" not in str(raised.value)
 
 
 def test_largest_shares_fit_together() -> None:
-    """A bias, an external drive, a nudge, and four shares of all the tables, against the potential of the other sign."""
+    """Bias, external drive, nudge, and four shares of all tables, against a potential of the other sign."""
     assert 7 * SHARE_LIMIT <= DRIVE_LIMIT and 2 * DRIVE_LIMIT <= 2**31
 
 

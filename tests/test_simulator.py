@@ -17,7 +17,7 @@ from spikesim import plan as p
 from spikesim.errors import InputError, Stopped
 from spikesim.network import Network
 from spikesim.simulator import Simulator
-from spikesim.tables import Conv, Dense, Sparse
+from spikesim.tables import Conv, Dense
 
 SIZES = st.sampled_from([1, 3, 16, 17, 31, 32, 33, 48, 49, 64, 65])
 SETTINGS = settings(
@@ -494,7 +494,7 @@ def fixed_point(coupling: np.ndarray, constant: np.ndarray) -> np.ndarray:
 
 
 def test_mean_field_reaches_the_fixed_point() -> None:
-    """p = clip(u(p)), but for the rounding of drives and leak: at most 2**leak + 2 units, amplified by 1 / (1 - 0.8)."""
+    """p = clip(u(p)), but for rounding of drives and leak: at most 2**leak + 2 units, amplified by 1 / (1 - 0.8)."""
     pair, coupling, constant = linear_net()
     simulator, _ = pair.build(1, "mean-field")
     simulator.run(800, window=2)

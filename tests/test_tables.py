@@ -18,7 +18,8 @@ RNG_SEED = st.integers(0, 2**32 - 1)
 def convolutions(draw: st.DrawFn) -> tuple[Conv, reference.Shape, reference.Shape, np.ndarray]:
     """A convolution, the populations that it joins, and integer weights."""
     pool = draw(st.sampled_from([None, "average", "sampled"]))
-    source = tuple(draw(st.integers(2 if pool else 1, 7)) for _ in range(2)) + (draw(st.integers(1, 5)),)
+    side = st.integers(2 if pool else 1, 7)
+    source = draw(st.tuples(side, side, st.integers(1, 5)))
     kernel = draw(st.sampled_from([1, 3, 5]))
     lower = pooled(source) if pool else source
     fitting = [pad for pad in range(kernel) if min(lower[:2]) + 2 * pad - kernel + 1 >= 1]

@@ -1,0 +1,41 @@
+# make train: set up and train a small VGG11 on the embedded data.   make test: set up and run the tests.
+# Both need Python 3.10 or later with venv, and nothing else; everything is installed into .venv.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+RUN    := runs/vgg11.h5
+
+.PHONY: train test lint clean
+
+train: $(VENV)/.run
+	@mkdir -p runs
+	$(BIN)/spikesim train --config examples/vgg11-mini.toml --out $(RUN) --resume
+	$(BIN)/spikesim report $(RUN)
+	@echo "run file: $(RUN)"
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	@touch $@
+
+$(VENV)/.lint: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,lint]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,164 @@
+"""``spikesim data``: which data sets there are, whether they are whole, and how to get them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from spikesim.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from spikesim.datasets.download import Progress
+
+__all__ = ["data"]
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+_data_dir = click.option(
+    "--data-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder with data sets, searched before the one that $SPIKESIM_DATA names.",
+)
+
+
+@click.group()
+def data() -> None:
+    """List, check and fetch data sets.
+
+    A data set is looked for in --data-dir, in the folder that $SPIKESIM_DATA names, and where the system's package
+    installs it. fashion-mnist-mini comes with the program.
+    """
+
+
+@data.command("list")
+@_data_dir
+def list_sets(data_dir: Path | None) -> None:
+    """List the data sets and where each is found.
+
+    Files are not read: `spikesim data check` does that.
+    """
+    from spikesim.datasets import find, registry
+
+    rows = [("name", "classes", "image", "training", "test", "found")]
+    for entry in registry.entries():
+        source = find(entry.name, data_dir)
+        rows.append(
+            (
+                entry.name,
+                str(len(entry.class_names)),
+                "x".join(map(str, entry.shape)),
+                str(entry.n_train),
+                str(entry.n_test),
+                source or f"no: spikesim data fetch {entry.name} --data-dir {data_dir or 'DIR'}",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@data.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@_data_dir
+def check(names: tuple[str, ...], data_dir: Path | None) -> None:
+    """Compare the files of data sets with the published sha256.
+
+    Without NAME, every data set that is found. Exit code 2 if one that was asked for is missing or bad.
+    """
+    from spikesim import datasets
+    from spikesim.datasets import registry
+
+    for name in names:
+        registry.find(name)
+    bad = []
+    for name in dict.fromkeys(names) or datasets.names():
+        if not names and datasets.find(name, data_dir) is None:
+            click.echo(f"{name}: not found")
+            continue
+        try:
+            click.echo(f"{name}: good ({datasets.check(name, data_dir)})")
+        except InputError as error:
+            click.echo(f"{name}: BAD: {error}")
+            bad.append(name)
+    if bad:
+        raise InputError(f"not whole: {', '.join(bad)}; the lines above say why and what to do")
+
+
+@data.command()
+@click.argument("name")
+@click.option(
+    "--data-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    envvar="SPIKESIM_DATA",
+    show_envvar=True,
+    required=True,
+    help="Folder for data sets; the files go into a sub-folder of it.",
+)
+@click.option(
+    "--mirror",
+    "mirrors",
+    metavar="URL",
+    multiple=True,
+    help="Address of a folder with the published files, in place of the published ones. May be given several times.",
+)
+def fetch(name: str, data_dir: Path, mirrors: tuple[str, ...]) -> None:
+    """Download a data set, check it and put it into a data folder.
+
+    What has arrived before an interruption is kept: the same command goes on from there.
+    """
+    import sys
+
+    from spikesim.datasets.fetch import fetch as fetch_set
+
+    with _bars() if sys.stderr.isatty() else nullcontext(_lines()) as progress:
+        folder = fetch_set(name, data_dir, progress=progress, base_urls=mirrors or None)
+    click.echo(f"{name}: good ({folder})")
+
+
+def _lines() -> "Progress":
+    """Progress as plain lines, one every few seconds, for logs."""
+    import time
+
+    shown = time.monotonic()
+
+    def show(name: str, done: int, total: int | None) -> None:
+        nonlocal shown
+        if time.monotonic() - shown >= _SECONDS_BETWEEN_LINES:
+            shown = time.monotonic()
+            click.echo(f"{name}: {_megabytes(done)}" + (f" of {_megabytes(total)}" if total else ""), err=True)
+
+    return show
+
+
+@contextmanager
+def _bars() -> Iterator["Progress"]:
+    """Progress as a bar a file, for a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(name: str, done: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name)
+            bars.update(tasks[name], completed=done, total=total)
+
+        yield show
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
