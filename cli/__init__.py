@@ -56,7 +56,12 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {' '.join(str(error).splitlines())}", err=True)
+            ctx.exit(2)
+        except click.UsageError as error:
+            if error.ctx is None or error.message == error.ctx.get_help():
+                raise  # a group without a sub-command shows its help
+            click.echo(f"Error: {error.format_message().rstrip('.')}; see '{error.ctx.command_path} --help'", err=True)
             ctx.exit(2)
         except Stopped as stop:
             click.echo(str(stop) or "Stopped.", err=True)

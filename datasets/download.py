@@ -54,7 +54,11 @@ def download(url: str, part: Path, limit: int, progress: Progress) -> None:
     InputError
         `url` is of another kind.
     """
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    try:
+        scheme = urllib.parse.urlsplit(url).scheme
+    except ValueError as error:
+        raise InputError(f"address {url} is malformed ({error})") from None
+    if scheme not in ("http", "https"):
         raise InputError(f"address {url} is not one of http or https")
     for attempt in range(1, TRIES + 1):
         try:
@@ -112,8 +116,8 @@ def _connection(url: str, part: Path, limit: int, progress: Progress) -> None:
             raise Unavailable("the server sent another part of the file than the one asked for")
         if not resumed:
             have = 0
-        length = response.headers.get("Content-Length", "")
-        total = have + int(length) if length.isdecimal() else None
+        length = re.fullmatch(r"\d{1,18}", response.headers.get("Content-Length", ""))
+        total = have + int(length[0]) if length else None
         with writing(part):
             stream = open(part, "ab" if resumed else "wb")
         try:
@@ -137,7 +141,8 @@ def _receive(
     while have <= limit:
         progress(name, have, total)
         try:
-            block = response.read(_BLOCK)
+            # What has arrived, not a full block: a connection that dies loses nothing that it brought.
+            block = response.read1(_BLOCK)
         except (OSError, http.client.HTTPException) as error:
             raise _Cut(f"the connection was cut after {have} bytes ({_why(error)})") from None
         if not block:
@@ -149,7 +154,7 @@ def _receive(
 
 
 def _total(content_range: str | None) -> int | None:
-    match = re.fullmatch(r"bytes \*/(\d+)", content_range or "")
+    match = re.fullmatch(r"bytes \*/(\d{1,18})", content_range or "")
     return int(match[1]) if match else None
 
 

@@ -147,7 +147,7 @@ class Dynamics:
     steps_nudged: int = option(20, "Steps of each nudged phase.", low=2, high=65535)
     window_nudged: int | None = option(
         None,
-        "Last steps of a nudged phase over which rates are averaged; even; by default all (but one, if odd), at most 512.",
+        "Last steps of a nudged phase over which rates are averaged; even; by default all, if even, and at most 512.",
         low=2,
         high=CONTRAST_WINDOW_MAX,
         optional=True,
@@ -189,10 +189,17 @@ class Optimiser:
     name: str = option("adam", "Optimiser.", choices=("adam", "sgd"))
     epochs: int = option(5, "Passes over the training set.", low=1, high=2**20)
     learning_rate: float | tuple[float, ...] = option(
-        0.003, "Learning rate of the weights.", low=0, high=1000, per_layer=True
+        0.03,
+        "Learning rate of a layer's weights, in units of the standard deviation that they start with: a share of "
+        "their size, whatever the fan-in.",
+        low=0,
+        high=1e6,
+        per_layer=True,
     )
     readout_learning_rate: float = option(0.02, "Learning rate of the read-out.", low=0, high=1000)
-    bias_factor: float = option(0.2, "Factor on the learning rate for the biases of the layers.", low=0, high=1000)
+    bias_factor: float = option(
+        0.02, "Learning rate of the biases of the layers, as a share of that of the weights.", low=0, high=1000
+    )
     schedule: str = option(
         "cosine",
         "Learning rate over the epochs: constant, or a cosine down to `final_factor`.",

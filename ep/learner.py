@@ -17,7 +17,7 @@ from spikesim.ep import contrast as co
 from spikesim.ep import phases as ph
 from spikesim.ep import readout as ro
 from spikesim.ep.config import Config, per_layer
-from spikesim.ep.model import Array, Model, Parameters
+from spikesim.ep.model import Array, Model, Parameters, initial_scales
 from spikesim.ep.optimisers import Optimiser
 from spikesim.errors import Stopped
 from spikesim.fixedpoint import INPUT_BITS, ONE
@@ -119,8 +119,8 @@ class Learner:
         named = parameters.to_dict(model.names)
         rates: dict[str, float] = {}
         layer_rates = per_layer(settings.learning_rate, model.layers, "optimiser.learning_rate")
-        for name, rate in zip(model.names, layer_rates, strict=True):
-            rates[f"{name}/weight"], rates[f"{name}/bias"] = rate, rate * settings.bias_factor
+        for name, rate, scale in zip(model.names, layer_rates, initial_scales(model, config), strict=True):
+            rates[f"{name}/weight"], rates[f"{name}/bias"] = rate * scale, rate * settings.bias_factor
         rates["readout/weight"] = rates["readout/bias"] = settings.readout_learning_rate
         self.optimiser = Optimiser(settings, named, rates)
 

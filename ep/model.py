@@ -1,5 +1,6 @@
 """A network with its parameters: float32 masters for the optimiser, integers for the dynamics."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -155,22 +156,25 @@ class Model:
         return isinstance(self.stack.connections[layer].table, Conv)
 
 
+def initial_scales(model: Model, config: Config) -> tuple[float, ...]:
+    """Standard deviation of the initial weights of each layer, gain / sqrt(fan-in)."""
+    gains = (config.model.first_gain, *per_layer(config.model.gain, model.layers, "model.gain")[1:])
+    return tuple(gain / math.sqrt(model.fan_in(layer)) for layer, gain in enumerate(gains))
+
+
 def initial_parameters(model: Model, config: Config) -> Parameters:
     """Uniform weights with standard deviation gain / sqrt(fan-in), biases at zero.
 
     The numbers are those of NumPy's Philox generator under the run's seed, one stream a layer.
     """
-    gains = (config.model.first_gain, *per_layer(config.model.gain, model.layers, "model.gain")[1:])
 
     def uniform(stream: int, shape: tuple[int, ...], deviation: float) -> Array:
         generator = np.random.Generator(np.random.Philox(key=config.seed + (stream << 64)))
         values = (2 * generator.random(shape) - 1) * (np.sqrt(3.0) * deviation)
         return np.asarray(values, np.float32)
 
-    weights = [
-        uniform(layer, model.weight_shape(layer), gains[layer] / np.sqrt(model.fan_in(layer)))
-        for layer in range(model.layers)
-    ]
+    scales = initial_scales(model, config)
+    weights = [uniform(layer, model.weight_shape(layer), scales[layer]) for layer in range(model.layers)]
     biases = [np.zeros(population.shape[2], np.float32) for population in model.stack.populations]
     features, classes = model.readout_shape
     readout = uniform(model.layers, (features, classes), config.model.readout_gain / np.sqrt(features))

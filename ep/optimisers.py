@@ -85,7 +85,7 @@ class Optimiser:
         bias1 = np.float32(1.0 - _power(settings.beta1, self.steps))
         bias2 = np.float32(1.0 - _power(settings.beta2, self.steps))
         denominator = np.sqrt(second / bias2) + np.float32(settings.epsilon)
-        return -rate * ((first / bias1) / denominator + decay * value)
+        return np.asarray(-rate * ((first / bias1) / denominator + decay * value), np.float32)
 
     def state(self) -> dict[str, Array]:
         """Moments, for a checkpoint."""

@@ -165,12 +165,15 @@ class Trainer:
         options = self.options
         with RunLock(options.out) as lock, Team(self.model, self.config, options.threads, self.stop) as team:
             found = self._find_checkpoint()
-            if found is not None and self._is_finished():
+            going_on = options.resume and options.out.exists()
+            if going_on and self._is_finished():
                 self.observer.message(f"{options.out} is finished; nothing to do")
                 return
+            if going_on and found is None:
+                self._require_no_rows()
             rows = found.meta["rows"] if found else {"batches": 0, "epochs": 0, "spikes": 0}
             header = self._header()
-            if options.resume and options.out.exists():
+            if going_on:
                 writer = RunWriter.resume(options.out, header, rows=rows, lock=lock)
             else:
                 writer = RunWriter.create(options.out, header, overwrite=options.overwrite, lock=lock)
@@ -394,6 +397,16 @@ class Trainer:
     def _is_finished(self) -> bool:
         with RunReader(self.options.out) as run:
             return run.status == "finished" and run.config == self.config.to_dict()
+
+    def _require_no_rows(self) -> None:
+        """Without a checkpoint a run starts again, which must not cost what it has earned."""
+        with RunReader(self.options.out) as run:
+            batches = run.rows["batches"]
+        if batches:
+            raise InputError(
+                f"{self.options.out} has {batches} mini-batches but no checkpoint in {self._folder} to go on from; "
+                "restore that folder, choose another --out, or start again with --overwrite"
+            )
 
     def _find_checkpoint(self) -> "checkpoint.Checkpoint | None":
         """The checkpoint to go on from; None to start at the beginning."""

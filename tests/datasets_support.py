@@ -82,7 +82,7 @@ def tiny_idx(seed: int = 0, name: str = "tiny") -> Tiny:
     content = {}
     for part, count in (("train", 60), ("t10k", 20)):
         content[f"{part}-images-idx3-ubyte"] = make_idx(rng.integers(0, 256, (count, 6, 5)))
-        content[f"{part}-labels-idx1-ubyte"] = make_idx(np.arange(count) % 3)
+        content[f"{part}-labels-idx1-ubyte"] = make_idx((np.arange(count) + seed) % 3)
     files = [describe(name, data) for name, data in content.items()]
     entry = Entry(
         name=name,

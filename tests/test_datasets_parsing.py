@@ -49,7 +49,7 @@ def test_idx_of_anything_is_an_array_or_an_input_error(data):
         (b"\0\0\x08\xff" + bytes(2000), "255 dimensions"),
         (b"\0\0\x08\x03" + bytes(5), "header"),
         (b"\0\0\x08\x02" + bytes(8), "must not be 0"),
-        # 2**16 x 2**16 x 2**32 is 0 in 64 bits: an empty file must not pass for it.
+        # 2**16 to the fourth is 0 in 64 bits: an empty file must not pass for it.
         (b"\0\0\x08\x04" + 2 * bytes([0, 1, 0, 0]) + 2 * bytes([0, 1, 0, 0]), "need"),
     ],
 )

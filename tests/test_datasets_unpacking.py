@@ -23,7 +23,9 @@ def write(folder, name, data):
     return path
 
 
-@pytest.mark.parametrize(("name", "packed"), [("values.bin", False), ("values.bin.gz", True), ("values.bin.gz.part", True)])
+@pytest.mark.parametrize(
+    ("name", "packed"), [("values.bin", False), ("values.bin.gz", True), ("values.bin.gz.part", True)]
+)
 def test_good_file_is_read(tmp_path, name, packed):
     path = write(tmp_path, name, gzip.compress(CONTENT) if packed else CONTENT)
     assert read_file(path, FILE) == CONTENT

@@ -1,0 +1,90 @@
+"""The command as a user types it, in a process of its own, and a training run of a few seconds."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+CONFIG = """\
+[model]
+arch = "custom"
+calibration_samples = 8
+layers = [
+  { kind = "conv", channels = 4, pool = true },
+  { kind = "conv", channels = 6, pool = true },
+]
+[dynamics]
+steps_free = 8
+window_free = 4
+steps_nudged = 6
+[data]
+limit = 48
+test_limit = 400
+batch_size = 4
+[optimiser]
+epochs = 2
+[record]
+spikes = [3]
+"""
+BATCHES = 12
+"""Mini-batches an epoch of CONFIG."""
+
+SECONDS = 120
+"""Patience with a process: the first one compiles."""
+
+
+def _environment(changes: dict[str, str]) -> dict[str, str]:
+    left_out = ("COLUMNS", "SPIKESIM_DATA")
+    kept = {name: value for name, value in os.environ.items() if name not in left_out}
+    return {**kept, "PYTHONPATH": str(ROOT), **changes}
+
+
+def _command(arguments: tuple[object, ...]) -> list[str]:
+    return [sys.executable, "-m", "spikesim", *map(str, arguments)]
+
+
+def spikesim(*arguments: object, env: dict[str, str] | None = None, **options) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        _command(arguments), capture_output=True, text=True, timeout=SECONDS, env=_environment(env or {}), **options
+    )
+
+
+def succeed(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
+    """Run a command that must end well."""
+    result = spikesim(*arguments, **options)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """Start a command."""
+    return subprocess.Popen(
+        _command(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment({})
+    )
+
+
+def digest(run: Path) -> str:
+    """The digest that ``spikesim info`` shows."""
+    last = succeed("info", run).stdout.splitlines()[-1]
+    assert last.startswith("digest: ")
+    return last
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Wait for something that a process does."""
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def newest_checkpoint(run: Path) -> int:
+    """Position of the newest checkpoint of a run; -1 if there is none."""
+    names = Path(f"{run}.checkpoints").glob("*.npz")
+    return max((int(path.stem) for path in names), default=-1)

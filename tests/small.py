@@ -1,0 +1,82 @@
+"""Data sets, configurations and models so small that a mini-batch takes milliseconds."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.datasets import Dataset, ImageSet
+from spikesim.datasets.model import Augmentation
+from spikesim.ep.config import Config, make_config, merge
+from spikesim.ep.learner import Learner, Team
+from spikesim.ep.model import Model, Parameters, initial_parameters
+from spikesim.ep.presentation import Presenter
+
+CONV = {"kind": "conv", "channels": 4}
+POOLED = {**CONV, "pool": True}
+DENSE = {"kind": "dense", "channels": 8}
+
+
+def make_dataset(
+    *, size: int | tuple[int, int] = 6, channels: int = 1, classes: int = 3, samples: int = 24, seed: int = 0
+) -> Dataset:
+    """Noise on a pattern of the class: any linear classifier can tell them apart."""
+    height, width = (size, size) if isinstance(size, int) else size
+    rng = np.random.default_rng(seed)
+    patterns = rng.integers(0, 2, (classes, height, width, channels)) * 180
+
+    def images(count: int) -> ImageSet:
+        labels = np.arange(count) % classes
+        noise = rng.integers(0, 60, (count, height, width, channels))
+        return ImageSet((patterns[labels] + noise).astype(np.uint8), labels.astype(np.int64))
+
+    return Dataset(
+        name="patterns",
+        train=images(samples),
+        test=images(samples),
+        classes=classes,
+        class_names=tuple(f"class {i}" for i in range(classes)),
+        mean=np.full(channels, 0.45),
+        std=np.full(channels, 0.35),
+        augmentation=Augmentation(crop=1, flip=True),
+        source="memory",
+    )
+
+
+def make(*layers: Mapping[str, Any], **settings: Any) -> Config:
+    """A configuration of these layers; settings are named with two underscores for the dot: dynamics__beta=1."""
+    values = {"model": {"arch": "custom", "layers": [dict(layer) for layer in layers]}}
+    return make_config(merge(values, [(key.replace("__", "."), value) for key, value in settings.items()]))
+
+
+def random_parameters(model: Model, seed: int = 0, *, gain: float = 0.5, bias: float = 0.3) -> Parameters:
+    """Weights of about this gain and biases at which most neurons are neither silent nor certain."""
+    rng = np.random.default_rng(seed)
+    weights = [
+        (rng.normal(size=model.weight_shape(layer)) * gain / np.sqrt(model.fan_in(layer))).astype(np.float32)
+        for layer in range(model.layers)
+    ]
+    biases = [
+        (bias + 0.1 * rng.normal(size=population.shape[2])).astype(np.float32)
+        for population in model.stack.populations
+    ]
+    readout = (rng.normal(size=model.readout_shape) / np.sqrt(model.readout_shape[0])).astype(np.float32)
+    return Parameters(weights, biases, readout, (0.1 * rng.normal(size=model.classes)).astype(np.float32))
+
+
+def copied(model: Model, parameters: Parameters) -> dict[str, NDArray[np.float32]]:
+    """A copy of all parameters by name."""
+    return {name: array.copy() for name, array in parameters.to_dict(model.names).items()}
+
+
+@contextmanager
+def learning(
+    config: Config, dataset: Dataset, *, threads: int = 1, parameters: Parameters | None = None
+) -> Iterator[tuple[Learner, Presenter]]:
+    """A learner with its threads, at the initial parameters unless others are given."""
+    model = Model(config, dataset)
+    start = parameters if parameters is not None else initial_parameters(model, config)
+    with Team(model, config, threads) as team:
+        yield Learner(model, config, start, team), Presenter(config, dataset, model.stack.image.shape)

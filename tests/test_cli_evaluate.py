@@ -1,0 +1,66 @@
+import json
+
+import pytest
+from commands import CONFIG, spikesim, succeed
+
+from spikesim.runreader import RunReader
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluate")
+    (folder / "tiny.toml").write_text(CONFIG)
+    succeed("train", "--config", folder / "tiny.toml", "--out", folder / "run.h5", "--threads", 2)
+    return folder / "run.h5"
+
+
+def evaluate(*arguments):
+    result = succeed("evaluate", *arguments, "--format", "json")
+    assert result.stderr == ""
+    return json.loads(result.stdout)
+
+
+def refused(*arguments):
+    result = spikesim("evaluate", *arguments)
+    assert result.returncode == 2
+    assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
+    return result.stderr
+
+
+def test_the_first_repeat_is_the_last_test_of_the_run(run):
+    before = run.read_bytes()
+    found = evaluate(run, "--repeats", 3, "--threads", 1)
+    with RunReader(run) as reader:
+        last = {name: values[-1] for name, values in reader.epochs.items()}
+    first = found["tests"][0]
+    assert len(found["tests"]) == 3
+    assert (first["samples"], first["correct"]) == (last["test_samples"], last["test_correct"]) and first["samples"] == 400
+    assert first["loss"] == last["test_loss"]
+    events = last["test_events_forward"].sum() + last["test_events_feedback"].sum()
+    assert first["accumulates"] == events / 400
+    assert len({test["loss"] for test in found["tests"]}) == 3  # fresh random numbers
+    assert run.read_bytes() == before
+
+
+def test_mean_field_has_no_noise(run):
+    found = evaluate(run, "--inference", "mean-field", "--repeats", 2, "--test-limit", 50)
+    assert found["config"]["dynamics"]["inference"] == "mean-field"
+    assert found["tests"][0] == found["tests"][1]
+    assert found["tests"][0]["samples"] == 50
+
+
+def test_the_table(run):
+    text = succeed("evaluate", run, "--repeats", 3, "--test-limit", 20).stdout
+    assert [line.split()[0] for line in text.splitlines() if "uJ" in line] == ["1", "2", "3"]
+    assert "mean and standard deviation of 3 repeats" in text
+
+
+def test_what_is_refused(run, tmp_path):
+    assert "imagenet" in refused(run, "--dataset", "imagenet")
+    assert "mnist" in refused(run, "--dataset", "mnist")
+    assert "1001" in refused(run, "--test-limit", 1001)
+    assert "--repeats" in refused(run, "--repeats", 0)
+    assert "window_free" in refused(run, "--steps-free", 2)
+    assert "missing.h5" in refused(tmp_path / "missing.h5")
+    (tmp_path / "text.h5").write_text("no HDF5")
+    assert "text.h5" in refused(tmp_path / "text.h5")

@@ -1,0 +1,244 @@
+"""The configuration: precedence, the canonical form, and one clear line for every value that is not allowed."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spikesim.ep.config import (
+    CONTRAST_WINDOW_MAX,
+    SECTIONS,
+    Config,
+    describe,
+    make_config,
+    merge,
+    parse_setting,
+    per_layer,
+    read_toml,
+)
+from spikesim.errors import InputError
+
+FIELDS = [(section, item) for section in SECTIONS for item in dataclasses.fields(getattr(Config(), section))]
+
+
+def fault(values: dict[str, Any]) -> str:
+    """The message about these values: one line, and not a long one."""
+    with pytest.raises(InputError) as caught:
+        make_config(values)
+    message = str(caught.value)
+    assert message and message.isprintable(), "one line"
+    return message
+
+
+def legal_values(item: "dataclasses.Field[Any]") -> st.SearchStrategy[Any]:
+    """Values that a field allows, whatever the others are."""
+    rules, kind = item.metadata, str(item.type)
+    if item.name in ("arch", "dataset"):
+        return st.text(max_size=8)
+    if item.name == "layers":
+        return st.lists(st.fixed_dictionaries({"kind": st.just("conv"), "channels": st.integers(1, 99)}), max_size=3)
+    if item.name == "spikes":
+        return st.lists(st.integers(0, 2**40), max_size=3)
+    if rules["choices"]:
+        return st.sampled_from(rules["choices"])
+    if item.type is bool:
+        return st.booleans()
+    low = rules["above"] if rules["above"] is not None else rules["low"]
+    if "int" in kind:
+        number: st.SearchStrategy[Any] = st.integers(low, rules["high"] or 2**40)
+    else:
+        number = st.floats(low, rules["high"], exclude_min=rules["above"] is not None)
+    if rules["per_layer"]:
+        number |= st.lists(number, min_size=1, max_size=3)
+    return number | st.none() if rules["optional"] else number
+
+
+SETTABLE = [(section, item) for section, item in FIELDS if not item.name.startswith(("steps", "window", "tolerance"))]
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_canonical_form_survives_json_and_gives_the_same_configuration(data: st.DataObject) -> None:
+    values: dict[str, Any] = {"seed": data.draw(st.integers(0, 2**63 - 1))}
+    for section, item in data.draw(st.lists(st.sampled_from(SETTABLE), max_size=8)):
+        values.setdefault(section, {})[item.name] = data.draw(legal_values(item), label=item.name)
+    config = make_config(values)
+    canonical = config.to_dict()
+    assert make_config(canonical) == config
+    assert json.loads(json.dumps(canonical)) == canonical
+    for section, given_values in values.items():
+        if section != "seed":
+            for name, value in given_values.items():
+                assert canonical[section][name] == (value if not isinstance(value, tuple) else list(value))
+
+
+def test_nothing_given_is_the_defaults() -> None:
+    assert make_config({}) == Config() == make_config(Config().to_dict())
+    assert make_config({section: {} for section in SECTIONS}) == Config()
+
+
+@pytest.mark.parametrize(("section", "item"), FIELDS, ids=[f"{section}.{item.name}" for section, item in FIELDS])
+def test_every_bad_value_is_refused_by_name(section: str, item: "dataclasses.Field[Any]") -> None:
+    rules = item.metadata
+    bad: list[Any] = [{"a": 1}, object(), [[1]]]
+    bad += [] if rules["optional"] else [None]
+    if item.type is str:
+        bad += [1, True, ["adam"]]
+        bad += ["Centred\nno such word", ""] if rules["choices"] else []
+    elif item.type is bool:
+        bad += [0, 1, "true", "yes"]
+    elif item.name in ("layers", "spikes"):
+        bad += [3, "3", [1.5], [True], [-1], ["a"]]
+    else:
+        bad += ["1", "", True, float("nan"), float("inf"), -float("inf"), -1, -(10**400)]
+        bad += [rules["low"] - 1] if rules["low"] is not None else []
+        bad += [rules["above"]] if rules["above"] is not None else []
+        bad += [rules["high"] + 1, 10**400, 1e300] if rules["high"] is not None else []
+        bad += [1.5, 2.0] if "int" in str(item.type) else []
+        if rules["per_layer"]:
+            bad += [[], [-1.0], [1e-3, "a"], [float("nan")]]
+        else:
+            bad += [[1], [1, 2]]
+    for value in bad:
+        assert f"{section}.{item.name} " in fault({section: {item.name: value}}), repr(value)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 1.0, "1", None, True, [1], {"x": 1}])
+def test_bad_seed_is_refused(seed: Any) -> None:
+    assert fault({"seed": seed}).startswith("seed is ")
+
+
+def test_unknown_keys_are_refused_with_what_there_is() -> None:
+    assert "dynamics, optimiser" in fault({"dynamic": {}})
+    assert "learning_rate" in fault({"optimiser": {"lr": 0.1}})
+    assert "optimizer" in fault({"optimizer": {"name": "adam"}})
+    fault({"model": {"two\nlines": 1}})
+    fault({"two\nlines": 1})
+    for section in SECTIONS:
+        for value in (None, 3, "adam", [1]):
+            assert f"{section} is " in fault({section: value})
+
+
+def test_phases_and_their_windows_fit_each_other() -> None:
+    assert "window_free" in fault({"dynamics": {"window_free": 7}})
+    assert "window_free" in fault({"dynamics": {"steps_free": 10}})
+    assert "window_nudged" in fault({"dynamics": {"window_nudged": 22}})
+    assert "window_nudged" in fault({"dynamics": {"window_nudged": 3}})
+    assert "multiple" in fault({"dynamics": {"tolerance": 0.01, "steps_free": 50}})
+    make_config({"dynamics": {"tolerance": 0.01, "steps_free": 60}})
+    for steps, window in ((20, 20), (21, 20), (3, 2), (60000, CONTRAST_WINDOW_MAX)):
+        assert make_config({"dynamics": {"steps_nudged": steps}}).dynamics.nudged_window == window
+    assert make_config({"dynamics": {"window_nudged": 6}}).dynamics.nudged_window == 6
+
+
+def test_windows_that_enter_a_contrast_are_bounded() -> None:
+    long = {"steps_free": 4096, "window_free": CONTRAST_WINDOW_MAX + 2}
+    make_config({"dynamics": long})
+    for nudging in ("one-sided", "random-sign"):
+        assert "window_free" in fault({"dynamics": {**long, "nudging": nudging}})
+    assert "window_nudged" in fault({"dynamics": {"steps_nudged": 4096, "window_nudged": CONTRAST_WINDOW_MAX + 2}})
+    largest = 2**16 * CONTRAST_WINDOW_MAX
+    assert largest * 4 * largest <= 2**53, "two sums of p = 1, one of them of four cells, multiply exactly"
+
+
+def test_engine_firing() -> None:
+    assert make_config({"dynamics": {"firing": "stratified"}}).dynamics.engine_firing == "stratified"
+    both = {"firing": "stratified", "inference": "mean-field"}
+    assert make_config({"dynamics": both}).dynamics.engine_firing == "mean-field"
+
+
+def test_file_then_settings_then_options(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(
+        "seed = 3\n[model]\narch = 'custom'\nlayers = [{kind = 'dense', channels = 5}]\n"
+        "[optimiser]\nname = 'sgd'\nepochs = 7\nlearning_rate = [0.1, 1]\n"
+    )
+    from_file = read_toml(path)
+    before = json.dumps(from_file)
+    merged = merge(from_file, [parse_setting("optimiser.epochs=8"), parse_setting("optimiser.momentum = 0.5")])
+    merged = merge(merged, [("optimiser.epochs", 9), ("seed", 4)])
+    assert json.dumps(from_file) == before, "merge leaves its argument alone"
+    config = make_config(merged)
+    assert config.model.layers == ({"kind": "dense", "channels": 5},)
+    assert (config.seed, config.optimiser.epochs, config.optimiser.momentum) == (4, 9, 0.5)
+    assert (config.optimiser.name, config.optimiser.learning_rate) == ("sgd", (0.1, 1.0))
+    assert config.data == Config().data
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("dynamics.beta=1.5", "dynamics.beta", 1.5),
+        (" data.limit = 10 ", "data.limit", 10),
+        ("data.augment=true", "data.augment", True),
+        ("optimiser.name=sgd", "optimiser.name", "sgd"),
+        ("optimiser.name='sgd'", "optimiser.name", "sgd"),
+        ("data.dataset=fashion-mnist", "data.dataset", "fashion-mnist"),
+        ("data.dataset=a=b", "data.dataset", "a=b"),
+        ("model.gain=[0.5, 1]", "model.gain", [0.5, 1]),
+        ("model.layers=[{kind='conv', channels=2}]", "model.layers", [{"kind": "conv", "channels": 2}]),
+        ("data.dataset=", "data.dataset", ""),
+        ("data.limit=1\nseed=2", "data.limit", "1\nseed=2"),
+    ],
+)
+def test_settings_are_toml_or_a_word(text: str, key: str, value: Any) -> None:
+    assert parse_setting(text) == (key, value)
+
+
+def test_settings_of_thousands_of_digits_are_refused_like_any_other() -> None:
+    for digits in (400, 5000):
+        fault(merge({}, [parse_setting("data.batch_size=" + "9" * digits)]))
+
+
+@pytest.mark.parametrize("text", ["", "beta", "=1", " = 1", "dynamics.beta 1"])
+def test_settings_without_a_key_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="key=value"):
+        parse_setting(text)
+
+
+def test_dotted_keys_need_a_section() -> None:
+    with pytest.raises(InputError, match="seed is 3"):
+        merge({"seed": 3}, [("seed.x", 1)])
+    fault(merge({}, [("model", 3)]))
+    fault(merge({}, [("model.a.b", 3)]))
+
+
+@pytest.mark.parametrize("content", [b"seed = ", b"\xff\xfe", b"[model\n", b"seed = " + b"9" * 5000, b"seed=1\nseed=2"])
+def test_files_that_are_not_toml_are_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"bad\.toml is not TOML") as caught:
+        read_toml(path)
+    assert str(caught.value).isprintable()
+
+
+def test_files_that_cannot_be_read_are_refused_by_name(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(InputError, match="cannot read"):
+            read_toml(path)
+
+
+def test_one_value_a_layer() -> None:
+    assert per_layer(0.5, 3, "model.gain") == (0.5, 0.5, 0.5)
+    assert per_layer((1.0, 2.0), 2, "model.gain") == (1.0, 2.0)
+    with pytest.raises(InputError, match=r"model\.gain has 2 values; the network has 3 layers"):
+        per_layer((1.0, 2.0), 3, "model.gain")
+
+
+def test_description_names_every_key_once_and_says_what_it_means() -> None:
+    rows = describe()
+    assert [name for name, *_ in rows] == [f"{section}.{item.name}" for section, item in FIELDS] + ["seed"]
+    defaults = Config()
+    for name, default, _, text in rows:
+        section, _, key = name.rpartition(".")
+        assert default == (getattr(getattr(defaults, section), key) if section else defaults.seed)
+        assert text.endswith(".")
+    allowed = {name: text for name, _, text, _ in rows}
+    assert allowed["dynamics.firing"] == "iid, stratified"
+    assert allowed["data.augment"] == "true, false"
+    assert allowed["dynamics.beta"] == "above 0, at most 64"
+    assert "a value a layer" in allowed["model.gain"]

@@ -1,0 +1,147 @@
+"""The contrast in exact integers: against Python's integers and naive loops."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import small
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from spikesim.ep import contrast as co
+from spikesim.ep.model import Model
+from spikesim.fixedpoint import ONE
+from spikesim.tables import Conv
+
+Integers = NDArray[np.int64]
+
+
+def python_product(pre: NDArray[Any], post: NDArray[Any]) -> list[list[int]]:
+    """pre.T @ post in integers of any size."""
+    left, right = pre.astype(np.int64).tolist(), post.astype(np.int64).tolist()
+    rows = range(len(left))
+    return [[sum(left[k][i] * right[k][j] for k in rows) for j in range(post.shape[1])] for i in range(pre.shape[1])]
+
+
+@settings(deadline=None)
+@given(
+    bits=st.sampled_from([(26, 27), (27, 26), (1, 52), (53, 0), (22, 22), (4, 3)]),
+    terms=st.integers(0, 40),
+    seed=st.integers(0, 2**32),
+)
+def test_products_of_huge_integers_are_exact(bits: tuple[int, int], terms: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pre, post = (
+        rng.integers(-(2**width), 2**width, (terms, columns), endpoint=True).astype(np.float64)
+        for width, columns in zip(bits, (3, 2), strict=True)
+    )
+    found = co.exact_product(pre, post)
+    assert found.dtype == np.int64
+    assert found.tolist() == python_product(pre, post)
+
+
+def test_long_products_are_cut_before_they_lose_a_bit() -> None:
+    rng = np.random.default_rng(0)
+    pre, post = (2.0**width - rng.integers(1, 99, (3000, 2)) for width in (22, 22))
+    assert (pre.T @ post).max() > 2**53, "one product would not be exact"
+    assert co.exact_product(pre, post).tolist() == python_product(pre, post)
+
+
+def test_single_products_beyond_53_bits_are_refused() -> None:
+    with pytest.raises(OverflowError):
+        co.exact_product(np.full((1, 1), 2.0**27), np.full((1, 1), 2.0**26 + 1))
+
+
+def naive(model: Model, layer: int, pre: Integers, post: Integers) -> Integers:
+    """Sum over samples and positions, one synapse at a time."""
+    table, total = model.stack.connections[layer].table, np.zeros(model.weight_shape(layer), np.int64)
+    if not isinstance(table, Conv):
+        for sample in range(len(pre)):
+            total += np.outer(pre[sample].ravel(), post[sample].ravel())
+        return total
+    height, width = pre.shape[1:3]
+    places = itertools.product(range(post.shape[1]), range(post.shape[2]), range(table.kernel), range(table.kernel))
+    for y, x, ky, kx in places:
+        from_y, from_x = y + ky - table.padding, x + kx - table.padding
+        if 0 <= from_y < height and 0 <= from_x < width:
+            for sample in range(len(pre)):
+                total[ky, kx] += np.outer(pre[sample, from_y, from_x], post[sample, y, x])
+    return total
+
+
+def sum_cells(maps: Integers) -> Integers:
+    height, width = maps.shape[1] // 2, maps.shape[2] // 2
+    total = np.zeros((len(maps), height, width, maps.shape[3]), np.int64)
+    for y, x in itertools.product(range(2 * height), range(2 * width)):
+        total[:, y // 2, x // 2] += maps[:, y, x]
+    return total
+
+
+STACKS: dict[str, list[dict[str, Any]]] = {
+    "k1, k3": [{**small.CONV, "kernel": 1, "padding": 0}, small.CONV],
+    "k5 same, k3 valid": [{**small.CONV, "kernel": 5, "padding": 2}, {**small.CONV, "padding": 0, "channels": 17}],
+    "k3 full, k5 full": [{**small.CONV, "padding": 2}, {**small.CONV, "kernel": 5, "padding": 4}],
+    "pooled, odd": [small.POOLED, {**small.POOLED, "channels": 17}],
+    "pooled, dense, dense": [{**small.POOLED, "channels": 18}, small.DENSE, small.DENSE],
+    "dense": [small.DENSE],
+}
+SAMPLES, WINDOW = 5, 20
+
+
+def random_rates(model: Model, seed: int) -> NDArray[np.int32]:
+    """Window sums of all layers, padding at zero."""
+    rng = np.random.default_rng(seed)
+    sums = np.zeros((SAMPLES, model.compiled.sizes["state"]), np.int32)
+    for layer, population in enumerate(model.stack.populations):
+        values = rng.integers(0, WINDOW * ONE, (SAMPLES, *population.shape)).astype(np.int32)
+        sums[:, model.state_slice(layer)] = population.to_state(values)
+    return sums
+
+
+@pytest.fixture(params=STACKS)
+def model(request: pytest.FixtureRequest) -> Model:
+    return Model(small.make(*STACKS[request.param]), small.make_dataset(size=(7, 5), channels=2))
+
+
+def test_correlations_agree_with_naive_loops(model: Model) -> None:
+    images = np.random.default_rng(9).integers(-(2**15), 2**15, (SAMPLES, 7, 5, 2)).astype(np.int16)
+    plus, minus = random_rates(model, 0), random_rates(model, 1)
+    for layer in range(model.layers):
+        expected = []
+        for sums in (plus, minus):
+            post = co.layer_rates(model, layer, sums).astype(np.int64)
+            pre = images.astype(np.int64)
+            if layer:
+                pre = co.layer_rates(model, layer - 1, sums).astype(np.int64)
+                pre = sum_cells(pre) if model.stack.pooled[layer - 1] else pre
+            expected.append((naive(model, layer, pre, post), post.sum(axis=(0, 1, 2))))
+            found = co.phase_correlation(model, layer, images, sums)
+            np.testing.assert_array_equal(found.weights, expected[-1][0])
+            np.testing.assert_array_equal(found.bias, expected[-1][1])
+        difference = co.contrast(model, layer, images, plus, minus)
+        np.testing.assert_array_equal(difference.weights, expected[0][0] - expected[1][0])
+        np.testing.assert_array_equal(difference.bias, expected[0][1] - expected[1][1])
+
+
+def test_splitting_the_samples_changes_no_bit(model: Model) -> None:
+    images = np.random.default_rng(9).integers(-(2**15), 2**15, (SAMPLES, 7, 5, 2)).astype(np.int16)
+    plus, minus = random_rates(model, 0), random_rates(model, 1)
+    for layer in range(model.layers):
+        whole = co.contrast(model, layer, images, plus, minus)
+        for cuts in ((0, 1, 5), (0, 2, 3, 5)):
+            parts = [
+                co.contrast(model, layer, images[a:b], plus[a:b], minus[a:b]) for a, b in itertools.pairwise(cuts)
+            ]
+            np.testing.assert_array_equal(sum(part.weights for part in parts), whole.weights)
+            np.testing.assert_array_equal(sum(part.bias for part in parts), whole.bias)
+
+
+@pytest.mark.parametrize("samples", [1, 41, 1500])
+def test_pieces_cover_every_layer_and_sample_once(model: Model, samples: int) -> None:
+    seen = np.zeros((model.layers, samples), int)
+    for piece in co.pieces(model, samples):
+        assert piece.samples.start < piece.samples.stop <= samples
+        seen[piece.layer, piece.samples] += 1
+    assert (seen == 1).all()

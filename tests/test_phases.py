@@ -1,0 +1,379 @@
+"""The phases: against the slow reference to the bit, and the contrast of their mean field against the true gradient."""
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+import small
+from numpy.typing import NDArray
+
+from spikesim.ep import phases as ph
+from spikesim.ep.config import Config
+from spikesim.ep.elementary import softmax_and_log_sum
+from spikesim.ep.model import Model, Parameters
+from spikesim.errors import Stopped
+from spikesim.fixedpoint import ONE
+from spikesim.tables import Conv
+
+LAYERS = ({**small.POOLED, "channels": 5}, {**small.POOLED, "channels": 3})
+SAMPLES = 4
+IDS = np.array([7, 0, 3, 12])
+LABELS = np.array([2, 0, 1, 2])
+RUN = np.zeros(1, np.uint8)
+
+Reals = NDArray[np.float64]
+
+
+def prepare(*layers: dict[str, Any], capacity: int = SAMPLES, **settings: Any) -> tuple[Model, Config, ph.Workspace]:
+    """A model with random parameters and a workspace for it."""
+    config = small.make(*(layers or LAYERS), dynamics__steps_free=20, dynamics__window_free=8,
+                        **{"dynamics__steps_nudged": 9, **settings})  # fmt: skip
+    model = Model(config, small.make_dataset(size=(5, 4), channels=2))
+    model.load(small.random_parameters(model, 4), config.dynamics.beta)
+    return model, config, ph.Workspace(model, config.dynamics, capacity, config.seed)
+
+
+def images(samples: int = SAMPLES) -> NDArray[np.int16]:
+    return np.random.default_rng(8).integers(-(2**12), 2**12, (samples, 5, 4, 2)).astype(np.int16)
+
+
+def settled(workspace: ph.Workspace, stream: int = 5) -> ph.PhaseCounts:
+    """Bring the samples to the end of the free phase and remember it."""
+    counts = workspace.free(workspace.rest(images(), IDS), stream, RUN)
+    workspace.keep(SAMPLES)
+    return counts
+
+
+def sums_of(workspace: ph.Workspace) -> NDArray[np.int32]:
+    sums = np.empty((SAMPLES, workspace.model.compiled.sizes["state"]), np.int32)
+    workspace.window_sums(SAMPLES, sums)
+    return sums
+
+
+def nudged(workspace: ph.Workspace, beta: float, stream: int = 6) -> NDArray[np.int32]:
+    """Window sums of a nudged phase from the remembered state."""
+    workspace.restore(SAMPLES)
+    workspace.nudged(SAMPLES, stream, LABELS, beta, RUN)
+    return sums_of(workspace)
+
+
+# -- Against the reference --------------------------------------------------------------------------------------------
+
+
+def slow_twin(model: Model, config: Config) -> reference.Model:
+    """The same network, with the same integers, in the reference."""
+    populations, tables = [], []
+    for population, connection in zip(model.stack.populations, model.stack.connections, strict=True):
+        assert isinstance(connection.table, Conv)
+        below = connection.source.shape
+        pool = connection.table.pool
+        matrix, exists = reference.conv_matrix(
+            connection.integers.astype(np.int64), connection.table.padding,
+            reference.pooled(below) if pool else below, population.shape,
+        )  # fmt: skip
+        populations.append(reference.Population(population.shape, population.leak, np.zeros(population.shape[2], int)))
+        if connection.source.index < 0:
+            pixels = images().reshape(SAMPLES, -1).astype(np.int64)
+            populations[0].external = reference.image_drive(matrix, connection.exponent, pixels)
+        else:
+            source = connection.source.index
+            tables.append(
+                reference.Table(source, population.index, matrix, exists, connection.exponent, pool, tied=True)
+            )
+    for population, bias in zip(populations, small.random_parameters(model, 4).biases, strict=True):
+        population.bias = np.rint(bias.astype(np.float64) * ONE).astype(np.int64)
+    return reference.Model(populations, tables, IDS.tolist(), config.dynamics.engine_firing, config.seed)
+
+
+def slow_nudge(model: Model, twin: reference.Model, beta: float) -> NDArray[np.int64]:
+    """The nudge of the present state of a pooled top layer; (samples, neurons)."""
+    shape = model.top.shape
+    probabilities = np.clip(twin.potential[-1], 0, ONE - 1)
+    features = reference.cells(probabilities, shape).sum(axis=1).reshape(SAMPLES, -1)
+    weights, exponent = reference.quantise(small.random_parameters(model, 4).readout_weight)
+    logits = (features @ weights).astype(np.float64) * 2.0 ** -(18 + exponent) + model.readout.bias
+    errors = np.eye(model.classes)[LABELS] - softmax_and_log_sum(logits)[0]
+    strengths = np.rint(beta * errors * ONE).astype(np.int64)
+    return reference.to_four_cells(reference.rounded_shift(strengths @ weights.T, exponent + 2), shape)
+
+
+@pytest.mark.parametrize("contrast", ["probability", "spikes"])
+@pytest.mark.parametrize("firing", ["iid", "stratified", "mean-field"])
+@pytest.mark.parametrize("pooling", ["average", "sampled"])
+def test_phases_agree_with_the_reference_to_the_bit(firing: str, pooling: str, contrast: str) -> None:
+    settings = {"inference": "mean-field"} if firing == "mean-field" else {"firing": firing}
+    model, config, workspace = prepare(
+        dynamics__pooling=pooling, dynamics__contrast=contrast, seed=3,
+        **{f"dynamics__{key}": value for key, value in settings.items()},
+    )  # fmt: skip
+    twin = slow_twin(model, config)
+
+    def check(windows: list[NDArray[np.int64]]) -> None:
+        sums = sums_of(workspace)
+        for layer, population in enumerate(model.stack.populations):
+            at = model.state_slice(layer)
+            found = population.from_state(workspace.state.membrane[:, at]).reshape(SAMPLES, -1)
+            np.testing.assert_array_equal(found, twin.potential[layer])
+            found = population.from_state(sums[:, at]).reshape(SAMPLES, -1)
+            np.testing.assert_array_equal(found, windows[layer])
+
+    counts = settled(workspace)
+    twin.run(20, window=8, stream=5)
+    check([window.sum(axis=0) for window in twin.window])
+    np.testing.assert_array_equal(counts.spikes, twin.spike_counts.sum(axis=0))
+    np.testing.assert_array_equal(counts.residual, twin.residual.sum(axis=0))
+    workspace.nudged(SAMPLES, 6, LABELS, 1.5, RUN)
+    windows = [np.zeros_like(potential) for potential in twin.potential]
+    for t in range(9):
+        twin.populations[-1].nudge = slow_nudge(model, twin, 1.5)
+        twin.run(1, first=t, stream=6)
+        if t >= 1:  # 9 steps, the window has the last 8
+            for window, potential, spikes in zip(windows, twin.potential, twin.spikes, strict=True):
+                window += spikes * ONE if contrast == "spikes" else np.clip(potential, 0, ONE - 1)
+    check(windows)
+
+
+# -- What the two nudged phases share ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("firing", ["iid", "stratified"])
+def test_restoring_repeats_a_phase_to_the_bit(firing: str) -> None:
+    _, _, workspace = prepare(dynamics__firing=firing)
+    settled(workspace)
+    membrane, words = workspace.state.membrane.copy(), workspace.state.words.copy()
+    first = nudged(workspace, 2.0)
+    end = workspace.state.membrane.copy()
+    assert (end != membrane).any()
+    other = nudged(workspace, -2.0)
+    assert (other != first).any()
+    workspace.restore(SAMPLES)
+    np.testing.assert_array_equal(workspace.state.membrane, membrane)
+    np.testing.assert_array_equal(workspace.state.words, words)
+    assert not workspace.state.nudge.any(), "the free phase knows no nudge"
+    np.testing.assert_array_equal(nudged(workspace, 2.0), first)
+    np.testing.assert_array_equal(workspace.state.membrane, end)
+
+
+@pytest.mark.parametrize("contrast", ["probability", "spikes"])
+@pytest.mark.parametrize("firing", ["iid", "stratified"])
+def test_common_random_numbers_leave_only_the_nudge_between_the_phases(firing: str, contrast: str) -> None:
+    _, _, workspace = prepare(dynamics__firing=firing, dynamics__contrast=contrast)
+    settled(workspace)
+    plus, minus = nudged(workspace, 1e-9), nudged(workspace, -1e-9)
+    np.testing.assert_array_equal(plus, minus)
+    independent = nudged(workspace, -1e-9, stream=7)
+    assert (independent != plus).mean() > 0.1
+    small_step, large_step = nudged(workspace, 0.1), nudged(workspace, 2.0)
+    assert 0 < np.abs(small_step - plus).sum() < np.abs(large_step - plus).sum()
+
+
+def test_random_numbers_belong_to_samples_and_streams() -> None:
+    _, _, workspace = prepare()
+    settled(workspace)
+    first = workspace.state.membrane.copy()
+    settled(workspace, stream=13)
+    assert (workspace.state.membrane != first).any()
+    workspace.free(workspace.rest(images()[::-1], IDS[::-1]), 5, RUN)
+    np.testing.assert_array_equal(workspace.state.membrane[::-1], first)
+    streams = [ph.stream_of(epoch, kind) for epoch in (0, 1, ph.EPOCHS_MAX - 1) for kind in range(5)]
+    assert len(set(streams)) == 15 and max(streams) < 2**24
+
+
+# -- Counters ---------------------------------------------------------------------------------------------------------
+
+
+def test_window_of_the_spikes_contrast_is_the_number_of_spikes() -> None:
+    model, _, workspace = prepare(dynamics__contrast="spikes", dynamics__steps_nudged=8)
+    settled(workspace)
+    counts = workspace.nudged(SAMPLES, 6, LABELS, 2.0, RUN)
+    sums = sums_of(workspace)
+    assert (sums % ONE == 0).all()
+    for layer in range(model.layers):
+        assert sums[:, model.state_slice(layer)].sum(dtype=np.int64) == counts.spikes[layer] * ONE > 0
+
+
+@pytest.mark.parametrize("inference", ["stochastic", "mean-field"])
+def test_counters_of_a_group_are_the_sums_over_its_samples(inference: str) -> None:
+    model, _, workspace = prepare(dynamics__inference=inference)
+    _, _, alone = prepare(dynamics__inference=inference, capacity=1)
+    free = settled(workspace)
+    pushed = workspace.nudged(SAMPLES, 6, LABELS, 2.0, RUN)
+    totals = [ph.PhaseCounts.zero(2) for _ in range(2)]
+    for i in range(SAMPLES):
+        totals[0].add(alone.free(alone.rest(images()[i : i + 1], IDS[i : i + 1]), 5, RUN))
+        totals[1].add(alone.nudged(1, 6, LABELS[i : i + 1], 2.0, RUN))
+    for together, total in zip((free, pushed), totals, strict=True):
+        for item in fields(together):
+            np.testing.assert_array_equal(getattr(together, item.name), getattr(total, item.name), item.name)
+    neurons = np.array([population.neurons for population in model.stack.populations])
+    for counts, steps in ((free, 20), (pushed, 9)):
+        assert counts.steps == SAMPLES * steps
+        np.testing.assert_array_equal(counts.updates, SAMPLES * steps * neurons)
+        assert (counts.saturated <= SAMPLES * neurons).all() and (counts.spikes <= counts.updates).all()
+    image = SAMPLES * model.stack.connections[0].dense_operations
+    if inference == "stochastic":
+        assert free.macs.tolist() == [image, 0] and not pushed.macs.any(), "the image's drive is computed once"
+        assert free.events_forward[0] == 0 and free.events_forward[1] > 0
+        assert free.events_feedback[0] > 0 and free.events_feedback[1] == 0
+    else:
+        assert free.macs[0] > image and free.macs[1] > 0
+        assert not free.events_forward.any() and not free.events_feedback.any()
+
+
+def test_tolerance_ends_a_free_phase_early() -> None:
+    _, _, workspace = prepare(dynamics__inference="mean-field", dynamics__tolerance=0.01, dynamics__window_free=4)
+    counts = settled(workspace)
+    assert SAMPLES * 8 <= counts.steps < SAMPLES * 20 and counts.steps % 4 == 0
+
+
+def test_prediction_reads_the_window_of_the_free_phase() -> None:
+    model, _, workspace = prepare()
+    settled(workspace)
+    found, seen = workspace.predict(SAMPLES, LABELS)
+    at = model.state_slice(1)
+    rates = model.top.from_state(sums_of(workspace)[:, at]).reshape(SAMPLES, -1).astype(np.int64)
+    features = reference.cells(rates, model.top.shape).sum(axis=1).reshape(SAMPLES, -1)
+    assert np.sort(features, axis=1).tolist() == [[v for v in row if v] for row in np.sort(seen, axis=1).tolist()]
+    logits = features / (4 * 8 * ONE) @ small.random_parameters(model, 4).readout_weight + model.readout.bias
+    np.testing.assert_allclose(found.logits, logits, atol=1e-3)
+
+
+def test_a_raised_flag_stops_every_phase() -> None:
+    _, _, workspace = prepare()
+    settled(workspace)
+    raised = np.ones(1, np.uint8)
+    with pytest.raises(Stopped):
+        workspace.free(SAMPLES, 5, raised)
+    with pytest.raises(Stopped):
+        workspace.nudged(SAMPLES, 6, LABELS, 2.0, raised)
+
+
+# -- The gradient -----------------------------------------------------------------------------------------------------
+
+
+def conv_tensor(shape: tuple[int, ...], kernel: int, padding: int) -> Reals:
+    """1 where output (y, x) sees input (a, b) through the weight (k, l); shape (y, x, a, b, k, l)."""
+    height, width = shape[:2]
+    change = 2 * padding - kernel + 1
+    tensor = np.zeros((height + change, width + change, height, width, kernel, kernel))
+    for y, x, k, m in np.ndindex(height + change, width + change, kernel, kernel):
+        if 0 <= y + k - padding < height and 0 <= x + m - padding < width:
+            tensor[y, x, y + k - padding, x + m - padding, k, m] = 1
+    return tensor
+
+
+def pool_matrix(shape: tuple[int, ...]) -> Reals:
+    """Mean over 2x2 cells as a matrix (pooled neurons, neurons)."""
+    height, width, channels = shape[0] // 2, shape[1] // 2, shape[2]
+    matrix = np.zeros((height, width, channels, *shape))
+    for y, x, c in np.ndindex(2 * height, 2 * width, channels):
+        matrix[y // 2, x // 2, c, y, x, c] = 0.25
+    return matrix.reshape(height * width * channels, -1)
+
+
+class MeanField:
+    """The loss of the mean field's fixed point as a function of the parameters, in float64."""
+
+    def __init__(self, model: Model, inputs: NDArray[np.int16], labels: NDArray[np.int64]) -> None:
+        self.model, self.labels = model, labels
+        self.inputs = inputs.reshape(len(inputs), -1) / 2**12
+        self.answers = np.eye(model.classes)[labels]
+        self.pools: list[Reals | None] = [None]
+        self.tensors: list[Reals | None] = []
+        for population, connection in zip(model.stack.populations, model.stack.connections, strict=True):
+            table, pool = connection.table, self.pools[-1]
+            below = connection.source.shape
+            seen = reference.pooled(below) if pool is not None else below
+            self.tensors.append(conv_tensor(seen, table.kernel, table.padding) if isinstance(table, Conv) else None)
+            is_pooled = model.stack.pooled[population.index]
+            self.pools.append(pool_matrix(population.shape) if is_pooled else None)
+
+    def loss(self, parameters: dict[str, Reals]) -> float:
+        shapes = [population.shape for population in self.model.stack.populations]
+        matrices, biases = [], []
+        for name, tensor, pool, shape in zip(self.model.names, self.tensors, self.pools, shapes, strict=False):
+            weight = parameters[f"{name}/weight"]
+            if tensor is None:
+                matrix = weight.T
+            else:
+                matrix = np.einsum("yxabkl,klio->yxoabi", tensor, weight).reshape(np.prod(shape), -1)
+            matrices.append(matrix if pool is None else matrix @ pool)
+            biases.append(np.tile(parameters[f"{name}/bias"], shape[0] * shape[1]))
+        rates = [np.zeros((len(self.labels), len(bias))) for bias in biases]
+        for _ in range(60):
+            for layer, bias in enumerate(biases):
+                drive = bias + (rates[layer - 1] if layer else self.inputs) @ matrices[layer].T
+                if layer + 1 < len(rates):
+                    drive = drive + rates[layer + 1] @ matrices[layer + 1]
+                rates[layer] = np.clip(drive, 0, 1)
+        self.rates = rates
+        pool = self.pools[-1]
+        features = rates[-1] if pool is None else rates[-1] @ pool.T
+        logits = features @ parameters["readout/weight"] + parameters["readout/bias"]
+        if self.model.cost == "squared-error":
+            return float(0.5 * ((self.answers - logits) ** 2).sum(axis=1).mean())
+        return float((np.log(np.exp(logits).sum(axis=1)) - (self.answers * logits).sum(axis=1)).mean())
+
+    def gradient(self, parameters: dict[str, Reals], h: float = 1e-5) -> dict[str, Reals]:
+        """By central differences, one parameter at a time."""
+        result = {}
+        for name, array in parameters.items():
+            result[name] = np.zeros_like(array)
+            for at in np.ndindex(array.shape):
+                slopes = []
+                for side in (h, -h):
+                    moved = array.copy()
+                    moved[at] += side
+                    slopes.append(self.loss({**parameters, name: moved}) / (2 * h))
+                result[name][at] = slopes[0] - slopes[1]
+        return result
+
+
+GRADIENT_CASES: dict[str, tuple[tuple[dict[str, Any], ...], dict[str, Any]]] = {
+    "conv, pooled, cross-entropy": (
+        ({**small.POOLED, "channels": 2}, {**small.CONV, "channels": 3}), {"dynamics__beta": 0.5}
+    ),
+    "conv, top pooled, squared error": (
+        ({**small.CONV, "channels": 2}, {**small.POOLED, "channels": 2}),
+        {"dynamics__beta": 0.5, "dynamics__cost": "squared-error"},
+    ),
+    "conv, dense, dense": (
+        ({**small.POOLED, "channels": 2}, {"kind": "dense", "channels": 6}, {"kind": "dense", "channels": 5}),
+        {"dynamics__beta": 0.5},
+    ),
+    "one-sided": (({**small.POOLED, "channels": 2}, {**small.CONV, "channels": 3}),
+                  {"dynamics__beta": 0.1, "dynamics__nudging": "one-sided"}),
+    "random sign": (({**small.POOLED, "channels": 2}, {**small.CONV, "channels": 3}),
+                    {"dynamics__beta": 0.1, "dynamics__nudging": "random-sign"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", GRADIENT_CASES)
+def test_contrast_of_the_mean_field_is_the_gradient_of_the_loss(case: str) -> None:
+    layers, settings = GRADIENT_CASES[case]
+    config = small.make(
+        *layers, dynamics__inference="mean-field", dynamics__leak=1, dynamics__steps_free=80,
+        dynamics__steps_nudged=80, dynamics__window_nudged=20, data__batch_size=6,
+        optimiser__name="sgd", optimiser__momentum=0.0, optimiser__learning_rate=1.0,
+        optimiser__bias_factor=1.0, optimiser__readout_learning_rate=1.0, **settings,
+    )  # fmt: skip
+    dataset = small.make_dataset(size=4, samples=6)
+    parameters: Parameters = small.random_parameters(Model(config, dataset), 1, gain=0.6)
+    with small.learning(config, dataset, parameters=parameters) as (learner, presenter):
+        model = learner.model
+        inputs = presenter.plain(dataset.train, slice(0, 6)) // 2
+        before = {name: array.astype(np.float64) for name, array in small.copied(model, parameters).items()}
+        found = learner.batch(0, 0, inputs, np.arange(6), dataset.train.labels, 1.0)
+        after = parameters.to_dict(model.names)
+    exact = MeanField(model, inputs, dataset.train.labels)
+    assert np.mean(found.loss_sum) == pytest.approx(exact.loss(before), abs=2e-3)
+    active = [float(((rates > 0) & (rates < 1)).mean()) for rates in exact.rates]
+    assert min(active) > 0.4, "most neurons answer to a small push"
+    for name, gradient in exact.gradient(before).items():
+        estimate = before[name] - after[name]
+        size = float(np.linalg.norm(estimate) / np.linalg.norm(gradient))
+        cosine = float((estimate * gradient).sum() / np.linalg.norm(gradient) ** 2 / size)
+        assert cosine > 0.99, (name, cosine)
+        assert size == pytest.approx(1.0, abs=0.1), name
