@@ -268,7 +268,7 @@ def main() -> None:
     parser.add_argument("--group", type=int, default=32, help="samples that a thread of spikesim carries")
     parser.add_argument("--batch", type=int, default=32, help="samples of the dense side")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=4, help="steps of spikesim in a repeat (dense: 1)")
+    parser.add_argument("--steps", type=int, default=10, help="steps of spikesim in a repeat (dense: 1)")
     options = parser.parse_args()
 
     def show(text: str) -> None:

@@ -407,7 +407,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         return tomllib.loads(text)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:  # not TOML, not UTF-8, or an integer of thousands of digits
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or thousands of digits or of brackets
         raise InputError(f"{path} is not TOML: {' '.join(str(error).split())}") from None
 
 
@@ -424,7 +424,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
         raise InputError(f"--set {text!r} is not key=value, as in --set dynamics.beta=1.5")
     try:
         parsed = tomllib.loads(f"value = {value}")
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = {}
     # more than one key: lines that follow the value, hence no value of TOML
     return key.strip(), parsed["value"] if len(parsed) == 1 else value.strip()

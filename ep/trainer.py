@@ -17,7 +17,7 @@ from spikesim import checkpoint
 from spikesim.datasets import Dataset
 from spikesim.ep import phases as ph
 from spikesim.ep.calibration import calibrate
-from spikesim.ep.config import Config
+from spikesim.ep.config import Config, per_layer
 from spikesim.ep.evaluation import Evaluation, evaluate, record_spikes
 from spikesim.ep.learner import BatchResult, Learner, Team
 from spikesim.ep.model import Model, initial_parameters
@@ -125,7 +125,8 @@ class Trainer:
     Raises
     ------
     InputError
-        The architecture does not fit the data, or the limits are out of range.
+        The architecture does not fit the data, a list has not a value for each layer, the limits are out of range, or
+        the options contradict each other.
     """
 
     def __init__(self, config: Config, dataset: Dataset, options: RunOptions, observer: Observer) -> None:
@@ -144,6 +145,10 @@ class Trainer:
             )
         if config.optimiser.epochs > ph.EPOCHS_MAX:
             raise InputError(f"optimiser.epochs is {config.optimiser.epochs}; at most {ph.EPOCHS_MAX}")
+        per_layer(config.model.activity, self.model.layers, "model.activity")
+        per_layer(config.optimiser.learning_rate, self.model.layers, "optimiser.learning_rate")
+        if options.resume and options.overwrite:
+            raise InputError("--resume and --overwrite exclude each other; choose one")
         self.batches = -(-self.samples // config.data.batch_size)
         self.stop = np.zeros(1, np.uint8)
         self._neurons = np.array([population.neurons for population in self.model.stack.populations])
@@ -173,18 +178,18 @@ class Trainer:
                 self._require_no_rows()
             rows = found.meta["rows"] if found else {"batches": 0, "epochs": 0, "spikes": 0}
             header = self._header()
+            learner = Learner(self.model, self.config, initial_parameters(self.model, self.config), team)
+            self.model.load(learner.parameters, self.config.dynamics.beta)  # refused before anything is replaced
             if going_on:
                 writer = RunWriter.resume(options.out, header, rows=rows, lock=lock)
             else:
                 writer = RunWriter.create(options.out, header, overwrite=options.overwrite, lock=lock)
                 checkpoint.remove(self._folder)
             with writer:
-                self._run(writer, team, found)
+                self._run(writer, learner, team, found)
 
-    def _run(self, writer: RunWriter, team: Team, found: "checkpoint.Checkpoint | None") -> None:
+    def _run(self, writer: RunWriter, learner: Learner, team: Team, found: "checkpoint.Checkpoint | None") -> None:
         position = Position()
-        parameters = initial_parameters(self.model, self.config)
-        learner = Learner(self.model, self.config, parameters, team)
         try:
             writer.set_status("running")
             if found is not None:
@@ -411,8 +416,6 @@ class Trainer:
     def _find_checkpoint(self) -> "checkpoint.Checkpoint | None":
         """The checkpoint to go on from; None to start at the beginning."""
         options = self.options
-        if options.resume and options.overwrite:
-            raise InputError("--resume and --overwrite exclude each other; choose one")
         if not options.resume:
             return None
         if not options.out.exists():

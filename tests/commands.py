@@ -33,7 +33,7 @@ spikes = [3]
 BATCHES = 12
 """Mini-batches an epoch of CONFIG."""
 
-SECONDS = 120
+SECONDS = 300
 """Patience with a process: the first one compiles."""
 
 

@@ -59,8 +59,7 @@ def random_parameters(model: Model, seed: int = 0, *, gain: float = 0.5, bias: f
         for layer in range(model.layers)
     ]
     biases = [
-        (bias + 0.1 * rng.normal(size=population.shape[2])).astype(np.float32)
-        for population in model.stack.populations
+        (bias + 0.1 * rng.normal(size=population.shape[2])).astype(np.float32) for population in model.stack.populations
     ]
     readout = (rng.normal(size=model.readout_shape) / np.sqrt(model.readout_shape[0])).astype(np.float32)
     return Parameters(weights, biases, readout, (0.1 * rng.normal(size=model.classes)).astype(np.float32))

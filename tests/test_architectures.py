@@ -59,7 +59,7 @@ def test_images_that_vgg_takes() -> None:
     assert input_shape("conv", architecture("conv"), small.make_dataset(size=(9, 7))) == (9, 7, 1)
     sizes: list[Any] = [26, 27, 31, 33, 34, 64, (32, 28)]
     for size in sizes:
-        with pytest.raises(InputError, match="vgg11 takes images of 32x32.*patterns has"):
+        with pytest.raises(InputError, match=r"vgg11 takes images of 32x32.*patterns has"):
             input_shape("vgg11", arch, small.make_dataset(size=size, samples=3))
 
 

@@ -16,7 +16,9 @@ LAYERS = (small.POOLED, small.CONV, small.DENSE)
 SAMPLES = 10
 
 
-def calibrated(wanted: object, threads: int = 1, **settings: object) -> tuple[Model, Parameters, np.ndarray, np.ndarray]:
+def calibrated(
+    wanted: object, threads: int = 1, **settings: object
+) -> tuple[Model, Parameters, np.ndarray, np.ndarray]:
     """The model, its parameters, the activity that calibration reports, and that of a fresh free phase."""
     config = small.make(*LAYERS, model__activity=wanted, data__batch_size=SAMPLES, **settings)
     dataset = small.make_dataset(samples=SAMPLES)

@@ -34,7 +34,9 @@ def test_the_first_repeat_is_the_last_test_of_the_run(run):
         last = {name: values[-1] for name, values in reader.epochs.items()}
     first = found["tests"][0]
     assert len(found["tests"]) == 3
-    assert (first["samples"], first["correct"]) == (last["test_samples"], last["test_correct"]) and first["samples"] == 400
+    assert (first["samples"], first["correct"]) == (last["test_samples"], last["test_correct"]) and first[
+        "samples"
+    ] == 400
     assert first["loss"] == last["test_loss"]
     events = last["test_events_forward"].sum() + last["test_events_feedback"].sum()
     assert first["accumulates"] == events / 400
@@ -51,7 +53,7 @@ def test_mean_field_has_no_noise(run):
 
 def test_the_table(run):
     text = succeed("evaluate", run, "--repeats", 3, "--test-limit", 20).stdout
-    assert [line.split()[0] for line in text.splitlines() if "uJ" in line] == ["1", "2", "3"]
+    assert [line.strip("│ ").split()[0] for line in text.splitlines() if "uJ" in line] == ["1", "2", "3"]
     assert "mean and standard deviation of 3 repeats" in text
 
 

@@ -47,9 +47,8 @@ def assert_one_line(result: subprocess.CompletedProcess[str], *fragments: str) -
 # The same result, whatever happens
 
 
-@pytest.mark.parametrize("threads", [2, 3])
-def test_threads_do_not_change_the_result(threads, reference, config, tmp_path):
-    succeed("train", "--config", config, "--out", tmp_path / "run.h5", "--threads", threads)
+def test_threads_do_not_change_the_result(reference, config, tmp_path):
+    succeed("train", "--config", config, "--out", tmp_path / "run.h5", "--threads", 3)
     assert digest(tmp_path / "run.h5") == reference[2]
 
 
@@ -195,7 +194,9 @@ WRONG_VALUES = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "fragment"), WRONG_VALUES, ids=lambda value: " ".join(value)[:40])
+@pytest.mark.parametrize(
+    ("arguments", "fragment"), WRONG_VALUES, ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else ""
+)
 def test_a_wrong_value_is_one_line(arguments, fragment, config, tmp_path):
     result = spikesim("train", "--config", config, "--out", tmp_path / "run.h5", *arguments)
     assert_one_line(result, fragment)
@@ -271,6 +272,22 @@ def test_a_finished_run_is_left_alone(reference, config):
     assert files(run.parent) == before
 
 
+def test_what_fails_at_the_start_does_not_replace_a_run(reference, config, tmp_path):
+    run = tmp_path / "run.h5"
+    run.write_bytes(reference[0].read_bytes())
+    before = files(tmp_path)
+    for setting in (
+        "model.activity=[0.1]",
+        "optimiser.learning_rate=[0.1]",
+        "model.gain=[0.1]",
+        "model.first_gain=100",
+    ):
+        result = spikesim("train", "--config", config, "--out", run, "--overwrite", "--set", setting)
+        assert result.returncode == 2, setting
+        assert_one_line(result)
+        assert files(tmp_path) == before
+
+
 def test_without_its_checkpoints_a_run_is_not_started_again(reference, config, tmp_path):
     finished = tmp_path / "finished.h5"
     finished.write_bytes(reference[0].read_bytes())
@@ -306,7 +323,8 @@ def test_a_disk_that_becomes_full(reference, config, tmp_path):
     command = ("train", "--config", config, "--out", run, "--threads", 1, "--checkpoint-every", 1)
     process = start(*command)
     wait_until(lambda: newest_checkpoint(run) >= 2, process)
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1000, 1000))
+    size = run.stat().st_size
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, size))
     _, errors = process.communicate()
     assert_one_line(subprocess.CompletedProcess([], process.returncode, "", errors), "cannot write", "--resume")
     assert newest_checkpoint(run) >= 2
@@ -330,17 +348,16 @@ def test_a_run_in_progress(config, tmp_path):
     process = start(*long)
     try:
         wait_until(lambda: newest_checkpoint(run) >= AFTER_FIRST_EPOCH, process)
-        assert f"running (process {process.pid} on " in succeed("info", run).stdout
-        assert "running" in succeed("report", run).stdout
+        assert f"running (process {process.pid} on " in succeed("report", run).stdout
         assert '"accuracy"' in succeed("evaluate", run, "--test-limit", 8, "--format", "json").stdout
-        for choice in ((), ("--resume",), ("--overwrite",)):
-            assert_one_line(spikesim(*long, *choice), f"process {process.pid}")
+        for choice in ("--resume", "--overwrite"):
+            assert_one_line(spikesim(*long, choice), f"process {process.pid}")
         assert process.poll() is None
         stop(process, signal.SIGTERM)
     finally:
         process.kill()
         process.communicate()
-    assert "stopped" in succeed("report", run).stdout
+    assert "stopped" in succeed("info", run).stdout
 
 
 def test_weights_that_explode_end_the_run(config, tmp_path):
@@ -384,17 +401,11 @@ def test_the_command_starts_without_heavy_imports():
 
 
 def test_help_names_every_default():
-    import click
-
-    from spikesim.cli.train import train
-
-    text = " ".join(succeed("train", "--help").stdout.split())
-    for option in train.params:
-        at = text.index(f" {option.opts[0]} ")
-        following = [text.find(f" {other.opts[0]} ", at + 1) for other in train.params]
-        entry = text[at : min((where for where in following if where > 0), default=len(text))]
-        assert option.help
-        optional = option.name in ("data__limit", "data__test_limit", "config_file", "settings")
-        if not (option.required or option.is_flag or optional):
-            assert "[default: " in entry, option.opts
-    assert isinstance(train, click.Command)
+    text = succeed("train", "--help").stdout
+    entries = [" ".join(entry.split()) for entry in text.partition("Options:")[2].split("\n  --")[1:]]
+    assert len(entries) > 20
+    without = ("limit", "test-limit", "config", "set", "out", "resume", "overwrite")
+    for entry in entries:
+        name, _, rest = entry.partition(" ")
+        assert len(rest) > 10
+        assert ("[default: " in entry) != (name in without), entry

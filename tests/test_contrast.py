@@ -131,9 +131,7 @@ def test_splitting_the_samples_changes_no_bit(model: Model) -> None:
     for layer in range(model.layers):
         whole = co.contrast(model, layer, images, plus, minus)
         for cuts in ((0, 1, 5), (0, 2, 3, 5)):
-            parts = [
-                co.contrast(model, layer, images[a:b], plus[a:b], minus[a:b]) for a, b in itertools.pairwise(cuts)
-            ]
+            parts = [co.contrast(model, layer, images[a:b], plus[a:b], minus[a:b]) for a, b in itertools.pairwise(cuts)]
             np.testing.assert_array_equal(sum(part.weights for part in parts), whole.weights)
             np.testing.assert_array_equal(sum(part.bias for part in parts), whole.bias)
 

@@ -181,9 +181,9 @@ def test_read_outs_that_cannot_be_used_are_refused() -> None:
     for bad in (np.nan, np.inf, 1e6):
         broken = good.copy()
         broken[2, 1] = bad
-        with pytest.raises(InputError, match="read-out.*lower the learning rate"):
+        with pytest.raises(InputError, match=r"read-out.*lower the learning rate"):
             ro.make_readout(model.top, False, "cross-entropy", broken, bias)
-    with pytest.raises(InputError, match="biases of the read-out.*not finite"):
+    with pytest.raises(InputError, match=r"biases of the read-out.*not finite"):
         ro.make_readout(model.top, False, "cross-entropy", good, np.array([0, np.nan, 0, 0], np.float32))
     heavy = ro.make_readout(model.top, False, "cross-entropy", good * np.float32(2000 / np.abs(good).max()), bias)
     with pytest.raises(InputError, match="nudge could exceed"):

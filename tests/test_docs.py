@@ -1,0 +1,199 @@
+"""README, docs and metadata say what is so.
+
+``python tests/test_docs.py`` rewrites the table of docs/configuration.md.
+"""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+import spikesim
+from spikesim.cli import main
+from spikesim.ep.config import describe, make_config
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
+CONFIGURATION = ROOT / "docs" / "configuration.md"
+BEGIN, END = "<!-- keys: begin -->\n", "<!-- keys: end -->\n"
+FOLDERS = ("spikesim", "ep", "datasets", "cli")
+
+
+def keys_table() -> str:
+    """The keys of the configuration as a table in Markdown."""
+    lines = ["| key | default | allowed | meaning |", "|---|---|---|---|"]
+    for key, default, allowed, text in describe():
+        shown = "not set" if default is None else f"`{json.dumps(default)}`"
+        cells = (f"`{key}`", shown, allowed, text)
+        assert not any("|" in cell for cell in cells)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def with_table(page: str) -> str:
+    """The page with a table that is up to date."""
+    before, _, rest = page.partition(BEGIN)
+    return before + BEGIN + keys_table() + END + rest.partition(END)[2]
+
+
+def blocks(page: Path, language: str) -> Iterator[str]:
+    """The fenced blocks of a language."""
+    for found in re.finditer(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
+        yield found[1]
+
+
+def command_lines() -> list[tuple[str, str]]:
+    """All lines of shell blocks that call the program: (page, line)."""
+    return [
+        (page.name, line)
+        for page in PAGES
+        for block in blocks(page, "sh")
+        for line in block.splitlines()
+        if line.startswith("spikesim ")
+    ]
+
+
+def commands(group: click.Group = main, name: str = "spikesim") -> Iterator[tuple[str, click.Command]]:
+    """All commands, sub-commands included."""
+    context = click.Context(group, info_name=name)
+    for child in group.list_commands(context):
+        command = group.get_command(context, child)
+        assert command is not None
+        yield f"{name} {child}", command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{name} {child}")
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors of the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_table_of_keys_is_up_to_date() -> None:
+    page = CONFIGURATION.read_text()
+    assert BEGIN in page and END in page
+    assert page == with_table(page), "run python tests/test_docs.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), target
+        assert found.is_relative_to(ROOT), target
+        assert not anchor or anchor in anchors(found), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_in_code_spans_exist(page: Path) -> None:
+    names = re.findall(r"`((?:spikesim|ep|datasets|cli|tests|benchmarks|docs|examples)/[\w./{},-]*)`", page.read_text())
+    assert [name for name in names if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_options_exist(page: Path) -> None:
+    known = {option for _, command in commands() for parameter in command.params for option in parameter.opts}
+    known |= {"--help", "--version"}
+    for script in ROOT.glob("benchmarks/*.py"):
+        known |= set(re.findall(r'add_argument\("(--[\w-]+)"', script.read_text()))
+    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page.read_text()))
+    assert mentioned - known == set()
+
+
+@pytest.mark.parametrize(("page", "line"), command_lines(), ids=lambda value: value)
+def test_command_lines_are_understood(page: str, line: str) -> None:
+    command: click.Command = main
+    words = shlex.split(line)[1:]
+    while isinstance(command, click.Group):
+        child = command.get_command(click.Context(command), words.pop(0))
+        assert child is not None, line
+        command = child
+    context = command.make_context(command.name, words)
+    for text in context.params.get("settings", ()):
+        key = text.partition("=")[0]
+        assert key in {row[0] for row in describe()}
+
+
+def test_there_are_command_lines_and_settings_to_check() -> None:
+    assert {"README.md", "configuration.md"} <= {page for page, _ in command_lines()}
+
+
+def test_every_command_is_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text()
+    for name, command in commands():
+        if name != "spikesim data check" and not isinstance(command, click.Group):
+            assert name in text, name
+
+
+def test_toml_examples_are_configurations() -> None:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    examples = [block for page in PAGES for block in blocks(page, "toml")]
+    examples += [path.read_text() for path in ROOT.glob("examples/*.toml")]
+    assert examples
+    for text in examples:
+        values = tomllib.loads(text)
+        config = make_config(values).to_dict()
+        for section, keys in values.items():
+            for key, value in keys.items() if isinstance(keys, dict) else [(None, keys)]:
+                assert (config[section] if key is None else config[section][key]) == value
+
+
+def test_python_in_the_readme_runs(tmp_path: Path) -> None:
+    (example,) = blocks(ROOT / "README.md", "python")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("(8, 14, 14, 64) ")
+
+
+def test_make_has_the_targets_of_the_readme() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    mentioned = set(re.findall(r"\bmake (train|test|lint|clean)\b", (ROOT / "README.md").read_text()))
+    assert {"train", "test"} <= mentioned <= targets
+
+
+def test_architecture_names_every_module() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    modules = {
+        path.name for folder in FOLDERS for path in (ROOT / folder).glob("*.py") if not path.name.startswith("__")
+    }
+    assert {name for name in modules if f"`{name}`" not in text} == set()
+
+
+def test_architecture_names_nothing_that_is_not_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    present = {path.name for folder in (*FOLDERS, "tests") for path in (ROOT / folder).glob("*.py")}
+    mentioned = {Path(name).name for name in re.findall(r"`([\w/]+\.py)`", text)}
+    assert mentioned <= present
+    sources = "\n".join(path.read_text() for folder in FOLDERS for path in (ROOT / folder).glob("*.py"))
+    for name in re.findall(r"`([\w.]+)` \(`[\w/]+\.py`\)|`(\w+)` and `(\w+)` in `[\w/]+\.py`", text):
+        for part in ".".join(filter(None, name)).split("."):
+            assert re.search(rf"\b(class|def) {part}\b", sources), part
+
+
+def test_versions_agree() -> None:
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert re.search(rf"^version: {re.escape(spikesim.__version__)}$", citation, re.MULTILINE)
+    for key in ("cff-version", "message", "title", "authors", "license"):
+        assert re.search(rf"^{key}:", citation, re.MULTILINE)
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == spikesim.__version__
+    assert f"version {spikesim.__version__}" in (ROOT / "README.md").read_text()
+
+
+if __name__ == "__main__":
+    CONFIGURATION.write_text(with_table(CONFIGURATION.read_text()))

@@ -1,0 +1,272 @@
+"""Mini-batches: the same bits however they are divided, nothing half done, and a loss that falls."""
+
+from concurrent.futures import Future
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
+import small
+from numpy.typing import NDArray
+
+from spikesim.ep import contrast as co
+from spikesim.ep import phases as ph
+from spikesim.ep.evaluation import evaluate
+from spikesim.ep.learner import BatchResult, Learner, Team
+from spikesim.ep.model import Model
+from spikesim.errors import InputError, Stopped
+
+LAYERS = (small.POOLED, {**small.CONV, "channels": 17}, small.DENSE)
+SAMPLES = 11
+SHORT = {
+    "dynamics__steps_free": 24, "dynamics__window_free": 12, "dynamics__steps_nudged": 8, "data__batch_size": SAMPLES
+}  # fmt: skip
+
+MODES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "one-sided": {"nudging": "one-sided"},
+    "random sign": {"nudging": "random-sign"},
+    "tolerance": {"tolerance": 0.1, "window_free": 6},
+    "independent spikes": {"noise": "independent", "contrast": "spikes"},
+    "stratified, sampled": {"firing": "stratified", "pooling": "sampled"},
+    "mean field, squared error": {"inference": "mean-field", "cost": "squared-error"},
+    "low pass": {"trace_leak": 2, "leak": 3, "window_nudged": 4},
+}
+
+
+def settings_of(mode: str) -> dict[str, Any]:
+    return {**SHORT, **{f"dynamics__{key}": value for key, value in MODES[mode].items()}}
+
+
+def run(
+    settings: dict[str, Any], *, threads: int = 1, group: int | None = None, batches: int = 2
+) -> tuple[dict[str, NDArray[np.float32]], list[BatchResult]]:
+    """Parameters and results after some mini-batches of the same samples."""
+    config, dataset = small.make(*LAYERS, **settings), small.make_dataset(samples=SAMPLES)
+    start = small.random_parameters(Model(config, dataset), 2)
+    with small.learning(config, dataset, threads=threads, parameters=start) as (learner, presenter):
+        if group is not None:
+            learner.team.group = group
+        results = []
+        for number in range(batches):
+            ids = learner.order(number, SAMPLES)
+            images, labels = presenter.train(number, ids), dataset.train.labels[ids]
+            results.append(learner.batch(number, number, images, ids, labels, 0.5))
+        return small.copied(learner.model, learner.parameters), results
+
+
+def assert_same(found: tuple[Any, list[BatchResult]], expected: tuple[Any, list[BatchResult]]) -> None:
+    """Equal to the bit: parameters, losses, counters."""
+    for name, array in expected[0].items():
+        assert found[0][name].tobytes() == array.tobytes(), name
+    for one, other in zip(found[1], expected[1], strict=True):
+        assert one.loss_sum == other.loss_sum and one.correct == other.correct
+        np.testing.assert_array_equal(one.rate_difference, other.rate_difference)
+        np.testing.assert_array_equal(one.changes, other.changes)
+        for counts, others in zip(one.counts, other.counts, strict=True):
+            for item in fields(counts):
+                np.testing.assert_array_equal(getattr(counts, item.name), getattr(others, item.name), item.name)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_threads_and_groups_change_no_bit(mode: str) -> None:
+    settings = settings_of(mode)
+    alone = run(settings)
+    assert_same(run(settings, threads=2), alone)
+    assert_same(run(settings, threads=3), alone)
+    assert_same(run(settings, threads=2, group=1), alone)
+    assert_same(run(settings, threads=1, group=3), alone)
+
+
+def test_every_mode_is_a_different_run() -> None:
+    ends = {run({**settings_of(mode), "seed": 1})[0]["conv2/weight"].tobytes() for mode in MODES}
+    assert len(ends) == len(MODES)
+
+
+@pytest.mark.parametrize(("nudging", "differ"), [("centred", True), ("one-sided", False)])
+def test_only_a_second_nudged_phase_can_have_noise_of_its_own(nudging: str, differ: bool) -> None:
+    settings = {**SHORT, "dynamics__nudging": nudging}
+    common, _ = run({**settings, "dynamics__noise": "common"}, batches=1)
+    independent, _ = run({**settings, "dynamics__noise": "independent"}, batches=1)
+    assert (common["conv2/weight"] != independent["conv2/weight"]).any() == differ
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_result_says_what_happened(mode: str) -> None:
+    dynamics = small.make(*LAYERS, **settings_of(mode)).dynamics
+    parameters, results = run(settings_of(mode), batches=1)
+    (result,) = results
+    free, plus, minus = result.counts
+    assert len(result.loss_sum) == SAMPLES and np.isfinite(result.loss_sum).all() and min(result.loss_sum) > 0
+    assert 0 <= result.correct <= SAMPLES
+    if dynamics.tolerance is None:
+        assert free.steps == SAMPLES * 24
+    else:
+        assert SAMPLES * 6 < free.steps < SAMPLES * 24 and free.steps % 6 == 0
+    nudged = (int(plus.steps), int(minus.steps))
+    once = SAMPLES * 8
+    expected = {"centred": [(once, once)], "one-sided": [(once, 0)], "random-sign": [(once, 0), (0, once)]}
+    assert nudged in expected[dynamics.nudging]
+    assert result.rate_difference.shape == (3,) and (result.rate_difference > 0).all()
+    assert result.rate_difference.max() < 0.5
+    assert result.changes.shape == (4,) and (result.changes > 0).all()
+    start = small.random_parameters(Model(small.make(*LAYERS), small.make_dataset()), 2)
+    for name, before in start.to_dict(("conv1", "conv2", "dense3")).items():
+        assert np.isfinite(parameters[name]).all() and (parameters[name] != before).any(), name
+
+
+def test_both_signs_are_drawn_and_belong_to_the_mini_batch() -> None:
+    config, dataset = small.make(*LAYERS, dynamics__nudging="random-sign"), small.make_dataset()
+    with small.learning(config, dataset) as (learner, _):
+        signs = [learner.sign(epoch, batch) for epoch in range(8) for batch in range(32)]
+        assert set(signs) == {1, -1} and abs(sum(signs)) < 80
+        assert signs == [learner.sign(epoch, batch) for epoch in range(8) for batch in range(32)]
+    with small.learning(small.make(*LAYERS), dataset) as (learner, _):
+        assert {learner.sign(0, batch) for batch in range(32)} == {1}
+
+
+def test_order_is_a_permutation_of_seed_and_epoch() -> None:
+    dataset = small.make_dataset()
+    orders = []
+    for seed in (0, 1):
+        with small.learning(small.make(small.DENSE, seed=seed), dataset) as (learner, _):
+            for epoch in (0, 1):
+                order = learner.order(epoch, 500)
+                assert sorted(order.tolist()) == list(range(500))
+                assert order.tolist() == learner.order(epoch, 500).tolist()
+                orders.append(tuple(order.tolist()))
+    assert len(set(orders)) == 4
+
+
+def one_batch(learner: Learner, presenter: Any) -> BatchResult:
+    ids = np.arange(SAMPLES)
+    train = presenter.dataset.train
+    return learner.batch(0, 0, presenter.plain(train, ids), ids, train.labels[ids], 1.0)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("where", ["before", "nudged phase", "contrast"])
+def test_a_stopped_mini_batch_leaves_no_trace(monkeypatch: pytest.MonkeyPatch, where: str, threads: int) -> None:
+    config, dataset = small.make(*LAYERS, **SHORT), small.make_dataset(samples=SAMPLES)
+    with small.learning(config, dataset, threads=threads) as (learner, presenter):
+        stop = learner.team.stop
+
+        def stopping(original: Any) -> Any:
+            def wrapped(*arguments: Any) -> Any:
+                stop[0] = 1
+                return original(*arguments)
+
+            return wrapped
+
+        before, moments = small.copied(learner.model, learner.parameters), learner.optimiser.state()
+        with monkeypatch.context() as patch:
+            if where == "before":
+                stop[0] = 1
+            elif where == "nudged phase":
+                patch.setattr(ph.Workspace, "nudged", stopping(ph.Workspace.nudged))
+            else:
+                patch.setattr(co, "contrast", stopping(co.contrast))
+            with pytest.raises(Stopped):
+                one_batch(learner, presenter)
+        for name, array in learner.parameters.to_dict(learner.model.names).items():
+            assert array.tobytes() == before[name].tobytes()
+        assert learner.optimiser.steps == 0 and not any(moment.any() for moment in moments.values())
+        stop[0] = 0
+        repeated = one_batch(learner, presenter)
+        after = small.copied(learner.model, learner.parameters)
+    with small.learning(config, dataset) as (learner, presenter):
+        undisturbed = one_batch(learner, presenter)
+        assert_same((after, [repeated]), (small.copied(learner.model, learner.parameters), [undisturbed]))
+
+
+def test_first_failure_is_raised_when_all_have_ended() -> None:
+    config, dataset = small.make(small.DENSE), small.make_dataset()
+    ended = []
+
+    def fail(number: int) -> int:
+        ended.append(number)
+        if number in (2, 4):
+            raise ValueError(f"number {number}")
+        return number
+
+    with Team(Model(config, dataset), config, 2) as team:
+        futures: list[Future[int]] = [team.executor.submit(fail, number) for number in range(6)]
+        with pytest.raises(ValueError, match="number 2"):
+            team.gather(futures)
+        assert all(future.done() for future in futures)
+        assert team.gather([team.executor.submit(fail, number) for number in (7, 5, 6)]) == [7, 5, 6]
+
+
+@pytest.mark.parametrize("samples", [1, 10, 64, 65])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_groups_cover_a_mini_batch_and_fit_their_workspaces(samples: int, threads: int) -> None:
+    config, dataset = small.make(small.DENSE, data__batch_size=samples), small.make_dataset()
+    with Team(Model(config, dataset), config, threads) as team:
+        groups = team.groups(samples)
+        assert [i for group in groups for i in range(group.start, group.stop)] == list(range(samples))
+        workspace = team.borrow()
+        assert all(group.stop - group.start <= workspace.capacity for group in groups)
+        team.give_back(workspace)
+
+
+def test_parameters_out_of_range_and_lists_of_wrong_length_are_refused() -> None:
+    dataset = small.make_dataset(samples=SAMPLES)
+    with small.learning(small.make(*LAYERS), dataset) as (learner, presenter):
+        learner.parameters.weights[1][0, 0, 0, 0] = np.nan
+        with pytest.raises(InputError, match="not finite; lower the learning rate"):
+            one_batch(learner, presenter)
+    config = small.make(*LAYERS, optimiser__learning_rate=[0.1, 0.2])
+    with (
+        pytest.raises(InputError, match=r"optimiser\.learning_rate has 2 values; the network has 3 layers"),
+        small.learning(config, dataset),
+    ):
+        pass
+
+
+def test_layers_learn_at_their_own_rates() -> None:
+    zero = {**SHORT, "optimiser__learning_rate": [0.0, 0.01, 0.02], "optimiser__readout_learning_rate": 0.0}
+    parameters, results = run({**zero, "optimiser__bias_factor": 0.0}, batches=1)
+    start = small.random_parameters(Model(small.make(*LAYERS), small.make_dataset()), 2)
+    moved = {name for name, before in start.to_dict(("conv1", "conv2", "dense3")).items()
+             if (parameters[name] != before).any()}  # fmt: skip
+    assert moved == {"conv2/weight", "dense3/weight"}
+    changes = results[0].changes
+    assert changes[0] == changes[3] == 0
+    for change, rate, fan_in in ((changes[1], 0.01, 9 * 4), (changes[2], 0.02, 3 * 3 * 17)):
+        step = 0.5 * rate * 0.5 / fan_in**0.5  # the factor of the schedule, and the initial deviation of the weights
+        assert 0.5 * step < change <= 1.001 * step, "the first step of Adam is the rate, where there is a gradient"
+
+
+@pytest.mark.parametrize("mode", ["default", "one-sided", "random sign", "stratified, sampled", "low pass"])
+def test_loss_falls_by_learning_in_the_layers_alone(mode: str) -> None:
+    dataset = small.make_dataset(samples=24)
+    only_layers = {"data__batch_size": 24, "optimiser__learning_rate": 0.2, "optimiser__readout_learning_rate": 0.0}
+    layers = ({**small.POOLED, "channels": 8}, {"kind": "dense", "channels": 24})
+    config = small.make(*layers, **{**settings_of(mode), **only_layers})
+    start = small.random_parameters(Model(config, dataset), 2)
+    start.readout_weight *= np.float32(2)
+    with small.learning(config, dataset, parameters=start) as (learner, presenter):
+        ids = np.arange(24)
+        images, labels = presenter.plain(dataset.train, ids), dataset.train.labels
+        losses = [sum(learner.batch(0, i, images, ids, labels, 1.0).loss_sum) / 24 for i in range(16)]
+    assert np.mean(losses[-3:]) < 0.6 * losses[0], losses
+
+
+def test_a_separable_problem_is_learned_and_generalises() -> None:
+    dataset = small.make_dataset(samples=24)
+    config = small.make({**small.POOLED, "channels": 8}, **{**SHORT, "data__batch_size": 24})
+    with small.learning(config, dataset, threads=2) as (learner, presenter):
+        start = small.random_parameters(learner.model, 2)
+        for name, array in learner.parameters.to_dict(learner.model.names).items():
+            array[...] = start.to_dict(learner.model.names)[name]
+        ids = np.arange(24)
+        images, labels = presenter.plain(dataset.train, ids), dataset.train.labels
+        for number in range(16):
+            learner.batch(number, 0, images, ids, labels, 1.0)
+        learner.model.load(learner.parameters, 2.0)
+        done: list[int] = []
+        found = evaluate(learner.team, presenter, dataset.test, 24, ph.stream_of(0, ph.STREAM_EVALUATION), done.append)
+        again = evaluate(learner.team, presenter, dataset.test, 24, ph.stream_of(0, ph.STREAM_EVALUATION))
+    assert found.accuracy >= 0.95 and found.correct == round(found.accuracy * 24)
+    assert (found.loss, found.correct) == (again.loss, again.correct)
+    assert sum(done) == 24 and found.counts.steps == 24 * 24

@@ -1,0 +1,135 @@
+import sys
+
+import numpy as np
+import pytest
+from commands import BATCHES, CONFIG
+
+from spikesim import checkpoint
+from spikesim.datasets import load
+from spikesim.ep.config import make_config, merge
+from spikesim.ep.trainer import RunOptions, Trainer
+from spikesim.errors import InputError, Stopped
+from spikesim.runfile import RunReader
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return load("fashion-mnist-mini")
+
+
+def config(**changes):
+    settings = {"data.test_limit": 20, **{key.replace("__", "."): value for key, value in changes.items()}}
+    return make_config(merge(tomllib.loads(CONFIG), settings.items()))
+
+
+class Watcher:
+    """An observer that remembers, and may ask for a stop."""
+
+    def __init__(self, stop_after=None):
+        self.stop_after = stop_after
+        self.trainer = None
+        self.batches, self.epochs, self.tested, self.messages = [], [], [], []
+
+    def message(self, text):
+        self.messages.append(text)
+
+    def batch(self, progress):
+        self.batches.append(progress)
+        if len(self.batches) == self.stop_after:
+            self.trainer.request_stop()
+
+    def testing(self, epoch, done, total):
+        self.tested.append((epoch, done, total))
+
+    def epoch(self, summary):
+        self.epochs.append(summary)
+
+
+def train(settings, dataset, out, stop_after=None, **options):
+    watcher = Watcher(stop_after)
+    trainer = watcher.trainer = Trainer(settings, dataset, RunOptions(out, threads=2, **options), watcher)
+    try:
+        trainer.run()
+    except Stopped as stop:
+        watcher.messages.append(str(stop))
+    return watcher
+
+
+@pytest.fixture(scope="module")
+def whole(dataset, tmp_path_factory):
+    run = tmp_path_factory.mktemp("trainer") / "run.h5"
+    return run, train(config(), dataset, run)
+
+
+def test_rows_agree_with_what_the_observer_saw(whole):
+    run, watcher = whole
+    with RunReader(run) as reader:
+        assert reader.status == "finished"
+        assert reader.rows["batches"] == len(watcher.batches) == 2 * BATCHES
+        assert reader.rows["epochs"] == len(watcher.epochs) == 2
+        batches, epochs = reader.batches, reader.epochs
+        assert batches["samples"].tolist() == [4] * (2 * BATCHES)
+        assert batches["loss"].tolist() == [progress.loss for progress in watcher.batches]
+        assert np.all(np.isfinite(batches["loss"]))
+        for number, summary in enumerate(watcher.epochs):
+            own = batches["epoch"] == batches["epoch"][number * BATCHES]
+            assert own.sum() == BATCHES
+            assert epochs["train_correct"][number] == batches["correct"][own].sum()
+            assert summary.train_loss == pytest.approx(batches["loss"][own].mean(), rel=1e-12)
+            assert summary.test_accuracy == epochs["test_correct"][number] / 20
+    assert watcher.tested == [(1, 20, 20), (2, 20, 20)]
+
+
+def test_recorded_spikes_are_those_of_the_chosen_sample(whole):
+    with RunReader(whole[0]) as reader:
+        blocks = list(reader.blocks("spikes", reader.rows["spikes"]))
+        neurons = [layer.neurons for layer in reader.layers]
+    spikes = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    assert set(spikes["sample"].tolist()) == {3}
+    assert spikes["step"].max() < 8
+    assert all(spikes["neuron"][spikes["layer"] == layer].max() < count for layer, count in enumerate(neurons))
+
+
+@pytest.mark.parametrize("stop_after", [1, BATCHES, 2 * BATCHES - 1])
+def test_stopped_and_resumed(stop_after, whole, dataset, tmp_path):
+    run = tmp_path / "run.h5"
+    watcher = train(config(), dataset, run, stop_after)
+    assert len(watcher.batches) == stop_after
+    assert "--resume" in watcher.messages[-1]
+    with RunReader(run) as reader:
+        assert reader.status == "stopped"
+        assert reader.rows["batches"] == stop_after
+    assert len(train(config(), dataset, run, resume=True).batches) == 2 * BATCHES - stop_after
+    with RunReader(run) as resumed, RunReader(whole[0]) as undisturbed:
+        assert resumed.digest() == undisturbed.digest()
+
+
+def test_two_checkpoints_are_kept(whole):
+    assert checkpoint.positions(checkpoint.checkpoint_folder(whole[0])) == [BATCHES + 1, 2 * BATCHES + 2]
+
+
+def test_the_last_mini_batch_may_be_smaller(dataset, tmp_path):
+    settings = config(data__limit=10, optimiser__epochs=1, data__test_limit=1, record__spikes=[])
+    watcher = train(settings, dataset, tmp_path / "run.h5")
+    assert [progress.samples for progress in watcher.batches] == [4, 4, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "fragment"),
+    [
+        ({"data__limit": 5001}, "data.limit is 5001"),
+        ({"data__test_limit": 1001}, "data.test_limit is 1001"),
+        ({"record__spikes": [20]}, "sample 20"),
+        ({"model__activity": [0.1, 0.1, 0.1]}, "model.activity has 3"),
+        ({"optimiser__learning_rate": [0.1]}, "optimiser.learning_rate has 1"),
+    ],
+)
+def test_values_that_do_not_fit_are_refused_before_anything_is_written(changes, fragment, dataset, tmp_path):
+    with pytest.raises(InputError, match=fragment):
+        train(config(**changes), dataset, tmp_path / "run.h5")
+    assert not list(tmp_path.iterdir())
