@@ -189,7 +189,7 @@ class Optimiser:
     name: str = option("adam", "Optimiser.", choices=("adam", "sgd"))
     epochs: int = option(5, "Passes over the training set.", low=1, high=2**20)
     learning_rate: float | tuple[float, ...] = option(
-        0.03,
+        0.02,
         "Learning rate of a layer's weights, in units of the standard deviation that they start with: a share of "
         "their size, whatever the fan-in.",
         low=0,
@@ -265,14 +265,19 @@ def _allowed(item: "dataclasses.Field[Any]") -> str:
         return "true, false"
     parts = []
     if rules["above"] is not None:
-        parts.append(f"above {rules['above']:g}")
+        parts.append(f"above {_plain(rules['above'])}")
     if rules["low"] is not None:
-        parts.append(f"at least {rules['low']:g}")
+        parts.append(f"at least {_plain(rules['low'])}")
     if rules["high"] is not None:
-        parts.append(f"at most {rules['high']:g}")
+        parts.append(f"at most {_plain(rules['high'])}")
     if rules["per_layer"]:
         parts.append("or a list, a value a layer")
     return ", ".join(parts)
+
+
+def _plain(limit: float) -> str:
+    """A limit in full: 1048576, not 1.04858e+06."""
+    return str(int(limit)) if float(limit).is_integer() else repr(limit)
 
 
 def make_config(values: Mapping[str, Any]) -> Config:

@@ -19,7 +19,7 @@ from spikesim.ep import readout as ro
 from spikesim.ep.config import Config, per_layer
 from spikesim.ep.model import Array, Model, Parameters, initial_scales
 from spikesim.ep.optimisers import Optimiser
-from spikesim.errors import Stopped
+from spikesim.errors import InputError, Stopped
 from spikesim.fixedpoint import INPUT_BITS, ONE
 from spikesim.network import TOGETHER
 from spikesim.philox import philox_words
@@ -115,6 +115,7 @@ class Learner:
         self.config = config
         self.parameters = parameters
         self.team = team
+        self._check_sums()
         settings = config.optimiser
         named = parameters.to_dict(model.names)
         rates: dict[str, float] = {}
@@ -123,6 +124,20 @@ class Learner:
             rates[f"{name}/weight"], rates[f"{name}/bias"] = rate * scale, rate * settings.bias_factor
         rates["readout/weight"] = rates["readout/bias"] = settings.readout_learning_rate
         self.optimiser = Optimiser(settings, named, rates)
+
+    def _check_sums(self) -> None:
+        """Refuse mini-batches whose correlations could exceed int64, if every neuron fired all the time."""
+        dynamics, size = self.config.dynamics, self.config.data.batch_size
+        window = max(dynamics.nudged_window, 0 if dynamics.nudging == "centred" else dynamics.window_free)
+        for layer, population in enumerate(self.model.stack.populations):
+            positions = population.shape[0] * population.shape[1]
+            pre = float(2**15) if layer == 0 else self._weight_unit(layer, window) / (ONE * window)
+            largest = int(2**63 / (pre * ONE * window * positions))
+            if size > largest:
+                raise InputError(
+                    f"data.batch_size is {size}; at most {largest} keep the contrast of {population.name} exact with a "
+                    f"window of {window} steps"
+                )
 
     def order(self, epoch: int, samples: int) -> NDArray[np.int64]:
         """The order of the training samples in an epoch, keyed by seed and epoch."""

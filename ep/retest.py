@@ -69,7 +69,7 @@ def retest(reader: RunReader, config: Config, dataset: Dataset, repeats: int, th
     if samples > available:
         raise InputError(f"data.test_limit is {samples}; {dataset.name} has {available} test samples")
     epochs = reader.epochs["epoch"]
-    last = int(epochs[-1]) if len(epochs) else 0
+    last = int(epochs[-1]) - 1 if len(epochs) else 0
     results = []
     with Team(model, config, threads) as team:
         for repeat in range(repeats):

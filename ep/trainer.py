@@ -278,7 +278,7 @@ class Trainer:
         norms = [_norm(connection.integers, connection.exponent) for connection in weights]
         norms.append(_norm(self.model.readout.weights, self.model.readout.exponent))
         return {
-            "epoch": position.epoch,
+            "epoch": position.epoch + 1,
             "batch": position.batch,
             "samples": samples,
             "loss": math.fsum(result.loss_sum) / samples,
@@ -320,7 +320,7 @@ class Trainer:
             chosen = self.config.record.spikes
             trains = list(record_spikes(team, self.presenter, self.dataset.test, chosen, stream))
             for sample, train in trains:  # all or none, so that a stop leaves no half of them
-                writer.append_spikes(epoch, sample, train.steps, train.layers, train.neurons)
+                writer.append_spikes(epoch + 1, sample, train.steps, train.layers, train.neurons)
         return evaluation
 
     def _finish_epoch(
@@ -331,7 +331,7 @@ class Trainer:
         counts = evaluation.counts
         writer.append_epoch(
             {
-                "epoch": position.epoch,
+                "epoch": position.epoch + 1,
                 "train_loss": train_loss,
                 "train_correct": position.correct,
                 "train_samples": self.samples,

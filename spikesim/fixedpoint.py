@@ -4,7 +4,7 @@ Integer addition commutes, so neither the order of events nor the number of thre
 
 =====================  ==========  =====================================================
 membrane V, drive u    int32       1.0 = 2**16
-firing probability p   uint16      clip(V, 0, 65535): p = 65535 stands for certainty
+firing probability p   uint16      clip(V, 0, 65535), unit 2**-16; a neuron at 65535 misses one step in 65536
 weight                 int16       real value = integer * 2**-exponent, one exponent a table
 analogue input         int16       1.0 = 2**12
 =====================  ==========  =====================================================

@@ -301,8 +301,8 @@ class Network:
         return self._add(shape, name or f"population{len(self.populations)}", leak, False)
 
     def _add(self, shape: tuple[int, ...], name: str, leak: int, streamed: bool) -> Population:
-        if len(self.populations) >= 255:
-            raise InputError("a network has at most 255 populations")
+        if len(self.populations) >= 250:  # layer numbers from 250 on key other random numbers
+            raise InputError("a network has at most 250 populations")
         population = Population(
             len(self.populations), name, self._check_shape(shape), leak, streamed, len(self.populations)
         )

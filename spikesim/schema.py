@@ -81,8 +81,8 @@ _PER_PHASE_AND_LAYER = ("P", "L")
 _BATCHES = (
     *_table(
         "batches",
-        ("epoch", "<u4", (), "1", "epoch that the mini-batch belongs to"),
-        ("batch", "<u4", (), "1", "position of the mini-batch in its epoch"),
+        ("epoch", "<u4", (), "1", "epoch that the mini-batch belongs to, from 1"),
+        ("batch", "<u4", (), "1", "position of the mini-batch in its epoch, from 0"),
         ("samples", "<u4", (), "samples", "samples in the mini-batch"),
         ("loss", "<f8", (), "nats", "cost of the free-phase read-out, mean over the samples (squared error: no unit)"),
         ("correct", "<u4", (), "samples", "samples whose free-phase read-out names the right class"),
@@ -163,7 +163,7 @@ _BATCHES = (
 
 _EPOCHS = _table(
     "epochs",
-    ("epoch", "<u4", (), "1", "the epoch"),
+    ("epoch", "<u4", (), "1", "the epoch, from 1"),
     ("train_loss", "<f8", (), "nats", "loss over the training samples of the epoch, while the weights changed"),
     ("train_correct", "<u8", (), "samples", "training samples classified correctly"),
     ("train_samples", "<u8", (), "samples", "training samples of the epoch"),
@@ -183,7 +183,7 @@ _EPOCHS = _table(
 
 _SPIKES = _table(
     "spikes",
-    ("epoch", "<u4", (), "1", "epoch in which the spike was fired"),
+    ("epoch", "<u4", (), "1", "epoch after which the spike was recorded, from 1"),
     ("sample", "<u4", (), "1", "index of the sample in the data set"),
     ("step", "<u2", (), "steps", "time step since the start of the free phase"),
     ("layer", "<u1", (), "1", "index of the layer, from 0"),

@@ -280,7 +280,6 @@ def test_what_fails_at_the_start_does_not_replace_a_run(reference, config, tmp_p
         "model.activity=[0.1]",
         "optimiser.learning_rate=[0.1]",
         "model.gain=[0.1]",
-        "model.first_gain=100",
     ):
         result = spikesim("train", "--config", config, "--out", run, "--overwrite", "--set", setting)
         assert result.returncode == 2, setting

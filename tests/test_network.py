@@ -137,7 +137,7 @@ BAD_BUILDING: dict[str, tuple[str, Callable[[Network, dict[str, Any]], object]]]
     "negative leak": ("leak is -1", lambda net, parts: net.add_population((1, 1, 1), leak=-1)),
     "large leak": ("leak is 16", lambda net, parts: net.add_population((1, 1, 1), leak=16)),
     "broken leak": ("leak is 2.5", lambda net, parts: net.add_population((1, 1, 1), leak=2.5)),  # type: ignore[arg-type]
-    "too many": ("255", lambda net, parts: [net.add_population((1, 1, 1)) for _ in range(256)]),
+    "too many": ("250", lambda net, parts: [net.add_population((1, 1, 1)) for _ in range(256)]),
     "into a stream": ("input", lambda net, parts: net.connect(parts["lower"], parts["stream"], Dense())),
     "into an image": ("input", lambda net, parts: net.connect(parts["lower"], parts["image"], Dense())),
     "tied to a stream": ("tied", lambda net, parts: net.connect(parts["stream"], parts["lower"], Dense(), tied=True)),
