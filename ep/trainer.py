@@ -416,14 +416,14 @@ class Trainer:
     def _find_checkpoint(self) -> "checkpoint.Checkpoint | None":
         """The checkpoint to go on from; None to start at the beginning."""
         options = self.options
-        if not options.resume:
-            return None
         if not options.out.exists():
-            if checkpoint.positions(self._folder):
+            if checkpoint.positions(self._folder) and not options.overwrite:
                 raise InputError(
                     f"{options.out} is missing but its checkpoints are in {self._folder}; restore the file, "
-                    "or remove the folder to start again"
+                    "or remove the folder (or --overwrite) to start again"
                 )
+            return None
+        if not options.resume:
             return None
         found = checkpoint.load_latest(self._folder)
         if found is not None and found.warning:
