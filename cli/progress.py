@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from spikesim.ep.trainer import EpochSummary, Observer, Progress
+    from spikesim.ep.observer import EpochSummary, Observer, Progress
 
 
 def make_observer(seconds: float) -> "BarObserver | LineObserver":

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.compilation import kernel
+from spikesim.delivery import shifted
 from spikesim.ep.elementary import softmax, softmax_and_log_sum
 from spikesim.errors import InputError
 from spikesim.fixedpoint import DRIVE_LIMIT, ONE, ONE_BITS, P_MAX, quantise_weights
@@ -23,7 +24,6 @@ from spikesim.plan import (
     POP_STATE,
     POP_WIDTH,
 )
-from spikesim.step import shifted
 from spikesim.tables import neurons, pooled
 
 COSTS = ("cross-entropy", "squared-error")

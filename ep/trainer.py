@@ -8,7 +8,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from spikesim.ep.config import Config, per_layer
 from spikesim.ep.evaluation import Evaluation, evaluate, record_spikes
 from spikesim.ep.learner import BatchResult, Learner, Team
 from spikesim.ep.model import Model, initial_parameters
+from spikesim.ep.observer import EpochSummary, Observer, Progress
 from spikesim.ep.optimisers import schedule
 from spikesim.ep.presentation import Presenter
 from spikesim.errors import InputError, Stopped
@@ -52,49 +53,6 @@ class RunOptions:
     threads: int = 1
     checkpoint_every: int | None = None
     command_line: str = ""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A mini-batch has been done."""
-
-    epoch: int
-    epochs: int
-    batch: int
-    batches: int
-    samples: int
-    loss: float
-    accuracy: float
-    activity: float
-
-
-@dataclass(frozen=True)
-class EpochSummary:
-    """An epoch has been done."""
-
-    epoch: int
-    epochs: int
-    train_loss: float
-    train_accuracy: float
-    test_loss: float
-    test_accuracy: float
-    seconds: float
-
-
-class Observer(Protocol):
-    """Who watches a run."""
-
-    def message(self, text: str) -> None:
-        """Something that happens once."""
-
-    def batch(self, progress: Progress) -> None:
-        """A mini-batch has been done."""
-
-    def testing(self, epoch: int, done: int, total: int) -> None:
-        """Part of a test has been done."""
-
-    def epoch(self, summary: EpochSummary) -> None:
-        """An epoch has been done."""
 
 
 @dataclass

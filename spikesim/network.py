@@ -444,7 +444,6 @@ class Network:
                         inputs *= row[p.TABLE_OUT_HEIGHT] * row[p.TABLE_OUT_WIDTH]
                     weights += int(inputs) * target.blocks * target.lanes
                     slices[target.index] += inputs * target.lanes * 2
-                    populations[target.index, p.POP_TILED] |= row[p.TABLE_TILED]
                 rows.append(row)
         populations[:, p.POP_TOGETHER] = np.where(slices > TABLE_BYTES_IN_CACHE, TOGETHER, 1)
         tables = np.array(rows, np.int64).reshape(-1, p.TABLE_COLUMNS)

@@ -34,13 +34,12 @@ from numpy.typing import NDArray
     POP_LEAK,  # k of alpha = 2**-k
     POP_LAYER,  # the layer number that keys its random numbers
     POP_STREAMED,  # 1: its spikes come from outside, it has no membrane
-    POP_TILED,  # 1: some table delivers at half its resolution (feedback through a pool)
     POP_EXTERNAL,  # 1: it has an external drive
     POP_NUDGE,  # 1: it has a nudge
     POP_TOGETHER,  # samples that pass by while a slice of the tables stays in the cache
     POP_SPARSE,  # 1: a CSR table delivers into it
     POP_COLUMNS,
-) = range(21)
+) = range(20)
 
 # Columns of Plan.tables
 (

@@ -9,10 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 from spikesim import plan as p
 from spikesim.compilation import kernel
 from spikesim.errors import InputError, Stopped
+from spikesim.events import load_stream
 from spikesim.fixedpoint import ONE, WINDOW_MAX, quantise_drive
 from spikesim.network import CompiledNetwork, Connection, Population
 from spikesim.philox import seed_key
-from spikesim.step import begin_phase, load_stream, settle, step
+from spikesim.step import begin_phase, settle, step
 
 Firing = Literal["iid", "stratified", "mean-field"]
 FIRINGS: dict[str, int] = {

@@ -1,0 +1,167 @@
+"""Delivery: the events of a population become drives of its targets, through one table at a time."""
+
+import numpy as np
+
+from spikesim.compilation import inline_kernel, kernel
+from spikesim.plan import (
+    FIRING_MEAN_FIELD,
+    KIND_DENSE,
+    POP_BLOCKS,
+    POP_CHANNELS,
+    POP_EVENTS,
+    POP_HEIGHT,
+    POP_LANES,
+    POP_POOLED_EVENTS,
+    POP_POOLED_START,
+    POP_START,
+    POP_WIDTH,
+    TABLE_IN_CHANNELS,
+    TABLE_IN_HEIGHT,
+    TABLE_IN_WIDTH,
+    TABLE_KERNEL_HEIGHT,
+    TABLE_KERNEL_WIDTH,
+    TABLE_KIND,
+    TABLE_OUT_HEIGHT,
+    TABLE_OUT_WIDTH,
+    TABLE_PAD_HEIGHT,
+    TABLE_PAD_WIDTH,
+    TABLE_POINTERS,
+    TABLE_POOLED,
+    TABLE_SHIFT,
+    TABLE_SHIFT_GRADED,
+    TABLE_SOURCE,
+    TABLE_TARGET,
+    TABLE_WEIGHTS,
+)
+from spikesim.rows import (
+    add_graded_rows_16,
+    add_graded_rows_32,
+    add_graded_rows_64,
+    add_rows_16,
+    add_rows_32,
+    add_rows_64,
+)
+
+
+@inline_kernel
+def shifted(value, shift):
+    """value * 2**-shift with halves rounded up; as `fixedpoint.shift_rounding`."""
+    if shift > 0:
+        return (value + (np.int64(1) << (shift - 1))) >> shift
+    return value << -shift
+
+
+@kernel
+def deliver_block(plan, state, counts, scratch, firing, table, block, sample, out, first_table):
+    """Drives of one block of channels of one sample from one conv or dense table, written or added to `out`.
+
+    out: int32, ``[pixel][B]`` at the resolution at which the table delivers. Output-stationary: the sums of one pixel
+    stay in registers while the run of events of a kernel row passes by.
+    """
+    row = plan.tables[table]
+    source, target = plan.populations[row[TABLE_SOURCE]], plan.populations[row[TABLE_TARGET]]
+    lanes, blocks = target[POP_LANES], target[POP_BLOCKS]
+    graded = firing == FIRING_MEAN_FIELD
+    if row[TABLE_POOLED]:
+        events_at, start_at = source[POP_POOLED_EVENTS], source[POP_POOLED_START]
+    else:
+        events_at, start_at = source[POP_EVENTS], source[POP_START]
+    events = state.events[sample, events_at:]
+    values = state.values[sample, events_at if graded else 0 :]
+    start = state.start[sample, start_at:]
+    in_height, in_width, in_channels = row[TABLE_IN_HEIGHT], row[TABLE_IN_WIDTH], row[TABLE_IN_CHANNELS]
+    out_height, out_width = row[TABLE_OUT_HEIGHT], row[TABLE_OUT_WIDTH]
+    pad_height, pad_width = row[TABLE_PAD_HEIGHT], row[TABLE_PAD_WIDTH]
+    kernel_height, kernel_width = row[TABLE_KERNEL_HEIGHT], row[TABLE_KERNEL_WIDTH]
+    weights, weights_at = plan.weights, row[TABLE_WEIGHTS]
+    dense = row[TABLE_KIND] == KIND_DENSE
+    rows = in_height * in_width * in_channels if dense else kernel_width * in_channels
+    shift = row[TABLE_SHIFT_GRADED] if graded else row[TABLE_SHIFT]
+    half = np.int32(1 << (shift - 1)) if shift > 0 else np.int32(0)
+    sums, graded_sums = scratch.sums, scratch.graded_sums
+    delivered = 0
+    for y in range(out_height):
+        for x in range(out_width):
+            pixel = y * out_width + x
+            if graded:
+                for lane in range(lanes):
+                    graded_sums[lane] = 0.0
+            else:
+                for lane in range(lanes):
+                    sums[lane] = 0
+            in_x = x - pad_width  # of the kernel's first column; may lie outside
+            first_x, last_x = max(in_x, 0), min(in_x + kernel_width, in_width)
+            for ky in range(kernel_height):
+                if dense:
+                    first, last = start[0], start[in_height * in_width]
+                    origin = weights_at + (pixel * blocks + block) * rows * lanes
+                else:
+                    in_y = y + ky - pad_height
+                    if in_y < 0 or in_y >= in_height or first_x >= last_x:
+                        continue
+                    first, last = start[in_y * in_width + first_x], start[in_y * in_width + last_x]
+                    before = (in_y * in_width + in_x) * in_channels
+                    origin = weights_at + ((block * kernel_height + ky) * rows - before) * lanes
+                delivered += last - first
+                if graded:
+                    if lanes == 64:
+                        add_graded_rows_64(weights, origin, events, values, first, last, graded_sums)
+                    elif lanes == 32:
+                        add_graded_rows_32(weights, origin, events, values, first, last, graded_sums)
+                    else:
+                        add_graded_rows_16(weights, origin, events, values, first, last, graded_sums)
+                elif lanes == 64:
+                    add_rows_64(weights, origin, events, first, last, sums)
+                elif lanes == 32:
+                    add_rows_32(weights, origin, events, first, last, sums)
+                else:
+                    add_rows_16(weights, origin, events, first, last, sums)
+            if graded:
+                for lane in range(lanes):
+                    sums[lane] = np.int32(shifted(np.int64(graded_sums[lane]), shift))
+            elif shift > 0:
+                for lane in range(lanes):
+                    sums[lane] = (sums[lane] + half) >> shift
+            elif shift < 0:
+                for lane in range(lanes):
+                    sums[lane] = sums[lane] << -shift
+            at = pixel * lanes
+            if first_table:
+                for lane in range(lanes):
+                    out[at + lane] = sums[lane]
+            else:
+                for lane in range(lanes):
+                    out[at + lane] += sums[lane]
+    if block == 0:
+        if graded:
+            counts.graded[sample, table] += delivered * target[POP_CHANNELS]
+        else:
+            counts.events[sample, table] += delivered * target[POP_CHANNELS]
+
+
+@kernel
+def deliver_sparse(plan, state, counts, scratch, firing, table, sample, slot):
+    """Add the drives of one sample from one CSR table to `scratch.sparse_drive[slot]`, in the layout of the state."""
+    row = plan.tables[table]
+    source, target = plan.populations[row[TABLE_SOURCE]], plan.populations[row[TABLE_TARGET]]
+    size = target[POP_HEIGHT] * target[POP_WIDTH] * target[POP_BLOCKS] * target[POP_LANES]
+    graded = firing == FIRING_MEAN_FIELD
+    first = state.start[sample, source[POP_START]]
+    last = state.start[sample, source[POP_START] + source[POP_HEIGHT] * source[POP_WIDTH]]
+    sums = scratch.sparse
+    sums[:size] = 0
+    delivered = 0
+    for i in range(source[POP_EVENTS] + first, source[POP_EVENTS] + last):
+        pointer = row[TABLE_POINTERS] + np.int64(state.events[sample, i])
+        value = np.int64(state.values[sample, i]) if graded else np.int64(1)
+        begin, end = plan.sparse_pointers[pointer], plan.sparse_pointers[pointer + 1]
+        for synapse in range(row[TABLE_WEIGHTS] + begin, row[TABLE_WEIGHTS] + end):
+            sums[plan.sparse_targets[synapse]] += value * np.int64(plan.sparse_weights[synapse])
+        delivered += end - begin
+    shift = row[TABLE_SHIFT_GRADED] if graded else row[TABLE_SHIFT]
+    for i in range(size):
+        scratch.sparse_drive[slot, i] += np.int32(shifted(sums[i], shift))
+    if graded:
+        counts.graded[sample, table] += delivered
+    else:
+        counts.events[sample, table] += delivered

@@ -1,0 +1,153 @@
+"""Event lists: the spikes of a population, pixel by pixel, at full and at half the resolution."""
+
+import numpy as np
+
+from spikesim.compilation import inline_kernel, kernel
+from spikesim.fixedpoint import ONE, P_MAX
+from spikesim.plan import (
+    FIRING_MEAN_FIELD,
+    POOL_AVERAGE,
+    POP_BLOCKS,
+    POP_CHANNELS,
+    POP_EVENTS,
+    POP_HEIGHT,
+    POP_LANES,
+    POP_POOLED_EVENTS,
+    POP_POOLED_START,
+    POP_START,
+    POP_STATE,
+    POP_STREAMED,
+    POP_WIDTH,
+    POP_WORDS,
+    TABLE_POOLED,
+    TABLE_SOURCE,
+)
+from spikesim.rows import lowest_bit
+
+
+@inline_kernel
+def probability_of(pop, state, sample, pixel, channel):
+    """p of one neuron as 16 bits, from its membrane; a spike from outside has the full weight of 2**16."""
+    lanes = pop[POP_LANES]
+    pixels = pop[POP_HEIGHT] * pop[POP_WIDTH]
+    if pop[POP_STREAMED]:
+        word = state.words[sample, pop[POP_WORDS] + (pixel * pop[POP_BLOCKS] * lanes + channel) // 16]
+        return np.int32(((np.int64(word) >> (channel & 15)) & 1) * ONE)
+    at = pop[POP_STATE] + ((channel // lanes) * pixels + pixel) * lanes + channel % lanes
+    return np.int32(min(max(state.membrane[sample, at], 0), P_MAX))
+
+
+@kernel
+def list_spikes(plan, state, counts, firing, population, sample, t, count):
+    """Rebuild the event lists of one population of one sample from its spike words."""
+    pop = plan.populations[population]
+    height, width, channels, lanes = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_CHANNELS], pop[POP_LANES]
+    words_a_pixel = pop[POP_BLOCKS] * lanes // 16
+    events, start = state.events[sample, pop[POP_EVENTS] :], state.start[sample, pop[POP_START] :]
+    words = state.words[sample, pop[POP_WORDS] :]
+    graded = firing == FIRING_MEAN_FIELD
+    n = 0
+    for pixel in range(height * width):
+        start[pixel] = n
+        for word in range(0, words_a_pixel, 4):  # 64 neurons at a time: one mispredicted branch for all of them
+            bits = np.uint64(0)
+            for j in range(min(4, words_a_pixel - word)):
+                bits |= np.uint64(words[pixel * words_a_pixel + word + j]) << np.uint64(16 * j)
+            while bits:
+                channel = word * 16 + lowest_bit(bits)
+                bits &= bits - np.uint64(1)
+                events[n] = np.int32(pixel * channels + channel)
+                if graded:
+                    state.values[sample, pop[POP_EVENTS] + n] = probability_of(pop, state, sample, pixel, channel)
+                n += 1
+    start[height * width] = n
+    if count:
+        counts.spikes[sample, population] += n
+    if pop[POP_POOLED_EVENTS] >= 0:
+        if graded:
+            pool_graded(plan, state, population, sample)
+        else:
+            pool_spikes(plan, state, population, sample, t)
+
+
+@kernel
+def pool_spikes(plan, state, population, sample, t):
+    """The event list at half the resolution: all four cells, or the one of each channel whose turn it is.
+
+    The turn (t + t // 4 + y + x + channel) mod 4 visits each cell once in four steps; the t // 4 keeps it out of step
+    with the stratified sequence, whose leading bits repeat every four steps.
+    """
+    pop = plan.populations[population]
+    height, width, channels = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_CHANNELS]
+    words_a_pixel = pop[POP_BLOCKS] * pop[POP_LANES] // 16
+    average = False
+    for table in range(plan.tables.shape[0]):
+        if plan.tables[table, TABLE_SOURCE] == population and plan.tables[table, TABLE_POOLED] == POOL_AVERAGE:
+            average = True
+    events, start = state.events[sample, pop[POP_EVENTS] :], state.start[sample, pop[POP_START] :]
+    pooled, pooled_start = state.events[sample, pop[POP_POOLED_EVENTS] :], state.start[sample, pop[POP_POOLED_START] :]
+    n = 0
+    for y in range(height // 2):
+        for x in range(width // 2):
+            pooled_pixel = y * (width // 2) + x
+            pooled_start[pooled_pixel] = n
+            for cell in range(4):
+                pixel = (2 * y + cell // 2) * width + 2 * x + cell % 2
+                if average:
+                    move = np.int32((pooled_pixel - pixel) * channels)
+                    for i in range(start[pixel], start[pixel + 1]):
+                        pooled[n] = events[i] + move
+                        n += 1
+                    continue
+                turn = np.uint64(0x1111 << ((cell - (t + t // 4 + y + x)) & 3))
+                for word in range(words_a_pixel):
+                    bits = np.uint64(state.words[sample, pop[POP_WORDS] + pixel * words_a_pixel + word]) & turn
+                    while bits:
+                        pooled[n] = np.int32(pooled_pixel * channels + word * 16 + lowest_bit(bits))
+                        bits &= bits - np.uint64(1)
+                        n += 1
+    pooled_start[(height // 2) * (width // 2)] = n
+
+
+@kernel
+def pool_graded(plan, state, population, sample):
+    """Graded events at half the resolution: the sum of p over the four cells, where it is not zero."""
+    pop = plan.populations[population]
+    height, width, channels = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_CHANNELS]
+    pooled, pooled_start = state.events[sample, pop[POP_POOLED_EVENTS] :], state.start[sample, pop[POP_POOLED_START] :]
+    n = 0
+    for y in range(height // 2):
+        for x in range(width // 2):
+            pooled_pixel = y * (width // 2) + x
+            pooled_start[pooled_pixel] = n
+            for channel in range(channels):
+                value = np.int32(0)
+                for cell in range(4):
+                    pixel = (2 * y + cell // 2) * width + 2 * x + cell % 2
+                    value += probability_of(pop, state, sample, pixel, channel)
+                if value:
+                    pooled[n] = np.int32(pooled_pixel * channels + channel)
+                    state.values[sample, pop[POP_POOLED_EVENTS] + n] = value
+                    n += 1
+    pooled_start[(height // 2) * (width // 2)] = n
+
+
+@kernel
+def load_stream(plan, state, counts, clock, population, n_samples, events, pointers, t):
+    """Spikes of a population that is driven from outside: the events of step t of each sample.
+
+    events: int32, `pixel * C + channel`; pointers: int64 (n, steps + 1), the events of step t of sample s are
+    ``events[pointers[s, t]:pointers[s, t + 1]]``, in any order.
+    """
+    pop = plan.populations[population]
+    channels, padded = pop[POP_CHANNELS], pop[POP_BLOCKS] * pop[POP_LANES]
+    words = pop[POP_HEIGHT] * pop[POP_WIDTH] * padded // 16
+    for sample in range(n_samples):
+        if not state.active[sample]:
+            continue
+        state.words[sample, pop[POP_WORDS] : pop[POP_WORDS] + words] = 0
+        for i in range(pointers[sample, t], pointers[sample, t + 1]):
+            at = (events[i] // channels) * padded + events[i] % channels
+            word = pop[POP_WORDS] + at // 16
+            state.words[sample, word] = np.uint16(state.words[sample, word] | (1 << (at & 15)))
+        list_spikes(plan, state, counts, clock.firing, population, sample, t, True)
