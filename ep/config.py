@@ -196,7 +196,13 @@ class Optimiser:
         high=1e6,
         per_layer=True,
     )
-    readout_learning_rate: float = option(0.02, "Learning rate of the read-out.", low=0, high=1000)
+    readout_learning_rate: float | None = option(
+        None,
+        "Learning rate of the read-out; by default what suits the architecture: 0.005 for mlp, else 0.02.",
+        low=0,
+        high=1000,
+        optional=True,
+    )
     bias_factor: float = option(
         0.02, "Learning rate of the biases of the layers, as a share of that of the weights.", low=0, high=1000
     )

@@ -122,7 +122,11 @@ class Learner:
         layer_rates = per_layer(settings.learning_rate, model.layers, "optimiser.learning_rate")
         for name, rate, scale in zip(model.names, layer_rates, initial_scales(model, config), strict=True):
             rates[f"{name}/weight"], rates[f"{name}/bias"] = rate * scale, rate * settings.bias_factor
-        rates["readout/weight"] = rates["readout/bias"] = settings.readout_learning_rate
+        rates["readout/weight"] = rates["readout/bias"] = (
+            model.architecture.readout_rate
+            if settings.readout_learning_rate is None
+            else settings.readout_learning_rate
+        )
         self.optimiser = Optimiser(settings, named, rates)
 
     def _check_sums(self) -> None:

@@ -76,6 +76,7 @@ class Model:
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         arch = architecture(config.model.arch, config.model.layers)
+        self.architecture = arch
         shape = input_shape(config.model.arch, arch, dataset)
         self.stack: Stack = build(
             arch,
