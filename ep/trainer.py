@@ -20,7 +20,7 @@ from spikesim.ep.calibration import calibrate
 from spikesim.ep.config import Config, per_layer
 from spikesim.ep.evaluation import Evaluation, evaluate, record_spikes
 from spikesim.ep.learner import BatchResult, Learner, Team
-from spikesim.ep.model import Model, initial_parameters
+from spikesim.ep.model import Model, Parameters, initial_parameters
 from spikesim.ep.observer import EpochSummary, Observer, Progress
 from spikesim.ep.optimisers import schedule
 from spikesim.ep.presentation import Presenter
@@ -135,9 +135,9 @@ class Trainer:
             if going_on and found is None:
                 self._require_no_rows()
             rows = found.meta["rows"] if found else {"batches": 0, "epochs": 0, "spikes": 0}
-            header = self._header()
             learner = Learner(self.model, self.config, initial_parameters(self.model, self.config), team)
             self.model.load(learner.parameters, self.config.dynamics.beta)  # refused before anything is replaced
+            header = self._header(learner.parameters)
             if going_on:
                 writer = RunWriter.resume(options.out, header, rows=rows, lock=lock)
             else:
@@ -329,7 +329,7 @@ class Trainer:
         images = self.presenter.plain(self.dataset.train, ids)
         calibrate(self.model, self.config, learner.parameters, team, images, ids)
 
-    def _header(self) -> RunHeader:
+    def _header(self, parameters: Parameters) -> RunHeader:
         connections = self.model.stack.connections
         layers = []
         for number, connection in enumerate(connections):
@@ -344,12 +344,11 @@ class Trainer:
                     analogue=number == 0,
                 )
             )
-        parameters = initial_parameters(self.model, self.config).to_dict(self.model.names)
         return RunHeader(
             config=self.config.to_dict(),
             seed=self.config.seed,
             layers=tuple(layers),
-            weight_shapes={name: array.shape for name, array in parameters.items()},
+            weight_shapes={name: array.shape for name, array in parameters.to_dict(self.model.names).items()},
             command_line=self.options.command_line,
         )
 
