@@ -30,6 +30,8 @@ _KEYS: tuple[tuple[str, str, Any], ...] = (
     ("--noise", "dynamics.noise", str),
     ("--firing", "dynamics.firing", str),
     ("--pooling", "dynamics.pooling", str),
+    ("--signals", "signals.kind", str),
+    ("--target-rate", "stability.target_rate", float),
     ("--seed", "seed", int),
 )
 

@@ -146,7 +146,15 @@ class Stack:
     features: Shape
 
 
-def build(arch: Architecture, image: Shape, *, width: float = 1.0, pooling: Pool = "average", leak: int = 2) -> Stack:
+def build(
+    arch: Architecture,
+    image: Shape,
+    *,
+    width: float = 1.0,
+    pooling: Pool = "average",
+    leak: int = 2,
+    attenuation: int = 0,
+) -> Stack:
     """Build the network of an architecture.
 
     Parameters
@@ -157,6 +165,8 @@ def build(arch: Architecture, image: Shape, *, width: float = 1.0, pooling: Pool
     pooling : {"average", "sampled"}
     leak : int
         k of alpha = 2**-k, of every layer.
+    attenuation : int
+        What a layer hears from the one above counts 2**-attenuation.
 
     Raises
     ------
@@ -186,7 +196,9 @@ def build(arch: Architecture, image: Shape, *, width: float = 1.0, pooling: Pool
             if min(shape) < 1 or min(seen) < 1 or (layer.pool and min(shape[:2]) < 2):
                 raise InputError("the map is too small for its kernel or its pool")
             population = network.add_population(shape, leak=leak, name=f"{layer.kind}{number}")
-            connections.append(network.connect(below, population, table, tied=below is not source))
+            connections.append(
+                network.connect(below, population, table, tied=below is not source, attenuation=attenuation)
+            )
         except InputError as error:
             raise InputError(f"an image of {image[0]}x{image[1]} does not fit layer {number}: {error}") from None
         populations.append(population)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from spikesim.ep import phases as ph
 from spikesim.ep.config import Config, per_layer
 from spikesim.ep.contrast import layer_rates
-from spikesim.ep.learner import Team
 from spikesim.ep.model import Model, Parameters
+from spikesim.ep.team import Team
 from spikesim.fixedpoint import ONE
 
 ROUNDS = 40
@@ -48,14 +48,14 @@ def calibrate(
     n = len(images)
     window = min(config.dynamics.window_free, STEPS)
     parts = team.groups(n)
-    model.load(parameters, config.dynamics.beta)  # the images' drive needs the weights
+    model.load(parameters)  # the images' drive needs the weights
     workspaces = [ph.Workspace(model, config.dynamics, part.stop - part.start, config.seed) for part in parts]
     for workspace, part in zip(workspaces, parts, strict=True):
         workspace.rest(images[part], sample_ids[part])
     neurons = np.array([population.neurons for population in model.stack.populations])
     activity = np.zeros(model.layers)
     for number in range(ROUNDS):
-        model.load(parameters, config.dynamics.beta)
+        model.load(parameters)
         stream = ph.stream_of(number, ph.STREAM_CALIBRATION)
 
         def run(workspace: ph.Workspace, stream: int = stream) -> NDArray[np.int64]:
@@ -70,5 +70,5 @@ def calibrate(
         move = np.clip(GAIN * (wanted - activity), -STEP_MAX, STEP_MAX)
         for layer in np.flatnonzero(wanted > 0):
             parameters.biases[layer] += np.float32(move[layer])
-    model.load(parameters, config.dynamics.beta)
+    model.load(parameters)
     return activity

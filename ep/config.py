@@ -1,255 +1,37 @@
-"""The configuration of a run: every hyper-parameter, its default, what is allowed, and what it means.
+"""The configuration of a run: from defaults, files and settings to checked values (`spikesim.ep.options`).
 
 A run is configured by defaults, then a TOML file, then ``--set section.key=value``, then the options of the command.
 Unknown keys are errors.
 """
 
 import dataclasses
-import json
 import math
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spikesim.ep.options import CONTRAST_WINDOW_MAX, Config
 from spikesim.errors import InputError
-from spikesim.fixedpoint import WINDOW_MAX
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-CONTRAST_WINDOW_MAX = 512
-"""Steps of the longest window that enters a contrast: up to it a product of two of its sums, with the four cells of a
-pool, stays below 2**53 and hence exact."""
+__all__ = [
+    "CONTRAST_WINDOW_MAX",
+    "SECTIONS",
+    "Config",
+    "describe",
+    "make_config",
+    "merge",
+    "parse_setting",
+    "per_layer",
+    "read_toml",
+]
 
-
-def option(
-    default: Any,
-    text: str,
-    *,
-    choices: tuple[str, ...] = (),
-    low: float | None = None,
-    high: float | None = None,
-    above: float | None = None,
-    per_layer: bool = False,
-    optional: bool = False,
-) -> Any:
-    """A field of a section: its default, its meaning and what is allowed.
-
-    Parameters
-    ----------
-    low, high, above : float, optional
-        Smallest and largest value, and a value that must be exceeded.
-    per_layer : bool
-        Also takes a list with a value a layer, the lowest first.
-    optional : bool
-        May be left out (None).
-    """
-    rules = {
-        "text": text,
-        "choices": choices,
-        "low": low,
-        "high": high,
-        "above": above,
-        "per_layer": per_layer,
-        "optional": optional,
-    }
-    return field(default=default, metadata=rules)
-
-
-@dataclass(frozen=True)
-class Model:
-    """The network and its initial weights."""
-
-    arch: str = option("vgg11", "Architecture: mlp, conv, vgg5, vgg11, or custom (with `layers`).")
-    width: float = option(1.0, "Factor on the channels of every layer.", above=0, high=64)
-    layers: tuple[dict[str, Any], ...] = option(
-        (), "The rows of a custom architecture: tables with kind, channels, kernel, padding, pool."
-    )
-    gain: float | tuple[float, ...] = option(
-        0.5,
-        "Standard deviation of the initial weights times the square root of the fan-in; below about 0.5 the tied "
-        "dynamics of deep networks converge.",
-        above=0,
-        high=100,
-        per_layer=True,
-    )
-    first_gain: float = option(
-        1.0, "The same for the first layer, which sees the image and no feedback.", above=0, high=100
-    )
-    readout_gain: float = option(1.0, "The same for the read-out.", above=0, high=100)
-    activity: float | tuple[float, ...] = option(
-        0.1,
-        "Mean firing probability of a layer to which the initial biases are calibrated; 0 leaves all biases at 0.",
-        low=0,
-        high=0.9,
-        per_layer=True,
-    )
-    calibration_samples: int = option(64, "Training samples on which the biases are calibrated.", low=1, high=4096)
-
-
-@dataclass(frozen=True)
-class Data:
-    """The data and how they are presented."""
-
-    dataset: str = option("fashion-mnist-mini", "Name of the data set; `spikesim data list` shows them.")
-    limit: int | None = option(None, "Use only the first N training samples.", low=1, optional=True)
-    test_limit: int | None = option(None, "Use only the first N test samples.", low=1, optional=True)
-    batch_size: int = option(64, "Samples in a mini-batch.", low=1, high=65536)
-    augment: bool = option(False, "Random crops and flips, as far as they suit the data set.")
-    std_factor: float = option(
-        1.0, "Normalised images are divided by this; the literature takes 3 for CIFAR-10.", above=0, high=100
-    )
-
-
-@dataclass(frozen=True)
-class Dynamics:
-    """The phases and the noise."""
-
-    inference: str = option(
-        "stochastic",
-        "Spiking dynamics, or the deterministic mean field (p in place of spikes), in training and in tests.",
-        choices=("stochastic", "mean-field"),
-    )
-    firing: str = option(
-        "iid",
-        "A fresh random number each step, or one a phase moved by a low-discrepancy sequence.",
-        choices=("iid", "stratified"),
-    )
-    noise: str = option(
-        "common",
-        "Whether the two nudged phases share their random numbers.",
-        choices=("common", "independent"),
-    )
-    pooling: str = option(
-        "average",
-        "All four cells send their spikes, or one of them each step (the same mean field, a quarter of the events).",
-        choices=("average", "sampled"),
-    )
-    leak: int = option(2, "k of the membrane's alpha = 2**-k.", low=0, high=8)
-    trace_leak: int = option(
-        0, "k of the low pass through which the nudge sees the last layer; 0 for none.", low=0, high=8
-    )
-    steps_free: int = option(60, "Steps of the free phase (the largest number, with a tolerance).", low=2, high=65535)
-    window_free: int = option(
-        20, "Last steps of the free phase over which rates are averaged; even.", low=2, high=WINDOW_MAX
-    )
-    tolerance: float | None = option(
-        None,
-        "End a sample's free phase when its mean rate differs by no more than this between the halves of a window.",
-        above=0,
-        high=1,
-        optional=True,
-    )
-    steps_nudged: int = option(20, "Steps of each nudged phase.", low=2, high=65535)
-    window_nudged: int | None = option(
-        None,
-        "Last steps of a nudged phase over which rates are averaged; even; by default all, if even, and at most 512.",
-        low=2,
-        high=CONTRAST_WINDOW_MAX,
-        optional=True,
-    )
-    beta: float = option(2.0, "Strength of the nudge.", above=0, high=64)
-    nudging: str = option(
-        "centred",
-        "+beta against -beta; +beta against the free phase; or +-beta, drawn a mini-batch, against the free phase.",
-        choices=("centred", "one-sided", "random-sign"),
-    )
-    contrast: str = option(
-        "probability",
-        "What the contrast averages: firing probabilities or spikes.",
-        choices=("probability", "spikes"),
-    )
-    cost: str = option(
-        "cross-entropy",
-        "Cost of the read-out: cross-entropy of its softmax, or half the squared error.",
-        choices=("cross-entropy", "squared-error"),
-    )
-
-    @property
-    def nudged_window(self) -> int:
-        """Length of the window of a nudged phase."""
-        if self.window_nudged is not None:
-            return self.window_nudged
-        return min(self.steps_nudged // 2 * 2, CONTRAST_WINDOW_MAX)
-
-    @property
-    def engine_firing(self) -> str:
-        """How the simulator's neurons fire."""
-        return "mean-field" if self.inference == "mean-field" else self.firing
-
-
-@dataclass(frozen=True)
-class Optimiser:
-    """How the weights follow the contrast."""
-
-    name: str = option("adam", "Optimiser.", choices=("adam", "sgd"))
-    epochs: int = option(5, "Passes over the training set.", low=1, high=2**20)
-    learning_rate: float | tuple[float, ...] = option(
-        0.02,
-        "Learning rate of a layer's weights, in units of the standard deviation that they start with: a share of "
-        "their size, whatever the fan-in.",
-        low=0,
-        high=1e6,
-        per_layer=True,
-    )
-    readout_learning_rate: float | None = option(
-        None,
-        "Learning rate of the read-out; by default what suits the architecture: 0.005 for mlp, else 0.02.",
-        low=0,
-        high=1000,
-        optional=True,
-    )
-    bias_factor: float = option(
-        0.02, "Learning rate of the biases of the layers, as a share of that of the weights.", low=0, high=1000
-    )
-    schedule: str = option(
-        "cosine",
-        "Learning rate over the epochs: constant, or a cosine down to `final_factor`.",
-        choices=("constant", "cosine"),
-    )
-    final_factor: float = option(
-        0.05, "Learning rate at the end of the cosine, as a share of the first.", low=0, high=1
-    )
-    momentum: float = option(0.9, "Momentum of SGD.", low=0, high=0.9999)
-    beta1: float = option(0.9, "Decay of Adam's first moment.", low=0, high=0.9999)
-    beta2: float = option(0.999, "Decay of Adam's second moment.", low=0, high=0.999999)
-    epsilon: float = option(1e-8, "Added to the root of Adam's second moment.", above=0, high=1)
-    weight_decay: float = option(
-        0.0,
-        "Decay of the weights, not of the biases (added to the gradient by SGD, decoupled in Adam).",
-        low=0,
-        high=10,
-    )
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is written beside the counters."""
-
-    spikes: tuple[int, ...] = option((), "Test samples whose spikes are recorded, in the last test of the run.")
-
-
-@dataclass(frozen=True)
-class Config:
-    """The whole configuration."""
-
-    model: Model = field(default_factory=Model)
-    data: Data = field(default_factory=Data)
-    dynamics: Dynamics = field(default_factory=Dynamics)
-    optimiser: Optimiser = field(default_factory=Optimiser)
-    record: Record = field(default_factory=Record)
-    seed: int = option(0, "Seed of everything that is random.", low=0, high=2**63 - 1)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain, canonical form: nested dictionaries of JSON types."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return]
-
-
-SECTIONS = ("model", "data", "dynamics", "optimiser", "record")
+SECTIONS = ("model", "data", "dynamics", "signals", "stability", "optimiser", "record")
 
 
 def describe() -> list[tuple[str, Any, str, str]]:
@@ -266,7 +48,7 @@ def describe() -> list[tuple[str, Any, str, str]]:
 def _allowed(item: "dataclasses.Field[Any]") -> str:
     rules = item.metadata
     if rules["choices"]:
-        return ", ".join(rules["choices"])
+        return ", ".join(map(str, rules["choices"]))
     if item.type is bool:
         return "true, false"
     parts = []
@@ -341,7 +123,8 @@ def _check(name: str, item: "dataclasses.Field[Any]", value: Any) -> Any:
     if kind.startswith("tuple[int"):
         if not isinstance(value, list | tuple):
             raise InputError(f"{name} is {value!r}; it is a list of integers")
-        return tuple(_number(name, one, {"low": 0, "high": None, "above": None}, whole=True) for one in value)
+        limits = {"low": rules["low"] or 0, "high": None, "above": None}
+        return tuple(_number(name, one, limits, whole=True) for one in value)
     if item.type is bool:
         if not isinstance(value, bool):
             raise InputError(f"{name} is {value!r}; it is true or false")
@@ -352,7 +135,10 @@ def _check(name: str, item: "dataclasses.Field[Any]", value: Any) -> Any:
         if rules["choices"] and value not in rules["choices"]:
             raise InputError(f"{name} is {value!r}; it must be one of {', '.join(rules['choices'])}")
         return value
-    return _number(name, value, rules, whole=kind.replace("<class 'int'>", "int").startswith("int"))
+    number = _number(name, value, rules, whole=kind.replace("<class 'int'>", "int").startswith("int"))
+    if rules["choices"] and number not in rules["choices"]:
+        raise InputError(f"{name} is {value!r}; it must be one of {', '.join(map(str, rules['choices']))}")
+    return number
 
 
 def _number(name: str, value: Any, rules: Mapping[str, Any], *, whole: bool) -> int | float:
@@ -382,6 +168,17 @@ def _check_together(config: Config) -> None:
         raise InputError(
             f"dynamics.window_free is {dynamics.window_free}; with {dynamics.nudging} nudging it enters the contrast "
             f"and must be at most {CONTRAST_WINDOW_MAX}"
+        )
+    stability = config.stability
+    if stability.beta_low > stability.beta_high:
+        raise InputError(
+            f"stability.beta_low is {stability.beta_low}; it must be at most stability.beta_high "
+            f"({stability.beta_high})"
+        )
+    if stability.activity_floor > stability.activity_ceiling:
+        raise InputError(
+            f"stability.activity_floor is {stability.activity_floor}; it must be at most stability.activity_ceiling "
+            f"({stability.activity_ceiling})"
         )
     if dynamics.tolerance is not None and dynamics.steps_free % dynamics.window_free:
         raise InputError(

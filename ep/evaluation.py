@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from spikesim import plan as p
 from spikesim.datasets import ImageSet
 from spikesim.ep import phases as ph
-from spikesim.ep.learner import Team
 from spikesim.ep.presentation import Presenter
+from spikesim.ep.team import Team
 from spikesim.errors import Stopped
 from spikesim.simulator import make_clock, run_steps
 from spikesim.step import begin_phase
@@ -67,7 +67,7 @@ def evaluate(
             ids = np.arange(first + part.start, first + part.stop)
             n = workspace.rest(inputs[part], ids)
             own = workspace.free(n, stream, team.stop)
-            prediction, _ = workspace.predict(n, images.labels[ids])
+            prediction, _ = workspace.predict(n, len(team.model.heads) - 1, images.labels[ids])
             return prediction.losses, int(prediction.correct.sum()), own
         finally:
             team.give_back(workspace)

@@ -4,129 +4,91 @@ The mini-batch is cut into groups of samples; a thread carries a group through a
 threads is an integer, so neither the number of threads nor the size of the groups can change a bit of the result.
 """
 
-import queue
-from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+import math
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.ep import contrast as co
+from spikesim.ep import heads as hd
+from spikesim.ep import homeostasis
 from spikesim.ep import phases as ph
-from spikesim.ep import readout as ro
 from spikesim.ep.config import Config, per_layer
 from spikesim.ep.model import Array, Model, Parameters, initial_scales
 from spikesim.ep.optimisers import Optimiser
+from spikesim.ep.steering import Steering
+from spikesim.ep.team import Team
 from spikesim.errors import InputError, Stopped
 from spikesim.fixedpoint import INPUT_BITS, ONE
-from spikesim.network import TOGETHER
 from spikesim.philox import philox_words
-
-Result = TypeVar("Result")
 
 TAG_ORDER, TAG_SIGN = 0xFE000000, 0xFD000000
 """Last words of the counters of random numbers that belong to no neuron; the layers' are below 2**24 * 250."""
-
-
-class Team:
-    """Threads, each with a workspace, and the flag that stops them.
-
-    Parameters
-    ----------
-    model, config
-    threads : int
-    stop : uint8 (1,), optional
-        Not zero: work in progress ends at once with `Stopped`.
-    """
-
-    def __init__(self, model: Model, config: Config, threads: int, stop: NDArray[np.uint8] | None = None) -> None:
-        self.model = model
-        self.config = config
-        self.threads = threads
-        self.stop = np.zeros(1, np.uint8) if stop is None else stop
-        self.executor = ThreadPoolExecutor(threads)
-        self.group = max(1, min(TOGETHER, -(-config.data.batch_size // threads)))
-        self._workspaces: queue.SimpleQueue[ph.Workspace] = queue.SimpleQueue()
-        for _ in range(threads):
-            self._workspaces.put(ph.Workspace(model, config.dynamics, self.group, config.seed))
-
-    def __enter__(self) -> "Team":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop[0] = 1
-        self.executor.shutdown(wait=True, cancel_futures=True)
-
-    def groups(self, samples: int) -> list[slice]:
-        """Cut a mini-batch into groups."""
-        return [slice(first, min(first + self.group, samples)) for first in range(0, samples, self.group)]
-
-    def borrow(self) -> ph.Workspace:
-        """A workspace that no other thread uses; give it back."""
-        return self._workspaces.get()
-
-    def give_back(self, workspace: ph.Workspace) -> None:
-        """Return a workspace."""
-        self._workspaces.put(workspace)
-
-    def gather(self, futures: Iterable["Future[Result]"]) -> list[Result]:
-        """Results in order; after a failure the rest is cancelled, ended and the first exception raised."""
-        pending = list(futures)
-        results: list[Result] = []
-        failure: BaseException | None = None
-        for future in pending:
-            try:
-                if failure is None:
-                    results.append(future.result())
-                else:
-                    future.cancel() or future.exception()
-            except Exception as error:
-                failure = error
-        if failure is not None:
-            raise failure
-        return results
 
 
 @dataclass
 class BatchResult:
     """What a mini-batch gave."""
 
-    loss_sum: list[float]  # by sample
+    loss_sum: list[float]  # of the read-out, by sample
     correct: int
     counts: list[ph.PhaseCounts]  # by phase
     rate_difference: NDArray[np.float64]  # (L,): mean |r+ - r-|
+    beta: float
+    lambdas: NDArray[np.float64]  # (heads,): strengths beside the read-out's
+    head_loss: NDArray[np.float64]  # (heads,): mean over the samples
+    head_correct: NDArray[np.int64]  # (heads,)
+    activity: list[NDArray[np.float64]]  # by layer, (C,): mean firing probability in the free phase
     changes: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (L + 1,)
 
 
 @dataclass
 class _Group:
-    prediction: ro.Prediction
-    features: NDArray[np.int64]
+    predictions: list[hd.Prediction]  # by head
+    features: list[NDArray[np.int64]]  # by head
+    channel_sums: list[NDArray[np.int64]]  # by layer
     counts: list[ph.PhaseCounts]
 
 
 class Learner:
-    """The parameters, their optimiser, and the mini-batches that change them."""
+    """The parameters, their optimiser, and the mini-batches that change them.
 
-    def __init__(self, model: Model, config: Config, parameters: Parameters, team: Team) -> None:
+    Parameters
+    ----------
+    soft_targets : float64 (training samples, classes), optional
+        The teacher's softened answers, where the signals have a teacher.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        config: Config,
+        parameters: Parameters,
+        team: Team,
+        soft_targets: NDArray[np.float64] | None = None,
+    ) -> None:
         self.model = model
         self.config = config
         self.parameters = parameters
         self.team = team
+        self.soft_targets = soft_targets
+        self.steering = Steering(config, model.heads, model.layers)
         self._check_sums()
         settings = config.optimiser
-        named = parameters.to_dict(model.names)
+        named = parameters.to_dict(model.parameter_names)
         rates: dict[str, float] = {}
         layer_rates = per_layer(settings.learning_rate, model.layers, "optimiser.learning_rate")
         for name, rate, scale in zip(model.names, layer_rates, initial_scales(model, config), strict=True):
             rates[f"{name}/weight"], rates[f"{name}/bias"] = rate * scale, rate * settings.bias_factor
-        rates["readout/weight"] = rates["readout/bias"] = (
+        readout_rate = (
             model.architecture.readout_rate
             if settings.readout_learning_rate is None
             else settings.readout_learning_rate
         )
+        for head in model.heads:
+            own = readout_rate if head.name == hd.READOUT else _head_rate(config, readout_rate)
+            rates[f"{head.name}/weight"] = rates[f"{head.name}/bias"] = own
         self.optimiser = Optimiser(settings, named, rates)
 
     def _check_sums(self) -> None:
@@ -167,6 +129,7 @@ class Learner:
         sample_ids: NDArray[np.int64],
         labels: NDArray[np.int64],
         factor: float,
+        progress: float = 0.0,
     ) -> BatchResult:
         """Run one mini-batch and change the parameters.
 
@@ -176,6 +139,8 @@ class Learner:
         sample_ids, labels : int64 (n,)
         factor : float
             On the learning rates.
+        progress : float
+            Share of the training that is done, for the schedule of the signals.
 
         Raises
         ------
@@ -184,8 +149,36 @@ class Learner:
         InputError
             A parameter has left its range.
         """
-        dynamics = self.config.dynamics
-        self.model.load(self.parameters, dynamics.beta)
+        gradients, result = self.estimate(epoch, batch, images, sample_ids, labels, progress)
+        changes = self.optimiser.step(gradients, factor)
+        result.changes = np.array([changes[f"{name}/weight"] for name in (*self.model.names, hd.READOUT)])
+        self.steering.observe(result.rate_difference)
+        stability = self.config.stability
+        if homeostasis.is_active(stability):
+            for bias, activity in zip(self.parameters.biases, result.activity, strict=True):
+                bias += homeostasis.bias_change(stability, activity)
+        return result
+
+    def estimate(
+        self,
+        epoch: int,
+        batch: int,
+        images: NDArray[np.int16],
+        sample_ids: NDArray[np.int64],
+        labels: NDArray[np.int64],
+        progress: float = 0.0,
+    ) -> tuple[dict[str, Array], BatchResult]:
+        """Run the phases of one mini-batch: the gradients of the loss by name, and what happened.
+
+        Raises
+        ------
+        Stopped
+            The mini-batch was dropped.
+        InputError
+            A parameter is out of range.
+        """
+        dynamics, beta, lambdas = self.config.dynamics, self.steering.beta, self.steering.lambdas(progress)
+        self.model.load(self.parameters, beta * max(1.0, float(lambdas.max())))
         n = len(images)
         size = self.model.compiled.sizes["state"]
         centred = dynamics.nudging == "centred"
@@ -195,67 +188,85 @@ class Learner:
             free=np.empty((0 if centred else n, size), np.int32),
         )
         sign = self.sign(epoch, batch)
-        executor = self.team.executor
-        groups = self.team.gather(
-            [
-                executor.submit(self._run_group, epoch, sign, part, images, sample_ids, labels, rates)
-                for part in self.team.groups(n)
-            ]
-        )
-        gradients, rate_difference = self._gradients(images, rates, groups, sign)
-        changes = self.optimiser.step(gradients, factor)
+        strengths = sign * beta * lambdas
+        targets = None if self.soft_targets is None else self.soft_targets[sample_ids]
+
+        def run(part: slice) -> _Group:
+            own_targets = None if targets is None else targets[part]
+            inputs = images[part], sample_ids[part], labels[part], own_targets
+            return self._run_group(epoch, strengths, part, *inputs, rates)
+
+        groups = self.team.gather([self.team.executor.submit(run, part) for part in self.team.groups(n)])
+        gradients, rate_difference = self._gradients(images, rates, groups, sign * beta)
         counts = [ph.PhaseCounts.zero(self.model.layers) for _ in range(3)]
         for group in groups:
-            for total, part in zip(counts, group.counts, strict=True):
-                total.add(part)
-        return BatchResult(
-            loss_sum=[float(loss) for group in groups for loss in group.prediction.losses],
-            correct=sum(int(group.prediction.correct.sum()) for group in groups),
+            for total, own in zip(counts, group.counts, strict=True):
+                total.add(own)
+        heads = range(len(self.model.heads))
+        result = BatchResult(
+            loss_sum=[float(loss) for group in groups for loss in group.predictions[-1].losses],
+            correct=sum(int(group.predictions[-1].correct.sum()) for group in groups),
             counts=counts,
             rate_difference=rate_difference,
-            changes=np.array([changes[f"{name}/weight"] for name in (*self.model.names, "readout")]),
+            beta=beta,
+            lambdas=lambdas,
+            head_loss=np.array([math.fsum(x for group in groups for x in group.predictions[i].losses) for i in heads])
+            / n,
+            head_correct=np.array([sum(int(group.predictions[i].correct.sum()) for group in groups) for i in heads]),
+            activity=self._activity(groups, n),
         )
+        return gradients, result
 
     def _run_group(
         self,
         epoch: int,
-        sign: int,
+        strengths: NDArray[np.float64],
         part: slice,
         images: NDArray[np.int16],
         sample_ids: NDArray[np.int64],
         labels: NDArray[np.int64],
+        soft_targets: NDArray[np.float64] | None,
         rates: ph.Rates,
     ) -> _Group:
-        """All phases of one group, on the calling thread."""
+        """All phases of one group, on the calling thread; its window sums go into the rows `part` of `rates`."""
         dynamics, stop = self.config.dynamics, self.team.stop
         workspace = self.team.borrow()
         try:
-            n = workspace.rest(images[part], sample_ids[part])
-            own = labels[part]
+            n = workspace.rest(images, sample_ids)
             counts = [ph.PhaseCounts.zero(self.model.layers) for _ in range(3)]
             counts[ph.FREE] = workspace.free(n, ph.stream_of(epoch, ph.STREAM_FREE), stop)
-            prediction, features = workspace.predict(n, own)
+            seen = [workspace.predict(n, head, labels, soft_targets) for head in range(len(self.model.heads))]
+            channel_sums = workspace.channel_sums(n)
             if len(rates.free):
                 workspace.window_sums(n, rates.free[part])
             workspace.keep(n)
             stream = ph.stream_of(epoch, ph.STREAM_NUDGED)
-            first = ph.PLUS if sign > 0 else ph.MINUS
-            counts[first] = workspace.nudged(n, stream, own, sign * dynamics.beta, stop)
+            first = ph.PLUS if strengths[-1] > 0 else ph.MINUS
+            counts[first] = workspace.nudged(n, stream, labels, strengths, stop, soft_targets)
             workspace.window_sums(n, rates.plus[part])
             if len(rates.minus):
                 workspace.restore(n)
                 if dynamics.noise == "independent":
                     stream = ph.stream_of(epoch, ph.STREAM_NUDGED_MINUS)
-                counts[ph.MINUS] = workspace.nudged(n, stream, own, -dynamics.beta, stop)
+                counts[ph.MINUS] = workspace.nudged(n, stream, labels, -strengths, stop, soft_targets)
                 workspace.window_sums(n, rates.minus[part])
-            return _Group(prediction, features, counts)
+            return _Group([one for one, _ in seen], [features for _, features in seen], channel_sums, counts)
         finally:
             self.team.give_back(workspace)
 
+    def _activity(self, groups: list[_Group], samples: int) -> list[NDArray[np.float64]]:
+        """Mean firing probability of each channel in the window of the free phase."""
+        activity = []
+        for layer, population in enumerate(self.model.stack.populations):
+            sums = np.sum([group.channel_sums[layer] for group in groups], axis=0)
+            positions = population.shape[0] * population.shape[1]
+            activity.append(sums / float(ONE * self.config.dynamics.window_free * samples * positions))
+        return activity
+
     def _gradients(
-        self, images: NDArray[np.int16], rates: ph.Rates, groups: list[_Group], sign: int
+        self, images: NDArray[np.int16], rates: ph.Rates, groups: list[_Group], beta: float
     ) -> tuple[dict[str, Array], NDArray[np.float64]]:
-        """Gradients of the loss, and the mean |r+ - r-| of each layer."""
+        """Gradients of the loss, and the mean |r+ - r-| of each layer; `beta` carries the sign of the first nudge."""
         model, dynamics = self.model, self.config.dynamics
         samples, layers = len(images), model.layers
         centred = dynamics.nudging == "centred"
@@ -291,15 +302,17 @@ class Learner:
                 weights[piece.layer][i] += correlation.weights
                 biases[piece.layer][i] += correlation.bias
         gradients: dict[str, Array] = {}
-        strength = (2.0 if centred else float(sign)) * dynamics.beta * samples
         for layer, name in enumerate(model.names):
+            # with a feedback gain below 1 the energy of a layer counts the more, the lower it is
+            weight = dynamics.feedback_gain ** (layers - 1 - layer)
+            strength = (2.0 * abs(beta) if centred else beta) * samples * weight
             windows = (dynamics.nudged_window, other_window)
             weight_parts = [weights[layer][i] / self._weight_unit(layer, windows[i]) for i in range(2)]
             bias_parts = [biases[layer][i] / (ONE * windows[i]) for i in range(2)]
             # centred: the difference of the phases is already in the first part, the second is zero
             gradients[f"{name}/weight"] = (-(weight_parts[0] - weight_parts[1]) / strength).astype(np.float32)
             gradients[f"{name}/bias"] = (-(bias_parts[0] - bias_parts[1]) / strength).astype(np.float32)
-        gradients.update(self._readout_gradients(groups, samples))
+        gradients.update(self._head_gradients(groups, samples))
         scale = ONE * dynamics.nudged_window * (1 if centred else other_window)
         neurons = np.array([population.neurons for population in model.stack.populations])
         return gradients, differences / (scale * neurons * samples)
@@ -310,14 +323,24 @@ class Learner:
             return float(ONE * window * (1 << INPUT_BITS))
         return float(ONE * window) ** 2 * (4 if self.model.stack.pooled[layer - 1] else 1)
 
-    def _readout_gradients(self, groups: list[_Group], samples: int) -> dict[str, Array]:
-        """Delta rule of the read-out on the free phase."""
-        readout, window = self.model.readout, self.config.dynamics.window_free
-        errors = np.concatenate([group.prediction.errors for group in groups])
-        features = np.concatenate([group.features for group in groups])
-        products = ro.feature_gradient(readout, self.model.top, features, errors)
-        unit = float(ONE * window * (4 if readout.pooled else 1)) * 2.0**ro.ERROR_BITS * samples
-        return {
-            "readout/weight": (-products / unit).astype(np.float32),
-            "readout/bias": (-errors.sum(axis=0) / (2.0**ro.ERROR_BITS * samples)).astype(np.float32),
-        }
+    def _head_gradients(self, groups: list[_Group], samples: int) -> dict[str, Array]:
+        """Delta rule of the heads on the free phase; zero for those that stay as they are."""
+        window = self.config.dynamics.window_free
+        gradients: dict[str, Array] = {}
+        for index, head in enumerate(self.model.heads):
+            if head.name != hd.READOUT and self.config.signals.learning == "fixed":
+                gradients[f"{head.name}/weight"] = np.zeros_like(self.parameters.head_weights[index])
+                gradients[f"{head.name}/bias"] = np.zeros_like(self.parameters.head_biases[index])
+                continue
+            errors = np.concatenate([group.predictions[index].errors for group in groups])
+            features = np.concatenate([group.features[index] for group in groups])
+            products = hd.feature_gradient(head, features, errors)
+            unit = float(ONE * window << head.shift) * 2.0**hd.ERROR_BITS * samples
+            gradients[f"{head.name}/weight"] = (-products / unit).astype(np.float32)
+            gradients[f"{head.name}/bias"] = (-errors.sum(axis=0) / (2.0**hd.ERROR_BITS * samples)).astype(np.float32)
+        return gradients
+
+
+def _head_rate(config: Config, readout_rate: float) -> float:
+    """Learning rate of the intermediate heads."""
+    return readout_rate if config.signals.learning_rate is None else config.signals.learning_rate

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from spikesim import plan as p
 from spikesim.datasets import Dataset
-from spikesim.ep import readout as ro
+from spikesim.ep import heads as hd
 from spikesim.ep.architectures import Stack, architecture, build, input_shape
 from spikesim.ep.config import Config, per_layer
+from spikesim.ep.signals import place_heads, teacher_weights
 from spikesim.network import CompiledNetwork, Population
 from spikesim.tables import Conv, neurons
 
@@ -27,36 +28,40 @@ class Parameters:
     weights : one a layer
         (kernel, kernel, Cin, Cout) of a convolution, (inputs, neurons) of a dense layer.
     biases : one a layer, (Cout,)
-    readout_weight : (features, classes)
-    readout_bias : (classes,)
+    head_weights : one a head, (features, classes)
+        The read-out's are the last.
+    head_biases : one a head, (classes,)
     """
 
     weights: list[Array]
     biases: list[Array]
-    readout_weight: Array
-    readout_bias: Array
+    head_weights: list[Array]
+    head_biases: list[Array]
+
+    @property
+    def readout_weight(self) -> Array:
+        """Weights of the read-out."""
+        return self.head_weights[-1]
+
+    @property
+    def readout_bias(self) -> Array:
+        """Biases of the read-out."""
+        return self.head_biases[-1]
 
     def to_dict(self, names: tuple[str, ...]) -> dict[str, Array]:
-        """By name: `<layer>/weight`, `<layer>/bias`, `readout/weight`, `readout/bias`."""
+        """By name, `<layer or head>/weight` and `<layer or head>/bias`; `names` are those of the layers and heads."""
+        weights, biases = [*self.weights, *self.head_weights], [*self.biases, *self.head_biases]
         result: dict[str, Array] = {}
-        for name, weight, bias in zip(names, self.weights, self.biases, strict=True):
+        for name, weight, bias in zip(names, weights, biases, strict=True):
             result[f"{name}/weight"], result[f"{name}/bias"] = weight, bias
-        result["readout/weight"], result["readout/bias"] = self.readout_weight, self.readout_bias
         return result
 
     @classmethod
-    def from_dict(cls, names: tuple[str, ...], arrays: dict[str, Any]) -> "Parameters":
-        """The inverse of `to_dict`; the arrays are copied."""
-
-        def take(name: str) -> Array:
-            return np.array(arrays[name], dtype=np.float32)
-
-        return cls(
-            [take(f"{name}/weight") for name in names],
-            [take(f"{name}/bias") for name in names],
-            take("readout/weight"),
-            take("readout/bias"),
-        )
+    def from_dict(cls, names: tuple[str, ...], layers: int, arrays: dict[str, Any]) -> "Parameters":
+        """The inverse of `to_dict`, the first `layers` names being layers; the arrays are copied."""
+        weights = [np.array(arrays[f"{name}/weight"], dtype=np.float32) for name in names]
+        biases = [np.array(arrays[f"{name}/bias"], dtype=np.float32) for name in names]
+        return cls(weights[:layers], biases[:layers], weights[layers:], biases[layers:])
 
 
 class Model:
@@ -84,19 +89,21 @@ class Model:
             width=config.model.width,
             pooling=cast(Any, config.dynamics.pooling),
             leak=config.dynamics.leak,
+            attenuation=round(-math.log2(config.dynamics.feedback_gain)),
         )
         self.classes = dataset.classes
         self.cost = config.dynamics.cost
         self.names = tuple(population.name for population in self.stack.populations)
         self.layers = len(self.names)
-        self.compiled: CompiledNetwork = self.stack.network.compile(nudged=(self.top,))
-        self.readout = ro.make_readout(
-            self.top,
-            self.stack.pooled[-1],
-            self.cost,
-            np.zeros(self.readout_shape, np.float32),
-            np.zeros(self.classes, np.float32),
+        self.heads = place_heads(config, self.stack)
+        self.parameter_names = (*self.names, *(head.name for head in self.heads))
+        self.compiled: CompiledNetwork = self.stack.network.compile(
+            nudged=tuple(head.population for head in self.heads)
         )
+        self._soft = teacher_weights(config.signals, self.heads)
+        self._temperature = config.signals.temperature
+        zeros = [np.zeros(self.head_shape(head), np.float32) for head in self.heads]
+        self.packed = self._pack(zeros, [np.zeros(self.classes, np.float32) for _ in self.heads])
 
     @property
     def top(self) -> Population:
@@ -106,10 +113,24 @@ class Model:
     @property
     def readout_shape(self) -> tuple[int, int]:
         """Shape of the read-out's weights."""
-        return neurons(self.stack.features), self.classes
+        return self.head_shape(self.heads[-1])
 
-    def load(self, parameters: Parameters, beta: float) -> None:
+    def head_shape(self, head: hd.Head) -> tuple[int, int]:
+        """Shape of the weights of a head."""
+        return neurons(head.shape), self.classes
+
+    def _pack(self, weights: list[Array], biases: list[Array]) -> hd.Heads:
+        return hd.pack_heads(
+            self.heads, weights, biases, cost=self.cost, soft=self._soft, temperature=self._temperature
+        )
+
+    def load(self, parameters: Parameters, strength: float = 1.0) -> None:
         """Quantise the parameters into the tables of the network.
+
+        Parameters
+        ----------
+        strength : float
+            Of the largest nudge to come, beta times the strength of its head.
 
         Raises
         ------
@@ -120,10 +141,8 @@ class Model:
         for connection, weights, bias in layers:
             self.compiled.set_weights(connection, weights)
             self.compiled.set_bias(connection.target, bias)
-        self.readout = ro.make_readout(
-            self.top, self.stack.pooled[-1], self.cost, parameters.readout_weight, parameters.readout_bias
-        )
-        ro.check_nudge(self.readout, beta)
+        self.packed = self._pack(parameters.head_weights, parameters.head_biases)
+        hd.check_nudge(self.packed, self.heads, strength)
 
     def forward_events(self, events: NDArray[np.int64]) -> NDArray[np.int64]:
         """Counts by table (..., T) as counts into each layer from below (..., L)."""
@@ -177,6 +196,11 @@ def initial_parameters(model: Model, config: Config) -> Parameters:
     scales = initial_scales(model, config)
     weights = [uniform(layer, model.weight_shape(layer), scales[layer]) for layer in range(model.layers)]
     biases = [np.zeros(population.shape[2], np.float32) for population in model.stack.populations]
-    features, classes = model.readout_shape
-    readout = uniform(model.layers, (features, classes), config.model.readout_gain / np.sqrt(features))
-    return Parameters(weights, biases, readout, np.zeros(classes, np.float32))
+    shapes = [model.head_shape(head) for head in model.heads]
+    # the read-out's stream follows the layers' whatever heads there are, then those of the heads
+    streams = [model.layers + 1 + head.layer for head in model.heads[:-1]] + [model.layers]
+    heads = [
+        uniform(stream, shape, config.model.readout_gain / math.sqrt(shape[0]))
+        for stream, shape in zip(streams, shapes, strict=True)
+    ]
+    return Parameters(weights, biases, heads, [np.zeros(model.classes, np.float32) for _ in heads])

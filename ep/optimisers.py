@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.config import Optimiser as Settings
+from spikesim.ep.options import Optimiser as Settings
 
 Array = NDArray[np.float32]
 

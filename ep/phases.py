@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from spikesim import plan as p
 from spikesim.compilation import kernel
-from spikesim.ep import readout as ro
-from spikesim.ep.config import Dynamics
+from spikesim.ep import heads as hd
 from spikesim.ep.model import Model
+from spikesim.ep.options import Dynamics
 from spikesim.errors import Stopped
 from spikesim.fixedpoint import ONE, P_MAX
 from spikesim.simulator import (
@@ -44,11 +44,13 @@ EPOCHS_MAX = 2**24 // STREAMS
 
 @kernel
 def nudged_steps(
-    plan, state, counts, scratch, clock, n_samples, steps, window, readout, labels, beta, readout_scratch, trace,
-    trace_leak, contrast_spikes, stop,
+    plan, state, counts, scratch, clock, n_samples, steps, window, heads, strengths, labels, soft_targets,
+    head_scratch, trace, trace_leak, contrast_spikes, stop,
 ):  # fmt: skip
-    """A nudged phase: before each step the nudge is taken anew from the present state.
+    """A nudged phase: before each step the nudges are taken anew from the present state.
 
+    strengths: float64 (heads,), beta times the strength of each head; a head with 0 nudges nothing.
+    soft_targets: float64 (n, classes), or (1, classes) without a teacher.
     contrast_spikes: whether the window accumulates spikes instead of probabilities.
 
     Returns
@@ -60,9 +62,13 @@ def nudged_steps(
         if stop[0]:
             return False
         for sample in range(n_samples):
-            ro.nudge_sample(
-                plan, state, readout, sample, labels[sample], beta, readout_scratch, trace[sample], trace_leak
-            )
+            targets = soft_targets[min(sample, soft_targets.shape[0] - 1)]
+            for head in range(strengths.shape[0]):
+                if strengths[head] != 0.0:
+                    hd.nudge_sample(
+                        plan, state, heads, head, sample, labels[sample], targets, strengths[head], head_scratch,
+                        trace[sample], trace_leak,
+                    )  # fmt: skip
         position = window - (steps - t)
         half = 2 * position // window if position >= 0 else -1
         step(plan, state, counts, scratch, clock, n_samples, t, -1 if contrast_spikes else half, t == steps - 1)
@@ -97,14 +103,13 @@ class PhaseCounts:
     updates: NDArray[np.int64]  # (L,)
     saturated: NDArray[np.int64]  # (L,): neurons with p at its maximum at the end
     residual: NDArray[np.int64]  # (L,): sum over neurons, unit 2**-16 / half of the window
-    energy: NDArray[np.int64]  # (): twice the energy function at the end, unit 2**-32
+    energy: NDArray[np.int64]  # (L,): twice the share of the energy function at the end, unit 2**-32
     steps: NDArray[np.int64]  # ()
 
     @classmethod
     def zero(cls, layers: int) -> "PhaseCounts":
         """Nothing has happened yet."""
-        totals = ("energy", "steps")
-        return cls(**{item.name: np.zeros(() if item.name in totals else layers, np.int64) for item in fields(cls)})
+        return cls(**{item.name: np.zeros(() if item.name == "steps" else layers, np.int64) for item in fields(cls)})
 
     def add(self, other: "PhaseCounts") -> None:
         """Add the counters of other samples."""
@@ -142,8 +147,9 @@ class Workspace:
         self.state = new_state(compiled, capacity, FIRINGS[dynamics.engine_firing])
         self.counts = new_counts(compiled, capacity)
         self.scratch = new_scratch(compiled)
-        self._readout_scratch = ro.new_scratch(model.readout)
-        self._trace = np.zeros((capacity, model.readout.weights.shape[1]), np.int32)
+        self._head_scratch = hd.new_scratch(model.packed)
+        self._trace = np.zeros((capacity, sum(head.features for head in model.heads)), np.int32)
+        self._no_targets = np.zeros((1, model.classes))
         self._membrane = np.empty_like(self.state.membrane)
         self._words = np.empty_like(self.state.words)
         self.no_streams = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros((0, 0, 0), np.int64)
@@ -197,9 +203,22 @@ class Workspace:
         return counts
 
     def nudged(
-        self, n: int, stream: int, labels: NDArray[np.int64], beta: float, stop: NDArray[np.uint8]
+        self,
+        n: int,
+        stream: int,
+        labels: NDArray[np.int64],
+        strengths: NDArray[np.float64],
+        stop: NDArray[np.uint8],
+        soft_targets: NDArray[np.float64] | None = None,
     ) -> PhaseCounts:
-        """A nudged phase of the first n samples from the state they are in; `beta` carries the sign.
+        """A nudged phase of the first n samples from the state they are in.
+
+        Parameters
+        ----------
+        strengths : float64 (heads,)
+            beta, with its sign, times the strength of each head.
+        soft_targets : float64 (n, classes), optional
+            The teacher's softened answers.
 
         Raises
         ------
@@ -208,12 +227,16 @@ class Workspace:
         dynamics = self.dynamics
         clock = self._begin(n, stream)
         for sample in range(n):
-            ro.pooled_probabilities(
-                self.model.compiled.plan, self.state, self.model.readout, sample, self._trace[sample]
-            )
+            at = 0
+            for index, head in enumerate(self.model.heads):
+                hd.block_sums(
+                    self.model.compiled.plan, self.state, self.model.packed, index, sample, self._trace[sample, at:]
+                )
+                at += head.features
         finished = nudged_steps(
             self.model.compiled.plan, self.state, self.counts, self.scratch, clock, n, dynamics.steps_nudged,
-            dynamics.nudged_window, self.model.readout, labels, beta, self._readout_scratch, self._trace,
+            dynamics.nudged_window, self.model.packed, strengths, labels,
+            self._no_targets if soft_targets is None else soft_targets, self._head_scratch, self._trace,
             dynamics.trace_leak, dynamics.contrast == "spikes", stop,
         )  # fmt: skip
         if not finished:
@@ -235,12 +258,23 @@ class Workspace:
         """Window sums of the first n samples, int32 (n, state size)."""
         np.add(self.state.window[0, :n], self.state.window[1, :n], out=out)
 
-    def predict(self, n: int, labels: NDArray[np.int64]) -> tuple[ro.Prediction, NDArray[np.int64]]:
-        """The read-out applied to the window of the free phase, and the window sums that it saw."""
-        top = self.model.state_slice(self.model.layers - 1)
-        sums = self.state.window[0, :n, top] + self.state.window[1, :n, top]
-        seen = ro.pooled_window(self.model.readout, self.model.top, sums)
-        return ro.predict(self.model.readout, seen, self.dynamics.window_free, labels), seen
+    def predict(
+        self, n: int, head: int, labels: NDArray[np.int64], soft_targets: NDArray[np.float64] | None = None
+    ) -> tuple[hd.Prediction, NDArray[np.int64]]:
+        """A head applied to the window of the free phase, and the window sums that it saw."""
+        model = self.model
+        at = model.state_slice(model.heads[head].layer)
+        seen = model.heads[head].pool(self.state.window[0, :n, at] + self.state.window[1, :n, at])
+        return hd.predict(model.packed, head, seen, self.dynamics.window_free, labels, soft_targets), seen
+
+    def channel_sums(self, n: int) -> list[NDArray[np.int64]]:
+        """Window sums by channel of every layer, over positions and the first n samples; int64 (C,)."""
+        sums = []
+        for layer, population in enumerate(self.model.stack.populations):
+            window = self.state.window[:, :n, self.model.state_slice(layer)]
+            by_lane = window.reshape(2 * n, population.blocks, -1, population.lanes).sum(axis=(0, 2), dtype=np.int64)
+            sums.append(by_lane.reshape(-1)[: population.shape[2]])
+        return sums
 
     def _begin(self, n: int, stream: int) -> p.Clock:
         clock = make_clock(self.dynamics.engine_firing, stream, self.seed)
@@ -265,7 +299,7 @@ class Workspace:
             updates=counts.updates[:n].sum(axis=0),
             saturated=np.array(saturated, np.int64),
             residual=counts.residual[:n].sum(axis=0),
-            energy=counts.energy[:n].sum(),
+            energy=counts.energy[:n].sum(axis=0),
             steps=counts.steps[:n].sum(),
         )
 

@@ -9,9 +9,9 @@ from spikesim.datasets import Dataset
 from spikesim.ep import phases as ph
 from spikesim.ep.config import Config
 from spikesim.ep.evaluation import evaluate
-from spikesim.ep.learner import Team
 from spikesim.ep.model import Model, Parameters
 from spikesim.ep.presentation import Presenter
+from spikesim.ep.team import Team
 from spikesim.errors import InputError
 from spikesim.runreader import RunReader
 
@@ -51,7 +51,7 @@ def retest(reader: RunReader, config: Config, dataset: Dataset, repeats: int, th
     """
     model = Model(config, dataset)
     weights = reader.weights()
-    shapes: dict[str, tuple[int, ...]] = {"readout/weight": model.readout_shape}
+    shapes: dict[str, tuple[int, ...]] = {f"{head.name}/weight": model.head_shape(head) for head in model.heads}
     shapes.update({f"{name}/weight": model.weight_shape(layer) for layer, name in enumerate(model.names)})
     for name, shape in shapes.items():
         if name not in weights or weights[name].shape != shape:
@@ -62,7 +62,7 @@ def retest(reader: RunReader, config: Config, dataset: Dataset, repeats: int, th
             )
     if not any(array.any() for array in weights.values()):
         raise InputError(f"{reader.path} has no weights yet; wait for its first checkpoint")
-    model.load(Parameters.from_dict(model.names, weights), config.dynamics.beta)
+    model.load(Parameters.from_dict(model.parameter_names, model.layers, weights))
     presenter = Presenter(config, dataset, model.stack.image.shape)
     available = len(dataset.test.labels)
     samples = config.data.test_limit if config.data.test_limit is not None else available

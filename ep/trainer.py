@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 
 from spikesim import checkpoint
 from spikesim.datasets import Dataset
+from spikesim.ep import heads as hd
 from spikesim.ep import phases as ph
 from spikesim.ep.calibration import calibrate
 from spikesim.ep.config import Config, per_layer
 from spikesim.ep.evaluation import Evaluation, evaluate, record_spikes
-from spikesim.ep.learner import BatchResult, Learner, Team
+from spikesim.ep.learner import BatchResult, Learner
 from spikesim.ep.model import Model, Parameters, initial_parameters
 from spikesim.ep.observer import EpochSummary, Observer, Progress
 from spikesim.ep.optimisers import schedule
 from spikesim.ep.presentation import Presenter
+from spikesim.ep.team import Team
 from spikesim.errors import InputError, Stopped
 from spikesim.fixedpoint import ONE
 from spikesim.runfile import LayerInfo, RunHeader, RunReader, RunWriter
@@ -196,7 +198,8 @@ class Trainer:
         began = time.perf_counter()
         factor = self._factor(position)
         images = self.presenter.train(position.epoch, ids)
-        result = learner.batch(position.epoch, position.batch, images, ids, self.dataset.train.labels[ids], factor)
+        labels = self.dataset.train.labels[ids]
+        result = learner.batch(position.epoch, position.batch, images, ids, labels, factor, self._progress(position))
         loss = math.fsum(result.loss_sum)
         if not math.isfinite(loss):
             raise InputError("the loss is not finite: the training diverged; lower the learning rates or the gain")
@@ -221,8 +224,11 @@ class Trainer:
         )
 
     def _factor(self, position: Position) -> float:
-        progress = (position.epoch + position.batch / self.batches) / self.config.optimiser.epochs
-        return schedule(self.config.optimiser, progress)
+        return schedule(self.config.optimiser, self._progress(position))
+
+    def _progress(self, position: Position) -> float:
+        """Share of the training that is done."""
+        return (position.epoch + position.batch / self.batches) / self.config.optimiser.epochs
 
     def _rate(self, factor: float) -> float:
         rate = self.config.optimiser.learning_rate
@@ -234,7 +240,7 @@ class Trainer:
         counts = result.counts
         weights = [*self.model.stack.connections]
         norms = [_norm(connection.integers, connection.exponent) for connection in weights]
-        norms.append(_norm(self.model.readout.weights, self.model.readout.exponent))
+        norms.append(self._readout_norm())
         return {
             "epoch": position.epoch + 1,
             "batch": position.batch,
@@ -242,7 +248,7 @@ class Trainer:
             "loss": math.fsum(result.loss_sum) / samples,
             "correct": result.correct,
             "learning_rate": self._rate(factor),
-            "beta": dynamics.beta,
+            "beta": result.beta,
             "steps": np.array([phase.steps for phase in counts]),
             "spikes": np.array([phase.spikes for phase in counts]),
             "events_forward": np.array([phase.events_forward for phase in counts]),
@@ -256,15 +262,27 @@ class Trainer:
                     for phase, half in zip(counts, half_windows, strict=True)
                 ]
             ),
-            "hopfield": np.array([float(phase.energy) * 0.5 / ONE**2 / samples for phase in counts]),
+            "hopfield": np.array([self._hopfield(phase) / samples for phase in counts]),
             "rate_difference": result.rate_difference,
             "weight_change": result.changes,
             "weight_norm": np.array(norms),
         }
 
+    def _hopfield(self, counts: ph.PhaseCounts) -> float:
+        """Energy function, summed over the samples; with a feedback gain the lower layers weigh more."""
+        gain, top = self.config.dynamics.feedback_gain, self.model.layers - 1
+        shares = [int(share) * gain ** (layer - top) for layer, share in enumerate(counts.energy)]
+        return math.fsum(shares) * 0.5 / ONE**2
+
+    def _readout_norm(self) -> float:
+        packed, head = self.model.packed, self.model.heads[-1]
+        row, classes = packed.table[-1], self.model.classes
+        at = int(row[hd.HEAD_AT]) * classes
+        return _norm(packed.by_class[at : at + head.features * classes], int(row[hd.HEAD_EXPONENT]))
+
     def _test(self, writer: RunWriter, learner: Learner, team: Team, epoch: int) -> Evaluation:
         """The test after an epoch; after the last one the chosen samples' spikes are recorded."""
-        self.model.load(learner.parameters, self.config.dynamics.beta)
+        self.model.load(learner.parameters)
         stream = ph.stream_of(epoch, ph.STREAM_EVALUATION)
         done = 0
 
@@ -348,7 +366,7 @@ class Trainer:
             config=self.config.to_dict(),
             seed=self.config.seed,
             layers=tuple(layers),
-            weight_shapes={name: array.shape for name, array in parameters.to_dict(self.model.names).items()},
+            weight_shapes={name: array.shape for name, array in parameters.to_dict(self.model.parameter_names).items()},
             command_line=self.options.command_line,
         )
 
@@ -393,6 +411,7 @@ class Trainer:
             array[...] = found.arrays[f"parameters/{name}"]
         moments = {name: found.arrays[f"moments/{name}"] for name in learner.optimiser.state()}
         learner.optimiser.load(moments, found.meta["optimiser_steps"])
+        learner.steering.load({name: found.arrays[f"steering/{name}"] for name in learner.steering.state()})
         where = found.meta["position"]
         position.epoch, position.batch = where["epoch"], where["batch"]
         position.done, position.correct = where["done"], where["correct"]
@@ -400,11 +419,12 @@ class Trainer:
 
     def _save(self, writer: RunWriter, learner: Learner, position: Position) -> None:
         """Weights into the run file, then the checkpoint that counts on its rows."""
-        writer.write_weights(learner.parameters.to_dict(self.model.names))
+        writer.write_weights(learner.parameters.to_dict(self.model.parameter_names))
         writer.flush()
         arrays: dict[str, NDArray[Any]] = {"losses": np.array(position.losses, np.float64)}
         arrays.update({f"parameters/{name}": array for name, array in learner.optimiser.parameters.items()})
         arrays.update({f"moments/{name}": array for name, array in learner.optimiser.state().items()})
+        arrays.update({f"steering/{name}": array for name, array in learner.steering.state().items()})
         # an epoch's test moves the run on without a mini-batch, so it counts as one
         meta = {"position": position.to_meta(), "rows": writer.rows, "optimiser_steps": learner.optimiser.steps}
         checkpoint.save(self._folder, position.done + position.epoch, arrays, meta)
@@ -416,6 +436,6 @@ def _limited(name: str, limit: int | None, available: int) -> int:
     return available if limit is None else limit
 
 
-def _norm(integers: NDArray[np.int16], exponent: int) -> float:
+def _norm(integers: NDArray[np.int16] | NDArray[np.float64], exponent: int) -> float:
     """Euclidean norm of quantised weights; the sum of squares is exact."""
     return math.sqrt(int(np.square(integers.astype(np.int64)).sum())) * 2.0**-exponent

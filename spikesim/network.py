@@ -104,6 +104,8 @@ class Connection:
     ----------
     forward, feedback : int
         Rows of `Plan.tables`; -1: this direction does not exist.
+    attenuation : int
+        The way back counts 2**-attenuation.
     integers : int16
         The weights in use; real value = integer * 2**-exponent.
     reach : (float, float)
@@ -117,6 +119,7 @@ class Connection:
     forward: int
     feedback: int
     integers: NDArray[np.int16]
+    attenuation: int = 0
     exponent: int = 0
     reach: tuple[float, float] = (0.0, 0.0)
 
@@ -207,7 +210,7 @@ class CompiledNetwork:
         """Right shifts from sums to drives, for spikes and for graded events."""
         pool = getattr(connection.table, "pool", None)
         quarter = 2 if pool else 0
-        spikes = connection.exponent - ONE_BITS
+        spikes = connection.exponent - ONE_BITS + (0 if forward else connection.attenuation)
         if forward and pool == "sampled":
             return spikes, spikes + ONE_BITS + quarter
         return spikes + quarter, spikes + ONE_BITS + quarter
@@ -309,7 +312,9 @@ class Network:
         self.populations.append(population)
         return population
 
-    def connect(self, source: Population, target: Population, table: Table, *, tied: bool = False) -> Connection:
+    def connect(
+        self, source: Population, target: Population, table: Table, *, tied: bool = False, attenuation: int = 0
+    ) -> Connection:
         """Connect two populations; the weights start at zero (those of a `Sparse` table at its matrix).
 
         Parameters
@@ -318,6 +323,8 @@ class Network:
         table : Conv, Dense or Sparse
         tied : bool
             Also deliver the target's spikes back to the source, through the exact transpose.
+        attenuation : int
+            Of a tied table: the way back counts 2**-attenuation, 0 .. 8.
 
         Raises
         ------
@@ -339,7 +346,9 @@ class Network:
         count = sum((c.forward >= 0) + (c.feedback >= 0) for c in self.connections)
         forward = -1 if source.index < 0 else count
         feedback = count + 1 if tied else -1
-        connection = Connection(source, target, table, tied, forward, feedback, np.zeros(shape, np.int16))
+        if attenuation not in range(9):
+            raise InputError(f"attenuation is {attenuation}; it must be an integer in 0 .. 8")
+        connection = Connection(source, target, table, tied, forward, feedback, np.zeros(shape, np.int16), attenuation)
         self.connections.append(connection)
         return connection
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from spikesim.datasets import Dataset, ImageSet
 from spikesim.datasets.model import Augmentation
 from spikesim.ep.config import Config, make_config, merge
-from spikesim.ep.learner import Learner, Team
+from spikesim.ep.learner import Learner
 from spikesim.ep.model import Model, Parameters, initial_parameters
 from spikesim.ep.presentation import Presenter
+from spikesim.ep.team import Team
 
 CONV = {"kind": "conv", "channels": 4}
 POOLED = {**CONV, "pool": True}
@@ -61,13 +62,18 @@ def random_parameters(model: Model, seed: int = 0, *, gain: float = 0.5, bias: f
     biases = [
         (bias + 0.1 * rng.normal(size=population.shape[2])).astype(np.float32) for population in model.stack.populations
     ]
-    readout = (rng.normal(size=model.readout_shape) / np.sqrt(model.readout_shape[0])).astype(np.float32)
-    return Parameters(weights, biases, readout, (0.1 * rng.normal(size=model.classes)).astype(np.float32))
+    shapes = [model.head_shape(head) for head in reversed(model.heads)]  # the read-out first: the same with any heads
+    heads = [
+        ((rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32),
+         (0.1 * rng.normal(size=model.classes)).astype(np.float32))
+        for shape in shapes
+    ][::-1]  # fmt: skip
+    return Parameters(weights, biases, [weight for weight, _ in heads], [bias for _, bias in heads])
 
 
 def copied(model: Model, parameters: Parameters) -> dict[str, NDArray[np.float32]]:
     """A copy of all parameters by name."""
-    return {name: array.copy() for name, array in parameters.to_dict(model.names).items()}
+    return {name: array.copy() for name, array in parameters.to_dict(model.parameter_names).items()}
 
 
 @contextmanager

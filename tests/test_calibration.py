@@ -7,8 +7,8 @@ import small
 from spikesim.ep import phases as ph
 from spikesim.ep.calibration import calibrate
 from spikesim.ep.contrast import layer_rates
-from spikesim.ep.learner import Team
 from spikesim.ep.model import Model, Parameters, initial_parameters
+from spikesim.ep.team import Team
 from spikesim.errors import InputError, Stopped
 from spikesim.fixedpoint import ONE
 

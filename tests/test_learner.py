@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from spikesim.ep import contrast as co
 from spikesim.ep import phases as ph
 from spikesim.ep.evaluation import evaluate
-from spikesim.ep.learner import BatchResult, Learner, Team
+from spikesim.ep.learner import BatchResult, Learner
 from spikesim.ep.model import Model
+from spikesim.ep.team import Team
 from spikesim.errors import InputError, Stopped
 
 LAYERS = (small.POOLED, {**small.CONV, "channels": 17}, small.DENSE)

@@ -1,0 +1,385 @@
+"""Heads: linear classifiers outside the dynamics, and the nudges that their costs exert on the layers they read.
+
+The *read-out* reads the top layer and is what the network answers with. An *intermediate head* reads another layer and
+exists only to give it an error signal in the nudged phases (*local error*, Noekland & Eidnes 2019; in equilibrium
+propagation, our reconstruction of arXiv 2508.15989). A head sees sums of the firing probabilities over blocks of
+side x side cells, r, and says ``o = A r + c``. Its cost is
+
+    h CE(y, softmax(o)) + s tau^2 KL(softmax(t / tau) || softmax(o / tau)),      h + s = 1, t the logits of a teacher
+
+(knowledge distillation, Hinton et al. 2015), or half the squared error of o for a read-out. In a nudged phase the drive
+of the layer receives ``strength * A^T (-dC/do)`` through the adjoint of the blocks, taken anew at every step (Laborieux
+et al. 2021, section 3.2).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.compilation import kernel
+from spikesim.delivery import shifted
+from spikesim.ep.elementary import softmax, softmax_and_log_sum
+from spikesim.ep.exact import EXACT, exact_product
+from spikesim.errors import InputError
+from spikesim.fixedpoint import DRIVE_LIMIT, ONE, ONE_BITS, P_MAX, WEIGHT_MAX, quantise_weights
+from spikesim.network import Population
+from spikesim.plan import POP_BLOCKS, POP_HEIGHT, POP_LANES, POP_STATE, POP_WIDTH
+from spikesim.tables import Shape, neurons
+
+COSTS = ("cross-entropy", "squared-error")
+READOUT = "readout"
+ERROR_BITS = 16
+"""Errors -dC/do are rounded to multiples of 2**-16 for the delta rule."""
+PUSH_MAX = 64.0
+"""Bound of strength times an error, which cross-entropy never reaches and a squared error might."""
+
+# Columns of Heads.table
+(
+    HEAD_POPULATION,
+    HEAD_SIDE,
+    HEAD_SHIFT,  # the sum over a block counts 2**-shift
+    HEAD_FEATURES,
+    HEAD_AT,  # offset of its features among those of all heads; times the classes: offset of its weights
+    HEAD_EXPONENT,  # real weight = integer * 2**-exponent
+    HEAD_SQUARED,  # 1: squared error
+    HEAD_COLUMNS,
+) = range(8)
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """Where a head sits.
+
+    Attributes
+    ----------
+    name : str
+        "readout", or "head" and the number of the layer, from 1.
+    layer : int
+        Index of the layer, from 0.
+    population : Population
+        That layer.
+    side : int
+        Side of the blocks of cells that it sums; rows and columns that fill no block are not read.
+    """
+
+    name: str
+    layer: int
+    population: Population
+    side: int
+
+    @property
+    def shift(self) -> int:
+        """The sum over a block counts 2**-shift: the mean, if the side is a power of two."""
+        return (self.side * self.side).bit_length() - 1
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the map of blocks."""
+        height, width, channels = self.population.shape
+        return height // self.side, width // self.side, channels
+
+    @property
+    def blocks(self) -> Population:
+        """A population of the shape of the map of blocks, for its layout."""
+        return Population(-1, "", self.shape, 0, False, -1)
+
+    @property
+    def features(self) -> int:
+        """What the head sees, in the layout ``[channel block][map position][lane]``: padding included."""
+        return self.blocks.state_size
+
+    def pool(self, sums: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Window sums (n, state size of the layer) over its blocks, int64 (n, features)."""
+        height, width, _ = self.population.shape
+        rows, columns, _ = self.shape
+        lead = (len(sums), self.population.blocks)
+        maps = sums.reshape(*lead, height, width, self.population.lanes)
+        maps = maps[:, :, : rows * self.side, : columns * self.side]
+        cells = maps.reshape(*lead, rows, self.side, columns, self.side, self.population.lanes)
+        return np.asarray(cells.sum(axis=(3, 5), dtype=np.int64)).reshape(len(sums), -1)
+
+
+class Heads(NamedTuple):
+    """All heads of a network for the compiled loop.
+
+    by_class, by_feature: the quantised weights of all heads, one after the other, flat ``[class][feature]`` and
+    ``[feature][class]``; integers as float64, whose products and sums are exact.
+    hard, soft: weight of the labels, and of the teacher times its temperature, in -dC/do.
+    """
+
+    table: NDArray[np.int64]  # (heads, HEAD_COLUMNS)
+    by_class: NDArray[np.float64]
+    by_feature: NDArray[np.float64]
+    bias: NDArray[np.float64]  # (heads, classes)
+    hard: NDArray[np.float64]  # (heads,)
+    soft: NDArray[np.float64]  # (heads,)
+    temperature: float
+
+
+class HeadScratch(NamedTuple):
+    """Working memory of one thread."""
+
+    features: NDArray[np.int32]  # (features of the largest head,)
+    pushes: NDArray[np.float64]  # the same
+    logits: NDArray[np.float64]  # (classes,)
+    errors: NDArray[np.float64]  # (classes,)
+    guess: NDArray[np.float64]  # (classes,)
+
+
+def new_scratch(heads: Heads) -> HeadScratch:
+    """Working memory for one thread."""
+    classes, largest = heads.bias.shape[1], int(heads.table[:, HEAD_FEATURES].max())
+    return HeadScratch(
+        np.zeros(largest, np.int32), np.zeros(largest), np.zeros(classes), np.zeros(classes), np.zeros(classes)
+    )
+
+
+def pack_heads(
+    heads: tuple[Head, ...],
+    weights: list[NDArray[np.float32]],
+    biases: list[NDArray[np.float32]],
+    *,
+    cost: str = "cross-entropy",
+    soft: tuple[float, ...] | None = None,
+    temperature: float = 1.0,
+) -> Heads:
+    """Quantise the heads.
+
+    Parameters
+    ----------
+    weights : float32, one a head, shape (features, classes)
+        Features in the order (y, x, channel).
+    biases : float32, one a head, shape (classes,)
+    cost : {"cross-entropy", "squared-error"}
+        Of the read-out, which is the last.
+    soft : weight of the teacher, one a head, 0 .. 1; none without it
+    temperature : float
+        tau, for the teacher.
+
+    Raises
+    ------
+    InputError
+        Weights that are not finite or too large.
+    """
+    classes = len(biases[0])
+    table = np.zeros((len(heads), HEAD_COLUMNS), np.int64)
+    by_class, by_feature = [], []
+    at = 0
+    for row, head, matrix, bias in zip(table, heads, weights, biases, strict=True):
+        name = "the read-out" if head.name == READOUT else head.name
+        integers, exponent = quantise_weights(matrix, f"weights of {name}")
+        if not np.isfinite(bias).all():
+            raise InputError(f"biases of {name} hold a value that is not finite; lower the learning rate")
+        ordered = head.blocks.to_state(integers.T.reshape(-1, *head.shape)).astype(np.float64)  # (classes, features)
+        squared = head.name == READOUT and cost == "squared-error"
+        row[:] = head.population.index, head.side, head.shift, head.features, at, exponent, squared
+        by_class.append(ordered.ravel())
+        by_feature.append(ordered.T.ravel())
+        at += head.features
+    mixed = np.zeros(len(heads)) if soft is None else np.array(soft, np.float64)
+    return Heads(
+        table=table,
+        by_class=np.concatenate(by_class),
+        by_feature=np.concatenate(by_feature),
+        bias=np.array(biases, np.float64).reshape(len(heads), classes),
+        hard=1.0 - mixed,
+        soft=mixed * temperature,
+        temperature=float(temperature),
+    )
+
+
+@kernel
+def block_sums(plan, state, heads, head, sample, features):
+    """Sums of p over the blocks of a head, int32, into ``features[:number of features]``."""
+    row = heads.table[head]
+    pop = plan.populations[row[HEAD_POPULATION]]
+    height, width, lanes, side = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_LANES], row[HEAD_SIDE]
+    membrane = state.membrane[sample, pop[POP_STATE] :]
+    features[: row[HEAD_FEATURES]] = 0
+    rows, columns = height // side, width // side
+    for block in range(pop[POP_BLOCKS]):
+        for y in range(rows * side):
+            for x in range(columns):
+                n = ((block * rows + y // side) * columns + x) * lanes
+                sums = features[n : n + lanes]
+                for cell in range(side):
+                    pixel = ((block * height + y) * width + x * side + cell) * lanes
+                    potential = membrane[pixel : pixel + lanes]
+                    for lane in range(lanes):
+                        sums[lane] += min(max(potential[lane], np.int32(0)), np.int32(P_MAX))
+
+
+@kernel
+def spread_push(plan, state, heads, head, sample, push):
+    """The adjoint of `block_sums`: the same push, int32, to each cell of a block, as the nudge of the layer."""
+    row = heads.table[head]
+    pop = plan.populations[row[HEAD_POPULATION]]
+    height, width, lanes, side = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_LANES], row[HEAD_SIDE]
+    nudge = state.nudge[sample, pop[POP_STATE] :]
+    rows, columns = height // side, width // side
+    for block in range(pop[POP_BLOCKS]):
+        for y in range(rows * side):
+            for x in range(columns):
+                n = ((block * rows + y // side) * columns + x) * lanes
+                for cell in range(side):
+                    pixel = ((block * height + y) * width + x * side + cell) * lanes
+                    nudge[pixel : pixel + lanes] = push[n : n + lanes]
+
+
+@kernel
+def head_errors(heads, head, label, soft_targets, scratch):
+    """-dC/do of the logits in `scratch.logits`, into `scratch.errors`."""
+    logits, errors, guess = scratch.logits, scratch.errors, scratch.guess
+    classes = logits.shape[0]
+    if heads.table[head, HEAD_SQUARED]:
+        for j in range(classes):
+            errors[j] = -logits[j]
+        errors[label] += 1.0
+        return
+    softmax(logits, guess)
+    hard, soft = heads.hard[head], heads.soft[head]
+    for j in range(classes):
+        errors[j] = -hard * guess[j]
+    errors[label] += hard
+    if soft > 0.0:
+        for j in range(classes):
+            logits[j] /= heads.temperature
+        softmax(logits, guess)
+        for j in range(classes):
+            errors[j] += soft * (soft_targets[j] - guess[j])
+
+
+@kernel
+def nudge_sample(plan, state, heads, head, sample, label, soft_targets, strength, scratch, trace, trace_leak):
+    """Set the nudge that one head exerts on its layer, from the present state of one sample.
+
+    soft_targets: softmax(t / tau) of the sample, float64 (classes,); not looked at without a teacher.
+    trace: the low-passed features of all heads, int32, moved on with alpha = 2**-trace_leak.
+    """
+    row = heads.table[head]
+    features, pushes, logits, errors = scratch.features, scratch.pushes, scratch.logits, scratch.errors
+    classes, size, at = logits.shape[0], row[HEAD_FEATURES], row[HEAD_AT]
+    block_sums(plan, state, heads, head, sample, features)
+    by_feature, by_class = heads.by_feature[at * classes :], heads.by_class[at * classes :]
+    seen = trace[at : at + size]
+    for i in range(size):
+        seen[i] += (features[i] - seen[i]) >> trace_leak
+    logits[:] = 0.0
+    for i in range(size):
+        if seen[i]:  # most features are silent
+            feature = np.float64(seen[i])
+            for j in range(classes):
+                logits[j] += feature * by_feature[i * classes + j]
+    scale = math.ldexp(1.0, -(ONE_BITS + row[HEAD_SHIFT] + row[HEAD_EXPONENT]))
+    for j in range(classes):
+        logits[j] = logits[j] * scale + heads.bias[head, j]
+    head_errors(heads, head, label, soft_targets, scratch)
+    pushes[:size] = 0.0
+    for j in range(classes):
+        push = np.rint(min(max(strength * errors[j], -PUSH_MAX), PUSH_MAX) * ONE)
+        weights = by_class[j * size : (j + 1) * size]
+        for i in range(size):
+            pushes[i] += weights[i] * push
+    shift = row[HEAD_EXPONENT] + row[HEAD_SHIFT]
+    for i in range(size):  # the features have been used
+        features[i] = np.int32(shifted(np.int64(pushes[i]), shift))
+    spread_push(plan, state, heads, head, sample, features)
+
+
+def check_head(head: Head) -> None:
+    """Refuse a head whose sums could leave the range in which float64 is exact.
+
+    Raises
+    ------
+    InputError
+    """
+    largest = float(ONE) * head.side**2 * WEIGHT_MAX * head.features
+    if largest > EXACT:
+        raise InputError(
+            f"{head.name} sums {head.side}x{head.side} cells into {head.features} features, too many to be exact; "
+            "use a finer signals.grid or fewer channels"
+        )
+
+
+def check_nudge(packed: Heads, heads: tuple[Head, ...], strength: float) -> None:
+    """Refuse heads whose nudge could leave the range of a drive.
+
+    Raises
+    ------
+    InputError
+    """
+    classes = packed.bias.shape[1]
+    for row, head in zip(packed.table, heads, strict=True):
+        at, size = int(row[HEAD_AT]) * classes, int(row[HEAD_FEATURES])
+        weights = packed.by_class[at : at + classes * size].reshape(classes, size)
+        largest = float(np.abs(weights).sum(axis=0).max(initial=0)) * 2.0 ** -float(row[HEAD_EXPONENT])
+        if largest * min(max(1.0, strength), PUSH_MAX) >= DRIVE_LIMIT / 8 / ONE:
+            name = "the read-out" if head.name == READOUT else head.name
+            raise InputError(
+                f"the weights of {name} add up to {largest:.4g} for a neuron; with a strength of {strength:.4g} the "
+                f"nudge could exceed {DRIVE_LIMIT // 8 // ONE}: lower the learning rate of {name}"
+            )
+
+
+class Prediction(NamedTuple):
+    """What a head makes of n samples."""
+
+    logits: NDArray[np.float64]  # (n, classes)
+    losses: NDArray[np.float64]  # (n,): against the labels
+    correct: NDArray[np.bool_]  # (n,)
+    errors: NDArray[np.int64]  # (n, classes): -dC/do, unit 2**-16
+
+
+def predict(
+    packed: Heads,
+    head: int,
+    window_sums: NDArray[np.int64],
+    steps: int,
+    labels: NDArray[np.int64],
+    soft_targets: NDArray[np.float64] | None = None,
+) -> Prediction:
+    """Apply a head to average rates.
+
+    Parameters
+    ----------
+    head : int
+        Its index.
+    window_sums : int64, shape (n, features)
+        Sums of p over the window and over the blocks (`Head.pool`).
+    steps : int
+        Length of the window.
+    labels : int64, shape (n,)
+    soft_targets : float64, shape (n, classes)
+        The teacher's softmax(t / tau), where the head has one.
+    """
+    row, classes = packed.table[head], packed.bias.shape[1]
+    at, size = int(row[HEAD_AT]), int(row[HEAD_FEATURES])
+    weights = packed.by_feature[at * classes : (at + size) * classes].reshape(size, classes)
+    products = exact_product(window_sums.T.astype(np.float64), weights)  # (n, classes)
+    scale = 2.0 ** -float(ONE_BITS + row[HEAD_SHIFT] + row[HEAD_EXPONENT]) / steps
+    logits = products.astype(np.float64) * scale + packed.bias[head]
+    one_hot = np.zeros_like(logits)
+    one_hot[np.arange(len(labels)), labels] = 1.0
+    if row[HEAD_SQUARED]:
+        difference = one_hot - logits
+        losses = 0.5 * np.add.accumulate(difference * difference, axis=1)[:, -1]  # one order of summation everywhere
+    else:
+        probabilities, log_sums = softmax_and_log_sum(logits)
+        difference = packed.hard[head] * (one_hot - probabilities)
+        losses = log_sums - logits[np.arange(len(labels)), labels]
+        if soft_targets is not None and packed.soft[head] > 0:
+            softened, _ = softmax_and_log_sum(logits / packed.temperature)
+            difference = difference + packed.soft[head] * (soft_targets - softened)
+    bounded = np.clip(difference, -PUSH_MAX, PUSH_MAX)
+    errors = np.rint(bounded * 2.0**ERROR_BITS).astype(np.int64)
+    return Prediction(logits, losses, logits.argmax(axis=1) == labels, errors)
+
+
+def feature_gradient(head: Head, window_sums: NDArray[np.int64], errors: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Delta rule, ``sum over samples of error x feature``; int64 (features in the order (y, x, channel), classes)."""
+    products = exact_product(window_sums.astype(np.float64), errors.astype(np.float64))  # (features, classes)
+    by_class = head.blocks.from_state(products.T.reshape(-1, head.features))
+    return by_class.reshape(-1, neurons(head.shape)).T.astype(np.int64)

@@ -1,0 +1,331 @@
+"""Every hyper-parameter: its default, what is allowed, and what it means."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from spikesim.fixedpoint import WINDOW_MAX
+
+FEEDBACK_GAINS = (1.0, 0.5, 0.25, 0.125)
+CONTRAST_WINDOW_MAX = 512
+"""Steps of the longest window that enters a contrast: up to it a product of two of its sums, with the four cells of a
+pool, stays below 2**53 and hence exact."""
+
+
+def option(
+    default: Any,
+    text: str,
+    *,
+    choices: tuple[Any, ...] = (),
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    per_layer: bool = False,
+    optional: bool = False,
+) -> Any:
+    """A field of a section: its default, its meaning and what is allowed.
+
+    Parameters
+    ----------
+    low, high, above : float, optional
+        Smallest and largest value, and a value that must be exceeded.
+    per_layer : bool
+        Also takes a list with a value a layer, the lowest first.
+    optional : bool
+        May be left out (None).
+    """
+    rules = {
+        "text": text,
+        "choices": choices,
+        "low": low,
+        "high": high,
+        "above": above,
+        "per_layer": per_layer,
+        "optional": optional,
+    }
+    return field(default=default, metadata=rules)
+
+
+@dataclass(frozen=True)
+class Model:
+    """The network and its initial weights."""
+
+    arch: str = option("vgg11", "Architecture: mlp, conv, vgg5, vgg11, or custom (with `layers`).")
+    width: float = option(1.0, "Factor on the channels of every layer.", above=0, high=64)
+    layers: tuple[dict[str, Any], ...] = option(
+        (), "The rows of a custom architecture: tables with kind, channels, kernel, padding, pool."
+    )
+    gain: float | tuple[float, ...] = option(
+        0.5,
+        "Standard deviation of the initial weights times the square root of the fan-in; below about 0.5 the tied "
+        "dynamics of deep networks converge.",
+        above=0,
+        high=100,
+        per_layer=True,
+    )
+    first_gain: float = option(
+        1.0, "The same for the first layer, which sees the image and no feedback.", above=0, high=100
+    )
+    readout_gain: float = option(1.0, "The same for the read-out.", above=0, high=100)
+    activity: float | tuple[float, ...] = option(
+        0.1,
+        "Mean firing probability of a layer to which the initial biases are calibrated; 0 leaves all biases at 0.",
+        low=0,
+        high=0.9,
+        per_layer=True,
+    )
+    calibration_samples: int = option(64, "Training samples on which the biases are calibrated.", low=1, high=4096)
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data and how they are presented."""
+
+    dataset: str = option("fashion-mnist-mini", "Name of the data set; `spikesim data list` shows them.")
+    limit: int | None = option(None, "Use only the first N training samples.", low=1, optional=True)
+    test_limit: int | None = option(None, "Use only the first N test samples.", low=1, optional=True)
+    batch_size: int = option(64, "Samples in a mini-batch.", low=1, high=65536)
+    augment: bool = option(False, "Random crops and flips, as far as they suit the data set.")
+    std_factor: float = option(
+        1.0, "Normalised images are divided by this; the literature takes 3 for CIFAR-10.", above=0, high=100
+    )
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """The phases and the noise."""
+
+    inference: str = option(
+        "stochastic",
+        "Spiking dynamics, or the deterministic mean field (p in place of spikes), in training and in tests.",
+        choices=("stochastic", "mean-field"),
+    )
+    firing: str = option(
+        "iid",
+        "A fresh random number each step, or one a phase moved by a low-discrepancy sequence.",
+        choices=("iid", "stratified"),
+    )
+    noise: str = option(
+        "common",
+        "Whether the two nudged phases share their random numbers.",
+        choices=("common", "independent"),
+    )
+    pooling: str = option(
+        "average",
+        "All four cells send their spikes, or one of them each step (the same mean field, a quarter of the events).",
+        choices=("average", "sampled"),
+    )
+    leak: int = option(2, "k of the membrane's alpha = 2**-k.", low=0, high=8)
+    trace_leak: int = option(
+        0, "k of the low pass through which the nudge sees the last layer; 0 for none.", low=0, high=8
+    )
+    steps_free: int = option(60, "Steps of the free phase (the largest number, with a tolerance).", low=2, high=65535)
+    window_free: int = option(
+        20, "Last steps of the free phase over which rates are averaged; even.", low=2, high=WINDOW_MAX
+    )
+    tolerance: float | None = option(
+        None,
+        "End a sample's free phase when its mean rate differs by no more than this between the halves of a window.",
+        above=0,
+        high=1,
+        optional=True,
+    )
+    steps_nudged: int = option(20, "Steps of each nudged phase.", low=2, high=65535)
+    window_nudged: int | None = option(
+        None,
+        "Last steps of a nudged phase over which rates are averaged; even; by default all, if even, and at most 512.",
+        low=2,
+        high=CONTRAST_WINDOW_MAX,
+        optional=True,
+    )
+    beta: float = option(2.0, "Strength of the nudge; where it is steered, the one to start with.", above=0, high=64)
+    feedback_gain: float = option(
+        1.0,
+        "Factor on what a layer hears from the one above; a power of two. Below 1 the free phase settles faster.",
+        choices=FEEDBACK_GAINS,
+    )
+    nudging: str = option(
+        "centred",
+        "+beta against -beta; +beta against the free phase; or +-beta, drawn a mini-batch, against the free phase.",
+        choices=("centred", "one-sided", "random-sign"),
+    )
+    contrast: str = option(
+        "probability",
+        "What the contrast averages: firing probabilities or spikes.",
+        choices=("probability", "spikes"),
+    )
+    cost: str = option(
+        "cross-entropy",
+        "Cost of the read-out: cross-entropy of its softmax, or half the squared error.",
+        choices=("cross-entropy", "squared-error"),
+    )
+
+    @property
+    def nudged_window(self) -> int:
+        """Length of the window of a nudged phase."""
+        if self.window_nudged is not None:
+            return self.window_nudged
+        return min(self.steps_nudged // 2 * 2, CONTRAST_WINDOW_MAX)
+
+    @property
+    def engine_firing(self) -> str:
+        """How the simulator's neurons fire."""
+        return "mean-field" if self.inference == "mean-field" else self.firing
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Intermediate error signals: heads that nudge layers below the top, and a teacher."""
+
+    kind: str = option(
+        "none",
+        "Error signals beside the read-out's labels: none; local heads; a teacher (knowledge distillation) for the "
+        "read-out and the heads; or both labels and teacher for both.",
+        choices=("none", "local", "kd", "both"),
+    )
+    layers: tuple[int, ...] = option((), "Layers with a head, from 1; by default all but the top one.", low=1)
+    strength: float | tuple[float, ...] = option(
+        0.3,
+        "Strength of a head's nudge beside the read-out's, lambda (a list has a value for every layer).",
+        low=0,
+        high=1000,
+        per_layer=True,
+    )
+    profile: str = option(
+        "constant",
+        "The strength as it is; times `ratio` for every layer below the top; or steered so that |r+ - r-| is the same "
+        "in all layers with a head.",
+        choices=("constant", "geometric", "balanced"),
+    )
+    ratio: float = option(1.5, "Ratio of the strengths of neighbouring layers, geometric.", above=0, high=100)
+    schedule: str = option(
+        "constant", "Strength over the training: constant, or down to zero.", choices=("constant", "annealed")
+    )
+    anneal_from: float = option(
+        0.67, "Share of the training after which annealed strengths fall, in a line, to zero at its end.", low=0, high=1
+    )
+    grid: int = option(4, "A head sees its layer pooled to at most this many positions a side.", low=1, high=64)
+    learning: str = option(
+        "delta-rule", "Heads learn by their own delta rule, or stay random.", choices=("delta-rule", "fixed")
+    )
+    learning_rate: float | None = option(
+        None, "Learning rate of the heads; by default that of the read-out.", low=0, high=1000, optional=True
+    )
+    temperature: float = option(4.0, "Temperature that softens the teacher's logits.", above=0, high=1000)
+    teacher_weight: float = option(
+        0.7, "Weight of the teacher beside the labels, where a head hears both.", low=0, high=1
+    )
+    teacher: str = option("", "SHA-256 of the teacher's logits; set by --teacher.")
+
+
+@dataclass(frozen=True)
+class Stability:
+    """What is watched and steered while the network learns."""
+
+    steering: str = option(
+        "none",
+        "Whether beta follows the size of the answer, the mean |r+ - r-| of the top layer.",
+        choices=("none", "response"),
+    )
+    response: float = option(0.02, "Mean |r+ - r-| of the top layer to which beta is steered.", above=0, high=1)
+    beta_low: float = option(0.25, "Smallest beta when it is steered.", above=0, high=64)
+    beta_high: float = option(8.0, "Largest beta when it is steered.", above=0, high=64)
+    activity_floor: float = option(
+        0.005, "Channels whose mean firing probability is lower are helped by their bias.", low=0, high=1
+    )
+    activity_ceiling: float = option(
+        0.4, "Channels whose mean firing probability is higher are damped by their bias.", above=0, high=1
+    )
+    homeostasis: float = option(
+        0.1,
+        "Change of a bias in a mini-batch per unit of activity beyond the floor or the ceiling; 0 for none.",
+        low=0,
+        high=10,
+    )
+    target_rate: float | None = option(
+        None,
+        "Wanted mean firing probability: layers that are more active are damped by their biases.",
+        above=0,
+        high=1,
+        optional=True,
+    )
+    target_strength: float = option(
+        0.1, "Change of the biases of a layer in a mini-batch per unit of activity above `target_rate`.", low=0, high=10
+    )
+    coupling_limit: float | None = option(
+        None,
+        "Weights between two layers are scaled down when their coupling exceeds this; below 1 the dynamics settle.",
+        above=0,
+        high=10,
+        optional=True,
+    )
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """How the weights follow the contrast."""
+
+    name: str = option("adam", "Optimiser.", choices=("adam", "sgd"))
+    epochs: int = option(5, "Passes over the training set.", low=1, high=2**20)
+    learning_rate: float | tuple[float, ...] = option(
+        0.02,
+        "Learning rate of a layer's weights, in units of the standard deviation that they start with: a share of "
+        "their size, whatever the fan-in.",
+        low=0,
+        high=1e6,
+        per_layer=True,
+    )
+    readout_learning_rate: float | None = option(
+        None,
+        "Learning rate of the read-out; by default what suits the architecture: 0.005 for mlp, else 0.02.",
+        low=0,
+        high=1000,
+        optional=True,
+    )
+    bias_factor: float = option(
+        0.02, "Learning rate of the biases of the layers, as a share of that of the weights.", low=0, high=1000
+    )
+    schedule: str = option(
+        "cosine",
+        "Learning rate over the epochs: constant, or a cosine down to `final_factor`.",
+        choices=("constant", "cosine"),
+    )
+    final_factor: float = option(
+        0.05, "Learning rate at the end of the cosine, as a share of the first.", low=0, high=1
+    )
+    momentum: float = option(0.9, "Momentum of SGD.", low=0, high=0.9999)
+    beta1: float = option(0.9, "Decay of Adam's first moment.", low=0, high=0.9999)
+    beta2: float = option(0.999, "Decay of Adam's second moment.", low=0, high=0.999999)
+    epsilon: float = option(1e-8, "Added to the root of Adam's second moment.", above=0, high=1)
+    weight_decay: float = option(
+        0.0,
+        "Decay of the weights, not of the biases (added to the gradient by SGD, decoupled in Adam).",
+        low=0,
+        high=10,
+    )
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is written beside the counters."""
+
+    spikes: tuple[int, ...] = option((), "Test samples whose spikes are recorded, in the last test of the run.")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration."""
+
+    model: Model = field(default_factory=Model)
+    data: Data = field(default_factory=Data)
+    dynamics: Dynamics = field(default_factory=Dynamics)
+    signals: Signals = field(default_factory=Signals)
+    stability: Stability = field(default_factory=Stability)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    record: Record = field(default_factory=Record)
+    seed: int = option(0, "Seed of everything that is random.", low=0, high=2**63 - 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain, canonical form: nested dictionaries of JSON types."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return]

@@ -1,0 +1,87 @@
+"""Intermediate error signals: which heads a network has, what each hears, and how strong each one's nudge is.
+
+The total cost is ``C_readout + sum_l lambda_l C_l`` (our reconstruction of arXiv 2508.15989, from its abstract): each
+head adds a nudge to its own layer in the nudged phases, nothing else changes, and every update stays local.
+"""
+
+from spikesim.ep.architectures import Stack
+from spikesim.ep.config import Config, per_layer
+from spikesim.ep.heads import READOUT, Head, check_head
+from spikesim.ep.options import Signals
+from spikesim.errors import InputError
+from spikesim.tables import Shape
+
+
+def block_side(shape: Shape, grid: int) -> int:
+    """Side of the square blocks that cut a map into at most `grid` positions a side.
+
+    The smallest that divides both sides of the map without a rest, else the largest that does.
+    """
+    height, width, _ = shape
+    sides = [side for side in range(1, min(height, width) + 1) if height % side == 0 and width % side == 0]
+    return next((side for side in sides if max(height, width) // side <= grid), sides[-1])
+
+
+def place_heads(config: Config, stack: Stack) -> tuple[Head, ...]:
+    """The heads of a network: those of the layers that have one, lowest first, then the read-out.
+
+    Raises
+    ------
+    InputError
+        `signals.layers` names a layer that is not below the top one, or one twice.
+    """
+    signals, top = config.signals, len(stack.populations) - 1
+    heads = []
+    if signals.kind != "none":
+        chosen = signals.layers or tuple(range(1, top + 1))
+        for number in chosen:
+            if number > top or chosen.count(number) > 1:
+                raise InputError(
+                    f"signals.layers is {list(chosen)}; it names layers below the top one, 1 to {top}, each once"
+                )
+        for layer in sorted(number - 1 for number in chosen):
+            population = stack.populations[layer]
+            heads.append(Head(f"head{layer + 1}", layer, population, block_side(population.shape, signals.grid)))
+    heads.append(Head(READOUT, top, stack.populations[top], 2 if stack.pooled[top] else 1))
+    for head in heads:
+        check_head(head)
+    return tuple(heads)
+
+
+def teacher_weights(signals: Signals, heads: tuple[Head, ...]) -> tuple[float, ...]:
+    """Weight of the teacher in the cost of each head; the labels have the rest."""
+    readout = signals.teacher_weight if signals.kind in ("kd", "both") else 0.0
+    intermediate = {"none": 0.0, "local": 0.0, "kd": 1.0, "both": signals.teacher_weight}[signals.kind]
+    return tuple(readout if head.name == READOUT else intermediate for head in heads)
+
+
+def has_teacher(signals: Signals) -> bool:
+    """Whether the signals need a teacher."""
+    return signals.kind in ("kd", "both")
+
+
+def head_strengths(config: Config, heads: tuple[Head, ...], layers: int) -> tuple[float, ...]:
+    """lambda of each head before schedule and balance; 1 for the read-out.
+
+    Raises
+    ------
+    InputError
+        A list of the wrong length.
+    """
+    signals = config.signals
+    given = per_layer(signals.strength, layers, "signals.strength")
+    strengths = []
+    for head in heads:
+        value = 1.0 if head.name == READOUT else given[head.layer]
+        if head.name != READOUT and signals.profile == "geometric":
+            for _ in range(layers - 1 - head.layer):
+                value *= signals.ratio
+        strengths.append(value)
+    return tuple(strengths)
+
+
+def annealing(signals: Signals, progress: float) -> float:
+    """Factor on the strengths of the intermediate heads; `progress` is the share of the training that is done."""
+    if signals.schedule == "constant" or progress <= signals.anneal_from:
+        return 1.0
+    return max(0.0, (1.0 - progress) / (1.0 - signals.anneal_from))

@@ -1,0 +1,84 @@
+"""What the learner adjusts from mini-batch to mini-batch: beta, and the strengths of the heads.
+
+A constant nudge drowns in the noise at first, when the read-out is small, and biases the gradient later, when it has
+grown. What counts is the answer of the network, the mean |r+ - r-| of a layer: with `stability.steering = "response"`
+beta follows that of the top layer, and with `signals.profile = "balanced"` the strengths of the heads follow those of
+their layers. All of it is arithmetic on numbers that do not depend on threads, and its state goes into the checkpoint.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.ep.config import Config
+from spikesim.ep.heads import READOUT, Head
+from spikesim.ep.signals import annealing, head_strengths
+
+Reals = NDArray[np.float64]
+
+PACE = 0.1
+"""Relative change in a mini-batch per relative deviation from what is wanted."""
+DEVIATION_MAX = 1.0
+BALANCE_MAX = 64.0
+"""Balanced strengths stay within this factor of `signals.strength`."""
+
+
+class Steering:
+    """beta and the strengths of the heads.
+
+    Parameters
+    ----------
+    config : Config
+    heads : tuple of Head
+    layers : int
+    """
+
+    def __init__(self, config: Config, heads: tuple[Head, ...], layers: int) -> None:
+        self.config = config
+        self.heads = heads
+        self.beta = config.dynamics.beta
+        self._given = np.array(head_strengths(config, heads, layers))
+        self._balance = np.ones(len(heads))
+
+    def lambdas(self, progress: float) -> Reals:
+        """Strength of each head beside the read-out's, which is 1; float64 (heads,)."""
+        factor = annealing(self.config.signals, progress)
+        intermediate = np.array([head.name != READOUT for head in self.heads])
+        return np.where(intermediate, self._given * self._balance * factor, self._given)
+
+    def observe(self, response: Reals) -> None:
+        """Adjust to a mini-batch.
+
+        Parameters
+        ----------
+        response : float64 (L,)
+            Mean |r+ - r-| of each layer.
+        """
+        top = float(response[-1])
+        stability = self.config.stability
+        if stability.steering == "response":
+            beta = self.beta * (1.0 + PACE * _deviation(stability.response, top))
+            self.beta = min(max(beta, stability.beta_low), stability.beta_high)
+        if self.config.signals.profile == "balanced":
+            for index, head in enumerate(self.heads):
+                if head.name != READOUT:
+                    moved = self._balance[index] * (1.0 + PACE * _deviation(top, float(response[head.layer])))
+                    self._balance[index] = min(max(moved, 1.0 / BALANCE_MAX), BALANCE_MAX)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """For a checkpoint."""
+        return {"beta": np.array(self.beta), "balance": self._balance.copy()}
+
+    def load(self, arrays: dict[str, Any]) -> None:
+        """Take up the state of a checkpoint."""
+        self.beta = float(arrays["beta"])
+        self._balance[...] = arrays["balance"]
+
+
+def _deviation(wanted: float, found: float) -> float:
+    """How far `found` lies below (positive) or above what is wanted, relative to the larger of the two, bounded."""
+    largest = max(wanted, found)
+    if largest == 0.0:
+        return 0.0
+    return max(-DEVIATION_MAX, min(DEVIATION_MAX, (wanted - found) / largest))

@@ -1,0 +1,75 @@
+"""The threads of a run, each with a workspace for a group of samples."""
+
+import queue
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.ep import phases as ph
+from spikesim.ep.config import Config
+from spikesim.ep.model import Model
+from spikesim.network import TOGETHER
+
+Result = TypeVar("Result")
+
+
+class Team:
+    """Threads, each with a workspace, and the flag that stops them.
+
+    Parameters
+    ----------
+    model, config
+    threads : int
+    stop : uint8 (1,), optional
+        Not zero: work in progress ends at once with `Stopped`.
+    """
+
+    def __init__(self, model: Model, config: Config, threads: int, stop: NDArray[np.uint8] | None = None) -> None:
+        self.model = model
+        self.config = config
+        self.threads = threads
+        self.stop = np.zeros(1, np.uint8) if stop is None else stop
+        self.executor = ThreadPoolExecutor(threads)
+        self.group = max(1, min(TOGETHER, -(-config.data.batch_size // threads)))
+        self._workspaces: queue.SimpleQueue[ph.Workspace] = queue.SimpleQueue()
+        for _ in range(threads):
+            self._workspaces.put(ph.Workspace(model, config.dynamics, self.group, config.seed))
+
+    def __enter__(self) -> "Team":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop[0] = 1
+        self.executor.shutdown(wait=True, cancel_futures=True)
+
+    def groups(self, samples: int) -> list[slice]:
+        """Cut a mini-batch into groups."""
+        return [slice(first, min(first + self.group, samples)) for first in range(0, samples, self.group)]
+
+    def borrow(self) -> ph.Workspace:
+        """A workspace that no other thread uses; give it back."""
+        return self._workspaces.get()
+
+    def give_back(self, workspace: ph.Workspace) -> None:
+        """Return a workspace."""
+        self._workspaces.put(workspace)
+
+    def gather(self, futures: Iterable["Future[Result]"]) -> list[Result]:
+        """Results in order; after a failure the rest is cancelled, ended and the first exception raised."""
+        pending = list(futures)
+        results: list[Result] = []
+        failure: BaseException | None = None
+        for future in pending:
+            try:
+                if failure is None:
+                    results.append(future.result())
+                else:
+                    future.cancel() or future.exception()
+            except Exception as error:
+                failure = error
+        if failure is not None:
+            raise failure
+        return results
