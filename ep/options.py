@@ -7,7 +7,6 @@ from typing import Any
 
 from spikesim.fixedpoint import WINDOW_MAX
 
-FEEDBACK_GAINS = (1.0, 0.5, 0.25, 0.125)
 CONTRAST_WINDOW_MAX = 512
 """Steps of the longest window that enters a contrast: up to it a product of two of its sums, with the four cells of a
 pool, stays below 2**53 and hence exact."""
@@ -17,7 +16,7 @@ def option(
     default: Any,
     text: str,
     *,
-    choices: tuple[Any, ...] = (),
+    choices: tuple[str, ...] = (),
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
@@ -143,7 +142,8 @@ class Dynamics:
     feedback_gain: float = option(
         1.0,
         "Factor on what a layer hears from the one above; a power of two. Below 1 the free phase settles faster.",
-        choices=FEEDBACK_GAINS,
+        low=2.0**-8,
+        high=1,
     )
     nudging: str = option(
         "centred",
@@ -194,8 +194,8 @@ class Signals:
     )
     profile: str = option(
         "constant",
-        "The strength as it is; times `ratio` for every layer below the top; or steered so that |r+ - r-| is the same "
-        "in all layers with a head.",
+        "The strength as it is; times `ratio` for every layer below the top; or steered so that the answer, the mean "
+        "difference between r+ and r-, is the same in all layers with a head.",
         choices=("constant", "geometric", "balanced"),
     )
     ratio: float = option(1.5, "Ratio of the strengths of neighbouring layers, geometric.", above=0, high=100)
@@ -225,10 +225,12 @@ class Stability:
 
     steering: str = option(
         "none",
-        "Whether beta follows the size of the answer, the mean |r+ - r-| of the top layer.",
+        "Whether beta follows the answer, the mean difference between r+ and r- in the top layer.",
         choices=("none", "response"),
     )
-    response: float = option(0.02, "Mean |r+ - r-| of the top layer to which beta is steered.", above=0, high=1)
+    response: float = option(
+        0.02, "Mean difference between r+ and r- in the top layer to which beta is steered.", above=0, high=1
+    )
     beta_low: float = option(0.25, "Smallest beta when it is steered.", above=0, high=64)
     beta_high: float = option(8.0, "Largest beta when it is steered.", above=0, high=64)
     activity_floor: float = option(

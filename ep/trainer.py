@@ -15,23 +15,29 @@ from numpy.typing import NDArray
 
 from spikesim import checkpoint
 from spikesim.datasets import Dataset
-from spikesim.ep import heads as hd
 from spikesim.ep import phases as ph
-from spikesim.ep.calibration import calibrate
+from spikesim.ep.calibration import ROUNDS, calibrate
 from spikesim.ep.config import Config, per_layer
+from spikesim.ep.coupling import SAMPLES as COUPLING_SAMPLES
+from spikesim.ep.coupling import limit_coupling, measure_coupling
+from spikesim.ep.diagnosis import Diagnosis
 from spikesim.ep.evaluation import Evaluation, evaluate, record_spikes
-from spikesim.ep.learner import BatchResult, Learner
-from spikesim.ep.model import Model, Parameters, initial_parameters
+from spikesim.ep.learner import Learner
+from spikesim.ep.model import Model, initial_parameters
 from spikesim.ep.observer import EpochSummary, Observer, Progress
 from spikesim.ep.optimisers import schedule
 from spikesim.ep.presentation import Presenter
+from spikesim.ep.records import batch_row, epoch_counts, make_header
+from spikesim.ep.signals import has_teacher
 from spikesim.ep.team import Team
 from spikesim.errors import InputError, Stopped
-from spikesim.fixedpoint import ONE
-from spikesim.runfile import LayerInfo, RunHeader, RunReader, RunWriter
+from spikesim.runfile import RunReader, RunWriter
 from spikesim.runlock import RunLock
 
 CHECKPOINT_SECONDS = 60.0
+COUPLING_ROUNDS = 4
+"""Weights that are scaled down change the activity, hence the coupling: calibration and limit take turns."""
+CALIBRATED = ph.stream_of(ROUNDS, ph.STREAM_CALIBRATION)
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,8 @@ class Trainer:
     dataset : Dataset
     options : RunOptions
     observer : Observer
+    soft_targets : float64 (training samples, classes), optional
+        The softened answers of a teacher, for signals that need one.
 
     Raises
     ------
@@ -89,7 +97,14 @@ class Trainer:
         the options contradict each other.
     """
 
-    def __init__(self, config: Config, dataset: Dataset, options: RunOptions, observer: Observer) -> None:
+    def __init__(
+        self,
+        config: Config,
+        dataset: Dataset,
+        options: RunOptions,
+        observer: Observer,
+        soft_targets: NDArray[np.float64] | None = None,
+    ) -> None:
         self.config = config
         self.dataset = dataset
         self.options = options
@@ -111,7 +126,13 @@ class Trainer:
             raise InputError("--resume and --overwrite exclude each other; choose one")
         self.batches = -(-self.samples // config.data.batch_size)
         self.stop = np.zeros(1, np.uint8)
-        self._neurons = np.array([population.neurons for population in self.model.stack.populations])
+        if has_teacher(config.signals) != (soft_targets is not None):
+            raise InputError(
+                f"signals.kind is {config.signals.kind!r}, which "
+                + ("needs a teacher: give --teacher FILE" if soft_targets is None else "has no use for a teacher")
+            )
+        self._soft_targets = soft_targets
+        self._diagnosis = Diagnosis(self.model, config)
 
     def request_stop(self) -> None:
         """Ask the run to end soon: the mini-batch in progress is dropped. Safe in a signal handler."""
@@ -137,9 +158,10 @@ class Trainer:
             if going_on and found is None:
                 self._require_no_rows()
             rows = found.meta["rows"] if found else {"batches": 0, "epochs": 0, "spikes": 0}
-            learner = Learner(self.model, self.config, initial_parameters(self.model, self.config), team)
-            self.model.load(learner.parameters, self.config.dynamics.beta)  # refused before anything is replaced
-            header = self._header(learner.parameters)
+            parameters = initial_parameters(self.model, self.config)
+            learner = Learner(self.model, self.config, parameters, team, self._soft_targets)
+            self.model.load(parameters, self.config.dynamics.beta)  # refused before anything is replaced
+            header = make_header(self.model, self.config, parameters, options.command_line)
             if going_on:
                 writer = RunWriter.resume(options.out, header, rows=rows, lock=lock)
             else:
@@ -188,7 +210,9 @@ class Trainer:
                     saved_at = time.monotonic()
             trained = time.perf_counter()
             evaluation = self._test(writer, learner, team, position.epoch)
-            summary = self._finish_epoch(writer, position, evaluation, trained - began, time.perf_counter() - trained)
+            coupling = self._watch_coupling(learner, team, ph.stream_of(position.epoch, ph.STREAM_EVALUATION))
+            seconds = trained - began, time.perf_counter() - trained
+            summary = self._finish_epoch(writer, position, evaluation, coupling, seconds)
             self._save(writer, learner, position)
             saved_at = time.monotonic()
             self.observer.epoch(summary)
@@ -203,8 +227,11 @@ class Trainer:
         loss = math.fsum(result.loss_sum)
         if not math.isfinite(loss):
             raise InputError("the loss is not finite: the training diverged; lower the learning rates or the gain")
-        row = self._batch_row(position, result, len(ids), factor)
-        writer.append_batch({**row, "seconds": time.perf_counter() - began})
+        for line in self._diagnosis.observe(result):
+            self.observer.message(line)
+        place = {"epoch": position.epoch + 1, "batch": position.batch, "learning_rate": self._rate(factor)}
+        row = batch_row(self.model, self.config, result)
+        writer.append_batch({**place, **row, "seconds": time.perf_counter() - began})
         position.batch += 1
         position.done += 1
         position.losses.append(loss)
@@ -234,52 +261,6 @@ class Trainer:
         rate = self.config.optimiser.learning_rate
         return factor * (rate[0] if isinstance(rate, tuple) else rate)
 
-    def _batch_row(self, position: Position, result: BatchResult, samples: int, factor: float) -> dict[str, Any]:
-        dynamics = self.config.dynamics
-        half_windows = (dynamics.window_free // 2, dynamics.nudged_window // 2, dynamics.nudged_window // 2)
-        counts = result.counts
-        weights = [*self.model.stack.connections]
-        norms = [_norm(connection.integers, connection.exponent) for connection in weights]
-        norms.append(self._readout_norm())
-        return {
-            "epoch": position.epoch + 1,
-            "batch": position.batch,
-            "samples": samples,
-            "loss": math.fsum(result.loss_sum) / samples,
-            "correct": result.correct,
-            "learning_rate": self._rate(factor),
-            "beta": result.beta,
-            "steps": np.array([phase.steps for phase in counts]),
-            "spikes": np.array([phase.spikes for phase in counts]),
-            "events_forward": np.array([phase.events_forward for phase in counts]),
-            "events_feedback": np.array([phase.events_feedback for phase in counts]),
-            "macs": np.array([phase.macs for phase in counts]),
-            "neuron_updates": np.array([phase.updates for phase in counts]),
-            "saturated": np.array([phase.saturated for phase in counts]),
-            "residual": np.array(
-                [
-                    phase.residual / (ONE * half * samples * self._neurons)
-                    for phase, half in zip(counts, half_windows, strict=True)
-                ]
-            ),
-            "hopfield": np.array([self._hopfield(phase) / samples for phase in counts]),
-            "rate_difference": result.rate_difference,
-            "weight_change": result.changes,
-            "weight_norm": np.array(norms),
-        }
-
-    def _hopfield(self, counts: ph.PhaseCounts) -> float:
-        """Energy function, summed over the samples; with a feedback gain the lower layers weigh more."""
-        gain, top = self.config.dynamics.feedback_gain, self.model.layers - 1
-        shares = [int(share) * gain ** (layer - top) for layer, share in enumerate(counts.energy)]
-        return math.fsum(shares) * 0.5 / ONE**2
-
-    def _readout_norm(self) -> float:
-        packed, head = self.model.packed, self.model.heads[-1]
-        row, classes = packed.table[-1], self.model.classes
-        at = int(row[hd.HEAD_AT]) * classes
-        return _norm(packed.by_class[at : at + head.features * classes], int(row[hd.HEAD_EXPONENT]))
-
     def _test(self, writer: RunWriter, learner: Learner, team: Team, epoch: int) -> Evaluation:
         """The test after an epoch; after the last one the chosen samples' spikes are recorded."""
         self.model.load(learner.parameters)
@@ -300,29 +281,26 @@ class Trainer:
         return evaluation
 
     def _finish_epoch(
-        self, writer: RunWriter, position: Position, evaluation: Evaluation, seconds: float, test_seconds: float
+        self,
+        writer: RunWriter,
+        position: Position,
+        evaluation: Evaluation,
+        coupling: NDArray[np.float64],
+        seconds: tuple[float, float],
     ) -> EpochSummary:
         """The epoch's row; the position moves to the next epoch."""
         train_loss = math.fsum(position.losses) / self.samples
-        counts = evaluation.counts
         writer.append_epoch(
             {
                 "epoch": position.epoch + 1,
                 "train_loss": train_loss,
                 "train_correct": position.correct,
                 "train_samples": self.samples,
-                "test_loss": evaluation.loss,
-                "test_correct": evaluation.correct,
-                "test_samples": evaluation.samples,
-                "test_steps": int(counts.steps),
-                "test_spikes": counts.spikes,
-                "test_events_forward": counts.events_forward,
-                "test_events_feedback": counts.events_feedback,
-                "test_macs": counts.macs,
-                "test_neuron_updates": counts.updates,
+                **epoch_counts(evaluation),
+                "coupling": coupling,
                 "learning_rate": self._rate(self._factor(position)),
-                "seconds": seconds,
-                "test_seconds": test_seconds,
+                "seconds": seconds[0],
+                "test_seconds": seconds[1],
             }
         )
         summary = EpochSummary(
@@ -332,7 +310,7 @@ class Trainer:
             train_accuracy=position.correct / self.samples,
             test_loss=evaluation.loss,
             test_accuracy=evaluation.accuracy,
-            seconds=seconds + test_seconds,
+            seconds=sum(seconds),
         )
         position.epoch += 1
         position.batch = position.correct = 0
@@ -340,35 +318,28 @@ class Trainer:
         return summary
 
     def _calibrate(self, learner: Learner, team: Team) -> None:
+        """Initial biases, and weights whose coupling is within its limit."""
         if not np.any(np.asarray(self.config.model.activity)):
             return
         self.observer.message("calibrating the biases")
         ids = np.arange(min(self.samples, self.config.model.calibration_samples))
         images = self.presenter.plain(self.dataset.train, ids)
-        calibrate(self.model, self.config, learner.parameters, team, images, ids)
+        limit = self.config.stability.coupling_limit
+        for _ in range(COUPLING_ROUNDS):
+            calibrate(self.model, self.config, learner.parameters, team, images, ids)
+            if limit is None or (self._watch_coupling(learner, team, CALIBRATED) <= limit).all():
+                break
 
-    def _header(self, parameters: Parameters) -> RunHeader:
-        connections = self.model.stack.connections
-        layers = []
-        for number, connection in enumerate(connections):
-            above = connections[number + 1] if number + 1 < len(connections) else None
-            layers.append(
-                LayerInfo(
-                    name=connection.target.name,
-                    shape=connection.target.shape,
-                    weights=connection.integers.size,
-                    synapses_forward=connection.dense_operations,
-                    synapses_feedback=above.dense_operations if above is not None else 0,
-                    analogue=number == 0,
-                )
-            )
-        return RunHeader(
-            config=self.config.to_dict(),
-            seed=self.config.seed,
-            layers=tuple(layers),
-            weight_shapes={name: array.shape for name, array in parameters.to_dict(self.model.parameter_names).items()},
-            command_line=self.options.command_line,
-        )
+    def _watch_coupling(self, learner: Learner, team: Team, stream: int) -> NDArray[np.float64]:
+        """Coupling of the layers as they are loaded; weights beyond the limit are scaled down."""
+        ids = np.arange(min(self.samples, COUPLING_SAMPLES))
+        found = measure_coupling(team, self.presenter.plain(self.dataset.train, ids), ids, stream)
+        limit = self.config.stability.coupling_limit
+        if limit is not None:
+            limit_coupling(learner.parameters, found, limit)
+        for line in self._diagnosis.coupled(found):
+            self.observer.message(line)
+        return found
 
     @property
     def _folder(self) -> Path:
@@ -434,8 +405,3 @@ def _limited(name: str, limit: int | None, available: int) -> int:
     if limit is not None and limit > available:
         raise InputError(f"{name} is {limit}; the data set has {available} samples")
     return available if limit is None else limit
-
-
-def _norm(integers: NDArray[np.int16] | NDArray[np.float64], exponent: int) -> float:
-    """Euclidean norm of quantised weights; the sum of squares is exact."""
-    return math.sqrt(int(np.square(integers.astype(np.int64)).sum())) * 2.0**-exponent

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 MAGIC = "spikesim-run"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 PHASES = ("free", "nudged+", "nudged-")
 STATUSES = ("running", "stopped", "finished")
 READOUT = "readout"
@@ -150,6 +150,22 @@ _BATCHES = (
             "mean difference, without sign, of the window averages of the two nudged phases",
         ),
         (
+            "signal_strength",
+            "<f8",
+            ("L",),
+            "1",
+            "strength of the nudge into each layer by the head that reads it, beside the read-out's, which is 1; 0 "
+            "without a head",
+        ),
+        (
+            "head_loss",
+            "<f8",
+            ("L",),
+            "nats",
+            "cost against the labels of the head that reads each layer, mean over the samples; NaN without a head",
+        ),
+        ("head_correct", "<u4", ("L",), "samples", "samples that the head of each layer classifies correctly"),
+        (
             "weight_change",
             "<f8",
             ("L+1",),
@@ -176,6 +192,13 @@ _EPOCHS = _table(
     ("test_events_feedback", "<u8", ("L",), "events", "synaptic events into the layer by feedback tables"),
     ("test_macs", "<u8", ("L",), "operations", "multiply-accumulates into the layer"),
     ("test_neuron_updates", "<u8", ("L",), "updates", "updates of a membrane potential"),
+    (
+        "coupling",
+        "<f8",
+        ("L",),
+        "1",
+        "estimated coupling of each layer with the one below after the epoch (docs/model.md); 0 for the first",
+    ),
     ("learning_rate", "<f8", (), "1", "learning rate at the end of the epoch"),
     ("seconds", "<f8", (), "s", "wall time of the training of the epoch"),
     ("test_seconds", "<f8", (), "s", "wall time of the test"),

@@ -78,10 +78,15 @@ def copied(model: Model, parameters: Parameters) -> dict[str, NDArray[np.float32
 
 @contextmanager
 def learning(
-    config: Config, dataset: Dataset, *, threads: int = 1, parameters: Parameters | None = None
+    config: Config,
+    dataset: Dataset,
+    *,
+    threads: int = 1,
+    parameters: Parameters | None = None,
+    soft_targets: NDArray[np.float64] | None = None,
 ) -> Iterator[tuple[Learner, Presenter]]:
     """A learner with its threads, at the initial parameters unless others are given."""
     model = Model(config, dataset)
     start = parameters if parameters is not None else initial_parameters(model, config)
     with Team(model, config, threads) as team:
-        yield Learner(model, config, start, team), Presenter(config, dataset, model.stack.image.shape)
+        yield Learner(model, config, start, team, soft_targets), Presenter(config, dataset, model.stack.image.shape)

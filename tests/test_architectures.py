@@ -151,6 +151,6 @@ def test_initial_weights_have_the_gains_that_were_asked_for() -> None:
     assert not any(bias.any() for bias in parameters.biases) and not parameters.readout_bias.any()
     again = small.copied(model, initial_parameters(model, config))
     other = small.copied(model, initial_parameters(model, small.make(*config.model.layers, seed=12)))
-    for name, array in parameters.to_dict(model.names).items():
+    for name, array in parameters.to_dict(model.parameter_names).items():
         assert array.tobytes() == again[name].tobytes()
         assert name.endswith("bias") or array.tobytes() != other[name].tobytes()

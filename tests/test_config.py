@@ -39,6 +39,8 @@ def legal_values(item: "dataclasses.Field[Any]") -> st.SearchStrategy[Any]:
     rules, kind = item.metadata, str(item.type)
     if item.name in ("arch", "dataset"):
         return st.text(max_size=8)
+    if item.name == "layers" and item.metadata["low"] == 1:
+        return st.lists(st.integers(1, 20), max_size=3)
     if item.name == "layers":
         return st.lists(st.fixed_dictionaries({"kind": st.just("conv"), "channels": st.integers(1, 99)}), max_size=3)
     if item.name == "spikes":
@@ -57,7 +59,8 @@ def legal_values(item: "dataclasses.Field[Any]") -> st.SearchStrategy[Any]:
     return number | st.none() if rules["optional"] else number
 
 
-SETTABLE = [(section, item) for section, item in FIELDS if not item.name.startswith(("steps", "window", "tolerance"))]
+BOUND_TO_OTHERS = ("steps", "window", "tolerance", "feedback_gain", "beta_low", "beta_high", "activity_")
+SETTABLE = [(section, item) for section, item in FIELDS if not item.name.startswith(BOUND_TO_OTHERS)]
 
 
 @settings(deadline=None)
@@ -113,7 +116,7 @@ def test_bad_seed_is_refused(seed: Any) -> None:
 
 
 def test_unknown_keys_are_refused_with_what_there_is() -> None:
-    assert "dynamics, optimiser" in fault({"dynamic": {}})
+    assert "dynamics, signals" in fault({"dynamic": {}})
     assert "learning_rate" in fault({"optimiser": {"lr": 0.1}})
     assert "optimizer" in fault({"optimizer": {"name": "adam"}})
     fault({"model": {"two\nlines": 1}})
@@ -133,6 +136,13 @@ def test_phases_and_their_windows_fit_each_other() -> None:
     for steps, window in ((20, 20), (21, 20), (3, 2), (60000, CONTRAST_WINDOW_MAX)):
         assert make_config({"dynamics": {"steps_nudged": steps}}).dynamics.nudged_window == window
     assert make_config({"dynamics": {"window_nudged": 6}}).dynamics.nudged_window == 6
+
+
+def test_values_that_contradict_each_other_are_refused() -> None:
+    assert "power of two" in fault({"dynamics": {"feedback_gain": 0.3}})
+    assert make_config({"dynamics": {"feedback_gain": 0.125}}).dynamics.feedback_gain == 0.125
+    assert "beta_low" in fault({"stability": {"beta_low": 3.0, "beta_high": 2.0}})
+    assert "activity_floor" in fault({"stability": {"activity_floor": 0.5, "activity_ceiling": 0.4}})
 
 
 def test_windows_that_enter_a_contrast_are_bounded() -> None:

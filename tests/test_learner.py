@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from spikesim.ep import contrast as co
 from spikesim.ep import phases as ph
+from spikesim.ep.config import Config
 from spikesim.ep.evaluation import evaluate
 from spikesim.ep.learner import BatchResult, Learner
 from spikesim.ep.model import Model
+from spikesim.ep.signals import has_teacher
 from spikesim.ep.team import Team
 from spikesim.errors import InputError, Stopped
 
@@ -32,11 +34,30 @@ MODES: dict[str, dict[str, Any]] = {
     "stratified, sampled": {"firing": "stratified", "pooling": "sampled"},
     "mean field, squared error": {"inference": "mean-field", "cost": "squared-error"},
     "low pass": {"trace_leak": 2, "leak": 3, "window_nudged": 4},
-}
+    "feedback gain": {"feedback_gain": 0.25},
+    "local heads": {"signals__kind": "local", "signals__grid": 2},
+    "fixed heads, geometric": {"signals__kind": "local", "signals__learning": "fixed", "signals__profile": "geometric"},
+    "one head, independent": {"signals__kind": "local", "signals__layers": [2], "noise": "independent"},
+    "teacher": {"signals__kind": "kd", "signals__temperature": 2.0},
+    "both, balanced, steered": {
+        "signals__kind": "both", "signals__profile": "balanced", "signals__schedule": "annealed",
+        "signals__anneal_from": 0.2, "stability__steering": "response", "stability__response": 0.1,
+    },
+    "target rate": {"stability__target_rate": 0.05},
+}  # fmt: skip
 
 
 def settings_of(mode: str) -> dict[str, Any]:
-    return {**SHORT, **{f"dynamics__{key}": value for key, value in MODES[mode].items()}}
+    named = {key if "__" in key else f"dynamics__{key}": value for key, value in MODES[mode].items()}
+    return {**SHORT, **named}
+
+
+def soft_targets_for(config: Config) -> NDArray[np.float64] | None:
+    """Softened answers of a teacher, where the configuration wants one."""
+    if not has_teacher(config.signals):
+        return None
+    weights = np.random.default_rng(4).random((SAMPLES, 3))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 def run(
@@ -45,14 +66,17 @@ def run(
     """Parameters and results after some mini-batches of the same samples."""
     config, dataset = small.make(*LAYERS, **settings), small.make_dataset(samples=SAMPLES)
     start = small.random_parameters(Model(config, dataset), 2)
-    with small.learning(config, dataset, threads=threads, parameters=start) as (learner, presenter):
+    targets = soft_targets_for(config)
+    with small.learning(config, dataset, threads=threads, parameters=start, soft_targets=targets) as (
+        learner, presenter,
+    ):  # fmt: skip
         if group is not None:
             learner.team.group = group
         results = []
         for number in range(batches):
             ids = learner.order(number, SAMPLES)
             images, labels = presenter.train(number, ids), dataset.train.labels[ids]
-            results.append(learner.batch(number, number, images, ids, labels, 0.5))
+            results.append(learner.batch(number, number, images, ids, labels, 0.5, progress=number / batches))
         return small.copied(learner.model, learner.parameters), results
 
 
@@ -64,6 +88,12 @@ def assert_same(found: tuple[Any, list[BatchResult]], expected: tuple[Any, list[
         assert one.loss_sum == other.loss_sum and one.correct == other.correct
         np.testing.assert_array_equal(one.rate_difference, other.rate_difference)
         np.testing.assert_array_equal(one.changes, other.changes)
+        np.testing.assert_array_equal(one.lambdas, other.lambdas)
+        np.testing.assert_array_equal(one.head_loss, other.head_loss)
+        np.testing.assert_array_equal(one.head_correct, other.head_correct)
+        assert one.beta == other.beta
+        for activity, others in zip(one.activity, other.activity, strict=True):
+            np.testing.assert_array_equal(activity, others)
         for counts, others in zip(one.counts, other.counts, strict=True):
             for item in fields(counts):
                 np.testing.assert_array_equal(getattr(counts, item.name), getattr(others, item.name), item.name)
@@ -94,7 +124,8 @@ def test_only_a_second_nudged_phase_can_have_noise_of_its_own(nudging: str, diff
 
 @pytest.mark.parametrize("mode", MODES)
 def test_result_says_what_happened(mode: str) -> None:
-    dynamics = small.make(*LAYERS, **settings_of(mode)).dynamics
+    config = small.make(*LAYERS, **settings_of(mode))
+    dynamics = config.dynamics
     parameters, results = run(settings_of(mode), batches=1)
     (result,) = results
     free, plus, minus = result.counts
@@ -111,9 +142,15 @@ def test_result_says_what_happened(mode: str) -> None:
     assert result.rate_difference.shape == (3,) and (result.rate_difference > 0).all()
     assert result.rate_difference.max() < 0.5
     assert result.changes.shape == (4,) and (result.changes > 0).all()
-    start = small.random_parameters(Model(small.make(*LAYERS), small.make_dataset()), 2)
-    for name, before in start.to_dict(("conv1", "conv2", "dense3")).items():
-        assert np.isfinite(parameters[name]).all() and (parameters[name] != before).any(), name
+    model = Model(config, small.make_dataset())
+    start = small.random_parameters(model, 2)
+    assert result.lambdas.shape == result.head_loss.shape == result.head_correct.shape == (len(model.heads),)
+    assert result.lambdas[-1] == 1 and result.head_correct[-1] == result.correct
+    assert [len(activity) for activity in result.activity] == [4, 17, 8]
+    for name, before in start.to_dict(model.parameter_names).items():
+        moved = (parameters[name] != before).any()
+        fixed = config.signals.learning == "fixed" and name.startswith("head")
+        assert np.isfinite(parameters[name]).all() and moved != fixed, name
 
 
 def test_both_signs_are_drawn_and_belong_to_the_mini_batch() -> None:
@@ -169,7 +206,7 @@ def test_a_stopped_mini_batch_leaves_no_trace(monkeypatch: pytest.MonkeyPatch, w
                 patch.setattr(co, "contrast", stopping(co.contrast))
             with pytest.raises(Stopped):
                 one_batch(learner, presenter)
-        for name, array in learner.parameters.to_dict(learner.model.names).items():
+        for name, array in learner.parameters.to_dict(learner.model.parameter_names).items():
             assert array.tobytes() == before[name].tobytes()
         assert learner.optimiser.steps == 0 and not any(moment.any() for moment in moments.values())
         stop[0] = 0
@@ -225,10 +262,15 @@ def test_parameters_out_of_range_and_lists_of_wrong_length_are_refused() -> None
 
 
 def test_layers_learn_at_their_own_rates() -> None:
-    zero = {**SHORT, "optimiser__learning_rate": [0.0, 0.01, 0.02], "optimiser__readout_learning_rate": 0.0}
+    zero = {
+        **SHORT,
+        "optimiser__learning_rate": [0.0, 0.01, 0.02],
+        "optimiser__readout_learning_rate": 0.0,
+        "stability__homeostasis": 0.0,
+    }
     parameters, results = run({**zero, "optimiser__bias_factor": 0.0}, batches=1)
     start = small.random_parameters(Model(small.make(*LAYERS), small.make_dataset()), 2)
-    moved = {name for name, before in start.to_dict(("conv1", "conv2", "dense3")).items()
+    moved = {name for name, before in start.to_dict(("conv1", "conv2", "dense3", "readout")).items()
              if (parameters[name] != before).any()}  # fmt: skip
     assert moved == {"conv2/weight", "dense3/weight"}
     changes = results[0].changes
@@ -238,14 +280,16 @@ def test_layers_learn_at_their_own_rates() -> None:
         assert 0.5 * step < change <= 1.001 * step, "the first step of Adam is the rate, where there is a gradient"
 
 
-@pytest.mark.parametrize("mode", ["default", "one-sided", "random sign", "stratified, sampled", "low pass"])
+@pytest.mark.parametrize(
+    "mode", ["default", "one-sided", "random sign", "stratified, sampled", "low pass", "feedback gain", "local heads"]
+)
 def test_loss_falls_by_learning_in_the_layers_alone(mode: str) -> None:
     dataset = small.make_dataset(samples=24)
     only_layers = {"data__batch_size": 24, "optimiser__learning_rate": 0.2, "optimiser__readout_learning_rate": 0.0}
     layers = ({**small.POOLED, "channels": 8}, {"kind": "dense", "channels": 24})
     config = small.make(*layers, **{**settings_of(mode), **only_layers})
     start = small.random_parameters(Model(config, dataset), 2)
-    start.readout_weight *= np.float32(2)
+    start.readout_weight[...] *= np.float32(2)
     with small.learning(config, dataset, parameters=start) as (learner, presenter):
         ids = np.arange(24)
         images, labels = presenter.plain(dataset.train, ids), dataset.train.labels
@@ -258,8 +302,8 @@ def test_a_separable_problem_is_learned_and_generalises() -> None:
     config = small.make({**small.POOLED, "channels": 8}, **{**SHORT, "data__batch_size": 24})
     with small.learning(config, dataset, threads=2) as (learner, presenter):
         start = small.random_parameters(learner.model, 2)
-        for name, array in learner.parameters.to_dict(learner.model.names).items():
-            array[...] = start.to_dict(learner.model.names)[name]
+        for name, array in learner.parameters.to_dict(learner.model.parameter_names).items():
+            array[...] = start.to_dict(learner.model.parameter_names)[name]
         ids = np.arange(24)
         images, labels = presenter.plain(dataset.train, ids), dataset.train.labels
         for number in range(16):

@@ -55,7 +55,7 @@ def sums_of(workspace: ph.Workspace) -> NDArray[np.int32]:
 def nudged(workspace: ph.Workspace, beta: float, stream: int = 6) -> NDArray[np.int32]:
     """Window sums of a nudged phase from the remembered state."""
     workspace.restore(SAMPLES)
-    workspace.nudged(SAMPLES, stream, LABELS, beta, RUN)
+    workspace.nudged(SAMPLES, stream, LABELS, np.array([beta]), RUN)
     return sums_of(workspace)
 
 
@@ -93,7 +93,7 @@ def slow_nudge(model: Model, twin: reference.Model, beta: float) -> NDArray[np.i
     probabilities = np.clip(twin.potential[-1], 0, ONE - 1)
     features = reference.cells(probabilities, shape).sum(axis=1).reshape(SAMPLES, -1)
     weights, exponent = reference.quantise(small.random_parameters(model, 4).readout_weight)
-    logits = (features @ weights).astype(np.float64) * 2.0 ** -(18 + exponent) + model.readout.bias
+    logits = (features @ weights).astype(np.float64) * 2.0 ** -(18 + exponent) + model.packed.bias[-1]
     errors = np.eye(model.classes)[LABELS] - softmax_and_log_sum(logits)[0]
     strengths = np.rint(beta * errors * ONE).astype(np.int64)
     return reference.to_four_cells(reference.rounded_shift(strengths @ weights.T, exponent + 2), shape)
@@ -124,7 +124,7 @@ def test_phases_agree_with_the_reference_to_the_bit(firing: str, pooling: str, c
     check([window.sum(axis=0) for window in twin.window])
     np.testing.assert_array_equal(counts.spikes, twin.spike_counts.sum(axis=0))
     np.testing.assert_array_equal(counts.residual, twin.residual.sum(axis=0))
-    workspace.nudged(SAMPLES, 6, LABELS, 1.5, RUN)
+    workspace.nudged(SAMPLES, 6, LABELS, np.array([1.5]), RUN)
     windows = [np.zeros_like(potential) for potential in twin.potential]
     for t in range(9):
         twin.populations[-1].nudge = slow_nudge(model, twin, 1.5)
@@ -187,7 +187,7 @@ def test_random_numbers_belong_to_samples_and_streams() -> None:
 def test_window_of_the_spikes_contrast_is_the_number_of_spikes() -> None:
     model, _, workspace = prepare(dynamics__contrast="spikes", dynamics__steps_nudged=8)
     settled(workspace)
-    counts = workspace.nudged(SAMPLES, 6, LABELS, 2.0, RUN)
+    counts = workspace.nudged(SAMPLES, 6, LABELS, np.array([2.0]), RUN)
     sums = sums_of(workspace)
     assert (sums % ONE == 0).all()
     for layer in range(model.layers):
@@ -199,11 +199,11 @@ def test_counters_of_a_group_are_the_sums_over_its_samples(inference: str) -> No
     model, _, workspace = prepare(dynamics__inference=inference)
     _, _, alone = prepare(dynamics__inference=inference, capacity=1)
     free = settled(workspace)
-    pushed = workspace.nudged(SAMPLES, 6, LABELS, 2.0, RUN)
+    pushed = workspace.nudged(SAMPLES, 6, LABELS, np.array([2.0]), RUN)
     totals = [ph.PhaseCounts.zero(2) for _ in range(2)]
     for i in range(SAMPLES):
         totals[0].add(alone.free(alone.rest(images()[i : i + 1], IDS[i : i + 1]), 5, RUN))
-        totals[1].add(alone.nudged(1, 6, LABELS[i : i + 1], 2.0, RUN))
+        totals[1].add(alone.nudged(1, 6, LABELS[i : i + 1], np.array([2.0]), RUN))
     for together, total in zip((free, pushed), totals, strict=True):
         for item in fields(together):
             np.testing.assert_array_equal(getattr(together, item.name), getattr(total, item.name), item.name)
@@ -231,12 +231,12 @@ def test_tolerance_ends_a_free_phase_early() -> None:
 def test_prediction_reads_the_window_of_the_free_phase() -> None:
     model, _, workspace = prepare(dynamics__window_free=6)  # the nudged phases have 8
     settled(workspace)
-    found, seen = workspace.predict(SAMPLES, LABELS)
+    found, seen = workspace.predict(SAMPLES, 0, LABELS)
     at = model.state_slice(1)
     rates = model.top.from_state(sums_of(workspace)[:, at]).reshape(SAMPLES, -1).astype(np.int64)
     features = reference.cells(rates, model.top.shape).sum(axis=1).reshape(SAMPLES, -1)
     assert np.sort(features, axis=1).tolist() == [[v for v in row if v] for row in np.sort(seen, axis=1).tolist()]
-    logits = features / (4 * 6 * ONE) @ small.random_parameters(model, 4).readout_weight + model.readout.bias
+    logits = features / (4 * 6 * ONE) @ small.random_parameters(model, 4).readout_weight + model.packed.bias[-1]
     np.testing.assert_allclose(found.logits, logits, atol=1e-3)
 
 
@@ -247,7 +247,7 @@ def test_a_raised_flag_stops_every_phase() -> None:
     with pytest.raises(Stopped):
         workspace.free(SAMPLES, 5, raised)
     with pytest.raises(Stopped):
-        workspace.nudged(SAMPLES, 6, LABELS, 2.0, raised)
+        workspace.nudged(SAMPLES, 6, LABELS, np.array([2.0]), raised)
 
 
 # -- The gradient -----------------------------------------------------------------------------------------------------
@@ -351,18 +351,18 @@ def test_contrast_of_the_mean_field_is_the_gradient_of_the_loss(case: str) -> No
         *layers, dynamics__inference="mean-field", dynamics__leak=1, dynamics__beta=0.1, dynamics__steps_free=80,
         dynamics__steps_nudged=80, dynamics__window_nudged=20, data__batch_size=6,
         optimiser__name="sgd", optimiser__momentum=0.0, optimiser__learning_rate=1.0,
-        optimiser__bias_factor=1.0, optimiser__readout_learning_rate=1.0, **settings,
+        optimiser__bias_factor=1.0, optimiser__readout_learning_rate=1.0, stability__homeostasis=0.0, **settings,
     )  # fmt: skip
     dataset = small.make_dataset(size=4, samples=6)
     parameters: Parameters = small.random_parameters(Model(config, dataset), 1, gain=0.6)
-    parameters.readout_weight *= np.float32(0.5)  # a gentle nudge: hardly a neuron reaches 0 or 1 on its way
+    parameters.readout_weight[...] *= np.float32(0.5)  # a gentle nudge: hardly a neuron reaches 0 or 1 on its way
     with small.learning(config, dataset, parameters=parameters) as (learner, presenter):
         model = learner.model
         assert learner.sign(0, 0) == (-1 if "negative" in case else 1)
         inputs = presenter.plain(dataset.train, slice(0, 6)) // 2
         before = {name: array.astype(np.float64) for name, array in small.copied(model, parameters).items()}
         found = learner.batch(0, 0, inputs, np.arange(6), dataset.train.labels, 1.0)
-        after, rates = parameters.to_dict(model.names), learner.optimiser.rates
+        after, rates = parameters.to_dict(model.parameter_names), learner.optimiser.rates
     exact = MeanField(model, inputs, dataset.train.labels)
     assert np.mean(found.loss_sum) == pytest.approx(exact.loss(before), abs=2e-3)
     active = [float(((rates > 0) & (rates < 1)).mean()) for rates in exact.rates]

@@ -1,0 +1,118 @@
+"""Rows of the run file: what is written of a mini-batch, of an epoch, and of the network before the first."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.ep import heads as hd
+from spikesim.ep import phases as ph
+from spikesim.ep.config import Config
+from spikesim.ep.evaluation import Evaluation
+from spikesim.ep.learner import BatchResult
+from spikesim.ep.model import Model, Parameters
+from spikesim.fixedpoint import ONE
+from spikesim.schema import LayerInfo, RunHeader
+
+
+def make_header(model: Model, config: Config, parameters: Parameters, command_line: str) -> RunHeader:
+    """The network as the run file describes it."""
+    connections = model.stack.connections
+    layers = []
+    for number, connection in enumerate(connections):
+        above = connections[number + 1] if number + 1 < len(connections) else None
+        layers.append(
+            LayerInfo(
+                name=connection.target.name,
+                shape=connection.target.shape,
+                weights=connection.integers.size,
+                synapses_forward=connection.dense_operations,
+                synapses_feedback=above.dense_operations if above is not None else 0,
+                analogue=number == 0,
+            )
+        )
+    return RunHeader(
+        config=config.to_dict(),
+        seed=config.seed,
+        layers=tuple(layers),
+        weight_shapes={name: array.shape for name, array in parameters.to_dict(model.parameter_names).items()},
+        command_line=command_line,
+    )
+
+
+def batch_row(model: Model, config: Config, result: BatchResult) -> dict[str, Any]:
+    """Everything measured in a mini-batch; its place in the run is for the caller to add."""
+    dynamics, counts = config.dynamics, result.counts
+    samples = len(result.loss_sum)
+    half_windows = (dynamics.window_free // 2, dynamics.nudged_window // 2, dynamics.nudged_window // 2)
+    neurons = np.array([population.neurons for population in model.stack.populations])
+    norms = [_norm(connection.integers, connection.exponent) for connection in model.stack.connections]
+    return {
+        "samples": samples,
+        "loss": math.fsum(result.loss_sum) / samples,
+        "correct": result.correct,
+        "beta": result.beta,
+        "steps": np.array([phase.steps for phase in counts]),
+        "spikes": np.array([phase.spikes for phase in counts]),
+        "events_forward": np.array([phase.events_forward for phase in counts]),
+        "events_feedback": np.array([phase.events_feedback for phase in counts]),
+        "macs": np.array([phase.macs for phase in counts]),
+        "neuron_updates": np.array([phase.updates for phase in counts]),
+        "saturated": np.array([phase.saturated for phase in counts]),
+        "residual": np.array(
+            [
+                phase.residual / (ONE * half * samples * neurons)
+                for phase, half in zip(counts, half_windows, strict=True)
+            ]
+        ),
+        "hopfield": np.array([_hopfield(phase, dynamics.feedback_gain) / samples for phase in counts]),
+        "rate_difference": result.rate_difference,
+        "signal_strength": _by_layer(model, result.lambdas, 0.0),
+        "head_loss": _by_layer(model, result.head_loss, math.nan),
+        "head_correct": _by_layer(model, result.head_correct.astype(np.float64), 0.0).astype(np.int64),
+        "weight_change": result.changes,
+        "weight_norm": np.array([*norms, _readout_norm(model)]),
+    }
+
+
+def epoch_counts(evaluation: Evaluation) -> dict[str, Any]:
+    """What a test counted."""
+    counts = evaluation.counts
+    return {
+        "test_loss": evaluation.loss,
+        "test_correct": evaluation.correct,
+        "test_samples": evaluation.samples,
+        "test_steps": int(counts.steps),
+        "test_spikes": counts.spikes,
+        "test_events_forward": counts.events_forward,
+        "test_events_feedback": counts.events_feedback,
+        "test_macs": counts.macs,
+        "test_neuron_updates": counts.updates,
+    }
+
+
+def _by_layer(model: Model, values: NDArray[Any], missing: float) -> NDArray[np.float64]:
+    """Values by head (heads,) as values by the layer that each reads (L,)."""
+    result = np.full(model.layers, missing)
+    for head, value in zip(model.heads, values, strict=True):
+        result[head.layer] = value
+    return result
+
+
+def _hopfield(counts: ph.PhaseCounts, feedback_gain: float) -> float:
+    """Energy function, summed over the samples; with a feedback gain the lower layers weigh more."""
+    top = len(counts.energy) - 1
+    shares = [int(share) * feedback_gain ** (layer - top) for layer, share in enumerate(counts.energy)]
+    return math.fsum(shares) * 0.5 / ONE**2
+
+
+def _readout_norm(model: Model) -> float:
+    row, size = model.packed.table[-1], model.heads[-1].features * model.classes
+    at = int(row[hd.HEAD_AT]) * model.classes
+    return _norm(model.packed.by_class[at : at + size], int(row[hd.HEAD_EXPONENT]))
+
+
+def _norm(integers: NDArray[Any], exponent: int) -> float:
+    """Euclidean norm of quantised weights; the sum of squares is exact."""
+    return math.sqrt(int(np.square(integers.astype(np.int64)).sum())) * 2.0**-exponent

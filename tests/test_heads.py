@@ -1,0 +1,311 @@
+"""The heads and their nudges against float64 algebra."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import small
+from numpy.typing import NDArray
+
+from spikesim.ep import heads as hd
+from spikesim.ep import phases as ph
+from spikesim.ep.model import Model
+from spikesim.ep.signals import block_side
+from spikesim.errors import InputError
+from spikesim.fixedpoint import ONE
+from spikesim.network import Population
+
+Reals = NDArray[np.float64]
+
+TOPS: dict[str, dict[str, Any]] = {
+    "dense": {"kind": "dense", "channels": 21},
+    "map": {"kind": "conv", "channels": 5},
+    "pooled": {"kind": "conv", "channels": 18, "pool": True},
+}
+COSTS = ("cross-entropy", "squared-error")
+UPPER = {"kind": "dense", "channels": 9}
+SOFT = {"none": 0.0, "both": 0.7, "all": 1.0}
+
+
+def make_model(top: str, cost: str = "cross-entropy", *, gain: float = 1.0, **settings: Any) -> tuple[Model, Reals]:
+    """A model whose last layer is 7x5 if it is a map, and the read-out's weights as they are quantised."""
+    config = small.make(TOPS[top], dynamics__cost=cost, **settings)
+    model = Model(config, small.make_dataset(size=(7, 5), classes=4))
+    parameters = small.random_parameters(model, 3)
+    parameters.readout_weight[...] *= np.float32(gain)
+    model.load(parameters, config.dynamics.beta)
+    return model, rounded(model, parameters.readout_weight, -1)
+
+
+def make_headed(soft: float, side_of: dict[str, int]) -> tuple[Model, Reals]:
+    """A model with a head of its own on a 6x8 map below the top, and that head's weights."""
+    kind = {0.0: "local", 0.7: "both", 1.0: "kd"}[soft]
+    lower = {"kind": "conv", "channels": 18, "kernel": 1, "padding": 0}
+    config = small.make(lower, UPPER, signals__kind=kind, signals__temperature=3.0, **side_of)
+    model = Model(config, small.make_dataset(size=(6, 8), classes=4))
+    parameters = small.random_parameters(model, 3)
+    parameters.head_weights[0][...] *= np.float32(6)
+    model.load(parameters, config.dynamics.beta)
+    return model, rounded(model, parameters.head_weights[0], 0)
+
+
+def rounded(model: Model, weights: NDArray[np.float32], head: int) -> Reals:
+    """Weights as the head holds them."""
+    scale = 2.0 ** int(model.packed.table[head, hd.HEAD_EXPONENT])
+    return np.asarray(np.rint(weights.astype(np.float64) * scale) / scale)
+
+
+def features_of(head: hd.Head, probabilities: Reals) -> Reals:
+    """What a head sees of p (n, H, W, C), (n, features): sums over its blocks, times a power of two."""
+    rows, columns, channels = head.shape
+    side = head.side
+    cells = probabilities[:, : rows * side, : columns * side].reshape(-1, rows, side, columns, side, channels)
+    return np.asarray(cells.sum(axis=(2, 4)) / 2**head.shift).reshape(len(probabilities), -1)
+
+
+def spread(head: hd.Head, push: Reals) -> Reals:
+    """The adjoint of `features_of`: (n, features) to (n, H, W, C)."""
+    rows, columns, channels = head.shape
+    maps = np.zeros((len(push), *head.population.shape))
+    coarse = push.reshape(-1, rows, columns, channels) / 2**head.shift
+    maps[:, : rows * head.side, : columns * head.side] = coarse.repeat(head.side, axis=1).repeat(head.side, axis=2)
+    return maps
+
+
+def softmax(logits: Reals) -> Reals:
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
+
+def errors_of(
+    model: Model, index: int, weights: Reals, features: Reals, labels: NDArray[np.int64], *, soft: float = 0.0,
+    targets: Reals | None = None,
+) -> Reals:  # fmt: skip
+    """-dC/do of a head."""
+    logits = features @ weights + model.packed.bias[index]
+    answers = np.eye(model.classes)[labels]
+    if model.packed.table[index, hd.HEAD_SQUARED]:
+        return np.asarray(answers - logits)
+    errors = (1 - soft) * (answers - softmax(logits))
+    if targets is not None:
+        errors = errors + soft * 3.0 * (targets - softmax(logits / 3.0))
+    return np.asarray(errors)
+
+
+def teach(model: Model, samples: int) -> Reals:
+    """Softened answers of some teacher."""
+    return softmax(np.random.default_rng(9).normal(size=(samples, model.classes)))
+
+
+@pytest.mark.parametrize(("grid", "side", "shape"), [(1, 2, (3, 4, 18)), (4, 2, (3, 4, 18)), (8, 1, (6, 8, 18))])
+def test_heads_sit_on_blocks_that_divide_the_map(grid: int, side: int, shape: tuple[int, int, int]) -> None:
+    model, _ = make_headed(0.0, {"signals__grid": grid})
+    lower, readout = model.heads
+    assert (lower.name, lower.layer, lower.side, lower.shape) == ("head1", 0, side, shape)
+    assert (readout.name, readout.layer, readout.side) == ("readout", 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("map_side", "grid", "side"), [(28, 4, 7), (14, 4, 7), (32, 4, 8), (7, 4, 7), (2, 4, 1), (13, 4, 13), (16, 1, 16)]
+)
+def test_side_of_a_square_map(map_side: int, grid: int, side: int) -> None:
+    assert block_side((map_side, map_side, 3), grid) == side
+
+
+def test_spreading_is_the_adjoint_of_pooling() -> None:
+    model, _ = make_model("pooled")
+    head = model.heads[-1]
+    rng = np.random.default_rng(0)
+    maps, push = rng.normal(size=(1, *model.top.shape)), rng.normal(size=(1, model.readout_shape[0]))
+    assert (features_of(head, maps) * push).sum() == pytest.approx((maps * spread(head, push)).sum())
+
+
+def nudges(
+    model: Model, index: int, strength: float, labels: NDArray[np.int64], *, targets: Reals | None = None
+) -> tuple[NDArray[np.float64], Reals]:  # fmt: skip
+    """Nudges of some random states by one head (n, H, W, C), and the probabilities that it saw."""
+    head, n = model.heads[index], len(labels)
+    workspace = ph.Workspace(model, small.make(UPPER).dynamics, n, 0)
+    shape = head.population.shape
+    potentials = np.random.default_rng(1).integers(-ONE // 2, 3 * ONE // 2, (n, *shape)).astype(np.int32)
+    at = model.state_slice(head.layer)
+    workspace.state.membrane[:, at] = head.population.to_state(potentials)
+    for sample in range(n):
+        trace = np.zeros(sum(one.features for one in model.heads), np.int32)
+        hd.nudge_sample(
+            model.compiled.plan, workspace.state, model.packed, index % len(model.heads), sample, labels[sample],
+            np.zeros(model.classes) if targets is None else targets[sample], strength, hd.new_scratch(model.packed),
+            trace, 0,
+        )  # fmt: skip
+    padding = head.population.to_state(np.ones((1, *shape), np.int32))[0] == 0
+    assert not workspace.state.nudge[:, at][:, padding].any()
+    outside = np.delete(workspace.state.nudge, np.arange(at.start, at.stop), axis=1)
+    assert not outside.any(), "a head nudges its own layer and no other"
+    return head.population.from_state(workspace.state.nudge[:, at]) / ONE, np.clip(potentials, 0, ONE - 1) / ONE
+
+
+def assert_nudge(found: Reals, expected: Reals, weights: Reals) -> None:
+    quantum = (1.0 + np.abs(weights).sum(axis=1).max()) / ONE  # rounded errors and a rounded push
+    assert np.abs(expected).max() > 50 * quantum
+    np.testing.assert_allclose(found, expected, rtol=0, atol=quantum)
+
+
+@pytest.mark.parametrize("beta", [2.0, -0.7])
+@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("top", TOPS)
+def test_nudge_is_beta_times_the_transpose_of_the_error(top: str, cost: str, beta: float) -> None:
+    model, weights = make_model(top, cost)
+    head, labels = model.heads[-1], np.array([3, 0, 1])
+    found, probabilities = nudges(model, -1, beta, labels)
+    errors = errors_of(model, -1, weights, features_of(head, probabilities), labels)
+    assert_nudge(found, beta * spread(head, errors @ weights.T), weights)
+
+
+@pytest.mark.parametrize("soft", SOFT.values())
+@pytest.mark.parametrize("grid", [4, 8])
+def test_nudge_of_an_intermediate_head(grid: int, soft: float) -> None:
+    model, weights = make_headed(soft, {"signals__grid": grid})
+    head, labels, targets = model.heads[0], np.array([3, 0, 1]), teach(model, 3)
+    found, probabilities = nudges(model, 0, 1.5, labels, targets=targets)
+    errors = errors_of(model, 0, weights, features_of(head, probabilities), labels, soft=soft, targets=targets)
+    assert_nudge(found, 1.5 * spread(head, errors @ weights.T), weights)
+
+
+def test_nudge_sees_the_layer_through_a_low_pass() -> None:
+    model, weights = make_model("pooled")
+    workspace = ph.Workspace(model, small.make(TOPS["pooled"]).dynamics, 1, 0)
+    potentials = np.random.default_rng(1).integers(0, ONE, (1, *model.top.shape)).astype(np.int32)
+    workspace.state.membrane[...] = model.top.to_state(potentials)
+    head = model.heads[-1]
+    features = features_of(head, potentials / ONE)
+    trace = np.zeros(head.features, np.int32)
+    for seen in (0.25, 0.4375):  # 1 - 0.75, 1 - 0.75 ** 2
+        hd.nudge_sample(
+            model.compiled.plan, workspace.state, model.packed, 0, 0, 1, np.zeros(4), 1.0,
+            hd.new_scratch(model.packed), trace, 2,
+        )  # fmt: skip
+        expected = spread(head, errors_of(model, -1, weights, seen * features, np.array([1])) @ weights.T)
+        np.testing.assert_allclose(model.top.from_state(workspace.state.nudge) / ONE, expected, atol=2e-4)
+
+
+def test_push_is_bounded() -> None:
+    model, weights = make_model("dense", "squared-error", gain=0.5)
+    model.packed = model.packed._replace(bias=np.array([[1e9, -1e9, 0.0, 0.0]]))
+    workspace = ph.Workspace(model, small.make(TOPS["dense"]).dynamics, 1, 0)
+    hd.nudge_sample(
+        model.compiled.plan, workspace.state, model.packed, 0, 0, 2, np.zeros(4), 64.0, hd.new_scratch(model.packed),
+        np.zeros(model.heads[-1].features, np.int32), 0,
+    )  # fmt: skip
+    expected = hd.PUSH_MAX * (weights[:, 1] - weights[:, 0] + weights[:, 2])
+    np.testing.assert_allclose(model.top.from_state(workspace.state.nudge)[0, 0, 0] / ONE, expected, atol=1e-3)
+
+
+def window_sums(model: Model, index: int, steps: int, seed: int = 2) -> tuple[NDArray[np.int64], Reals]:
+    """Window sums of four samples as a head sees them, and the features that they stand for."""
+    head = model.heads[index]
+    shape = (4, *head.population.shape)
+    sums = np.random.default_rng(seed).integers(0, steps * (ONE - 1), shape).astype(np.int32)
+    return head.pool(head.population.to_state(sums)), features_of(head, sums / (ONE * steps))
+
+
+@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("top", TOPS)
+def test_prediction_agrees_with_float64(top: str, cost: str) -> None:
+    model, weights = make_model(top, cost, gain=6.0)
+    seen, features = window_sums(model, -1, 20)
+    logits = features @ weights + model.packed.bias[-1]
+    labels = np.where([True, False, True, False], logits.argmax(axis=1), logits.argmin(axis=1))
+    found = hd.predict(model.packed, 0, seen, 20, labels)
+    np.testing.assert_allclose(found.logits, logits, rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(found.correct, [True, False, True, False])
+    if cost == "cross-entropy":
+        losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(4), labels]
+    else:
+        losses = 0.5 * ((np.eye(4)[labels] - logits) ** 2).sum(axis=1)
+    np.testing.assert_allclose(found.losses, losses, rtol=1e-10)
+    np.testing.assert_allclose(
+        found.errors / 2**16, errors_of(model, -1, weights, features, labels), rtol=0, atol=0.5001 / 2**16
+    )
+
+
+@pytest.mark.parametrize("soft", SOFT.values())
+def test_prediction_of_an_intermediate_head(soft: float) -> None:
+    model, weights = make_headed(soft, {})
+    seen, features = window_sums(model, 0, 20)
+    labels, targets = np.array([0, 3, 1, 1]), teach(model, 4)
+    found = hd.predict(model.packed, 0, seen, 20, labels, targets)
+    np.testing.assert_allclose(found.logits, features @ weights + model.packed.bias[0], rtol=1e-12, atol=1e-12)
+    expected = errors_of(model, 0, weights, features, labels, soft=soft, targets=targets)
+    np.testing.assert_allclose(found.errors / 2**16, expected, rtol=0, atol=0.5001 / 2**16)
+
+
+def slope_of(loss: Any, weights: Reals, at: tuple[int, int]) -> float:
+    """Central difference over a multiple of the quantum of the weights."""
+    step = np.zeros_like(weights)
+    step[at] = h = 2.0**-7
+    return float((loss(weights + step) - loss(weights - step)) / (2 * h))
+
+
+@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("top", TOPS)
+def test_delta_rule_is_the_gradient_of_the_loss(top: str, cost: str) -> None:
+    model, weights = make_model(top, cost)
+    head = model.heads[-1]
+    seen, _ = window_sums(model, -1, 20)
+    labels = np.array([0, 1, 2, 1])
+    errors = hd.predict(model.packed, 0, seen, 20, labels).errors
+    products = hd.feature_gradient(head, seen, errors)
+    assert products.shape == model.readout_shape
+    gradient = -products / (ONE * 20 * 2**head.shift) / 2**16
+
+    def loss(changed: Reals) -> float:
+        packed = hd.pack_heads(
+            (head,), [changed.astype(np.float32)], [model.packed.bias[-1].astype(np.float32)], cost=cost
+        )
+        return float(hd.predict(packed, 0, seen, 20, labels).losses.sum())
+
+    rng = np.random.default_rng(5)
+    for _ in range(12):
+        at = int(rng.integers(weights.shape[0])), int(rng.integers(weights.shape[1]))
+        assert gradient[at] == pytest.approx(slope_of(loss, weights, at), rel=1e-3, abs=1e-4)
+
+
+def test_errors_are_the_slope_of_labels_and_teacher() -> None:
+    """The cost of a head with a teacher, written out: (1 - s) CE + s tau^2 KL."""
+    model, _ = make_headed(0.7, {})
+    seen, _ = window_sums(model, 0, 20)
+    labels, targets = np.array([0, 3, 1, 1]), teach(model, 4)
+    found = hd.predict(model.packed, 0, seen, 20, labels, targets)
+
+    def cost(logits: Reals) -> float:
+        own = np.log(softmax(logits))[np.arange(4), labels]
+        divergence = (targets * (np.log(targets) - np.log(softmax(logits / 3.0)))).sum(axis=1)
+        return float((-0.3 * own + 0.7 * 9.0 * divergence).sum())
+
+    for at in np.ndindex(found.logits.shape):
+        step = np.zeros_like(found.logits)
+        step[at] = 1e-5
+        slope = (cost(found.logits + step) - cost(found.logits - step)) / 2e-5
+        assert -found.errors[at] / 2**16 == pytest.approx(slope, abs=2e-5)
+
+
+def test_heads_that_cannot_be_used_are_refused() -> None:
+    model, weights = make_model("dense")
+    good, bias = weights.astype(np.float32), np.zeros(4, np.float32)
+    for bad in (np.nan, np.inf, 1e6):
+        broken = good.copy()
+        broken[2, 1] = bad
+        with pytest.raises(InputError, match=r"read-out.*lower the learning rate"):
+            hd.pack_heads(model.heads, [broken], [bias])
+    with pytest.raises(InputError, match=r"biases of the read-out.*not finite"):
+        hd.pack_heads(model.heads, [good], [np.array([0, np.nan, 0, 0], np.float32)])
+    heavy = hd.pack_heads(model.heads, [good * np.float32(2000 / np.abs(good).max())], [bias])
+    with pytest.raises(InputError, match="nudge could exceed"):
+        hd.check_nudge(heavy, model.heads, 2.0)
+    hd.check_nudge(model.packed, model.heads, 64.0)
+
+
+def test_a_head_whose_sums_would_not_be_exact_is_refused() -> None:
+    hd.check_head(hd.Head("head1", 0, Population(0, "large", (64, 64, 512), 2, False, 0), 16))
+    with pytest.raises(InputError, match="too many to be exact"):
+        hd.check_head(hd.Head("head1", 0, Population(0, "larger", (64, 64, 2048), 2, False, 0), 16))

@@ -1,0 +1,122 @@
+"""What is adjusted from mini-batch to mini-batch: beta, the strengths of the heads, the biases."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import small
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spikesim.ep.homeostasis import STEP_MAX, bias_change, is_active
+from spikesim.ep.model import Model
+from spikesim.ep.options import Signals, Stability
+from spikesim.ep.signals import annealing, teacher_weights
+from spikesim.ep.steering import BALANCE_MAX, Steering
+from spikesim.errors import InputError
+
+LAYERS = (small.POOLED, small.CONV, small.DENSE)
+
+
+def make(**settings: Any) -> Steering:
+    config = small.make(*LAYERS, **settings)
+    model = Model(config, small.make_dataset())
+    return Steering(config, model.heads, model.layers)
+
+
+def test_without_steering_nothing_moves() -> None:
+    steering = make(signals__kind="local", dynamics__beta=1.5)
+    for response in (0.5, 1e-6, 0.0):
+        steering.observe(np.full(3, response))
+    assert steering.beta == 1.5
+    assert steering.lambdas(0.9).tolist() == [0.3, 0.3, 1.0]
+
+
+def test_beta_follows_the_answer_of_the_top_layer() -> None:
+    """A network that answers in proportion to the nudge is brought to the wanted answer, whatever it starts from."""
+    for slope in (0.003, 0.05):
+        steering = make(stability__steering="response", stability__response=0.02)
+        for _ in range(200):
+            steering.observe(np.array([9.0, 9.0, slope * steering.beta]))
+        assert slope * steering.beta == pytest.approx(0.02, rel=0.01)
+
+
+@given(st.lists(st.floats(0, 1), max_size=60))
+def test_beta_stays_within_its_bounds(responses: list[float]) -> None:
+    steering = make(stability__steering="response", stability__beta_low=0.5, stability__beta_high=3.0)
+    for response in responses:
+        steering.observe(np.array([0.0, 0.0, response]))
+        assert 0.5 <= steering.beta <= 3.0
+
+
+def test_balanced_strengths_bring_all_layers_to_the_answer_of_the_top() -> None:
+    steering = make(signals__kind="local", signals__profile="balanced", signals__strength=1.0)
+    slopes = np.array([0.002, 0.09, 0.02])
+    for _ in range(400):
+        steering.observe(slopes * steering.lambdas(0.0))
+    answers = slopes * steering.lambdas(0.0)
+    np.testing.assert_allclose(answers, 0.02, rtol=0.02)
+    for _ in range(400):
+        steering.observe(np.array([0.0, 0.0, 1.0]))
+    assert steering.lambdas(0.0).tolist() == [BALANCE_MAX, BALANCE_MAX, 1.0]
+
+
+def test_geometric_strengths_grow_downwards() -> None:
+    steering = make(signals__kind="local", signals__profile="geometric", signals__ratio=2.0, signals__strength=0.5)
+    assert steering.lambdas(0.0).tolist() == [2.0, 1.0, 1.0]
+    steering = make(signals__kind="local", signals__strength=[0.1, 0.2, 5.0])
+    assert steering.lambdas(0.0).tolist() == [0.1, 0.2, 1.0], "the read-out's is 1"
+    with pytest.raises(InputError, match=r"signals\.strength has 2 values; the network has 3 layers"):
+        make(signals__kind="local", signals__strength=[0.1, 0.2])
+
+
+def test_annealed_strengths_end_at_zero() -> None:
+    steering = make(signals__kind="local", signals__schedule="annealed", signals__anneal_from=0.5)
+    assert steering.lambdas(0.5).tolist() == [0.3, 0.3, 1.0]
+    assert steering.lambdas(0.75) == pytest.approx([0.15, 0.15, 1.0])
+    assert steering.lambdas(1.0).tolist() == [0.0, 0.0, 1.0]
+    assert annealing(Signals(schedule="annealed", anneal_from=1.0), 1.0) == 1.0
+
+
+def test_state_survives_a_checkpoint() -> None:
+    settings = {"signals__kind": "local", "signals__profile": "balanced", "stability__steering": "response"}
+    one, other = make(**settings), make(**settings)
+    for _ in range(5):
+        one.observe(np.array([0.1, 0.3, 0.05]))
+    other.load({name: array.copy() for name, array in one.state().items()})
+    for steering in (one, other):
+        steering.observe(np.array([0.2, 0.1, 0.04]))
+    assert one.beta == other.beta
+    assert one.lambdas(0.0).tolist() == other.lambdas(0.0).tolist()
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("none", [0.0]), ("local", [0, 0, 0]), ("kd", [1, 1, 0.6]), ("both", [0.6, 0.6, 0.6])]
+)
+def test_who_hears_the_teacher(kind: str, expected: list[float]) -> None:
+    config = small.make(*LAYERS, signals__kind=kind, signals__teacher_weight=0.6)
+    assert list(teacher_weights(config.signals, Model(config, small.make_dataset()).heads)) == expected
+
+
+@pytest.mark.parametrize("layers", [[3], [1, 1], [9]])
+def test_heads_of_layers_that_cannot_have_one_are_refused(layers: list[int]) -> None:
+    config = small.make(*LAYERS, signals__kind="local", signals__layers=layers)
+    with pytest.raises(InputError, match=r"signals\.layers is .* 1 to 2, each once"):
+        Model(config, small.make_dataset())
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
+def test_biases_move_only_beyond_floor_and_ceiling(activity: list[float]) -> None:
+    stability = Stability(activity_floor=0.05, activity_ceiling=0.5, homeostasis=0.4)
+    found = bias_change(stability, np.array(activity))
+    for value, change in zip(activity, found, strict=True):
+        expected = 0.4 * (0.05 - value) if value < 0.05 else -0.4 * (value - 0.5) if value > 0.5 else 0.0
+        assert change == pytest.approx(min(max(expected, -STEP_MAX), STEP_MAX), abs=1e-7)
+
+
+def test_a_target_rate_damps_a_layer_that_is_more_active_and_no_other() -> None:
+    stability = Stability(target_rate=0.1, target_strength=0.1, activity_floor=0.0, activity_ceiling=1.0)
+    np.testing.assert_allclose(bias_change(stability, np.array([0.1, 0.3])), -0.01)
+    assert not bias_change(stability, np.array([0.02, 0.1])).any()
+    assert is_active(stability) and is_active(Stability(homeostasis=0.0, target_rate=0.1))
+    assert not is_active(Stability(homeostasis=0.0))
