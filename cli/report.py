@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from spikesim.analysis import EpochSummary, LayerWork, Report
+    from spikesim.learning import LayerLearning
     from spikesim.runreader import RunReader
 
 
@@ -100,6 +101,7 @@ def _print_tables(reader: "RunReader", numbers: "Report") -> None:
     console.print()
     console.print(_accuracy_table(numbers.epochs))
     console.print(_dynamics_table(numbers))
+    console.print(_learning_table([item for item in numbers.learning if item.epoch == numbers.epoch]))
     phases = list(dict.fromkeys(work.phase for work in numbers.layers))
     for phase in phases:
         console.print(_work_table([work for work in numbers.layers if work.phase == phase]))
@@ -117,7 +119,7 @@ def _print_tables(reader: "RunReader", numbers: "Report") -> None:
 
 def _accuracy_table(epochs: "list[EpochSummary]") -> "Table":
     table = _table("Loss and accuracy by epoch", "epoch")
-    for header in ("train loss", "train accuracy", "test loss", "test accuracy", "learning rate", "seconds"):
+    for header in ("train loss", "train accuracy", "test loss", "test accuracy", "learning rate", "beta", "seconds"):
         table.add_column(header, justify="right")
     for summary in epochs:
         table.add_row(
@@ -127,6 +129,7 @@ def _accuracy_table(epochs: "list[EpochSummary]") -> "Table":
             _fixed(summary.test_loss),
             _percent(summary.test_accuracy),
             f"{summary.learning_rate:.3g}",
+            f"{summary.beta:.3g}",
             f"{summary.seconds:.1f}",
         )
     return table
@@ -144,6 +147,26 @@ def _dynamics_table(numbers: "Report") -> "Table":
         hopfield = [_fixed(found[phase].hopfield) if phase in found else "-" for phase in PHASES]
         residual = [f"{found[phase].residual:.2e}" if phase in found else "-" for phase in PHASES]
         table.add_row(f"{epoch}", *hopfield, *residual)
+    return table
+
+
+def _learning_table(learning: "list[LayerLearning]") -> "Table":
+    epoch = learning[0].epoch if learning else 0
+    table = _table(f"Learning by layer in epoch {epoch}: answer to the nudge, change, error signal, coupling", "layer")
+    for header in ("|r+ - r-|", "|dW|", "|W|", "signal", "head loss", "head\naccuracy", "saturated", "coupling"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for item in learning:
+        table.add_row(
+            item.layer,
+            _scientific(item.rate_difference),
+            _scientific(item.weight_change),
+            f"{item.weight_norm:.3g}",
+            "-" if item.signal_strength is None else f"{item.signal_strength:.3g}",
+            _fixed(item.head_loss),
+            _percent(item.head_accuracy),
+            _percent(item.saturated),
+            "-" if item.coupling is None else f"{item.coupling:.2f}",
+        )
     return table
 
 
@@ -209,3 +232,7 @@ def _percent(share: float | None) -> str:
 
 def _fixed(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def _scientific(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2e}"

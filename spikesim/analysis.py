@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from spikesim.energy import EnergyModel
 from spikesim.errors import InputError
+from spikesim.learning import LayerLearning, layer_learning
 from spikesim.runreader import RunReader
 from spikesim.schema import PHASES, LayerInfo
 
@@ -112,6 +113,7 @@ class EpochSummary:
     test_accuracy: float | None
     test_samples: int
     learning_rate: float
+    beta: float
     seconds: float
     test_seconds: float | None
 
@@ -164,6 +166,8 @@ class Report:
         In order.
     phases : list of PhaseSummary
         By epoch and phase.
+    learning : list of LayerLearning
+        By epoch and layer, the read-out last.
     parameters : list of ParameterSummary
         As of the last checkpoint.
     """
@@ -172,6 +176,7 @@ class Report:
     layers: list[LayerWork]
     epochs: list[EpochSummary]
     phases: list[PhaseSummary]
+    learning: list[LayerLearning]
     parameters: list[ParameterSummary]
 
 
@@ -202,6 +207,7 @@ def make_report(reader: RunReader, epoch: int | None = None) -> Report:
         layers=[] if epoch is None else layer_work(batches, epochs, reader.layers, reader.energy_model, epoch),
         epochs=summarise_epochs(batches, epochs),
         phases=summarise_phases(batches, reader.layers),
+        learning=layer_learning(batches, epochs, reader.layers),
         parameters=parameter_summaries(reader.weights()),
     )
 
@@ -319,6 +325,11 @@ def _work_of_phase(
 def summarise_epochs(batches: Columns, epochs: Columns) -> list[EpochSummary]:
     """Loss and accuracy by epoch; the epoch in progress from its mini-batches."""
     found: list[EpochSummary] = []
+
+    def mean_beta(epoch: int) -> float:
+        chosen = batches["epoch"] == epoch
+        return float(_mean(batches["beta"][chosen], batches["samples"][chosen].astype(np.float64)))
+
     for row in range(len(epochs["epoch"])):
         train_samples, test_samples = int(epochs["train_samples"][row]), int(epochs["test_samples"][row])
         found.append(
@@ -332,6 +343,7 @@ def summarise_epochs(batches: Columns, epochs: Columns) -> list[EpochSummary]:
                 test_accuracy=_share(epochs["test_correct"][row], test_samples),
                 test_samples=test_samples,
                 learning_rate=float(epochs["learning_rate"][row]),
+                beta=mean_beta(int(epochs["epoch"][row])),
                 seconds=float(epochs["seconds"][row]),
                 test_seconds=float(epochs["test_seconds"][row]),
             )
@@ -350,6 +362,7 @@ def summarise_epochs(batches: Columns, epochs: Columns) -> list[EpochSummary]:
                 test_accuracy=None,
                 test_samples=0,
                 learning_rate=float(batches["learning_rate"][chosen][-1]),
+                beta=mean_beta(int(epoch)),
                 seconds=float(batches["seconds"][chosen].sum()),
                 test_seconds=None,
             )
@@ -404,7 +417,7 @@ def tidy_rows(report: Report) -> Iterator[tuple[str, str, str, str, str, str]]:
     Numbers have all their digits. Values that were not measured have no row.
     """
     keys = ("epoch", "phase", "layer")
-    for section in ("layers", "epochs", "phases", "parameters"):
+    for section in ("layers", "epochs", "phases", "learning", "parameters"):
         for item in getattr(report, section):
             values = dataclasses.asdict(item)
             where = [str(values.pop(key, "")) for key in keys]

@@ -84,12 +84,12 @@ class RunReader:
     def _read_header(self) -> None:
         attributes = self._file.attrs
         self.format_version = int(attributes["format_version"])
-        if self.format_version > FORMAT_VERSION:
-            raise InputError(
-                f"{self.path} has format version {self.format_version}, this program reads up to {FORMAT_VERSION}: "
-                "install a newer spikesim"
-            )
         self.spikesim_version = str(attributes["spikesim_version"])
+        if self.format_version != FORMAT_VERSION:
+            raise InputError(
+                f"{self.path} has format version {self.format_version}, this program reads {FORMAT_VERSION}: "
+                f"read it with spikesim {self.spikesim_version}, which wrote it"
+            )
         self.created = str(attributes["created"])
         self.host = str(attributes["host"])
         self.command_line = str(attributes["command_line"])

@@ -14,7 +14,7 @@ from runs import LAYERS, append_rows, make_batch, make_epoch, make_header, write
 
 from spikesim import checkpoint
 from spikesim.runfile import RunReader, RunWriter
-from spikesim.schema import PHASES, LayerInfo
+from spikesim.schema import FORMAT_VERSION, PHASES, LayerInfo
 
 ROOT = Path(__file__).parents[1]
 
@@ -137,7 +137,7 @@ def test_csv_and_json_agree(run):
     lines = list(csv.DictReader(io.StringIO(result.stdout)))
     value = report(run)
     expected = {}
-    for section in ("layers", "epochs", "phases", "parameters"):
+    for section in ("layers", "epochs", "phases", "learning", "parameters"):
         for entry in value[section]:
             where = tuple(str(entry.pop(key, "")) for key in ("epoch", "phase", "layer"))
             expected |= {(section, *where, name): float(item) for name, item in entry.items() if item is not None}
@@ -160,14 +160,17 @@ def test_tables_fit_into_a_hundred_columns(tmp_path):
         counts = dict.fromkeys(
             ("spikes", "events_forward", "events_feedback", "macs", "neuron_updates", "saturated"), big
         )
-        by_layer = {"rate_difference": np.ones(5), "weight_change": np.ones(6), "weight_norm": np.ones(6)}
+        by_layer = {
+            name: np.full(5, 0.123456)
+            for name in ("rate_difference", "signal_strength", "head_loss")
+        } | {"head_correct": np.ones(5, int), "weight_change": np.ones(6), "weight_norm": np.ones(6)}  # fmt: skip
         writer.append_batch({**make_batch(0), **counts, "residual": np.ones((3, 5)), **by_layer, "steps": [10**8] * 3})
     result = spikesim("report", tmp_path / "run.h5")
     assert (result.returncode, result.stderr) == (0, "")
     tables = result.stdout.split("Loss and accuracy")[1]
     assert max(map(len, tables.splitlines())) <= 100
     assert "\u2026" not in result.stdout  # nothing was cut off
-    for text in ("conv5", "65536", "3.86 G", "total", "nudged-", "Horowitz", "Eff. ACs"):
+    for text in ("conv5", "65536", "3.86 G", "total", "nudged-", "Horowitz", "Eff. ACs", "coupling", "readout"):
         assert text in result.stdout
     assert "\x1b" not in result.stdout
 
@@ -203,7 +206,13 @@ def test_info(run):
         assert result.stdout.splitlines()[-1] == f"digest: {reader.digest()}"
     assert "  ep.steps = [60, 20]\n" in result.stdout
     assert '  name = "größe"\n' in result.stdout
-    for text in ("version 1", "stopped", "10 batches, 2 epochs, 20 spikes", "after 8 mini-batches", "numba:"):
+    for text in (
+        f"version {FORMAT_VERSION}",
+        "stopped",
+        "10 batches, 2 epochs, 20 spikes",
+        "after 8 mini-batches",
+        "numba:",
+    ):
         assert text in result.stdout
 
 

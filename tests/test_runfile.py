@@ -457,11 +457,12 @@ def test_files_that_are_no_run_files(tmp_path):
     expect_fault("another program", RunReader, tmp_path / "foreign.h5")
 
 
-def test_a_newer_format_is_refused(tmp_path):
+@pytest.mark.parametrize("other", [FORMAT_VERSION - 1, FORMAT_VERSION + 1])
+def test_another_format_is_refused(tmp_path, other):
     path = write_run(tmp_path / "run.h5", 1)
     with h5py.File(path, "r+") as file:
-        file.attrs["format_version"] = FORMAT_VERSION + 1
-    expect_fault("newer spikesim", RunReader, path)
+        file.attrs["format_version"] = other
+    expect_fault(f"format version {other}, this program reads {FORMAT_VERSION}", RunReader, path)
 
 
 def test_a_truncated_file_is_never_read_as_zeros(tmp_path):
