@@ -48,6 +48,9 @@ def draw(result: "CheckResult", path: Path) -> None:
     from matplotlib.figure import Figure
 
     over_windows = len({found.variant.steps_nudged for found in result.variants}) > 1
+    positions = sorted(
+        {found.variant.steps_nudged if over_windows else found.variant.beta for found in result.variants}
+    )
     curves: dict[tuple[str, str], list[VariantResult]] = {}
     for found in result.variants:
         own = found.variant
@@ -73,6 +76,8 @@ def draw(result: "CheckResult", path: Path) -> None:
             panels[1, layer].plot(x, ratios, **style)
         panels[0, layer].set_title(name)
         panels[1, layer].set_xscale("log")
+        panels[1, layer].set_xticks(positions, [f"{position:g}" for position in positions])
+        panels[1, layer].minorticks_off()
         panels[1, layer].set_xlabel("window (steps)" if over_windows else "beta")
         for panel in panels[:, layer]:
             panel.axhline(1.0, color="0.8", zorder=0)
