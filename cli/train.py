@@ -5,68 +5,16 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from spikesim.cli.common import available_threads
-
-if TYPE_CHECKING:
-    from spikesim.ep.config import Config
-
-# Options that stand for a key of the configuration, in the order of --help.
-_KEYS: tuple[tuple[str, str, Any], ...] = (
-    ("--arch", "model.arch", str),
-    ("--dataset", "data.dataset", str),
-    ("--width", "model.width", float),
-    ("--epochs", "optimiser.epochs", int),
-    ("--batch-size", "data.batch_size", int),
-    ("--limit", "data.limit", int),
-    ("--test-limit", "data.test_limit", int),
-    ("--steps-free", "dynamics.steps_free", int),
-    ("--steps-nudged", "dynamics.steps_nudged", int),
-    ("--beta", "dynamics.beta", float),
-    ("--inference", "dynamics.inference", str),
-    ("--noise", "dynamics.noise", str),
-    ("--firing", "dynamics.firing", str),
-    ("--pooling", "dynamics.pooling", str),
-    ("--signals", "signals.kind", str),
-    ("--target-rate", "stability.target_rate", float),
-    ("--seed", "seed", int),
-)
-
-
-def _configuration_options(command: Any) -> Any:
-    """Add an option for each of the keys; its help and default are those of the configuration."""
-    from spikesim.ep.config import describe
-
-    rows = {key: (default, allowed, text) for key, default, allowed, text in describe()}
-    for flag, key, kind in reversed(_KEYS):
-        default, allowed, text = rows[key]
-        notes = [f"[{allowed}]"] if allowed else []
-        if default is not None:
-            notes.append(f"[default: {default}]")
-        option = click.option(flag, key.replace(".", "__"), type=kind, help=" ".join([text, *notes]))
-        command = option(command)
-    return command
+from spikesim.cli.configuration import configuration_options, resolve
 
 
 @click.command()
-@_configuration_options
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $SPIKESIM_DATA]")
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    help="TOML file with any key of the configuration (docs/configuration.md).",
-)
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set any key of the configuration, after the file and before the options above; may be repeated.",
-)
+@configuration_options()
 @click.option(
     "--threads",
     type=click.IntRange(min=1, max=1024),
@@ -108,7 +56,7 @@ def train(
     Example:
       spikesim train --arch conv --dataset fashion-mnist-mini --out run.h5
     """
-    config = resolve(config_file, settings, {key.replace("__", "."): value for key, value in keys.items()})
+    config = resolve(config_file, settings, keys)
 
     from spikesim.cli.progress import make_observer
     from spikesim.datasets import load
@@ -132,22 +80,6 @@ def train(
         with stop_on_signals(trainer.request_stop):
             trainer.run()
     click.echo(f"run file: {out}")
-
-
-def resolve(config_file: Path | None, settings: tuple[str, ...], options: dict[str, Any]) -> "Config":
-    """The configuration of a command line.
-
-    Parameters
-    ----------
-    config_file : path of a TOML file, or None
-    settings : ``key=value`` texts
-    options : key to value; None for an option that was not given
-    """
-    from spikesim.ep.config import make_config, merge, parse_setting, read_toml
-
-    values = read_toml(config_file) if config_file is not None else {}
-    values = merge(values, [parse_setting(text) for text in settings])
-    return make_config(merge(values, [(key, value) for key, value in options.items() if value is not None]))
 
 
 class stop_on_signals:

@@ -40,6 +40,7 @@ class BatchResult:
     head_loss: NDArray[np.float64]  # (heads,): mean over the samples
     head_correct: NDArray[np.int64]  # (heads,)
     activity: list[NDArray[np.float64]]  # by layer, (C,): mean firing probability in the free phase
+    rates: ph.Rates | None = None  # if they were to be kept
     changes: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (L + 1,)
 
 
@@ -167,8 +168,15 @@ class Learner:
         sample_ids: NDArray[np.int64],
         labels: NDArray[np.int64],
         progress: float = 0.0,
+        *,
+        keep_rates: bool = False,
     ) -> tuple[dict[str, Array], BatchResult]:
         """Run the phases of one mini-batch: the gradients of the loss by name, and what happened.
+
+        Parameters
+        ----------
+        keep_rates : bool
+            Whether the result keeps the window sums of all neurons.
 
         Raises
         ------
@@ -214,6 +222,7 @@ class Learner:
             / n,
             head_correct=np.array([sum(int(group.predictions[i].correct.sum()) for group in groups) for i in heads]),
             activity=self._activity(groups, n),
+            rates=rates if keep_rates else None,
         )
         return gradients, result
 

@@ -34,6 +34,29 @@ class Retest:
         return asdict(self)
 
 
+def run_parameters(reader: RunReader, model: Model, dataset: str) -> Parameters:
+    """The parameters of a run, for a model that fits a data set of this name.
+
+    Raises
+    ------
+    InputError
+        The network does not fit the data set, or the run has no weights yet.
+    """
+    weights = reader.weights()
+    shapes: dict[str, tuple[int, ...]] = {f"{head.name}/weight": model.head_shape(head) for head in model.heads}
+    shapes.update({f"{name}/weight": model.weight_shape(layer) for layer, name in enumerate(model.names)})
+    for name, shape in shapes.items():
+        if name not in weights or weights[name].shape != shape:
+            present = weights[name].shape if name in weights else "none"
+            raise InputError(
+                f"the run's weights {name} are {present}, a network for {dataset} needs {shape}; "
+                "choose a data set with the same image size and classes"
+            )
+    if not any(array.any() for array in weights.values()):
+        raise InputError(f"{reader.path} has no weights yet; wait for its first checkpoint")
+    return Parameters.from_dict(model.parameter_names, model.layers, weights)
+
+
 def retest(reader: RunReader, config: Config, dataset: Dataset, repeats: int, threads: int) -> list[Retest]:
     """Test the weights of a run.
 
@@ -50,19 +73,7 @@ def retest(reader: RunReader, config: Config, dataset: Dataset, repeats: int, th
         The network does not fit the data set, or the run has no weights yet.
     """
     model = Model(config, dataset)
-    weights = reader.weights()
-    shapes: dict[str, tuple[int, ...]] = {f"{head.name}/weight": model.head_shape(head) for head in model.heads}
-    shapes.update({f"{name}/weight": model.weight_shape(layer) for layer, name in enumerate(model.names)})
-    for name, shape in shapes.items():
-        if name not in weights or weights[name].shape != shape:
-            present = weights[name].shape if name in weights else "none"
-            raise InputError(
-                f"the run's weights {name} are {present}, a network for {dataset.name} needs {shape}; "
-                "choose a data set with the same image size and classes"
-            )
-    if not any(array.any() for array in weights.values()):
-        raise InputError(f"{reader.path} has no weights yet; wait for its first checkpoint")
-    model.load(Parameters.from_dict(model.parameter_names, model.layers, weights))
+    model.load(run_parameters(reader, model, dataset.name))
     presenter = Presenter(config, dataset, model.stack.image.shape)
     available = len(dataset.test.labels)
     samples = config.data.test_limit if config.data.test_limit is not None else available

@@ -1,0 +1,106 @@
+"""The options that configure a network and its training, shared by the sub-commands that take them."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from spikesim.ep.config import Config
+
+__all__ = ["configuration_options", "resolve"]
+
+# Options that stand for a key of the configuration, in the order of --help.
+_KEYS: tuple[tuple[str, str, Any], ...] = (
+    ("--arch", "model.arch", str),
+    ("--dataset", "data.dataset", str),
+    ("--width", "model.width", float),
+    ("--epochs", "optimiser.epochs", int),
+    ("--batch-size", "data.batch_size", int),
+    ("--limit", "data.limit", int),
+    ("--test-limit", "data.test_limit", int),
+    ("--steps-free", "dynamics.steps_free", int),
+    ("--steps-nudged", "dynamics.steps_nudged", int),
+    ("--beta", "dynamics.beta", float),
+    ("--inference", "dynamics.inference", str),
+    ("--noise", "dynamics.noise", str),
+    ("--firing", "dynamics.firing", str),
+    ("--pooling", "dynamics.pooling", str),
+    ("--signals", "signals.kind", str),
+    ("--target-rate", "stability.target_rate", float),
+    ("--seed", "seed", int),
+)
+
+
+def configuration_options(*, without: tuple[str, ...] = ()) -> Callable[[Any], Any]:
+    """Add the options of the configuration to a command.
+
+    One for each of the keys, whose help and default are those of the configuration, passed under the key's name with
+    two underscores for the dot; then `data_dir`, `config_file` and `settings`.
+
+    Parameters
+    ----------
+    without : tuple of str
+        Options of keys that the command has no use for.
+    """
+    from spikesim.ep.config import describe
+
+    rows = {key: (default, allowed, text) for key, default, allowed, text in describe()}
+
+    def add(command: Any) -> Any:
+        for option in reversed(_GENERAL):
+            command = option(command)
+        for flag, key, kind in reversed(_KEYS):
+            if flag in without:
+                continue
+            default, allowed, text = rows[key]
+            notes = [f"[{allowed}]"] if allowed else []
+            if default is not None:
+                notes.append(f"[default: {default}]")
+            option = click.option(flag, key.replace(".", "__"), type=kind, help=" ".join([text, *notes]))
+            command = option(command)
+        return command
+
+    return add
+
+
+_GENERAL = (
+    click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $SPIKESIM_DATA]"),
+    click.option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        help="TOML file with any key of the configuration (docs/configuration.md).",
+    ),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Set any key of the configuration, after the file and before the options above; may be repeated.",
+    ),
+)
+
+
+def resolve(
+    config_file: Path | None,
+    settings: tuple[str, ...],
+    options: Mapping[str, Any],
+    start: Mapping[str, Any] | None = None,
+) -> "Config":
+    """The configuration of a command line.
+
+    Parameters
+    ----------
+    config_file : path of a TOML file, or None
+    settings : ``key=value`` texts
+    options : key, or its name as a parameter, to value; None for an option that was not given
+    start : values that stand before all of these, such as those of a run; not together with a file
+    """
+    from spikesim.ep.config import make_config, merge, parse_setting, read_toml
+
+    values = dict(start or {}) if config_file is None else read_toml(config_file)
+    values = merge(values, [parse_setting(text) for text in settings])
+    given = [(key.replace("__", "."), value) for key, value in options.items() if value is not None]
+    return make_config(merge(values, given))

@@ -1,0 +1,266 @@
+"""``spikesim gradcheck``: the engine's gradient estimates against the exact gradient."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from spikesim.cli.common import available_threads, make_console
+from spikesim.cli.configuration import configuration_options, resolve
+from spikesim.errors import InputError
+
+if TYPE_CHECKING:
+    from spikesim.ep.config import Config
+    from spikesim.ep.gradcheck import CheckResult, VariantResult
+
+PLOT_WINDOWS = (10, 20, 40, 80)
+PLOT_BETAS = (0.5, 1.0, 2.0, 4.0)
+
+
+def _numbers(kind: type[int] | type[float]) -> Callable[[click.Context, click.Parameter, str], tuple[Any, ...]]:
+    """A callback that takes a text apart: numbers separated by commas."""
+
+    def convert(context: click.Context, parameter: click.Parameter, value: str) -> tuple[Any, ...]:
+        try:
+            return tuple(kind(part) for part in value.split(",")) if value else ()
+        except ValueError:
+            what = "integers" if kind is int else "numbers"
+            raise click.BadParameter(f"{value!r} is not a list of {what} separated by commas") from None
+
+    return convert
+
+
+@click.command()
+@configuration_options(without=("--epochs", "--batch-size", "--test-limit", "--target-rate"))
+@click.option("--run", type=click.Path(), metavar="RUN.h5", help="Take configuration and weights of a run.")
+@click.option(
+    "--batch", type=click.IntRange(min=1, max=65536), default=64, show_default=True, help="Samples in a mini-batch."
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1, max=10000),
+    default=1,
+    show_default=True,
+    help="Mini-batches with fresh random numbers, over which is averaged.",
+)
+@click.option(
+    "--small-beta",
+    type=click.FloatRange(min=0, max=64, min_open=True),
+    default=0.05,
+    show_default=True,
+    help="beta of the mean-field estimate.",
+)
+@click.option("--grid", is_flag=True, help="Every combination of noise, firing, contrast and pooling.")
+@click.option(
+    "--windows",
+    callback=_numbers(int),
+    default="",
+    metavar="N,N,...",
+    help="Lengths of the nudged phases.  [default: the one set]",
+)
+@click.option(
+    "--betas",
+    callback=_numbers(float),
+    default="",
+    metavar="B,B,...",
+    help="Values of beta.  [default: the one set]",
+)
+@click.option("--threads", type=click.IntRange(min=1, max=1024), help="Threads.  [default: as for train]")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Form of the output.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    metavar="FILE.png",
+    help="Draw cosines and norms over window and beta (needs matplotlib); --windows and --betas then default to "
+    f"{','.join(map(str, PLOT_WINDOWS))} and {','.join(f'{beta:g}' for beta in PLOT_BETAS)}.",
+)
+def gradcheck(
+    data_dir: Path | None,
+    config_file: Path | None,
+    settings: tuple[str, ...],
+    run: str | None,
+    batch: int,
+    repeats: int,
+    small_beta: float,
+    grid: bool,
+    windows: tuple[int, ...],
+    betas: tuple[float, ...],
+    threads: int | None,
+    style: str,
+    plot: Path | None,
+    **keys: Any,
+) -> None:
+    """Compare the stochastic gradient estimate of each layer with the exact gradient.
+
+    Per layer, cosine and ratio of norms between (a) the estimate of the engine, as in training, (b) that of the mean
+    field at a small beta, and (c) the exact gradient at the mean field's fixed point. The weights are the initial ones
+    with calibrated biases, or those of a run. See docs/gradient-check.md.
+
+    \b
+    Example:
+      spikesim gradcheck --arch conv --batch 32 --betas 1,2,4
+    """
+    if plot is not None:
+        from spikesim.cli.gradplot import require_matplotlib
+
+        require_matplotlib(plot)
+        windows, betas = windows or PLOT_WINDOWS, betas or PLOT_BETAS
+    if run is not None and config_file is not None:
+        raise InputError("--run and --config exclude each other; a run has its configuration, --set changes it")
+    keys["data.batch_size"] = batch
+    if run is None:
+        config = resolve(config_file, settings, keys)
+        result = _check(config, data_dir, None, (windows, betas, grid), small_beta, repeats, threads)
+    else:
+        from spikesim.runreader import RunReader
+
+        with RunReader(run) as reader:
+            config = resolve(None, settings, keys, reader.config)
+            result = _check(config, data_dir, reader, (windows, betas, grid), small_beta, repeats, threads)
+    if style == "json":
+        _print_json(run, config, result)
+    else:
+        _print_tables(result)
+    if plot is not None:
+        from spikesim.cli.gradplot import draw
+
+        draw(result, plot)
+
+
+def _check(
+    config: "Config",
+    data_dir: Path | None,
+    reader: Any,
+    over: tuple[tuple[int, ...], tuple[float, ...], bool],
+    small_beta: float,
+    repeats: int,
+    threads: int | None,
+) -> "CheckResult":
+    import sys
+
+    from spikesim.datasets import load
+    from spikesim.ep.gradcheck import check_gradients, variants
+
+    if config.signals.kind in ("kd", "both"):
+        raise InputError(f"signals.kind is {config.signals.kind}; the gradient check has no teacher, use none or local")
+    windows, betas, levers = over
+    dataset = load(config.data.dataset, data_dir)
+    silent = not sys.stderr.isatty()
+    return check_gradients(
+        config,
+        dataset,
+        variants(config, windows, betas, levers=levers),
+        reader=reader,
+        small_beta=small_beta,
+        repeats=repeats,
+        threads=threads or available_threads(),
+        progress=lambda text: None if silent else click.echo(text, err=True),
+    )
+
+
+def _print_json(run: str | None, config: "Config", result: "CheckResult") -> None:
+    import json
+
+    click.echo(json.dumps({"run": run, "config": config.to_dict(), **result.to_dict()}, indent=2, allow_nan=False))
+
+
+def _print_tables(result: "CheckResult") -> None:
+    console = make_console()
+    if len(result.variants) == 1:
+        console.print(_phases_table(result, result.variants[0]))
+        console.print(_gradients_table(result, result.variants[0]))
+    else:
+        console.print(_mean_field_table(result))
+        console.print(_variants_table(result))
+    repeats = len(result.weights.cosine)
+    console.print(
+        f"a: stochastic, b: mean field at beta {result.small_beta:g}, c: exact gradient, of the weights; "
+        f"{result.samples} samples{f', means of {repeats} mini-batches' if repeats > 1 else ''}; cost {result.cost:.4f}"
+    )
+    worst = max(float(result.residual.max()), float(result.residual_nudged.max()))
+    if worst > 1e-6:
+        console.print(
+            f"The mean field has not come to rest (residual {worst:.1e}): b and c are not to be trusted. Weaker "
+            "coupling (model.gain, dynamics.feedback_gain) helps."
+        )
+
+
+def _table(title: str, headings: tuple[str, ...], left: int = 1) -> Any:
+    from rich.table import Table
+
+    table = Table(title=title)
+    for i, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if i < left else "right")
+    return table
+
+
+def _phases_table(result: "CheckResult", found: "VariantResult") -> Any:
+    """How one variant settled and answered, a row a layer."""
+    headings = ("layer", "activity", "residual", "mean field's", "mean |r+-r-|", "median", "90 %", "99 %")
+    table = _table("phases", headings)
+    for layer, name in enumerate(result.layers):
+        quantiles = found.quantiles[:, layer].mean(axis=0)
+        table.add_row(
+            name,
+            f"{found.activity[:, layer].mean():.1%}",
+            f"{found.residual[:, layer].mean():.1e}",
+            f"{result.residual[layer]:.0e}",
+            f"{found.difference[:, layer].mean():.2e}",
+            *(f"{value:.1e}" for value in quantiles[1:]),
+        )
+    return table
+
+
+def _gradients_table(result: "CheckResult", found: "VariantResult") -> Any:
+    """How the gradients of one variant compare, a row a layer."""
+    pairs = (("a:b", found.weights["mean-field"]), ("b:c", result.weights), ("a:c", found.weights["exact"]))
+    names = [f"{what} {name}" for what in ("cosine", "norms") for name, _ in pairs]
+    table = _table("gradients", ("layer", *names, "biases a:c"))
+    for layer, name in enumerate(result.layers):
+        table.add_row(
+            name,
+            *(_number(pair.cosine[:, layer].mean()) for _, pair in pairs),
+            *(_number(pair.ratio[:, layer].mean()) for _, pair in pairs),
+            _number(found.biases["exact"].cosine[:, layer].mean()),
+        )
+    return table
+
+
+def _mean_field_table(result: "CheckResult") -> Any:
+    """What does not depend on the variant, a row a layer."""
+    table = _table("mean field", ("layer", "activity", "residual", "|p+-p-|", "cos b:c", "norm b:c"))
+    for layer, name in enumerate(result.layers):
+        table.add_row(
+            name,
+            f"{result.activity[layer]:.1%}",
+            f"{result.residual[layer]:.0e}",
+            f"{result.difference[layer]:.1e}",
+            _number(result.weights.cosine[:, layer].mean()),
+            _number(result.weights.ratio[:, layer].mean()),
+        )
+    return table
+
+
+def _variants_table(result: "CheckResult") -> Any:
+    """Cosines of the stochastic estimate with the exact gradient, a row a variant and a column a layer."""
+    names = ("noise", "firing", "contrast", "pooling", "window", "beta")
+    table = _table("cosine a:c", (*names, *result.layers), left=4)
+    for found in result.variants:
+        own = found.variant
+        table.add_row(
+            *(own.noise, own.firing, own.contrast, own.pooling, str(own.steps_nudged), f"{own.beta:g}"),
+            *(_number(value) for value in found.weights["exact"].cosine.mean(axis=0)),
+        )
+    return table
+
+
+def _number(value: float) -> str:
+    return "-" if value != value else f"{value:.3f}"

@@ -1,0 +1,91 @@
+"""The picture of ``spikesim gradcheck --plot``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spikesim.errors import InputError
+
+if TYPE_CHECKING:
+    from spikesim.ep.gradcheck import CheckResult, VariantResult
+
+__all__ = ["draw", "require_matplotlib"]
+
+LINES = ("-", "--", ":", "-.")
+
+
+def require_matplotlib(path: Path) -> None:
+    """Refuse what cannot be drawn before anything is computed.
+
+    Raises
+    ------
+    InputError
+        matplotlib is missing, or the file has no folder or an unknown ending.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        raise InputError(
+            "--plot needs matplotlib, which is not installed; pip install 'spikesim[plot]' brings it"
+        ) from None
+    matplotlib.use("Agg")
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise InputError(f"--plot {path}: the name must end in .png, .svg or .pdf")
+    if not path.parent.is_dir():
+        raise InputError(f"--plot {path}: there is no folder {path.parent}")
+
+
+def draw(result: "CheckResult", path: Path) -> None:
+    """Cosine and ratio of norms with the exact gradient: a column a layer, over window length (a line a beta).
+
+    Where there is only one window, over beta. Of several kinds of noise, firing, contrast and pooling, each has its
+    kind of line.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    over_windows = len({found.variant.steps_nudged for found in result.variants}) > 1
+    positions = sorted(
+        {found.variant.steps_nudged if over_windows else found.variant.beta for found in result.variants}
+    )
+    curves: dict[tuple[str, str], list[VariantResult]] = {}
+    for found in result.variants:
+        own = found.variant
+        kind = ", ".join((own.noise, own.firing, own.contrast, own.pooling))
+        curves.setdefault((kind, f"beta {own.beta:g}" if over_windows else ""), []).append(found)
+    kinds, labels = ([*dict.fromkeys(key[i] for key in curves)] for i in range(2))
+    figure = Figure(figsize=(1.5 + 2.4 * len(result.layers), 5.4), layout="constrained")
+    panels = figure.subplots(2, len(result.layers), sharex=True, sharey="row", squeeze=False)
+    handles: dict[str, Any] = {}
+    for layer, name in enumerate(result.layers):
+        for (kind, label), members in curves.items():
+            text = ", ".join(filter(None, (label, kind if len(kinds) > 1 else "")))
+            members.sort(key=lambda found: (found.variant.steps_nudged, found.variant.beta))
+            x = [found.variant.steps_nudged if over_windows else found.variant.beta for found in members]
+            similarities = [found.weights["exact"] for found in members]
+            color = labels.index(label) if over_windows else kinds.index(kind)
+            line = LINES[kinds.index(kind) % len(LINES)] if over_windows else "-"
+            style = {"color": f"C{color % 10}", "linestyle": line, "marker": ".", "label": text}
+            cosines, ratios = (
+                [float(getattr(one, what)[:, layer].mean()) for one in similarities] for what in ("cosine", "ratio")
+            )
+            handles[text] = panels[0, layer].plot(x, cosines, **style)[0]
+            panels[1, layer].plot(x, ratios, **style)
+        panels[0, layer].set_title(name)
+        panels[1, layer].set_xscale("log")
+        panels[1, layer].set_xticks(positions, [f"{position:g}" for position in positions])
+        panels[1, layer].minorticks_off()
+        panels[1, layer].set_xlabel("window (steps)" if over_windows else "beta")
+        for panel in panels[:, layer]:
+            panel.axhline(1.0, color="0.8", zorder=0)
+    panels[0, 0].set_ylabel("cosine with the exact gradient")
+    panels[1, 0].set_ylabel("norm / norm of the exact one")
+    if any(handles):
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize="small")
+    try:
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None

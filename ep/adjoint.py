@@ -1,0 +1,183 @@
+"""Two gradients of the mean field's cost at its fixed point, in float64: the exact one, and equilibrium propagation's.
+
+*Exact*: with J the derivative of the drives u in p and D the neurons that are strictly between 0 and 1,
+
+    mu = D (dC/dp + J^T mu),      dC/dW_l = mu_l (x) Pool(p_{l-1}) + gamma p_l (x) Pool(mu_{l-1}),      dC/db_l = mu_l
+
+summed over positions: backpropagation through the deterministic dynamics at rest (recurrent backpropagation; Almeida
+1987, Pineda 1987), the limit of backpropagation through ever more steps of time. Without a feedback gain J is
+symmetric and the equation is the linear response of the fixed point (Scellier & Bengio 2019).
+
+*Equilibrium propagation*: fixed points p+ and p- with the nudges +beta and -beta, and
+
+    dC/dW_l = - ( p+_l (x) Pool(p+_{l-1}) - p-_l (x) Pool(p-_{l-1}) ) g_l / (2 beta)
+
+which differs from the exact one by a term in beta squared (Scellier & Bengio 2017; Laborieux et al. 2021).
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from spikesim.ep.meanfield import SWEEPS_MAX, TOLERANCE, FixedPoint, Inputs, MeanField, Reals, relaxation
+
+SAMPLES_TOGETHER = 16
+"""Samples that are worked on together: few, so that the matrices fit into the cache, and always the same number, so
+that no result depends on the threads."""
+
+
+@dataclass
+class Gradient:
+    """A derivative of a cost.
+
+    Attributes
+    ----------
+    weights : float64, one a layer, of the weights' shape
+    biases : float64, one a layer, (C,)
+    """
+
+    weights: list[Reals]
+    biases: list[Reals]
+
+    def plus(self, other: "Gradient") -> "Gradient":
+        """The sum of both."""
+        return Gradient(
+            [one + two for one, two in zip(self.weights, other.weights, strict=True)],
+            [one + two for one, two in zip(self.biases, other.biases, strict=True)],
+        )
+
+    def scaled(self, factor: float) -> "Gradient":
+        """This gradient times a factor."""
+        return Gradient([one * factor for one in self.weights], [one * factor for one in self.biases])
+
+
+def response(field: MeanField, inputs: Inputs, rest: FixedPoint, *, tolerance: float = TOLERANCE) -> list[Reals]:
+    """mu, one a layer (n, H, W, C): what one more unit of drive, everywhere and for ever, would cost.
+
+    The layers are visited in turn until the largest change is below the tolerance times the largest mu.
+    """
+    shapes = [link.target for link in field.links]
+    n = len(inputs.images)
+    sources = [np.zeros((n, *shape)) for shape in shapes]
+    for head in field.heads:
+        errors = head.errors(head.logits(rest.rates[head.layer]), inputs)
+        weight = head.strength * field.weight(head.layer)
+        sources[head.layer] -= weight * head.push(errors, shapes[head.layer])
+    answers = [(drive > 0.0) & (drive < 1.0) for drive in rest.drives]
+    mu = [np.zeros((n, *shape)) for shape in shapes]
+    moved, largest = np.inf, 0.0
+    for sweep in range(SWEEPS_MAX):
+        if moved <= tolerance * largest:
+            break
+        moved = largest = 0.0
+        for layer in reversed(range(field.layers)):  # downwards: the read-out's error reaches all layers in one sweep
+            new = sources[layer].copy()
+            if layer + 1 < field.layers:
+                new += field.links[layer + 1].down(mu[layer + 1])
+            if layer > 0:
+                new += field.gain * field.links[layer].up(mu[layer - 1])
+            new = mu[layer] + relaxation(sweep) * (new * answers[layer] - mu[layer])
+            moved = max(moved, float(np.abs(new - mu[layer]).max(initial=0.0)))
+            largest = max(largest, float(np.abs(new).max(initial=0.0)))
+            mu[layer] = new
+    return mu
+
+
+def exact_gradient(field: MeanField, inputs: Inputs, rest: FixedPoint, *, tolerance: float = TOLERANCE) -> Gradient:
+    """The gradient of the cost at the fixed point of the free phase, summed over the samples."""
+    mu = response(field, inputs, rest, tolerance=tolerance)
+    weights = []
+    for layer, link in enumerate(field.links):
+        below = inputs.images if layer == 0 else rest.rates[layer - 1]
+        gradient = link.correlate(below, mu[layer])
+        if layer > 0:
+            gradient = gradient + field.gain * link.correlate(mu[layer - 1], rest.rates[layer])
+        weights.append(gradient)
+    return Gradient(weights, [own.sum(axis=(0, 1, 2)) for own in mu])
+
+
+def contrast_gradient(field: MeanField, inputs: Inputs, plus: FixedPoint, minus: FixedPoint, beta: float) -> Gradient:
+    """Equilibrium propagation's estimate from the fixed points with the nudges +beta and -beta, summed over samples."""
+    weights, biases = [], []
+    for layer, link in enumerate(field.links):
+        first, second = (
+            link.correlate(inputs.images if layer == 0 else point.rates[layer - 1], point.rates[layer])
+            for point in (plus, minus)
+        )
+        scale = -field.weight(layer) / (2.0 * beta)
+        weights.append((first - second) * scale)
+        biases.append((plus.rates[layer] - minus.rates[layer]).sum(axis=(0, 1, 2)) * scale)
+    return Gradient(weights, biases)
+
+
+@dataclass
+class Reference:
+    """What the mean field says about a mini-batch; gradients are means over the samples.
+
+    Attributes
+    ----------
+    exact, estimate : Gradient
+        The exact gradient, and equilibrium propagation's at a small beta.
+    cost : float
+        Mean over the samples.
+    activity : float64 (L,)
+        Mean p in the free phase.
+    residual, residual_nudged : float64 (L,)
+        Largest |p - clip(u, 0, 1)| at the end of the free phase and of the two nudged ones.
+    difference : float64 (L,)
+        Mean |p+ - p-|.
+    """
+
+    exact: Gradient
+    estimate: Gradient
+    cost: float
+    activity: Reals
+    residual: Reals
+    residual_nudged: Reals
+    difference: Reals
+
+
+def reference(
+    field: MeanField, inputs: Inputs, beta: float, *, threads: int = 1, tolerance: float = TOLERANCE
+) -> Reference:
+    """Both gradients of a mini-batch.
+
+    Parameters
+    ----------
+    beta : float
+        Of the estimate; small.
+    threads : int
+        They change the time, never a bit.
+    """
+
+    def run(samples: slice) -> Reference:
+        own = inputs.part(samples)
+        free = field.settle(own, tolerance=tolerance)
+        plus = field.settle(own, free.rates, beta, tolerance=tolerance)
+        minus = field.settle(own, free.rates, -beta, tolerance=tolerance)
+        apart = [np.abs(a - b).mean() for a, b in zip(plus.rates, minus.rates, strict=True)]
+        return Reference(
+            exact=exact_gradient(field, own, free, tolerance=tolerance),
+            estimate=contrast_gradient(field, own, plus, minus, beta),
+            cost=float(field.cost(free.rates, own).sum()),
+            activity=np.array([rates.mean() for rates in free.rates]) * len(own.images),
+            residual=free.residual,
+            residual_nudged=np.maximum(plus.residual, minus.residual),
+            difference=np.array(apart) * len(own.images),
+        )
+
+    n = len(inputs.images)
+    parts = [slice(first, min(first + SAMPLES_TOGETHER, n)) for first in range(0, n, SAMPLES_TOGETHER)]
+    with ThreadPoolExecutor(threads) as executor:
+        total, *others = executor.map(run, parts)
+    for other in others:  # in the order of the samples
+        total.exact, total.estimate = total.exact.plus(other.exact), total.estimate.plus(other.estimate)
+        total.cost += other.cost
+        total.activity = total.activity + other.activity
+        total.difference = total.difference + other.difference
+        total.residual = np.maximum(total.residual, other.residual)
+        total.residual_nudged = np.maximum(total.residual_nudged, other.residual_nudged)
+    total.exact, total.estimate = total.exact.scaled(1.0 / n), total.estimate.scaled(1.0 / n)
+    total.cost, total.activity, total.difference = total.cost / n, total.activity / n, total.difference / n
+    return total

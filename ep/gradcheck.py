@@ -1,0 +1,399 @@
+"""The gradient check: the engine's estimates against the mean field's gradients, on the same mini-batches.
+
+Three gradients of one network's cost are compared, layer by layer:
+
+- *stochastic*: what `Learner.estimate` gives, spikes, integers and all, exactly as in training;
+- *mean-field*: equilibrium propagation at a small beta between converged fixed points in float64 (`ep/adjoint.py`);
+- *exact*: the gradient of the cost at the fixed point.
+
+What is between the first and the second is noise, finite windows and the size of beta; between the second and the
+third, what is left of beta's bias.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.datasets import Dataset
+from spikesim.ep import adjoint as ad
+from spikesim.ep import phases as ph
+from spikesim.ep.calibration import calibrate
+from spikesim.ep.config import Config, make_config, merge
+from spikesim.ep.contrast import layer_rates
+from spikesim.ep.coupling import SAMPLES as COUPLING_SAMPLES
+from spikesim.ep.coupling import limit_coupling, measure_coupling
+from spikesim.ep.learner import BatchResult, Learner
+from spikesim.ep.meanfield import Inputs, MeanField, Reals
+from spikesim.ep.model import Model, Parameters, initial_parameters
+from spikesim.ep.presentation import Presenter
+from spikesim.ep.retest import run_parameters
+from spikesim.ep.team import Team
+from spikesim.ep.trainer import CALIBRATED, COUPLING_ROUNDS
+from spikesim.errors import InputError
+from spikesim.fixedpoint import ONE
+from spikesim.runreader import RunReader
+
+QUANTILES = (0.1, 0.5, 0.9, 0.99)
+"""Of |r+ - r-| over the neurons of a layer and the samples."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What of the configuration a check varies."""
+
+    noise: str
+    firing: str
+    contrast: str
+    pooling: str
+    steps_nudged: int
+    beta: float
+
+    @classmethod
+    def of(cls, config: Config) -> "Variant":
+        """That of a configuration."""
+        dynamics = config.dynamics
+        return cls(
+            dynamics.noise, dynamics.firing, dynamics.contrast, dynamics.pooling, dynamics.steps_nudged, dynamics.beta
+        )
+
+    def configure(self, config: Config) -> Config:
+        """The configuration with this variant's values; where the phase has another length, its window is all of it.
+
+        Raises
+        ------
+        InputError
+            A value is out of range.
+        """
+        changes = [(f"dynamics.{key}", value) for key, value in asdict(self).items()]
+        if self.steps_nudged != config.dynamics.steps_nudged:
+            changes.append(("dynamics.window_nudged", None))
+        return make_config(merge(config.to_dict(), changes))
+
+
+def variants(config: Config, windows: Iterable[int], betas: Iterable[float], *, levers: bool) -> list[Variant]:
+    """The variants of a grid.
+
+    Parameters
+    ----------
+    windows : lengths of a nudged phase; none for the configured one
+    betas : the same for beta
+    levers : bool
+        Also every combination of noise, firing, contrast and pooling.
+    """
+    own = Variant.of(config)
+    kinds = [own]
+    if levers:
+        choices = (("common", "independent"), ("iid", "stratified"), ("probability", "spikes"), ("average", "sampled"))
+        kinds = [Variant(*words, own.steps_nudged, own.beta) for words in itertools.product(*choices)]
+    return [
+        replace(kind, steps_nudged=window, beta=beta)
+        for kind in kinds
+        for window in tuple(windows) or (own.steps_nudged,)
+        for beta in tuple(betas) or (own.beta,)
+    ]
+
+
+@dataclass
+class Similarity:
+    """How two gradients compare, by mini-batch and layer; float64 (repeats, L), not a number where one is zero.
+
+    Attributes
+    ----------
+    cosine : of the angle between them
+    ratio : norm of the first by the norm of the second
+    """
+
+    cosine: Reals
+    ratio: Reals
+
+    @classmethod
+    def of(cls, first: list[list[NDArray[Any]]], second: list[list[NDArray[Any]]]) -> "Similarity":
+        """Of arrays by mini-batch and layer."""
+        cosines, ratios = [], []
+        for one, other in zip(first, second, strict=True):
+            pairs = [_compare(a, b) for a, b in zip(one, other, strict=True)]
+            cosines.append([cosine for cosine, _ in pairs])
+            ratios.append([ratio for _, ratio in pairs])
+        return cls(np.array(cosines), np.array(ratios))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Means and standard deviations over the mini-batches, by layer."""
+        result: dict[str, Any] = {}
+        for name, values in (("cosine", self.cosine), ("norm_ratio", self.ratio)):
+            result[name] = plain(values.mean(axis=0))
+            result[f"{name}_deviation"] = plain(values.std(axis=0))
+        return result
+
+
+def _compare(one: NDArray[Any], other: NDArray[Any]) -> tuple[float, float]:
+    first, second = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
+    sizes = float(np.linalg.norm(first)), float(np.linalg.norm(second))
+    if 0.0 in sizes:
+        return float("nan"), float("nan") if sizes[1] == 0.0 else 0.0
+    return float(first @ second) / sizes[0] / sizes[1], sizes[0] / sizes[1]
+
+
+def plain(values: Reals) -> list[Any]:
+    """Nested lists for JSON; None for what is not a number."""
+    return [plain(value) if np.ndim(value) else None if np.isnan(value) else float(value) for value in values]
+
+
+@dataclass
+class VariantResult:
+    """What the engine did in one variant; arrays by mini-batch and layer, float64 (repeats, L).
+
+    Attributes
+    ----------
+    weights, biases : Similarity by "mean-field" and "exact"
+        Of the stochastic estimate with these.
+    residual : mean |difference of p| between the halves of the free phase's window
+    difference : mean |r+ - r-|
+    quantiles : float64 (repeats, L, len(QUANTILES))
+        Of |r+ - r-|.
+    activity : mean p in the free phase
+    """
+
+    variant: Variant
+    weights: dict[str, Similarity]
+    biases: dict[str, Similarity]
+    residual: Reals
+    difference: Reals
+    quantiles: Reals
+    activity: Reals
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, means over the mini-batches."""
+        similarities = {
+            key: {"weight": self.weights[name].to_dict(), "bias": self.biases[name].to_dict()}
+            for key, name in (("to_mean_field", "mean-field"), ("to_exact", "exact"))
+        }
+        return {
+            "variant": asdict(self.variant),
+            **similarities,
+            "activity": plain(self.activity.mean(axis=0)),
+            "residual": plain(self.residual.mean(axis=0)),
+            "rate_difference": plain(self.difference.mean(axis=0)),
+            "rate_difference_quantiles": {
+                str(q): plain(self.quantiles[:, :, i].mean(axis=0)) for i, q in enumerate(QUANTILES)
+            },
+        }
+
+
+@dataclass
+class CheckResult:
+    """What a check found.
+
+    Attributes
+    ----------
+    layers : names, lowest first
+    samples : int
+        In a mini-batch.
+    small_beta : float
+    weights, biases : Similarity
+        Of the mean-field estimate with the exact gradient.
+    cost : float
+        Mean over the mini-batches, at the fixed point.
+    activity, residual, residual_nudged, difference : float64 (L,)
+        Of the mean field (`spikesim.ep.adjoint.Reference`): means, and largest residuals, over the mini-batches.
+    variants : list of VariantResult
+    """
+
+    layers: tuple[str, ...]
+    samples: int
+    small_beta: float
+    weights: Similarity
+    biases: Similarity
+    cost: float
+    activity: Reals
+    residual: Reals
+    residual_nudged: Reals
+    difference: Reals
+    variants: list[VariantResult]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "layers": list(self.layers),
+            "samples": self.samples,
+            "repeats": len(self.weights.cosine),
+            "small_beta": self.small_beta,
+            "mean_field": {
+                "cost": self.cost,
+                "activity": plain(self.activity),
+                "residual": plain(self.residual),
+                "residual_nudged": plain(self.residual_nudged),
+                "rate_difference": plain(self.difference),
+                "to_exact": {"weight": self.weights.to_dict(), "bias": self.biases.to_dict()},
+            },
+            "variants": [result.to_dict() for result in self.variants],
+        }
+
+
+@dataclass(frozen=True)
+class _MiniBatch:
+    """A mini-batch and what the mean field says about it."""
+
+    number: int
+    ids: NDArray[np.int64]
+    images: NDArray[np.int16]
+    labels: NDArray[np.int64]
+    reference: ad.Reference
+
+
+def check_gradients(
+    config: Config,
+    dataset: Dataset,
+    grid: list[Variant],
+    *,
+    reader: RunReader | None = None,
+    small_beta: float = 0.05,
+    repeats: int = 1,
+    threads: int = 1,
+    soft_targets: Reals | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> CheckResult:
+    """Compare the gradients on mini-batches of `data.batch_size` training samples.
+
+    Parameters
+    ----------
+    grid : list of Variant
+    reader : RunReader, optional
+        A run whose weights are taken; otherwise the initial ones, with calibrated biases.
+    small_beta : float
+        Of the mean-field estimate.
+    repeats : int
+        Mini-batches, each with random numbers of its own: those that the first one of that epoch would have.
+    soft_targets : float64 (training samples, classes), optional
+        The teacher's softened answers, where the signals have a teacher.
+    progress : callable
+        Told what is being done.
+
+    Raises
+    ------
+    InputError
+        The network does not fit the data or the run, there are too few samples, or a value is out of range.
+    """
+    configs = [variant.configure(config) for variant in grid]  # refused before any work
+    model = Model(config, dataset)
+    presenter = Presenter(config, dataset, model.stack.image.shape)
+    samples = len(dataset.train.labels) if config.data.limit is None else config.data.limit
+    if samples > len(dataset.train.labels):
+        raise InputError(f"data.limit is {samples}; {dataset.name} has {len(dataset.train.labels)} training samples")
+    if config.data.batch_size > samples:
+        raise InputError(f"a batch of {config.data.batch_size} samples was asked for; there are {samples}")
+    with Team(model, config, threads) as team:
+        if reader is not None:
+            parameters = run_parameters(reader, model, dataset.name)
+        else:
+            progress("calibrating the biases")
+            parameters = _start(model, config, team, presenter, samples)
+        learner = Learner(model, config, parameters, team, soft_targets)
+        strengths = learner.steering.lambdas(0.0)
+        model.load(parameters, small_beta * max(1.0, float(strengths.max())))
+        field = MeanField.from_model(model, strengths.tolist())
+        batches = []
+        for number in range(repeats):
+            progress(f"mean field, mini-batch {number + 1} of {repeats}")
+            ids = learner.order(number, samples)[: config.data.batch_size]
+            images, labels = presenter.train(number, ids), dataset.train.labels[ids]
+            targets = None if soft_targets is None else soft_targets[ids]
+            inputs = Inputs.prepare(images, labels, dataset.classes, targets)
+            found = ad.reference(field, inputs, small_beta, threads=threads)
+            batches.append(_MiniBatch(number, ids, images, labels, found))
+    results = []
+    for number, (variant, own) in enumerate(zip(grid, configs, strict=True), 1):
+        progress(f"variant {number} of {len(grid)}")
+        results.append(_run_variant(variant, own, dataset, parameters, batches, threads, soft_targets))
+    references = [batch.reference for batch in batches]
+    return CheckResult(
+        layers=model.names,
+        samples=config.data.batch_size,
+        small_beta=small_beta,
+        weights=Similarity.of([r.estimate.weights for r in references], [r.exact.weights for r in references]),
+        biases=Similarity.of([r.estimate.biases for r in references], [r.exact.biases for r in references]),
+        cost=float(np.mean([r.cost for r in references])),
+        activity=np.mean([r.activity for r in references], axis=0),
+        residual=np.max([r.residual for r in references], axis=0),
+        residual_nudged=np.max([r.residual_nudged for r in references], axis=0),
+        difference=np.mean([r.difference for r in references], axis=0),
+        variants=results,
+    )
+
+
+def _start(model: Model, config: Config, team: Team, presenter: Presenter, samples: int) -> Parameters:
+    """The parameters that a training run starts with."""
+    parameters = initial_parameters(model, config)
+    limit = config.stability.coupling_limit
+    if not np.any(np.asarray(config.model.activity)):
+        return parameters
+    for _ in range(COUPLING_ROUNDS):
+        ids = np.arange(min(samples, config.model.calibration_samples))
+        calibrate(model, config, parameters, team, presenter.plain(presenter.dataset.train, ids), ids)
+        if limit is None:
+            break
+        ids = np.arange(min(samples, COUPLING_SAMPLES))
+        found = measure_coupling(team, presenter.plain(presenter.dataset.train, ids), ids, CALIBRATED)
+        if not limit_coupling(parameters, found, limit):
+            break
+    return parameters
+
+
+def _run_variant(
+    variant: Variant,
+    config: Config,
+    dataset: Dataset,
+    parameters: Parameters,
+    batches: list[_MiniBatch],
+    threads: int,
+    soft_targets: Reals | None,
+) -> VariantResult:
+    """The engine's estimates of one variant against the references."""
+    model = Model(config, dataset)
+    weights, biases, residuals, differences, quantiles, activities = [], [], [], [], [], []
+    with Team(model, config, threads) as team:
+        learner = Learner(model, config, parameters, team, soft_targets)
+        for batch in batches:
+            gradients, result = learner.estimate(
+                batch.number, 0, batch.images, batch.ids, batch.labels, keep_rates=True
+            )
+            weights.append([gradients[f"{name}/weight"] for name in model.names])
+            biases.append([gradients[f"{name}/bias"] for name in model.names])
+            differences.append(result.rate_difference)
+            quantiles.append(_difference_quantiles(model, config, result))
+            activities.append([float(activity.mean()) for activity in result.activity])
+            neurons = np.array([population.neurons for population in model.stack.populations])
+            unit = ONE * (config.dynamics.window_free // 2) * len(batch.ids) * neurons
+            residuals.append(result.counts[ph.FREE].residual / unit)
+    references = [batch.reference for batch in batches]
+    return VariantResult(
+        variant=variant,
+        weights={
+            "mean-field": Similarity.of(weights, [r.estimate.weights for r in references]),
+            "exact": Similarity.of(weights, [r.exact.weights for r in references]),
+        },
+        biases={
+            "mean-field": Similarity.of(biases, [r.estimate.biases for r in references]),
+            "exact": Similarity.of(biases, [r.exact.biases for r in references]),
+        },
+        residual=np.array(residuals),
+        difference=np.array(differences),
+        quantiles=np.array(quantiles),
+        activity=np.array(activities),
+    )
+
+
+def _difference_quantiles(model: Model, config: Config, result: BatchResult) -> list[list[float]]:
+    """Quantiles of |r+ - r-| (or of what the contrast has in place of r-) of each layer."""
+    rates, dynamics = result.rates, config.dynamics
+    assert rates is not None
+    other, window = (rates.minus, dynamics.nudged_window) if len(rates.minus) else (rates.free, dynamics.window_free)
+    found = []
+    for layer in range(model.layers):
+        first = layer_rates(model, layer, rates.plus) / (ONE * dynamics.nudged_window)
+        second = layer_rates(model, layer, other) / (ONE * window)
+        found.append(np.quantile(np.abs(first - second), QUANTILES).tolist())
+    return found

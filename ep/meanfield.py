@@ -1,0 +1,368 @@
+"""The mean field of a network in float64: its energy function, its cost and its fixed points, with NumPy alone.
+
+    E(p) = sum_l g_l ( sum 1/2 p_l^2 - <b_l, p_l> - <W_l * Pool(p_{l-1}), p_l> ),      g_l = gamma^(l - L)
+
+It describes the same network as the engine, with the quantised weights and biases that the engine has, but shares no
+code with it: it is what the engine's gradients are checked against. Without a feedback gain gamma all g_l are 1. The
+layers form a chain, and given its neighbours a layer has its energy's only minimum in the box 0 <= p <= 1 at
+``clip(drive, 0, 1)``. Visiting the layers one after the other therefore lowers E at every visit and ends at a fixed
+point however strong the coupling is, where updating all at once may oscillate. Going beyond that minimum by a factor
+below 2 still lowers E and arrives much sooner where the coupling is strong (projected successive over-relaxation;
+C. W. Cryer, SIAM Journal on Control 9, 1971).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim import plan as p
+from spikesim.ep import heads as hd
+from spikesim.ep.model import Model
+from spikesim.fixedpoint import INPUT_BITS, ONE
+from spikesim.tables import Conv, Dense, Shape
+
+Reals = NDArray[np.float64]
+
+TOLERANCE = 1e-10
+SWEEPS_MAX = 300
+
+
+def relaxation(sweep: int) -> float:
+    """How far a visit moves, in units of the way to the layer's own minimum: further if the coupling proves strong."""
+    return 1.3 if sweep < 50 else 1.8
+
+
+def columns(maps: Reals, kernel: int, padding: int) -> Reals:
+    """What each position of a convolution sees: (n, H, W, C) to (n, H', W', kernel * kernel * C)."""
+    pad = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(maps, pad), (kernel, kernel), axis=(1, 2))
+    n, height, width = windows.shape[:3]  # windows: (n, H', W', C, ky, kx)
+    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(n, height, width, -1)
+
+
+@dataclass(frozen=True, eq=False)
+class Link:
+    """The table from one layer to the next as a linear map, with its adjoint.
+
+    Attributes
+    ----------
+    source, target : Shape
+        Of the layers, before the pool.
+    weights : float64, of the table's weight shape
+    """
+
+    table: Conv | Dense
+    source: Shape
+    target: Shape
+    weights: Reals
+
+    def pool(self, below: Reals) -> Reals:
+        """What the table sees of the layer below, (n, H, W, C) to (n, h, w, C): means over 2x2 cells behind a pool."""
+        if self.table.pool is None:
+            return below
+        n, height, width, channels = below.shape
+        even = below[:, : height // 2 * 2, : width // 2 * 2]
+        return np.asarray(even.reshape(n, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4)))
+
+    def up(self, below: Reals) -> Reals:
+        """W * Pool(below), (n, *source) to (n, *target)."""
+        seen, outputs = self.pool(below), self.target[2]
+        if isinstance(self.table, Conv):
+            return columns(seen, self.table.kernel, self.table.padding) @ self.weights.reshape(-1, outputs)
+        return (seen.reshape(len(seen), -1) @ self.weights).reshape(-1, *self.target)
+
+    def down(self, above: Reals) -> Reals:
+        """The adjoint of `up`, Pool^T(W^T * above), (n, *target) to (n, *source)."""
+        n, (height, width, channels) = len(above), self.source
+        if isinstance(self.table, Conv):
+            kernel = self.table.kernel
+            flipped = self.weights[::-1, ::-1].transpose(0, 1, 3, 2).reshape(-1, channels)  # (ky * kx * Cout, Cin)
+            sent = columns(above, kernel, kernel - 1 - self.table.padding) @ flipped
+        else:
+            sent = above.reshape(n, -1) @ self.weights.T
+        if self.table.pool is None:
+            return sent.reshape(n, *self.source)
+        rows, row = height // 2, width // 2
+        quarter = sent.reshape(n, rows, 1, row, 1, channels) * 0.25
+        spread = np.zeros((n, *self.source))  # an odd last row or column hears nothing
+        spread[:, : 2 * rows, : 2 * row] = np.broadcast_to(quarter, (n, rows, 2, row, 2, channels)).reshape(
+            n, 2 * rows, 2 * row, channels
+        )
+        return spread
+
+    def correlate(self, below: Reals, above: Reals) -> Reals:
+        """Derivative of <W * Pool(below), above>, summed over samples, in the weights; of the weights' shape."""
+        seen, outputs = self.pool(below), self.target[2]
+        if isinstance(self.table, Conv):
+            terms = columns(seen, self.table.kernel, self.table.padding)
+            product = terms.reshape(-1, terms.shape[-1]).T @ above.reshape(-1, outputs)
+        else:
+            product = seen.reshape(len(seen), -1).T @ above.reshape(len(above), -1)
+        return product.reshape(self.weights.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class LinearHead:
+    """A linear classifier outside the dynamics and its cost (`spikesim.ep.heads`).
+
+    Attributes
+    ----------
+    layer : int
+        Index of the layer that it reads, from 0.
+    side, shift : int
+        It reads sums over side x side cells of p times 2**-shift.
+    weights : float64 (features, classes)
+        Features in the order (y, x, channel).
+    bias : float64 (classes,)
+    strength : float
+        lambda, of its nudge.
+    soft : float
+        Weight of the teacher; the labels have the rest.
+    temperature : float
+    squared : bool
+        Half the squared error in place of the cross-entropy.
+    """
+
+    layer: int
+    side: int
+    shift: int
+    weights: Reals
+    bias: Reals
+    strength: float = 1.0
+    soft: float = 0.0
+    temperature: float = 1.0
+    squared: bool = False
+
+    def logits(self, rates: Reals) -> Reals:
+        """o of rates (n, H, W, C), (n, classes)."""
+        n, height, width, channels = rates.shape
+        rows, row = height // self.side, width // self.side
+        whole = rates[:, : rows * self.side, : row * self.side]
+        sums = whole.reshape(n, rows, self.side, row, self.side, channels).sum(axis=(2, 4))
+        logits: Reals = (sums.reshape(n, -1) * 2.0**-self.shift) @ self.weights + self.bias
+        return logits
+
+    def errors(self, logits: Reals, inputs: "Inputs") -> Reals:
+        """-dC/do, (n, classes)."""
+        if self.squared:
+            return inputs.answers - logits
+        errors = (1.0 - self.soft) * (inputs.answers - np.exp(log_softmax(logits)))
+        if self.soft > 0 and inputs.targets is not None:
+            softened = np.exp(log_softmax(logits / self.temperature))
+            errors = errors + self.soft * self.temperature * (inputs.targets - softened)
+        return errors
+
+    def costs(self, logits: Reals, inputs: "Inputs") -> Reals:
+        """C of each sample, (n,)."""
+        if self.squared:
+            return np.asarray(0.5 * ((inputs.answers - logits) ** 2).sum(axis=1))
+        costs = -(1.0 - self.soft) * (inputs.answers * log_softmax(logits)).sum(axis=1)
+        if self.soft > 0 and inputs.targets is not None:
+            teacher = inputs.targets
+            entropy = np.where(teacher > 0, teacher * np.log(np.maximum(teacher, 1e-300)), 0.0)
+            divergence = (entropy - teacher * log_softmax(logits / self.temperature)).sum(axis=1)
+            costs = costs + self.soft * self.temperature**2 * divergence
+        return np.asarray(costs)
+
+    def push(self, errors: Reals, shape: Shape) -> Reals:
+        """The adjoint of `logits`: -dC/dp of a layer of this shape from -dC/do, (n, classes) to (n, *shape)."""
+        n, (height, width, channels) = len(errors), shape
+        rows, row = height // self.side, width // self.side
+        features = (errors @ self.weights.T * 2.0**-self.shift).reshape(n, rows, 1, row, 1, channels)
+        push = np.zeros((n, *shape))
+        push[:, : rows * self.side, : row * self.side] = np.broadcast_to(
+            features, (n, rows, self.side, row, self.side, channels)
+        ).reshape(n, rows * self.side, row * self.side, channels)
+        return push
+
+
+def log_softmax(logits: Reals) -> Reals:
+    """Logarithm of softmax, (n, classes)."""
+    lowered = logits - logits.max(axis=1, keepdims=True)
+    return np.asarray(lowered - np.log(np.exp(lowered).sum(axis=1, keepdims=True)))
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Samples as the mean field sees them.
+
+    Attributes
+    ----------
+    images : float64 (n, H, W, C)
+    answers : float64 (n, classes)
+        1 at the label.
+    targets : float64 (n, classes) or None
+        The teacher's softmax(t / tau).
+    """
+
+    images: Reals
+    answers: Reals
+    targets: Reals | None = None
+
+    @classmethod
+    def prepare(
+        cls, images: NDArray[np.int16], labels: NDArray[np.int64], classes: int, targets: Reals | None = None
+    ) -> "Inputs":
+        """From what the engine is given: int16 images, 1.0 = 2**12, and labels (n,)."""
+        return cls(images / float(1 << INPUT_BITS), np.eye(classes)[labels], targets)
+
+    def part(self, samples: slice) -> "Inputs":
+        """Some of the samples."""
+        targets = None if self.targets is None else self.targets[samples]
+        return Inputs(self.images[samples], self.answers[samples], targets)
+
+
+@dataclass(frozen=True, eq=False)
+class FixedPoint:
+    """Where the dynamics came to rest.
+
+    Attributes
+    ----------
+    rates : float64 (n, H, W, C), one a layer
+        p.
+    drives : the same
+        u at these p.
+    residual : float64 (L,)
+        Largest |p - clip(u, 0, 1)| of each layer.
+    sweeps : int
+        Visits of all layers.
+    """
+
+    rates: list[Reals]
+    drives: list[Reals]
+    residual: Reals
+    sweeps: int
+
+
+@dataclass(frozen=True, eq=False)
+class MeanField:
+    """A chain of layers with heads.
+
+    Attributes
+    ----------
+    names : names of the layers, lowest first
+    links : one a layer, from what is below it
+    biases : one a layer, float64 (C,)
+    heads : tuple of LinearHead
+    gain : float
+        gamma, on what a layer hears from the one above.
+    """
+
+    names: tuple[str, ...]
+    links: tuple[Link, ...]
+    biases: tuple[Reals, ...]
+    heads: tuple[LinearHead, ...]
+    gain: float = 1.0
+
+    @classmethod
+    def from_model(cls, model: Model, strengths: Sequence[float]) -> "MeanField":
+        """The mean field of a model as it is loaded; `strengths`: lambda of each head."""
+        links, biases = [], []
+        for connection in model.stack.connections:
+            table, target = connection.table, connection.target
+            assert isinstance(table, Conv | Dense)
+            weights = connection.integers.astype(np.float64) * 2.0**-connection.exponent
+            links.append(Link(table, connection.source.shape, target.shape, weights))
+            at = int(model.compiled.plan.populations[target.index, p.POP_BIAS])
+            biases.append(model.compiled.plan.bias[at : at + target.shape[2]] / float(ONE))
+        heads = tuple(_linear_head(model, index, strength) for index, strength in enumerate(strengths))
+        gain = 2.0 ** -model.stack.connections[-1].attenuation
+        return cls(model.names, tuple(links), tuple(biases), heads, gain)
+
+    @property
+    def layers(self) -> int:
+        """Number of layers."""
+        return len(self.links)
+
+    def weight(self, layer: int) -> float:
+        """g of a layer: its weight in the energy function, 1 for the top one."""
+        return self.gain ** (layer + 1 - self.layers)
+
+    def drive(self, layer: int, rates: list[Reals], image: Reals, inputs: Inputs, beta: float) -> Reals:
+        """u of a layer with everything as it is; `image` is what the first layer receives from it."""
+        drive = self.biases[layer] + (image if layer == 0 else self.links[layer].up(rates[layer - 1]))
+        if layer + 1 < self.layers:
+            drive += self.gain * self.links[layer + 1].down(rates[layer + 1])
+        if beta:
+            for head in self.heads:
+                if head.layer == layer:
+                    errors = head.errors(head.logits(rates[layer]), inputs)
+                    drive += beta * head.strength * head.push(errors, self.links[layer].target)
+        return drive
+
+    def settle(
+        self,
+        inputs: Inputs,
+        start: list[Reals] | None = None,
+        beta: float = 0.0,
+        *,
+        tolerance: float = TOLERANCE,
+        sweeps_max: int = SWEEPS_MAX,
+    ) -> FixedPoint:
+        """Visit the layers in turn, ``p = clip(p + omega (u - p), 0, 1)``, until no p moves by more than the tolerance.
+
+        Parameters
+        ----------
+        start : one a layer, optional
+            p to start from; by default rest, p = 0.
+        beta : float
+            Strength of the nudge, with its sign; 0 for the free phase.
+        """
+        image = self.links[0].up(inputs.images)
+        n = len(inputs.images)
+        rates = [np.zeros((n, *link.target)) for link in self.links] if start is None else list(start)
+        sweeps, moved = 0, np.inf
+        while moved > tolerance and sweeps < sweeps_max:
+            moved = 0.0
+            for layer in range(self.layers):
+                way = self.drive(layer, rates, image, inputs, beta) - rates[layer]
+                new = np.clip(rates[layer] + relaxation(sweeps) * way, 0.0, 1.0)
+                moved = max(moved, float(np.abs(new - rates[layer]).max(initial=0.0)))
+                rates[layer] = new
+            sweeps += 1
+        drives = [self.drive(layer, rates, image, inputs, beta) for layer in range(self.layers)]
+        distances = [np.abs(rate - np.clip(u, 0.0, 1.0)).max() for rate, u in zip(rates, drives, strict=True)]
+        return FixedPoint(rates, drives, np.array(distances), sweeps)
+
+    def cost(self, rates: list[Reals], inputs: Inputs) -> Reals:
+        """What equilibrium propagation descends, of each sample, (n,): ``sum over heads of lambda g_l C``.
+
+        lambda is the strength of a nudge on the layer's drive. A layer that weighs g_l in the energy function answers
+        to it as to a cost of weight lambda g_l; without a feedback gain that is lambda.
+        """
+        total = np.zeros(len(inputs.images))
+        for head in self.heads:
+            costs = head.costs(head.logits(rates[head.layer]), inputs)
+            total += head.strength * self.weight(head.layer) * costs
+        return total
+
+    def energy(self, rates: list[Reals], inputs: Inputs) -> Reals:
+        """E of each sample, (n,)."""
+        total = np.zeros(len(inputs.images))
+        for layer, link in enumerate(self.links):
+            up = link.up(inputs.images if layer == 0 else rates[layer - 1])
+            terms = 0.5 * rates[layer] ** 2 - (self.biases[layer] + up) * rates[layer]
+            total += self.weight(layer) * terms.sum(axis=(1, 2, 3))
+        return total
+
+
+def _linear_head(model: Model, index: int, strength: float) -> LinearHead:
+    """A head as it is quantised in the model."""
+    head, packed, classes = model.heads[index], model.packed, model.classes
+    row = packed.table[index]
+    at = int(row[hd.HEAD_AT]) * classes
+    by_class = packed.by_class[at : at + head.features * classes].reshape(classes, head.features).astype(np.int64)
+    integers = head.blocks.from_state(by_class).reshape(classes, -1).T  # (features, classes)
+    return LinearHead(
+        layer=head.layer,
+        side=head.side,
+        shift=head.shift,
+        weights=integers * 2.0 ** -float(row[hd.HEAD_EXPONENT]),
+        bias=packed.bias[index],
+        strength=float(strength),
+        soft=float(packed.soft[index]) / packed.temperature,
+        temperature=packed.temperature,
+        squared=bool(row[hd.HEAD_SQUARED]),
+    )

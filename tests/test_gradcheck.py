@@ -1,0 +1,139 @@
+"""The gradient check on a small network."""
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import small
+
+from spikesim.datasets import Dataset
+from spikesim.ep.config import Config
+from spikesim.ep.gradcheck import CheckResult, Similarity, Variant, _start, check_gradients, variants
+from spikesim.ep.trainer import RunOptions, Trainer
+from spikesim.errors import InputError
+
+LAYERS = ({**small.POOLED, "channels": 8}, {**small.CONV, "channels": 8})
+
+
+def prepare(**settings: Any) -> tuple[Config, Dataset]:
+    phases = {"dynamics__steps_free": 40, "dynamics__steps_nudged": 32, "data__batch_size": 16}
+    config = small.make(*LAYERS, **{"model__activity": 0.2, **phases, **settings})
+    return config, small.make_dataset(size=8, samples=24)
+
+
+def check(config: Config, dataset: Dataset, grid: list[Variant], **options: Any) -> CheckResult:
+    return check_gradients(config, dataset, grid, **{"repeats": 2, **options})
+
+
+def test_similarity() -> None:
+    one = [[np.array([3.0, 4.0]), np.zeros(2)]]
+    other = [[np.array([8.0, -6.0]), np.ones(2)]]
+    found = Similarity.of(one, other)
+    np.testing.assert_allclose(found.cosine, [[0.0, math.nan]])
+    np.testing.assert_allclose(found.ratio, [[0.5, 0.0]])
+    assert Similarity.of(one, [[np.array([6.0, 8.0]), np.zeros(2)]]).to_dict() == {
+        "cosine": [pytest.approx(1.0), None],
+        "cosine_deviation": [0.0, None],
+        "norm_ratio": [0.5, None],
+        "norm_ratio_deviation": [0.0, None],
+    }
+
+
+def test_the_grid() -> None:
+    config, _ = prepare(dynamics__window_nudged=8)
+    own = Variant.of(config)
+    assert variants(config, (), (), levers=False) == [own]
+    grid = variants(config, (10, 20), (1.0, 2.0, 4.0), levers=True)
+    assert len(set(grid)) == len(grid) == 16 * 6
+    assert own.configure(config) == config
+    longer = variants(config, (10,), (4.0,), levers=False)[0].configure(config)
+    assert (longer.dynamics.nudged_window, longer.dynamics.beta) == (10, 4.0)
+    with pytest.raises(InputError, match=r"dynamics\.beta"):
+        variants(config, (), (0.0,), levers=False)[0].configure(config)
+
+
+def test_common_noise_and_probabilities_are_nearer_to_the_exact_gradient() -> None:
+    config, dataset = prepare(dynamics__beta=0.5)
+    grid = [
+        variant
+        for variant in variants(config, (), (), levers=True)
+        if (variant.firing, variant.pooling) == ("iid", "average")
+    ]
+    found = check(config, dataset, grid)
+    assert found.residual.max() < 1e-8 and found.residual_nudged.max() < 1e-8
+    assert (found.weights.cosine > 0.999).all() and (found.biases.cosine > 0.99).all()
+    by_kind = {
+        (result.variant.noise, result.variant.contrast): float(result.weights["exact"].cosine.mean())
+        for result in found.variants
+    }
+    best = by_kind["common", "probability"]
+    assert best > 0.95
+    assert best > by_kind["independent", "probability"] + 0.05
+    assert best > by_kind["common", "spikes"] + 0.1
+    assert by_kind["common", "spikes"] > by_kind["independent", "spikes"] + 0.2
+    noisy = {result.variant.noise: result.difference for result in found.variants}
+    assert (noisy["independent"] > noisy["common"]).all(), "noise adds to what is between the phases"
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"signals__kind": "local"}, {"dynamics__feedback_gain": 0.5}, {"dynamics__nudging": "one-sided"}]
+)
+def test_the_engine_without_noise_agrees(settings: dict[str, Any]) -> None:
+    config, dataset = prepare(
+        dynamics__inference="mean-field", dynamics__beta=0.2, dynamics__steps_free=80, dynamics__steps_nudged=80,
+        dynamics__window_nudged=10, data__batch_size=8, **settings,
+    )  # fmt: skip
+    found = check(config, dataset, [Variant.of(config)], repeats=1)
+    (own,) = found.variants
+    for name in ("mean-field", "exact"):
+        assert (own.weights[name].cosine > 0.97).all()
+        assert (np.abs(own.weights[name].ratio - 1) < 0.1).all()
+    np.testing.assert_allclose(own.activity.mean(axis=0), found.activity, atol=2e-3)
+    assert (own.residual < 1e-3).all()
+    assert (np.diff(own.quantiles, axis=2) >= 0).all()
+    assert (own.quantiles[:, :, 1] <= 4 * own.difference).all() and (own.quantiles[:, :, -1] >= own.difference).all()
+
+
+def test_threads_change_no_bit() -> None:
+    config, dataset = prepare()
+    grid = variants(config, (8, 16), (), levers=False)
+    one, two = (check(config, dataset, grid, threads=threads).to_dict() for threads in (1, 2))
+    assert one == two
+    assert one["repeats"] == 2 and len(one["variants"]) == 2
+    assert one["variants"][0] != one["variants"][1]
+
+
+def test_a_teacher_changes_the_gradient() -> None:
+    config, dataset = prepare(signals__kind="both", signals__temperature=2.0)
+    rng = np.random.default_rng(0)
+    targets = rng.dirichlet(np.ones(3), 24)
+    found = check(config, dataset, [Variant.of(config)], soft_targets=targets)
+    assert (found.weights.cosine > 0.99).all()
+    assert (found.variants[0].weights["exact"].cosine > 0.7).all()
+    other = check(config, dataset, [Variant.of(config)], soft_targets=targets[::-1].copy())
+    assert other.cost != found.cost
+
+
+def test_the_start_is_that_of_a_training_run(tmp_path: Path) -> None:
+    config, dataset = prepare(stability__coupling_limit=0.3, optimiser__epochs=1)
+    trainer = Trainer(config, dataset, RunOptions(tmp_path / "run.h5"), cast(Any, SimpleNamespace(message=print)))
+    found = []
+    with small.learning(config, dataset) as (learner, presenter):
+        trainer._calibrate(learner, learner.team)
+        found.append(small.copied(learner.model, learner.parameters))
+        start = _start(learner.model, config, learner.team, presenter, 24)
+        found.append(small.copied(learner.model, start))
+    for name, array in found[0].items():
+        np.testing.assert_array_equal(array, found[1][name])
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"), [({"data__batch_size": 25}, "25"), ({"data__limit": 100}, r"data\.limit")]
+)
+def test_too_few_samples(settings: dict[str, Any], name: str) -> None:
+    config, dataset = prepare(**settings)
+    with pytest.raises(InputError, match=name):
+        check(config, dataset, [Variant.of(config)])
