@@ -75,6 +75,7 @@ class LazyGroup(click.Group):
     subcommands={
         "train": ("spikesim.cli.train:train", "Train a network by equilibrium propagation."),
         "gradcheck": ("spikesim.cli.gradcheck:gradcheck", "Compare the gradient estimates with the exact gradient."),
+        "ablation": ("spikesim.cli.ablation:ablation", "Check the gradients over depths and kinds of error signals."),
         "evaluate": ("spikesim.cli.evaluate:evaluate", "Test the network of a run file."),
         "report": ("spikesim.cli.report:report", "Show what a run did: accuracy, spikes, operations, energy."),
         "info": ("spikesim.cli.info:info", "Show the configuration, the state and the digest of a run file."),

@@ -66,11 +66,12 @@ ARCHITECTURES: dict[str, Architecture] = {
     "mlp": Architecture((Layer("dense", 512),), readout_rate=0.005),
     "conv": Architecture((Layer("conv", 32, pool=True), Layer("conv", 64, pool=True))),
     "vgg5": _vgg(128, "M", 256, "M", 512, "M", 512, "M"),
+    "vgg8": _vgg(128, 128, "M", 256, 256, "M", 512, 512, "M", 512, "M"),
     "vgg11": _vgg(64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"),
 }
-"""mlp: 784-512-10 on MNIST. conv: 32-64. vgg5: four convolutions and the read-out (Laborieux et al. 2021). vgg11: the
-eight convolutions of configuration A of Simonyan & Zisserman 2014, with average pooling. The last layer of digits is
-the read-out, which is no layer of spiking neurons."""
+"""mlp: 784-512-10 on MNIST. conv: 32-64. vgg5: four convolutions and the read-out (Laborieux et al. 2021). vgg8: seven
+convolutions. vgg11: the eight convolutions of configuration A of Simonyan & Zisserman 2014, with average pooling. The
+last layer of digits is the read-out, which is no layer of spiking neurons."""
 
 
 def architecture(name: str, layers: tuple[dict[str, Any], ...] = ()) -> Architecture:

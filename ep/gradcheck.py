@@ -195,6 +195,8 @@ class CheckResult:
     small_beta : float
     weights, biases : Similarity
         Of the mean-field estimate with the exact gradient.
+    norms : float64 (L,)
+        Of the exact gradient of the weights, mean over the mini-batches.
     cost : float
         Mean over the mini-batches, at the fixed point.
     activity, residual, residual_nudged, difference : float64 (L,)
@@ -207,6 +209,7 @@ class CheckResult:
     small_beta: float
     weights: Similarity
     biases: Similarity
+    norms: Reals
     cost: float
     activity: Reals
     residual: Reals
@@ -223,6 +226,7 @@ class CheckResult:
             "small_beta": self.small_beta,
             "mean_field": {
                 "cost": self.cost,
+                "exact_norm": plain(self.norms),
                 "activity": plain(self.activity),
                 "residual": plain(self.residual),
                 "residual_nudged": plain(self.residual_nudged),
@@ -315,6 +319,7 @@ def check_gradients(
         small_beta=small_beta,
         weights=Similarity.of([r.estimate.weights for r in references], [r.exact.weights for r in references]),
         biases=Similarity.of([r.estimate.biases for r in references], [r.exact.biases for r in references]),
+        norms=np.mean([[np.linalg.norm(weights) for weights in r.exact.weights] for r in references], axis=0),
         cost=float(np.mean([r.cost for r in references])),
         activity=np.mean([r.activity for r in references], axis=0),
         residual=np.max([r.residual for r in references], axis=0),

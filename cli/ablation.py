@@ -1,0 +1,115 @@
+"""``spikesim ablation``: which error signals reach which layers, over kinds of signals and depths."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from spikesim.cli.common import available_threads, make_console
+from spikesim.cli.configuration import configuration_options, resolve
+from spikesim.errors import InputError
+
+if TYPE_CHECKING:
+    from spikesim.ep.ablation import AblationRow
+
+
+def _words(what: str, text: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of a list separated by commas, each once and known."""
+    words = tuple(word.strip() for word in text.split(","))
+    for word in words:
+        if word not in allowed or words.count(word) > 1:
+            raise InputError(f"{what} is {text!r}; it is a list of {', '.join(allowed)}, each at most once")
+    return words
+
+
+@click.command()
+@configuration_options(without=("--arch", "--signals", "--epochs", "--batch-size", "--test-limit", "--target-rate"))
+@click.option("--archs", default="vgg5,vgg8,vgg11", show_default=True, metavar="A,A,...", help="Architectures.")
+@click.option(
+    "--kinds",
+    metavar="K,K,...",
+    help="Kinds of signals, of none, local, kd, both.  [default: all, without a teacher none,local]",
+)
+@click.option(
+    "--batch", type=click.IntRange(min=1, max=65536), default=64, show_default=True, help="Samples in a mini-batch."
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1, max=10000),
+    default=1,
+    show_default=True,
+    help="Mini-batches with fresh random numbers, over which is averaged.",
+)
+@click.option("--threads", type=click.IntRange(min=1, max=1024), help="Threads.  [default: as for train]")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Form of the output.",
+)
+def ablation(
+    data_dir: Path | None,
+    config_file: Path | None,
+    settings: tuple[str, ...],
+    archs: str,
+    kinds: str | None,
+    batch: int,
+    repeats: int,
+    threads: int | None,
+    style: str,
+    **keys: Any,
+) -> None:
+    """Check the gradients of several depths with several kinds of error signals.
+
+    For each architecture and kind of signals, by layer: the cosine of the stochastic estimate with the exact gradient,
+    and the norm of the exact gradient beside the top layer's. The weights are the initial ones with calibrated biases.
+
+    \b
+    Example:
+      spikesim ablation --width 0.25 --batch 32
+    """
+    import json
+    import sys
+
+    from spikesim.datasets import load
+    from spikesim.ep.ablation import ARCHITECTURES, KINDS, ablate
+
+    keys["data.batch_size"] = batch
+    config = resolve(config_file, settings, keys)
+    chosen = _words("--kinds", kinds or "none,local", KINDS)
+    names = _words("--archs", archs, (*ARCHITECTURES, "conv", "mlp"))
+    silent = not sys.stderr.isatty()
+    rows = ablate(
+        config,
+        load(config.data.dataset, data_dir),
+        names,
+        chosen,
+        repeats=repeats,
+        threads=threads or available_threads(),
+        progress=lambda text: None if silent else click.echo(text, err=True),
+    )
+    if style == "json":
+        click.echo(json.dumps({"config": config.to_dict(), "rows": [row.to_dict() for row in rows]}, indent=2))
+    else:
+        _print_tables(rows)
+
+
+def _print_tables(rows: "list[AblationRow]") -> None:
+    from rich.table import Table
+
+    layers = max(len(row.layers) for row in rows)
+    console = make_console()
+    for title, values in (
+        ("cosine of the stochastic estimate with the exact gradient, lowest layer first", "cosine"),
+        ("norm of the exact gradient beside the top layer's", "share"),
+    ):
+        table = Table(title=title)
+        table.add_column("arch")
+        table.add_column("signals")
+        for layer in range(layers):
+            table.add_column(str(layer + 1), justify="right")
+        for row in rows:
+            table.add_row(row.arch, row.kind, *(f"{value:.2f}" for value in getattr(row, values)))
+        console.print(table)

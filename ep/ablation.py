@@ -1,0 +1,107 @@
+"""Which error signals reach which layers: the gradient check over kinds of signals and depths."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.datasets import Dataset
+from spikesim.ep.config import Config, make_config, merge
+from spikesim.ep.gradcheck import Variant, check_gradients, plain
+
+Reals = NDArray[np.float64]
+
+ARCHITECTURES = ("vgg5", "vgg8", "vgg11")
+KINDS = ("none", "local", "kd", "both")
+
+
+@dataclass(frozen=True)
+class AblationRow:
+    """One network and one kind of signals; float64 (L,), lowest layer first, means over the mini-batches.
+
+    Attributes
+    ----------
+    cosine, ratio : of the stochastic estimate with the exact gradient of the weights
+    norm : of the exact gradient
+    share : of a layer's norm in that of the top layer
+    """
+
+    arch: str
+    kind: str
+    layers: tuple[str, ...]
+    cosine: Reals
+    ratio: Reals
+    norm: Reals
+
+    @property
+    def share(self) -> Reals:
+        """Norms beside the top layer's."""
+        return np.asarray(self.norm / self.norm[-1])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "arch": self.arch,
+            "signals": self.kind,
+            "layers": list(self.layers),
+            "cosine": plain(self.cosine),
+            "norm_ratio": plain(self.ratio),
+            "exact_norm": plain(self.norm),
+        }
+
+
+def ablate(
+    config: Config,
+    dataset: Dataset,
+    architectures: tuple[str, ...],
+    kinds: tuple[str, ...],
+    *,
+    repeats: int = 1,
+    threads: int = 1,
+    soft_targets: Reals | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> list[AblationRow]:
+    """Check the gradients of every architecture with every kind of signals, from the same initial weights.
+
+    Parameters
+    ----------
+    config : Config
+        Everything else.
+    repeats : int
+        Mini-batches over which is averaged.
+    soft_targets : float64 (training samples, classes), optional
+        The teacher's softened answers, for kd and both.
+    progress : callable
+        Told what is being done.
+
+    Raises
+    ------
+    InputError
+        As `check_gradients`.
+    """
+    rows = []
+    for arch in architectures:
+        for kind in kinds:
+            changed = make_config(merge(config.to_dict(), [("model.arch", arch), ("signals.kind", kind)]))
+
+            def tell(text: str, arch: str = arch, kind: str = kind) -> None:
+                progress(f"{arch}, {kind}: {text}")
+
+            found = check_gradients(
+                changed,
+                dataset,
+                [Variant.of(changed)],
+                repeats=repeats,
+                threads=threads,
+                soft_targets=soft_targets if kind in ("kd", "both") else None,
+                progress=tell,
+            )
+            similarity = found.variants[0].weights["exact"]
+            rows.append(
+                AblationRow(
+                    arch, kind, found.layers, similarity.cosine.mean(axis=0), similarity.ratio.mean(axis=0), found.norms
+                )
+            )
+    return rows
