@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spikesim.cli.common import available_threads
+from spikesim.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from spikesim.datasets import Dataset
     from spikesim.ep.config import Config
 
 # Options that stand for a key of the configuration, in the order of --help.
@@ -68,6 +73,13 @@ def _configuration_options(command: Any) -> Any:
     help="Set any key of the configuration, after the file and before the options above; may be repeated.",
 )
 @click.option(
+    "--teacher",
+    "teacher_file",
+    metavar="FILE.h5",
+    type=click.Path(path_type=Path),
+    help="Teacher file (docs/teacher-file.md), for --signals kd and both; 'spikesim teacher' makes one of a run.",
+)
+@click.option(
     "--threads",
     type=click.IntRange(min=1, max=1024),
     help="Threads; they change the time, never a bit.  [default: $SLURM_CPUS_PER_TASK or the cores at hand]",
@@ -91,6 +103,7 @@ def train(
     data_dir: Path | None,
     config_file: Path | None,
     settings: tuple[str, ...],
+    teacher_file: Path | None,
     threads: int | None,
     checkpoint_every: int | None,
     out: Path,
@@ -115,6 +128,9 @@ def train(
     from spikesim.ep.trainer import RunOptions, Trainer
 
     dataset = load(config.data.dataset, data_dir)
+    soft_targets = None
+    if teacher_file is not None:
+        config, soft_targets = take_teacher(config, dataset, teacher_file)
     options = RunOptions(
         out=out,
         resume=resume,
@@ -124,7 +140,7 @@ def train(
         command_line=shlex.join(["spikesim", *sys.argv[1:]]),
     )
     with make_observer(progress_every) as observer:
-        trainer = Trainer(config, dataset, options, observer)
+        trainer = Trainer(config, dataset, options, observer, soft_targets)
         observer.message(
             f"{config.model.arch} on {dataset.name} ({dataset.source}): {trainer.samples} training samples, "
             f"{trainer.batches} mini-batches an epoch, {options.threads} threads, seed {config.seed}"
@@ -148,6 +164,36 @@ def resolve(config_file: Path | None, settings: tuple[str, ...], options: dict[s
     values = read_toml(config_file) if config_file is not None else {}
     values = merge(values, [parse_setting(text) for text in settings])
     return make_config(merge(values, [(key, value) for key, value in options.items() if value is not None]))
+
+
+def take_teacher(config: "Config", dataset: "Dataset", path: Path) -> "tuple[Config, NDArray[np.float64]]":
+    """The configuration with the digest of a teacher file, and the teacher's softened answers.
+
+    The digest stands for the teacher in the configuration and the path does not, so that a run goes on with the same
+    logits only, wherever they lie.
+
+    Raises
+    ------
+    InputError
+        The signals have no use for a teacher, or the configuration names another one.
+    """
+    from spikesim.ep.config import make_config, merge
+    from spikesim.ep.signals import has_teacher
+    from spikesim.ep.teacher import read_teacher, soften
+
+    signals = config.signals
+    if not has_teacher(signals):
+        raise InputError(
+            f"--teacher has no use with signals.kind {signals.kind!r}; leave it out, or add --signals kd or both"
+        )
+    teacher = read_teacher(path, dataset)
+    if signals.teacher not in ("", teacher.digest):
+        raise InputError(
+            f"signals.teacher is {signals.teacher!r}, but the digest of {path} is {teacher.digest!r}; "
+            "give the file of that digest, or leave the key out"
+        )
+    named = make_config(merge(config.to_dict(), [("signals.teacher", teacher.digest)]))
+    return named, soften(teacher.logits, signals.temperature)
 
 
 class stop_on_signals:
