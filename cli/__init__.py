@@ -78,6 +78,10 @@ class LazyGroup(click.Group):
         "ablation": ("spikesim.cli.ablation:ablation", "Check the gradients over depths and kinds of error signals."),
         "evaluate": ("spikesim.cli.evaluate:evaluate", "Test the network of a run file."),
         "report": ("spikesim.cli.report:report", "Show what a run did: accuracy, spikes, operations, energy."),
+        "teacher": (
+            "spikesim.cli.teacher:teacher",
+            "Write what a network says of the training images to a teacher file.",
+        ),
         "info": ("spikesim.cli.info:info", "Show the configuration, the state and the digest of a run file."),
         "data": ("spikesim.cli.data:data", "List, check and fetch data sets."),
     },

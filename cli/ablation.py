@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spikesim.cli.common import available_threads, make_console
-from spikesim.cli.configuration import configuration_options, resolve
+from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def _words(what: str, text: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
 
 @click.command()
 @configuration_options(without=("--arch", "--signals", "--epochs", "--batch-size", "--test-limit", "--target-rate"))
+@teacher_option
 @click.option("--archs", default="vgg5,vgg8,vgg11", show_default=True, metavar="A,A,...", help="Architectures.")
 @click.option(
     "--kinds",
@@ -53,6 +54,7 @@ def ablation(
     data_dir: Path | None,
     config_file: Path | None,
     settings: tuple[str, ...],
+    teacher_file: Path | None,
     archs: str,
     kinds: str | None,
     batch: int,
@@ -75,19 +77,28 @@ def ablation(
 
     from spikesim.datasets import load
     from spikesim.ep.ablation import ARCHITECTURES, KINDS, ablate
+    from spikesim.ep.config import make_config, merge
 
     keys["data.batch_size"] = batch
     config = resolve(config_file, settings, keys)
-    chosen = _words("--kinds", kinds or "none,local", KINDS)
+    chosen = KINDS if teacher_file is not None else ("none", "local")
+    if kinds is not None:
+        chosen = _words("--kinds", kinds, KINDS)
     names = _words("--archs", archs, (*ARCHITECTURES, "conv", "mlp"))
+    dataset = load(config.data.dataset, data_dir)
+    soft_targets = None
+    if teacher_file is not None:
+        taught = make_config(merge(config.to_dict(), [("signals.kind", "both")]))
+        config, soft_targets = take_teacher(taught, dataset, teacher_file)
     silent = not sys.stderr.isatty()
     rows = ablate(
         config,
-        load(config.data.dataset, data_dir),
+        dataset,
         names,
         chosen,
         repeats=repeats,
         threads=threads or available_threads(),
+        soft_targets=soft_targets,
         progress=lambda text: None if silent else click.echo(text, err=True),
     )
     if style == "json":

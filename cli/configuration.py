@@ -6,10 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from spikesim.errors import InputError
+
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from spikesim.datasets import Dataset
     from spikesim.ep.config import Config
 
-__all__ = ["configuration_options", "resolve"]
+__all__ = ["configuration_options", "resolve", "take_teacher", "teacher_option"]
 
 # Options that stand for a key of the configuration, in the order of --help.
 _KEYS: tuple[tuple[str, str, Any], ...] = (
@@ -104,3 +110,42 @@ def resolve(
     values = merge(values, [parse_setting(text) for text in settings])
     given = [(key.replace("__", "."), value) for key, value in options.items() if value is not None]
     return make_config(merge(values, given))
+
+
+teacher_option = click.option(
+    "--teacher",
+    "teacher_file",
+    metavar="FILE.h5",
+    type=click.Path(path_type=Path),
+    help="Teacher file (docs/teacher-file.md), for signals kd and both; 'spikesim teacher' makes one of a run.",
+)
+
+
+def take_teacher(config: "Config", dataset: "Dataset", path: Path) -> "tuple[Config, NDArray[np.float64]]":
+    """The configuration with the digest of a teacher file, and the teacher's softened answers.
+
+    The digest stands for the teacher in the configuration and the path does not, so that a run goes on with the same
+    logits only, wherever they lie.
+
+    Raises
+    ------
+    InputError
+        The signals have no use for a teacher, or the configuration names another one.
+    """
+    from spikesim.ep.config import make_config, merge
+    from spikesim.ep.signals import has_teacher
+    from spikesim.ep.teacher import read_teacher, soften
+
+    signals = config.signals
+    if not has_teacher(signals):
+        raise InputError(
+            f"--teacher has no use with signals.kind {signals.kind!r}; leave it out, or add --signals kd or both"
+        )
+    teacher = read_teacher(path, dataset)
+    if signals.teacher not in ("", teacher.digest):
+        raise InputError(
+            f"signals.teacher is {signals.teacher!r}, but the digest of {path} is {teacher.digest!r}; "
+            "give the file of that digest, or leave the key out"
+        )
+    named = make_config(merge(config.to_dict(), [("signals.teacher", teacher.digest)]))
+    return named, soften(teacher.logits, signals.temperature)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spikesim.cli.common import available_threads, make_console
-from spikesim.cli.configuration import configuration_options, resolve
+from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def _numbers(kind: type[int] | type[float]) -> Callable[[click.Context, click.Pa
 
 @click.command()
 @configuration_options(without=("--epochs", "--batch-size", "--test-limit", "--target-rate"))
+@teacher_option
 @click.option("--run", type=click.Path(), metavar="RUN.h5", help="Take configuration and weights of a run.")
 @click.option(
     "--batch", type=click.IntRange(min=1, max=65536), default=64, show_default=True, help="Samples in a mini-batch."
@@ -86,6 +87,7 @@ def gradcheck(
     data_dir: Path | None,
     config_file: Path | None,
     settings: tuple[str, ...],
+    teacher_file: Path | None,
     run: str | None,
     batch: int,
     repeats: int,
@@ -118,13 +120,15 @@ def gradcheck(
     keys["data.batch_size"] = batch
     if run is None:
         config = resolve(config_file, settings, keys)
-        result = _check(config, data_dir, None, (windows, betas, grid), small_beta, repeats, threads)
+        result = _check(config, data_dir, teacher_file, None, (windows, betas, grid), small_beta, repeats, threads)
     else:
         from spikesim.runreader import RunReader
 
         with RunReader(run) as reader:
             config = resolve(None, settings, keys, reader.config)
-            result = _check(config, data_dir, reader, (windows, betas, grid), small_beta, repeats, threads)
+            result = _check(
+                config, data_dir, teacher_file, reader, (windows, betas, grid), small_beta, repeats, threads
+            )
     if style == "json":
         _print_json(run, config, result)
     else:
@@ -138,6 +142,7 @@ def gradcheck(
 def _check(
     config: "Config",
     data_dir: Path | None,
+    teacher_file: Path | None,
     reader: Any,
     over: tuple[tuple[int, ...], tuple[float, ...], bool],
     small_beta: float,
@@ -149,10 +154,11 @@ def _check(
     from spikesim.datasets import load
     from spikesim.ep.gradcheck import check_gradients, variants
 
-    if config.signals.kind in ("kd", "both"):
-        raise InputError(f"signals.kind is {config.signals.kind}; the gradient check has no teacher, use none or local")
     windows, betas, levers = over
     dataset = load(config.data.dataset, data_dir)
+    soft_targets = None
+    if teacher_file is not None:
+        config, soft_targets = take_teacher(config, dataset, teacher_file)
     silent = not sys.stderr.isatty()
     return check_gradients(
         config,
@@ -162,6 +168,7 @@ def _check(
         small_beta=small_beta,
         repeats=repeats,
         threads=threads or available_threads(),
+        soft_targets=soft_targets,
         progress=lambda text: None if silent else click.echo(text, err=True),
     )
 

@@ -10,11 +10,12 @@ from typing import Any
 import click
 
 from spikesim.cli.common import available_threads
-from spikesim.cli.configuration import configuration_options, resolve
+from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
 
 
 @click.command()
 @configuration_options()
+@teacher_option
 @click.option(
     "--threads",
     type=click.IntRange(min=1, max=1024),
@@ -39,6 +40,7 @@ def train(
     data_dir: Path | None,
     config_file: Path | None,
     settings: tuple[str, ...],
+    teacher_file: Path | None,
     threads: int | None,
     checkpoint_every: int | None,
     out: Path,
@@ -63,6 +65,9 @@ def train(
     from spikesim.ep.trainer import RunOptions, Trainer
 
     dataset = load(config.data.dataset, data_dir)
+    soft_targets = None
+    if teacher_file is not None:
+        config, soft_targets = take_teacher(config, dataset, teacher_file)
     options = RunOptions(
         out=out,
         resume=resume,
@@ -72,7 +77,7 @@ def train(
         command_line=shlex.join(["spikesim", *sys.argv[1:]]),
     )
     with make_observer(progress_every) as observer:
-        trainer = Trainer(config, dataset, options, observer)
+        trainer = Trainer(config, dataset, options, observer, soft_targets)
         observer.message(
             f"{config.model.arch} on {dataset.name} ({dataset.source}): {trainer.samples} training samples, "
             f"{trainer.batches} mini-batches an epoch, {options.threads} threads, seed {config.seed}"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spikesim import plan as p
 from spikesim.datasets import ImageSet
 from spikesim.ep import phases as ph
+from spikesim.ep.heads import Prediction
 from spikesim.ep.presentation import Presenter
 from spikesim.ep.team import Team
 from spikesim.errors import Stopped
@@ -60,15 +61,51 @@ def evaluate(
     losses: list[float] = []
     correct = 0
     counts = ph.PhaseCounts.zero(team.model.layers)
+    for prediction, own_counts in _predictions(team, presenter, images, samples, stream, progress):
+        losses.extend(prediction.losses.tolist())
+        correct += int(prediction.correct.sum())
+        counts.add(own_counts)
+    return Evaluation(samples, correct, math.fsum(losses) / samples, counts)
 
-    def run(first: int, inputs: NDArray[np.int16], part: slice) -> tuple[NDArray[np.float64], int, ph.PhaseCounts]:
+
+def logits(
+    team: Team,
+    presenter: Presenter,
+    images: ImageSet,
+    samples: int,
+    stream: int,
+    progress: Callable[[int], None] | None = None,
+) -> NDArray[np.float64]:
+    """What the read-out says of the first samples of a set, float64 (samples, classes).
+
+    Parameters are those of `evaluate`, whose free phases these are.
+
+    Raises
+    ------
+    Stopped
+    """
+    found = _predictions(team, presenter, images, samples, stream, progress)
+    return np.concatenate([prediction.logits for prediction, _ in found])
+
+
+def _predictions(
+    team: Team,
+    presenter: Presenter,
+    images: ImageSet,
+    samples: int,
+    stream: int,
+    progress: Callable[[int], None] | None,
+) -> Iterator[tuple[Prediction, ph.PhaseCounts]]:
+    """The read-out's predictions after free phases from rest, a group at a time, in the order of the samples."""
+
+    def run(first: int, inputs: NDArray[np.int16], part: slice) -> tuple[Prediction, ph.PhaseCounts]:
         workspace = team.borrow()
         try:
             ids = np.arange(first + part.start, first + part.stop)
             n = workspace.rest(inputs[part], ids)
             own = workspace.free(n, stream, team.stop)
             prediction, _ = workspace.predict(n, len(team.model.heads) - 1, images.labels[ids])
-            return prediction.losses, int(prediction.correct.sum()), own
+            return prediction, own
         finally:
             team.give_back(workspace)
 
@@ -76,13 +113,9 @@ def evaluate(
         last = min(first + CHUNK, samples)
         inputs = presenter.plain(images, slice(first, last))
         futures = [team.executor.submit(run, first, inputs, part) for part in team.groups(last - first)]
-        for own_losses, own_correct, own_counts in team.gather(futures):
-            losses.extend(own_losses.tolist())
-            correct += own_correct
-            counts.add(own_counts)
+        yield from team.gather(futures)
         if progress:
             progress(last - first)
-    return Evaluation(samples, correct, math.fsum(losses) / samples, counts)
 
 
 class SpikeTrain(NamedTuple):

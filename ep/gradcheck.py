@@ -31,6 +31,7 @@ from spikesim.ep.meanfield import Inputs, MeanField, Reals
 from spikesim.ep.model import Model, Parameters, initial_parameters
 from spikesim.ep.presentation import Presenter
 from spikesim.ep.retest import run_parameters
+from spikesim.ep.signals import check_teacher
 from spikesim.ep.team import Team
 from spikesim.ep.trainer import CALIBRATED, COUPLING_ROUNDS
 from spikesim.errors import InputError
@@ -281,6 +282,7 @@ def check_gradients(
     InputError
         The network does not fit the data or the run, there are too few samples, or a value is out of range.
     """
+    check_teacher(config.signals, soft_targets is not None)
     configs = [variant.configure(config) for variant in grid]  # refused before any work
     model = Model(config, dataset)
     presenter = Presenter(config, dataset, model.stack.image.shape)

@@ -1,14 +1,16 @@
-"""Testing the network of a run file again."""
+"""Using the network of a run file again: tests, and its logits for a teacher."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset
 from spikesim.ep import phases as ph
 from spikesim.ep.config import Config
-from spikesim.ep.evaluation import evaluate
+from spikesim.ep.evaluation import evaluate, logits
 from spikesim.ep.model import Model, Parameters
 from spikesim.ep.presentation import Presenter
 from spikesim.ep.team import Team
@@ -57,6 +59,24 @@ def run_parameters(reader: RunReader, model: Model, dataset: str) -> Parameters:
     return Parameters.from_dict(model.parameter_names, model.layers, weights)
 
 
+def load_run_model(reader: RunReader, config: Config, dataset: Dataset) -> Model:
+    """The network of a run, with the weights of its last checkpoint.
+
+    Parameters
+    ----------
+    config : Config
+        That of the run, or with another data set, inference or length.
+
+    Raises
+    ------
+    InputError
+        The network does not fit the data set, or the run has no weights yet.
+    """
+    model = Model(config, dataset)
+    model.load(run_parameters(reader, model, dataset.name))
+    return model
+
+
 def retest(reader: RunReader, config: Config, dataset: Dataset, repeats: int, threads: int) -> list[Retest]:
     """Test the weights of a run.
 
@@ -72,19 +92,15 @@ def retest(reader: RunReader, config: Config, dataset: Dataset, repeats: int, th
     InputError
         The network does not fit the data set, or the run has no weights yet.
     """
-    model = Model(config, dataset)
-    model.load(run_parameters(reader, model, dataset.name))
+    model = load_run_model(reader, config, dataset)
     presenter = Presenter(config, dataset, model.stack.image.shape)
     available = len(dataset.test.labels)
     samples = config.data.test_limit if config.data.test_limit is not None else available
     if samples > available:
         raise InputError(f"data.test_limit is {samples}; {dataset.name} has {available} test samples")
-    epochs = reader.epochs["epoch"]
-    last = int(epochs[-1]) - 1 if len(epochs) else 0
     results = []
     with Team(model, config, threads) as team:
-        for repeat in range(repeats):
-            stream = ph.stream_of((last + repeat) % ph.EPOCHS_MAX, ph.STREAM_EVALUATION)
+        for stream in _streams(reader, repeats):
             found = evaluate(team, presenter, dataset.test, samples, stream)
             counts = found.counts
             accumulates = counts.events_forward + counts.events_feedback
@@ -101,3 +117,48 @@ def retest(reader: RunReader, config: Config, dataset: Dataset, repeats: int, th
                 )
             )
     return results
+
+
+def training_logits(
+    reader: RunReader,
+    config: Config,
+    dataset: Dataset,
+    repeats: int,
+    threads: int,
+    progress: Callable[[int], None] | None = None,
+) -> NDArray[np.float64]:
+    """What the network of a run says of every training sample, whatever `data.limit` is: the mean logits of its tests.
+
+    Parameters
+    ----------
+    config : Config
+        That of the run, or with another data set or inference.
+    repeats : int
+        Streams of random numbers over which the logits are averaged.
+    progress : callable, optional
+        Called with the number of samples that have been done since the last call.
+
+    Returns
+    -------
+    float64 (training samples, classes)
+
+    Raises
+    ------
+    InputError
+        The network does not fit the data set, or the run has no weights yet.
+    """
+    model = load_run_model(reader, config, dataset)
+    presenter = Presenter(config, dataset, model.stack.image.shape)
+    samples = len(dataset.train.labels)
+    total = np.zeros((samples, dataset.classes))
+    with Team(model, config, threads) as team:
+        for stream in _streams(reader, repeats):
+            total += logits(team, presenter, dataset.train, samples, stream, progress)
+    return total / repeats
+
+
+def _streams(reader: RunReader, repeats: int) -> list[int]:
+    """Streams of random numbers for tests; the first is that of the run's last test."""
+    epochs = reader.epochs["epoch"]
+    last = int(epochs[-1]) - 1 if len(epochs) else 0
+    return [ph.stream_of((last + repeat) % ph.EPOCHS_MAX, ph.STREAM_EVALUATION) for repeat in range(repeats)]

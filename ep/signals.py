@@ -60,6 +60,18 @@ def has_teacher(signals: Signals) -> bool:
     return signals.kind in ("kd", "both")
 
 
+def check_teacher(signals: Signals, given: bool) -> None:
+    """Refuse signals that need a teacher and have none, or have one and no use for it.
+
+    Raises
+    ------
+    InputError
+    """
+    if has_teacher(signals) != given:
+        trouble = "has no use for a teacher" if given else "needs a teacher: give --teacher FILE"
+        raise InputError(f"signals.kind is {signals.kind!r}, which {trouble}")
+
+
 def head_strengths(config: Config, heads: tuple[Head, ...], layers: int) -> tuple[float, ...]:
     """lambda of each head before schedule and balance; 1 for the read-out.
 

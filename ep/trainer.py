@@ -28,7 +28,7 @@ from spikesim.ep.observer import EpochSummary, Observer, Progress
 from spikesim.ep.optimisers import schedule
 from spikesim.ep.presentation import Presenter
 from spikesim.ep.records import batch_row, epoch_counts, make_header
-from spikesim.ep.signals import has_teacher
+from spikesim.ep.signals import check_teacher
 from spikesim.ep.team import Team
 from spikesim.errors import InputError, Stopped
 from spikesim.runfile import RunReader, RunWriter
@@ -126,11 +126,7 @@ class Trainer:
             raise InputError("--resume and --overwrite exclude each other; choose one")
         self.batches = -(-self.samples // config.data.batch_size)
         self.stop = np.zeros(1, np.uint8)
-        if has_teacher(config.signals) != (soft_targets is not None):
-            raise InputError(
-                f"signals.kind is {config.signals.kind!r}, which "
-                + ("needs a teacher: give --teacher FILE" if soft_targets is None else "has no use for a teacher")
-            )
+        check_teacher(config.signals, soft_targets is not None)
         self._soft_targets = soft_targets
         self._diagnosis = Diagnosis(self.model, config)
 

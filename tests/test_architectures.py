@@ -128,9 +128,7 @@ def test_layers_that_do_not_fit_are_named(rows: list[dict[str, Any]], layer: int
 
 
 def test_names() -> None:
-    with pytest.raises(
-        InputError, match="'vgg16'; it is one of mlp, conv, vgg5, vgg8, vgg11, custom"
-    ):
+    with pytest.raises(InputError, match="'vgg16'; it is one of mlp, conv, vgg5, vgg8, vgg11, custom"):
         architecture("vgg16")
     with pytest.raises(InputError, match=r"custom needs model\.layers"):
         architecture("custom")

@@ -1,0 +1,83 @@
+"""``spikesim teacher``: make a teacher file of a run."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from spikesim.cli.common import available_threads, run_argument
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+@click.command()
+@run_argument
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The teacher file, HDF5.")
+@click.option("--dataset", help="Data set whose training images are shown.  [default: that of the run]")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $SPIKESIM_DATA]")
+@click.option(
+    "--inference",
+    type=click.Choice(["stochastic", "mean-field"]),
+    help="Spiking dynamics or the deterministic mean field.  [default: that of the run]",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1, max=10000),
+    default=1,
+    show_default=True,
+    help="Free phases with fresh random numbers over which the logits are averaged.",
+)
+@click.option("--threads", type=click.IntRange(min=1, max=1024), help="Threads.  [default: as for train]")
+@click.option("--overwrite", is_flag=True, help="Replace the teacher file if it exists.")
+def teacher(
+    run: str,
+    out: Path,
+    dataset: str | None,
+    data_dir: Path | None,
+    inference: str | None,
+    repeats: int,
+    threads: int | None,
+    overwrite: bool,
+) -> None:
+    """Write the logits that the network of a run gives to every training image into a teacher file.
+
+    The images are shown as they are, all of them, also where the run was limited to some. The file serves
+    `spikesim train --signals kd --teacher FILE.h5`; docs/teacher-file.md describes it. The run file is not changed.
+    """
+    from spikesim.datasets import load
+    from spikesim.ep.config import make_config, merge
+    from spikesim.ep.retest import training_logits
+    from spikesim.ep.teacher import check_target, write_teacher
+    from spikesim.runreader import RunReader
+
+    check_target(out, overwrite=overwrite)
+    with RunReader(run) as reader:
+        changes = {"data.dataset": dataset, "dynamics.inference": inference}
+        config = make_config(merge(reader.config, [(k, v) for k, v in changes.items() if v is not None]))
+        images = load(config.data.dataset, data_dir)
+        progress = _lines(repeats * len(images.train.labels))
+        logits = training_logits(reader, config, images, repeats, threads or available_threads(), progress)
+        description = (
+            f"{config.model.arch}, {config.dynamics.inference}, mean of {repeats}, of the run with the configuration "
+            f"{reader.config_hash}"
+        )
+    written = write_teacher(out, logits, images.name, description, overwrite=overwrite)
+    right = (logits.argmax(axis=1) == images.train.labels).mean()
+    click.echo(f"{len(logits)} training samples of {images.name}, {right:.2%} right")
+    click.echo(f"teacher file: {out}")
+    click.echo(f"digest: {written.digest}")
+
+
+def _lines(total: int) -> Callable[[int], None]:
+    """Progress as plain lines, one every few seconds."""
+    shown, done = time.monotonic(), 0
+
+    def show(samples: int) -> None:
+        nonlocal shown, done
+        done += samples
+        if time.monotonic() - shown >= _SECONDS_BETWEEN_LINES:
+            shown = time.monotonic()
+            click.echo(f"{done}/{total}", err=True)
+
+    return show

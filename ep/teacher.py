@@ -1,0 +1,304 @@
+"""The teacher file: the logits that another network, of any kind, gave to the training samples (docs/teacher-file.md).
+
+Only logits enter a training, never the program that made them. So the teacher may come from any framework, and its
+digest, in the configuration of the run, says all that matters of it.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikesim.datasets import Dataset
+from spikesim.ep.elementary import softmax_and_log_sum
+from spikesim.errors import InputError
+
+__all__ = ["Teacher", "check_fits", "check_target", "read_teacher", "soften", "write_teacher"]
+
+FORMAT = "spikesim-teacher"
+FORMAT_VERSION = 1
+SAMPLES_MAX, CLASSES_MAX, VALUES_MAX = 2**27, 2**16, 2**31
+
+_HOW = "docs/teacher-file.md says how to write one, 'spikesim teacher' makes one of a run"
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_FAULTS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """What a teacher says of each training sample.
+
+    Attributes
+    ----------
+    logits : float64, shape (samples, classes)
+        A row a training sample, in the order of the data set; read-only.
+    dataset : str
+        Name of the data set.
+    digest : str
+        SHA-256 over name, shape and values, hexadecimal. Neither the description nor the way of storing counts, and
+        float32 logits have the digest of the same values as float64.
+    """
+
+    logits: NDArray[np.float64]
+    dataset: str
+    digest: str
+
+
+def make_teacher(logits: ArrayLike, dataset: str, name: str = "the teacher") -> Teacher:
+    """A teacher of logits that are checked.
+
+    Parameters
+    ----------
+    logits : float32 or float64, shape (samples, classes)
+    dataset : str
+    name : str
+        For messages.
+
+    Raises
+    ------
+    InputError
+    """
+    if not dataset or not dataset.isprintable():
+        raise InputError(f"{name} has the data set name {dataset!r}; it must be the name of a data set, as 'cifar10'")
+    given = np.asarray(logits)
+    _check_form(name, given.dtype, given.shape)
+    values = np.array(given, dtype="<f8", order="C")
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise InputError(f"{name} has {values[row, column]} for class {column} of sample {row}; logits must be finite")
+    head = {"format": FORMAT, "dataset": dataset, "shape": list(values.shape)}
+    digest = hashlib.sha256(json.dumps(head, sort_keys=True, separators=(",", ":")).encode() + b"\n")
+    digest.update(values.data)
+    own = values.astype(np.float64, copy=False)
+    own.flags.writeable = False
+    return Teacher(own, dataset, digest.hexdigest())
+
+
+def write_teacher(
+    path: str | os.PathLike[str], logits: ArrayLike, dataset: str, description: str = "", *, overwrite: bool = False
+) -> Teacher:
+    """Write a teacher file, whole or not at all.
+
+    Parameters
+    ----------
+    path : path-like
+    logits : float32 or float64, shape (samples, classes)
+        Stored in their own type.
+    dataset : str
+        Name of the data set.
+    description : str
+        Free text.
+    overwrite : bool
+        Replace a teacher file that exists. Other files are never replaced.
+
+    Raises
+    ------
+    InputError
+        The logits are no logits, the file exists, or it cannot be written.
+    """
+    teacher = make_teacher(logits, dataset)
+    check_target(path, overwrite=overwrite)
+    target = Path(os.path.realpath(path))
+    part = target.with_name(f".{target.name}.part")
+    try:
+        part.unlink(missing_ok=True)
+        with h5py.File(part, "x") as file:
+            file.attrs["format"] = FORMAT
+            file.attrs["format_version"] = FORMAT_VERSION
+            file.attrs["dataset"] = dataset
+            if description:
+                file.attrs["description"] = description
+            file["logits"] = np.asarray(logits)
+            file.flush()
+            os.fsync(file.id.get_vfd_handle())
+        os.replace(part, target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        if isinstance(error, InputError) or not isinstance(error, _FAULTS):
+            raise
+        raise InputError(f"cannot write {path}: {_one_line(error)}; choose another file") from error
+    return teacher
+
+
+def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Refuse a name under which `write_teacher` could not write, before the work is done.
+
+    Raises
+    ------
+    InputError
+    """
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise InputError(f"cannot write {path}: {target.parent} is not a folder; make it, or choose another file")
+    if not target.exists():
+        return
+    if not overwrite:
+        raise InputError(f"{path} exists: --overwrite replaces it")
+    try:
+        with _opened(target):
+            pass
+    except InputError:
+        raise InputError(
+            f"{path} is not a teacher file that can be read, and --overwrite replaces only teacher files; "
+            "choose another name, or remove the file yourself"
+        ) from None
+
+
+def read_teacher(path: str | os.PathLike[str], dataset: Dataset | None = None) -> Teacher:
+    """Read a teacher file.
+
+    Parameters
+    ----------
+    path : path-like
+    dataset : Dataset, optional
+        What it must fit (`check_fits`), looked at before the logits take any memory.
+
+    Raises
+    ------
+    InputError
+        The file is missing, is no teacher file, is damaged, or does not fit.
+    """
+    source = Path(path)
+    with _opened(source) as file:
+        name = _plain(file.attrs.get("dataset"))
+        if not isinstance(name, str):
+            raise InputError(f"{path} has no attribute 'dataset' with the name of a data set; {_HOW}")
+        stored = _logits_of(file, source)
+        if dataset is not None:
+            _check_fits(f"the teacher {path}", name, stored.shape, dataset)
+        return make_teacher(stored[...], name, f"the teacher {path}")
+
+
+def check_fits(teacher: Teacher, dataset: Dataset) -> None:
+    """Refuse a teacher of other samples.
+
+    Raises
+    ------
+    InputError
+    """
+    _check_fits("the teacher", teacher.dataset, teacher.logits.shape, dataset)
+
+
+def soften(logits: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """softmax(t / tau) of each row, float64 (n, classes).
+
+    The largest logit is taken off before the division, so that no temperature, however small, makes them overflow.
+    """
+    with np.errstate(over="ignore"):  # -inf, whose exponential is 0 as it should be
+        scaled = (logits - logits.max(axis=1, keepdims=True)) / temperature
+    return softmax_and_log_sum(scaled)[0]
+
+
+def _check_fits(what: str, name: str, shape: tuple[int, ...], dataset: Dataset) -> None:
+    if name != dataset.name:
+        raise InputError(f"{what} is for {name!r}, the run is on {dataset.name!r}; give a teacher of that data set")
+    needed = (len(dataset.train.labels), dataset.classes)
+    if shape != needed:
+        raise InputError(
+            f"{what} has logits of shape {shape}; {dataset.name} needs {needed}, a row for every training sample "
+            "(data.limit takes the first ones) and a column for every class"
+        )
+
+
+def _check_form(name: str, dtype: np.dtype[Any], shape: tuple[int, ...] | None) -> None:
+    if dtype.kind != "f" or dtype.itemsize not in (4, 8):
+        raise InputError(f"{name} has logits of type {dtype}; they must be float32 or float64; {_HOW}")
+    if shape is None or len(shape) != 2 or 0 in shape:
+        raise InputError(f"{name} has logits of shape {shape}; it must be (training samples, classes); {_HOW}")
+    if shape[0] > SAMPLES_MAX or shape[1] > CLASSES_MAX or shape[0] * shape[1] > VALUES_MAX:
+        raise InputError(
+            f"{name} has logits of shape {shape}; at most {SAMPLES_MAX} samples, {CLASSES_MAX} classes and "
+            f"{VALUES_MAX} values in all"
+        )
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The file, if it says that it is a teacher file of our version; what HDF5 stumbles over becomes InputError."""
+    try:
+        if not path.is_file():  # a pipe or a device would keep us waiting
+            problem = "is not a file" if path.exists() else "does not exist"
+            raise InputError(f"{path} {problem}; give a teacher file: {_HOW}")
+        with open(path, "rb") as stream:
+            start = stream.read(len(_SIGNATURE))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if start != _SIGNATURE:
+        raise InputError(f"{path} is not an HDF5 file; give a teacher file: {_HOW}")
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            found = _plain(file.attrs.get("format"))
+            if found != FORMAT:
+                raise InputError(f"{path} has the format {found!r}, not {FORMAT!r}; give a teacher file: {_HOW}")
+            version = _plain(file.attrs.get("format_version"))
+            if isinstance(version, bool) or not isinstance(version, int) or version != FORMAT_VERSION:
+                raise InputError(
+                    f"{path} has format_version {version!r}, this program reads {FORMAT_VERSION}; write it in that form"
+                )
+            yield file
+    except InputError:
+        raise
+    except _FAULTS as error:
+        raise InputError(f"{path} is truncated or damaged ({_one_line(error)}); make it again") from error
+
+
+def _logits_of(file: Any, path: Path) -> Any:
+    """The dataset of the logits, all of it in this file, and of a size that can be read."""
+    link = file.get("logits", getlink=True)
+    if link is None:
+        raise InputError(f"{path} has no dataset 'logits'; {_HOW}")
+    stored = file["logits"] if isinstance(link, h5py.HardLink) else None
+    if not isinstance(stored, h5py.Dataset):
+        raise InputError(f"{path} has something else under 'logits' than a dataset of its own; {_HOW}")
+    layout = stored.id.get_create_plist().get_layout()
+    if layout not in (h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED) or stored.external:
+        raise InputError(f"{path} stores its logits outside the file or in a rare layout; write them plain; {_HOW}")
+    _check_form(str(path), stored.dtype, stored.shape)
+    _require_stored(stored, os.fstat(file.id.get_vfd_handle()).st_size)
+    return stored
+
+
+def _require_stored(stored: Any, file_size: int) -> None:
+    """Refuse logits that are not all in the file: HDF5 would read zeros."""
+    if stored.chunks is None:
+        offset = stored.id.get_offset()
+        whole = offset is not None and offset + stored.nbytes <= file_size
+    else:
+        needed = 1
+        for length, chunk in zip(stored.shape, stored.chunks, strict=True):
+            needed *= -(-length // chunk)
+        inside = 0
+
+        def visit(chunk: Any) -> None:
+            nonlocal inside
+            inside += chunk.byte_offset + chunk.size <= file_size
+
+        stored.id.chunk_iter(visit)
+        whole = inside == needed
+    if not whole:
+        raise OSError("not all logits are in the file")
+
+
+def _plain(value: Any) -> Any:
+    """An attribute as a plain value: programs write a text as str, bytes or an array of one."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.reshape(-1)[0]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    return value[:200] if isinstance(value, str) else value if isinstance(value, int | None) else type(value).__name__
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error).split("\n")[0].strip().strip("'\"")
+    return text[:160] or type(error).__name__
