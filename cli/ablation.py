@@ -81,9 +81,8 @@ def ablation(
 
     keys["data.batch_size"] = batch
     config = resolve(config_file, settings, keys)
-    chosen = KINDS if teacher_file is not None else ("none", "local")
-    if kinds is not None:
-        chosen = _words("--kinds", kinds, KINDS)
+    default = "none,local" if teacher_file is None else ",".join(KINDS)
+    chosen = _words("--kinds", kinds or default, KINDS)
     names = _words("--archs", archs, (*ARCHITECTURES, "conv", "mlp"))
     dataset = load(config.data.dataset, data_dir)
     soft_targets = None

@@ -118,9 +118,10 @@ def gradcheck(
     if run is not None and config_file is not None:
         raise InputError("--run and --config exclude each other; a run has its configuration, --set changes it")
     keys["data.batch_size"] = batch
+    over = (windows, betas, grid)
     if run is None:
         config = resolve(config_file, settings, keys)
-        result = _check(config, data_dir, teacher_file, None, (windows, betas, grid), small_beta, repeats, threads)
+        result = _check(config, data_dir, teacher_file, None, over, small_beta, repeats, threads)
     else:
         from spikesim.runreader import RunReader
 
