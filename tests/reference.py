@@ -101,6 +101,8 @@ class Table:
         2x2 pooling of the source.
     tied : bool
         The target's spikes also go back, through the transpose of both the matrix and the pool.
+    attenuation : int
+        The way back counts 2**-attenuation.
     """
 
     source: int
@@ -110,6 +112,7 @@ class Table:
     exponent: int
     pool: str | None = None
     tied: bool = False
+    attenuation: int = 0
 
 
 def conv_matrix(kernel: Integers, padding: int, source: Shape, target: Shape) -> tuple[Integers, NDArray[np.bool_]]:
@@ -308,7 +311,7 @@ class Model:
             direction += 1
             if table.tied:
                 sent = self.signal(table.target)
-                back = rounded_shift(sent @ table.weights, unit + (2 if table.pool else 0))
+                back = rounded_shift(sent @ table.weights, unit + (2 if table.pool else 0) + table.attenuation)
                 drives[table.source] += to_four_cells(back, shape) if table.pool else back
                 self.event_counts[active, direction] += ((sent != 0) @ table.exists.sum(axis=1))[active]
                 direction += 1

@@ -80,7 +80,16 @@ def slow_twin(model: Model, config: Config) -> reference.Model:
         else:
             source = connection.source.index
             tables.append(
-                reference.Table(source, population.index, matrix, exists, connection.exponent, pool, tied=True)
+                reference.Table(
+                    source,
+                    population.index,
+                    matrix,
+                    exists,
+                    connection.exponent,
+                    pool,
+                    tied=True,
+                    attenuation=connection.attenuation,
+                )
             )
     for population, bias in zip(populations, small.random_parameters(model, 4).biases, strict=True):
         population.bias = np.rint(bias.astype(np.float64) * ONE).astype(np.int64)
@@ -102,10 +111,11 @@ def slow_nudge(model: Model, twin: reference.Model, beta: float) -> NDArray[np.i
 @pytest.mark.parametrize("contrast", ["probability", "spikes"])
 @pytest.mark.parametrize("firing", ["iid", "stratified", "mean-field"])
 @pytest.mark.parametrize("pooling", ["average", "sampled"])
-def test_phases_agree_with_the_reference_to_the_bit(firing: str, pooling: str, contrast: str) -> None:
+@pytest.mark.parametrize("gain", [1.0, 0.25])
+def test_phases_agree_with_the_reference_to_the_bit(gain: float, firing: str, pooling: str, contrast: str) -> None:
     settings = {"inference": "mean-field"} if firing == "mean-field" else {"firing": firing}
     model, config, workspace = prepare(
-        dynamics__pooling=pooling, dynamics__contrast=contrast, seed=3,
+        dynamics__pooling=pooling, dynamics__contrast=contrast, dynamics__feedback_gain=gain, seed=3,
         **{f"dynamics__{key}": value for key, value in settings.items()},
     )  # fmt: skip
     twin = slow_twin(model, config)
@@ -278,6 +288,7 @@ class MeanField:
 
     def __init__(self, model: Model, inputs: NDArray[np.int16], labels: NDArray[np.int64]) -> None:
         self.model, self.labels = model, labels
+        self.feedback_gain = 2.0 ** -model.stack.connections[-1].attenuation
         self.inputs = inputs.reshape(len(inputs), -1) / 2**12
         self.answers = np.eye(model.classes)[labels]
         self.pools: list[Reals | None] = [None]
@@ -306,7 +317,7 @@ class MeanField:
             for layer, bias in enumerate(biases):
                 drive = bias + (rates[layer - 1] if layer else self.inputs) @ matrices[layer].T
                 if layer + 1 < len(rates):
-                    drive = drive + rates[layer + 1] @ matrices[layer + 1]
+                    drive = drive + self.feedback_gain * rates[layer + 1] @ matrices[layer + 1]
                 rates[layer] = np.clip(drive, 0, 1)
         self.rates = rates
         pool = self.pools[-1]
@@ -339,6 +350,7 @@ GRADIENT_CASES: dict[str, tuple[tuple[dict[str, Any], ...], dict[str, Any]]] = {
         {"dynamics__cost": "squared-error"},
     ),
     "three layers": (({**small.POOLED, "channels": 2}, small.DENSE, {"kind": "dense", "channels": 5}), {}),
+    "feedback gain": (TWO, {"dynamics__feedback_gain": 0.5}),
     "one-sided": (TWO, {"dynamics__nudging": "one-sided"}),
     "random sign, negative": (TWO, {"dynamics__nudging": "random-sign", "seed": 1}),
 }
