@@ -50,7 +50,6 @@ def test_the_table_of_a_run(config, tmp_path):
     assert found["config"]["model"]["arch"] == "custom" and found["run"] == str(run)
     start = json.loads(succeed("gradcheck", "--config", config, "--batch", 8, "--format", "json").stdout)
     assert start["mean_field"]["cost"] > found["mean_field"]["cost"], "the run has learned"
-    assert "--config" in refused("--run", run, "--config", config)
     assert "needs (588, 10)" in refused("--run", run, "--batch", 8, "--width", 2)
 
 
@@ -92,5 +91,6 @@ def test_what_is_refused(config, tmp_path):
     assert "--small-beta" in refused("--small-beta", 0)
     assert "49" in refused("--config", config, "--batch", 49)
     assert "teacher" in refused("--config", config, "--signals", "kd")
+    assert "--config" in refused("--config", config, "--run", tmp_path / "missing.h5")
     assert "missing.h5" in refused("--run", tmp_path / "missing.h5")
     assert "--epochs" in refused("--epochs", 3)

@@ -20,7 +20,8 @@ LAYERS = ({**small.POOLED, "channels": 8}, {**small.CONV, "channels": 8})
 
 def prepare(**settings: Any) -> tuple[Config, Dataset]:
     phases = {"dynamics__steps_free": 40, "dynamics__steps_nudged": 32, "data__batch_size": 16}
-    config = small.make(*LAYERS, **{"model__activity": 0.2, **phases, **settings})
+    start = {"model__activity": 0.2, "model__calibration_samples": 8}
+    config = small.make(*LAYERS, **{**start, **phases, **settings})
     return config, small.make_dataset(size=8, samples=24)
 
 
