@@ -17,6 +17,7 @@ import pytest
 import spikesim
 from spikesim.cli import main
 from spikesim.ep.config import describe, make_config
+from spikesim.ep.teacher import read_teacher
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -158,6 +159,14 @@ def test_python_in_the_readme_runs(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("(8, 14, 14, 64) ")
+
+
+def test_the_teacher_file_of_the_docs_is_one(tmp_path: Path) -> None:
+    (example,) = blocks(ROOT / "docs" / "teacher-file.md", "python")
+    done = subprocess.run([sys.executable, "-W", "error", "-c", example], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    teacher = read_teacher(tmp_path / "teacher.h5")
+    assert (teacher.dataset, teacher.logits.shape) == ("fashion-mnist-mini", (5000, 10))
 
 
 def test_make_has_the_targets_of_the_readme() -> None:
