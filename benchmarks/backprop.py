@@ -4,10 +4,10 @@
     python benchmarks/backprop.py --config examples/vgg11-mini.toml
 
 The layers are those of the spiking network: convolution or dense layer with a bias, the clip to 0 .. 1 that is the
-firing probability, 2x2 average pooling where the layer is pooled, a linear softmax read-out. The images (int16, padded,
-augmented), the size of the mini-batches, the epochs and the schedule are the same too. What differs: signals run forward
-only, there is no noise, and Adam follows the exact gradient of the cross-entropy. Of the configuration, the sections
-`model` (architecture, width) and `data`, the seed, and the epochs and schedule of `optimiser` are used.
+firing probability, 2x2 average pooling where the layer is pooled, a linear softmax read-out. So are the images (int16,
+padded, augmented), the size of the mini-batches, the epochs and the schedule. What differs: signals run forward only,
+there is no noise, and Adam follows the exact gradient of the cross-entropy. Of the configuration, the architecture and
+its width, the section `data`, the seed, and the epochs and schedule of `optimiser` are used.
 
 The first training images set the initial scale and bias of each channel, or a clip eight layers deep lets nothing pass.
 """
@@ -42,10 +42,10 @@ try:
 except ImportError:
     sys.exit("benchmarks/backprop.py trains with PyTorch, which is not installed: pip install torch")
 
-ACTIVE = 0.2
+ACTIVE = 0.3
 """Share of the neurons of a channel that are above zero at first."""
 SPREAD = 0.5
-"""Standard deviation of a channel before the clip at first: with ACTIVE, one neuron in 400 is above one."""
+"""Standard deviation of a channel before the clip at first: with ACTIVE, one neuron in 170 is above one."""
 CALIBRATION_IMAGES = 256
 TEST_BATCH = 500
 
@@ -215,7 +215,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="of the weights, the order and the augmentation (default: 0)")
     parser.add_argument("--config", type=Path, help="TOML file of spikesim train")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any key, as spikesim train")
-    parser.add_argument("--lr", type=float, default=1e-3, help="learning rate of Adam at first (default: 0.001)")
+    parser.add_argument("--lr", type=float, default=3e-3, help="learning rate of Adam at first (default: 0.003)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
     parser.add_argument("--out", type=Path, help="write the result here, JSON; a file that is there is replaced")
     options = parser.parse_args()
