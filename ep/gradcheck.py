@@ -21,19 +21,16 @@ from numpy.typing import NDArray
 from spikesim.datasets import Dataset
 from spikesim.ep import adjoint as ad
 from spikesim.ep import phases as ph
-from spikesim.ep.calibration import calibrate
 from spikesim.ep.config import Config, make_config, merge
 from spikesim.ep.contrast import layer_rates
-from spikesim.ep.coupling import SAMPLES as COUPLING_SAMPLES
-from spikesim.ep.coupling import limit_coupling, measure_coupling
 from spikesim.ep.learner import BatchResult, Learner
 from spikesim.ep.meanfield import Inputs, MeanField, Reals
 from spikesim.ep.model import Model, Parameters, initial_parameters
 from spikesim.ep.presentation import Presenter
 from spikesim.ep.retest import run_parameters
 from spikesim.ep.signals import check_teacher
+from spikesim.ep.start import start
 from spikesim.ep.team import Team
-from spikesim.ep.trainer import CALIBRATED, COUPLING_ROUNDS
 from spikesim.errors import InputError
 from spikesim.fixedpoint import ONE
 from spikesim.runreader import RunReader
@@ -296,7 +293,8 @@ def check_gradients(
             parameters = run_parameters(reader, model, dataset.name)
         else:
             progress("calibrating the biases")
-            parameters = _start(model, config, team, presenter, samples)
+            parameters = initial_parameters(model, config)
+            start(model, config, parameters, team, presenter, samples)
         learner = Learner(model, config, parameters, team, soft_targets)
         strengths = learner.steering.lambdas(0.0)
         model.load(parameters, small_beta * max(1.0, float(strengths.max())))
@@ -329,24 +327,6 @@ def check_gradients(
         difference=np.mean([r.difference for r in references], axis=0),
         variants=results,
     )
-
-
-def _start(model: Model, config: Config, team: Team, presenter: Presenter, samples: int) -> Parameters:
-    """The parameters that a training run starts with."""
-    parameters = initial_parameters(model, config)
-    limit = config.stability.coupling_limit
-    if not np.any(np.asarray(config.model.activity)):
-        return parameters
-    for _ in range(COUPLING_ROUNDS):
-        ids = np.arange(min(samples, config.model.calibration_samples))
-        calibrate(model, config, parameters, team, presenter.plain(presenter.dataset.train, ids), ids)
-        if limit is None:
-            break
-        ids = np.arange(min(samples, COUPLING_SAMPLES))
-        found = measure_coupling(team, presenter.plain(presenter.dataset.train, ids), ids, CALIBRATED)
-        if not limit_coupling(parameters, found, limit):
-            break
-    return parameters
 
 
 def _run_variant(

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from spikesim import checkpoint
 from spikesim.datasets import Dataset
 from spikesim.ep import phases as ph
-from spikesim.ep.calibration import ROUNDS, calibrate
 from spikesim.ep.config import Config, per_layer
 from spikesim.ep.coupling import SAMPLES as COUPLING_SAMPLES
 from spikesim.ep.coupling import limit_coupling, measure_coupling
@@ -29,15 +28,13 @@ from spikesim.ep.optimisers import schedule
 from spikesim.ep.presentation import Presenter
 from spikesim.ep.records import batch_row, epoch_counts, make_header
 from spikesim.ep.signals import check_teacher
+from spikesim.ep.start import needs_start, start
 from spikesim.ep.team import Team
 from spikesim.errors import InputError, Stopped
 from spikesim.runfile import RunReader, RunWriter
 from spikesim.runlock import RunLock
 
 CHECKPOINT_SECONDS = 60.0
-COUPLING_ROUNDS = 4
-"""Weights that are scaled down change the activity, hence the coupling: calibration and limit take turns."""
-CALIBRATED = ph.stream_of(ROUNDS, ph.STREAM_CALIBRATION)
 
 
 @dataclass(frozen=True)
@@ -176,7 +173,7 @@ class Trainer:
                     f"resuming {self.options.out} at epoch {position.epoch + 1}, mini-batch {position.batch + 1}"
                 )
             else:
-                self._calibrate(learner, team)
+                self._start(learner, team)
                 self._save(writer, learner, position)
             self._epochs(writer, learner, team, position)
         except Stopped:
@@ -313,18 +310,13 @@ class Trainer:
         position.losses.clear()
         return summary
 
-    def _calibrate(self, learner: Learner, team: Team) -> None:
-        """Initial biases, and weights whose coupling is within its limit."""
-        if not np.any(np.asarray(self.config.model.activity)):
-            return
-        self.observer.message("calibrating the biases")
-        ids = np.arange(min(self.samples, self.config.model.calibration_samples))
-        images = self.presenter.plain(self.dataset.train, ids)
-        limit = self.config.stability.coupling_limit
-        for _ in range(COUPLING_ROUNDS):
-            calibrate(self.model, self.config, learner.parameters, team, images, ids)
-            if limit is None or (self._watch_coupling(learner, team, CALIBRATED) <= limit).all():
-                break
+    def _start(self, learner: Learner, team: Team) -> None:
+        """Parameters as the training starts with them."""
+        if needs_start(self.config):
+            self.observer.message("calibrating the biases")
+        found = start(self.model, self.config, learner.parameters, team, self.presenter, self.samples)
+        if found is not None:
+            self._tell_coupling(found)
 
     def _watch_coupling(self, learner: Learner, team: Team, stream: int) -> NDArray[np.float64]:
         """Coupling of the layers as they are loaded; weights beyond the limit are scaled down."""
@@ -333,9 +325,12 @@ class Trainer:
         limit = self.config.stability.coupling_limit
         if limit is not None:
             limit_coupling(learner.parameters, found, limit)
+        self._tell_coupling(found)
+        return found
+
+    def _tell_coupling(self, found: NDArray[np.float64]) -> None:
         for line in self._diagnosis.coupled(found):
             self.observer.message(line)
-        return found
 
     @property
     def _folder(self) -> Path:
