@@ -421,7 +421,7 @@ def test_the_logits_of_a_run(tmp_path: Path, kind: str) -> None:
     assert tested.loss == pytest.approx(losses.mean(), rel=1e-12)
 
 
-def test_a_run_without_a_place_for_the_data(tmp_path: Path) -> None:
+def test_a_run_that_does_not_fit_the_data(tmp_path: Path) -> None:
     dataset = small.make_dataset()
     config = small.make(small.CONV, data__limit=4, data__batch_size=4, optimiser__epochs=1)
     Trainer(config, dataset, RunOptions(tmp_path / "run.h5"), Silent()).run()
