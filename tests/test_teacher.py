@@ -15,8 +15,11 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from spikesim.ep import teacher as module
+from spikesim.ep.retest import retest, training_logits
 from spikesim.ep.teacher import check_fits, check_target, read_teacher, soften, write_teacher
+from spikesim.ep.trainer import RunOptions, Trainer
 from spikesim.errors import InputError
+from spikesim.runreader import RunReader
 
 SAMPLES, CLASSES = 24, 3
 
@@ -374,3 +377,53 @@ def test_soften_never_overflows(temperature: float) -> None:
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found.sum(axis=1), 1)
     np.testing.assert_array_equal(found[0], [1, 0, 0])
+
+
+# Made of a run
+
+
+class Silent:
+    """An observer that does not care."""
+
+    def message(self, text: str) -> None: ...
+    def batch(self, progress: object) -> None: ...
+    def testing(self, epoch: int, done: int, total: int) -> None: ...
+    def epoch(self, summary: object) -> None: ...
+
+
+@pytest.mark.parametrize("kind", ["none", "local"])
+def test_the_logits_of_a_run(tmp_path: Path, kind: str) -> None:
+    dataset = small.make_dataset()
+    layers = small.CONV, small.POOLED
+    short = {"dynamics__steps_free": 8, "dynamics__window_free": 4, "dynamics__steps_nudged": 6}
+    config = small.make(
+        *layers, **short, data__limit=8, data__batch_size=4, data__augment=True, optimiser__epochs=2, signals__kind=kind
+    )
+    run = tmp_path / "run.h5"
+    Trainer(config, dataset, RunOptions(run), Silent()).run()
+    mean_field = dataclasses.replace(config, dynamics=dataclasses.replace(config.dynamics, inference="mean-field"))
+    done: list[int] = []
+    with RunReader(run) as reader:
+        one = training_logits(reader, config, dataset, 1, 1, done.append)
+        again = training_logits(reader, config, dataset, 1, 3)
+        two = training_logits(reader, config, dataset, 2, 2)
+        field = training_logits(reader, mean_field, dataset, 1, 2)
+        fields = training_logits(reader, mean_field, dataset, 2, 1)
+        # the same free phases as the run's own last test, on other images
+        tested = retest(reader, config, dataclasses.replace(dataset, test=dataset.train), 1, 2)[0]
+    assert one.shape == (SAMPLES, CLASSES) and sum(done) == SAMPLES  # all, although the run was limited to 8
+    np.testing.assert_array_equal(one, again)
+    np.testing.assert_array_equal(field, fields)  # no noise
+    assert not np.array_equal(one, two) and not np.array_equal(one, field)
+    labels = dataset.train.labels
+    assert tested.correct == (one.argmax(axis=1) == labels).sum()
+    losses = -np.log(soften(one, 1.0)[np.arange(SAMPLES), labels])
+    assert tested.loss == pytest.approx(losses.mean(), rel=1e-12)
+
+
+def test_a_run_that_does_not_fit_the_data(tmp_path: Path) -> None:
+    dataset = small.make_dataset()
+    config = small.make(small.CONV, data__limit=4, data__batch_size=4, optimiser__epochs=1)
+    Trainer(config, dataset, RunOptions(tmp_path / "run.h5"), Silent()).run()
+    with RunReader(tmp_path / "run.h5") as reader, pytest.raises(InputError, match="the run's weights"):
+        training_logits(reader, config, small.make_dataset(classes=4), 1, 1)
