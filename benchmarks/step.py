@@ -9,9 +9,9 @@ The image is constant during a sample: its drive through the first convolution i
 Activity is held: the biases are the wanted firing probability, membranes start there, and the weights are random and
 too small to move them. Every weight differs from zero, so delivery does all its work.
 
-torch is needed here and nowhere else in the project. Of four ways to write the dense step (memory format, transposed
-convolution or convolution with the flipped kernel) the fastest is taken. Repeats of the two sides alternate, so that a
-machine shared with others slows both.
+The package itself does not need torch. Of four ways to write the dense step (memory format, transposed convolution or
+convolution with the flipped kernel) the fastest is taken. Repeats of the two sides alternate, so that a machine shared
+with others slows both.
 """
 
 import argparse

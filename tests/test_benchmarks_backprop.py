@@ -1,0 +1,46 @@
+"""benchmarks/backprop.py as a user types it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from commands import CONFIG, ROOT
+
+pytest.importorskip("torch", reason="the benchmark trains with PyTorch, which the package does not need")
+
+
+def backprop(*arguments):
+    command = [sys.executable, str(ROOT / "benchmarks" / "backprop.py"), *map(str, arguments)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
+
+
+def test_epochs_are_printed_and_written(tmp_path):
+    (tmp_path / "config.toml").write_text(CONFIG)
+    out = tmp_path / "result.json"
+    result = backprop("--config", tmp_path / "config.toml", "--limit", 400, "--epochs", 3, "--out", out)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("test loss") == 3
+    written = json.loads(out.read_text())
+    assert written["config"]["data"]["limit"] == 400
+    assert [row["epoch"] for row in written["epochs"]] == [1, 2, 3]
+    last = written["epochs"][-1]
+    assert last["train_loss"] < written["epochs"][0]["train_loss"]
+    assert last["test_accuracy"] > 0.3  # of ten classes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--arch", "nope"), "unknown architecture 'nope'"),
+        (("--lr", "0"), "--lr is 0.0"),
+        (("--epochs", "0"), "epochs"),
+    ],
+)
+def test_faults_are_one_line(arguments, message):
+    result = backprop(*arguments)
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
+    assert message in result.stderr
