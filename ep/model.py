@@ -178,7 +178,12 @@ class Model:
 
 def initial_scales(model: Model, config: Config) -> tuple[float, ...]:
     """Standard deviation of the initial weights of each layer, gain / sqrt(fan-in)."""
-    gains = (config.model.first_gain, *per_layer(config.model.gain, model.layers, "model.gain")[1:])
+    gain, growth = config.model.gain, config.model.gain_growth
+    gains = list(per_layer(gain, model.layers, "model.gain"))
+    if not isinstance(gain, tuple):
+        for layer in range(2, model.layers):
+            gains[layer] = gains[layer - 1] * growth
+    gains[0] = config.model.first_gain
     return tuple(gain / math.sqrt(model.fan_in(layer)) for layer, gain in enumerate(gains))
 
 

@@ -56,12 +56,18 @@ class Model:
         (), "The rows of a custom architecture: tables with kind, channels, kernel, padding, pool."
     )
     gain: float | tuple[float, ...] = option(
-        0.5,
-        "Standard deviation of the initial weights times the square root of the fan-in; below about 0.5 the tied "
-        "dynamics of deep networks converge.",
+        1.5,
+        "Standard deviation of the initial weights times the square root of the fan-in, in the second layer (or a "
+        "list with a value for every layer).",
         above=0,
         high=100,
         per_layer=True,
+    )
+    gain_growth: float = option(
+        1.2,
+        "Factor from layer to layer on `gain`: what tells images apart is lost on the way up and wants amplification.",
+        above=0,
+        high=10,
     )
     first_gain: float = option(
         1.0, "The same for the first layer, which sees the image and no feedback.", above=0, high=100
@@ -84,7 +90,7 @@ class Data:
     dataset: str = option("fashion-mnist-mini", "Name of the data set; `spikesim data list` shows them.")
     limit: int | None = option(None, "Use only the first N training samples.", low=1, optional=True)
     test_limit: int | None = option(None, "Use only the first N test samples.", low=1, optional=True)
-    batch_size: int = option(64, "Samples in a mini-batch.", low=1, high=65536)
+    batch_size: int = option(32, "Samples in a mini-batch.", low=1, high=65536)
     augment: bool = option(False, "Random crops and flips, as far as they suit the data set.")
     std_factor: float = option(
         1.0, "Normalised images are divided by this; the literature takes 3 for CIFAR-10.", above=0, high=100
@@ -101,7 +107,7 @@ class Dynamics:
         choices=("stochastic", "mean-field"),
     )
     firing: str = option(
-        "iid",
+        "stratified",
         "A fresh random number each step, or one a phase moved by a low-discrepancy sequence.",
         choices=("iid", "stratified"),
     )
@@ -111,7 +117,7 @@ class Dynamics:
         choices=("common", "independent"),
     )
     pooling: str = option(
-        "average",
+        "sampled",
         "All four cells send their spikes, or one of them each step (the same mean field, a quarter of the events).",
         choices=("average", "sampled"),
     )
@@ -119,9 +125,9 @@ class Dynamics:
     trace_leak: int = option(
         0, "k of the low pass through which the nudge sees the last layer; 0 for none.", low=0, high=8
     )
-    steps_free: int = option(60, "Steps of the free phase (the largest number, with a tolerance).", low=2, high=65535)
+    steps_free: int = option(48, "Steps of the free phase (the largest number, with a tolerance).", low=2, high=65535)
     window_free: int = option(
-        20, "Last steps of the free phase over which rates are averaged; even.", low=2, high=WINDOW_MAX
+        16, "Last steps of the free phase over which rates are averaged; even.", low=2, high=WINDOW_MAX
     )
     tolerance: float | None = option(
         None,
@@ -130,7 +136,7 @@ class Dynamics:
         high=1,
         optional=True,
     )
-    steps_nudged: int = option(20, "Steps of each nudged phase.", low=2, high=65535)
+    steps_nudged: int = option(16, "Steps of each nudged phase.", low=2, high=65535)
     window_nudged: int | None = option(
         None,
         "Last steps of a nudged phase over which rates are averaged; even; by default all, if even, and at most 512.",
@@ -138,9 +144,9 @@ class Dynamics:
         high=CONTRAST_WINDOW_MAX,
         optional=True,
     )
-    beta: float = option(2.0, "Strength of the nudge; where it is steered, the one to start with.", above=0, high=64)
+    beta: float = option(0.5, "Strength of the nudge; where it is steered, the one to start with.", above=0, high=64)
     feedback_gain: float = option(
-        1.0,
+        0.03125,
         "Factor on what a layer hears from the one above; a power of two. Below 1 the free phase settles faster.",
         low=2.0**-8,
         high=1,
@@ -179,7 +185,7 @@ class Signals:
     """Intermediate error signals: heads that nudge layers below the top, and a teacher."""
 
     kind: str = option(
-        "none",
+        "local",
         "Error signals beside the read-out's labels: none; local heads; a teacher (knowledge distillation) for the "
         "read-out and the heads; or both labels and teacher for both.",
         choices=("none", "local", "kd", "both"),
@@ -234,13 +240,13 @@ class Stability:
     beta_low: float = option(0.25, "Smallest beta when it is steered.", above=0, high=64)
     beta_high: float = option(8.0, "Largest beta when it is steered.", above=0, high=64)
     activity_floor: float = option(
-        0.005, "Channels whose mean firing probability is lower are helped by their bias.", low=0, high=1
+        0.05, "Channels whose mean firing probability is lower are helped by their bias.", low=0, high=1
     )
     activity_ceiling: float = option(
         0.4, "Channels whose mean firing probability is higher are damped by their bias.", above=0, high=1
     )
     homeostasis: float = option(
-        0.1,
+        0.5,
         "Change of a bias in a mini-batch per unit of activity beyond the floor or the ceiling; 0 for none.",
         low=0,
         high=10,
