@@ -46,10 +46,29 @@ def make_dataset(
     )
 
 
+PLAIN = {
+    "model.gain": 0.5,
+    "model.gain_growth": 1.0,
+    "data.batch_size": 64,
+    "dynamics.firing": "iid",
+    "dynamics.pooling": "average",
+    "dynamics.beta": 2.0,
+    "dynamics.feedback_gain": 1.0,
+    "dynamics.steps_free": 60,
+    "dynamics.window_free": 20,
+    "dynamics.steps_nudged": 20,
+    "signals.kind": "none",
+    "stability.activity_floor": 0.005,
+    "stability.homeostasis": 0.1,
+}
+"""What the tests start from, whatever the defaults are: the model as it is in the literature, without additions."""
+
+
 def make(*layers: Mapping[str, Any], **settings: Any) -> Config:
-    """A configuration of these layers; settings are named with two underscores for the dot: dynamics__beta=1."""
+    """`PLAIN` with these layers; settings are named with two underscores for the dot: dynamics__beta=1."""
     values = {"model": {"arch": "custom", "layers": [dict(layer) for layer in layers]}}
-    return make_config(merge(values, [(key.replace("__", "."), value) for key, value in settings.items()]))
+    given = [(key.replace("__", "."), value) for key, value in settings.items()]
+    return make_config(merge(merge(values, PLAIN.items()), given))
 
 
 def random_parameters(model: Model, seed: int = 0, *, gain: float = 0.5, bias: float = 0.3) -> Parameters:

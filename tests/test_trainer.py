@@ -22,8 +22,19 @@ def dataset():
     return load("fashion-mnist-mini")
 
 
+STEERED = {
+    "signals.profile": "balanced",
+    "signals.schedule": "annealed",
+    "stability.steering": "response",
+    "stability.response": 0.05,
+    "stability.target_rate": 0.05,
+    "stability.coupling_limit": 0.1,
+}
+"""What has a state of its own that a checkpoint must keep, and what acts between mini-batches."""
+
+
 def config(**changes):
-    settings = {"data.test_limit": 20, **{key.replace("__", "."): value for key, value in changes.items()}}
+    settings = {"data.test_limit": 20, **STEERED, **{key.replace("__", "."): value for key, value in changes.items()}}
     return make_config(merge(tomllib.loads(CONFIG), settings.items()))
 
 
@@ -83,6 +94,17 @@ def test_rows_agree_with_what_the_observer_saw(whole):
             assert summary.train_loss == pytest.approx(batches["loss"][own].mean(), rel=1e-12)
             assert summary.test_accuracy == epochs["test_correct"][number] / 20
     assert watcher.tested == [(1, 20, 20), (2, 20, 20)]
+
+
+def test_what_is_steered_is_in_the_rows(whole):
+    with RunReader(whole[0]) as reader:
+        batches, epochs = reader.batches, reader.epochs
+    assert len(np.unique(batches["beta"])) > BATCHES
+    assert (batches["signal_strength"][:, 1] == 1).all(), "the read-out's"
+    assert len(np.unique(batches["signal_strength"][:, 0])) > BATCHES
+    assert batches["signal_strength"][-1, 0] < 0.5 * batches["signal_strength"][BATCHES, 0], "annealed"
+    assert (epochs["coupling"][:, 0] == 0).all() and (epochs["coupling"][:, 1] > 0).all()
+    assert np.isfinite(batches["head_loss"]).all() and (batches["head_correct"] <= 4).all()
 
 
 def test_recorded_spikes_are_those_of_the_chosen_sample(whole):
