@@ -146,7 +146,7 @@ class Dynamics:
     )
     beta: float = option(0.5, "Strength of the nudge; where it is steered, the one to start with.", above=0, high=64)
     feedback_gain: float = option(
-        0.03125,
+        0.0078125,
         "Factor on what a layer hears from the one above; a power of two. Below 1 the free phase settles faster.",
         low=2.0**-8,
         high=1,
@@ -243,7 +243,7 @@ class Stability:
         0.05, "Channels whose mean firing probability is lower are helped by their bias.", low=0, high=1
     )
     activity_ceiling: float = option(
-        0.4, "Channels whose mean firing probability is higher are damped by their bias.", above=0, high=1
+        0.25, "Channels whose mean firing probability is higher are damped by their bias.", above=0, high=1
     )
     homeostasis: float = option(
         0.5,
@@ -262,7 +262,7 @@ class Stability:
         0.1, "Change of the biases of a layer in a mini-batch per unit of activity above `target_rate`.", low=0, high=10
     )
     coupling_limit: float | None = option(
-        None,
+        0.9,
         "Weights between two layers are scaled down when their coupling exceeds this; below 1 the dynamics settle.",
         above=0,
         high=10,
@@ -277,7 +277,7 @@ class Optimiser:
     name: str = option("adam", "Optimiser.", choices=("adam", "sgd"))
     epochs: int = option(5, "Passes over the training set.", low=1, high=2**20)
     learning_rate: float | tuple[float, ...] = option(
-        0.02,
+        0.01,
         "Learning rate of a layer's weights, in units of the standard deviation that they start with: a share of "
         "their size, whatever the fan-in.",
         low=0,

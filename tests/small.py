@@ -59,7 +59,10 @@ PLAIN = {
     "dynamics.steps_nudged": 20,
     "signals.kind": "none",
     "stability.activity_floor": 0.005,
+    "stability.activity_ceiling": 0.4,
     "stability.homeostasis": 0.1,
+    "stability.coupling_limit": None,
+    "optimiser.learning_rate": 0.02,
 }
 """What the tests start from, whatever the defaults are: the model as it is in the literature, without additions."""
 
