@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.ep import centring
 from spikesim.ep import contrast as co
 from spikesim.ep import heads as hd
 from spikesim.ep import homeostasis
@@ -151,7 +152,7 @@ class Learner:
             A parameter has left its range.
         """
         gradients, result = self.estimate(epoch, batch, images, sample_ids, labels, progress)
-        changes = self.optimiser.step(gradients, factor)
+        changes = self._step(gradients, result, factor)
         result.changes = np.array([changes[f"{name}/weight"] for name in (*self.model.names, hd.READOUT)])
         self.steering.observe(result.rate_difference)
         stability = self.config.stability
@@ -159,6 +160,25 @@ class Learner:
             for bias, activity in zip(self.parameters.biases, result.activity, strict=True):
                 bias += homeostasis.bias_change(stability, activity)
         return result
+
+    def _step(self, gradients: dict[str, Array], result: BatchResult, factor: float) -> dict[str, float]:
+        """Move the parameters; the mean change of each array."""
+        if not self.config.optimiser.centring:
+            return self.optimiser.step(gradients, factor)
+        means = {
+            layer: centring.presynaptic_mean(self.model, layer, result.activity[layer - 1])
+            for layer in range(1, self.model.layers)
+        }
+        before = {layer: self.parameters.weights[layer].copy() for layer in means}
+        for layer, mean in means.items():
+            name = self.model.names[layer]
+            weight, bias = gradients[f"{name}/weight"], gradients[f"{name}/bias"]
+            gradients[f"{name}/weight"] = centring.centre(weight, bias, mean)
+        changes = self.optimiser.step(gradients, factor)
+        for layer, mean in means.items():
+            moved = self.parameters.weights[layer] - before[layer]
+            self.parameters.biases[layer] -= centring.bias_compensation(moved, mean)
+        return changes
 
     def estimate(
         self,

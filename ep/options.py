@@ -291,6 +291,9 @@ class Optimiser:
         high=1000,
         optional=True,
     )
+    centring: bool = option(
+        True, "Weights learn from deviations of the presynaptic rates from their mean, biases from the mean."
+    )
     bias_factor: float = option(
         0.02, "Learning rate of the biases of the layers, as a share of that of the weights.", low=0, high=1000
     )
