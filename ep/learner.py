@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep import centring
+from spikesim.ep import centring, homeostasis
 from spikesim.ep import contrast as co
 from spikesim.ep import heads as hd
-from spikesim.ep import homeostasis
 from spikesim.ep import phases as ph
 from spikesim.ep.config import Config, per_layer
 from spikesim.ep.model import Array, Model, Parameters, initial_scales

@@ -44,6 +44,7 @@ MODES: dict[str, dict[str, Any]] = {
         "signals__anneal_from": 0.2, "stability__steering": "response", "stability__response": 0.1,
     },
     "target rate": {"stability__target_rate": 0.05},
+    "centred": {"optimiser__centring": True},
 }  # fmt: skip
 
 
