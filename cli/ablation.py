@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spikesim.cli.common import available_threads, make_console
+from spikesim.cli.common import available_threads, make_console, style_option, threads_option
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
 from spikesim.errors import InputError
 
@@ -41,15 +41,8 @@ def _words(what: str, text: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
     show_default=True,
     help="Mini-batches with fresh random numbers, over which is averaged.",
 )
-@click.option("--threads", type=click.IntRange(min=1, max=1024), help="Threads.  [default: as for train]")
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Form of the output.",
-)
+@threads_option
+@style_option
 def ablation(
     data_dir: Path | None,
     config_file: Path | None,

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from spikesim.runreader import RunReader
 
-__all__ = ["available_threads", "make_console", "run_argument", "state_text"]
+__all__ = ["available_threads", "make_console", "run_argument", "state_text", "style_option", "threads_option"]
 
 PIPED_WIDTH = 100
 
@@ -17,6 +17,19 @@ PIPED_WIDTH = 100
 def run_argument(command: Any) -> Any:
     """Add the argument RUN.h5, passed as `run`, to a command."""
     return click.argument("run", metavar="RUN.h5", type=click.Path())(command)
+
+
+threads_option = click.option(
+    "--threads", type=click.IntRange(min=1, max=1024), help="Threads.  [default: as for train]"
+)
+style_option = click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Form of the output.",
+)
 
 
 def make_console() -> "Console":

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from spikesim.cli.common import available_threads, make_console, run_argument
+from spikesim.cli.common import available_threads, make_console, run_argument, style_option, threads_option
 
 
 @click.command()
@@ -28,15 +28,8 @@ from spikesim.cli.common import available_threads, make_console, run_argument
     "--test-limit", type=click.IntRange(min=1), help="Use only the first N test samples.  [default: that of the run]"
 )
 @click.option("--steps-free", type=click.IntRange(min=2), help="Steps of the free phase.  [default: that of the run]")
-@click.option("--threads", type=click.IntRange(min=1, max=1024), help="Threads.  [default: as for train]")
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Form of the output.",
-)
+@threads_option
+@style_option
 def evaluate(
     run: str,
     dataset: str | None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spikesim.cli.common import available_threads, make_console
+from spikesim.cli.common import available_threads, make_console, style_option, threads_option
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
 from spikesim.errors import InputError
 
@@ -67,15 +67,8 @@ def _numbers(kind: type[int] | type[float]) -> Callable[[click.Context, click.Pa
     metavar="B,B,...",
     help="Values of beta.  [default: the one set]",
 )
-@click.option("--threads", type=click.IntRange(min=1, max=1024), help="Threads.  [default: as for train]")
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Form of the output.",
-)
+@threads_option
+@style_option
 @click.option(
     "--plot",
     type=click.Path(path_type=Path),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from spikesim.cli.common import available_threads, run_argument
+from spikesim.cli.common import available_threads, run_argument, threads_option
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -28,7 +28,7 @@ _SECONDS_BETWEEN_LINES = 10.0
     show_default=True,
     help="Free phases with fresh random numbers over which the logits are averaged.",
 )
-@click.option("--threads", type=click.IntRange(min=1, max=1024), help="Threads.  [default: as for train]")
+@threads_option
 @click.option("--overwrite", is_flag=True, help="Replace the teacher file if it exists.")
 def teacher(
     run: str,
