@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import re
 
@@ -59,7 +58,6 @@ def test_the_grid(config):
     assert len(set(rows)) == len(rows) == 32
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("matplotlib"), reason="matplotlib is not installed")
 def test_the_picture(config, tmp_path):
     picture = tmp_path / "check.png"
     succeed("gradcheck", "--config", config, "--batch", 4, "--windows", "4,6", "--betas", "1,2", "--plot", picture)
