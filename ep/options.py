@@ -277,7 +277,7 @@ class Optimiser:
     name: str = option("adam", "Optimiser.", choices=("adam", "sgd"))
     epochs: int = option(5, "Passes over the training set.", low=1, high=2**20)
     learning_rate: float | tuple[float, ...] = option(
-        0.01,
+        0.005,
         "Learning rate of a layer's weights, in units of the standard deviation that they start with: a share of "
         "their size, whatever the fan-in.",
         low=0,
