@@ -108,11 +108,12 @@ def _print_tables(rows: "list[AblationRow]") -> None:
         ("cosine of the stochastic estimate with the exact gradient, lowest layer first", "cosine"),
         ("norm of the exact gradient beside the top layer's", "share"),
     ):
-        table = Table(title=title)
+        table = Table()
         table.add_column("arch")
         table.add_column("signals")
         for layer in range(layers):
             table.add_column(str(layer + 1), justify="right")
         for row in rows:
             table.add_row(row.arch, row.kind, *(f"{value:.2f}" for value in getattr(row, values)))
+        console.print(title)
         console.print(table)

@@ -273,7 +273,7 @@ def nudge_sample(plan, state, heads, head, sample, label, soft_targets, strength
             feature = np.float64(seen[i])
             for j in range(classes):
                 logits[j] += feature * by_feature[i * classes + j]
-    scale = math.ldexp(1.0, -(ONE_BITS + row[HEAD_SHIFT] + row[HEAD_EXPONENT]))
+    scale = math.ldexp(1.0, -int(ONE_BITS + row[HEAD_SHIFT] + row[HEAD_EXPONENT]))
     for j in range(classes):
         logits[j] = logits[j] * scale + heads.bias[head, j]
     head_errors(heads, head, label, soft_targets, scratch)

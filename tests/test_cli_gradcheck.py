@@ -49,7 +49,7 @@ def test_the_table_of_a_run(config, tmp_path):
     assert found["config"]["model"]["arch"] == "custom" and found["run"] == str(run)
     start = json.loads(succeed("gradcheck", "--config", config, "--batch", 8, "--format", "json").stdout)
     assert start["mean_field"]["cost"] > found["mean_field"]["cost"], "the run has learned"
-    assert "needs (588, 10)" in refused("--run", run, "--batch", 8, "--width", 2)
+    assert "needs (128, 10)" in refused("--run", run, "--batch", 8, "--width", 2)
 
 
 def test_the_grid(config):

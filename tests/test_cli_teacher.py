@@ -144,7 +144,7 @@ def test_what_is_refused(folder, tmp_path):
     run = tmp_path / "run.h5"
     base = ("train", "--config", folder / "tiny.toml", "--out", run)
     teacher = ("--teacher", folder / "teacher.h5")
-    assert_one_line(spikesim(*base, *teacher), "--teacher has no use", "'none'")
+    assert_one_line(spikesim(*base, *teacher, "--signals", "none"), "--teacher has no use", "'none'")
     assert_one_line(spikesim(*base, *teacher, "--signals", "local"), "--teacher has no use", "'local'")
     assert_one_line(spikesim(*base, "--signals", "both"), "--teacher FILE")
     write_teacher(tmp_path / "short.h5", np.zeros((48, 10)), "fashion-mnist-mini")

@@ -365,7 +365,7 @@ def test_weights_that_explode_end_the_run(config, tmp_path):
         "train", "--config", config, "--out", run, "--checkpoint-every", 1, "--set", "optimiser.name=sgd",
         "--set", "optimiser.learning_rate=1000", "--set", "optimiser.readout_learning_rate=1000", "--epochs", 3,
     )  # fmt: skip
-    assert_one_line(result, "too large", "lower the learning rate")
+    assert_one_line(result, "lower the learning rate")
     assert newest_checkpoint(run) >= 0
     assert "--resume" in succeed("info", run).stdout
 
@@ -403,7 +403,7 @@ def test_help_names_every_default():
     text = succeed("train", "--help").stdout
     entries = [" ".join(entry.split()) for entry in text.partition("Options:")[2].split("\n  --")[1:]]
     assert len(entries) > 20
-    without = ("limit", "test-limit", "config", "set", "out", "resume", "overwrite")
+    without = ("limit", "test-limit", "target-rate", "teacher", "config", "set", "out", "resume", "overwrite")
     for entry in entries:
         name, _, rest = entry.partition(" ")
         assert len(rest) > 10

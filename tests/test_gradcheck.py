@@ -1,9 +1,7 @@
 """The gradient check on a small network."""
 
 import math
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +9,7 @@ import small
 
 from spikesim.datasets import Dataset
 from spikesim.ep.config import Config
-from spikesim.ep.gradcheck import CheckResult, Similarity, Variant, _start, check_gradients, variants
-from spikesim.ep.trainer import RunOptions, Trainer
+from spikesim.ep.gradcheck import CheckResult, Similarity, Variant, check_gradients, variants
 from spikesim.errors import InputError
 
 LAYERS = ({**small.POOLED, "channels": 8}, {**small.CONV, "channels": 8})
@@ -116,19 +113,6 @@ def test_a_teacher_changes_the_gradient() -> None:
     assert (found.variants[0].weights["exact"].cosine > 0.7).all()
     other = check(config, dataset, [Variant.of(config)], soft_targets=targets[::-1].copy())
     assert other.cost != found.cost
-
-
-def test_the_start_is_that_of_a_training_run(tmp_path: Path) -> None:
-    config, dataset = prepare(stability__coupling_limit=0.3, optimiser__epochs=1)
-    trainer = Trainer(config, dataset, RunOptions(tmp_path / "run.h5"), cast(Any, SimpleNamespace(message=print)))
-    found = []
-    with small.learning(config, dataset) as (learner, presenter):
-        trainer._calibrate(learner, learner.team)
-        found.append(small.copied(learner.model, learner.parameters))
-        start = _start(learner.model, config, learner.team, presenter, 24)
-        found.append(small.copied(learner.model, start))
-    for name, array in found[0].items():
-        np.testing.assert_array_equal(array, found[1][name])
 
 
 @pytest.mark.parametrize(

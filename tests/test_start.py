@@ -1,0 +1,39 @@
+"""A training run starts with the wanted activity and a coupling within its limit."""
+
+import numpy as np
+import pytest
+import small
+
+from spikesim.ep.start import start
+
+LAYERS = ({**small.POOLED, "channels": 8}, {**small.CONV, "channels": 8})
+
+
+@pytest.mark.parametrize("limit", [None, 0.2])
+def test_activity_and_coupling_at_the_start(limit: float | None) -> None:
+    settings = {"model__activity": 0.2, "model__calibration_samples": 8, "model__gain": 2.0}
+    config = small.make(*LAYERS, **settings, stability__coupling_limit=limit)
+    dataset = small.make_dataset(size=8, samples=24)
+    with small.learning(config, dataset) as (learner, presenter):
+        before = small.copied(learner.model, learner.parameters)
+        found = start(learner.model, config, learner.parameters, learner.team, presenter, 24)
+        after = small.copied(learner.model, learner.parameters)
+        ids = np.arange(8)
+        _, result = learner.estimate(0, 0, presenter.plain(dataset.train, ids), ids, dataset.train.labels[ids])
+    assert [float(activity.mean()) for activity in result.activity] == pytest.approx([0.2, 0.2], abs=0.05)
+    assert (after["conv1/weight"] == before["conv1/weight"]).all()
+    if limit is None:
+        assert found is None and (after["conv2/weight"] == before["conv2/weight"]).all()
+    else:
+        assert found is not None and found[1] <= limit, "the coupling of the last round"
+        assert np.abs(after["conv2/weight"]).max() < np.abs(before["conv2/weight"]).max()
+
+
+def test_an_activity_of_zero_leaves_everything_as_it_is() -> None:
+    config = small.make(*LAYERS, model__activity=0.0, stability__coupling_limit=0.01)
+    dataset = small.make_dataset(size=8, samples=24)
+    with small.learning(config, dataset) as (learner, presenter):
+        before = small.copied(learner.model, learner.parameters)
+        assert start(learner.model, config, learner.parameters, learner.team, presenter, 24) is None
+        for name, array in small.copied(learner.model, learner.parameters).items():
+            assert array.tobytes() == before[name].tobytes()
