@@ -117,7 +117,7 @@ class Dynamics:
         choices=("common", "independent"),
     )
     pooling: str = option(
-        "sampled",
+        "average",
         "All four cells send their spikes, or one of them each step (the same mean field, a quarter of the events).",
         choices=("average", "sampled"),
     )
