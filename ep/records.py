@@ -101,9 +101,8 @@ def _by_layer(model: Model, values: NDArray[Any], missing: float) -> NDArray[np.
 
 
 def _hopfield(counts: ph.PhaseCounts, feedback_gain: float) -> float:
-    """Energy function, summed over the samples; with a feedback gain the lower layers weigh more."""
-    top = len(counts.energy) - 1
-    shares = [int(share) * feedback_gain ** (layer - top) for layer, share in enumerate(counts.energy)]
+    """Energy function, summed over the samples, in units in which the lowest layer weighs 1 (docs/model.md)."""
+    shares = [int(share) * feedback_gain**layer for layer, share in enumerate(counts.energy)]
     return math.fsum(shares) * 0.5 / ONE**2
 
 
