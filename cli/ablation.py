@@ -104,9 +104,9 @@ def _print_tables(rows: "list[AblationRow]") -> None:
 
     layers = max(len(row.layers) for row in rows)
     console = make_console()
-    for title, values in (
-        ("cosine of the stochastic estimate with the exact gradient, lowest layer first", "cosine"),
-        ("norm of the exact gradient beside the top layer's", "share"),
+    for title, values, form in (
+        ("cosine of the stochastic estimate with the exact gradient, lowest layer first", "cosine", ".2f"),
+        ("norm of the exact gradient beside the top layer's", "share", ".2g"),
     ):
         table = Table()
         table.add_column("arch")
@@ -114,6 +114,7 @@ def _print_tables(rows: "list[AblationRow]") -> None:
         for layer in range(layers):
             table.add_column(str(layer + 1), justify="right")
         for row in rows:
-            table.add_row(row.arch, row.kind, *(f"{value:.2f}" for value in getattr(row, values)))
+            numbers = getattr(row, values)
+            table.add_row(row.arch, row.kind, *("-" if value != value else f"{value:{form}}" for value in numbers))
         console.print(title)
         console.print(table)
