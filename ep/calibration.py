@@ -52,7 +52,6 @@ def calibrate(
     workspaces = [ph.Workspace(model, config.dynamics, part.stop - part.start, config.seed) for part in parts]
     for workspace, part in zip(workspaces, parts, strict=True):
         workspace.rest(images[part], sample_ids[part])
-    neurons = np.array([population.neurons for population in model.stack.populations])
     activity = np.zeros(model.layers)
     for number in range(ROUNDS):
         model.load(parameters)
@@ -66,7 +65,7 @@ def calibrate(
             return np.array([layer_rates(model, layer, sums).sum(dtype=np.int64) for layer in range(model.layers)])
 
         totals = sum(team.gather([team.executor.submit(run, workspace) for workspace in workspaces]))
-        activity = totals / (ONE * window * n * neurons)
+        activity = totals / (ONE * window * n * model.neurons)
         move = np.clip(GAIN * (wanted - activity), -STEP_MAX, STEP_MAX)
         for layer in np.flatnonzero(wanted > 0):
             parameters.biases[layer] += np.float32(move[layer])

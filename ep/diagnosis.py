@@ -34,7 +34,6 @@ class Diagnosis:
     def __init__(self, model: Model, config: Config) -> None:
         self._model = model
         self._config = config
-        self._neurons = np.array([population.neurons for population in model.stack.populations])
         self._recent: deque[tuple[np.ndarray, np.ndarray, np.ndarray, float, float]] = deque(maxlen=RECENT)
         self._best_loss = math.inf
         self._told: set[str] = set()
@@ -43,14 +42,14 @@ class Diagnosis:
         """Lines about the run after a mini-batch, most often none."""
         free = result.counts[ph.FREE]
         samples = len(result.loss_sum)
-        half = self._config.dynamics.window_free // 2
+        neurons = self._model.neurons
         self._recent.append(
             (
                 free.spikes / np.maximum(free.updates, 1)
                 if self._config.dynamics.inference == "stochastic"
                 else np.array([activity.mean() for activity in result.activity]),
-                free.saturated / (self._neurons * samples),
-                free.residual / (2.0**16 * half * samples * self._neurons),
+                free.saturated / (neurons * samples),
+                free.mean_residual(self._config.dynamics.window_free, samples, neurons),
                 math.fsum(result.loss_sum) / samples,
                 result.beta,
             )

@@ -352,9 +352,8 @@ def _run_variant(
             differences.append(result.rate_difference)
             quantiles.append(_difference_quantiles(model, config, result))
             activities.append([float(activity.mean()) for activity in result.activity])
-            neurons = np.array([population.neurons for population in model.stack.populations])
-            unit = ONE * (config.dynamics.window_free // 2) * len(batch.ids) * neurons
-            residuals.append(result.counts[ph.FREE].residual / unit)
+            free = result.counts[ph.FREE]
+            residuals.append(free.mean_residual(config.dynamics.window_free, len(batch.ids), model.neurons))
     references = [batch.reference for batch in batches]
     return VariantResult(
         variant=variant,

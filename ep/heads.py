@@ -29,7 +29,6 @@ from spikesim.network import Population
 from spikesim.plan import POP_BLOCKS, POP_HEIGHT, POP_LANES, POP_STATE, POP_WIDTH
 from spikesim.tables import Shape, neurons
 
-COSTS = ("cross-entropy", "squared-error")
 READOUT = "readout"
 ERROR_BITS = 16
 """Errors -dC/do are rounded to multiples of 2**-16 for the delta rule."""
@@ -69,6 +68,11 @@ class Head:
     layer: int
     population: Population
     side: int
+
+    @property
+    def title(self) -> str:
+        """What it is called in messages."""
+        return "the read-out" if self.name == READOUT else self.name
 
     @property
     def shift(self) -> int:
@@ -169,10 +173,9 @@ def pack_heads(
     by_class, by_feature = [], []
     at = 0
     for row, head, matrix, bias in zip(table, heads, weights, biases, strict=True):
-        name = "the read-out" if head.name == READOUT else head.name
-        integers, exponent = quantise_weights(matrix, f"weights of {name}")
+        integers, exponent = quantise_weights(matrix, f"weights of {head.title}")
         if not np.isfinite(bias).all():
-            raise InputError(f"biases of {name} hold a value that is not finite; lower the learning rate")
+            raise InputError(f"biases of {head.title} hold a value that is not finite; lower the learning rate")
         ordered = head.blocks.to_state(integers.T.reshape(-1, *head.shape)).astype(np.float64)  # (classes, features)
         squared = head.name == READOUT and cost == "squared-error"
         row[:] = head.population.index, head.side, head.shift, head.features, at, exponent, squared
@@ -189,6 +192,13 @@ def pack_heads(
         soft=mixed * temperature,
         temperature=float(temperature),
     )
+
+
+def weights_of(packed: Heads, head: int) -> NDArray[np.float64]:
+    """The quantised weights of one head, a view (classes, features) with the features in its layout."""
+    classes, row = packed.bias.shape[1], packed.table[head]
+    at, size = int(row[HEAD_AT]) * classes, int(row[HEAD_FEATURES])
+    return packed.by_class[at : at + classes * size].reshape(classes, size)
 
 
 @kernel
@@ -311,16 +321,13 @@ def check_nudge(packed: Heads, heads: tuple[Head, ...], strength: float) -> None
     ------
     InputError
     """
-    classes = packed.bias.shape[1]
-    for row, head in zip(packed.table, heads, strict=True):
-        at, size = int(row[HEAD_AT]) * classes, int(row[HEAD_FEATURES])
-        weights = packed.by_class[at : at + classes * size].reshape(classes, size)
-        largest = float(np.abs(weights).sum(axis=0).max(initial=0)) * 2.0 ** -float(row[HEAD_EXPONENT])
+    for index, head in enumerate(heads):
+        exponent = float(packed.table[index, HEAD_EXPONENT])
+        largest = float(np.abs(weights_of(packed, index)).sum(axis=0).max(initial=0)) * 2.0**-exponent
         if largest * min(max(1.0, strength), PUSH_MAX) >= DRIVE_LIMIT / 8 / ONE:
-            name = "the read-out" if head.name == READOUT else head.name
             raise InputError(
-                f"the weights of {name} add up to {largest:.4g} for a neuron; with a strength of {strength:.4g} the "
-                f"nudge could exceed {DRIVE_LIMIT // 8 // ONE}: lower the learning rate of {name}"
+                f"the weights of {head.title} add up to {largest:.4g} for a neuron; with a strength of {strength:.4g} "
+                f"the nudge could exceed {DRIVE_LIMIT // 8 // ONE}: lower the learning rate of {head.title}"
             )
 
 
@@ -355,10 +362,8 @@ def predict(
     soft_targets : float64, shape (n, classes)
         The teacher's softmax(t / tau), where the head has one.
     """
-    row, classes = packed.table[head], packed.bias.shape[1]
-    at, size = int(row[HEAD_AT]), int(row[HEAD_FEATURES])
-    weights = packed.by_feature[at * classes : (at + size) * classes].reshape(size, classes)
-    products = exact_product(window_sums.T.astype(np.float64), weights)  # (n, classes)
+    row = packed.table[head]
+    products = exact_product(window_sums.T.astype(np.float64), weights_of(packed, head).T)  # (n, classes)
     scale = 2.0 ** -float(ONE_BITS + row[HEAD_SHIFT] + row[HEAD_EXPONENT]) / steps
     logits = products.astype(np.float64) * scale + packed.bias[head]
     one_hot = np.zeros_like(logits)

@@ -342,8 +342,7 @@ class Learner:
             gradients[f"{name}/bias"] = (-(bias_parts[0] - bias_parts[1]) / strength).astype(np.float32)
         gradients.update(self._head_gradients(groups, samples))
         scale = ONE * dynamics.nudged_window * (1 if centred else other_window)
-        neurons = np.array([population.neurons for population in model.stack.populations])
-        return gradients, differences / (scale * neurons * samples)
+        return gradients, differences / (scale * model.neurons * samples)
 
     def _weight_unit(self, layer: int, window: int) -> float:
         """Value of 1 in a correlation: windows of 2**16 a step on either side, four cells behind a pool."""

@@ -21,6 +21,7 @@ from spikesim import plan as p
 from spikesim.ep import heads as hd
 from spikesim.ep.model import Model
 from spikesim.fixedpoint import INPUT_BITS, ONE
+from spikesim.network import Connection
 from spikesim.tables import Conv, Dense, Shape
 
 Reals = NDArray[np.float64]
@@ -57,6 +58,14 @@ class Link:
     source: Shape
     target: Shape
     weights: Reals
+
+    @classmethod
+    def of(cls, connection: Connection) -> "Link":
+        """The connection of two layers with the quantised weights that it has."""
+        table = connection.table
+        assert isinstance(table, Conv | Dense)
+        weights = connection.integers.astype(np.float64) * 2.0**-connection.exponent
+        return cls(table, connection.source.shape, connection.target.shape, weights)
 
     def pool(self, below: Reals) -> Reals:
         """What the table sees of the layer below, (n, H, W, C) to (n, h, w, C): means over 2x2 cells behind a pool."""
@@ -261,10 +270,8 @@ class MeanField:
         """The mean field of a model as it is loaded; `strengths`: lambda of each head."""
         links, biases = [], []
         for connection in model.stack.connections:
-            table, target = connection.table, connection.target
-            assert isinstance(table, Conv | Dense)
-            weights = connection.integers.astype(np.float64) * 2.0**-connection.exponent
-            links.append(Link(table, connection.source.shape, target.shape, weights))
+            target = connection.target
+            links.append(Link.of(connection))
             at = int(model.compiled.plan.populations[target.index, p.POP_BIAS])
             biases.append(model.compiled.plan.bias[at : at + target.shape[2]] / float(ONE))
         heads = tuple(_linear_head(model, index, strength) for index, strength in enumerate(strengths))
@@ -350,11 +357,10 @@ class MeanField:
 
 def _linear_head(model: Model, index: int, strength: float) -> LinearHead:
     """A head as it is quantised in the model."""
-    head, packed, classes = model.heads[index], model.packed, model.classes
+    head, packed = model.heads[index], model.packed
     row = packed.table[index]
-    at = int(row[hd.HEAD_AT]) * classes
-    by_class = packed.by_class[at : at + head.features * classes].reshape(classes, head.features).astype(np.int64)
-    integers = head.blocks.from_state(by_class).reshape(classes, -1).T  # (features, classes)
+    by_class = hd.weights_of(packed, index).astype(np.int64)  # (classes, features)
+    integers = head.blocks.from_state(by_class).reshape(model.classes, -1).T  # (features, classes)
     return LinearHead(
         layer=head.layer,
         side=head.side,

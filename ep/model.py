@@ -106,6 +106,11 @@ class Model:
         self.packed = self._pack(zeros, [np.zeros(self.classes, np.float32) for _ in self.heads])
 
     @property
+    def neurons(self) -> NDArray[np.int64]:
+        """Neurons of each layer, (L,)."""
+        return np.array([population.neurons for population in self.stack.populations], np.int64)
+
+    @property
     def top(self) -> Population:
         """The layer that the read-out reads."""
         return self.stack.populations[-1]

@@ -50,7 +50,7 @@ def nudged_steps(
     """A nudged phase: before each step the nudges are taken anew from the present state.
 
     strengths: float64 (heads,), beta times the strength of each head; a head with 0 nudges nothing.
-    soft_targets: float64 (n, classes), or (1, classes) without a teacher.
+    soft_targets: float64 (n, classes), not looked at without a teacher.
     contrast_spikes: whether the window accumulates spikes instead of probabilities.
 
     Returns
@@ -62,12 +62,11 @@ def nudged_steps(
         if stop[0]:
             return False
         for sample in range(n_samples):
-            targets = soft_targets[min(sample, soft_targets.shape[0] - 1)]
             for head in range(strengths.shape[0]):
                 if strengths[head] != 0.0:
                     hd.nudge_sample(
-                        plan, state, heads, head, sample, labels[sample], targets, strengths[head], head_scratch,
-                        trace[sample], trace_leak,
+                        plan, state, heads, head, sample, labels[sample], soft_targets[sample], strengths[head],
+                        head_scratch, trace[sample], trace_leak,
                     )  # fmt: skip
         position = window - (steps - t)
         half = 2 * position // window if position >= 0 else -1
@@ -111,6 +110,10 @@ class PhaseCounts:
         """Nothing has happened yet."""
         return cls(**{item.name: np.zeros(() if item.name == "steps" else layers, np.int64) for item in fields(cls)})
 
+    def mean_residual(self, window: int, samples: int, neurons: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Mean difference of p between the halves of a window of this length, by layer; `neurons`: of each layer."""
+        return np.asarray(self.residual / (ONE * (window // 2) * samples * neurons), np.float64)
+
     def add(self, other: "PhaseCounts") -> None:
         """Add the counters of other samples."""
         for item in fields(self):
@@ -149,7 +152,7 @@ class Workspace:
         self.scratch = new_scratch(compiled)
         self._head_scratch = hd.new_scratch(model.packed)
         self._trace = np.zeros((capacity, sum(head.features for head in model.heads)), np.int32)
-        self._no_targets = np.zeros((1, model.classes))
+        self._no_targets = np.zeros((capacity, model.classes))
         self._membrane = np.empty_like(self.state.membrane)
         self._words = np.empty_like(self.state.words)
         self.no_streams = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros((0, 0, 0), np.int64)
@@ -227,12 +230,9 @@ class Workspace:
         dynamics = self.dynamics
         clock = self._begin(n, stream)
         for sample in range(n):
-            at = 0
-            for index, head in enumerate(self.model.heads):
-                hd.block_sums(
-                    self.model.compiled.plan, self.state, self.model.packed, index, sample, self._trace[sample, at:]
-                )
-                at += head.features
+            for head, row in enumerate(self.model.packed.table):
+                trace = self._trace[sample, row[hd.HEAD_AT] :]
+                hd.block_sums(self.model.compiled.plan, self.state, self.model.packed, head, sample, trace)
         finished = nudged_steps(
             self.model.compiled.plan, self.state, self.counts, self.scratch, clock, n, dynamics.steps_nudged,
             dynamics.nudged_window, self.model.packed, strengths, labels,

@@ -45,8 +45,7 @@ def batch_row(model: Model, config: Config, result: BatchResult) -> dict[str, An
     """Everything measured in a mini-batch; its place in the run is for the caller to add."""
     dynamics, counts = config.dynamics, result.counts
     samples = len(result.loss_sum)
-    half_windows = (dynamics.window_free // 2, dynamics.nudged_window // 2, dynamics.nudged_window // 2)
-    neurons = np.array([population.neurons for population in model.stack.populations])
+    windows = (dynamics.window_free, dynamics.nudged_window, dynamics.nudged_window)
     norms = [_norm(connection.integers, connection.exponent) for connection in model.stack.connections]
     return {
         "samples": samples,
@@ -61,10 +60,7 @@ def batch_row(model: Model, config: Config, result: BatchResult) -> dict[str, An
         "neuron_updates": np.array([phase.updates for phase in counts]),
         "saturated": np.array([phase.saturated for phase in counts]),
         "residual": np.array(
-            [
-                phase.residual / (ONE * half * samples * neurons)
-                for phase, half in zip(counts, half_windows, strict=True)
-            ]
+            [phase.mean_residual(window, samples, model.neurons) for phase, window in zip(counts, windows, strict=True)]
         ),
         "hopfield": np.array([_hopfield(phase, dynamics.feedback_gain) / samples for phase in counts]),
         "rate_difference": result.rate_difference,
@@ -107,9 +103,7 @@ def _hopfield(counts: ph.PhaseCounts, feedback_gain: float) -> float:
 
 
 def _readout_norm(model: Model) -> float:
-    row, size = model.packed.table[-1], model.heads[-1].features * model.classes
-    at = int(row[hd.HEAD_AT]) * model.classes
-    return _norm(model.packed.by_class[at : at + size], int(row[hd.HEAD_EXPONENT]))
+    return _norm(hd.weights_of(model.packed, -1), int(model.packed.table[-1, hd.HEAD_EXPONENT]))
 
 
 def _norm(integers: NDArray[Any], exponent: int) -> float:
