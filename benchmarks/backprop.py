@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim import __version__
-from spikesim.cli.train import resolve
+from spikesim.cli.configuration import resolve
 from spikesim.datasets import load
 from spikesim.ep.architectures import Layer, Stack, architecture, build, input_shape
 from spikesim.ep.config import Config

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spikesim.cli.common import available_threads, make_console, style_option, threads_option
+from spikesim.cli.common import (
+    available_threads,
+    batch_option,
+    make_console,
+    repeats_option,
+    style_option,
+    tell_terminal,
+    threads_option,
+)
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
 from spikesim.errors import InputError
 
@@ -31,16 +39,8 @@ def _words(what: str, text: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
     metavar="K,K,...",
     help="Kinds of signals, of none, local, kd, both.  [default: all, without a teacher none,local]",
 )
-@click.option(
-    "--batch", type=click.IntRange(min=1, max=65536), default=64, show_default=True, help="Samples in a mini-batch."
-)
-@click.option(
-    "--repeats",
-    type=click.IntRange(min=1, max=10000),
-    default=1,
-    show_default=True,
-    help="Mini-batches with fresh random numbers, over which is averaged.",
-)
+@batch_option
+@repeats_option
 @threads_option
 @style_option
 def ablation(
@@ -66,7 +66,6 @@ def ablation(
       spikesim ablation --width 0.25 --batch 32
     """
     import json
-    import sys
 
     from spikesim.datasets import load
     from spikesim.ep.ablation import ARCHITECTURES, KINDS, ablate
@@ -82,7 +81,6 @@ def ablation(
     if teacher_file is not None:
         taught = make_config(merge(config.to_dict(), [("signals.kind", "both")]))
         config, soft_targets = take_teacher(taught, dataset, teacher_file)
-    silent = not sys.stderr.isatty()
     rows = ablate(
         config,
         dataset,
@@ -91,7 +89,7 @@ def ablation(
         repeats=repeats,
         threads=threads or available_threads(),
         soft_targets=soft_targets,
-        progress=lambda text: None if silent else click.echo(text, err=True),
+        progress=tell_terminal,
     )
     if style == "json":
         click.echo(json.dumps({"config": config.to_dict(), "rows": [row.to_dict() for row in rows]}, indent=2))

@@ -1,5 +1,6 @@
 """What several sub-commands share."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,7 +10,19 @@ if TYPE_CHECKING:
 
     from spikesim.runreader import RunReader
 
-__all__ = ["available_threads", "make_console", "run_argument", "state_text", "style_option", "threads_option"]
+__all__ = [
+    "available_threads",
+    "batch_option",
+    "data_dir_option",
+    "inference_option",
+    "make_console",
+    "repeats_option",
+    "run_argument",
+    "state_text",
+    "style_option",
+    "tell_terminal",
+    "threads_option",
+]
 
 PIPED_WIDTH = 100
 
@@ -22,6 +35,24 @@ def run_argument(command: Any) -> Any:
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1, max=1024), help="Threads.  [default: as for train]"
 )
+data_dir_option = click.option(
+    "--data-dir", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $SPIKESIM_DATA]"
+)
+inference_option = click.option(
+    "--inference",
+    type=click.Choice(["stochastic", "mean-field"]),
+    help="Spiking dynamics or the deterministic mean field.  [default: that of the run]",
+)
+batch_option = click.option(
+    "--batch", type=click.IntRange(min=1, max=65536), default=64, show_default=True, help="Samples in a mini-batch."
+)
+repeats_option = click.option(
+    "--repeats",
+    type=click.IntRange(min=1, max=10000),
+    default=1,
+    show_default=True,
+    help="Mini-batches with fresh random numbers, over which is averaged.",
+)
 style_option = click.option(
     "--format",
     "style",
@@ -30,6 +61,14 @@ style_option = click.option(
     show_default=True,
     help="Form of the output.",
 )
+
+
+def tell_terminal(text: str) -> None:
+    """A line about the work in progress, on standard error, if somebody watches."""
+    import sys
+
+    if sys.stderr.isatty():
+        click.echo(text, err=True)
 
 
 def make_console() -> "Console":

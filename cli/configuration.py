@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from spikesim.cli.common import data_dir_option
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def configuration_options(*, without: tuple[str, ...] = ()) -> Callable[[Any], A
 
 
 _GENERAL = (
-    click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $SPIKESIM_DATA]"),
+    data_dir_option,
     click.option(
         "--config",
         "config_file",

@@ -5,18 +5,22 @@ from typing import Any
 
 import click
 
-from spikesim.cli.common import available_threads, make_console, run_argument, style_option, threads_option
+from spikesim.cli.common import (
+    available_threads,
+    data_dir_option,
+    inference_option,
+    make_console,
+    run_argument,
+    style_option,
+    threads_option,
+)
 
 
 @click.command()
 @run_argument
 @click.option("--dataset", help="Data set to test on.  [default: that of the run]")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $SPIKESIM_DATA]")
-@click.option(
-    "--inference",
-    type=click.Choice(["stochastic", "mean-field"]),
-    help="Spiking dynamics or the deterministic mean field.  [default: that of the run]",
-)
+@data_dir_option
+@inference_option
 @click.option(
     "--repeats",
     type=click.IntRange(min=1, max=10000),

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spikesim.cli.common import available_threads, make_console, style_option, threads_option
+from spikesim.cli.common import (
+    available_threads,
+    batch_option,
+    make_console,
+    repeats_option,
+    style_option,
+    tell_terminal,
+    threads_option,
+)
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
 from spikesim.errors import InputError
 
@@ -35,16 +43,8 @@ def _numbers(kind: type[int] | type[float]) -> Callable[[click.Context, click.Pa
 @configuration_options(without=("--epochs", "--batch-size", "--test-limit", "--target-rate"))
 @teacher_option
 @click.option("--run", type=click.Path(), metavar="RUN.h5", help="Take configuration and weights of a run.")
-@click.option(
-    "--batch", type=click.IntRange(min=1, max=65536), default=64, show_default=True, help="Samples in a mini-batch."
-)
-@click.option(
-    "--repeats",
-    type=click.IntRange(min=1, max=10000),
-    default=1,
-    show_default=True,
-    help="Mini-batches with fresh random numbers, over which is averaged.",
-)
+@batch_option
+@repeats_option
 @click.option(
     "--small-beta",
     type=click.FloatRange(min=0, max=64, min_open=True),
@@ -143,8 +143,6 @@ def _check(
     repeats: int,
     threads: int | None,
 ) -> "CheckResult":
-    import sys
-
     from spikesim.datasets import load
     from spikesim.ep.gradcheck import check_gradients, variants
 
@@ -153,7 +151,6 @@ def _check(
     soft_targets = None
     if teacher_file is not None:
         config, soft_targets = take_teacher(config, dataset, teacher_file)
-    silent = not sys.stderr.isatty()
     return check_gradients(
         config,
         dataset,
@@ -163,7 +160,7 @@ def _check(
         repeats=repeats,
         threads=threads or available_threads(),
         soft_targets=soft_targets,
-        progress=lambda text: None if silent else click.echo(text, err=True),
+        progress=tell_terminal,
     )
 
 

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from spikesim.cli.common import available_threads, run_argument, threads_option
+from spikesim.cli.common import (
+    available_threads,
+    data_dir_option,
+    inference_option,
+    run_argument,
+    threads_option,
+)
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -15,12 +21,8 @@ _SECONDS_BETWEEN_LINES = 10.0
 @run_argument
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The teacher file, HDF5.")
 @click.option("--dataset", help="Data set whose training images are shown.  [default: that of the run]")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $SPIKESIM_DATA]")
-@click.option(
-    "--inference",
-    type=click.Choice(["stochastic", "mean-field"]),
-    help="Spiking dynamics or the deterministic mean field.  [default: that of the run]",
-)
+@data_dir_option
+@inference_option
 @click.option(
     "--repeats",
     type=click.IntRange(min=1, max=10000),

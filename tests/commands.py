@@ -88,3 +88,13 @@ def newest_checkpoint(run: Path) -> int:
     """Position of the newest checkpoint of a run; -1 if there is none."""
     names = Path(f"{run}.checkpoints").glob("*.npz")
     return max((int(path.stem) for path in names), default=-1)
+
+
+def assert_one_line(result: subprocess.CompletedProcess[str], *fragments: str) -> None:
+    """Refused: exit code 2 and one line; lines of progress may stand before it."""
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr and "Warning" not in result.stderr
+    lines = result.stderr.splitlines()
+    assert [line for line in lines if line.startswith("Error: ")] == lines[-1:]
+    for fragment in fragments:
+        assert fragment in lines[-1]

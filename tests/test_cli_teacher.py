@@ -1,10 +1,9 @@
 import json
 import signal
-import subprocess
 
 import numpy as np
 import pytest
-from commands import CONFIG, digest, newest_checkpoint, spikesim, start, succeed, wait_until
+from commands import CONFIG, assert_one_line, digest, newest_checkpoint, spikesim, start, succeed, wait_until
 
 from spikesim.datasets import load
 from spikesim.ep.teacher import read_teacher, write_teacher
@@ -35,15 +34,6 @@ def reference(folder):
     """A student that nothing disturbed."""
     succeed(*student(folder, "--signals", "kd", "--out", folder / "kd.h5", "--threads", 1))
     return digest(folder / "kd.h5")
-
-
-def assert_one_line(result: subprocess.CompletedProcess[str], *fragments: str) -> None:
-    assert result.returncode == 2, result.stderr
-    assert "Traceback" not in result.stderr and "Warning" not in result.stderr
-    lines = result.stderr.splitlines()
-    assert [line for line in lines if line.startswith("Error: ")] == lines[-1:]
-    for fragment in fragments:
-        assert fragment in lines[-1]
 
 
 # Making a teacher

@@ -9,7 +9,18 @@ from pathlib import Path
 
 import h5py
 import pytest
-from commands import BATCHES, CONFIG, ROOT, digest, newest_checkpoint, spikesim, start, succeed, wait_until
+from commands import (
+    BATCHES,
+    CONFIG,
+    ROOT,
+    assert_one_line,
+    digest,
+    newest_checkpoint,
+    spikesim,
+    start,
+    succeed,
+    wait_until,
+)
 
 TEST_OF_FIRST_EPOCH = BATCHES  # position of the checkpoint before the first test
 AFTER_FIRST_EPOCH = BATCHES + 1  # a test counts as one
@@ -32,16 +43,6 @@ def reference(tmp_path_factory, config):
 
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def assert_one_line(result: subprocess.CompletedProcess[str], *fragments: str) -> None:
-    """Refused: exit code 2 and one line; lines of progress may stand before it."""
-    assert result.returncode == 2, result.stderr
-    assert "Traceback" not in result.stderr and "Warning" not in result.stderr
-    lines = result.stderr.splitlines()
-    assert [line for line in lines if line.startswith("Error: ")] == lines[-1:]
-    for fragment in fragments:
-        assert fragment in lines[-1]
 
 
 # The same result, whatever happens
