@@ -13,6 +13,9 @@ symmetric and the equation is the linear response of the fixed point (Scellier &
     dC/dW_l = - ( p+_l (x) Pool(p+_{l-1}) - p-_l (x) Pool(p-_{l-1}) ) g_l / (2 beta)
 
 which differs from the exact one by a term in beta squared (Scellier & Bengio 2017; Laborieux et al. 2021).
+
+The *postsynaptic* rule (`spikesim.ep.contrast`) has a gradient of its own, that of the weights as they act forwards
+while the feedback stays as it is: of the exact one the first term, mu_l (x) Pool(p_{l-1}).
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -84,30 +87,47 @@ def response(field: MeanField, inputs: Inputs, rest: FixedPoint, *, tolerance: f
     return mu
 
 
-def exact_gradient(field: MeanField, inputs: Inputs, rest: FixedPoint, *, tolerance: float = TOLERANCE) -> Gradient:
-    """The gradient of the cost at the fixed point of the free phase, summed over the samples."""
+def exact_gradient(
+    field: MeanField, inputs: Inputs, rest: FixedPoint, *, rule: str = "symmetric", tolerance: float = TOLERANCE
+) -> Gradient:
+    """The gradient of the cost at the fixed point of the free phase, summed over the samples.
+
+    rule: "symmetric", of the weights as they act both ways, or "postsynaptic", as they act forwards.
+    """
     mu = response(field, inputs, rest, tolerance=tolerance)
     weights = []
     for layer, link in enumerate(field.links):
         below = inputs.images if layer == 0 else rest.rates[layer - 1]
         gradient = link.correlate(below, mu[layer])
-        if layer > 0:
+        if layer > 0 and rule == "symmetric":
             gradient = gradient + field.gain * link.correlate(mu[layer - 1], rest.rates[layer])
         weights.append(gradient)
     return Gradient(weights, [own.sum(axis=(0, 1, 2)) for own in mu])
 
 
-def contrast_gradient(field: MeanField, inputs: Inputs, plus: FixedPoint, minus: FixedPoint, beta: float) -> Gradient:
+def contrast_gradient(
+    field: MeanField,
+    inputs: Inputs,
+    plus: FixedPoint,
+    minus: FixedPoint,
+    beta: float,
+    *,
+    rule: str = "symmetric",
+) -> Gradient:
     """Equilibrium propagation's estimate from the fixed points with the nudges +beta and -beta, summed over samples."""
     weights, biases = [], []
     for layer, link in enumerate(field.links):
-        first, second = (
-            link.correlate(inputs.images if layer == 0 else point.rates[layer - 1], point.rates[layer])
-            for point in (plus, minus)
-        )
+        moved = plus.rates[layer] - minus.rates[layer]
+        if layer == 0:
+            contrast = link.correlate(inputs.images, moved)
+        elif rule == "postsynaptic":
+            contrast = link.correlate((plus.rates[layer - 1] + minus.rates[layer - 1]) / 2.0, moved)
+        else:
+            first, second = (link.correlate(point.rates[layer - 1], point.rates[layer]) for point in (plus, minus))
+            contrast = first - second
         scale = -field.weight(layer) / (2.0 * beta)
-        weights.append((first - second) * scale)
-        biases.append((plus.rates[layer] - minus.rates[layer]).sum(axis=(0, 1, 2)) * scale)
+        weights.append(contrast * scale)
+        biases.append(moved.sum(axis=(0, 1, 2)) * scale)
     return Gradient(weights, biases)
 
 
@@ -139,7 +159,13 @@ class Reference:
 
 
 def reference(
-    field: MeanField, inputs: Inputs, beta: float, *, threads: int = 1, tolerance: float = TOLERANCE
+    field: MeanField,
+    inputs: Inputs,
+    beta: float,
+    *,
+    rule: str = "symmetric",
+    threads: int = 1,
+    tolerance: float = TOLERANCE,
 ) -> Reference:
     """Both gradients of a mini-batch.
 
@@ -147,6 +173,7 @@ def reference(
     ----------
     beta : float
         Of the estimate; small.
+    rule : {"symmetric", "postsynaptic"}
     threads : int
         They change the time, never a bit.
     """
@@ -158,8 +185,8 @@ def reference(
         minus = field.settle(own, free.rates, -beta, tolerance=tolerance)
         apart = [np.abs(a - b).mean() for a, b in zip(plus.rates, minus.rates, strict=True)]
         return Reference(
-            exact=exact_gradient(field, own, free, tolerance=tolerance),
-            estimate=contrast_gradient(field, own, plus, minus, beta),
+            exact=exact_gradient(field, own, free, rule=rule, tolerance=tolerance),
+            estimate=contrast_gradient(field, own, plus, minus, beta, rule=rule),
             cost=float(field.cost(free.rates, own).sum()),
             activity=np.array([rates.mean() for rates in free.rates]) * len(own.images),
             residual=free.residual,

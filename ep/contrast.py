@@ -1,6 +1,15 @@
 """The contrast of two nudged phases, in exact integers.
 
-    dW_l = ( r+^l (x) Pool(r+^{l-1})  -  r-^l (x) Pool(r-^{l-1}) ) / (2 beta),      summed over positions and samples
+Two rules, summed over positions and samples:
+
+    symmetric      dW_l = ( r+^l (x) Pool(r+^{l-1})  -  r-^l (x) Pool(r-^{l-1}) ) / (2 beta)
+    postsynaptic   dW_l = ( r+^l - r-^l ) (x) Pool( r+^{l-1} + r-^{l-1} ) / (4 beta)
+
+The symmetric rule is the derivative of the energy (Scellier & Bengio 2017); to first order it is the postsynaptic one
+plus ``r^l (x) Pool(r+^{l-1} - r-^{l-1}) / (2 beta)``, the gradient of the weight as it feeds back. The postsynaptic
+rule is that of vector fields, which need no energy (Scellier et al. 2018, "Generalization of equilibrium propagation
+to vector field dynamics"): the gradient of the weight as it acts forwards. A weak feedback gain makes the second term
+useless: it serves the heads below, through a feedback that hardly moves them, and is as large as the first.
 
 r are window sums of p, hence integers, and so are their products. They are multiplied as float64 matrices in pieces
 short enough that every partial sum stays below 2**53: exact, hence the same for every BLAS, number of threads and
@@ -85,19 +94,44 @@ def presynaptic(model: Model, layer: int, sums: NDArray[np.int32]) -> NDArray[np
     return sum_cells(below) if model.stack.pooled[layer - 1] else below
 
 
-def phase_correlation(model: Model, layer: int, images: NDArray[np.int16], sums: NDArray[np.int32]) -> Correlation:
-    """Correlation of one phase; units: see `weight_unit`."""
+def phase_correlation(
+    model: Model,
+    layer: int,
+    images: NDArray[np.int16],
+    sums: NDArray[np.int32],
+    before: NDArray[np.int32] | None = None,
+) -> Correlation:
+    """Correlation of one phase.
+
+    Parameters
+    ----------
+    images : int16 (n, H, W, C)
+    sums : int32 (n, state size)
+        Window sums of the phase.
+    before : int32 (n, state size), optional
+        Window sums that give the presynaptic rates; by default those of the phase.
+    """
     post = layer_rates(model, layer, sums)
-    pre: NDArray[np.int16] | NDArray[np.int32] = images if layer == 0 else presynaptic(model, layer, sums)
+    pre: NDArray[np.int16] | NDArray[np.int32] = images
+    if layer > 0:
+        pre = presynaptic(model, layer, sums if before is None else before)
     return Correlation(correlate(model, layer, pre, post), post.sum(axis=(0, 1, 2), dtype=np.int64))
 
 
 def contrast(
-    model: Model, layer: int, images: NDArray[np.int16], plus: NDArray[np.int32], minus: NDArray[np.int32]
+    model: Model,
+    layer: int,
+    images: NDArray[np.int16],
+    plus: NDArray[np.int32],
+    minus: NDArray[np.int32],
+    rule: str = "symmetric",
 ) -> Correlation:
-    """Correlation of the one phase minus that of the other, whose windows are of the same length."""
-    if layer == 0:  # the image is the same in both
-        post = layer_rates(model, 0, plus) - layer_rates(model, 0, minus)
-        return Correlation(correlate(model, 0, images, post), post.sum(axis=(0, 1, 2), dtype=np.int64))
+    """Correlation of the one phase minus that of the other, whose windows are of the same length.
+
+    Presynaptic rates of the postsynaptic rule are sums over both windows, so that its weights are in units half as
+    large (those of the first layer excepted, which sees the image).
+    """
+    if rule == "postsynaptic" or layer == 0:  # the image is the same in both
+        return phase_correlation(model, layer, images, plus - minus, plus + minus)
     first, second = phase_correlation(model, layer, images, plus), phase_correlation(model, layer, images, minus)
     return Correlation(first.weights - second.weights, first.bias - second.bias)

@@ -306,7 +306,7 @@ def check_gradients(
             images, labels = presenter.train(number, ids), dataset.train.labels[ids]
             targets = None if soft_targets is None else soft_targets[ids]
             inputs = Inputs.prepare(images, labels, dataset.classes, targets)
-            found = ad.reference(field, inputs, small_beta, threads=threads)
+            found = ad.reference(field, inputs, small_beta, rule=config.dynamics.rule, threads=threads)
             batches.append(_MiniBatch(number, ids, images, labels, found))
     results = []
     for number, (variant, own) in enumerate(zip(grid, configs, strict=True), 1):

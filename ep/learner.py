@@ -98,7 +98,8 @@ class Learner:
         window = max(dynamics.nudged_window, 0 if dynamics.nudging == "centred" else dynamics.window_free)
         for layer, population in enumerate(self.model.stack.populations):
             positions = population.shape[0] * population.shape[1]
-            pre = float(2**15) if layer == 0 else self._weight_unit(layer, window) / (ONE * window)
+            # the presynaptic rates of two phases may add up
+            pre = float(2**15) if layer == 0 else self._weight_unit(layer, 2 * window, window) / (ONE * window)
             largest = int(2**63 / (pre * ONE * window * positions))
             if size > largest:
                 raise InputError(
@@ -311,15 +312,17 @@ class Learner:
             if centred:  # windows of the same length: subtract as integers
                 difference = rates.plus[part, at] - rates.minus[part, at]
                 apart = float(np.abs(difference).sum(dtype=np.int64))
-                return piece, [co.contrast(model, layer, images[part], rates.plus[part], rates.minus[part])], apart
+                phases = rates.plus[part], rates.minus[part]
+                return piece, [co.contrast(model, layer, images[part], *phases, dynamics.rule)], apart
             apart = float(
                 np.abs(
                     rates.plus[part, at].astype(np.int64) * other_window
                     - other[part, at].astype(np.int64) * dynamics.nudged_window
                 ).sum()
             )
-            phases = (rates.plus, other)
-            return piece, [co.phase_correlation(model, layer, images[part], sums[part]) for sums in phases], apart
+            before = rates.free[part] if dynamics.rule == "postsynaptic" else None
+            phases = rates.plus[part], rates.free[part]
+            return piece, [co.phase_correlation(model, layer, images[part], sums, before) for sums in phases], apart
 
         pieces = co.pieces(model, samples)
         for piece, correlations, apart in self.team.gather(
@@ -335,7 +338,8 @@ class Learner:
             weight = dynamics.feedback_gain ** (layers - 1 - layer)
             strength = (2.0 * abs(beta) if centred else beta) * samples * weight
             windows = (dynamics.nudged_window, other_window)
-            weight_parts = [weights[layer][i] / self._weight_unit(layer, windows[i]) for i in range(2)]
+            before = self._presynaptic_windows()
+            weight_parts = [weights[layer][i] / self._weight_unit(layer, before[i], windows[i]) for i in range(2)]
             bias_parts = [biases[layer][i] / (ONE * windows[i]) for i in range(2)]
             # centred: the difference of the phases is already in the first part, the second is zero
             gradients[f"{name}/weight"] = (-(weight_parts[0] - weight_parts[1]) / strength).astype(np.float32)
@@ -344,11 +348,23 @@ class Learner:
         scale = ONE * dynamics.nudged_window * (1 if centred else other_window)
         return gradients, differences / (scale * model.neurons * samples)
 
-    def _weight_unit(self, layer: int, window: int) -> float:
-        """Value of 1 in a correlation: windows of 2**16 a step on either side, four cells behind a pool."""
+    def _presynaptic_windows(self) -> tuple[int, int]:
+        """Steps over which the presynaptic rates of the two parts of a contrast are summed."""
+        dynamics = self.config.dynamics
+        if dynamics.nudging == "centred":
+            window = dynamics.nudged_window * (2 if dynamics.rule == "postsynaptic" else 1)
+            return window, window
+        first = dynamics.window_free if dynamics.rule == "postsynaptic" else dynamics.nudged_window
+        return first, dynamics.window_free
+
+    def _weight_unit(self, layer: int, before: int, window: int) -> float:
+        """Value of 1 in a correlation: windows of 2**16 a step on either side, four cells behind a pool.
+
+        before, window: steps of the windows of the presynaptic and of the postsynaptic rates.
+        """
         if layer == 0:
             return float(ONE * window * (1 << INPUT_BITS))
-        return float(ONE * window) ** 2 * (4 if self.model.stack.pooled[layer - 1] else 1)
+        return float(ONE * before) * float(ONE * window) * (4 if self.model.stack.pooled[layer - 1] else 1)
 
     def _head_gradients(self, groups: list[_Group], samples: int) -> dict[str, Array]:
         """Delta rule of the heads on the free phase; zero for those that stay as they are."""

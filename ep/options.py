@@ -9,7 +9,7 @@ from spikesim.fixedpoint import WINDOW_MAX
 
 CONTRAST_WINDOW_MAX = 512
 """Steps of the longest window that enters a contrast: up to it a product of two of its sums, with the four cells of a
-pool, stays below 2**53 and hence exact."""
+pool and the two phases that add up on the presynaptic side, stays below 2**53 and hence exact."""
 
 
 def option(
@@ -160,6 +160,12 @@ class Dynamics:
         "probability",
         "What the contrast averages: firing probabilities or spikes.",
         choices=("probability", "spikes"),
+    )
+    rule: str = option(
+        "postsynaptic",
+        "What a weight learns from: the change of the postsynaptic rate between the phases, times the presynaptic "
+        "rate (its gradient as it acts forwards); or the change of their product (its gradient as it acts both ways).",
+        choices=("postsynaptic", "symmetric"),
     )
     cost: str = option(
         "cross-entropy",

@@ -126,13 +126,36 @@ def test_correlations_agree_with_naive_loops(model: Model) -> None:
         np.testing.assert_array_equal(difference.bias, expected[0][1] - expected[1][1])
 
 
-def test_splitting_the_samples_changes_no_bit(model: Model) -> None:
+@pytest.mark.parametrize("nudging", ["centred", "one-sided"])
+def test_the_postsynaptic_rule_agrees_with_naive_loops(model: Model, nudging: str) -> None:
     images = np.random.default_rng(9).integers(-(2**15), 2**15, (SAMPLES, 7, 5, 2)).astype(np.int16)
     plus, minus = random_rates(model, 0), random_rates(model, 1)
     for layer in range(model.layers):
-        whole = co.contrast(model, layer, images, plus, minus)
+        one, other = (co.layer_rates(model, layer, sums).astype(np.int64) for sums in (plus, minus))
+        pre = images.astype(np.int64)
+        if layer:
+            before = plus + minus if nudging == "centred" else minus
+            pre = co.layer_rates(model, layer - 1, before).astype(np.int64)
+            pre = sum_cells(pre) if model.stack.pooled[layer - 1] else pre
+        expected = naive(model, layer, pre, one - other)
+        if nudging == "centred":
+            found = co.contrast(model, layer, images, plus, minus, "postsynaptic").weights
+        else:
+            parts = [co.phase_correlation(model, layer, images, sums, minus).weights for sums in (plus, minus)]
+            found = parts[0] - parts[1]
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("rule", ["symmetric", "postsynaptic"])
+def test_splitting_the_samples_changes_no_bit(model: Model, rule: str) -> None:
+    images = np.random.default_rng(9).integers(-(2**15), 2**15, (SAMPLES, 7, 5, 2)).astype(np.int16)
+    plus, minus = random_rates(model, 0), random_rates(model, 1)
+    for layer in range(model.layers):
+        whole = co.contrast(model, layer, images, plus, minus, rule)
         for cuts in ((0, 1, 5), (0, 2, 3, 5)):
-            parts = [co.contrast(model, layer, images[a:b], plus[a:b], minus[a:b]) for a, b in itertools.pairwise(cuts)]
+            parts = [
+                co.contrast(model, layer, images[a:b], plus[a:b], minus[a:b], rule) for a, b in itertools.pairwise(cuts)
+            ]
             np.testing.assert_array_equal(sum(part.weights for part in parts), whole.weights)
             np.testing.assert_array_equal(sum(part.bias for part in parts), whole.bias)
 

@@ -45,6 +45,8 @@ MODES: dict[str, dict[str, Any]] = {
     },
     "target rate": {"stability__target_rate": 0.05},
     "centred": {"optimiser__centring": True},
+    "postsynaptic": {"rule": "postsynaptic"},
+    "postsynaptic, one-sided": {"rule": "postsynaptic", "nudging": "one-sided"},
 }  # fmt: skip
 
 

@@ -71,12 +71,28 @@ def loss(case: Case, field: MeanField) -> float:
     return float(field.cost(field.settle(case.inputs, tolerance=1e-14).rates, case.inputs).mean())
 
 
-def changed(field: MeanField, layer: int, kind: str, at: tuple[int, ...], step: float) -> MeanField:
-    """The same network with one parameter moved."""
+@dataclass(frozen=True, eq=False)
+class OneWay(Link):
+    """A link whose weights have moved on the way up and not on the way down."""
+
+    moved: Reals
+
+    def up(self, below: Reals) -> Reals:
+        return Link(self.table, self.source, self.target, self.moved).up(below)
+
+
+def changed(
+    field: MeanField, layer: int, kind: str, at: tuple[int, ...], step: float, rule: str = "symmetric"
+) -> MeanField:
+    """The same network with one parameter moved; a weight on the way up only, if the rule is the postsynaptic one."""
     if kind == "weight":
-        weights = field.links[layer].weights.copy()
+        own = field.links[layer]
+        weights = own.weights.copy()
         weights[at] += step
-        links = [replace(link, weights=weights) if i == layer else link for i, link in enumerate(field.links)]
+        other = replace(own, weights=weights)
+        if rule == "postsynaptic":
+            other = OneWay(own.table, own.source, own.target, own.weights, moved=weights)
+        links = [other if i == layer else link for i, link in enumerate(field.links)]
         return replace(field, links=tuple(links))
     bias = field.biases[layer].copy()
     bias[at] += step
@@ -158,16 +174,17 @@ def test_strong_coupling_still_comes_to_rest() -> None:
     assert case.field.settle(case.inputs).residual.max() < 1e-9
 
 
+@pytest.mark.parametrize("rule", ["symmetric", "postsynaptic"])
 @pytest.mark.parametrize("name", CASES)
-def test_the_exact_gradient_is_that_of_finite_differences(name: str) -> None:
+def test_the_exact_gradient_is_that_of_finite_differences(name: str, rule: str) -> None:
     case = prepare(name)
     rest = case.field.settle(case.inputs, tolerance=1e-14)
-    exact = ad.exact_gradient(case.field, case.inputs, rest, tolerance=1e-14).scaled(1 / 5)
+    exact = ad.exact_gradient(case.field, case.inputs, rest, rule=rule, tolerance=1e-14).scaled(1 / 5)
     rng = np.random.default_rng(7)
     for layer, kind, gradient in parts(exact):
         chosen = [np.unravel_index(flat, gradient.shape) for flat in rng.integers(0, gradient.size, 6)]
         up, down = (
-            np.array([loss(case, changed(case.field, layer, kind, at, step)) for at in chosen])
+            np.array([loss(case, changed(case.field, layer, kind, at, step, rule)) for at in chosen])
             for step in (1e-6, -1e-6)
         )
         found = (up - down) / 2e-6
@@ -175,10 +192,11 @@ def test_the_exact_gradient_is_that_of_finite_differences(name: str) -> None:
         np.testing.assert_allclose([gradient[at] for at in chosen], found, rtol=1e-4, atol=1e-8)
 
 
+@pytest.mark.parametrize("rule", ["symmetric", "postsynaptic"])
 @pytest.mark.parametrize("name", CASES)
-def test_equilibrium_propagation_at_a_small_beta_is_the_exact_gradient(name: str) -> None:
+def test_equilibrium_propagation_at_a_small_beta_is_the_exact_gradient(name: str, rule: str) -> None:
     case = prepare(name)
-    found = ad.reference(case.field, case.inputs, 0.01)
+    found = ad.reference(case.field, case.inputs, 0.01, rule=rule)
     for (_, _, exact), (_, _, estimate) in zip(parts(found.exact), parts(found.estimate), strict=True):
         assert cosine(exact, estimate) > 0.999
         assert np.linalg.norm(estimate) == pytest.approx(np.linalg.norm(exact), rel=0.05)
@@ -217,11 +235,12 @@ def test_the_engine_comes_to_rest_at_the_same_point(name: str) -> None:
         assert 0.02 < rest.rates[layer].mean() < 0.98
 
 
+@pytest.mark.parametrize("rule", ["symmetric", "postsynaptic"])
 @pytest.mark.parametrize("name", ["two convolutions, odd maps", "teacher", "feedback gain and heads"])
-def test_the_engine_estimates_the_same_gradient(name: str) -> None:
+def test_the_engine_estimates_the_same_gradient(name: str, rule: str) -> None:
     case = prepare(
-        name, dynamics__inference="mean-field", dynamics__leak=1, dynamics__beta=0.1, dynamics__steps_free=120,
-        dynamics__steps_nudged=120, dynamics__window_nudged=20, data__batch_size=5,
+        name, dynamics__rule=rule, dynamics__inference="mean-field", dynamics__leak=1, dynamics__beta=0.1,
+        dynamics__steps_free=120, dynamics__steps_nudged=120, dynamics__window_nudged=20, data__batch_size=5,
     )  # fmt: skip
     dataset = small.make_dataset(size=(7, 6), samples=5)
     parameters = small.random_parameters(case.model, 1, gain=0.6)
@@ -229,7 +248,7 @@ def test_the_engine_estimates_the_same_gradient(name: str) -> None:
         if learner.soft_targets is None and case.config.signals.kind != "none":
             learner.soft_targets = case.targets
         found, _ = learner.estimate(0, 0, case.images, np.arange(5), case.labels)
-    expected = ad.reference(case.field, case.inputs, 0.1).exact
+    expected = ad.reference(case.field, case.inputs, 0.1, rule=rule).exact
     for layer, kind, gradient in parts(expected):
         estimate = found[f"{case.model.names[layer]}/{kind}"]
         assert cosine(gradient, estimate) > 0.95, (layer, kind)
