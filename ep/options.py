@@ -144,7 +144,7 @@ class Dynamics:
         high=CONTRAST_WINDOW_MAX,
         optional=True,
     )
-    beta: float = option(0.5, "Strength of the nudge; where it is steered, the one to start with.", above=0, high=64)
+    beta: float = option(1.0, "Strength of the nudge; where it is steered, the one to start with.", above=0, high=64)
     feedback_gain: float = option(
         0.0078125,
         "Factor on what a layer hears from the one above; a power of two. Below 1 the free phase settles faster.",
@@ -283,7 +283,7 @@ class Optimiser:
     name: str = option("adam", "Optimiser.", choices=("adam", "sgd"))
     epochs: int = option(5, "Passes over the training set.", low=1, high=2**20)
     learning_rate: float | tuple[float, ...] = option(
-        0.005,
+        0.01,
         "Learning rate of a layer's weights, in units of the standard deviation that they start with: a share of "
         "their size, whatever the fan-in.",
         low=0,
