@@ -48,7 +48,7 @@ class Architecture:
 
     layers: tuple[Layer, ...]
     image_size: int | None = None
-    readout_rate: float = 0.02
+    readout_rate: float = 0.005
 
 
 def _vgg(*channels: int | str) -> Architecture:
@@ -63,8 +63,8 @@ def _vgg(*channels: int | str) -> Architecture:
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "mlp": Architecture((Layer("dense", 512),), readout_rate=0.005),
-    "conv": Architecture((Layer("conv", 32, pool=True), Layer("conv", 64, pool=True))),
+    "mlp": Architecture((Layer("dense", 512),)),
+    "conv": Architecture((Layer("conv", 32, pool=True), Layer("conv", 64, pool=True)), readout_rate=0.01),
     "vgg5": _vgg(128, "M", 256, "M", 512, "M", 512, "M"),
     "vgg8": _vgg(128, 128, "M", 256, 256, "M", 512, 512, "M", 512, "M"),
     "vgg11": _vgg(64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"),

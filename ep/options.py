@@ -292,7 +292,7 @@ class Optimiser:
     )
     readout_learning_rate: float | None = option(
         None,
-        "Learning rate of the read-out; by default what suits the architecture: 0.005 for mlp, else 0.02.",
+        "Learning rate of the read-out; by default what suits the architecture: 0.01 for conv, else 0.005.",
         low=0,
         high=1000,
         optional=True,
