@@ -21,7 +21,7 @@ from spikesim.datasets import Dataset
 from spikesim.ep.elementary import softmax_and_log_sum
 from spikesim.errors import InputError
 
-__all__ = ["Teacher", "check_fits", "check_target", "read_teacher", "soften", "write_teacher"]
+__all__ = ["Teacher", "check_target", "read_teacher", "soften", "write_teacher"]
 
 FORMAT = "spikesim-teacher"
 FORMAT_VERSION = 1
@@ -160,7 +160,7 @@ def read_teacher(path: str | os.PathLike[str], dataset: Dataset | None = None) -
     ----------
     path : path-like
     dataset : Dataset, optional
-        What it must fit (`check_fits`), looked at before the logits take any memory.
+        What it must fit, looked at before the logits take any memory.
 
     Raises
     ------
@@ -176,16 +176,6 @@ def read_teacher(path: str | os.PathLike[str], dataset: Dataset | None = None) -
         if dataset is not None:
             _check_fits(f"the teacher {path}", name, stored.shape, dataset)
         return make_teacher(stored[...], name, f"the teacher {path}")
-
-
-def check_fits(teacher: Teacher, dataset: Dataset) -> None:
-    """Refuse a teacher of other samples.
-
-    Raises
-    ------
-    InputError
-    """
-    _check_fits("the teacher", teacher.dataset, teacher.logits.shape, dataset)
 
 
 def soften(logits: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:

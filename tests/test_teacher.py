@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spikesim.ep import teacher as module
 from spikesim.ep.retest import retest, training_logits
-from spikesim.ep.teacher import check_fits, check_target, read_teacher, soften, write_teacher
+from spikesim.ep.teacher import check_target, read_teacher, soften, write_teacher
 from spikesim.ep.trainer import RunOptions, Trainer
 from spikesim.errors import InputError
 from spikesim.runreader import RunReader
@@ -341,7 +341,6 @@ def test_garbage_never_escapes(tmp_path_factory: pytest.TempPathFactory, data: s
 
 def test_fits(good: Path) -> None:
     dataset = small.make_dataset(samples=SAMPLES, classes=CLASSES)
-    check_fits(read_teacher(good), dataset)
     assert read_teacher(good, dataset).digest == read_teacher(good).digest
     for change, fragments in (
         ({"samples": SAMPLES + 1}, (f"({SAMPLES}, {CLASSES})", f"({SAMPLES + 1}, {CLASSES})")),
@@ -349,12 +348,8 @@ def test_fits(good: Path) -> None:
     ):
         other = small.make_dataset(**{"samples": SAMPLES, "classes": CLASSES, **change})
         refused(good, *fragments, dataset=other)
-        with pytest.raises(InputError):
-            check_fits(read_teacher(good), other)
     renamed = dataclasses.replace(dataset, name="stripes")
     refused(good, "'patterns'", "'stripes'", dataset=renamed)
-    with pytest.raises(InputError, match="stripes"):
-        check_fits(read_teacher(good), renamed)
 
 
 # Softened
