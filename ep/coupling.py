@@ -60,8 +60,8 @@ def coupling(model: Model, rates: list[Reals]) -> Reals:
     return found
 
 
-def measure_coupling(team: Team, images: NDArray[np.int16], sample_ids: NDArray[np.int64], stream: int) -> Reals:
-    """`coupling` of the network as it is loaded, after a free phase of some samples.
+def free_rates(team: Team, images: NDArray[np.int16], sample_ids: NDArray[np.int64], stream: int) -> list[Reals]:
+    """Mean firing probabilities of each layer after a free phase of some samples, float64 (n, H, W, C).
 
     Raises
     ------
@@ -74,7 +74,17 @@ def measure_coupling(team: Team, images: NDArray[np.int16], sample_ids: NDArray[
     sums = np.empty((n, model.compiled.sizes["state"]), np.int32)
     workspace.window_sums(n, sums)
     scale = float(ONE * team.config.dynamics.window_free)
-    return coupling(model, [layer_rates(model, layer, sums) / scale for layer in range(model.layers)])
+    return [layer_rates(model, layer, sums) / scale for layer in range(model.layers)]
+
+
+def measure_coupling(team: Team, images: NDArray[np.int16], sample_ids: NDArray[np.int64], stream: int) -> Reals:
+    """`coupling` of the network as it is loaded, after a free phase of some samples.
+
+    Raises
+    ------
+    Stopped
+    """
+    return coupling(team.model, free_rates(team, images, sample_ids, stream))
 
 
 def limit_coupling(parameters: Parameters, found: Reals, limit: float) -> list[int]:

@@ -4,14 +4,16 @@ import numpy as np
 
 from spikesim.ep import phases as ph
 from spikesim.ep.calibration import ROUNDS, calibrate
-from spikesim.ep.config import Config
-from spikesim.ep.coupling import SAMPLES, Reals, limit_coupling, measure_coupling
+from spikesim.ep.config import Config, per_layer
+from spikesim.ep.coupling import SAMPLES, Reals, coupling, free_rates, limit_coupling
 from spikesim.ep.model import Model, Parameters
 from spikesim.ep.presentation import Presenter
 from spikesim.ep.team import Team
 
-COUPLING_ROUNDS = 4
+COUPLING_ROUNDS = 6
 """Weights that are scaled down change the activity, hence the coupling: calibration and limit take turns."""
+SILENT = 0.25
+"""Share of the wanted activity below which a layer has not come to life."""
 CALIBRATED = ph.stream_of(ROUNDS, ph.STREAM_CALIBRATION)
 
 
@@ -49,7 +51,22 @@ def start(
         calibrate(model, config, parameters, team, presenter.plain(train, ids), ids)
         if limit is None:
             return None
-        found = measure_coupling(team, presenter.plain(train, few), few, CALIBRATED)
-        if not limit_coupling(parameters, found, limit):
-            break
+        rates = free_rates(team, presenter.plain(train, few), few, CALIBRATED)
+        found = coupling(model, rates)
+        if _is_bistable(config, rates):
+            for weights in parameters.weights[1:]:
+                weights *= np.float32(0.5)
+        elif not limit_coupling(parameters, found, limit):
+            return found
+    calibrate(model, config, parameters, team, presenter.plain(train, ids), ids)
     return found
+
+
+def _is_bistable(config: Config, rates: list[Reals]) -> bool:
+    """Whether a layer is silent after a free phase from rest, although its biases are calibrated.
+
+    Calibration goes on from state to state. A strong feedback keeps a layer active that would not become so from rest,
+    and silent layers have no coupling that could be measured.
+    """
+    wanted = per_layer(config.model.activity, len(rates), "model.activity")
+    return any(float(own.mean()) < SILENT * goal for own, goal in zip(rates, wanted, strict=True))

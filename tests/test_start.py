@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import small
 
-from spikesim.ep.start import start
+from spikesim.ep.calibration import calibrate
+from spikesim.ep.coupling import coupling, free_rates
+from spikesim.ep.start import CALIBRATED, start
 
 LAYERS = ({**small.POOLED, "channels": 8}, {**small.CONV, "channels": 8})
 
@@ -37,3 +39,20 @@ def test_an_activity_of_zero_leaves_everything_as_it_is() -> None:
         assert start(learner.model, config, learner.parameters, learner.team, presenter, 24) is None
         for name, array in small.copied(learner.model, learner.parameters).items():
             assert array.tobytes() == before[name].tobytes()
+
+
+def test_a_network_that_stays_silent_from_rest_is_calmed() -> None:
+    layers = ({**small.CONV, "channels": 16},) * 3
+    settings = {"model__gain": 3.0, "model__activity": 0.1, "model__calibration_samples": 8}
+    config = small.make(*layers, **settings, stability__coupling_limit=0.9)
+    dataset = small.make_dataset(size=8, samples=24)
+    with small.learning(config, dataset) as (learner, presenter):
+        ids = np.arange(8)
+        images = presenter.plain(dataset.train, ids)
+        calibrate(learner.model, config, learner.parameters, learner.team, images, ids)
+        calibrated = free_rates(learner.team, images, ids, CALIBRATED)
+        assert min(float(rates.mean()) for rates in calibrated) < 0.02, "bistable"
+        start(learner.model, config, learner.parameters, learner.team, presenter, 24)
+        rates = free_rates(learner.team, images, ids, CALIBRATED)
+        assert coupling(learner.model, rates).max() < 0.95
+    assert [float(own.mean()) for own in rates] == pytest.approx([0.1] * 3, abs=0.03)
