@@ -59,7 +59,8 @@ def ablation(
     """Check the gradients of several depths with several kinds of error signals.
 
     For each architecture and kind of signals, by layer: the cosine of the stochastic estimate with the exact gradient,
-    and the norm of the exact gradient beside the top layer's. The weights are the initial ones with calibrated biases.
+    and the norm of the exact gradient beside the top layer's, without the weight gamma^(l - L) of a layer in the energy
+    function. The weights are the initial ones with calibrated biases.
 
     \b
     Example:
@@ -104,7 +105,11 @@ def _print_tables(rows: "list[AblationRow]") -> None:
     console = make_console()
     for title, values, form in (
         ("cosine of the stochastic estimate with the exact gradient, lowest layer first", "cosine", ".2f"),
-        ("norm of the exact gradient beside the top layer's", "share", ".2g"),
+        (
+            "norm of the exact gradient beside the top layer's, without the layers' weights in the energy",
+            "share",
+            ".2g",
+        ),
     ):
         table = Table()
         table.add_column("arch")

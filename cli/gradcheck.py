@@ -181,7 +181,8 @@ def _print_tables(result: "CheckResult") -> None:
     repeats = len(result.weights.cosine)
     console.print(
         f"a: stochastic, b: mean field at beta {result.small_beta:g}, c: exact gradient, of the weights; "
-        f"{result.samples} samples{f', means of {repeats} mini-batches' if repeats > 1 else ''}; cost {result.cost:.4f}"
+        f"{result.samples} samples{f', means of {repeats} mini-batches' if repeats > 1 else ''}; "
+        f"cost of the read-out {result.readout_cost:.4f}"
     )
     worst = max(float(result.residual.max()), float(result.residual_nudged.max()))
     if worst > 1e-6:

@@ -25,7 +25,8 @@ class AblationRow:
     ----------
     cosine, ratio : of the stochastic estimate with the exact gradient of the weights
     norm : of the exact gradient
-    share : of a layer's norm in that of the top layer
+    gain : float
+        gamma, the feedback gain.
     """
 
     arch: str
@@ -34,11 +35,16 @@ class AblationRow:
     cosine: Reals
     ratio: Reals
     norm: Reals
+    gain: float
 
     @property
     def share(self) -> Reals:
-        """Norms beside the top layer's."""
-        return np.asarray(self.norm / self.norm[-1])
+        """Norms beside the top layer's, each without the weight of its layer in the energy function, gamma^(l - L).
+
+        That is the size of what nudges and feedback bring about in the layer (docs/gradient-check.md).
+        """
+        weights = self.gain ** np.arange(1.0 - len(self.norm), 1.0)
+        return np.asarray(self.norm / weights / self.norm[-1])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -49,6 +55,7 @@ class AblationRow:
             "cosine": plain(self.cosine),
             "norm_ratio": plain(self.ratio),
             "exact_norm": plain(self.norm),
+            "share": plain(self.share),
         }
 
 
@@ -101,7 +108,13 @@ def ablate(
             similarity = found.variants[0].weights["exact"]
             rows.append(
                 AblationRow(
-                    arch, kind, found.layers, similarity.cosine.mean(axis=0), similarity.ratio.mean(axis=0), found.norms
+                    arch,
+                    kind,
+                    found.layers,
+                    similarity.cosine.mean(axis=0),
+                    similarity.ratio.mean(axis=0),
+                    found.norms,
+                    changed.dynamics.feedback_gain,
                 )
             )
     return rows

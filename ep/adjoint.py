@@ -139,8 +139,8 @@ class Reference:
     ----------
     exact, estimate : Gradient
         The exact gradient, and equilibrium propagation's at a small beta.
-    cost : float
-        Mean over the samples.
+    cost, readout_cost : float
+        Of all heads, and of the read-out alone; means over the samples.
     activity : float64 (L,)
         Mean p in the free phase.
     residual, residual_nudged : float64 (L,)
@@ -152,6 +152,7 @@ class Reference:
     exact: Gradient
     estimate: Gradient
     cost: float
+    readout_cost: float
     activity: Reals
     residual: Reals
     residual_nudged: Reals
@@ -188,6 +189,7 @@ def reference(
             exact=exact_gradient(field, own, free, rule=rule, tolerance=tolerance),
             estimate=contrast_gradient(field, own, plus, minus, beta, rule=rule),
             cost=float(field.cost(free.rates, own).sum()),
+            readout_cost=float(field.readout_cost(free.rates, own).sum()),
             activity=np.array([rates.mean() for rates in free.rates]) * len(own.images),
             residual=free.residual,
             residual_nudged=np.maximum(plus.residual, minus.residual),
@@ -200,11 +202,12 @@ def reference(
         total, *others = executor.map(run, parts)
     for other in others:  # in the order of the samples
         total.exact, total.estimate = total.exact.plus(other.exact), total.estimate.plus(other.estimate)
-        total.cost += other.cost
+        total.cost, total.readout_cost = total.cost + other.cost, total.readout_cost + other.readout_cost
         total.activity = total.activity + other.activity
         total.difference = total.difference + other.difference
         total.residual = np.maximum(total.residual, other.residual)
         total.residual_nudged = np.maximum(total.residual_nudged, other.residual_nudged)
     total.exact, total.estimate = total.exact.scaled(1.0 / n), total.estimate.scaled(1.0 / n)
-    total.cost, total.activity, total.difference = total.cost / n, total.activity / n, total.difference / n
+    total.cost, total.readout_cost = total.cost / n, total.readout_cost / n
+    total.activity, total.difference = total.activity / n, total.difference / n
     return total

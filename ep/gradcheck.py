@@ -195,8 +195,8 @@ class CheckResult:
         Of the mean-field estimate with the exact gradient.
     norms : float64 (L,)
         Of the exact gradient of the weights, mean over the mini-batches.
-    cost : float
-        Mean over the mini-batches, at the fixed point.
+    cost, readout_cost : float
+        Of all heads, and of the read-out alone; means over the mini-batches, at the fixed point.
     activity, residual, residual_nudged, difference : float64 (L,)
         Of the mean field (`spikesim.ep.adjoint.Reference`): means, and largest residuals, over the mini-batches.
     variants : list of VariantResult
@@ -209,6 +209,7 @@ class CheckResult:
     biases: Similarity
     norms: Reals
     cost: float
+    readout_cost: float
     activity: Reals
     residual: Reals
     residual_nudged: Reals
@@ -224,6 +225,7 @@ class CheckResult:
             "small_beta": self.small_beta,
             "mean_field": {
                 "cost": self.cost,
+                "readout_cost": self.readout_cost,
                 "exact_norm": plain(self.norms),
                 "activity": plain(self.activity),
                 "residual": plain(self.residual),
@@ -321,6 +323,7 @@ def check_gradients(
         biases=Similarity.of([r.estimate.biases for r in references], [r.exact.biases for r in references]),
         norms=np.mean([[np.linalg.norm(weights) for weights in r.exact.weights] for r in references], axis=0),
         cost=float(np.mean([r.cost for r in references])),
+        readout_cost=float(np.mean([r.readout_cost for r in references])),
         activity=np.mean([r.activity for r in references], axis=0),
         residual=np.max([r.residual for r in references], axis=0),
         residual_nudged=np.max([r.residual_nudged for r in references], axis=0),

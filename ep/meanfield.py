@@ -345,6 +345,11 @@ class MeanField:
             total += head.strength * self.weight(head.layer) * costs
         return total
 
+    def readout_cost(self, rates: list[Reals], inputs: Inputs) -> Reals:
+        """C of the read-out, the last head, of each sample, (n,)."""
+        head = self.heads[-1]
+        return head.costs(head.logits(rates[head.layer]), inputs)
+
     def energy(self, rates: list[Reals], inputs: Inputs) -> Reals:
         """E of each sample, (n,)."""
         total = np.zeros(len(inputs.images))

@@ -16,8 +16,12 @@ def test_a_row_for_each_depth_and_kind() -> None:
     assert set(rows) == {(arch, kind) for arch in ("conv", "vgg5") for kind in ("none", "local")}
     for (arch, _), row in rows.items():
         layers = 2 if arch == "conv" else 4
-        for name in ("layers", "cosine", "norm_ratio", "exact_norm"):
+        for name in ("layers", "cosine", "norm_ratio", "exact_norm", "share"):
             assert len(row[name]) == layers
+        gain = value["config"]["dynamics"]["feedback_gain"]
+        top = row["exact_norm"][-1]
+        expected = [norm / top * gain ** (layers - 1 - layer) for layer, norm in enumerate(row["exact_norm"])]
+        assert row["share"] == pytest.approx(expected)
         assert all(-1 <= cosine <= 1 for cosine in row["cosine"] if cosine is not None)
     lowest = {kind: rows["vgg5", kind]["exact_norm"][0] for kind in ("none", "local")}
     assert lowest["local"] > lowest["none"], "a head of its own brings the lowest layer more signal"
