@@ -210,7 +210,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="folder of data sets (default: $SPIKESIM_DATA)")
     parser.add_argument("--limit", type=int, help="use only the first N training samples")
     parser.add_argument("--test-limit", type=int, help="use only the first N test samples")
-    parser.add_argument("--batch-size", type=int, help="samples in a mini-batch (default: 64)")
+    parser.add_argument("--batch-size", type=int, help="samples in a mini-batch (default: 32)")
     parser.add_argument("--epochs", type=int, help="passes over the training set (default: 5)")
     parser.add_argument("--seed", type=int, help="of the weights, the order and the augmentation (default: 0)")
     parser.add_argument("--config", type=Path, help="TOML file of spikesim train")
