@@ -66,6 +66,7 @@ def measure(path: Path, lengths: list[int], tolerances: list[float], options: ar
 def draw(points: list[Point], path: Path) -> None:
     """Accuracy over operations, one colour a run."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import ScalarFormatter
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -82,7 +83,9 @@ def draw(points: list[Point], path: Path) -> None:
             at = (point.accumulates / 1e6, 100 * point.accuracy)
             axes.annotate(str(point.steps), at, xytext=(4, -11), textcoords="offset points", fontsize=8, color=colour)
     axes.set_xscale("log")
-    axes.set_xlabel("synaptic operations (accumulates) a test sample, millions; numbers: steps of the free phase")
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(ScalarFormatter())
+    axes.set_xlabel("million accumulates a test sample (numbers: steps of the free phase)")
     axes.set_ylabel("test accuracy, %")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
