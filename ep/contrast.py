@@ -83,6 +83,12 @@ class Correlation:
     bias: NDArray[np.int64]
 
 
+def _correlation(
+    model: Model, layer: int, pre: NDArray[np.int16] | NDArray[np.int32], post: NDArray[np.int32]
+) -> Correlation:
+    return Correlation(correlate(model, layer, pre, post), post.sum(axis=(0, 1, 2), dtype=np.int64))
+
+
 def layer_rates(model: Model, layer: int, sums: NDArray[np.int32]) -> NDArray[np.int32]:
     """Window sums of one layer, (n, H, W, C), out of (n, state size)."""
     return model.stack.populations[layer].from_state(sums[:, model.state_slice(layer)])
@@ -111,11 +117,8 @@ def phase_correlation(
     before : int32 (n, state size), optional
         Window sums that give the presynaptic rates; by default those of the phase.
     """
-    post = layer_rates(model, layer, sums)
-    pre: NDArray[np.int16] | NDArray[np.int32] = images
-    if layer > 0:
-        pre = presynaptic(model, layer, sums if before is None else before)
-    return Correlation(correlate(model, layer, pre, post), post.sum(axis=(0, 1, 2), dtype=np.int64))
+    pre = images if layer == 0 else presynaptic(model, layer, sums if before is None else before)
+    return _correlation(model, layer, pre, layer_rates(model, layer, sums))
 
 
 def contrast(
@@ -132,6 +135,7 @@ def contrast(
     large (those of the first layer excepted, which sees the image).
     """
     if rule == "postsynaptic" or layer == 0:  # the image is the same in both
-        return phase_correlation(model, layer, images, plus - minus, plus + minus)
+        pre = images if layer == 0 else presynaptic(model, layer, plus) + presynaptic(model, layer, minus)
+        return _correlation(model, layer, pre, layer_rates(model, layer, plus) - layer_rates(model, layer, minus))
     first, second = phase_correlation(model, layer, images, plus), phase_correlation(model, layer, images, minus)
     return Correlation(first.weights - second.weights, first.bias - second.bias)
