@@ -75,10 +75,11 @@ def draw(points: list[Point], path: Path) -> None:
         colour = f"C{number}"
         fixed = sorted((point for point in own if point.tolerance is None), key=lambda point: point.steps)
         early = [point for point in own if point.tolerance is not None]
-        for group, style in ((fixed, "o-"), (early, "x")):
-            label = run if style == "o-" else f"{run}, ended at equilibrium" if early else None
-            operations, accuracy = [p.accumulates / 1e6 for p in group], [100 * p.accuracy for p in group]
-            axes.plot(operations, accuracy, style, color=colour, label=label)
+        operations, accuracy = [p.accumulates / 1e6 for p in fixed], [100 * p.accuracy for p in fixed]
+        axes.plot(operations, accuracy, "o-", color=colour, label=run)
+        if early:
+            operations, accuracy = [p.accumulates / 1e6 for p in early], [100 * p.accuracy for p in early]
+            axes.plot(operations, accuracy, "x", color=colour, label=f"{run}, ended at equilibrium")
         for point in fixed:
             at = (point.accumulates / 1e6, 100 * point.accuracy)
             axes.annotate(str(point.steps), at, xytext=(4, -11), textcoords="offset points", fontsize=8, color=colour)

@@ -333,13 +333,12 @@ class Learner:
                 weights[piece.layer][i] += correlation.weights
                 biases[piece.layer][i] += correlation.bias
         gradients: dict[str, Array] = {}
+        windows, pre_windows = (dynamics.nudged_window, other_window), self._presynaptic_windows()
         for layer, name in enumerate(model.names):
             # with a feedback gain below 1 the energy of a layer counts the more, the lower it is
             weight = dynamics.feedback_gain ** (layers - 1 - layer)
             strength = (2.0 * abs(beta) if centred else beta) * samples * weight
-            windows = (dynamics.nudged_window, other_window)
-            before = self._presynaptic_windows()
-            weight_parts = [weights[layer][i] / self._weight_unit(layer, before[i], windows[i]) for i in range(2)]
+            weight_parts = [weights[layer][i] / self._weight_unit(layer, pre_windows[i], windows[i]) for i in range(2)]
             bias_parts = [biases[layer][i] / (ONE * windows[i]) for i in range(2)]
             # centred: the difference of the phases is already in the first part, the second is zero
             gradients[f"{name}/weight"] = (-(weight_parts[0] - weight_parts[1]) / strength).astype(np.float32)

@@ -27,6 +27,8 @@ def start(
 ) -> Reals | None:
     """Bring initial parameters, in place, to the wanted activity and below the limit of the coupling.
 
+    Where a layer stays silent from rest nevertheless, all weights between layers are halved until it does not.
+
     Parameters
     ----------
     samples : int
@@ -46,19 +48,20 @@ def start(
     train, limit = presenter.dataset.train, config.stability.coupling_limit
     ids = np.arange(min(samples, config.model.calibration_samples))
     few = np.arange(min(samples, SAMPLES))
+    images, few_images = presenter.plain(train, ids), presenter.plain(train, few)
     found = None
     for _ in range(COUPLING_ROUNDS):
-        calibrate(model, config, parameters, team, presenter.plain(train, ids), ids)
+        calibrate(model, config, parameters, team, images, ids)
         if limit is None:
             return None
-        rates = free_rates(team, presenter.plain(train, few), few, CALIBRATED)
+        rates = free_rates(team, few_images, few, CALIBRATED)
         found = coupling(model, rates)
         if _is_bistable(config, rates):
             for weights in parameters.weights[1:]:
                 weights *= np.float32(0.5)
         elif not limit_coupling(parameters, found, limit):
             return found
-    calibrate(model, config, parameters, team, presenter.plain(train, ids), ids)
+    calibrate(model, config, parameters, team, images, ids)
     return found
 
 
