@@ -109,14 +109,12 @@ class Head:
 class Heads(NamedTuple):
     """All heads of a network for the compiled loop.
 
-    by_class, by_feature: the quantised weights of all heads, one after the other, flat ``[class][feature]`` and
-    ``[feature][class]``; integers as float64, whose products and sums are exact.
+    weights: the quantised weights of all heads, one after the other, flat ``[class][feature]``.
     hard, soft: weight of the labels, and of the teacher times its temperature, in -dC/do.
     """
 
     table: NDArray[np.int64]  # (heads, HEAD_COLUMNS)
-    by_class: NDArray[np.float64]
-    by_feature: NDArray[np.float64]
+    weights: NDArray[np.int32]
     bias: NDArray[np.float64]  # (heads, classes)
     hard: NDArray[np.float64]  # (heads,)
     soft: NDArray[np.float64]  # (heads,)
@@ -127,7 +125,7 @@ class HeadScratch(NamedTuple):
     """Working memory of one thread."""
 
     features: NDArray[np.int32]  # (features of the largest head,)
-    pushes: NDArray[np.float64]  # the same
+    pushes: NDArray[np.int64]  # the same
     logits: NDArray[np.float64]  # (classes,)
     errors: NDArray[np.float64]  # (classes,)
     guess: NDArray[np.float64]  # (classes,)
@@ -137,7 +135,11 @@ def new_scratch(heads: Heads) -> HeadScratch:
     """Working memory for one thread."""
     classes, largest = heads.bias.shape[1], int(heads.table[:, HEAD_FEATURES].max())
     return HeadScratch(
-        np.zeros(largest, np.int32), np.zeros(largest), np.zeros(classes), np.zeros(classes), np.zeros(classes)
+        np.zeros(largest, np.int32),
+        np.zeros(largest, np.int64),
+        np.zeros(classes),
+        np.zeros(classes),
+        np.zeros(classes),
     )
 
 
@@ -170,23 +172,20 @@ def pack_heads(
     """
     classes = len(biases[0])
     table = np.zeros((len(heads), HEAD_COLUMNS), np.int64)
-    by_class, by_feature = [], []
+    packed = []
     at = 0
     for row, head, matrix, bias in zip(table, heads, weights, biases, strict=True):
         integers, exponent = quantise_weights(matrix, f"weights of {head.title}")
         if not np.isfinite(bias).all():
             raise InputError(f"biases of {head.title} hold a value that is not finite; lower the learning rate")
-        ordered = head.blocks.to_state(integers.T.reshape(-1, *head.shape)).astype(np.float64)  # (classes, features)
+        packed.append(head.blocks.to_state(integers.T.reshape(-1, *head.shape)).ravel())  # [class][feature]
         squared = head.name == READOUT and cost == "squared-error"
         row[:] = head.population.index, head.side, head.shift, head.features, at, exponent, squared
-        by_class.append(ordered.ravel())
-        by_feature.append(ordered.T.ravel())
         at += head.features
     mixed = np.zeros(len(heads)) if soft is None else np.array(soft, np.float64)
     return Heads(
         table=table,
-        by_class=np.concatenate(by_class),
-        by_feature=np.concatenate(by_feature),
+        weights=np.concatenate(packed).astype(np.int32),
         bias=np.array(biases, np.float64).reshape(len(heads), classes),
         hard=1.0 - mixed,
         soft=mixed * temperature,
@@ -194,11 +193,11 @@ def pack_heads(
     )
 
 
-def weights_of(packed: Heads, head: int) -> NDArray[np.float64]:
+def weights_of(packed: Heads, head: int) -> NDArray[np.int32]:
     """The quantised weights of one head, a view (classes, features) with the features in its layout."""
     classes, row = packed.bias.shape[1], packed.table[head]
     at, size = int(row[HEAD_AT]) * classes, int(row[HEAD_FEATURES])
-    return packed.by_class[at : at + classes * size].reshape(classes, size)
+    return packed.weights[at : at + classes * size].reshape(classes, size)
 
 
 @kernel
@@ -234,9 +233,12 @@ def spread_push(plan, state, heads, head, sample, push):
         for y in range(rows * side):
             for x in range(columns):
                 n = ((block * rows + y // side) * columns + x) * lanes
+                pushed = push[n : n + lanes]
                 for cell in range(side):
                     pixel = ((block * height + y) * width + x * side + cell) * lanes
-                    nudge[pixel : pixel + lanes] = push[n : n + lanes]
+                    cell_nudge = nudge[pixel : pixel + lanes]
+                    for lane in range(lanes):  # an assignment of slices takes four times as long
+                        cell_nudge[lane] = pushed[lane]
 
 
 @kernel
@@ -273,29 +275,27 @@ def nudge_sample(plan, state, heads, head, sample, label, soft_targets, strength
     features, pushes, logits, errors = scratch.features, scratch.pushes, scratch.logits, scratch.errors
     classes, size, at = logits.shape[0], row[HEAD_FEATURES], row[HEAD_AT]
     block_sums(plan, state, heads, head, sample, features)
-    by_feature, by_class = heads.by_feature[at * classes :], heads.by_class[at * classes :]
     seen = trace[at : at + size]
     for i in range(size):
         seen[i] += (features[i] - seen[i]) >> trace_leak
-    logits[:] = 0.0
-    for i in range(size):
-        if seen[i]:  # most features are silent
-            feature = np.float64(seen[i])
-            for j in range(classes):
-                logits[j] += feature * by_feature[i * classes + j]
     scale = math.ldexp(1.0, -int(ONE_BITS + row[HEAD_SHIFT] + row[HEAD_EXPONENT]))
     for j in range(classes):
-        logits[j] = logits[j] * scale + heads.bias[head, j]
-    head_errors(heads, head, label, soft_targets, scratch)
-    pushes[:size] = 0.0
-    for j in range(classes):
-        push = np.rint(min(max(strength * errors[j], -PUSH_MAX), PUSH_MAX) * ONE)
-        weights = by_class[j * size : (j + 1) * size]
+        weights = heads.weights[at * classes + j * size : at * classes + (j + 1) * size]
+        total = np.int64(0)
         for i in range(size):
-            pushes[i] += weights[i] * push
+            total += np.int64(seen[i]) * np.int64(weights[i])
+        logits[j] = np.float64(total) * scale + heads.bias[head, j]
+    head_errors(heads, head, label, soft_targets, scratch)
+    for i in range(size):
+        pushes[i] = 0
+    for j in range(classes):
+        push = np.int32(np.rint(min(max(strength * errors[j], -PUSH_MAX), PUSH_MAX) * ONE))
+        weights = heads.weights[at * classes + j * size : at * classes + (j + 1) * size]
+        for i in range(size):
+            pushes[i] += np.int64(weights[i]) * np.int64(push)
     shift = row[HEAD_EXPONENT] + row[HEAD_SHIFT]
     for i in range(size):  # the features have been used
-        features[i] = np.int32(shifted(np.int64(pushes[i]), shift))
+        features[i] = np.int32(shifted(pushes[i], shift))
     spread_push(plan, state, heads, head, sample, features)
 
 
@@ -363,7 +363,8 @@ def predict(
         The teacher's softmax(t / tau), where the head has one.
     """
     row = packed.table[head]
-    products = exact_product(window_sums.T.astype(np.float64), weights_of(packed, head).T)  # (n, classes)
+    weights = weights_of(packed, head).T.astype(np.float64)
+    products = exact_product(window_sums.T.astype(np.float64), weights)  # (n, classes)
     scale = 2.0 ** -float(ONE_BITS + row[HEAD_SHIFT] + row[HEAD_EXPONENT]) / steps
     logits = products.astype(np.float64) * scale + packed.bias[head]
     one_hot = np.zeros_like(logits)
