@@ -259,13 +259,17 @@ class Stability:
     )
     target_rate: float | None = option(
         None,
-        "Wanted mean firing probability: layers that are more active are damped by their biases.",
+        "Wanted mean firing probability: layers start with no more (`model.activity`), are damped by their biases when "
+        "they are more active, and their floor is at most half of it.",
         above=0,
         high=1,
         optional=True,
     )
     target_strength: float = option(
-        0.1, "Change of the biases of a layer in a mini-batch per unit of activity above `target_rate`.", low=0, high=10
+        0.02,
+        "Change of the biases of a layer in a mini-batch per unit of activity above `target_rate`.",
+        low=0,
+        high=10,
     )
     coupling_limit: float | None = option(
         0.9,

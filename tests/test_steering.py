@@ -8,7 +8,7 @@ import small
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikesim.ep.homeostasis import STEP_MAX, bias_change, is_active
+from spikesim.ep.homeostasis import STEP_MAX, bias_change, is_active, wanted_activity
 from spikesim.ep.model import Model
 from spikesim.ep.options import Signals, Stability
 from spikesim.ep.signals import annealing, teacher_weights
@@ -120,3 +120,18 @@ def test_a_target_rate_damps_a_layer_that_is_more_active_and_no_other() -> None:
     assert not bias_change(stability, np.array([0.02, 0.1])).any()
     assert is_active(stability) and is_active(Stability(homeostasis=0.0, target_rate=0.1))
     assert not is_active(Stability(homeostasis=0.0))
+
+
+def test_a_target_rate_lowers_the_floor_to_half_of_it() -> None:
+    activity = np.array([0.01, 0.03])
+    stability = Stability(target_rate=0.04, activity_floor=0.05, homeostasis=0.4)
+    np.testing.assert_allclose(bias_change(stability, activity), [0.4 * (0.02 - 0.01), 0.0], rtol=1e-5)
+    lower = Stability(target_rate=0.04, activity_floor=0.015, homeostasis=0.4)
+    np.testing.assert_allclose(bias_change(lower, activity), [0.4 * (0.015 - 0.01), 0.0], rtol=1e-5)
+
+
+def test_layers_start_with_no_more_than_a_target_rate() -> None:
+    config = small.make(*LAYERS, model__activity=[0.03, 0.2, 0.1])
+    np.testing.assert_array_equal(wanted_activity(config, 3), [0.03, 0.2, 0.1])
+    config = small.make(*LAYERS, model__activity=[0.03, 0.2, 0.1], stability__target_rate=0.05)
+    np.testing.assert_array_equal(wanted_activity(config, 3), [0.03, 0.05, 0.05])
