@@ -1,0 +1,19 @@
+"""General sparse networks: any connectivity with a delay for each synapse, at a cost that follows the events.
+
+The rest of the program runs layers of images, many samples at a time; this runs populations of neurons in time.
+"""
+
+from spikesim.sparse.network import LeakyIntegrateAndFire, Network, Population, Probabilistic, Projection
+from spikesim.sparse.simulation import Simulation, Spikes
+from spikesim.sparse.synapses import RandomSynapses
+
+__all__ = [
+    "LeakyIntegrateAndFire",
+    "Network",
+    "Population",
+    "Probabilistic",
+    "Projection",
+    "RandomSynapses",
+    "Simulation",
+    "Spikes",
+]

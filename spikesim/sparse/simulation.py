@@ -1,0 +1,344 @@
+"""Running a sparse network: `Simulation` owns the state of its trials, continues, saves and restores them."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikesim.errors import InputError, Stopped
+from spikesim.fixedpoint import ONE
+from spikesim.philox import seed_key
+from spikesim.sparse import kernels
+from spikesim.sparse import layout as ly
+from spikesim.sparse.network import Network, Population
+from spikesim.sparse.wheel import refill
+
+STRETCH = 256
+"""Steps between two returns to Python."""
+LOG_ROOM = 1 << 20
+"""Spikes that a stretch can record besides those of one step."""
+STEPS_MAX = 2**32
+SAVED = ("membrane", "doing", "refractory", "due", "ring_count", "spikes", "events", "updates")
+"""What is saved of a state besides the ring: wheel and lists follow from it."""
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Spikes:
+    """Recorded spikes of one population in one trial, by step, then by neuron.
+
+    Attributes
+    ----------
+    steps : int64 (spikes,)
+    neurons : int64 (spikes,)
+        Within the population.
+    """
+
+    steps: NDArray[np.int64]
+    neurons: NDArray[np.int64]
+
+
+class _Trial:
+    """State and records of one trial."""
+
+    def __init__(self, number: int, tables: ly.Tables, projections: int) -> None:
+        self.number = number
+        self.tables = tables
+        self.state = _new_state(tables, projections)
+        self.spikes: list[tuple[NDArray[np.int64], NDArray[np.int32]]] = []
+        self.counts: list[NDArray[np.int64]] = []
+        self.traces: list[NDArray[np.int32]] = []
+
+    def run(
+        self, key: NDArray[np.uint32], first: int, steps: int, probes: NDArray[np.int64], stop: NDArray[np.uint8]
+    ) -> None:
+        """Go on for some steps from step `first`."""
+        populations = self.tables.populations
+        room = int(populations[populations[:, ly.POP_RECORDED] > 0, ly.POP_SIZE].sum())
+        capacity = room + LOG_ROOM if room else 0
+        done = 0
+        while done < steps:
+            stretch = min(STRETCH, steps - done)
+            log = ly.Log(
+                steps=np.empty(capacity, np.int64),
+                neurons=np.empty(capacity, np.int32),
+                used=np.zeros(1, np.int64),
+                counts=np.empty((stretch, len(populations)), np.int64),
+                probes=probes,
+                traces=np.empty((stretch, len(probes)), np.int32),
+            )
+            ran = kernels.run_steps(self.tables, self.state, key, self.number, first + done, stretch, room, log, stop)
+            used = int(log.used[0])
+            self.spikes.append((log.steps[:used].copy(), log.neurons[:used].copy()))
+            self.counts.append(log.counts[:ran].copy())
+            self.traces.append(log.traces[:ran].copy())
+            done += ran
+            if stop[0]:
+                raise Stopped
+
+
+def _new_state(tables: ly.Tables, projections: int) -> ly.State:
+    """V = 0, no spikes; all neurons active."""
+    neurons, populations = len(tables.bias), len(tables.populations)
+    depth = int(tables.delays.max(initial=1)) + 1
+    state = ly.State(
+        membrane=np.zeros(neurons, np.int32),
+        drive=np.zeros(neurons, np.int32),
+        doing=np.full(neurons, ly.ACTIVE, np.uint8),
+        refractory=np.zeros(neurons, np.int32),
+        due=np.zeros(neurons, np.int64),
+        following=np.empty(neurons, np.int32),
+        preceding=np.empty(neurons, np.int32),
+        slots=np.full((populations, ly.WHEEL_SLOTS), -1, np.int32),
+        active=np.arange(neurons, dtype=np.int32),
+        active_count=tables.populations[:, ly.POP_SIZE].copy(),
+        touched=np.empty(neurons, np.int32),
+        ring=np.empty((depth, neurons), np.int32),
+        ring_count=np.zeros((depth, populations), np.int64),
+        powers=np.empty(kernels.GEOMETRIC_BITS, np.float64),
+        spikes=np.zeros(neurons, np.int64),
+        events=np.zeros(projections, np.int64),
+        updates=np.zeros(populations, np.int64),
+    )
+    return state
+
+
+class Simulation:
+    """Runs a sparse network, one or more independent trials of it.
+
+    Trials share the tables and differ in their random numbers, which are keyed by (seed, trial, population, neuron,
+    step): neither the number of threads nor a break changes a bit. Threads carry whole trials; the populations of one
+    trial are run one after the other.
+
+    Parameters
+    ----------
+    network : Network
+        Compiled here; later changes to it are not seen.
+    trials : int
+    seed : int
+        0 .. 2**64 - 1.
+    threads : int
+
+    Raises
+    ------
+    InputError
+        A value out of range, or a network that cannot be run.
+    """
+
+    def __init__(self, network: Network, *, trials: int = 1, seed: int = 0, threads: int = 1) -> None:
+        if not 1 <= trials <= 2**20:
+            raise InputError(f"trials is {trials}; it must be in 1 .. 2**20")
+        if threads < 1:
+            raise InputError(f"threads is {threads}; it must be at least 1")
+        self._key = seed_key(seed)
+        self._populations = tuple(network.populations)
+        self._tables = network.compile()
+        self._probes: dict[int, NDArray[np.int64]] = {}
+        self._trials = [_Trial(number, self._tables, len(network.projections)) for number in range(trials)]
+        self._stop = np.zeros(1, np.uint8)
+        self.seed = seed
+        self.threads = threads
+        self.step = 0
+        """Steps done."""
+
+    def record(self, *populations: Population) -> None:
+        """Record the spikes of these populations from now on."""
+        for population in populations:
+            self._check_own(population)
+            self._tables.populations[population.index, ly.POP_RECORDED] = 1
+
+    def record_potential(self, population: Population, neurons: ArrayLike) -> None:
+        """Record the membrane potentials of these neurons; to be called before the first step.
+
+        Raises
+        ------
+        InputError
+            Too late, or no such neuron.
+        """
+        self._check_own(population)
+        chosen = np.atleast_1d(np.asarray(neurons))
+        if self.step:
+            raise InputError("potentials are recorded from the first step on; call record_potential before run")
+        if chosen.dtype.kind not in "iu" or chosen.min(initial=0) < 0 or chosen.max(initial=0) >= population.size:
+            raise InputError(f"neurons of {population.name} are integers in 0 .. {population.size - 1}")
+        self._probes[population.index] = chosen.astype(np.int64) + population.first
+
+    def run(self, steps: int) -> None:
+        """Go on for some steps.
+
+        Raises
+        ------
+        InputError
+            A negative number, or more than 2**32 steps in all.
+        Stopped
+            `stop` was called; the simulation cannot go on.
+        """
+        if steps < 0 or self.step + steps >= STEPS_MAX:
+            raise InputError(f"steps is {steps}; it may not be negative, and all together fewer than 2**32")
+        self._stop[0] = 0
+        probes = self._all_probes()
+
+        def go_on(trial: _Trial) -> None:
+            trial.run(self._key, self.step, steps, probes, self._stop)
+
+        if self.threads == 1 or len(self._trials) == 1:
+            for trial in self._trials:
+                go_on(trial)
+        else:
+            with ThreadPoolExecutor(self.threads) as executor:
+                list(executor.map(go_on, self._trials))
+        self.step += steps
+
+    def stop(self) -> None:
+        """End a `run` in another thread within a step."""
+        self._stop[0] = 1
+
+    def spikes(self, population: Population, trial: int = 0) -> Spikes:
+        """The recorded spikes of a population."""
+        self._check_own(population)
+        records = self._trials[trial].spikes
+        steps = np.concatenate([np.zeros(0, np.int64), *(own for own, _ in records)])
+        neurons = np.concatenate([np.zeros(0, np.int64), *(own for _, own in records)]) - population.first
+        kept = (neurons >= 0) & (neurons < population.size)
+        steps, neurons = steps[kept], neurons[kept]
+        order = np.lexsort((neurons, steps))
+        return Spikes(steps[order], neurons[order])
+
+    def counts(self, population: Population, trial: int = 0) -> NDArray[np.int64]:
+        """Spikes of a population in each step since the start (or since it was restored), int64 (steps,)."""
+        self._check_own(population)
+        parts = [own[:, population.index] for own in self._trials[trial].counts]
+        return np.concatenate([np.zeros(0, np.int64), *parts])
+
+    def spike_counts(self, population: Population, trial: int = 0) -> NDArray[np.int64]:
+        """Spikes of each neuron since the first step, int64 (neurons,)."""
+        self._check_own(population)
+        return self._trials[trial].state.spikes[population.part].copy()
+
+    def potential(self, population: Population, trial: int = 0) -> NDArray[np.float64]:
+        """Present membrane potentials, float64 (neurons,)."""
+        self._check_own(population)
+        return self._trials[trial].state.membrane[population.part] / ONE
+
+    def potentials(self, population: Population, trial: int = 0) -> NDArray[np.float64]:
+        """Recorded membrane potentials, float64 (steps, recorded neurons)."""
+        self._check_own(population)
+        before = sum(len(own) for index, own in sorted(self._probes.items()) if index < population.index)
+        columns = slice(before, before + len(self._probes.get(population.index, ())))
+        traces = [own[:, columns] for own in self._trials[trial].traces]
+        return np.concatenate([np.zeros((0, columns.stop - columns.start), np.int32), *traces]) / ONE
+
+    def events(self, trial: int = 0) -> NDArray[np.int64]:
+        """Synaptic events of each projection since the first step, int64 (projections,)."""
+        return self._trials[trial].state.events.copy()
+
+    def updates(self, trial: int = 0) -> NDArray[np.int64]:
+        """Visits to neurons of each population since the first step, int64 (populations,)."""
+        return self._trials[trial].state.updates.copy()
+
+    def save(self, path: str | Path) -> None:
+        """Write the state of all trials, events in flight included; recorded spikes are not part of it.
+
+        The file appears whole or not at all.
+
+        Raises
+        ------
+        InputError
+            The file cannot be written.
+        """
+        path = Path(path)
+        partial = path.with_name(path.name + ".partial")
+        try:
+            with h5py.File(partial, "w", libver=("v110", "v110")) as file:
+                file.attrs.update({"format": FORMAT, "seed": np.uint64(self.seed), "step": self.step})
+                file.attrs["network"] = self._shape()
+                for trial in self._trials:
+                    group = file.create_group(f"trial{trial.number}")
+                    for name in SAVED:
+                        group[name] = getattr(trial.state, name)
+                    group["ring"] = _ring_contents(self._tables, trial.state)
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise InputError(f"{path} cannot be written ({error}); choose another place") from None
+
+    def restore(self, path: str | Path) -> None:
+        """Go on from a saved state of the same network, number of trials and seed; records start anew.
+
+        Raises
+        ------
+        InputError
+            The file cannot be read, or is of another network.
+        """
+        try:
+            with h5py.File(path, "r") as file:
+                self._restore(file, path)
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path} is no saved state of a simulation ({error})") from None
+
+    def _restore(self, file: h5py.File, path: str | Path) -> None:
+        shape = file.attrs["network"]
+        if int(file.attrs["format"]) != FORMAT or not np.array_equal(shape, self._shape()):
+            raise InputError(f"{path} is the state of another network")
+        if int(file.attrs["seed"]) != self.seed or len(file) != len(self._trials):
+            raise InputError(
+                f"{path} has {len(file)} trials of seed {int(file.attrs['seed'])}, this simulation has "
+                f"{len(self._trials)} of seed {self.seed}"
+            )
+        for trial in self._trials:
+            group = file[f"trial{trial.number}"]
+            for name in SAVED:
+                getattr(trial.state, name)[...] = group[name][...]
+            _fill_ring(self._tables, trial.state, group["ring"][...])
+            _rebuild(self._tables, trial.state)
+            trial.spikes, trial.counts, trial.traces = [], [], []
+        self.step = int(file.attrs["step"])
+
+    def _shape(self) -> NDArray[np.int64]:
+        """Numbers that a network of another structure does not share."""
+        columns = self._tables.populations[:, : ly.POP_RECORDED].ravel()
+        sizes = [len(array) for array in self._tables]
+        return np.concatenate([np.array(sizes, np.int64), columns])
+
+    def _all_probes(self) -> NDArray[np.int64]:
+        return np.concatenate([np.zeros(0, np.int64), *(own for _, own in sorted(self._probes.items()))])
+
+    def _check_own(self, population: Population) -> None:
+        if not any(population is own for own in self._populations):
+            raise InputError(f"{population.name} is no population of this simulation's network")
+
+
+def _ring_contents(tables: ly.Tables, state: ly.State) -> NDArray[np.int32]:
+    """Spikes of the ring, slot by slot and population by population."""
+    parts = [
+        state.ring[slot, first : first + state.ring_count[slot, index]]
+        for slot in range(len(state.ring))
+        for index, first in enumerate(tables.populations[:, ly.POP_FIRST])
+    ]
+    return np.concatenate(parts)
+
+
+def _fill_ring(tables: ly.Tables, state: ly.State, contents: NDArray[np.int32]) -> None:
+    """The inverse of `_ring_contents`, for the counts of the state."""
+    at = 0
+    for slot in range(len(state.ring)):
+        for index, first in enumerate(tables.populations[:, ly.POP_FIRST]):
+            count = int(state.ring_count[slot, index])
+            state.ring[slot, first : first + count] = contents[at : at + count]
+            at += count
+
+
+def _rebuild(tables: ly.Tables, state: ly.State) -> None:
+    """Lists and wheel, from what each neuron is doing."""
+    state.drive[:] = 0
+    for index, row in enumerate(tables.populations):
+        first, size = int(row[ly.POP_FIRST]), int(row[ly.POP_SIZE])
+        active = np.flatnonzero(state.doing[first : first + size] == ly.ACTIVE) + first
+        state.active[first : first + len(active)] = active
+        state.active_count[index] = len(active)
+    refill(tables, state)

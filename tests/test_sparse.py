@@ -1,0 +1,490 @@
+"""Sparse networks: bit for bit against a slow reference, and in law against neurons that are visited at every step."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import sparse_reference as sr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse, stats
+
+from spikesim.errors import InputError, Stopped
+from spikesim.sparse import LeakyIntegrateAndFire, Network, Population, Probabilistic, RandomSynapses, Simulation
+from spikesim.sparse import layout as ly
+from spikesim.sparse.kernels import GEOMETRIC_BITS, waiting_time
+from spikesim.sparse.simulation import _new_state
+from spikesim.sparse.wheel import insert, refill, withdraw
+
+SEED = 2**33 + 5
+
+
+def random_matrix(rng: np.random.Generator, targets: int, sources: int, density: float, scale: float) -> Any:
+    weights = rng.normal(size=(targets, sources)) * scale
+    return sparse.csc_array(np.where(rng.random((targets, sources)) < density, weights, 0.0))
+
+
+def delays_for(rng: np.random.Generator, matrix: Any, high: int) -> Any:
+    return sparse.csc_array((rng.integers(1, high + 1, matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def small_network(seed: int, *, quiet: bool = False) -> tuple[Network, list[Population]]:
+    """A source, probabilistic neurons and leaky ones, recurrent, with delays; biases on both sides of silence."""
+    rng = np.random.default_rng(seed)
+    net = Network()
+    source = net.add_source(6, rng.random(6) * (0.01 if quiet else 0.2), name="source")
+    low = -0.3 if quiet else -0.05
+    cells = net.add_population(19, Probabilistic(leak=2, bias=rng.uniform(low, 0.1, 19)), name="cells")
+    lif = net.add_population(
+        11,
+        LeakyIntegrateAndFire(
+            leak=3,
+            bias=rng.uniform(low, 0.9, 11),
+            threshold=0.5,
+            width=0.7,
+            reset=-0.1,
+            refractory=int(rng.integers(3)),
+        ),
+        name="lif",
+    )
+    for before, after, scale in ((source, cells, 0.8), (cells, cells, 0.3), (cells, lif, 0.4), (lif, cells, 0.3)):
+        matrix = random_matrix(rng, after.size, before.size, 0.3, scale)
+        net.connect(before, after, matrix, delay=delays_for(rng, matrix, 6))
+    net.connect(source, lif, sparse.csc_array(np.full((11, 6), 0.25)), delay=3)  # all weights equal
+    return net, [source, cells, lif]
+
+
+def reference_of(net: Network, seed: int, number: int = 0) -> sr.Trial:
+    """The same network for the reference: its own quantisation, from the definition."""
+    cells = []
+    exponents = []
+    for population in net.populations:
+        model = population.model
+        incoming = [p for p in net.projections if p.target is population]
+        largest = max((p.synapses.largest for p in incoming), default=0.0)
+        exponent = 24
+        while round(largest * 2.0**exponent) > 2**15 - 1:
+            exponent -= 1
+        exponents.append(exponent)
+        bias = np.rint(np.broadcast_to(np.asarray(model.bias, float), (population.size,)) * 2**16).astype(int)
+        lif = None
+        if isinstance(model, LeakyIntegrateAndFire):
+            numbers = model.threshold * 2**16, 2**16 / model.width, model.reset * 2**16, model.refractory
+            lif = tuple(round(x) for x in numbers)
+        poisson = None
+        if population.poisson is not None:
+            rate, weight = population.poisson
+            below = [round(stats.poisson.cdf(k, rate) * 2**32) for k in range(200)]
+            poisson = [limit for limit in below if limit < 2**32], round(weight * 2**16)
+        cells.append(sr.Cells(population.size, model.leak, bias.tolist(), lif, exponent - 16, poisson))
+    synapses = []
+    for projection in net.projections:
+        at = 0
+        for rows in projection.synapses.rows(projection.source.size, projection.target.size):
+            for i in range(len(rows.pointers) - 1):
+                for k in range(rows.pointers[i], rows.pointers[i + 1]):
+                    weight = projection.synapses.weight if rows.weights is None else rows.weights[k]
+                    synapses.append(
+                        sr.Synapse(
+                            (projection.source.index, at + i),
+                            (projection.target.index, int(rows.targets[k])),
+                            int(np.rint(weight * 2.0 ** exponents[projection.target.index])),
+                            int(projection.synapses.delays[0] if rows.delays is None else rows.delays[k]),
+                        )
+                    )
+            at += len(rows.pointers) - 1
+    return sr.Trial(cells, synapses, seed, number)
+
+
+def assert_equal(simulation: Simulation, net: Network, reference: sr.Trial, trial: int = 0) -> None:
+    for population in net.populations:
+        spikes = simulation.spikes(population, trial)
+        found = list(zip(spikes.steps.tolist(), spikes.neurons.tolist(), strict=True))
+        expected = [
+            (t, i) for t, fired in enumerate(reference.fired) for k, i in sorted(fired) if k == population.index
+        ]
+        assert found == expected
+        counts = [sum(k == population.index for k, _ in fired) for fired in reference.fired]
+        assert simulation.counts(population, trial).tolist() == counts
+        potentials = [reference.v[population.index, i] for i in range(population.size)]
+        assert (simulation.potential(population, trial) * 2**16).tolist() == potentials
+    assert simulation.events(trial).sum() == reference.events
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_spikes_and_potentials_are_those_of_the_reference(seed: int, quiet: bool) -> None:
+    net, populations = small_network(seed, quiet=quiet)
+    simulation = Simulation(net, seed=SEED, trials=2)
+    simulation.record(*populations)
+    simulation.run(120)
+    for number in range(2):
+        reference = reference_of(net, SEED, number)
+        for t in range(120):
+            reference.step(t)
+        assert sum(map(len, reference.fired)) > 20
+        assert_equal(simulation, net, reference, number)
+
+
+def test_a_poisson_drive_is_that_of_the_reference() -> None:
+    net, populations = small_network(7)
+    net.add_poisson(populations[1], 0.7, 0.2)
+    net.add_poisson(populations[2], 3.0, 0.05)
+    simulation, reference = Simulation(net, seed=3), reference_of(net, 3)
+    simulation.record(*populations)
+    simulation.run(60)
+    for t in range(60):
+        reference.step(t)
+    assert_equal(simulation, net, reference)
+
+
+def test_blocks_of_a_large_population_are_one_population() -> None:
+    """More neurons than a block holds, and a list of touched neurons that overflows."""
+    rng = np.random.default_rng(0)
+    net = Network()
+    size = 2 * ly.BLOCK_SMALLEST + 3
+    source = net.add_source(40, 0.3)
+    cells = net.add_population(size, Probabilistic(bias=-1.0))
+    columns = np.repeat(np.arange(40), 3000)
+    plus = sparse.coo_array((np.full(len(columns), 0.5), (rng.integers(0, size, len(columns)), columns)), (size, 40))
+    net.connect(source, cells, plus.tocsc())
+    net.connect(source, cells, -plus.tocsc())  # drives return to zero: neurons are touched again
+    net.connect(source, cells, plus.tocsc(), delay=2)
+    tables = net.compile()
+    assert len(tables.blocks) > 1 + 1
+    simulation = Simulation(net, seed=1)
+    simulation.run(3)
+    fired = Simulation(net, seed=1)
+    fired.record(source)
+    fired.run(3)
+    spikes = fired.spikes(source)
+    v = np.zeros(size, np.int64)
+    exponent = int(tables.populations[cells.index, ly.POP_SHIFT]) + 16
+    integers = np.rint(np.ldexp(plus.toarray(), exponent)).astype(np.int64)
+    for t in range(3):
+        arrived = np.zeros(size, np.int64)
+        if t >= 2:
+            arrived = integers[:, spikes.neurons[spikes.steps == t - 2]].sum(axis=1)
+        shift = exponent - 16
+        s = arrived << -shift if shift <= 0 else arrived + (1 << (shift - 1)) >> shift
+        v = v + (-(2**16) + s - v >> 2)
+    assert (simulation.potential(cells) * 2**16).tolist() == v.tolist()
+
+
+@settings(deadline=None)
+@given(st.integers(1, 2**16 - 1), st.floats(0, 1, exclude_max=True))
+def test_waiting_times_are_the_smallest_that_they_may_be(p: int, uniform: float) -> None:
+    n = waiting_time(p, uniform, np.empty(GEOMETRIC_BITS))
+    logarithm = np.log1p(-p / 2**16)
+    assert n >= 1
+    assert n * logarithm <= np.log1p(-uniform) + 1e-9 * n  # q**n < 1 - uniform, to rounding
+    assert (n - 1) * logarithm >= np.log1p(-uniform) - 1e-9 * n
+    if n < 2000:
+        assert n == sr.waiting_time(p, uniform)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 3 * ly.WHEEL_SLOTS)), max_size=60))
+def test_the_wheel_holds_what_was_put_in_and_not_withdrawn(moves: list[tuple[int, int]]) -> None:
+    net = Network()
+    net.add_population(8)
+    tables = net.compile()
+    state = _new_state(tables, 0)
+    held: dict[int, int] = {}
+
+    def contents() -> dict[int, int]:
+        found = {}
+        for slot in range(ly.WHEEL_SLOTS):
+            neuron = int(state.slots[0, slot])
+            before = -1
+            while neuron >= 0:
+                assert state.preceding[neuron] == before and state.due[neuron] % ly.WHEEL_SLOTS == slot
+                found[neuron] = int(state.due[neuron])
+                before, neuron = neuron, int(state.following[neuron])
+        return found
+
+    for neuron, due in moves:
+        if neuron in held:
+            withdraw(state, 0, neuron)
+            del held[neuron]
+        else:
+            insert(state, 0, neuron, due)
+            held[neuron] = due
+    assert contents() == held
+    state.doing[:] = ly.SILENT
+    state.doing[list(held)] = ly.SCHEDULED
+    refill(tables, state)
+    assert contents() == held
+
+
+def test_threads_and_breaks_change_nothing() -> None:
+    net, populations = small_network(3)
+
+    def run(threads: int, *stretches: int) -> Simulation:
+        simulation = Simulation(net, seed=4, trials=3, threads=threads)
+        simulation.record(*populations)
+        for steps in stretches:
+            simulation.run(steps)
+        return simulation
+
+    whole, parts = run(1, 700), run(2, 1, 299, 0, 400)
+    for population in populations:
+        for trial in range(3):
+            a, b = whole.spikes(population, trial), parts.spikes(population, trial)
+            np.testing.assert_array_equal(a.steps, b.steps)
+            np.testing.assert_array_equal(a.neurons, b.neurons)
+            np.testing.assert_array_equal(whole.counts(population, trial), parts.counts(population, trial))
+            np.testing.assert_array_equal(
+                whole.spike_counts(population, trial), np.bincount(a.neurons, minlength=population.size)
+            )
+    assert not np.array_equal(whole.counts(populations[1], 0), whole.counts(populations[1], 1))
+
+
+def test_a_full_log_is_emptied_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, populations = small_network(5)
+    whole = Simulation(net, seed=4)
+    whole.record(*populations)
+    whole.run(200)
+    monkeypatch.setattr("spikesim.sparse.simulation.LOG_ROOM", 1)
+    tight = Simulation(net, seed=4)
+    tight.record(*populations)
+    tight.run(200)
+    for population in populations:
+        np.testing.assert_array_equal(whole.spikes(population).steps, tight.spikes(population).steps)
+        np.testing.assert_array_equal(whole.counts(population), tight.counts(population))
+
+
+@pytest.mark.parametrize("at", [0, 1, 57])
+def test_a_restored_simulation_goes_on_as_if_never_stopped(tmp_path: Path, at: int) -> None:
+    net, populations = small_network(6)
+    whole = Simulation(net, seed=9, trials=2)
+    whole.record(*populations)
+    whole.run(at)
+    whole.save(tmp_path / "state.h5")
+    whole.run(150)
+    restored = Simulation(net, seed=9, trials=2)
+    restored.record(*populations)
+    restored.restore(tmp_path / "state.h5")
+    assert restored.step == at
+    restored.run(150)
+    for population in populations:
+        for trial in range(2):
+            spikes, expected = restored.spikes(population, trial), whole.spikes(population, trial)
+            late = expected.steps >= at
+            np.testing.assert_array_equal(spikes.steps, expected.steps[late])
+            np.testing.assert_array_equal(spikes.neurons, expected.neurons[late])
+            np.testing.assert_array_equal(restored.potential(population, trial), whole.potential(population, trial))
+            np.testing.assert_array_equal(
+                restored.spike_counts(population, trial), whole.spike_counts(population, trial)
+            )
+        np.testing.assert_array_equal(restored.updates(), whole.updates())
+        np.testing.assert_array_equal(restored.events(), whole.events())
+    assert [path.name for path in tmp_path.iterdir()] == ["state.h5"]
+
+
+def test_a_state_of_something_else_is_refused(tmp_path: Path) -> None:
+    net, _ = small_network(6)
+    simulation = Simulation(net, seed=9)
+    simulation.run(5)
+    simulation.save(tmp_path / "state.h5")
+    with pytest.raises(InputError, match="of another network"):
+        Simulation(small_network(7)[0], seed=9).restore(tmp_path / "state.h5")
+    with pytest.raises(InputError, match="1 trials of seed 9, this simulation has 1 of seed 8"):
+        Simulation(net, seed=8).restore(tmp_path / "state.h5")
+    with pytest.raises(InputError, match="1 trials of seed 9, this simulation has 2 of seed 9"):
+        Simulation(net, seed=9, trials=2).restore(tmp_path / "state.h5")
+    (tmp_path / "text.h5").write_text("no state")
+    with pytest.raises(InputError, match=r"text\.h5 is no saved state"):
+        simulation.restore(tmp_path / "text.h5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = 1
+    with pytest.raises(InputError, match=r"other\.h5 is no saved state"):
+        simulation.restore(tmp_path / "other.h5")
+    with pytest.raises(InputError, match="cannot be written"):
+        simulation.save(tmp_path / "nowhere" / "state.h5")
+
+
+def lone(p: float, steps: int, size: int, seed: int = 0) -> Simulation:
+    net = Network()
+    cells = net.add_population(size, Probabilistic(leak=2, bias=p), name="cells")
+    simulation = Simulation(net, seed=seed)
+    simulation.record(cells)
+    simulation.run(steps)
+    return simulation
+
+
+@pytest.mark.parametrize("p", [0.004, 0.1, 0.75])
+def test_resting_neurons_fire_as_often_as_they_should(p: float) -> None:
+    """Counts, and intervals by the geometric law, against what a neuron visited at every step would do."""
+    simulation = lone(p, 3000, 64)
+    [cells] = simulation._populations
+    assert simulation.updates()[0] < 64 * 3000 * p * 1.2 + 64 * 80  # it is not visited without need
+    spikes = simulation.spikes(cells)
+    late = spikes.steps >= 100
+    steps, neurons = spikes.steps[late], spikes.neurons[late]
+    exact = round(p * 2**16) // 4 * 4 / 2**16  # the membrane stops up to three units short of its drive
+    expected = 2900 * exact
+    counts = np.bincount(neurons, minlength=64)
+    z = (counts.sum() - 64 * expected) / np.sqrt(64 * expected * (1 - exact))
+    assert abs(z) < 4
+    dispersion = ((counts - expected) ** 2 / (expected * (1 - exact))).sum()
+    assert 1e-4 < stats.chi2.cdf(dispersion, 64) < 1 - 1e-4
+    order = np.lexsort((steps, neurons))
+    gaps = np.diff(steps[order])[np.diff(neurons[order]) == 0]
+    bins = np.unique(stats.geom.ppf(np.linspace(0.05, 0.95, 10), exact)).astype(int)
+    observed = np.histogram(gaps, [0, *(bins + 0.5), np.inf])[0]
+    shares = np.diff(stats.geom.cdf([0, *bins, np.inf], exact))
+    if len(shares) > 1:
+        assert stats.chisquare(observed, shares * len(gaps)).pvalue > 1e-4
+
+
+def test_events_withdraw_the_scheduled_spike() -> None:
+    """First passages after an event, where the neuron rests with p > 0: those of a neuron visited at every step."""
+
+    def first_passages(poisson: bool) -> np.ndarray:
+        net = Network()
+        trigger = net.add_population(
+            1, LeakyIntegrateAndFire(leak=0, bias=1.0, threshold=0.5, width=2**-16, refractory=99)
+        )
+        cells = net.add_population(4000, Probabilistic(leak=2, bias=0.02))
+        net.connect(trigger, cells, sparse.csc_array(np.full((4000, 1), -0.09)), delay=60)
+        if poisson:  # arrivals of no weight: never at rest, a Bernoulli draw at every step
+            net.add_poisson(cells, 0.5, 0.0)
+        simulation = Simulation(net, seed=11)
+        simulation.record(cells)
+        simulation.run(160)
+        spikes = simulation.spikes(cells)
+        first = np.full(4000, 160)
+        late = spikes.steps >= 61
+        np.minimum.at(first, spikes.neurons[late], spikes.steps[late])
+        assert simulation.updates()[1] == 4000 * 160 if poisson else simulation.updates()[1] < 4000 * 120
+        return first
+
+    event_driven, visited = first_passages(False), first_passages(True)
+    assert stats.ks_2samp(event_driven, visited).pvalue > 1e-3
+    assert np.mean(visited < 64) < 0.1 * np.mean(visited < 160)  # the event silences: it must be felt
+
+
+def test_quiet_neurons_are_not_visited() -> None:
+    def visits(resting: int) -> int:
+        net = Network()
+        source = net.add_source(10, 0.02)
+        cells = net.add_population(100 + resting, Probabilistic(bias=-0.1))
+        matrix = sparse.csc_array((np.full(100, 0.5), (np.arange(100), np.arange(100) % 10)), (100 + resting, 10))
+        net.connect(source, cells, matrix)
+        simulation = Simulation(net, seed=2)
+        simulation.run(100)
+        before = simulation.updates().sum()
+        simulation.run(500)
+        return int(simulation.updates().sum() - before)
+
+    assert visits(0) == visits(5000) > 0
+
+
+def test_random_synapses() -> None:
+    pattern = RandomSynapses(50, weight=0.1, delay=(2, 4), seed=3)
+    [rows] = pattern.rows(400, 90)
+    assert np.array_equal(rows.pointers, 50 * np.arange(401)) and rows.weights is None
+    assert rows.delays is not None
+    assert stats.chisquare(np.bincount(rows.targets, minlength=90)).pvalue > 1e-3
+    assert stats.chisquare(np.bincount(rows.delays - 2, minlength=3)).pvalue > 1e-3
+    table = np.histogram2d(rows.targets, rows.delays, bins=[9, 3])[0]
+    assert stats.chi2_contingency(table).pvalue > 1e-3
+    [again] = pattern.rows(400, 90)
+    np.testing.assert_array_equal(rows.targets, again.targets)
+    [other] = RandomSynapses(50, weight=0.1, delay=(2, 4), seed=4).rows(400, 90)
+    assert np.mean(rows.targets == other.targets) < 0.05
+
+
+def test_random_synapses_by_chunks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    pattern = RandomSynapses(7, weight=0.1, delay=(1, 2))
+    [whole] = pattern.rows(20, 9)
+    monkeypatch.setattr("spikesim.sparse.synapses.CHUNK", 30)
+    parts = list(pattern.rows(20, 9))
+    assert [len(part.pointers) - 1 for part in parts] == [4] * 5
+    np.testing.assert_array_equal(np.concatenate([part.targets for part in parts]), whole.targets)
+    np.testing.assert_array_equal(np.concatenate([part.delays for part in parts]), whole.delays)
+
+
+def test_recorded_potentials() -> None:
+    net = Network()
+    a = net.add_population(3, Probabilistic(leak=1, bias=[0.5, -0.25, 0.125]), name="a")
+    b = net.add_population(2, Probabilistic(leak=0, bias=[0.5, 1.0]), name="b")
+    simulation = Simulation(net)
+    simulation.record_potential(b, [1])
+    simulation.record_potential(a, [2, 0])
+    simulation.run(2)
+    simulation.run(1)
+    np.testing.assert_array_equal(simulation.potentials(a), [[0.0625, 0.25], [0.09375, 0.375], [0.109375, 0.4375]])
+    np.testing.assert_array_equal(simulation.potentials(b), [[1.0]] * 3)
+    with pytest.raises(InputError, match="before run"):
+        simulation.record_potential(a, 0)
+
+
+def test_a_stop_ends_a_run() -> None:
+    net, _ = small_network(1)
+    simulation = Simulation(net)
+    run_steps = simulation._trials[0].run
+
+    def stop_first(*arguments: Any) -> None:
+        simulation.stop()
+        run_steps(*arguments)
+
+    simulation._trials[0].run = stop_first  # type: ignore[method-assign]
+    with pytest.raises(Stopped):
+        simulation.run(10)
+
+
+MATRIX = sparse.csc_array(np.ones((2, 3)))
+
+
+def bad(call: Any) -> str:
+    net = Network()
+    a, b = net.add_population(3, name="a"), net.add_population(2, name="b")
+    with pytest.raises(InputError) as error:
+        call(net, a, b)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda net, a, b: net.add_population(0), "size of population2 is 0"),
+        (lambda net, a, b: net.add_population(5, name="a"), "named 'a' already"),
+        (lambda net, a, b: net.add_population(5, Probabilistic(leak=16)), "leak of population2 is 16"),
+        (lambda net, a, b: net.add_population(5, Probabilistic(bias=[1, 2])), "shape (2,); it must be () or (5,)"),
+        (lambda net, a, b: net.add_population(5, Probabilistic(bias=1e5)), "biases of population2 reach 1e+05"),
+        (lambda net, a, b: net.add_population(5, LeakyIntegrateAndFire(width=0)), "width of population2 is 0"),
+        (lambda net, a, b: net.add_population(5, LeakyIntegrateAndFire(threshold=1e5)), "threshold of population2"),
+        (lambda net, a, b: net.add_population(5, LeakyIntegrateAndFire(refractory=-1)), "refractory of population2"),
+        (lambda net, a, b: net.add_source(5, 1.5), "rates reach from 1.5"),
+        (lambda net, a, b: net.connect(a, b, np.ones((2, 3))), "not ndarray"),
+        (lambda net, a, b: net.connect(b, a, MATRIX), "shape (2, 3); (targets, sources) is (3, 2)"),
+        (lambda net, a, b: net.connect(a, b, MATRIX, delay=0), "delays reach from 0 to 0"),
+        (lambda net, a, b: net.connect(a, b, MATRIX, delay=1.5), "whole numbers of steps"),
+        (lambda net, a, b: net.connect(a, b, MATRIX, delay=MATRIX[:, :2]), "the same entries"),
+        (lambda net, a, b: net.connect(a, b, MATRIX * np.nan), "not finite"),
+        (lambda net, a, b: net.connect(a, net.add_source(2, 0.1), MATRIX), "is a source"),
+        (lambda net, a, b: net.connect(a, b, RandomSynapses(3, 0.1), delay=2), "brings its own delays"),
+        (lambda net, a, b: RandomSynapses(-1, 0.1), "number is -1"),
+        (lambda net, a, b: RandomSynapses(1, np.inf), "weight is inf"),
+        (lambda net, a, b: RandomSynapses(1, 0.1, delay=(3, 2)), "the smaller one"),
+        (lambda net, a, b: RandomSynapses(1, 0.1, delay=9999), "1 .. 4096"),
+        (lambda net, a, b: RandomSynapses(1, 0.1, seed=-1), "seed is -1"),
+        (lambda net, a, b: net.connect(a, Network().add_population(2), MATRIX), "no population of this network"),
+        (lambda net, a, b: net.add_poisson(a, 0, 0.1), "Poisson rate of a is 0"),
+        (lambda net, a, b: net.add_poisson(net.add_source(1, 0.1), 1, 0.1), "cannot take this Poisson drive"),
+        (lambda net, a, b: Simulation(Network()), "no neurons"),
+        (lambda net, a, b: Simulation(net, trials=0), "trials is 0"),
+        (lambda net, a, b: Simulation(net, threads=0), "threads is 0"),
+        (lambda net, a, b: Simulation(net, seed=-1), "seed is -1"),
+        (lambda net, a, b: Simulation(net).run(-1), "steps is -1"),
+        (lambda net, a, b: Simulation(net).record(Network().add_population(2)), "no population of this simulation"),
+        (lambda net, a, b: Simulation(net).record_potential(a, 3), "integers in 0 .. 2"),
+        (lambda net, a, b: (net.connect(a, b, MATRIX * 16000), Simulation(net)), "add up to 4.8e+04"),
+    ],
+)
+def test_what_cannot_be_is_refused(call: Any, words: str) -> None:
+    assert words in bad(call)
