@@ -8,8 +8,9 @@ Step t = 0, 1, ... of a neuron that is *active*:
     p       = clip(V', 0, 65535), or of (V' - threshold) * slope / 2**16; 0 while refractory
     fires if 16 random bits < p; a leaky integrate-and-fire neuron is then reset
 
-After that it rests if V would stay as it is without arrivals. A resting neuron with p > 0 fires after the smallest n
-with 1 - q**n > U, q = 1 - p / 2**16. It becomes active when s is not zero, and its waiting time is forgotten.
+After a step without arrivals it rests if V would stay as it is without them. A resting neuron with p > 0 fires after
+the smallest n with 1 - q**n > U, q = 1 - p / 2**16. It becomes active when s is not zero, and its waiting time is
+forgotten.
 """
 
 from dataclasses import dataclass, field
@@ -98,8 +99,8 @@ class Trial:
         if lif is not None:
             self.v[name], self.refractory[name] = lif[2], lif[3]
 
-    def try_to_rest(self, name: tuple[int, int], t: int) -> None:
-        still = self.moved(name, 0) == self.v[name] and not self.refractory[name]
+    def try_to_rest(self, name: tuple[int, int], t: int, arrived: bool) -> None:
+        still = not arrived and self.moved(name, 0) == self.v[name] and not self.refractory[name]
         self.resting[name] = still and self.cells[name[0]].poisson is None
         self.due.pop(name, None)
         if self.resting[name] and self.p(name):
@@ -121,7 +122,7 @@ class Trial:
             if self.resting[name]:
                 if self.due.get(name) == t:
                     self.fire(name)
-                    self.try_to_rest(name, t)
+                    self.try_to_rest(name, t, False)
                 continue
             s = total << -own.shift if own.shift <= 0 else total + (1 << own.shift - 1) >> own.shift
             p = 0
@@ -135,4 +136,4 @@ class Trial:
                 p = self.p(name)
             if firing_bits(name[1], t, self.number, name[0], self.seed) < p:
                 self.fire(name)
-            self.try_to_rest(name, t)
+            self.try_to_rest(name, t, total != 0)

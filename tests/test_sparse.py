@@ -14,6 +14,7 @@ from scipy import sparse, stats
 from spikesim.errors import InputError, Stopped
 from spikesim.sparse import LeakyIntegrateAndFire, Network, Population, Probabilistic, RandomSynapses, Simulation
 from spikesim.sparse import layout as ly
+from spikesim.sparse.assembly import assemble
 from spikesim.sparse.kernels import GEOMETRIC_BITS, waiting_time
 from spikesim.sparse.simulation import _new_state
 from spikesim.sparse.wheel import insert, refill, withdraw
@@ -152,7 +153,7 @@ def test_blocks_of_a_large_population_are_one_population() -> None:
     net.connect(source, cells, plus.tocsc())
     net.connect(source, cells, -plus.tocsc())  # drives return to zero: neurons are touched again
     net.connect(source, cells, plus.tocsc(), delay=2)
-    tables = net.compile()
+    tables = assemble(net)
     assert len(tables.blocks) > 1 + 1
     simulation = Simulation(net, seed=1)
     simulation.run(3)
@@ -190,7 +191,7 @@ def test_waiting_times_are_the_smallest_that_they_may_be(p: int, uniform: float)
 def test_the_wheel_holds_what_was_put_in_and_not_withdrawn(moves: list[tuple[int, int]]) -> None:
     net = Network()
     net.add_population(8)
-    tables = net.compile()
+    tables = assemble(net)
     state = _new_state(tables, 0)
     held: dict[int, int] = {}
 

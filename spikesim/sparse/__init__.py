@@ -3,7 +3,8 @@
 The rest of the program runs layers of images, many samples at a time; this runs populations of neurons in time.
 """
 
-from spikesim.sparse.network import LeakyIntegrateAndFire, Network, Population, Probabilistic, Projection
+from spikesim.sparse.network import Network, Population, Projection
+from spikesim.sparse.neurons import LeakyIntegrateAndFire, Probabilistic
 from spikesim.sparse.simulation import Simulation, Spikes
 from spikesim.sparse.synapses import RandomSynapses
 

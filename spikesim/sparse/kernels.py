@@ -1,8 +1,9 @@
 """The compiled loop: deliver the events of a step, wake whom they reach, move the active neurons, fire.
 
-A neuron *rests* when without events its potential stays as it is. A resting neuron is not visited: if its firing
-probability p is zero it is SILENT, else its next spike is SCHEDULED in the wheel, after a number of steps drawn from
-the geometric law of p, and withdrawn when events arrive before. An ACTIVE neuron is visited at every step.
+A neuron comes to *rest* in a step without arrivals that leaves its potential where it is going to stay. A resting
+neuron is not visited: if its firing probability p is zero it is SILENT, else its next spike is SCHEDULED in the wheel,
+after a number of steps drawn from the geometric law of p, and withdrawn when events arrive before. An ACTIVE neuron is
+visited at every step.
 
 In a step with many events all neurons are looked at in order, in a quiet one only those on lists: the same bits.
 """
@@ -200,8 +201,8 @@ def wake_range(tables, state, population, first, last):
 @kernel
 def poisson_arrivals(terms, key, trial, population, local, t):
     """Number of Poisson arrivals at one neuron in one step; terms: the cumulative probabilities."""
-    w0, w1, w2, w3 = random_words(key[0], key[1], trial, population, STREAM_POISSON, t, local // 4)
-    lane = local % 4
+    w0, w1, w2, w3 = random_words(key[0], key[1], trial, population, STREAM_POISSON, t, local >> 2)
+    lane = local & 3
     word = w0 if lane == 0 else w1 if lane == 1 else w2 if lane == 2 else w3
     count = 0
     while count < terms.shape[0] and word >= terms[count]:
@@ -234,6 +235,7 @@ def update_population(tables, state, key, trial, population, t, slot, dense):
         if doing[local] != ACTIVE:
             continue
         visited += 1
+        arrived = drive[local] != 0
         synaptic = shifted(np.int64(drive[local]), shift)
         drive[local] = 0
         p = np.int64(0)
@@ -245,10 +247,10 @@ def update_population(tables, state, key, trial, population, t, slot, dense):
             membrane[local] = moved(kind, leak, membrane[local], bias[local], synaptic)
             p = firing_probability(kind, threshold, slope, membrane[local])
         if p > 0:
-            if local // 8 != octet:
-                octet = local // 8
+            if local >> 3 != octet:
+                octet = local >> 3
                 w0, w1, w2, w3 = random_words(key[0], key[1], trial, population, STREAM_FIRE, t, octet)
-            pair = (local % 8) // 2
+            pair = (local & 7) >> 1
             word = w0 if pair == 0 else w1 if pair == 1 else w2 if pair == 2 else w3
             bits = np.int64((word >> np.uint64(16 * (local & 1))) & np.uint64(0xFFFF))
             if bits < p:
@@ -257,7 +259,8 @@ def update_population(tables, state, key, trial, population, t, slot, dense):
                 spikes[local] += 1
                 if kind == KIND_LIF:
                     membrane[local], refractory[local] = reset, refractory_steps
-        still = moved(kind, leak, membrane[local], bias[local], np.int64(0)) == membrane[local]
+        # one under steady fire stays active: drawing a waiting time costs more than some visits
+        still = not arrived and moved(kind, leak, membrane[local], bias[local], np.int64(0)) == membrane[local]
         if still and refractory[local] == 0 and not poisson:
             p = firing_probability(kind, threshold, slope, membrane[local])
             schedule(tables, state, key, trial, population, first + local, t, p)

@@ -13,6 +13,7 @@ from spikesim.fixedpoint import ONE
 from spikesim.philox import seed_key
 from spikesim.sparse import kernels
 from spikesim.sparse import layout as ly
+from spikesim.sparse.assembly import assemble
 from spikesim.sparse.network import Network, Population
 from spikesim.sparse.wheel import refill
 
@@ -116,7 +117,7 @@ class Simulation:
     Parameters
     ----------
     network : Network
-        Compiled here; later changes to it are not seen.
+        Assembled here; later changes to it are not seen.
     trials : int
     seed : int
         0 .. 2**64 - 1.
@@ -135,7 +136,7 @@ class Simulation:
             raise InputError(f"threads is {threads}; it must be at least 1")
         self._key = seed_key(seed)
         self._populations = tuple(network.populations)
-        self._tables = network.compile()
+        self._tables = assemble(network)
         self._probes: dict[int, NDArray[np.int64]] = {}
         self._trials = [_Trial(number, self._tables, len(network.projections)) for number in range(trials)]
         self._stop = np.zeros(1, np.uint8)
