@@ -187,9 +187,31 @@ def vector_lowest_bit(typingctx, word):
     return signature, codegen
 
 
+@inline_kernel
+def plain_prefetch(array, index):
+    """Nothing: only the machine's cache could tell."""
+
+
+@intrinsic
+def vector_prefetch(typingctx, array, index):
+    """Fetch the cache line of an element that will soon be read; the index may lie outside the array."""
+    signature = types.void(array, types.int64)
+
+    def codegen(context, builder, signature, args):
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        pointer = builder.gep(_data(context, builder, signature.args[0], args[0]), [args[1]])
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        builder.call(function, [builder.bitcast(pointer, byte), word(0), word(3), word(1)])
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
 _add_rows = plain_add_rows if PLAIN_LOOPS else vector_add_rows
 _add_graded_rows = plain_add_graded_rows if PLAIN_LOOPS else vector_add_graded_rows
 add_rows_16, add_rows_32, add_rows_64 = (_add_rows(lanes) for lanes in LANES)
 add_graded_rows_16, add_graded_rows_32, add_graded_rows_64 = (_add_graded_rows(lanes) for lanes in LANES)
 spike_word = plain_spike_word if PLAIN_LOOPS else vector_spike_word
 lowest_bit = plain_lowest_bit if PLAIN_LOOPS else vector_lowest_bit
+prefetch = plain_prefetch if PLAIN_LOOPS else vector_prefetch

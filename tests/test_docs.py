@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 BEGIN, END = "<!-- keys: begin -->\n", "<!-- keys: end -->\n"
-FOLDERS = ("spikesim", "ep", "datasets", "cli")
+FOLDERS = ("spikesim", "spikesim/sparse", "ep", "datasets", "cli")
 
 
 def keys_table() -> str:
@@ -150,6 +150,30 @@ def test_toml_examples_are_configurations() -> None:
         for section, keys in values.items():
             for key, value in keys.items() if isinstance(keys, dict) else [(None, keys)]:
                 assert (config[section] if key is None else config[section][key]) == value
+
+
+def test_python_of_sparse_networks_runs(tmp_path: Path) -> None:
+    (example,) = blocks(ROOT / "docs" / "sparse-networks.md", "python")
+    done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert int(done.stdout.split()[0]) > 0 and not done.stderr
+
+
+def test_the_balanced_network_is_irregular(tmp_path: Path) -> None:
+    script = ROOT / "examples" / "balanced_network.py"
+    command = [
+        sys.executable,
+        str(script),
+        "--neurons",
+        "1000",
+        "--steps",
+        "300",
+        "--plot",
+        str(tmp_path / "raster.png"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = re.findall(r"tory: ([\d.]+) % .* variation ([\d.]+)$", done.stdout, re.MULTILINE)
+    assert len(found) == 2 and all(0.1 < float(rate) < 10 and float(cv) > 0.7 for rate, cv in found)
+    assert (tmp_path / "raster.png").stat().st_size > 10_000
 
 
 def test_python_in_the_readme_runs(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from spikesim.errors import InputError, Stopped
 from spikesim.sparse import LeakyIntegrateAndFire, Network, Population, Probabilistic, RandomSynapses, Simulation
 from spikesim.sparse import layout as ly
 from spikesim.sparse.assembly import assemble
-from spikesim.sparse.kernels import GEOMETRIC_BITS, waiting_time
+from spikesim.sparse.resting import GEOMETRIC_BITS, waiting_time
 from spikesim.sparse.simulation import _new_state
 from spikesim.sparse.wheel import insert, refill, withdraw
 

@@ -51,7 +51,9 @@ SILENT, SCHEDULED, ACTIVE = 0, 1, 2
 WHEEL_SLOTS = 4096
 """A spike that is due in more steps than this stays in its slot for more than one turn of the wheel."""
 BLOCK_SMALLEST, BLOCK_LARGEST = 2**13, 2**16
-ROW_SYNAPSES = 64
+CHUNK = 512
+"""Neurons whose potentials, probabilities and random numbers stay in the cache between the loops; a multiple of 16."""
+ROW_SYNAPSES = 256
 """Synapses that a row should have at least, or reading where it begins costs more than reading it."""
 
 
@@ -69,6 +71,15 @@ class Tables(NamedTuple):
     weights: NDArray[np.int16]  # (synapses whose weights differ,)
 
 
+class Chunk(NamedTuple):
+    """Working memory for some neighbouring neurons."""
+
+    synaptic: NDArray[np.int32]  # (CHUNK,)
+    probability: NDArray[np.uint16]  # (CHUNK,)
+    random: NDArray[np.uint16]  # (CHUNK,)
+    resting: NDArray[np.uint8]  # (CHUNK,)
+
+
 class State(NamedTuple):
     """One trial."""
 
@@ -80,12 +91,14 @@ class State(NamedTuple):
     following: NDArray[np.int32]  # (neurons,): in the slot of the wheel, -1: none
     preceding: NDArray[np.int32]  # (neurons,)
     slots: NDArray[np.int32]  # (populations, WHEEL_SLOTS): first neuron of each slot, -1: none
+    dense: NDArray[np.uint8]  # (populations,): many are active, all are looked at and `active` is out of date
     active: NDArray[np.int32]  # (neurons,): the active ones of each population, from its first neuron on
     active_count: NDArray[np.int64]  # (populations,)
     touched: NDArray[np.int32]  # (neurons,): those that events have reached in this step, by block
     ring: NDArray[np.int32]  # (longest delay + 1, neurons): spikes of the last steps, as `active`
     ring_count: NDArray[np.int64]  # (longest delay + 1, populations)
-    powers: NDArray[np.float64]  # (GEOMETRIC_BITS,): scratch
+    powers: NDArray[np.float64]  # (GEOMETRIC_BITS,): working memory
+    chunk: "Chunk"
     spikes: NDArray[np.int64]  # (neurons,): counted so far
     events: NDArray[np.int64]  # (projections,): synaptic events so far
     updates: NDArray[np.int64]  # (populations,): neurons visited so far

@@ -11,10 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from spikesim.errors import InputError, Stopped
 from spikesim.fixedpoint import ONE
 from spikesim.philox import seed_key
-from spikesim.sparse import kernels
+from spikesim.plan import FIRING_IID, Clock
 from spikesim.sparse import layout as ly
 from spikesim.sparse.assembly import assemble
+from spikesim.sparse.loop import run_steps
 from spikesim.sparse.network import Network, Population
+from spikesim.sparse.resting import GEOMETRIC_BITS, STREAM_FIRE
 from spikesim.sparse.wheel import refill
 
 STRETCH = 256
@@ -53,9 +55,7 @@ class _Trial:
         self.counts: list[NDArray[np.int64]] = []
         self.traces: list[NDArray[np.int32]] = []
 
-    def run(
-        self, key: NDArray[np.uint32], first: int, steps: int, probes: NDArray[np.int64], stop: NDArray[np.uint8]
-    ) -> None:
+    def run(self, clock: Clock, first: int, steps: int, probes: NDArray[np.int64], stop: NDArray[np.uint8]) -> None:
         """Go on for some steps from step `first`."""
         populations = self.tables.populations
         room = int(populations[populations[:, ly.POP_RECORDED] > 0, ly.POP_SIZE].sum())
@@ -71,7 +71,7 @@ class _Trial:
                 probes=probes,
                 traces=np.empty((stretch, len(probes)), np.int32),
             )
-            ran = kernels.run_steps(self.tables, self.state, key, self.number, first + done, stretch, room, log, stop)
+            ran = run_steps(self.tables, self.state, clock, self.number, first + done, stretch, room, log, stop)
             used = int(log.used[0])
             self.spikes.append((log.steps[:used].copy(), log.neurons[:used].copy()))
             self.counts.append(log.counts[:ran].copy())
@@ -94,12 +94,19 @@ def _new_state(tables: ly.Tables, projections: int) -> ly.State:
         following=np.empty(neurons, np.int32),
         preceding=np.empty(neurons, np.int32),
         slots=np.full((populations, ly.WHEEL_SLOTS), -1, np.int32),
+        dense=np.zeros(populations, np.uint8),
         active=np.arange(neurons, dtype=np.int32),
         active_count=tables.populations[:, ly.POP_SIZE].copy(),
         touched=np.empty(neurons, np.int32),
         ring=np.empty((depth, neurons), np.int32),
         ring_count=np.zeros((depth, populations), np.int64),
-        powers=np.empty(kernels.GEOMETRIC_BITS, np.float64),
+        powers=np.empty(GEOMETRIC_BITS, np.float64),
+        chunk=ly.Chunk(
+            np.empty(ly.CHUNK, np.int32),
+            np.empty(ly.CHUNK, np.uint16),
+            np.empty(ly.CHUNK, np.uint16),
+            np.empty(ly.CHUNK, np.uint8),
+        ),
         spikes=np.zeros(neurons, np.int64),
         events=np.zeros(projections, np.int64),
         updates=np.zeros(populations, np.int64),
@@ -134,7 +141,8 @@ class Simulation:
             raise InputError(f"trials is {trials}; it must be in 1 .. 2**20")
         if threads < 1:
             raise InputError(f"threads is {threads}; it must be at least 1")
-        self._key = seed_key(seed)
+        low, high = seed_key(seed)
+        self._clock = Clock(FIRING_IID, STREAM_FIRE, int(low), int(high))
         self._populations = tuple(network.populations)
         self._tables = assemble(network)
         self._probes: dict[int, NDArray[np.int64]] = {}
@@ -183,7 +191,7 @@ class Simulation:
         probes = self._all_probes()
 
         def go_on(trial: _Trial) -> None:
-            trial.run(self._key, self.step, steps, probes, self._stop)
+            trial.run(self._clock, self.step, steps, probes, self._stop)
 
         if self.threads == 1 or len(self._trials) == 1:
             for trial in self._trials:
@@ -337,6 +345,7 @@ def _fill_ring(tables: ly.Tables, state: ly.State, contents: NDArray[np.int32]) 
 def _rebuild(tables: ly.Tables, state: ly.State) -> None:
     """Lists and wheel, from what each neuron is doing."""
     state.drive[:] = 0
+    state.dense[:] = 0
     for index, row in enumerate(tables.populations):
         first, size = int(row[ly.POP_FIRST]), int(row[ly.POP_SIZE])
         active = np.flatnonzero(state.doing[first : first + size] == ly.ACTIVE) + first

@@ -1,0 +1,88 @@
+"""Delivery: the events of a step become drives, a block of target neurons at a time."""
+
+import numpy as np
+
+from spikesim.compilation import kernel
+from spikesim.rows import prefetch
+from spikesim.sparse.layout import (
+    BLOCK_FIRST,
+    BLOCK_SIZE,
+    BLOCK_TABLES,
+    BLOCK_TABLES_END,
+    POP_FIRST,
+    TABLE_CONSTANT,
+    TABLE_DELAY_COUNT,
+    TABLE_DELAYS,
+    TABLE_POINTERS,
+    TABLE_PROJECTION,
+    TABLE_SOURCE,
+    TABLE_WEIGHT,
+    TABLE_WEIGHTS,
+)
+
+AHEAD_POINTERS, AHEAD_ROWS = 12, 6
+"""Spikes between the one whose row is being read and those that are fetched."""
+LINE_TARGETS = 32
+"""Targets in a cache line."""
+
+
+@kernel
+def deliver(tables, state, block, t, listed):
+    """Add the weights of all events that reach a block in step t.
+
+    listed: whether to list the neurons whose drive was zero, from the block's first neuron of `state.touched` on.
+
+    Returns
+    -------
+    int
+        How many would be listed: a neuron can come more than once. If there are more than neurons, the list is of no
+        use.
+    """
+    row = tables.blocks[block]
+    first, size = row[BLOCK_FIRST], row[BLOCK_SIZE]
+    drive, touched = state.drive[first : first + size], state.touched[first : first + size]
+    targets, weights = tables.targets, tables.weights
+    depth = state.ring.shape[0]
+    n = np.int64(0)
+    for index in range(row[BLOCK_TABLES], row[BLOCK_TABLES_END]):
+        table = tables.tables[index]
+        source, delays = table[TABLE_SOURCE], table[TABLE_DELAY_COUNT]
+        source_first = tables.populations[source, POP_FIRST]
+        constant, weight = table[TABLE_CONSTANT], np.int32(table[TABLE_WEIGHT])
+        pointers = tables.pointers[table[TABLE_POINTERS] :]
+        weights_at, delivered = table[TABLE_WEIGHTS], np.int64(0)
+        for d in range(delays):
+            slot = (t - tables.delays[table[TABLE_DELAYS] + d]) % depth
+            fired = state.ring[slot, source_first:]
+            count = state.ring_count[slot, source]
+            for i in range(count):
+                # a row is a few cache lines somewhere in memory: ask for those of later spikes, or wait for each
+                if i + AHEAD_POINTERS < count:
+                    prefetch(pointers, (np.int64(fired[i + AHEAD_POINTERS]) - source_first) * delays + d)
+                if i + AHEAD_ROWS < count:
+                    at = (np.int64(fired[i + AHEAD_ROWS]) - source_first) * delays + d
+                    for line in range(pointers[at], pointers[at + 1], LINE_TARGETS):
+                        prefetch(targets, line)
+                        if not constant:
+                            prefetch(weights, weights_at + line)
+                at = (np.int64(fired[i]) - source_first) * delays + d
+                begin, end = pointers[at], pointers[at + 1]
+                delivered += end - begin
+                if listed:
+                    for synapse in range(begin, end):
+                        target = np.int64(targets[synapse])
+                        before = drive[target]
+                        if before == 0:
+                            if n < size:
+                                touched[n] = np.int32(first + target)
+                            n += 1
+                        own = weight if constant else np.int32(weights[weights_at + synapse])
+                        drive[target] = np.int32(before + own)
+                elif constant:
+                    for synapse in range(begin, end):
+                        drive[np.int64(targets[synapse])] += weight
+                else:
+                    for synapse in range(begin, end):
+                        drive[np.int64(targets[synapse])] += np.int32(weights[weights_at + synapse])
+        state.events[table[TABLE_PROJECTION]] += delivered
+    return n

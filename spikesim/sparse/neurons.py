@@ -1,0 +1,71 @@
+"""The two kinds of neurons."""
+
+from dataclasses import dataclass
+
+from numpy.typing import ArrayLike
+
+from spikesim.errors import InputError
+from spikesim.fixedpoint import ONE, SHARE_LIMIT
+
+
+@dataclass(frozen=True)
+class Probabilistic:
+    """The neuron of the rest of the program: V moves to its drive, p = clip(V, 0, 1).
+
+    V' = V + ((u + s - V) >> leak), with s the weights of what arrives in the step.
+
+    Attributes
+    ----------
+    leak : int
+        k of alpha = 2**-k, 0 .. 15.
+    bias : float or array (neurons,)
+        u, the drive of a neuron alone.
+    """
+
+    leak: int = 2
+    bias: ArrayLike = 0.0
+
+
+@dataclass(frozen=True)
+class LeakyIntegrateAndFire:
+    """A leaky integrate-and-fire neuron with a stochastic threshold.
+
+    V' = V + ((u - V) >> leak) + s; p = clip((V - threshold) / width, 0, 1); a spike puts V to `reset`, where it stays
+    for `refractory` steps, whatever arrives (escape noise: Gerstner & Kistler 2002, section 5.3, with a linear hazard).
+
+    Attributes
+    ----------
+    leak : int
+        k of alpha = 2**-k, 0 .. 15.
+    bias : float or array (neurons,)
+        u, the potential at which a neuron alone comes to rest, unless it fires before.
+    threshold, width : float
+        p rises from 0 to 1 between the threshold and the threshold plus the width.
+    reset : float
+    refractory : int
+        Steps.
+    """
+
+    leak: int = 3
+    bias: ArrayLike = 0.0
+    threshold: float = 1.0
+    width: float = 0.1
+    reset: float = 0.0
+    refractory: int = 0
+
+
+def check_lif(model: LeakyIntegrateAndFire, name: str) -> None:
+    """Refuse parameters out of range.
+
+    Raises
+    ------
+    InputError
+    """
+    for what in ("threshold", "reset"):
+        value = getattr(model, what)
+        if not abs(value) * ONE < SHARE_LIMIT:
+            raise InputError(f"{what} of {name} is {value}; its magnitude must be below {SHARE_LIMIT // ONE}")
+    if not 1 / ONE <= model.width <= 1024:
+        raise InputError(f"width of {name} is {model.width}; it must be in 2**-16 .. 1024")
+    if model.refractory != int(model.refractory) or not 0 <= model.refractory < 2**31:
+        raise InputError(f"refractory of {name} is {model.refractory}; it must be an integer in 0 .. 2**31 - 1")

@@ -1,0 +1,200 @@
+"""Moving and firing the active neurons of a population.
+
+Where many are active all are looked at in order, a chunk at a time and in loops that the compiler turns into vectors;
+else those on the list. The same bits.
+"""
+
+import numpy as np
+
+from spikesim.compilation import kernel
+from spikesim.delivery import shifted
+from spikesim.fixedpoint import P_MAX
+from spikesim.rows import lowest_bit, spike_word
+from spikesim.sparse.layout import (
+    ACTIVE,
+    CHUNK,
+    KIND_LIF,
+    POP_FIRST,
+    POP_KIND,
+    POP_LEAK,
+    POP_POISSON,
+    POP_POISSON_DRIVE,
+    POP_POISSON_TERMS,
+    POP_REFRACTORY,
+    POP_RESET,
+    POP_SHIFT,
+    POP_SIZE,
+    POP_SLOPE,
+    POP_THRESHOLD,
+)
+from spikesim.sparse.resting import (
+    MEMBRANE_MAX,
+    STREAM_FIRE,
+    STREAM_POISSON,
+    firing_probability,
+    moved,
+    random_words,
+    schedule,
+    wake_range,
+)
+from spikesim.step import fill_random
+
+
+@kernel
+def poisson_arrivals(terms, clock, trial, population, local, t):
+    """Number of Poisson arrivals at one neuron in one step; terms: the cumulative probabilities."""
+    w0, w1, w2, w3 = random_words(clock, trial, population, STREAM_POISSON, t, local >> 2)
+    lane = local & 3
+    word = w0 if lane == 0 else w1 if lane == 1 else w2 if lane == 2 else w3
+    count = 0
+    while count < terms.shape[0] and word >= terms[count]:
+        count += 1
+    return count
+
+
+@kernel
+def update_listed(tables, state, clock, trial, population, t, slot):
+    """Move the active neurons on the list of a population and let them fire or rest."""
+    pop = tables.populations[population]
+    first, size, kind, leak, shift = pop[POP_FIRST], pop[POP_SIZE], pop[POP_KIND], pop[POP_LEAK], pop[POP_SHIFT]
+    threshold, slope = pop[POP_THRESHOLD], pop[POP_SLOPE]
+    reset, refractory_steps = np.int32(pop[POP_RESET]), np.int32(pop[POP_REFRACTORY])
+    poisson, poisson_drive = pop[POP_POISSON] >= 0, pop[POP_POISSON_DRIVE]
+    terms = tables.poisson[max(pop[POP_POISSON], 0) :][: pop[POP_POISSON_TERMS]]
+    # slices from the population's first neuron on: loops from 0 need no checks for negative indices
+    membrane, drive = state.membrane[first : first + size], state.drive[first : first + size]
+    refractory, bias = state.refractory[first : first + size], tables.bias[first : first + size]
+    active, spikes = state.active[first : first + size], state.spikes[first : first + size]
+    fired = state.ring[slot, first : first + size]
+    kept, n = 0, state.ring_count[slot, population]
+    count = state.active_count[population]
+    for i in range(count):
+        local = np.int64(active[i]) - first
+        arrived = drive[local] != 0
+        synaptic = shifted(np.int64(drive[local]), shift)
+        drive[local] = 0
+        p = np.int64(0)
+        if refractory[local] > 0:
+            refractory[local] -= 1
+        else:
+            if poisson:
+                synaptic += poisson_arrivals(terms, clock, trial, population, local, t) * poisson_drive
+            membrane[local] = moved(kind, leak, membrane[local], bias[local], synaptic)
+            p = firing_probability(kind, threshold, slope, membrane[local])
+        if p > 0:
+            w0, w1, w2, w3 = random_words(clock, trial, population, STREAM_FIRE, t, local >> 3)
+            pair = (local & 7) >> 1
+            word = w0 if pair == 0 else w1 if pair == 1 else w2 if pair == 2 else w3
+            bits = np.int64((word >> np.uint64(16 * (local & 1))) & np.uint64(0xFFFF))
+            if bits < p:
+                fired[n] = np.int32(first + local)
+                n += 1
+                spikes[local] += 1
+                if kind == KIND_LIF:
+                    membrane[local], refractory[local] = reset, refractory_steps
+        # one under steady fire stays active: drawing a waiting time costs more than some visits
+        still = not arrived and moved(kind, leak, membrane[local], bias[local], np.int64(0)) == membrane[local]
+        if still and refractory[local] == 0 and not poisson:
+            p = firing_probability(kind, threshold, slope, membrane[local])
+            schedule(tables, state, clock, trial, population, first + local, t, p)
+        else:
+            active[kept] = np.int32(first + local)
+            kept += 1
+    state.ring_count[slot, population] = n
+    state.active_count[population] = kept
+    state.updates[population] += count
+
+
+@kernel
+def update_all(tables, state, clock, trial, population, t, slot):
+    """Move all neurons of a population that are active or have been reached, and let them fire or rest.
+
+    The list of the active ones is out of date afterwards.
+    """
+    pop = tables.populations[population]
+    first, size, kind, leak, shift = pop[POP_FIRST], pop[POP_SIZE], pop[POP_KIND], pop[POP_LEAK], pop[POP_SHIFT]
+    threshold, slope = pop[POP_THRESHOLD], pop[POP_SLOPE]
+    reset, refractory_steps = np.int32(pop[POP_RESET]), np.int32(pop[POP_REFRACTORY])
+    poisson, poisson_drive = pop[POP_POISSON] >= 0, pop[POP_POISSON_DRIVE]
+    terms = tables.poisson[max(pop[POP_POISSON], 0) :][: pop[POP_POISSON_TERMS]]
+    synaptic, probability, random, resting = state.chunk
+    half = np.int32(1 << (shift - 1)) if shift > 0 else np.int32(0)
+    down, up = max(shift, 0), max(-shift, 0)
+    fired = state.ring[slot, first : first + size]
+    n = state.ring_count[slot, population]
+    for begin in range(0, size, CHUNK):
+        count = min(CHUNK, size - begin)
+        at = first + begin
+        membrane, drive, doing = (
+            state.membrane[at : at + count],
+            state.drive[at : at + count],
+            state.doing[at : at + count],
+        )
+        refractory, bias = state.refractory[at : at + count], tables.bias[at : at + count]
+        reached = np.int64(0)
+        for i in range(count):
+            reached += np.int64((drive[i] != 0) & (doing[i] != ACTIVE))
+        if reached:
+            wake_range(tables, state, population, at, at + count)
+        for i in range(count):
+            synaptic[i] = np.int32(((drive[i] + half) >> down) << up)
+        if poisson:
+            for i in range(count):
+                arrived = poisson_arrivals(terms, clock, trial, population, begin + i, t) * poisson_drive
+                synaptic[i] = np.int32(synaptic[i] + arrived)
+        if kind == KIND_LIF:
+            for i in range(count):
+                free = refractory[i] == 0
+                v = membrane[i]
+                v = v + ((bias[i] - v) >> leak) + synaptic[i] if free else v
+                v = np.int32(min(max(v, -MEMBRANE_MAX), MEMBRANE_MAX))
+                membrane[i] = v
+                p = min(max(((np.int64(v) - threshold) * slope) >> 16, 0), P_MAX)
+                probability[i] = np.uint16(p if free and doing[i] == ACTIVE else 0)
+                refractory[i] = np.int32(max(refractory[i] - 1, 0))
+        else:
+            for i in range(count):
+                v = np.int32(membrane[i] + ((bias[i] + synaptic[i] - membrane[i]) >> leak))
+                membrane[i] = v
+                p = np.uint16(min(max(v, np.int32(0)), np.int32(P_MAX)))
+                probability[i] = p if doing[i] == ACTIVE else np.uint16(0)
+        for i in range(count, (count + 15) // 16 * 16):
+            probability[i] = 0
+        fill_random(clock, trial, population, t, begin // 8, (count + 7) // 8, random, 0)
+        for i in range(0, count, 16):
+            bits = np.uint64(spike_word(probability, random, i))
+            while bits:
+                local = i + lowest_bit(bits)
+                bits &= bits - np.uint64(1)
+                fired[n] = np.int32(at + local)
+                n += 1
+                state.spikes[at + local] += 1
+                if kind == KIND_LIF:
+                    membrane[local], refractory[local] = reset, refractory_steps
+        found = np.int64(0)
+        for i in range(count):
+            moves = ((bias[i] - membrane[i]) >> leak) != 0
+            still = (not moves) & (drive[i] == 0) & (refractory[i] == 0) & (doing[i] == ACTIVE)
+            resting[i] = still
+            found += np.int64(still)
+            drive[i] = 0
+        if found and not poisson:
+            for i in range(count):
+                if resting[i]:
+                    p = firing_probability(kind, threshold, slope, membrane[i])
+                    schedule(tables, state, clock, trial, population, at + i, t, p)
+            state.active_count[population] -= found
+            state.updates[population] += found
+    state.ring_count[slot, population] = n
+    state.updates[population] += state.active_count[population]
+
+
+@kernel
+def list_active(tables, state, population):
+    """The list of the active neurons of a population, anew."""
+    first, n = tables.populations[population, POP_FIRST], 0
+    for neuron in range(first, first + tables.populations[population, POP_SIZE]):
+        if state.doing[neuron] == ACTIVE:
+            state.active[first + n] = np.int32(neuron)
+            n += 1
+    state.active_count[population] = n
