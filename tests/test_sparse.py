@@ -1,5 +1,6 @@
 """Sparse networks: bit for bit against a slow reference, and in law against neurons that are visited at every step."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +300,19 @@ def test_a_state_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.h5").write_text("no state")
     with pytest.raises(InputError, match=r"text\.h5 is no saved state"):
         simulation.restore(tmp_path / "text.h5")
+    for name, value in {
+        "ring_count": 99,
+        "ring": -1,
+        "doing": 7,
+        "due": -1,
+        "refractory": -1,
+        "membrane": 2**31 - 1,
+    }.items():
+        shutil.copy(tmp_path / "state.h5", tmp_path / "damaged.h5")
+        with h5py.File(tmp_path / "damaged.h5", "r+") as file:
+            file[f"trial0/{name}"][...] = value
+        with pytest.raises(InputError, match=r"damaged\.h5 is no saved state"):
+            Simulation(net, seed=9).restore(tmp_path / "damaged.h5")
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
     with pytest.raises(InputError, match=r"other\.h5 is no saved state"):

@@ -16,11 +16,11 @@ from spikesim.sparse import layout as ly
 from spikesim.sparse.assembly import assemble
 from spikesim.sparse.loop import run_steps
 from spikesim.sparse.network import Network, Population
-from spikesim.sparse.resting import GEOMETRIC_BITS, STREAM_FIRE
+from spikesim.sparse.resting import GEOMETRIC_BITS, MEMBRANE_MAX, STREAM_FIRE
 from spikesim.sparse.wheel import refill
 
-STRETCH = 256
-"""Steps between two returns to Python."""
+STRETCH, STRETCH_VISITS = 256, 2**25
+"""Steps between two returns to Python, and visits to neurons: a signal should not wait long."""
 LOG_ROOM = 1 << 20
 """Spikes that a stretch can record besides those of one step."""
 STEPS_MAX = 2**32
@@ -60,9 +60,10 @@ class _Trial:
         populations = self.tables.populations
         room = int(populations[populations[:, ly.POP_RECORDED] > 0, ly.POP_SIZE].sum())
         capacity = room + LOG_ROOM if room else 0
+        longest = max(1, min(STRETCH, STRETCH_VISITS // len(self.tables.bias)))
         done = 0
         while done < steps:
-            stretch = min(STRETCH, steps - done)
+            stretch = min(longest, steps - done)
             log = ly.Log(
                 steps=np.empty(capacity, np.int64),
                 neurons=np.empty(capacity, np.int32),
@@ -270,12 +271,14 @@ class Simulation:
                         group[name] = getattr(trial.state, name)
                     group["ring"] = _ring_contents(self._tables, trial.state)
             partial.replace(path)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # HDF5 reports a full disk as either
             partial.unlink(missing_ok=True)
             raise InputError(f"{path} cannot be written ({error}); choose another place") from None
 
     def restore(self, path: str | Path) -> None:
         """Go on from a saved state of the same network, number of trials and seed; records start anew.
+
+        After an error the simulation cannot be used.
 
         Raises
         ------
@@ -303,10 +306,14 @@ class Simulation:
             group = file[f"trial{trial.number}"]
             for name in SAVED:
                 getattr(trial.state, name)[...] = group[name][...]
+            _check_counts(self._tables, trial.state)
             _fill_ring(self._tables, trial.state, group["ring"][...])
             _rebuild(self._tables, trial.state)
             trial.spikes, trial.counts, trial.traces = [], [], []
-        self.step = int(file.attrs["step"])
+        step = int(file.attrs["step"])
+        if not 0 <= step < STEPS_MAX:
+            raise ValueError(f"step {step}")
+        self.step = step
 
     def _shape(self) -> NDArray[np.int64]:
         """Numbers that a network of another structure does not share."""
@@ -332,13 +339,29 @@ def _ring_contents(tables: ly.Tables, state: ly.State) -> NDArray[np.int32]:
     return np.concatenate(parts)
 
 
+def _check_counts(tables: ly.Tables, state: ly.State) -> None:
+    """Refuse what would lead the compiled loop out of its arrays."""
+    counts = state.ring_count
+    if not (
+        np.all((counts >= 0) & (counts <= tables.populations[:, ly.POP_SIZE]))
+        and np.all(state.doing <= ly.ACTIVE)
+        and np.all(state.refractory >= 0)
+        and np.all(state.due >= 0)
+        and np.all(np.abs(state.membrane.astype(np.int64)) <= MEMBRANE_MAX)
+    ):
+        raise ValueError("numbers out of range")
+
+
 def _fill_ring(tables: ly.Tables, state: ly.State, contents: NDArray[np.int32]) -> None:
     """The inverse of `_ring_contents`, for the counts of the state."""
     at = 0
     for slot in range(len(state.ring)):
         for index, first in enumerate(tables.populations[:, ly.POP_FIRST]):
             count = int(state.ring_count[slot, index])
-            state.ring[slot, first : first + count] = contents[at : at + count]
+            own = contents[at : at + count]
+            if len(own) != count or np.any((own < first) | (own >= first + tables.populations[index, ly.POP_SIZE])):
+                raise ValueError("spikes of neurons that are not there")
+            state.ring[slot, first : first + count] = own
             at += count
 
 
