@@ -1,29 +1,13 @@
 """The compiled loop: deliver the events of a step, wake whom they reach, move the active neurons, fire.
 
-A neuron comes to *rest* in a step without arrivals that leaves its potential where it is going to stay. A resting
-neuron is not visited: if its firing probability p is zero it is SILENT, else its next spike is SCHEDULED in the wheel,
-after a number of steps drawn from the geometric law of p, and withdrawn when events arrive before. An ACTIVE neuron is
-visited at every step.
-
-In a step with many events all neurons are looked at in order, in a quiet one only those on lists: the same bits.
+Which neurons rest and what becomes of their spikes is in `resting`. In a population with many active neurons all are
+looked at in order, in a quiet one only those on lists: the same bits.
 """
 
 from spikesim.compilation import kernel
 from spikesim.sparse.delivery import deliver
-from spikesim.sparse.layout import (
-    ACTIVE,
-    BLOCK_FIRST,
-    BLOCK_POPULATION,
-    BLOCK_SIZE,
-    POP_FIRST,
-    POP_RECORDED,
-    POP_SIZE,
-)
-from spikesim.sparse.resting import (
-    fire_due,
-    wake,
-    wake_range,
-)
+from spikesim.sparse.layout import ACTIVE, BLOCK_FIRST, BLOCK_POPULATION, BLOCK_SIZE, POP_FIRST, POP_RECORDED, POP_SIZE
+from spikesim.sparse.resting import fire_due, wake, wake_range
 from spikesim.sparse.updating import list_active, update_all, update_listed
 
 DENSE_SHARE = 8
