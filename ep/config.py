@@ -161,6 +161,11 @@ def _check_together(config: Config) -> None:
     ):
         if window % 2 or window > steps:
             raise InputError(f"dynamics.{name} is {window}; it must be even and at most the {steps} steps of its phase")
+    if (dynamics.steps_onset or 0) > dynamics.steps_free - dynamics.window_free:
+        raise InputError(
+            f"dynamics.steps_onset is {dynamics.steps_onset}; it must be at most the "
+            f"{dynamics.steps_free - dynamics.window_free} steps of the free phase before its window"
+        )
     if dynamics.nudging != "centred" and dynamics.window_free > CONTRAST_WINDOW_MAX:
         raise InputError(
             f"dynamics.window_free is {dynamics.window_free}; with {dynamics.nudging} nudging it enters the contrast "

@@ -129,6 +129,14 @@ class Dynamics:
     window_free: int = option(
         16, "Last steps of the free phase over which rates are averaged; even.", low=2, high=WINDOW_MAX
     )
+    steps_onset: int | None = option(
+        None,
+        "First steps of the free phase, without low pass (alpha = 1): the image reaches the top layer as soon as there "
+        "are layers; by default that number, outside the window.",
+        low=0,
+        high=65535,
+        optional=True,
+    )
     tolerance: float | None = option(
         None,
         "End a sample's free phase when its mean rate differs by no more than this between the halves of a window.",
@@ -179,6 +187,12 @@ class Dynamics:
         if self.window_nudged is not None:
             return self.window_nudged
         return min(self.steps_nudged // 2 * 2, CONTRAST_WINDOW_MAX)
+
+    def onset(self, layers: int) -> int:
+        """Number of first steps of the free phase without low pass."""
+        if self.steps_onset is not None:
+            return self.steps_onset
+        return min(layers, self.steps_free - self.window_free)
 
     @property
     def engine_firing(self) -> str:

@@ -182,14 +182,14 @@ class Workspace:
         stop : uint8 (1,)
             Not zero: end at once.
         steps : int, optional
-            In place of the configured length and tolerance.
+            Go on for so many steps, in place of the configured length, tolerance and onset.
 
         Raises
         ------
         Stopped
         """
         dynamics = self.dynamics
-        clock = self._begin(n, stream)
+        clock = self._begin(n, stream, dynamics.onset(self.model.layers) if steps is None else 0)
         window, tolerance = dynamics.window_free, dynamics.tolerance
         if steps is not None:
             window, tolerance = min(window, steps // 2 * 2), None
@@ -276,8 +276,8 @@ class Workspace:
             sums.append(by_lane.reshape(-1)[: population.shape[2]])
         return sums
 
-    def _begin(self, n: int, stream: int) -> p.Clock:
-        clock = make_clock(self.dynamics.engine_firing, stream, self.seed)
+    def _begin(self, n: int, stream: int, onset: int = 0) -> p.Clock:
+        clock = make_clock(self.dynamics.engine_firing, stream, self.seed, onset)
         self.state.active[:n] = 1
         clear_counts(self.counts)
         begin_phase(self.model.compiled.plan, self.state, self.counts, clock, n, 0)

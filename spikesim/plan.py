@@ -128,12 +128,13 @@ class Scratch(NamedTuple):
 
 
 class Clock(NamedTuple):
-    """Which random numbers a phase draws, and how its neurons fire."""
+    """Which random numbers a phase draws, how its neurons fire, and how it begins."""
 
     firing: int
     stream: int
     key_low: int
     key_high: int
+    onset: int = 0  # steps before this one have no low pass: V is the drive
 
 
 def lanes_for(channels: int) -> int:

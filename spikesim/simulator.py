@@ -134,8 +134,8 @@ def new_scratch(compiled: CompiledNetwork) -> p.Scratch:
     )
 
 
-def make_clock(firing: str, stream: int, seed: int) -> p.Clock:
-    """Which random numbers a phase draws.
+def make_clock(firing: str, stream: int, seed: int, onset: int = 0) -> p.Clock:
+    """Which random numbers a phase draws, and how it begins.
 
     Parameters
     ----------
@@ -144,6 +144,8 @@ def make_clock(firing: str, stream: int, seed: int) -> p.Clock:
         0 .. 2**24 - 1: two phases with the same stream share their random numbers.
     seed : int
         0 .. 2**64 - 1.
+    onset : int
+        Steps before this one have no low pass.
 
     Raises
     ------
@@ -154,8 +156,10 @@ def make_clock(firing: str, stream: int, seed: int) -> p.Clock:
         raise InputError(f"firing is {firing!r}; it must be one of {', '.join(FIRINGS)}")
     if not 0 <= stream < 2**24:
         raise InputError(f"stream is {stream}; it must be in 0 .. 2**24 - 1")
+    if not 0 <= onset < 2**32:
+        raise InputError(f"onset is {onset}; it must be in 0 .. 2**32 - 1")
     low, high = seed_key(seed)
-    return p.Clock(FIRINGS[firing], stream, int(low), int(high))
+    return p.Clock(FIRINGS[firing], stream, int(low), int(high), onset)
 
 
 @dataclass(frozen=True)
@@ -296,7 +300,14 @@ class Simulator:
         return Streams(np.array([population.index for population in streamed], np.int64), events, pointers)
 
     def run(
-        self, steps: int, *, window: int = 0, stream: int = 0, first: int = 0, tolerance: float | None = None
+        self,
+        steps: int,
+        *,
+        window: int = 0,
+        stream: int = 0,
+        first: int = 0,
+        tolerance: float | None = None,
+        onset: int = 0,
     ) -> None:
         """Run a phase, or go on with one.
 
@@ -312,6 +323,9 @@ class Simulator:
         tolerance : float, optional
             Stop a sample as soon as its mean rate differs by no more than this between the halves of a window; looked
             at every `window` steps.
+        onset : int
+            Steps before this one, counted like `first`, have no low pass: the membrane takes on its drive at once, so
+            that a phase from rest reaches all layers soon.
 
         Raises
         ------
@@ -331,7 +345,7 @@ class Simulator:
         if tolerance is not None and not tolerance >= 0:
             raise InputError(f"tolerance is {tolerance}; it must be at least 0")
         streams = self._joined_streams(first + steps)
-        clock = make_clock(self.firing, stream, self.seed)
+        clock = make_clock(self.firing, stream, self.seed, onset)
         self._stop[0] = 0
         self.state.active[...] = 1
         self._window = window

@@ -92,7 +92,7 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
     """
     pop = plan.populations[population]
     height, width, lanes = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_LANES]
-    blocks, leak = pop[POP_BLOCKS], pop[POP_LEAK]
+    blocks, leak = pop[POP_BLOCKS], pop[POP_LEAK] if t >= clock.onset else 0
     tile_width, tile_height = width // 2, height // 2
     size = height * width * lanes
     block_at = pop[POP_STATE] + block * size

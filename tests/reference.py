@@ -220,9 +220,16 @@ class Model:
         self.residual = np.zeros((n, len(populations)), np.int64)
 
     def run(
-        self, steps: int, *, window: int = 0, stream: int = 0, first: int = 0, tolerance: float | None = None
+        self,
+        steps: int,
+        *,
+        window: int = 0,
+        stream: int = 0,
+        first: int = 0,
+        tolerance: float | None = None,
+        onset: int = 0,
     ) -> None:
-        """Steps first .. first + steps - 1 of a phase.
+        """Steps first .. first + steps - 1 of a phase; before step `onset` there is no low pass.
 
         The last `window` steps, or with a tolerance every stretch of `window` steps, are summed in two halves. A sample
         rests as soon as the mean over its neurons of the difference between the halves is within the tolerance.
@@ -235,7 +242,12 @@ class Model:
             position = i % window if tolerance is not None else i - (steps - window)
             measured = last or position == window - 1
             self._step(
-                first + i, stream, active, 2 * position // window if position >= 0 and window else None, measured
+                first + i,
+                stream,
+                active,
+                2 * position // window if position >= 0 and window else None,
+                measured,
+                low_pass=first + i >= onset,
             )
             if window and position == window - 1:
                 settled = self._measure_residual(active, window, tolerance)
@@ -246,7 +258,9 @@ class Model:
                 for sums in self.window:
                     sums[:, active] = 0
 
-    def _step(self, t: int, stream: int, active: NDArray[np.bool_], half: int | None, measured: bool) -> None:
+    def _step(
+        self, t: int, stream: int, active: NDArray[np.bool_], half: int | None, measured: bool, low_pass: bool
+    ) -> None:
         for index, population in enumerate(self.populations):
             if population.stream is not None:
                 self.spikes[index][active] = population.stream[active, t]
@@ -261,7 +275,7 @@ class Model:
                 p = np.clip(self.potential[index], 0, P_MAX)
                 self.energy[active, index] = (p * (p - constant - drive)).sum(axis=1)[active]
             before = self.potential[index]
-            after = before + ((drive + population.nudge - before) >> population.leak)
+            after = before + ((drive + population.nudge - before) >> (population.leak if low_pass else 0))
             p = np.clip(after, 0, P_MAX)
             if half is not None:
                 self.window[index][half, active] += p[active]

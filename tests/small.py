@@ -57,6 +57,7 @@ PLAIN = {
     "dynamics.feedback_gain": 1.0,
     "dynamics.steps_free": 60,
     "dynamics.window_free": 20,
+    "dynamics.steps_onset": 0,
     "dynamics.steps_nudged": 20,
     "signals.kind": "none",
     "stability.activity_floor": 0.005,

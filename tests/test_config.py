@@ -138,6 +138,13 @@ def test_phases_and_their_windows_fit_each_other() -> None:
     assert make_config({"dynamics": {"window_nudged": 6}}).dynamics.nudged_window == 6
 
 
+def test_the_onset_ends_before_the_window() -> None:
+    phase = {"steps_free": 20, "window_free": 8}
+    assert "steps_onset is 13" in fault({"dynamics": phase | {"steps_onset": 13}})
+    assert make_config({"dynamics": phase | {"steps_onset": 12}}).dynamics.onset(4) == 12
+    assert [make_config({"dynamics": phase}).dynamics.onset(layers) for layers in (4, 12, 30)] == [4, 12, 12]
+
+
 def test_values_that_contradict_each_other_are_refused() -> None:
     assert "power of two" in fault({"dynamics": {"feedback_gain": 0.3}})
     assert make_config({"dynamics": {"feedback_gain": 0.125}}).dynamics.feedback_gain == 0.125

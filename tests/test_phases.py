@@ -111,11 +111,14 @@ def slow_nudge(model: Model, twin: reference.Model, beta: float) -> NDArray[np.i
 @pytest.mark.parametrize("contrast", ["probability", "spikes"])
 @pytest.mark.parametrize("firing", ["iid", "stratified", "mean-field"])
 @pytest.mark.parametrize("pooling", ["average", "sampled"])
-@pytest.mark.parametrize("gain", [1.0, 0.25])
-def test_phases_agree_with_the_reference_to_the_bit(gain: float, firing: str, pooling: str, contrast: str) -> None:
+@pytest.mark.parametrize(("gain", "onset"), [(1.0, 0), (0.25, 3)])
+def test_phases_agree_with_the_reference_to_the_bit(
+    gain: float, onset: int, firing: str, pooling: str, contrast: str
+) -> None:
     settings = {"inference": "mean-field"} if firing == "mean-field" else {"firing": firing}
     model, config, workspace = prepare(
-        dynamics__pooling=pooling, dynamics__contrast=contrast, dynamics__feedback_gain=gain, seed=3,
+        dynamics__pooling=pooling, dynamics__contrast=contrast, dynamics__feedback_gain=gain,
+        dynamics__steps_onset=onset, seed=3,
         **{f"dynamics__{key}": value for key, value in settings.items()},
     )  # fmt: skip
     twin = slow_twin(model, config)
@@ -130,7 +133,7 @@ def test_phases_agree_with_the_reference_to_the_bit(gain: float, firing: str, po
             np.testing.assert_array_equal(found, windows[layer])
 
     counts = settled(workspace)
-    twin.run(20, window=8, stream=5)
+    twin.run(20, window=8, stream=5, onset=onset)
     check([window.sum(axis=0) for window in twin.window])
     np.testing.assert_array_equal(counts.spikes, twin.spike_counts.sum(axis=0))
     np.testing.assert_array_equal(counts.residual, twin.residual.sum(axis=0))

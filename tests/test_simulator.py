@@ -176,8 +176,9 @@ def test_random_networks_equal_reference(seed, firing, channels, sides, kernel, 
     else:
         pair.connect(lower, top, Dense(), tied=True, gain=gain)
     simulator, model = pair.build(2, firing, seed)
-    simulator.run(6, window=2, stream=3)
-    model.run(6, window=2, stream=3)
+    onset = data.draw(st.integers(0, 6))
+    simulator.run(6, window=2, stream=3, onset=onset)
+    model.run(6, window=2, stream=3, onset=onset)
     assert_same(simulator, model)
 
 
