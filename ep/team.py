@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from spikesim.ep import phases as ph
 from spikesim.ep.config import Config
 from spikesim.ep.model import Model
-from spikesim.network import TOGETHER
 
 Result = TypeVar("Result")
 
@@ -33,7 +32,7 @@ class Team:
         self.threads = threads
         self.stop = np.zeros(1, np.uint8) if stop is None else stop
         self.executor = ThreadPoolExecutor(threads)
-        self.group = max(1, min(TOGETHER, -(-config.data.batch_size // threads)))
+        self.group = max(1, min(model.compiled.best_group, -(-config.data.batch_size // threads)))
         self._workspaces: queue.SimpleQueue[ph.Workspace] = queue.SimpleQueue()
         for _ in range(threads):
             self._workspaces.put(ph.Workspace(model, config.dynamics, self.group, config.seed))
