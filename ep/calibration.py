@@ -14,10 +14,12 @@ from spikesim.ep.model import Model, Parameters
 from spikesim.ep.team import Team
 from spikesim.fixedpoint import ONE
 
-ROUNDS = 40
+ROUNDS_MAX = 40
 STEPS = 16
 STEP_MAX = 0.04
 GAIN = 1.0
+TOLERANCE = 0.05
+"""Relative deviation from the wanted activity at which a layer is calibrated."""
 
 
 def calibrate(
@@ -54,7 +56,7 @@ def calibrate(
     for workspace, part in zip(workspaces, parts, strict=True):
         workspace.rest(images[part], sample_ids[part])
     activity = np.zeros(model.layers)
-    for number in range(ROUNDS):
+    for number in range(ROUNDS_MAX):
         model.load(parameters)
         stream = ph.stream_of(number, ph.STREAM_CALIBRATION)
 
@@ -67,6 +69,8 @@ def calibrate(
 
         totals = sum(team.gather([team.executor.submit(run, workspace) for workspace in workspaces]))
         activity = totals / (ONE * window * n * model.neurons)
+        if (np.abs(activity - wanted)[wanted > 0] <= TOLERANCE * wanted[wanted > 0]).all():
+            break
         move = np.clip(GAIN * (wanted - activity), -STEP_MAX, STEP_MAX)
         for layer in np.flatnonzero(wanted > 0):
             parameters.biases[layer] += np.float32(move[layer])

@@ -3,7 +3,7 @@
 import numpy as np
 
 from spikesim.ep import phases as ph
-from spikesim.ep.calibration import ROUNDS, calibrate
+from spikesim.ep.calibration import ROUNDS_MAX, calibrate
 from spikesim.ep.config import Config
 from spikesim.ep.coupling import SAMPLES, Reals, coupling, free_rates, limit_coupling
 from spikesim.ep.homeostasis import wanted_activity
@@ -15,7 +15,7 @@ COUPLING_ROUNDS = 6
 """Weights that are scaled down change the activity, hence the coupling: calibration and limit take turns."""
 SILENT = 0.25
 """Share of the wanted activity below which a layer has not come to life."""
-CALIBRATED = ph.stream_of(ROUNDS, ph.STREAM_CALIBRATION)
+CALIBRATED = ph.stream_of(ROUNDS_MAX, ph.STREAM_CALIBRATION)
 
 
 def needs_start(config: Config) -> bool:
