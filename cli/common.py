@@ -1,5 +1,7 @@
 """What several sub-commands share."""
 
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ __all__ = [
     "repeats_option",
     "run_argument",
     "state_text",
+    "stop_on_signals",
     "style_option",
     "tell_terminal",
     "threads_option",
@@ -107,3 +110,24 @@ def available_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+class stop_on_signals:
+    """While in the context, SIGINT and SIGTERM call `request_stop`; a second one ends the program the usual way."""
+
+    def __init__(self, request_stop: Callable[[], None]) -> None:
+        self._request_stop = request_stop
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> "stop_on_signals":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, previous in self._previous.items():
+            signal.signal(number, previous)
+
+    def _handle(self, number: int, _: object) -> None:
+        signal.signal(number, self._previous[number])
+        self._request_stop()

@@ -105,7 +105,8 @@ def resolve(
     options : key, or its name as a parameter, to value; None for an option that was not given
     start : values that stand before all of these, such as those of a run; not together with a file
     """
-    from spikesim.ep.config import make_config, merge, parse_setting, read_toml
+    from spikesim.ep.config import make_config, merge, parse_setting
+    from spikesim.tomlfile import read_toml
 
     values = dict(start or {}) if config_file is None else read_toml(config_file)
     values = merge(values, [parse_setting(text) for text in settings])

@@ -1,15 +1,13 @@
 """``spikesim train``: train a network, into a run file."""
 
 import shlex
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from spikesim.cli.common import available_threads
+from spikesim.cli.common import available_threads, stop_on_signals
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
 
 
@@ -85,24 +83,3 @@ def train(
         with stop_on_signals(trainer.request_stop):
             trainer.run()
     click.echo(f"run file: {out}")
-
-
-class stop_on_signals:
-    """While in the context, SIGINT and SIGTERM call `request_stop`; a second one ends the program the usual way."""
-
-    def __init__(self, request_stop: Callable[[], None]) -> None:
-        self._request_stop = request_stop
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> "stop_on_signals":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, previous in self._previous.items():
-            signal.signal(number, previous)
-
-    def _handle(self, number: int, _: object) -> None:
-        signal.signal(number, self._previous[number])
-        self._request_stop()

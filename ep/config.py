@@ -6,18 +6,12 @@ Unknown keys are errors.
 
 import dataclasses
 import math
-import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from spikesim.ep.options import CONTRAST_WINDOW_MAX, Config
 from spikesim.errors import InputError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from spikesim.tomlfile import tomllib
 
 __all__ = [
     "CONTRAST_WINDOW_MAX",
@@ -28,7 +22,6 @@ __all__ = [
     "merge",
     "parse_setting",
     "per_layer",
-    "read_toml",
 ]
 
 SECTIONS = ("model", "data", "dynamics", "signals", "stability", "optimiser", "record")
@@ -204,23 +197,6 @@ def per_layer(value: float | tuple[float, ...], layers: int, name: str) -> tuple
     if len(value) != layers:
         raise InputError(f"{name} has {len(value)} values; the network has {layers} layers")
     return value
-
-
-def read_toml(path: str | Path) -> dict[str, Any]:
-    """The tables of a TOML file.
-
-    Raises
-    ------
-    InputError
-        The file is missing or not TOML.
-    """
-    try:
-        text = Path(path).read_bytes().decode()
-        return tomllib.loads(text)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or thousands of digits or of brackets
-        raise InputError(f"{path} is not TOML: {' '.join(str(error).split())}") from None
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

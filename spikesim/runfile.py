@@ -23,7 +23,7 @@ from spikesim.runlock import RunLock
 from spikesim.runreader import RunReader, differences, is_run_file
 from spikesim.schema import FORMAT_VERSION, STATUSES, TABLES, Column, LayerInfo, RunHeader
 
-__all__ = ["LayerInfo", "RunHeader", "RunLock", "RunReader", "RunWriter"]
+__all__ = ["LayerInfo", "RunHeader", "RunLock", "RunReader", "RunWriter", "writable_target"]
 
 _FLUSH_SECONDS = 1.0
 
@@ -73,7 +73,7 @@ class RunWriter:
         InputError
             If `path` exists and may not be replaced, cannot be written, or is being written by another process.
         """
-        target = _target(path)
+        target = writable_target(path)
         with _locked(target, lock) as own:
             if target.exists() and not overwrite:
                 raise InputError(f"{path} exists: --resume continues it, --overwrite replaces it")
@@ -113,7 +113,7 @@ class RunWriter:
             If the file is missing or not a run file of this format, belongs to another configuration, has fewer rows,
             cannot be written, or is being written by another process.
         """
-        target = _target(path)
+        target = writable_target(path)
         with _locked(target, lock) as own:
             with RunReader(target) as source:
                 _require_same_run(source, header)
@@ -363,7 +363,8 @@ def _locked(target: Path, lock: RunLock | None) -> Iterator[RunLock | None]:
         raise
 
 
-def _target(path: str | os.PathLike[str]) -> Path:
+def writable_target(path: str | os.PathLike[str]) -> Path:
+    """Where a file is to be written, links followed; InputError if there cannot be one."""
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         raise InputError(f"the folder {target.parent} of {path} does not exist; make it, or choose another --out")

@@ -30,7 +30,7 @@ from spikesim.schema import (
     canonical_json,
 )
 
-__all__ = ["SPIKE_CHUNK", "abandon", "reserve", "trim", "write_error", "write_new"]
+__all__ = ["SPIKE_CHUNK", "abandon", "now", "reserve", "sync_folder", "trim", "versions", "write_error", "write_new"]
 
 SPIKE_CHUNK = 65536
 _CHUNK_BYTES = 16384
@@ -47,7 +47,7 @@ def write_new(target: Path, header: RunHeader, source: RunReader | None, rows: M
         file = h5py.File(part, "x", libver=("v110", "v110"), locking="best-effort")
         weights = 4 * sum(math.prod(shape) for shape in header.weight_shapes.values())
         reserve(file, weights + (0 if source is None else source.path.stat().st_size))
-        _write_header(file, header, _now() if source is None else source.created)
+        _write_header(file, header, now() if source is None else source.created)
         for table, columns in TABLES.items():
             _copy_rows(file, source, table, columns, rows[table])
         if source is not None:
@@ -58,7 +58,7 @@ def write_new(target: Path, header: RunHeader, source: RunReader | None, rows: M
         file.flush()
         os.fsync(file.id.get_vfd_handle())
         os.replace(part, target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except BaseException as error:
         if file is not None:
             abandon(file)
@@ -77,7 +77,7 @@ def _write_header(file: Any, header: RunHeader, created: str) -> None:
     file.attrs["created"] = created
     file.attrs["host"] = socket.gethostname()
     file.attrs["command_line"] = header.command_line
-    file.attrs["versions"] = canonical_json(_versions())
+    file.attrs["versions"] = canonical_json(versions())
     file.attrs["config"] = header.config_json
     file.attrs["config_hash"] = header.config_hash
     file.attrs["seed"] = header.seed
@@ -175,7 +175,7 @@ def write_error(path: Path, error: BaseException) -> InputError:
     return InputError(f"cannot write {path}: {reason}; what was written before is kept; {advice}")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -183,12 +183,12 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
     return {"python": platform.python_version(), "hdf5": h5py.version.hdf5_version, "machine": platform.machine()} | (
         versions
     )
 
 
-def _now() -> str:
+def now() -> str:
     return datetime.datetime.now(datetime.timezone.utc).astimezone().isoformat(timespec="seconds")

@@ -28,10 +28,10 @@ from spikesim.schema import (
     canonical_json,
 )
 
-__all__ = ["RunReader", "is_run_file"]
+__all__ = ["FAULTS", "RunReader", "is_run_file", "open_hdf5"]
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_FAULTS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError)
+FAULTS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError)
 
 
 class RunReader:
@@ -205,7 +205,7 @@ class RunReader:
 
     def close(self) -> None:
         """Close the file. May be called more than once."""
-        with contextlib.suppress(*_FAULTS):
+        with contextlib.suppress(*FAULTS):
             self._file.close()
 
     def __enter__(self) -> "RunReader":
@@ -258,7 +258,7 @@ class RunReader:
             yield
         except InputError:
             raise
-        except _FAULTS as error:
+        except FAULTS as error:
             raise InputError(
                 f"{self.path} is damaged ({_one_line(error)}): use a copy of it, or start the run again"
             ) from error
@@ -286,10 +286,10 @@ def _open(path: Path) -> Any:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     if start != _SIGNATURE:
         raise InputError(f"{path} is not an HDF5 file; give the run file that 'spikesim train --out' wrote")
-    file = _open_hdf5(path)
+    file = open_hdf5(path)
     try:
         magic = file.attrs.get("format")
-    except _FAULTS:
+    except FAULTS:
         magic = None
     if magic != MAGIC:
         file.close()
@@ -300,7 +300,7 @@ def _open(path: Path) -> Any:
     return file
 
 
-def _open_hdf5(path: Path) -> Any:
+def open_hdf5(path: Path) -> Any:
     # HDF5 does not look for truncation in SWMR mode, and it retries what it cannot read for minutes. So SWMR is kept
     # for files that are being written, or whose writer was killed, and their length is compared first.
     written, end = _superblock(path)
@@ -308,7 +308,7 @@ def _open_hdf5(path: Path) -> Any:
         if path.stat().st_size < end:
             raise OSError("truncated")
         return _open_either_way(path, swmr=written)
-    except _FAULTS as error:
+    except FAULTS as error:
         raise InputError(
             f"{path} cannot be opened: truncated or damaged ({_one_line(error)}); use a copy of it, or start the run "
             "again"
@@ -319,7 +319,7 @@ def _open_either_way(path: Path, **options: bool) -> Any:
     try:
         # A process that also writes the file must give the writer's way of locking.
         return h5py.File(path, "r", locking="best-effort", **options)
-    except _FAULTS:
+    except FAULTS:
         return h5py.File(path, "r", locking=False, **options)
 
 

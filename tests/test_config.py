@@ -18,9 +18,9 @@ from spikesim.ep.config import (
     merge,
     parse_setting,
     per_layer,
-    read_toml,
 )
 from spikesim.errors import InputError
+from spikesim.tomlfile import read_toml
 
 FIELDS = [(section, item) for section in SECTIONS for item in dataclasses.fields(getattr(Config(), section))]
 

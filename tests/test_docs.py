@@ -18,6 +18,8 @@ import spikesim
 from spikesim.cli import main
 from spikesim.ep.config import describe, make_config
 from spikesim.ep.teacher import read_teacher
+from spikesim.sparse.description import make_network
+from spikesim.tomlfile import tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -137,11 +139,7 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 def test_toml_examples_are_configurations() -> None:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    examples = [block for page in PAGES for block in blocks(page, "toml")]
+    examples = [block for page in PAGES if page.name != "sparse-networks.md" for block in blocks(page, "toml")]
     examples += [path.read_text() for path in ROOT.glob("examples/*.toml")]
     assert examples
     for text in examples:
@@ -150,6 +148,34 @@ def test_toml_examples_are_configurations() -> None:
         for section, keys in values.items():
             for key, value in keys.items() if isinstance(keys, dict) else [(None, keys)]:
                 assert (config[section] if key is None else config[section][key]) == value
+
+
+def test_toml_networks_are_described() -> None:
+    texts = list(blocks(ROOT / "docs" / "sparse-networks.md", "toml"))
+    texts += [path.read_text() for path in ROOT.glob("examples/networks/*.toml")]
+    assert len(texts) > 1
+    for text in texts:
+        assert len(make_network(tomllib.loads(text), ROOT).network.projections) > 0
+
+
+def test_detectors_tell_the_shift() -> None:
+    for shift in ("3", "-4"):
+        script = ROOT / "examples" / "delay_lines.py"
+        done = subprocess.run(
+            [sys.executable, str(script), "--shift", shift], capture_output=True, text=True, check=True
+        )
+        counts = {
+            int(own): int(count) for own, count in re.findall(r"^shift ([+-]\d+): +(\d+)", done.stdout, re.MULTILINE)
+        }
+        assert len(counts) == 11 and counts.pop(int(shift)) > 50 > 5 * max(counts.values())
+
+
+def test_equilibrium_propagation_by_hand_learns() -> None:
+    script = ROOT / "examples" / "ep_by_hand.py"
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    first, *_, last = map(float, re.findall(r"error ([\d.]+)", done.stdout))
+    assert last < 0.01 < first
+    assert re.findall(r"-> (\d)", done.stdout) == ["0", "1", "1", "0"]
 
 
 def test_python_of_sparse_networks_runs(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ The rest of the program runs layers of images, many samples at a time; this runs
 
 from spikesim.sparse.network import Network, Population, Projection
 from spikesim.sparse.neurons import LeakyIntegrateAndFire, Probabilistic
+from spikesim.sparse.recording import SimulationReader
 from spikesim.sparse.simulation import Simulation, Spikes
 from spikesim.sparse.synapses import RandomSynapses
 
@@ -16,5 +17,6 @@ __all__ = [
     "Projection",
     "RandomSynapses",
     "Simulation",
+    "SimulationReader",
     "Spikes",
 ]

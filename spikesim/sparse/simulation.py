@@ -206,6 +206,16 @@ class Simulation:
         """End a `run` in another thread within a step."""
         self._stop[0] = 1
 
+    @property
+    def trials(self) -> int:
+        """Number of trials."""
+        return len(self._trials)
+
+    def forget_records(self) -> None:
+        """Drop the spikes, counts and potentials recorded so far, to make room; the simulation goes on as before."""
+        for trial in self._trials:
+            trial.spikes, trial.counts, trial.traces = [], [], []
+
     def spikes(self, population: Population, trial: int = 0) -> Spikes:
         """The recorded spikes of a population."""
         self._check_own(population)
@@ -218,7 +228,7 @@ class Simulation:
         return Spikes(steps[order], neurons[order])
 
     def counts(self, population: Population, trial: int = 0) -> NDArray[np.int64]:
-        """Spikes of a population in each step since the start (or since it was restored), int64 (steps,)."""
+        """Spikes of a population in each step since the start, `restore` or `forget_records`, int64 (steps,)."""
         self._check_own(population)
         parts = [own[:, population.index] for own in self._trials[trial].counts]
         return np.concatenate([np.zeros(0, np.int64), *parts])
@@ -309,7 +319,7 @@ class Simulation:
             _check_counts(self._tables, trial.state)
             _fill_ring(self._tables, trial.state, group["ring"][...])
             _rebuild(self._tables, trial.state)
-            trial.spikes, trial.counts, trial.traces = [], [], []
+        self.forget_records()
         step = int(file.attrs["step"])
         if not 0 <= step < STEPS_MAX:
             raise ValueError(f"step {step}")

@@ -1,0 +1,109 @@
+"""``spikesim simulate``: run a sparse network that a TOML file describes."""
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from spikesim.cli.common import available_threads, make_console, stop_on_signals
+
+if TYPE_CHECKING:
+    from spikesim.sparse.job import Job, JobProgress
+
+
+@click.command()
+@click.argument("network", metavar="NET.toml", type=click.Path(path_type=Path))
+@click.option("--steps", type=click.IntRange(min=1), required=True, help="Steps to reach, from the first one on.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The file with what is recorded, HDF5.")
+@click.option("--trials", type=click.IntRange(min=1), help="Independent repetitions.  [default: as in the file, or 1]")
+@click.option("--seed", type=click.IntRange(min=0), help="Of all random numbers.  [default: as in the file, or 0]")
+@click.option("--threads", type=click.IntRange(min=1, max=1024), help="Threads, for trials.  [default: as for train]")
+@click.option("--resume", is_flag=True, help="Go on with the file if it exists, also to more steps.")
+@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
+@click.option(
+    "--progress-every",
+    type=click.FloatRange(min=0.1),
+    default=10.0,
+    show_default=True,
+    help="Seconds between lines of progress.",
+)
+def simulate(
+    network: Path,
+    steps: int,
+    out: Path,
+    trials: int | None,
+    seed: int | None,
+    threads: int | None,
+    resume: bool,
+    overwrite: bool,
+    progress_every: float,
+) -> None:
+    """Simulate a network of populations, synapses with delays, and random sources, event by event.
+
+    The manual's page on sparse networks has the keys of NET.toml. Ctrl-C and SIGTERM save the state and exit with 75;
+    the same command with --resume goes on to the same result.
+
+    \b
+    Example:
+      spikesim simulate examples/networks/balanced.toml --steps 1000 --out balanced.h5
+    """
+    from spikesim.sparse.description import read_network
+    from spikesim.sparse.job import Job
+
+    given = {key: value for key, value in (("trials", trials), ("seed", seed)) if value is not None}
+    description = read_network(network, **given)
+    job = Job(
+        description,
+        out,
+        threads=threads or available_threads(),
+        resume=resume,
+        overwrite=overwrite,
+        command_line=shlex.join(["spikesim", *sys.argv[1:]]),
+    )
+    with stop_on_signals(job.request_stop):
+        progress = job.run(steps, _Lines(progress_every))
+    _summarise(job, progress)
+    click.echo(f"simulation file: {out}")
+
+
+class _Lines:
+    """A line on standard error every so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._last = time.monotonic()
+
+    def __call__(self, progress: "JobProgress") -> None:
+        if time.monotonic() - self._last < self._seconds:
+            return
+        self._last = time.monotonic()
+        click.echo(f"step {progress.step}/{progress.steps}, {_speed(progress)}", err=True)
+
+
+def _speed(progress: "JobProgress") -> str:
+    return f"{progress.events / max(progress.seconds, 1e-9) / 1e6:.1f} M synaptic events/s"
+
+
+def _summarise(job: "Job", progress: "JobProgress") -> None:
+    from rich.table import Table
+
+    simulation, description = job.simulation, job.description
+    trials = range(simulation.trials)
+    table = Table(title=f"{simulation.step} steps, {simulation.trials} trials")
+    for heading in ("population", "neurons", "spikes", "fire in a step", "visits"):
+        table.add_column(heading, justify="left" if heading == "population" else "right")
+    for population in description.network.populations:
+        spikes = sum(int(simulation.spike_counts(population, trial).sum()) for trial in trials)
+        visits = sum(int(simulation.updates(trial)[population.index]) for trial in trials)
+        chances = population.size * simulation.step * simulation.trials
+        table.add_row(
+            population.name, str(population.size), f"{spikes:,}", f"{spikes / chances:.3%}", f"{visits / chances:.1%}"
+        )
+    console = make_console()
+    console.print(table)
+    events = sum(int(simulation.events(trial).sum()) for trial in trials)
+    speed = f"; {_speed(progress)} on {simulation.threads} threads" if progress.seconds > 0 else ""
+    console.print(f"{events:,} synaptic events{speed}")

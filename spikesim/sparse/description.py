@@ -1,0 +1,268 @@
+"""A sparse network as a TOML file, for `spikesim simulate`.
+
+    trials = 4
+
+    [[population]]
+    name = "noise"
+    kind = "source"
+    size = 500
+    rate = 0.02
+
+    [[population]]
+    name = "cells"
+    size = 2000
+    leak = 3
+    bias = -0.05
+    record = true
+
+    [[projection]]
+    source = "noise"
+    target = "cells"
+    number = 100
+    weight = 0.4
+    delay = [1, 5]
+
+The keys are the arguments of `spikesim.sparse.Network`; docs/sparse-networks.md lists them. A projection is a random
+pattern (`number`, `weight`) or a file of `scipy.sparse.save_npz` (`matrix`), named relative to the TOML file.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spikesim.errors import InputError
+from spikesim.philox import seed_key
+from spikesim.sparse.network import Network, Population
+from spikesim.sparse.neurons import LeakyIntegrateAndFire, Probabilistic
+from spikesim.sparse.synapses import RandomSynapses
+from spikesim.tomlfile import read_toml
+
+KINDS = ("probabilistic", "lif", "source")
+_MODEL_KEYS = {
+    "probabilistic": ("leak", "bias"),
+    "lif": ("leak", "bias", "threshold", "width", "reset", "refractory"),
+    "source": ("rate",),
+}
+_POPULATION_KEYS = ("name", "size", "kind", "poisson", "record", "record_potential")
+_RANDOM_KEYS = ("number", "weight", "delay", "seed")
+_MATRIX_KEYS = ("matrix", "delay")
+
+
+@dataclass
+class Description:
+    """A network that was read from a file, and what of it is recorded.
+
+    Attributes
+    ----------
+    network : Network
+    trials, seed : int
+    recorded : list of Population
+        Populations whose spikes are recorded.
+    probes : dict of str to list of int
+        Neurons whose potentials are recorded, by the name of their population.
+    content : dict
+        What the file says, and the SHA-256 of the files that it names.
+    """
+
+    network: Network
+    trials: int
+    seed: int
+    recorded: list[Population] = field(default_factory=list)
+    probes: dict[str, list[int]] = field(default_factory=dict)
+    content: dict[str, Any] = field(default_factory=dict)
+
+
+def read_network(path: str | Path, **given: int) -> Description:
+    """Read a network from a TOML file.
+
+    Parameters
+    ----------
+    path : path-like
+    given : int
+        `trials` or `seed`, in place of the file's.
+
+    Raises
+    ------
+    InputError
+        The file is missing, is not TOML, or does not describe a network.
+    """
+    path = Path(path)
+    return make_network(read_toml(path) | given, path.parent)
+
+
+def make_network(values: Mapping[str, Any], folder: Path) -> Description:
+    """A network from the tables of a TOML file.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files that it names are looked for.
+
+    Raises
+    ------
+    InputError
+        An unknown key, a wrong type, or a value out of range.
+    """
+    _check_keys(values, ("trials", "seed", "population", "projection"), "the file")
+    seed = _integer(values.get("seed", 0), "seed")
+    seed_key(seed)
+    read = Description(Network(), _integer(values.get("trials", 1), "trials"), seed, content=_plain(values))
+    named: dict[str, Population] = {}
+    for table in _tables(values, "population"):
+        population = _add_population(read, table)
+        named[population.name] = population
+    if not named:
+        raise InputError("the network has no population; add [[population]] with a name and a size")
+    digests = [_add_projection(read, named, table, folder) for table in _tables(values, "projection")]
+    read.content["files"] = digests
+    return read
+
+
+def _add_population(read: Description, table: Mapping[str, Any]) -> Population:
+    name = _word(table.get("name"), "the name of a population")
+    if not name or "/" in name or name in (".", "..") or not name.isprintable():
+        raise InputError(f"a population is named {name!r}; a name is printable and has no slash")
+    kind = table.get("kind", "probabilistic")
+    if kind not in KINDS:
+        raise InputError(f"kind of {name} is {kind!r}; it must be one of {', '.join(KINDS)}")
+    _check_keys(table, (*_POPULATION_KEYS, *_MODEL_KEYS[kind]), f"{name}, a population of kind {kind}")
+    size = _integer(table.get("size"), f"size of {name}")
+    given = {key: _MODEL_CHECKS[key](table[key], f"{key} of {name}") for key in _MODEL_KEYS[kind] if key in table}
+    if kind == "source":
+        if "rate" not in given:
+            raise InputError(f"{name} is a source without a rate; give the probability of a spike in a step")
+        population = read.network.add_source(size, given["rate"], name=name)
+    else:
+        model = LeakyIntegrateAndFire(**given) if kind == "lif" else Probabilistic(**given)
+        population = read.network.add_population(size, model, name=name)
+    if "poisson" in table:
+        drive = table["poisson"]
+        if not isinstance(drive, Mapping) or set(drive) != {"rate", "weight"}:
+            raise InputError(f"poisson of {name} is {drive!r}; it is {{ rate = arrivals a step, weight = of each }}")
+        rate, weight = (_number(drive[key], f"{key} of the Poisson drive of {name}") for key in ("rate", "weight"))
+        read.network.add_poisson(population, rate, weight)
+    record = table.get("record", False)
+    if not isinstance(record, bool):
+        raise InputError(f"record of {name} is {record!r}; it is true or false")
+    if record:
+        read.recorded.append(population)
+    probes = table.get("record_potential", [])
+    if not isinstance(probes, list) or not all(type(one) is int and 0 <= one < size for one in probes):
+        raise InputError(f"record_potential of {name} is {probes!r}; it is a list of neurons, 0 .. {size - 1}")
+    if probes:
+        read.probes[name] = probes
+    return population
+
+
+def _add_projection(
+    read: Description, named: Mapping[str, Population], table: Mapping[str, Any], folder: Path
+) -> dict[str, str]:
+    """Add a projection; the SHA-256 of the files that it names."""
+    ends = []
+    for end in ("source", "target"):
+        name = _word(table.get(end), f"the {end} of a projection")
+        if name not in named:
+            raise InputError(f"the {end} of a projection is {name!r}; the populations are {', '.join(named)}")
+        ends.append(named[name])
+    where = f"the projection {ends[0].name} -> {ends[1].name}"
+    if ("matrix" in table) == ("number" in table):
+        raise InputError(f"{where} needs either a number (of random synapses a neuron) or a matrix (a file)")
+    _check_keys(table, ("source", "target", *(_MATRIX_KEYS if "matrix" in table else _RANDOM_KEYS)), where)
+    delay = table.get("delay", 1)
+    if "number" in table:
+        if isinstance(delay, list):
+            if len(delay) != 2:
+                raise InputError(f"delay of {where} is {delay}; it is a number of steps, or [first, last]")
+            delay = tuple(_integer(one, f"delay of {where}") for one in delay)
+        else:
+            delay = _integer(delay, f"delay of {where}")
+        # every projection draws targets of its own unless it is told otherwise
+        seed = _integer(table.get("seed", read.seed + len(read.network.projections)), f"seed of {where}")
+        number = _integer(table["number"], f"number of {where}")
+        weight = _number(table.get("weight"), f"weight of {where}")
+        read.network.connect(ends[0], ends[1], RandomSynapses(number, weight, delay, seed % 2**64))
+        return {}
+    files = {"matrix": folder / _word(table["matrix"], f"matrix of {where}")}
+    if isinstance(delay, str):
+        files["delay"] = folder / delay
+    else:
+        delay = _integer(delay, f"delay of {where}")
+    loaded = {key: _load_matrix(path, where) for key, path in files.items()}
+    read.network.connect(ends[0], ends[1], loaded["matrix"], delay=loaded.get("delay", delay))
+    return {key: hashlib.sha256(path.read_bytes()).hexdigest() for key, path in files.items()}
+
+
+def _load_matrix(path: Path, where: str) -> Any:
+    from scipy import sparse
+
+    try:
+        return sparse.load_npz(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}, for {where}, does not exist") from None
+    except Exception as error:  # zip, header or array: NumPy and SciPy raise what they like
+        text = " ".join(str(error).split())
+        raise InputError(f"{path}, for {where}, is no file of scipy.sparse.save_npz: {text}") from None
+
+
+def _tables(values: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    tables = values.get(key, [])
+    if not isinstance(tables, list) or not all(isinstance(table, Mapping) for table in tables):
+        raise InputError(f"{key} is {tables!r}; it is a list of tables, each under [[{key}]]")
+    return tables
+
+
+def _check_keys(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    for key in table:
+        if key not in known:
+            raise InputError(f"unknown key {key!r} in {where}; its keys are {', '.join(known)}")
+
+
+def _integer(value: Any, what: str) -> int:
+    if type(value) is not int:
+        raise InputError(f"{what} is {_shown(value)}; it is an integer")
+    return value
+
+
+def _number(value: Any, what: str) -> float:
+    if type(value) not in (int, float):
+        raise InputError(f"{what} is {_shown(value)}; it is a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise InputError(f"{what} has {len(str(value))} digits; it is a number of float64") from None
+
+
+def _numbers(value: Any, what: str) -> float | list[float]:
+    return [_number(one, what) for one in value] if isinstance(value, list) else _number(value, what)
+
+
+def _word(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{what} is {_shown(value)}; it is text")
+    return value
+
+
+def _shown(value: Any) -> str:
+    return "missing" if value is None else repr(value)
+
+
+def _plain(value: Any) -> Any:
+    """What TOML knows and JSON does not, as text."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return value if isinstance(value, str | bool | int | float) else str(value)
+
+
+_MODEL_CHECKS: dict[str, Callable[[Any, str], Any]] = {
+    "leak": _integer,
+    "refractory": _integer,
+    "bias": _numbers,
+    "rate": _numbers,
+    "threshold": _number,
+    "width": _number,
+    "reset": _number,
+}

@@ -1,0 +1,135 @@
+"""A simulation as a job: run in short stretches, recorded to a file, saved, stopped and resumed."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from spikesim.errors import InputError, Stopped
+from spikesim.sparse.description import Description
+from spikesim.sparse.recording import SimulationReader, SimulationWriter, require_same, state_path
+from spikesim.sparse.simulation import Simulation
+
+STRETCH_SECONDS = 0.5
+"""Between two looks at the clock and at what asks for a stop; what is recorded is written as often."""
+SAVE_SECONDS = 60.0
+GROWTH_MAX = 8
+
+
+class JobProgress(NamedTuple):
+    """How a job stands."""
+
+    step: int
+    steps: int
+    events: int
+    """Synaptic events of all trials since this process started."""
+    seconds: float
+    """Of simulating, the first stretch excepted: it compiles."""
+
+
+class Job:
+    """Runs a described network up to a step, into a file.
+
+    Parameters
+    ----------
+    description : Description
+    out : path-like
+        The file (`spikesim.sparse.recording`); the state to go on from is kept beside it.
+    threads : int
+    resume, overwrite : bool
+        What to do with a file that exists.
+    command_line : str
+
+    Raises
+    ------
+    InputError
+        The network cannot be run, or the file cannot be written or continued.
+    """
+
+    def __init__(
+        self,
+        description: Description,
+        out: str | os.PathLike[str],
+        *,
+        threads: int = 1,
+        resume: bool = False,
+        overwrite: bool = False,
+        command_line: str = "",
+    ) -> None:
+        if resume and overwrite:
+            raise InputError("--resume and --overwrite exclude each other; choose one")
+        self.path = Path(os.path.realpath(out))
+        self.description = description
+        self.command_line = command_line
+        self._state = state_path(self.path)
+        self._overwrite = overwrite
+        self._stop = False
+        self.simulation = Simulation(
+            description.network, trials=description.trials, seed=description.seed, threads=threads
+        )
+        self.simulation.record(*description.recorded)
+        for population in description.network.populations:
+            if population.name in description.probes:
+                self.simulation.record_potential(population, description.probes[population.name])
+        if resume and self.path.exists():
+            self._take_up()
+
+    def _take_up(self) -> None:
+        with SimulationReader(self.path) as reader:
+            require_same(reader, self.description)
+        if self._state.exists():
+            self.simulation.restore(self._state)
+        else:  # killed before it was first saved: the same bits come from the start
+            self._overwrite = True
+
+    def request_stop(self) -> None:
+        """End after the present stretch; safe in a signal handler."""
+        self._stop = True
+
+    def run(self, steps: int, observe: Callable[[JobProgress], None] = lambda progress: None) -> JobProgress:
+        """Simulate up to step `steps`.
+
+        Raises
+        ------
+        InputError
+            The simulation is beyond that step already, or the file cannot be written.
+        Stopped
+            `request_stop` was called; everything is saved.
+        """
+        simulation = self.simulation
+        if steps < simulation.step:
+            raise InputError(
+                f"steps is {steps}, and {self.path} has {simulation.step} of them already; ask for at least as many"
+            )
+        options = {"overwrite": self._overwrite, "command_line": self.command_line}
+        with SimulationWriter(self.path, self.description, simulation, **options) as writer:  # type: ignore[arg-type]
+            if simulation.step == 0:
+                self._state.unlink(missing_ok=True)
+            before, seconds, stretch = self._events(), 0.0, 1
+            progress = JobProgress(simulation.step, steps, 0, seconds)
+            saved_at, first = time.monotonic(), True
+            while simulation.step < steps and not self._stop:
+                began = time.monotonic()
+                simulation.run(min(stretch, steps - simulation.step))
+                took = time.monotonic() - began
+                writer.append(simulation)
+                if first:
+                    before, first = self._events(), False
+                else:
+                    seconds += took
+                    stretch = max(1, int(stretch * min(GROWTH_MAX, STRETCH_SECONDS / max(took, 1e-6))))
+                progress = JobProgress(simulation.step, steps, self._events() - before, seconds)
+                observe(progress)
+                if time.monotonic() - saved_at >= SAVE_SECONDS:
+                    simulation.save(self._state)
+                    saved_at = time.monotonic()
+            simulation.save(self._state)
+            if simulation.step < steps:
+                writer.close("stopped")
+                raise Stopped(f"Stopped after {simulation.step} of {steps} steps; --resume goes on.")
+            writer.close("finished")
+        return progress
+
+    def _events(self) -> int:
+        return sum(int(self.simulation.events(trial).sum()) for trial in range(self.simulation.trials))
