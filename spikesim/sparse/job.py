@@ -102,8 +102,9 @@ class Job:
             raise InputError(
                 f"steps is {steps}, and {self.path} has {simulation.step} of them already; ask for at least as many"
             )
-        options = {"overwrite": self._overwrite, "command_line": self.command_line}
-        with SimulationWriter(self.path, self.description, simulation, **options) as writer:  # type: ignore[arg-type]
+        with SimulationWriter(
+            self.path, self.description, simulation, overwrite=self._overwrite, command_line=self.command_line
+        ) as writer:
             if simulation.step == 0:
                 self._state.unlink(missing_ok=True)
             before, seconds, stretch = self._events(), 0.0, 1
