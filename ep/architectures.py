@@ -8,7 +8,8 @@ from typing import Any
 
 from spikesim.datasets import Dataset
 from spikesim.errors import InputError
-from spikesim.network import Connection, Network, Population
+from spikesim.network import Network
+from spikesim.populations import Connection, Population
 from spikesim.tables import Conv, Dense, Pool, Shape, Table, neurons, pooled
 
 

@@ -25,8 +25,8 @@ from spikesim.ep.elementary import softmax, softmax_and_log_sum
 from spikesim.ep.exact import EXACT, exact_product
 from spikesim.errors import InputError
 from spikesim.fixedpoint import DRIVE_LIMIT, ONE, ONE_BITS, P_MAX, WEIGHT_MAX, quantise_weights
-from spikesim.network import Population
 from spikesim.plan import POP_BLOCKS, POP_HEIGHT, POP_LANES, POP_STATE, POP_WIDTH
+from spikesim.populations import Population
 from spikesim.tables import Shape, neurons
 
 READOUT = "readout"

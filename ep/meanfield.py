@@ -21,7 +21,7 @@ from spikesim import plan as p
 from spikesim.ep import heads as hd
 from spikesim.ep.model import Model
 from spikesim.fixedpoint import INPUT_BITS, ONE
-from spikesim.network import Connection
+from spikesim.populations import Connection
 from spikesim.tables import Conv, Dense, Shape
 
 Reals = NDArray[np.float64]

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim import plan as p
+from spikesim.compiled import CompiledNetwork
 from spikesim.datasets import Dataset
 from spikesim.ep import heads as hd
 from spikesim.ep.architectures import Stack, architecture, build, input_shape
 from spikesim.ep.config import Config, per_layer
 from spikesim.ep.signals import place_heads, teacher_weights
-from spikesim.network import CompiledNetwork, Population
+from spikesim.populations import Population
 from spikesim.tables import Conv, neurons
 
 Array = NDArray[np.float32]

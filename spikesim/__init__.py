@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from spikesim.compiled import CompiledNetwork
     from spikesim.errors import InputError, Stopped
-    from spikesim.network import CompiledNetwork, Connection, Network, Population
+    from spikesim.network import Network
+    from spikesim.populations import Connection, Population
     from spikesim.runreader import RunReader
     from spikesim.simulator import Simulator
     from spikesim.tables import Conv, Dense, Sparse
@@ -18,10 +20,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "InputError": "errors",
     "Stopped": "errors",
-    "CompiledNetwork": "network",
-    "Connection": "network",
+    "CompiledNetwork": "compiled",
+    "Connection": "populations",
     "Network": "network",
-    "Population": "network",
+    "Population": "populations",
     "RunReader": "runreader",
     "Simulator": "simulator",
     "Conv": "tables",

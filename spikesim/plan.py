@@ -72,7 +72,7 @@ FIRING_IID, FIRING_STRATIFIED, FIRING_MEAN_FIELD = range(3)
 
 
 class Plan(NamedTuple):
-    """A network for the compiled loop. Built by `spikesim.network.Network.compile`."""
+    """A network for the compiled loop. Built by `spikesim.compiled.lay_out`."""
 
     populations: NDArray[np.int64]  # (P, POP_COLUMNS)
     tables: NDArray[np.int64]  # (T, TABLE_COLUMNS)

@@ -8,11 +8,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikesim import plan as p
 from spikesim.compilation import kernel
+from spikesim.compiled import CompiledNetwork
 from spikesim.errors import InputError, Stopped
 from spikesim.events import load_stream
 from spikesim.fixedpoint import ONE, WINDOW_MAX, quantise_drive
-from spikesim.network import CompiledNetwork, Connection, Population
 from spikesim.philox import seed_key
+from spikesim.populations import Connection, Population
 from spikesim.step import begin_phase, settle, step
 
 Firing = Literal["iid", "stratified", "mean-field"]
@@ -284,7 +285,7 @@ class Simulator:
         self._streams[population.index] = (np.nonzero(flat)[2].astype(np.int32), pointers)
 
     def _joined_streams(self, last: int) -> Streams:
-        streamed = [population for population in self.compiled.network.populations if population.streamed]
+        streamed = [population for population in self.compiled.populations if population.streamed]
         missing = [population.name for population in streamed if population.index not in self._streams]
         if missing:
             raise InputError(f"{missing[0]} has no spikes; call set_stream first")

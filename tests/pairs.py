@@ -8,7 +8,9 @@ import reference
 from numpy.typing import NDArray
 
 from spikesim import plan as p
-from spikesim.network import CompiledNetwork, Connection, Network, Population
+from spikesim.compiled import CompiledNetwork
+from spikesim.network import Network
+from spikesim.populations import Connection, Population
 from spikesim.simulator import Simulator
 from spikesim.tables import Conv, Dense, Sparse, Table
 

@@ -13,7 +13,7 @@ from spikesim.ep.model import Model
 from spikesim.ep.signals import block_side
 from spikesim.errors import InputError
 from spikesim.fixedpoint import ONE
-from spikesim.network import Population
+from spikesim.populations import Population
 
 Reals = NDArray[np.float64]
 

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from spikesim.compiled import CompiledNetwork
 from spikesim.errors import InputError
-from spikesim.network import CompiledNetwork, Connection, Network, Population
+from spikesim.network import Network
 from spikesim.plan import POP_BIAS, lanes_for
+from spikesim.populations import Connection, Population
 from spikesim.simulator import Simulator
 from spikesim.tables import Conv, Dense, Sparse
 

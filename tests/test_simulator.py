@@ -32,7 +32,7 @@ def check(pair: Pair, firing: str, *, steps: int = 7, window: int = 4, samples: 
         simulator.run(length, window=window, stream=stream)
         model.run(length, window=window, stream=stream)
         assert_same(simulator, model)
-    active = [model.spikes[population.index].any() for population in simulator.compiled.network.populations]
+    active = [model.spikes[population.index].any() for population in simulator.compiled.populations]
     assert any(active), "a silent network proves nothing"
 
 
@@ -263,7 +263,7 @@ def test_group_size_and_order_of_samples_change_nothing(firing: str) -> None:
         part, model = mixed().build(6, firing)
         group = Simulator(part.compiled, len(chosen), firing=firing, seed=1)  # type: ignore[arg-type]
         group.reset(np.array(model.samples)[chosen])
-        for population in part.compiled.network.populations:
+        for population in part.compiled.populations:
             if population.streamed:
                 spikes = model.populations[population.index].stream
                 assert spikes is not None

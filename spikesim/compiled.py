@@ -1,0 +1,279 @@
+"""A network as the arrays that the compiled loop runs on: their layout, and the weights and biases in them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikesim import plan as p
+from spikesim.errors import InputError
+from spikesim.fixedpoint import INPUT_BITS, ONE, ONE_BITS, SHARE_LIMIT, quantise_drive, quantise_weights, shift_rounding
+from spikesim.populations import Connection, Population
+from spikesim.tables import Conv, Dense, Sparse, pooled
+
+TABLE_BYTES_IN_CACHE = 200_000
+"""Tables of a block of channels below this stay in a core's second-level cache beside the state of one sample."""
+TOGETHER = 32
+"""Samples that share each reading of a larger table."""
+SMALL_TABLES_BYTES = 4_000_000
+"""Tables that together are below this need not be shared by more samples than fit, with their state, into the cache."""
+SMALL_GROUP = 4
+
+
+@dataclass(frozen=True)
+class CompiledNetwork:
+    """A network and the arrays that the loop runs on; weights and biases may change, the structure may not."""
+
+    populations: tuple[Population, ...]
+    connections: tuple[Connection, ...]
+    plan: p.Plan
+    sizes: dict[str, int]
+
+    @property
+    def best_group(self) -> int:
+        """Samples that a thread carries through the steps together at the highest speed; it never changes a bit."""
+        return SMALL_GROUP if self.plan.weights.nbytes < SMALL_TABLES_BYTES else TOGETHER
+
+    def set_weights(self, connection: Connection, weights: ArrayLike) -> None:
+        """Quantise the weights of a table to int16 and pack them, both directions.
+
+        Parameters
+        ----------
+        connection : Connection
+        weights : float, of the table's weight shape
+
+        Raises
+        ------
+        InputError
+            Wrong shape, not finite, or so large that a drive could leave its range.
+        """
+        weights = np.asarray(weights)
+        if weights.shape != connection.integers.shape:
+            raise InputError(f"{connection.name} have shape {weights.shape}; it must be {connection.integers.shape}")
+        integers, exponent = quantise_weights(weights, connection.name)
+        connection.reach = self._checked_reach(connection, integers, exponent)
+        connection.integers, connection.exponent = integers, exponent
+        for index in (connection.forward, connection.feedback):
+            if index >= 0:
+                self._pack(connection, index)
+
+    def set_bias(self, population: Population, bias: ArrayLike) -> None:
+        """Set the bias of each channel; real, shape (C,)."""
+        values = quantise_drive(np.asarray(bias, dtype=np.float64), f"biases of {population.name}")
+        if values.shape != (population.shape[2],):
+            raise InputError(
+                f"biases of {population.name} have shape {values.shape}; it must be ({population.shape[2]},)"
+            )
+        at = self.plan.populations[population.index, p.POP_BIAS]
+        self.plan.bias[at : at + len(values)] = values
+
+    def drive_from(self, connection: Connection, images: NDArray[np.int16]) -> NDArray[np.int32]:
+        """Constant drive of analogue images through a table that starts at an image.
+
+        Parameters
+        ----------
+        images : int16, shape (n, H, W, C)
+            1.0 = 2**12.
+
+        Returns
+        -------
+        int32, shape (n, H', W', C')
+            1.0 = 2**16, halves rounded up.
+
+        Raises
+        ------
+        InputError
+            The drive leaves its range, or the images do not fit.
+        """
+        if isinstance(connection.table, Sparse):
+            raise InputError("an image cannot drive a sparse table; use Dense or Conv")
+        if images.shape[1:] != connection.source.shape:
+            raise InputError(f"images are {images.shape[1:]}; {connection.source.name} has {connection.source.shape}")
+        sums = connection.table.apply(connection.integers, images)  # exact: below 2**15 * 2**15 * 2**23
+        drive = shift_rounding(sums.astype(np.int64), connection.exponent + INPUT_BITS - ONE_BITS)
+        if np.max(np.abs(drive), initial=0) >= SHARE_LIMIT:
+            raise InputError(
+                f"{connection.name} drive a neuron to {np.max(np.abs(drive)) / ONE:.4g}; the limit is "
+                f"{SHARE_LIMIT // ONE}: lower the learning rate or the gain"
+            )
+        return drive.astype(np.int32).reshape(len(images), *connection.target.shape)
+
+    def _shifts(self, connection: Connection, forward: bool) -> tuple[int, int]:
+        """Right shifts from sums to drives, for spikes and for graded events."""
+        pool = getattr(connection.table, "pool", None)
+        quarter = 2 if pool else 0
+        spikes = connection.exponent - ONE_BITS + (0 if forward else connection.attenuation)
+        if forward and pool == "sampled":
+            return spikes, spikes + ONE_BITS + quarter
+        return spikes + quarter, spikes + ONE_BITS + quarter
+
+    def _checked_reach(self, connection: Connection, integers: NDArray[np.int16], exponent: int) -> tuple[float, float]:
+        """`Connection.reach` of these weights; refuses those with which a sum or a drive could leave int32."""
+        if connection.source.index < 0:
+            return 0.0, 0.0  # a constant drive is checked where it is computed
+        forward, backward = connection.table.bounds(integers)
+        average = getattr(connection.table, "pool", None) == "average"
+        reach = forward * 2.0 ** (ONE_BITS - exponent), backward * 2.0 ** (ONE_BITS - exponent)
+        for bound, population, drive in (
+            (4 * forward if average else forward, connection.target, reach[0]),
+            (backward if connection.tied else 0, connection.source, reach[1] if connection.tied else 0.0),
+        ):
+            total = drive + sum(
+                other.reach[back]
+                for other in self.connections
+                for back, target in ((0, other.target), (1, other.source))
+                if other is not connection and target is population and (back == 0 or other.tied)
+            )
+            if bound >= 2**30 or total >= 4 * SHARE_LIMIT:
+                raise InputError(
+                    f"{connection.name} are too large: the drive of a neuron of {population.name} could reach "
+                    f"{total / ONE:.4g}; the limit is {4 * SHARE_LIMIT // ONE}: lower the learning rate or the gain"
+                )
+        return reach
+
+    def _pack(self, connection: Connection, index: int) -> None:
+        row = self.plan.tables[index]
+        forward = index == connection.forward
+        target = connection.target if forward else connection.source
+        row[p.TABLE_SHIFT], row[p.TABLE_SHIFT_GRADED] = self._shifts(connection, forward)
+        table, integers = connection.table, connection.integers
+        if isinstance(table, Sparse):
+            values = integers if forward else integers[table.reverse_order()[2]]
+            self.plan.sparse_weights[row[p.TABLE_WEIGHTS] : row[p.TABLE_WEIGHTS] + len(values)] = values
+            return
+        directed = integers if forward else table.transpose(integers)
+        if isinstance(table, Conv):
+            packed = table.pack(directed, target.lanes)
+        else:
+            packed = table.pack(directed, target.lanes, int(row[p.TABLE_OUT_HEIGHT] * row[p.TABLE_OUT_WIDTH]))
+        self.plan.weights[row[p.TABLE_WEIGHTS] : row[p.TABLE_WEIGHTS] + packed.size] = packed
+
+
+def lay_out(
+    populations: tuple[Population, ...],
+    connections: tuple[Connection, ...],
+    external: set[Population],
+    nudged: set[Population],
+) -> CompiledNetwork:
+    """Lay out the plan of a network that has been checked.
+
+    Raises
+    ------
+    InputError
+        A population is pooled in two ways.
+    """
+    driven = set(external) | {c.target for c in connections if c.source.index < 0}
+    rows = np.zeros((len(populations), p.POP_COLUMNS), np.int64)
+    sizes = {"state": 0, "words": 0, "events": 0, "start": 0, "bias": 0}
+
+    def take(what: str, count: int) -> int:
+        sizes[what] += count
+        return sizes[what] - count
+
+    for population in populations:
+        height, width, channels = population.shape
+        row = rows[population.index]
+        row[p.POP_HEIGHT], row[p.POP_WIDTH], row[p.POP_CHANNELS] = population.shape
+        row[p.POP_LANES], row[p.POP_BLOCKS] = population.lanes, population.blocks
+        row[p.POP_STATE] = take("state", population.state_size)
+        row[p.POP_WORDS] = take("words", population.state_size // 16)
+        row[p.POP_EVENTS] = take("events", population.neurons)
+        row[p.POP_START] = take("start", height * width + 1)
+        row[p.POP_POOLED_EVENTS] = row[p.POP_POOLED_START] = -1
+        row[p.POP_BIAS] = take("bias", population.blocks * population.lanes)
+        row[p.POP_LEAK], row[p.POP_LAYER] = population.leak, population.layer
+        row[p.POP_STREAMED] = population.streamed
+        row[p.POP_EXTERNAL], row[p.POP_NUDGE] = population in driven, population in nudged
+        readers = [c for c in connections if c.source is population and getattr(c.table, "pool", None)]
+        if readers:
+            if len({c.table.pool for c in readers if not isinstance(c.table, Sparse)}) > 1:
+                raise InputError(f"{population.name} is pooled in two ways; use one")
+            pooled_height, pooled_width, _ = pooled(population.shape)
+            row[p.POP_POOLED_EVENTS] = take("events", population.neurons)
+            row[p.POP_POOLED_START] = take("start", pooled_height * pooled_width + 1)
+    plan = _lay_out_tables(connections, rows, sizes["bias"])
+    for population in populations:  # padding never fires
+        at, channels = rows[population.index, p.POP_BIAS], population.shape[2]
+        plan.bias[at + channels : at + population.blocks * population.lanes] = -ONE
+    compiled = CompiledNetwork(populations, connections, plan, sizes)
+    for connection in connections:
+        if isinstance(connection.table, Sparse):
+            compiled.set_weights(connection, connection.table.values)
+    return compiled
+
+
+def _lay_out_tables(connections: tuple[Connection, ...], populations: NDArray[np.int64], bias_size: int) -> p.Plan:
+    rows: list[NDArray[np.int64]] = []
+    pointers: list[NDArray[np.int64]] = []
+    targets: list[NDArray[np.int32]] = []
+    weights = sparse_pointers = sparse_weights = 0
+    slices = np.zeros(len(populations), np.int64)  # bytes of the tables of one block of channels
+    for connection in connections:
+        for forward, index in ((True, connection.forward), (False, connection.feedback)):
+            if index < 0:
+                continue
+            row = _table_row(connection, forward)
+            target = connection.target if forward else connection.source
+            if isinstance(connection.table, Sparse):
+                table = connection.table
+                pointer, index_of = (table.pointers, table.indices) if forward else table.reverse_order()[:2]
+                row[p.TABLE_WEIGHTS], row[p.TABLE_POINTERS] = sparse_weights, sparse_pointers
+                sparse_weights += len(index_of)
+                sparse_pointers += len(pointer)
+                pointers.append(pointer)
+                positions = target.to_state(np.arange(target.neurons, dtype=np.int32).reshape(target.shape) + 1)
+                inverse = np.empty(target.neurons, np.int32)
+                inverse[positions[positions > 0] - 1] = np.flatnonzero(positions)
+                targets.append(inverse[index_of])
+                populations[target.index, p.POP_SPARSE] = 1
+            else:
+                row[p.TABLE_WEIGHTS] = weights
+                inputs = row[p.TABLE_IN_CHANNELS] * row[p.TABLE_KERNEL_HEIGHT] * row[p.TABLE_KERNEL_WIDTH]
+                if row[p.TABLE_KIND] == p.KIND_DENSE:
+                    inputs = row[p.TABLE_IN_CHANNELS] * row[p.TABLE_IN_HEIGHT] * row[p.TABLE_IN_WIDTH]
+                    inputs *= row[p.TABLE_OUT_HEIGHT] * row[p.TABLE_OUT_WIDTH]
+                weights += int(inputs) * target.blocks * target.lanes
+                slices[target.index] += inputs * target.lanes * 2
+            rows.append(row)
+    populations[:, p.POP_TOGETHER] = np.where(slices > TABLE_BYTES_IN_CACHE, TOGETHER, 1)
+    tables = np.array(rows, np.int64).reshape(-1, p.TABLE_COLUMNS)
+    order = np.argsort(tables[:, p.TABLE_TARGET], kind="stable")
+    counts = np.bincount(tables[:, p.TABLE_TARGET], minlength=len(populations))
+    return p.Plan(
+        populations=populations,
+        tables=tables,
+        incoming_pointers=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        incoming=order.astype(np.int64),
+        weights=np.zeros(weights, np.int16),
+        bias=np.zeros(bias_size, np.int32),
+        sparse_pointers=np.concatenate([np.zeros(0, np.int64), *pointers]),
+        sparse_targets=np.concatenate([np.zeros(0, np.int32), *targets]),
+        sparse_weights=np.zeros(sparse_weights, np.int16),
+    )
+
+
+def _table_row(connection: Connection, forward: bool) -> NDArray[np.int64]:
+    """A row of `Plan.tables`, but for the offsets and shifts."""
+    table = connection.table
+    source, target = connection.source, connection.target
+    pool = getattr(table, "pool", None)
+    lower = pooled(source.shape) if pool else source.shape  # the map that the table sees at its lower end
+    read, delivered = (lower, target.shape) if forward else (target.shape, lower)
+    row = np.zeros(p.TABLE_COLUMNS, np.int64)
+    row[p.TABLE_SOURCE], row[p.TABLE_TARGET] = source.index, target.index
+    if not forward:
+        row[p.TABLE_SOURCE], row[p.TABLE_TARGET] = target.index, source.index
+    row[p.TABLE_IN_HEIGHT], row[p.TABLE_IN_WIDTH], row[p.TABLE_IN_CHANNELS] = read
+    row[p.TABLE_OUT_HEIGHT], row[p.TABLE_OUT_WIDTH] = delivered[:2]
+    row[p.TABLE_KERNEL_HEIGHT] = row[p.TABLE_KERNEL_WIDTH] = 1
+    if isinstance(table, Conv):
+        row[p.TABLE_KIND] = p.KIND_CONV
+        row[p.TABLE_KERNEL_HEIGHT] = row[p.TABLE_KERNEL_WIDTH] = table.kernel
+        padding = table.padding if forward else table.kernel - 1 - table.padding
+        row[p.TABLE_PAD_HEIGHT] = row[p.TABLE_PAD_WIDTH] = padding
+    else:
+        row[p.TABLE_KIND] = p.KIND_DENSE if isinstance(table, Dense) else p.KIND_SPARSE
+    if pool and forward:
+        row[p.TABLE_POOLED] = p.POOL_AVERAGE if pool == "average" else p.POOL_SAMPLED
+    row[p.TABLE_TILED] = bool(pool) and not forward
+    return row

@@ -1,0 +1,109 @@
+"""Populations of neurons and the connections between them: what a network consists of."""
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim import plan as p
+from spikesim.tables import Shape, Table, neurons
+
+Integer = TypeVar("Integer", bound=np.integer[Any])
+
+
+@dataclass(eq=False)
+class Population:
+    """Neurons on a grid, with the same leak.
+
+    Attributes
+    ----------
+    index : int
+        Position in the network; -1 for an image, which has no neurons.
+    shape : (int, int, int)
+        Height, width, channels. A plain list of n neurons is (1, 1, n).
+    leak : int
+        k of alpha = 2**-k.
+    streamed : bool
+        Its spikes come from outside.
+    """
+
+    index: int
+    name: str
+    shape: Shape
+    leak: int
+    streamed: bool
+    layer: int
+
+    @property
+    def neurons(self) -> int:
+        """Number of neurons."""
+        return neurons(self.shape)
+
+    @property
+    def lanes(self) -> int:
+        """Block of channels that the compiled loop works on."""
+        return p.lanes_for(self.shape[2])
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks."""
+        return -(-self.shape[2] // self.lanes)
+
+    @property
+    def state_size(self) -> int:
+        """Neurons and padding."""
+        return self.shape[0] * self.shape[1] * self.blocks * self.lanes
+
+    def to_state(self, values: NDArray[Integer]) -> NDArray[Integer]:
+        """Values by neuron (..., H, W, C) in the layout of the state (..., state_size); the padding is 0."""
+        height, width, channels = self.shape
+        lead = values.shape[: values.ndim - 3]
+        padding = [(0, 0)] * (values.ndim - 1) + [(0, self.blocks * self.lanes - channels)]
+        blocked = np.pad(values, padding).reshape(*lead, height, width, self.blocks, self.lanes)
+        return np.ascontiguousarray(np.moveaxis(blocked, -2, -4)).reshape(*lead, self.state_size)
+
+    def from_state(self, values: NDArray[Integer]) -> NDArray[Integer]:
+        """The inverse of `to_state`: (..., state_size) to (..., H, W, C)."""
+        height, width, channels = self.shape
+        lead = values.shape[:-1]
+        blocked = np.moveaxis(values.reshape(*lead, self.blocks, height, width, self.lanes), -4, -2)
+        return blocked.reshape(*lead, height, width, self.blocks * self.lanes)[..., :channels]
+
+
+@dataclass(eq=False)
+class Connection:
+    """One synapse table between two populations, with its weights.
+
+    Attributes
+    ----------
+    forward, feedback : int
+        Rows of `Plan.tables`; -1: this direction does not exist.
+    attenuation : int
+        The way back counts 2**-attenuation.
+    integers : int16
+        The weights in use; real value = integer * 2**-exponent.
+    reach : (float, float)
+        The largest drive that they can add to a neuron, forward and backward, 1.0 = 2**16.
+    """
+
+    source: Population
+    target: Population
+    table: Table
+    tied: bool
+    forward: int
+    feedback: int
+    integers: NDArray[np.int16]
+    attenuation: int = 0
+    exponent: int = 0
+    reach: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def name(self) -> str:
+        """`source -> target`, for messages."""
+        return f"weights {self.source.name} -> {self.target.name}"
+
+    @property
+    def dense_operations(self) -> int:
+        """Synaptic operations of one dense step in one direction."""
+        return self.table.dense_operations(self.source.shape, self.target.shape)
