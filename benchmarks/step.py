@@ -16,19 +16,17 @@ with others slows both.
 
 import argparse
 import itertools
-import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
+from measure import machine, spread
 
-from spikesim import Simulator, __version__
+from spikesim import Simulator
 from spikesim.ep.architectures import ARCHITECTURES, Stack, build
 from spikesim.fixedpoint import ONE
 
@@ -212,28 +210,6 @@ def check_equal() -> float:
     return worst
 
 
-def machine() -> str:
-    """Processor, cores at hand, versions."""
-    model = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo") as lines:
-            names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        model = names[0] if names else model
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    versions = [f"spikesim {__version__}", f"Python {platform.python_version()}"]
-    for name in ("numba", "llvmlite", "numpy", "torch"):
-        try:
-            versions.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            versions.append(f"{name} of unknown version")
-    return f"{model}, {cores} cores at hand, {platform.system()} {platform.release()}\n{', '.join(versions)}"
-
-
-def spread(values: list[float]) -> str:
-    """Median and range."""
-    return f"{statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f})"
-
-
 def compare(options: argparse.Namespace, threads: int, show: Callable[[str], None]) -> None:
     """All settings at one number of threads."""
     torch.set_num_threads(threads)
@@ -274,7 +250,7 @@ def main() -> None:
     def show(text: str) -> None:
         print(text, flush=True)
 
-    show(f"{__doc__.splitlines()[0]}\n{machine()}")
+    show(f"{__doc__.splitlines()[0]}\n{machine(('numba', 'llvmlite', 'numpy', 'torch'))}")
     show(f"batch of the dense side {options.batch}, group of a thread {options.group}, {options.repeats} repeats")
     show("values are medians, with the range of the repeats in brackets")
     worst = check_equal()

@@ -1,0 +1,222 @@
+"""Where the time of a training goes: the parts of a mini-batch, on one thread.
+
+    python benchmarks/parts.py --config examples/cifar10-vgg5.toml --data-dir DATA [--samples 256] [--set KEY=VALUE ...]
+
+Trains a few mini-batches as `spikesim train` does, in this process and on one thread, with a clock around each part,
+and prints milliseconds a sample and shares. Then it says what a step consists of: the free phase once more with all
+neurons silent is the sweep (leak, random numbers, firing, lists), the difference is the delivery of events; the nudged
+phases once more without nudges give the heads. The first mini-batch, which loads or compiles the kernels, is left out.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measure import machine
+
+from spikesim.datasets import Dataset, load
+from spikesim.ep import phases as ph
+from spikesim.ep.config import Config, make_config, merge, parse_setting
+from spikesim.ep.learner import Learner
+from spikesim.ep.model import Model
+from spikesim.ep.observer import EpochSummary, Progress
+from spikesim.ep.presentation import Presenter
+from spikesim.ep.trainer import RunOptions, Trainer
+from spikesim.errors import InputError
+from spikesim.runfile import RunWriter
+from spikesim.tomlfile import read_toml
+
+PARTS: tuple[tuple[str, type, tuple[str, ...]], ...] = (
+    ("data", Presenter, ("train",)),
+    ("tables from weights", Model, ("load",)),
+    ("image drive", ph.Workspace, ("rest",)),
+    ("free phase", ph.Workspace, ("free",)),
+    ("nudged phases", ph.Workspace, ("nudged",)),
+    ("state kept and restored", ph.Workspace, ("keep", "restore", "window_sums", "channel_sums")),
+    ("read-out and heads, free", ph.Workspace, ("predict",)),
+    ("contrast", Learner, ("_gradients",)),
+    ("optimiser", Learner, ("_step",)),
+    ("run file", RunWriter, ("append_batch",)),
+    ("checkpoint", Trainer, ("_save",)),
+)
+SIMULATION = ("image drive", "free phase", "nudged phases")
+OTHER = "everything else"
+
+
+class Clock:
+    """Seconds by part; a part within another one counts for itself."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._inner = [0.0]
+
+    def watch(self, part: str, owner: type, name: str) -> None:
+        """Put a clock around a method."""
+        method = getattr(owner, name)
+
+        @wraps(method)
+        def timed(*args: Any, **options: Any) -> Any:
+            began = time.perf_counter()
+            self._inner.append(0.0)
+            try:
+                return method(*args, **options)
+            finally:
+                took = time.perf_counter() - began
+                self.seconds[part] += took - self._inner.pop()
+                self._inner[-1] += took
+
+        setattr(owner, name, timed)
+
+
+class Watcher:
+    """Starts the clock after the first mini-batch and stops it after the last."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.samples, self.seconds = 0, 0.0
+        self._last = 0.0
+        self._started = False
+
+    def message(self, text: str) -> None:
+        """What the run tells."""
+        print(text, flush=True)
+
+    def batch(self, progress: Progress) -> None:
+        """Count a mini-batch."""
+        now = time.perf_counter()
+        if self._started:
+            self.samples += progress.samples
+            self.seconds += now - self._last
+        else:
+            self.clock.seconds.clear()
+            self._started = True
+        self._last = time.perf_counter()
+        if progress.batch == progress.batches:
+            self.parts = dict(self.clock.seconds)
+
+    def testing(self, epoch: int, done: int, total: int) -> None:
+        """Not of interest."""
+
+    def epoch(self, summary: EpochSummary) -> None:
+        """Not of interest."""
+
+
+def train(config: Config, dataset: Dataset) -> Watcher:
+    """Train for an epoch of few samples, on the clock."""
+    clock = Clock()
+    for part, owner, names in PARTS:
+        for name in names:
+            clock.watch(part, owner, name)
+    watcher = Watcher(clock)
+    with tempfile.TemporaryDirectory() as folder:
+        Trainer(config, dataset, RunOptions(Path(folder) / "run.h5"), watcher).run()
+    return watcher
+
+
+def median_seconds(work: Callable[[], object], repeats: int = 5) -> float:
+    """Median time of a call, after one that does not count."""
+    work()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return float(np.median(times))
+
+
+def step_parts(config: Config, dataset: Dataset) -> None:
+    """Sweep, delivery and heads, in microseconds a sample and step, for the weights that training starts with."""
+    from spikesim.ep.model import initial_parameters
+    from spikesim.ep.start import start
+    from spikesim.ep.team import Team
+
+    model = Model(config, dataset)
+    presenter = Presenter(config, dataset, model.stack.image.shape)
+    parameters = initial_parameters(model, config)
+    with Team(model, config, 1) as team:
+        start(model, config, parameters, team, presenter, len(dataset.train.labels))
+        model.load(parameters)
+        n, stop = team.group, np.zeros(1, np.uint8)
+        ids, dynamics = np.arange(n), config.dynamics
+        images, labels = presenter.plain(dataset.train, ids), dataset.train.labels[ids].astype(np.int64)
+        workspace = team.borrow()
+        strengths = np.full(len(model.heads), dynamics.beta)
+        workspace.rest(images, ids)
+        counts = workspace.free(n, 0, stop)
+        workspace.keep(n)
+        events = int(counts.events_forward.sum() + counts.events_feedback.sum())
+        activity = counts.spikes.sum() / counts.updates.sum()
+
+        def free() -> None:
+            workspace.rest(images, ids)
+            workspace.free(n, 0, stop)
+
+        def nudged(factor: float) -> None:
+            workspace.restore(n)
+            workspace.nudged(n, 1, labels, factor * strengths, stop)
+
+        each = 1e6 / (n * dynamics.steps_free)
+        whole = median_seconds(free) * each
+        each_nudged = 1e6 / (n * dynamics.steps_nudged)
+        pushed, unpushed = (median_seconds(lambda factor=factor: nudged(factor)) * each_nudged for factor in (1.0, 0.0))  # type: ignore[misc]
+        for bias in parameters.biases:
+            bias[...] = -100.0  # nothing fires whatever the image
+        model.load(parameters)
+        silent = median_seconds(free) * each
+    neurons = int(np.sum(model.neurons))
+    delivery = max(whole - silent, 1e-9)
+    print(f"\na step at the start, group of {n} samples, mean activity {activity:.1%}, microseconds a sample:")
+    print(f"    free {whole:.0f}: sweep {silent:.0f} ({1e3 * silent / neurons:.2f} ns a neuron, {neurons} neurons),")
+    print(
+        f"        delivery {delivery:.0f} ({events / (n * dynamics.steps_free) / delivery / 1e3:.1f} G events/s, "
+        f"{events / (n * dynamics.steps_free) / 1e6:.2f} M events)"
+    )
+    print(f"    nudged {pushed:.0f}, without nudges {unpushed:.0f}: heads {pushed - unpushed:.0f}")
+
+
+def main() -> None:
+    """Train on the clock, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--config", type=Path, help="TOML file; the defaults without it")
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--data-dir", type=Path, help="folder of data sets (default: $SPIKESIM_DATA)")
+    parser.add_argument("--samples", type=int, default=256, help="training samples of the run (default: 256)")
+    options = parser.parse_args()
+    try:
+        values = {} if options.config is None else read_toml(options.config)
+        settings = [parse_setting(text) for text in options.settings]
+        fixed = [("data.limit", options.samples), ("data.test_limit", 1), ("optimiser.epochs", 1)]
+        config = make_config(merge(values, [*settings, *fixed]))
+        dataset = load(config.data.dataset, options.data_dir)
+        print(machine(("numba", "numpy")))
+        watcher = train(config, dataset)
+    except InputError as error:
+        sys.exit(f"Error: {error}")
+    if not watcher.samples:
+        sys.exit("Error: there is only one mini-batch; ask for more --samples")
+    parts = watcher.parts
+    parts[OTHER] = watcher.seconds - sum(parts.values())
+    each = 1e3 / watcher.samples
+    print(
+        f"\n{config.model.arch}, width {config.model.width:g}, {dataset.name}: {watcher.samples / watcher.seconds:.1f} "
+        f"samples/s on one thread, {watcher.seconds * each:.2f} ms a sample"
+    )
+    for part in (*(name for name, _, _ in PARTS), OTHER):
+        seconds = parts.get(part, 0.0)
+        print(f"    {part:<26}{seconds * each:8.3f} ms {seconds / watcher.seconds:7.1%}")
+    inside = sum(parts.get(part, 0.0) for part in SIMULATION)
+    print(f"outside the simulation: {1 - inside / watcher.seconds:.1%}")
+    step_parts(config, dataset)
+
+
+if __name__ == "__main__":
+    main()
