@@ -125,9 +125,9 @@ class Dynamics:
     trace_leak: int = option(
         0, "k of the low pass through which the nudge sees the last layer; 0 for none.", low=0, high=8
     )
-    steps_free: int = option(48, "Steps of the free phase (the largest number, with a tolerance).", low=2, high=65535)
+    steps_free: int = option(32, "Steps of the free phase (the largest number, with a tolerance).", low=2, high=65535)
     window_free: int = option(
-        16, "Last steps of the free phase over which rates are averaged; even.", low=2, high=WINDOW_MAX
+        8, "Last steps of the free phase over which rates are averaged; even.", low=2, high=WINDOW_MAX
     )
     steps_onset: int | None = option(
         None,
@@ -144,7 +144,7 @@ class Dynamics:
         high=1,
         optional=True,
     )
-    steps_nudged: int = option(16, "Steps of each nudged phase.", low=2, high=65535)
+    steps_nudged: int = option(8, "Steps of each nudged phase.", low=2, high=65535)
     window_nudged: int | None = option(
         None,
         "Last steps of a nudged phase over which rates are averaged; even; by default all, if even, and at most 512.",

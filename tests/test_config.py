@@ -128,7 +128,7 @@ def test_unknown_keys_are_refused_with_what_there_is() -> None:
 
 def test_phases_and_their_windows_fit_each_other() -> None:
     assert "window_free" in fault({"dynamics": {"window_free": 7}})
-    assert "window_free" in fault({"dynamics": {"steps_free": 10}})
+    assert "window_free" in fault({"dynamics": {"steps_free": 6}})
     assert "window_nudged" in fault({"dynamics": {"window_nudged": 22}})
     assert "window_nudged" in fault({"dynamics": {"window_nudged": 3}})
     assert "multiple" in fault({"dynamics": {"tolerance": 0.01, "steps_free": 50}})
