@@ -25,6 +25,6 @@ def machine(libraries: tuple[str, ...]) -> str:
     return f"{model}, {cores} cores at hand, {platform.system()} {platform.release()}\n{', '.join(versions)}"
 
 
-def spread(values: list[float]) -> str:
+def spread(values: list[float], digits: int = 3) -> str:
     """Median and range."""
-    return f"{statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"

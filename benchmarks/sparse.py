@@ -1,0 +1,605 @@
+"""The event-driven simulator of sparse networks beside Brian2: the same network, one core, synaptic events a second.
+
+    python benchmarks/sparse.py --brian PEER/bin/python            # speed, set-up, memory; without it spikesim alone
+    python benchmarks/sparse.py --brian PEER/bin/python --law      # do both follow the same law?
+    python benchmarks/sparse.py --quiet                            # ten times the neurons, the same spikes
+    python benchmarks/sparse.py --large                            # a million neurons
+
+PEER is an environment of its own with Brian2 and a C++ compiler at hand (`pip install 'brian2==2.9.*' 'numpy<2'
+setuptools`); `brian_network.py` is what runs there.
+
+The network: four fifths of the neurons excite, one fifth inhibits, `INHIBITION` times as strongly. Each has the same
+number of synapses, four fifths of them onto excitatory neurons, the targets drawn at random; each synapse has a delay,
+uniform in a range. A neuron is a leaky low pass of what arrives, V <- V + (u + s - V) 2**-leak, and fires in a step
+with probability V, clipped to 0 .. 1. Weight and bias follow from the wanted activity: potentials should vary by
+`SPREAD` times the rate, so that the neurons fire by the fluctuations of what they receive and leak, delays and weights
+are felt in their rates and intervals.
+
+Each side is a process of its own. It draws the network anew for each repeat, from another seed, lets it forget its
+start, and then runs it; the repeats of the sides alternate. Times of running are processor time of one thread on all
+sides, which is also what Brian2's standalone programs report.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import os
+import resource
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measure import machine, spread
+from numpy.typing import NDArray
+from scipy import optimize, sparse, stats
+
+from spikesim.errors import InputError
+from spikesim.sparse import Network, Population, Probabilistic, RandomSynapses, Simulation
+from spikesim.sparse.synapses import Rows
+
+INHIBITION = 5.0
+"""How much stronger an inhibitory synapse is than an excitatory one."""
+SPREAD = 2.0
+"""Standard deviation of the potentials, in units of the wanted rate."""
+RESTING_BIAS = -0.1
+"""Of neurons that nothing reaches: p = 0."""
+WARM = 100
+"""Steps before those that are measured."""
+SIGNIFICANT = 1e-3
+"""Below this p-value two samples are taken to be of different laws."""
+AIM, QUIET_LIMIT, LARGE_LIMIT = 5.0, 1.3, 4e9
+"""Events a second, ours over Brian2's; time of the quiet network; bytes of the large one."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A network and how long it runs, for either side.
+
+    Attributes
+    ----------
+    rate : float
+        Wanted share of the neurons that fire in a step.
+    delay : (int, int)
+        Steps, from and to.
+    resting : int
+        Neurons besides, which nothing reaches.
+    mixed : bool
+        The resting neurons lie between the others, not in a population of their own (spikesim only).
+    record : str
+        File for the spikes of all steps, if any.
+    folder : str
+        Place for what the other side compiles.
+    """
+
+    neurons: int
+    synapses: int
+    rate: float
+    delay: tuple[int, int]
+    leak: int
+    steps: int
+    warm: int = WARM
+    resting: int = 0
+    mixed: bool = False
+    record: str = ""
+    folder: str = ""
+    mode: str = "spikesim"
+    seed: int = 0
+
+    @property
+    def excitatory(self) -> int:
+        """Number of excitatory neurons."""
+        return self.neurons * 4 // 5
+
+    @property
+    def weight(self) -> float:
+        """Of an excitatory synapse: potentials vary by arrivals in time, and with the number of synapses."""
+        low_pass = 2.0**-self.leak / (2 - 2.0**-self.leak)
+        variance = self.synapses * (0.8 + 0.2 * INHIBITION**2) * (self.rate * low_pass + self.rate**2)
+        return SPREAD * self.rate / math.sqrt(variance)
+
+    @property
+    def bias(self) -> float:
+        """A potential that is normally distributed must be positive by `rate` on average, on top of what arrives."""
+
+        def excess(mean: float) -> float:
+            return float(SPREAD * stats.norm.pdf(mean / SPREAD) + mean * stats.norm.cdf(mean / SPREAD)) - 1.0
+
+        mean = self.rate * float(optimize.brentq(excess, -10 * SPREAD, 10 * SPREAD))
+        return mean - self.synapses * self.rate * self.weight * (0.8 - 0.2 * INHIBITION)
+
+    def told(self, **changes: Any) -> str:
+        """As JSON, with what follows from it."""
+        derived = {
+            "excitatory": self.excitatory,
+            "weight": self.weight,
+            "bias": self.bias,
+            "inhibition": INHIBITION,
+            "resting_bias": RESTING_BIAS,
+        }
+        return json.dumps({**dataclasses.asdict(self), **derived, **changes})
+
+
+@dataclass(frozen=True)
+class SpreadSynapses(RandomSynapses):
+    """A random pattern between every n-th source and every n-th target."""
+
+    every: int = 1
+
+    def count(self, sources: int) -> int:
+        """Number of synapses of so many source neurons."""
+        return super().count(sources // self.every)
+
+    def rows(self, sources: int, targets: int) -> Iterator[Rows]:
+        """Rows, a few million synapses at a time."""
+        for rows in super().rows(sources // self.every, targets // self.every):
+            lengths = np.zeros((len(rows.pointers) - 1, self.every), np.int64)
+            lengths[:, 0] = np.diff(rows.pointers)
+            pointers = np.concatenate([[0], np.cumsum(lengths)])
+            yield Rows(pointers, rows.targets * self.every, None, rows.delays)
+
+
+def build(spec: Spec, seed: int) -> tuple[Network, list[Population]]:
+    """The network in spikesim, and its populations that fire."""
+    net = Network()
+    every = 1 + spec.resting // spec.neurons if spec.mixed else 1
+    live: list[Population] = []
+    for name, size in (("excitatory", spec.excitatory), ("inhibitory", spec.neurons - spec.excitatory)):
+        bias = np.full(size * every, RESTING_BIAS)
+        bias[::every] = spec.bias
+        live.append(net.add_population(size * every, Probabilistic(spec.leak, bias), name=name))
+    if spec.resting and not spec.mixed:
+        net.add_population(spec.resting, Probabilistic(spec.leak, RESTING_BIAS), name="resting")
+    for source, weight in zip(live, (spec.weight, -INHIBITION * spec.weight), strict=True):
+        for target in live:
+            # to each population as many as would go there on average if they were drawn among all
+            number = spec.synapses * target.size // (every * spec.neurons)
+            own = 4 * seed + 2 * source.index + target.index
+            net.connect(source, target, SpreadSynapses(number, weight, spec.delay, seed=own, every=every))
+    return net, live
+
+
+def peak_bytes() -> int:
+    """Largest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def work(spec: Spec) -> Iterator[dict[str, Any]]:
+    """The side of spikesim: an answer at once, then one for each seed that is read."""
+    began = time.perf_counter()
+    small, _ = build(dataclasses.replace(spec, neurons=50, synapses=10, resting=0, mixed=False), 0)
+    Simulation(small).run(2)
+    yield {"build": time.perf_counter() - began}
+    for line in sys.stdin:
+        seed = int(line)
+        began = time.perf_counter()
+        net, live = build(spec, seed)
+        simulation = Simulation(net, seed=seed)
+        del net
+        if spec.record:
+            simulation.record(*live)
+        simulation.run(spec.warm)
+        setup = time.perf_counter() - began
+        before, first = int(simulation.events().sum()), time.process_time()
+        simulation.run(spec.steps)
+        seconds, events = time.process_time() - first, int(simulation.events().sum()) - before
+        if spec.record:
+            found = [simulation.spikes(population) for population in live]
+            steps = np.concatenate([own.steps for own in found])
+            numbers = [own.neurons + population.first for own, population in zip(found, live, strict=True)]
+            np.savez(spec.record, steps=steps, neurons=np.concatenate(numbers))
+        spikes = sum(int(simulation.counts(population)[spec.warm :].sum()) for population in live)
+        yield {"seconds": seconds, "spikes": spikes, "events": events, "peak": peak_bytes(), "setup": setup}
+        del simulation
+
+
+class Side:
+    """A process that runs the network, and what it has measured.
+
+    Parameters
+    ----------
+    name : str
+    command : list of str
+        What starts it; its argument is JSON.
+    """
+
+    def __init__(self, name: str, command: list[str], spec: Spec, **changes: Any) -> None:
+        self.name, self.spec = name, spec
+        self.runs: list[dict[str, Any]] = []
+        self._errors = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            [*command, spec.told(**changes)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
+        )  # fmt: skip
+        self.built = self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            code = self._process.wait()
+            self._errors.seek(0)
+            said = [text for text in self._errors.read().splitlines() if text.strip()]
+            sys.exit(f"Error: the process of {self.name} ended with code {code}: {said[-1] if said else 'no message'}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def run(self, seed: int) -> dict[str, Any]:
+        """One repeat."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{seed}\n")
+        self._process.stdin.flush()
+        self.runs.append(self._answer())
+        return self.runs[-1]
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+        self._errors.close()
+
+    def values(self, name: str) -> list[float]:
+        """A number of each repeat."""
+        return [run[name] for run in self.runs]
+
+    @property
+    def speeds(self) -> list[float]:
+        """10**6 synaptic events a second, of each repeat."""
+        return [run["events"] / run["seconds"] / 1e6 for run in self.runs]
+
+    @property
+    def rates(self) -> list[float]:
+        """Share of the neurons that fires in a step, per cent, of each repeat."""
+        return [100 * run["spikes"] / self.spec.neurons / self.spec.steps for run in self.runs]
+
+    def row(self) -> str:
+        """One line of a table."""
+        milliseconds = [1e3 * run["seconds"] / self.spec.steps for run in self.runs]
+        return (
+            f"{self.name:36s} {spread(self.speeds, 1):25s} {spread(milliseconds):23s}"
+            f" {statistics.mean(self.rates):6.3f} % {self.built['build']:9.1f}"
+            f" {statistics.median(self.values('setup')):9.2f} {max(self.values('peak')) / 1e6:8.0f}"
+        )
+
+
+HEADER = f"{'':36s} {'M synaptic events/s':25s} {'ms a step':23s}     fire compile s  set-up s  peak MB"
+VERSIONS = "import brian2, numpy; print('Brian2', brian2.__version__, 'numpy', numpy.__version__)"
+OWN = [sys.executable, str(Path(__file__).resolve()), "--worker"]
+
+
+def peer(python: str) -> list[str]:
+    """What starts the other side."""
+    return [python, str(Path(__file__).resolve().parent / "brian_network.py")]
+
+
+def measure(sides: list[Side], repeats: int) -> None:
+    """Repeats of the sides, in turn; each table row says what they found."""
+    for repeat in range(repeats):
+        for side in sides:
+            side.run(repeat + 1)
+    for side in sides:
+        side.close()
+
+
+def check_potentials(options: argparse.Namespace, folder: Path) -> float:
+    """Largest difference of potentials that receive the same spikes over the same synapses, in units of 2**-16.
+
+    Every step of spikesim rounds down: it can fall behind by the sum of a geometric series, 2**leak.
+    """
+    random = np.random.default_rng(0)
+    sources, targets, steps = 40, 60, 80
+    matrix = sparse.random_array((targets, sources), density=0.2, rng=random, format="csc")
+    matrix.data[:] = 0.125
+    delays = matrix.copy()
+    delays.data[:] = random.integers(1, 6, matrix.nnz)
+    net = Network()
+    source = net.add_source(sources, 0.1)
+    cells = net.add_population(targets, Probabilistic(options.leak, bias=-0.25))
+    net.connect(source, cells, matrix, delay=delays)
+    simulation = Simulation(net)
+    simulation.record(source)
+    simulation.record_potential(cells, np.arange(targets))
+    simulation.run(steps)
+    spikes, entries = simulation.spikes(source), matrix.tocoo()
+    np.savez(
+        folder / "given.npz",
+        sources=sources, targets=targets, steps=spikes.steps, fired=spikes.neurons,
+        i=entries.coords[1], j=entries.coords[0], delays=delays.tocoo().data.astype(int),
+    )  # fmt: skip
+    spec = Spec(targets, sources, 0.1, (1, 5), options.leak, steps, mode="potentials", record=str(folder / "seen.npy"))
+    other = {"bias": -0.25, "weight": 0.125, "given": str(folder / "given.npz"), "leak": options.brian_leak}
+    Side("Brian2", peer(options.brian), spec, **other).close()
+    return float(np.abs(simulation.potentials(cells) - np.load(folder / "seen.npy")).max()) * 2**16
+
+
+def delay_name(delay: tuple[int, int]) -> str:
+    """As on the command line."""
+    return f"{delay[0]}-{delay[1]}" if delay[1] > delay[0] else f"{delay[0]}"
+
+
+def describe(spec: Spec) -> str:
+    """The network in a line."""
+    return (
+        f"{spec.neurons:,} neurons with {spec.synapses:,} synapses each, wanted activity {100 * spec.rate:g} % a step, "
+        f"delays {delay_name(spec.delay)}, leak {spec.leak}, {spec.steps} steps"
+    )
+
+
+def make_sides(options: argparse.Namespace, spec: Spec, folder: Path) -> list[Side]:
+    """Spikesim, and Brian2 where it is."""
+    sides = [Side("spikesim", OWN, spec)]
+    modes = {"standalone": "Brian2 C++ standalone", "runtime": "Brian2 Cython runtime"} if options.brian else {}
+    for mode, name in modes.items():
+        if mode == "standalone" or options.runtime:
+            place = folder / f"{mode}-{len(list(folder.iterdir()))}"
+            place.mkdir()
+            own = dataclasses.replace(spec, mode=mode, folder=str(place))
+            sides.append(Side(name, peer(options.brian), own, leak=options.brian_leak))
+    return sides
+
+
+def same_rates(ours: Side, theirs: Side) -> None:
+    """Say whether two sides fire alike; end the script if they do not."""
+    p = float(stats.ttest_ind(ours.rates, theirs.rates, equal_var=False).pvalue) if len(ours.runs) > 1 else math.nan
+    print(
+        f"activity over the repeats: {spread(ours.rates)} and {spread(theirs.rates)} %; the same mean: p = {p:.3g}"
+        f" (Welch's t)"
+    )
+    if p < SIGNIFICANT:
+        sys.exit("the two sides do not fire alike: the comparison is void")
+
+
+def compare(options: argparse.Namespace, folder: Path) -> None:
+    """Speed, set-up and memory, for each range of delays."""
+    for delay in options.delay:
+        spec = Spec(options.neurons, options.synapses, options.rate / 100, delay, options.leak, options.steps)
+        print(f"\n{describe(spec)}\n{HEADER}", flush=True)
+        sides = make_sides(options, spec, folder)
+        measure(sides, options.repeats)
+        for side in sides:
+            print(side.row(), flush=True)
+        for side in sides[1:]:
+            pairs = [a / b for a, b in zip(sides[0].speeds, side.speeds, strict=True)]
+            print(f"spikesim over {side.name}: {spread(pairs, 2)} times the events a second", end="")
+            print(f" (aim: at least {AIM:g})" if side is sides[1] else "")
+        if len(sides) > 1:
+            same_rates(sides[0], sides[1])
+
+
+def quiet(options: argparse.Namespace, folder: Path) -> None:
+    """Ten times the neurons at the same number of spikes."""
+    base = Spec(options.neurons, options.synapses, options.rate / 100, options.delay[0], options.leak, options.steps)
+    more = dataclasses.replace(base, resting=9 * base.neurons)
+    print(f"\n{describe(base)}; then with {more.resting:,} more, at rest\n{HEADER}", flush=True)
+    few = make_sides(options, base, folder)
+    many = make_sides(options, more, folder)
+    mixed = Side("spikesim", OWN, dataclasses.replace(more, mixed=True))
+    measure([*few, *many, mixed], options.repeats)
+    for side in many:
+        side.name += ", more at rest"
+    mixed.name += ", mixed with them"
+    for side in [*few, *many, mixed]:
+        print(side.row())
+    pairs = [(few[0], many[0]), (few[0], mixed), *zip(few[1:], many[1:], strict=True)]
+    for before, after in pairs:
+        ratios = [
+            after_run["seconds"] / before_run["seconds"] * before_run["spikes"] / after_run["spikes"]
+            for before_run, after_run in zip(before.runs, after.runs, strict=True)
+        ]
+        limit = f" (limit {QUIET_LIMIT:g})" if before is few[0] else ""
+        print(f"{after.name}: {spread(ratios, 2)} times the time a spike{limit}")
+    same = few[0].values("spikes") == many[0].values("spikes")
+    print(f"spikesim fires the same number of spikes with and without the neurons at rest: {'yes' if same else 'NO'}")
+    if not same:
+        sys.exit("the neurons at rest change the others: the comparison is void")
+
+
+def available_bytes() -> float:
+    """Memory that can still be had, as far as the system says."""
+    if os.path.exists("/proc/meminfo"):
+        with open("/proc/meminfo") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable"):
+                    return float(line.split()[1]) * 1024
+    return math.inf
+
+
+def large(options: argparse.Namespace, folder: Path) -> None:
+    """A million neurons."""
+    spec = Spec(options.neurons, options.synapses, options.rate / 100, options.delay[0], options.leak, options.steps)
+    wanted = (60 if options.brian else 30) * spec.neurons * spec.synapses
+    if available_bytes() < wanted:
+        sys.exit(f"Error: {wanted / 1e9:.1f} GB of memory should be free, {available_bytes() / 1e9:.1f} GB are")
+    print(f"\n{describe(spec)}\n{HEADER}", flush=True)
+    sides = make_sides(options, spec, folder)
+    measure(sides, options.repeats)
+    for side in sides:
+        print(side.row())
+    peak = max(sides[0].values("peak"))
+    print(f"spikesim: peak memory {peak / 1e9:.2f} GB (limit {LARGE_LIMIT / 1e9:g} GB)")
+    if len(sides) > 1:
+        same_rates(sides[0], sides[1])
+
+
+def intervals(steps: NDArray[np.int64], neurons: NDArray[np.int64], spec: Spec) -> NDArray[np.int64]:
+    """Of every fourth neuron one interval between spikes: the first that begins after a time of its own.
+
+    Intervals of one neuron share its rate, those of many at the same time share input; these are nearly independent.
+    The times lie in the first half of the run. What the end cuts off counts as long as the run, on both sides.
+    """
+    chosen = np.arange(0, spec.neurons, 4)
+    begins = np.full(spec.neurons, spec.warm + spec.steps)
+    begins[chosen] = spec.warm + np.random.default_rng(0).permutation(len(chosen)) * spec.steps // (2 * len(chosen))
+    kept = steps >= begins[neurons]
+    order = np.lexsort((steps[kept], neurons[kept]))
+    steps, neurons = steps[kept][order], neurons[kept][order]
+    starts = np.flatnonzero(np.diff(neurons, prepend=-1))
+    starts = starts[starts + 1 < len(neurons)]
+    starts = starts[neurons[starts] == neurons[starts + 1]]
+    found = np.full(len(chosen), spec.steps)
+    found[neurons[starts] // 4] = steps[starts + 1] - steps[starts]
+    return found
+
+
+def law(options: argparse.Namespace, folder: Path) -> None:
+    """Rates and intervals of both sides, and whether they are of the same law."""
+    spec = Spec(options.neurons, options.synapses, options.rate / 100, options.delay[0], options.leak, options.steps)
+    spec = dataclasses.replace(spec, record=str(folder / "spikes.npz"))
+    print(f"\n{describe(spec)}; {options.repeats} networks on each side", flush=True)
+    gaps: list[NDArray[np.int64]] = []
+    counts: list[NDArray[np.int64]] = []
+    sides = make_sides(options, spec, folder)
+    for side in sides:
+        own_gaps, own_counts = [], []
+        for repeat in range(options.repeats):
+            side.run(repeat + 1)
+            with np.load(spec.record) as spikes:
+                steps, neurons = spikes["steps"], spikes["neurons"]
+            own_gaps.append(intervals(steps, neurons, spec))
+            own_counts.append(np.bincount(neurons[steps >= spec.warm], minlength=spec.neurons)[::4])
+        gaps.append(np.concatenate(own_gaps))
+        counts.append(np.concatenate(own_counts))
+        side.close()
+        print(
+            f"{side.name}: activity {statistics.mean(side.rates):.4f} % a step (standard deviation over networks "
+            f"{statistics.stdev(side.rates):.4f}), {len(gaps[-1])} intervals, quartiles "
+            f"{' '.join(f'{q:g}' for q in np.quantile(gaps[-1], [0.25, 0.5, 0.75]))} steps; spikes a neuron "
+            f"{np.mean(counts[-1]):.2f} with standard deviation {np.std(counts[-1]):.2f}",
+            flush=True,
+        )
+    edges = np.unique(np.quantile(np.concatenate(gaps), np.linspace(0, 1, 21)[1:-1]))
+    table = [np.bincount(np.searchsorted(edges, own), minlength=len(edges) + 1) for own in gaps]
+    tests = [
+        ("mean rates of networks, Welch's t", stats.ttest_ind(sides[0].rates, sides[1].rates, equal_var=False)),
+        ("mean rates of networks, Mann-Whitney", stats.mannwhitneyu(sides[0].rates, sides[1].rates)),
+        ("intervals, Kolmogorov-Smirnov", stats.ks_2samp(*gaps)),
+        (f"intervals in {len(edges) + 1} bins, chi-square", stats.chi2_contingency(np.array(table))),
+        ("spikes a neuron, Kolmogorov-Smirnov", stats.ks_2samp(*counts)),
+    ]
+    for name, test in tests:
+        print(f"{name:44s} statistic {float(test.statistic):10.4f}  p = {float(test.pvalue):.3g}")
+    agree = all(test.pvalue > SIGNIFICANT for _, test in tests)
+    print(f"the same law: {'yes' if agree else 'NO'} (every p above {SIGNIFICANT:g})")
+    if not agree:
+        sys.exit(1)
+
+
+def delay_range(text: str) -> tuple[int, int]:
+    """From 3 or 1-4."""
+    low, _, high = text.partition("-")
+    try:
+        found = int(low), int(high or low)
+    except ValueError:
+        found = (0, 0)
+    if not 1 <= found[0] <= found[1] <= 4096:
+        raise argparse.ArgumentTypeError(f"{text!r} is no range of delays such as 1-4 or 2, in 1 .. 4096")
+    return found
+
+
+class Parser(argparse.ArgumentParser):
+    """Faults are one line."""
+
+    def error(self, message: str) -> Any:
+        """End the script."""
+        sys.exit(f"Error: {message}")
+
+
+DEFAULTS: dict[str, dict[str, int]] = {
+    "compare": {"neurons": 20_000, "synapses": 1000, "steps": 500, "repeats": 7},
+    "quiet": {"neurons": 20_000, "synapses": 1000, "steps": 500, "repeats": 5},
+    "large": {"neurons": 1_000_000, "synapses": 100, "steps": 100, "repeats": 3},
+    "law": {"neurons": 2000, "synapses": 100, "steps": 5000, "repeats": 20},
+}
+
+
+def parse() -> argparse.Namespace:
+    """The options, checked."""
+    parser = Parser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--brian", metavar="PYTHON", help="interpreter that has Brian2 (without it: spikesim alone)")
+    parser.add_argument("--runtime", action="store_true", help="also Brian2's Cython runtime mode")
+    what: dict[str, Any] = {"dest": "what", "action": "append_const"}
+    parser.add_argument("--quiet", **what, const="quiet", help="ten times the neurons, the additional ones at rest")
+    parser.add_argument("--large", **what, const="large", help="a million neurons of a hundred synapses")
+    parser.add_argument("--law", **what, const="law", help="compare rates and intervals instead of speed")
+    parser.add_argument("--neurons", type=int, help="(default: 20000; a million; 2000 for the law)")
+    parser.add_argument("--synapses", type=int, help="of each neuron (default: 1000; 100; 100)")
+    parser.add_argument("--steps", type=int, help="of a repeat (default: 500; 100; 5000)")
+    parser.add_argument("--repeats", type=int, help="networks drawn, each with a seed of its own")
+    parser.add_argument("--rate", type=float, default=1.0, help="wanted activity, per cent a step (default: 1)")
+    parser.add_argument(
+        "--delay", type=delay_range, nargs="+", metavar="RANGE", help="steps, as 1-4 or 2 (default: both)"
+    )
+    parser.add_argument("--leak", type=int, default=2)
+    parser.add_argument("--brian-leak", type=int, help="another leak on Brian2's side: --law must notice")
+    parser.add_argument("--worker", metavar="JSON", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    chosen = options.what or ["compare"]
+    if len(chosen) > 1:
+        parser.error(f"--{chosen[0]} and --{chosen[1]} are measurements of their own; give one of them")
+    options.what = chosen[0]
+    for name, value in DEFAULTS[options.what].items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    options.delay = options.delay or [(1, 4), (2, 2)]
+    options.brian_leak = options.leak if options.brian_leak is None else options.brian_leak
+    if options.neurons < 10 or options.neurons % 5 or options.synapses < 5 or options.synapses % 5:
+        parser.error("--neurons and --synapses must be multiples of 5, and there must be at least 10 neurons")
+    if options.steps < 1 or options.repeats < (2 if options.what == "law" else 1):
+        parser.error("--steps and --repeats must be positive, and the law takes two repeats at least")
+    if not 0 < options.rate <= 20:
+        parser.error(f"--rate is {options.rate}; it must be above 0 and at most 20 per cent")
+    if not (1 <= options.leak <= 15 and 1 <= options.brian_leak <= 15):
+        parser.error("--leak and --brian-leak must be in 1 .. 15")
+    if options.what == "law" and not options.brian:
+        parser.error("--law compares with Brian2: say with --brian which interpreter has it")
+    if options.brian and not os.access(options.brian, os.X_OK):
+        parser.error(f"{options.brian} is no interpreter; --brian names the python of an environment with Brian2")
+    return options
+
+
+def main() -> None:
+    """Check, measure, print."""
+    options = parse()
+    if options.worker:
+        given = json.loads(options.worker)
+        names = [field.name for field in dataclasses.fields(Spec)]
+        spec = Spec(**{name: given[name] for name in names})
+        for answer in work(dataclasses.replace(spec, delay=(spec.delay[0], spec.delay[1]))):
+            print(json.dumps(answer), flush=True)
+        return
+    print(__doc__.splitlines()[0])
+    print(machine(("numba", "llvmlite", "numpy")))
+    print(shlex.join(["python", "benchmarks/sparse.py", *sys.argv[1:]]), flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if options.brian:
+            peers = subprocess.run([options.brian, "-c", VERSIONS], capture_output=True, text=True)
+            if peers.returncode:
+                sys.exit(f"Error: {options.brian} cannot import Brian2: {peers.stderr.strip().splitlines()[-1]}")
+            print(f"the other side: {peers.stdout.strip()}")
+            worst = check_potentials(options, folder)
+            limit = 2.0**options.leak + 1
+            print(
+                f"same spikes, same synapses: potentials differ by {worst:.2f} of 2**-16 (rounding: at most {limit:g})"
+            )
+            if worst > limit and options.brian_leak == options.leak:
+                sys.exit("the two sides do not compute the same potentials: the comparison is void")
+        print("values are medians, with the range of the repeats in brackets; times are processor time of one thread")
+        {"compare": compare, "quiet": quiet, "large": large, "law": law}[options.what](options, folder)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"Error: {error}")
