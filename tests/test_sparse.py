@@ -398,6 +398,31 @@ def test_quiet_neurons_are_not_visited() -> None:
     assert visits(0) == visits(5000) > 0
 
 
+@pytest.mark.parametrize("times", [4, 40])
+def test_neurons_at_rest_change_nothing(times: int) -> None:
+    """Behind the others, whole chunks of them: all looked at in order, and on lists."""
+
+    def outcome(resting: int) -> tuple[list[tuple[int, int]], np.ndarray]:
+        size = ly.CHUNK + resting
+        net = Network()
+        source = net.add_source(40, 0.3)
+        cells = net.add_population(size, Probabilistic(bias=np.where(np.arange(size) < ly.CHUNK, 0.01, -0.1)))
+        rows = np.arange(4000) % ly.CHUNK
+        matrix = sparse.coo_array((np.full(4000, 0.1), (rows, np.arange(4000) % 40)), (size, 40))
+        net.connect(source, cells, matrix.tocsc())
+        simulation = Simulation(net, seed=4)
+        simulation.record(cells)
+        simulation.run(80)
+        spikes = simulation.spikes(cells)
+        found = list(zip(spikes.steps.tolist(), spikes.neurons.tolist(), strict=True))
+        return found, simulation.potential(cells)
+
+    (alone, before), (beside, after) = outcome(0), outcome(times * ly.CHUNK)
+    assert alone == beside and len(alone) > 1000
+    np.testing.assert_array_equal(before, after[: ly.CHUNK])
+    np.testing.assert_allclose(after[ly.CHUNK :], -0.1, atol=1e-3)
+
+
 def test_random_synapses() -> None:
     pattern = RandomSynapses(50, weight=0.1, delay=(2, 4), seed=3)
     [rows] = pattern.rows(400, 90)

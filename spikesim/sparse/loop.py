@@ -10,8 +10,8 @@ from spikesim.sparse.layout import ACTIVE, BLOCK_FIRST, BLOCK_POPULATION, BLOCK_
 from spikesim.sparse.resting import fire_due, wake, wake_range
 from spikesim.sparse.updating import list_active, update_all, update_listed
 
-DENSE_SHARE = 8
-"""All neurons of a population are looked at when more than an eighth of them is active."""
+DENSE_SHARE = 20
+"""All neurons of a population are looked at when more than a twentieth of them is active."""
 
 
 @kernel
