@@ -72,8 +72,9 @@ class Spec:
         Steps, from and to.
     resting : int
         Neurons besides, which nothing reaches.
-    mixed : bool
-        The resting neurons lie between the others, not in a population of their own (spikesim only).
+    place : str
+        Of the resting neurons: "apart", in a population of their own, or in those of the others, at their "end" or
+        "between" them (spikesim only).
     record : str
         File for the spikes of all steps, if any.
     folder : str
@@ -88,7 +89,7 @@ class Spec:
     steps: int
     warm: int = WARM
     resting: int = 0
-    mixed: bool = False
+    place: str = "apart"
     record: str = ""
     folder: str = ""
     mode: str = "spikesim"
@@ -129,41 +130,52 @@ class Spec:
 
 
 @dataclass(frozen=True)
-class SpreadSynapses(RandomSynapses):
-    """A random pattern between every n-th source and every n-th target."""
+class PartSynapses(RandomSynapses):
+    """A random pattern between one in so many of the sources and of the targets: the first ones, or every n-th."""
 
-    every: int = 1
+    one_in: int = 1
+    between: bool = False
 
     def count(self, sources: int) -> int:
         """Number of synapses of so many source neurons."""
-        return super().count(sources // self.every)
+        return super().count(sources // self.one_in)
 
     def rows(self, sources: int, targets: int) -> Iterator[Rows]:
         """Rows, a few million synapses at a time."""
-        for rows in super().rows(sources // self.every, targets // self.every):
-            lengths = np.zeros((len(rows.pointers) - 1, self.every), np.int64)
+        given = sources // self.one_in
+        stride = self.one_in if self.between else 1
+        for rows in super().rows(given, targets // self.one_in):
+            lengths = np.zeros((len(rows.pointers) - 1, stride), np.int64)
             lengths[:, 0] = np.diff(rows.pointers)
-            pointers = np.concatenate([[0], np.cumsum(lengths)])
-            yield Rows(pointers, rows.targets * self.every, None, rows.delays)
+            yield Rows(np.concatenate([[0], np.cumsum(lengths)]), rows.targets * stride, None, rows.delays)
+        if sources > given * stride:
+            none = np.zeros(0, np.int64)
+            yield Rows(np.zeros(sources - given * stride + 1, np.int64), none, None, none)
 
 
 def build(spec: Spec, seed: int) -> tuple[Network, list[Population]]:
     """The network in spikesim, and its populations that fire."""
     net = Network()
-    every = 1 + spec.resting // spec.neurons if spec.mixed else 1
+    one_in = 1 if spec.place == "apart" else 1 + spec.resting // spec.neurons
+    between = spec.place == "between"
     live: list[Population] = []
     for name, size in (("excitatory", spec.excitatory), ("inhibitory", spec.neurons - spec.excitatory)):
-        bias = np.full(size * every, RESTING_BIAS)
-        bias[::every] = spec.bias
-        live.append(net.add_population(size * every, Probabilistic(spec.leak, bias), name=name))
-    if spec.resting and not spec.mixed:
+        bias = np.full(size * one_in, RESTING_BIAS)
+        if between:
+            bias[::one_in] = spec.bias
+        else:
+            bias[:size] = spec.bias
+        live.append(net.add_population(size * one_in, Probabilistic(spec.leak, bias), name=name))
+    if spec.resting and spec.place == "apart":
         net.add_population(spec.resting, Probabilistic(spec.leak, RESTING_BIAS), name="resting")
     for source, weight in zip(live, (spec.weight, -INHIBITION * spec.weight), strict=True):
         for target in live:
             # to each population as many as would go there on average if they were drawn among all
-            number = spec.synapses * target.size // (every * spec.neurons)
+            number = spec.synapses * target.size // (one_in * spec.neurons)
             own = 4 * seed + 2 * source.index + target.index
-            net.connect(source, target, SpreadSynapses(number, weight, spec.delay, seed=own, every=every))
+            net.connect(
+                source, target, PartSynapses(number, weight, spec.delay, seed=own, one_in=one_in, between=between)
+            )
     return net, live
 
 
@@ -175,7 +187,7 @@ def peak_bytes() -> int:
 def work(spec: Spec) -> Iterator[dict[str, Any]]:
     """The side of spikesim: an answer at once, then one for each seed that is read."""
     began = time.perf_counter()
-    small, _ = build(dataclasses.replace(spec, neurons=50, synapses=10, resting=0, mixed=False), 0)
+    small, _ = build(dataclasses.replace(spec, neurons=50, synapses=10, resting=0, place="apart"), 0)
     Simulation(small).run(2)
     yield {"build": time.perf_counter() - began}
     for line in sys.stdin:
@@ -383,14 +395,13 @@ def quiet(options: argparse.Namespace, folder: Path) -> None:
     print(f"\n{describe(base)}; then with {more.resting:,} more, at rest\n{HEADER}", flush=True)
     few = make_sides(options, base, folder)
     many = make_sides(options, more, folder)
-    mixed = Side("spikesim", OWN, dataclasses.replace(more, mixed=True))
-    measure([*few, *many, mixed], options.repeats)
-    for side in many:
-        side.name += ", more at rest"
-    mixed.name += ", mixed with them"
-    for side in [*few, *many, mixed]:
+    within = [Side("spikesim", OWN, dataclasses.replace(more, place=place)) for place in ("end", "between")]
+    measure([*few, *many, *within], options.repeats)
+    for side, place in zip([*many, *within], ["apart"] * len(many) + ["at the end", "in between"], strict=True):
+        side.name += f", rest {place}"
+    for side in [*few, *many, *within]:
         print(side.row())
-    pairs = [(few[0], many[0]), (few[0], mixed), *zip(few[1:], many[1:], strict=True)]
+    pairs = [*zip(few, many, strict=True), *((few[0], side) for side in within)]
     for before, after in pairs:
         ratios = [
             after_run["seconds"] / before_run["seconds"] * before_run["spikes"] / after_run["spikes"]
@@ -398,10 +409,11 @@ def quiet(options: argparse.Namespace, folder: Path) -> None:
         ]
         limit = f" (limit {QUIET_LIMIT:g})" if before is few[0] else ""
         print(f"{after.name}: {spread(ratios, 2)} times the time a spike{limit}")
-    same = few[0].values("spikes") == many[0].values("spikes")
-    print(f"spikesim fires the same number of spikes with and without the neurons at rest: {'yes' if same else 'NO'}")
-    if not same:
-        sys.exit("the neurons at rest change the others: the comparison is void")
+    for side in (many[0], within[0]):  # neither a number of a neuron nor its random numbers change
+        if few[0].values("spikes") != side.values("spikes"):
+            sys.exit("the neurons at rest change the spikes of the others: the comparison is void")
+    print("spikesim: exactly as many spikes with neurons at rest apart or at the end as without them; in between:")
+    same_rates(few[0], within[1])
 
 
 def available_bytes() -> float:
@@ -536,9 +548,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="of a repeat (default: 500; 100; 5000)")
     parser.add_argument("--repeats", type=int, help="networks drawn, each with a seed of its own")
     parser.add_argument("--rate", type=float, default=1.0, help="wanted activity, per cent a step (default: 1)")
-    parser.add_argument(
-        "--delay", type=delay_range, nargs="+", metavar="RANGE", help="steps, as 1-4 or 2 (default: both)"
-    )
+    parser.add_argument("--delay", type=delay_range, nargs="+", metavar="STEPS", help="(default: both 1-4 and 2)")
     parser.add_argument("--leak", type=int, default=2)
     parser.add_argument("--brian-leak", type=int, help="another leak on Brian2's side: --law must notice")
     parser.add_argument("--worker", metavar="JSON", help=argparse.SUPPRESS)

@@ -398,6 +398,28 @@ def test_quiet_neurons_are_not_visited() -> None:
     assert visits(0) == visits(5000) > 0
 
 
+def test_wide_targets_are_the_same_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More neurons than 16 bits number: in blocks, and as one block."""
+
+    def outcome(shortest: int) -> tuple[Any, int, np.ndarray, np.ndarray]:
+        monkeypatch.setattr(ly, "ROW_SHORTEST", shortest)
+        net = Network()
+        source = net.add_source(200, 0.1)
+        cells = net.add_population(ly.BLOCK_LARGEST + 5000, Probabilistic(bias=-0.05))
+        net.connect(source, cells, RandomSynapses(60, 0.3, delay=(1, 3), seed=1))
+        net.connect(cells, cells, RandomSynapses(30, 0.2, delay=2, seed=2))
+        tables = assemble(net)
+        simulation = Simulation(net, seed=5)
+        simulation.run(25)
+        return tables.targets.dtype, len(tables.blocks), simulation.spike_counts(cells), simulation.potential(cells)
+
+    narrow, wide = outcome(0), outcome(64)
+    assert narrow[:2] == (np.uint16, 1 + 2) and wide[:2] == (np.uint32, 1 + 1)
+    assert narrow[2].sum() > 100
+    for one, other in zip(narrow[2:], wide[2:], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("times", [4, 40])
 def test_neurons_at_rest_change_nothing(times: int) -> None:
     """Behind the others, whole chunks of them: all looked at in order, and on lists."""

@@ -41,6 +41,12 @@ class _Layout:
             weight_exponent(max((p.synapses.largest for p in own), default=0.0), f"weights onto {population.name}")
             for own, population in zip(self.incoming, network.populations, strict=True)
         ]
+        short = any(
+            population.size > ly.BLOCK_LARGEST and 0 < self._row(population, own, ly.BLOCK_LARGEST) < ly.ROW_SHORTEST
+            for own, population in zip(self.incoming, network.populations, strict=True)
+        )
+        self.kind: Any = np.uint32 if short else np.uint16
+        self.largest = network.neurons if short else ly.BLOCK_LARGEST
 
     def tables(self) -> ly.Tables:
         populations, poisson = self._populations()
@@ -48,7 +54,7 @@ class _Layout:
         rows: list[list[int]] = []
         delays: list[NDArray[np.int64]] = []
         pointers: list[NDArray[np.int64]] = []
-        targets: list[NDArray[np.uint16]] = []
+        targets: list[NDArray[Any]] = []
         weights: list[NDArray[np.int16]] = []
         at = {"pointers": 0, "targets": 0, "weights": 0, "delays": 0}
         for population, own in zip(self.network.populations, self.incoming, strict=True):
@@ -91,7 +97,7 @@ class _Layout:
             poisson=poisson,
             delays=_joined(delays, np.int64),
             pointers=_joined(pointers, np.int64),
-            targets=_joined(targets, np.uint16),
+            targets=_joined(targets, self.kind),
             weights=_joined(weights, np.int16),
         )
 
@@ -118,14 +124,17 @@ class _Layout:
     def _integer(self, weight: float, target: Population) -> int:
         return int(np.rint(math.ldexp(weight, self.exponents[target.index])))
 
+    def _row(self, population: Population, own: list[Projection], size: int) -> float:
+        """Mean number of synapses of a row in blocks of so many neurons."""
+        rows = sum(p.source.size * len(p.synapses.delays) for p in own)
+        synapses = sum(p.synapses.count(p.source.size) for p in own)
+        return synapses / rows * min(1.0, size / population.size) if rows else 0.0
+
     def _block_size(self, population: Population, own: list[Projection]) -> int:
         """Neurons of a block: so few that their drives stay in the cache, but rows should not become too short."""
         size = ly.BLOCK_SMALLEST
-        rows = sum(p.source.size * len(p.synapses.delays) for p in own)
-        synapses = sum(p.synapses.count(p.source.size) for p in own)
-        while (
-            size < min(ly.BLOCK_LARGEST, population.size) and synapses * size < ly.ROW_SYNAPSES * rows * population.size
-        ):
+        largest = min(population.size, self.largest)
+        while size < largest and self._row(population, own, size) < ly.ROW_SYNAPSES:
             size *= 2
         return size
 
@@ -170,7 +179,7 @@ class _Layout:
         total = int(pointers[-1]) if len(pointers) else 0
         pointers[1:] = pointers[:-1].copy()
         pointers[:1] = 0
-        targets = np.empty(total, np.uint16)
+        targets = np.empty(total, self.kind)
         weights = np.empty(total if synapses.weight is None else 0, np.int16)
         next_at = pointers.copy()
         first = 0
@@ -190,7 +199,7 @@ class _Layout:
 @dataclass(frozen=True)
 class _Sorted:
     pointers: NDArray[np.int64]
-    targets: NDArray[np.uint16]
+    targets: NDArray[Any]
     weights: NDArray[np.int16]
 
 

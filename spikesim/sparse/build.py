@@ -1,7 +1,5 @@
 """Kernels that sort synapses into the tables of their blocks: count, then fill."""
 
-import numpy as np
-
 from spikesim.compilation import kernel
 
 
@@ -31,7 +29,7 @@ def fill_rows(
             row = rows_at[block] + (first_source + i) * delay_count + d
             at = next_at[row]
             next_at[row] = at + 1
-            out_targets[at] = np.uint16(targets[synapse] - block * block_size)
+            out_targets[at] = targets[synapse] - block * block_size
             if values.shape[0]:
                 out_weights[at] = values[synapse]
 

@@ -22,8 +22,8 @@ from spikesim.sparse.layout import (
 
 AHEAD_POINTERS, AHEAD_ROWS = 12, 6
 """Spikes between the one whose row is being read and those that are fetched."""
-LINE_TARGETS = 32
-"""Targets in a cache line."""
+LINE_BYTES = 64
+"""Of the cache."""
 
 
 @kernel
@@ -42,7 +42,7 @@ def deliver(tables, state, block, t, listed):
     first, size = row[BLOCK_FIRST], row[BLOCK_SIZE]
     drive, touched = state.drive[first : first + size], state.touched[first : first + size]
     targets, weights = tables.targets, tables.weights
-    depth = state.ring.shape[0]
+    depth, in_line = state.ring.shape[0], LINE_BYTES // targets.itemsize
     n = np.int64(0)
     for index in range(row[BLOCK_TABLES], row[BLOCK_TABLES_END]):
         table = tables.tables[index]
@@ -61,7 +61,7 @@ def deliver(tables, state, block, t, listed):
                     prefetch(pointers, (np.int64(fired[i + AHEAD_POINTERS]) - source_first) * delays + d)
                 if i + AHEAD_ROWS < count:
                     at = (np.int64(fired[i + AHEAD_ROWS]) - source_first) * delays + d
-                    for line in range(pointers[at], pointers[at + 1], LINE_TARGETS):
+                    for line in range(pointers[at], pointers[at + 1], in_line):
                         prefetch(targets, line)
                         if not constant:
                             prefetch(weights, weights_at + line)

@@ -55,6 +55,8 @@ CHUNK = 512
 """Neurons whose potentials, probabilities and random numbers stay in the cache between the loops; a multiple of 16."""
 ROW_SYNAPSES = 256
 """Synapses that a row should have at least, or reading where it begins costs more than reading it."""
+ROW_SHORTEST = 64
+"""Where rows of the largest blocks have fewer, blocks take in all neurons and targets are numbered in 32 bits."""
 
 
 class Tables(NamedTuple):
@@ -67,7 +69,7 @@ class Tables(NamedTuple):
     poisson: NDArray[np.uint32]  # cumulative probabilities, unit 2**-32
     delays: NDArray[np.int64]  # of each table, ascending, at least 1
     pointers: NDArray[np.int64]  # of each table, (sources * delays + 1,), positions in `targets`
-    targets: NDArray[np.uint16]  # (synapses,): within the block
+    targets: NDArray[np.uint16] | NDArray[np.uint32]  # (synapses,): within the block
     weights: NDArray[np.int16]  # (synapses whose weights differ,)
 
 
