@@ -141,7 +141,7 @@ class PartSynapses(RandomSynapses):
         return super().count(sources // self.one_in)
 
     def rows(self, sources: int, targets: int) -> Iterator[Rows]:
-        """Rows, a few million synapses at a time."""
+        """Rows, part after part."""
         given = sources // self.one_in
         stride = self.one_in if self.between else 1
         for rows in super().rows(given, targets // self.one_in):

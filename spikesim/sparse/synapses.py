@@ -16,7 +16,7 @@ from spikesim.errors import InputError
 from spikesim.philox import philox4x32, seed_key
 
 DELAY_MAX = 4096
-CHUNK = 1 << 22
+CHUNK = 1 << 18
 """Synapses that are held at a time while tables are built."""
 
 
@@ -178,7 +178,7 @@ class RandomSynapses:
         return sources * self.number
 
     def rows(self, sources: int, targets: int) -> Iterator[Rows]:
-        """Rows, a few million synapses at a time."""
+        """Rows, `CHUNK` synapses at a time."""
         low, high = self._range()
         many = max(1, CHUNK // max(1, self.number))
         for first in range(0, sources, many):
