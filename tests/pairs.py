@@ -174,7 +174,7 @@ class Pair:
 def assert_same(simulator: Simulator, model: reference.Model) -> None:
     """Potentials, spikes, window sums and every counter agree bit for bit."""
     counts = simulator.counts
-    for population in simulator.compiled.network.populations:
+    for population in simulator.compiled.populations:
         index = population.index
         spikes = simulator.spikes(population).reshape(len(model.samples), -1)
         np.testing.assert_array_equal(spikes, model.spikes[index], err_msg=f"spikes of {population.name}")
@@ -196,7 +196,7 @@ def assert_same(simulator: Simulator, model: reference.Model) -> None:
 
 def everything(simulator: Simulator) -> list[NDArray[Any]]:
     """Copies of all that a user can read: potentials, spikes, window sums, counters; samples first."""
-    populations = simulator.compiled.network.populations
+    populations = simulator.compiled.populations
     neurons = [population for population in populations if not population.streamed]
     return [
         *(simulator.potential(population).copy() for population in neurons),
