@@ -25,9 +25,11 @@ from spikesim.datasets import Dataset, load
 from spikesim.ep import phases as ph
 from spikesim.ep.config import Config, make_config, merge, parse_setting
 from spikesim.ep.learner import Learner
-from spikesim.ep.model import Model
+from spikesim.ep.model import Model, initial_parameters
 from spikesim.ep.observer import EpochSummary, Progress
 from spikesim.ep.presentation import Presenter
+from spikesim.ep.start import start
+from spikesim.ep.team import Team
 from spikesim.ep.trainer import RunOptions, Trainer
 from spikesim.errors import InputError
 from spikesim.runfile import RunWriter
@@ -81,6 +83,7 @@ class Watcher:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.samples, self.seconds = 0, 0.0
+        self.parts: dict[str, float] = {}
         self._last = 0.0
         self._started = False
 
@@ -133,10 +136,6 @@ def median_seconds(work: Callable[[], object], repeats: int = 5) -> float:
 
 def step_parts(config: Config, dataset: Dataset) -> None:
     """Sweep, delivery and heads, in microseconds a sample and step, for the weights that training starts with."""
-    from spikesim.ep.model import initial_parameters
-    from spikesim.ep.start import start
-    from spikesim.ep.team import Team
-
     model = Model(config, dataset)
     presenter = Presenter(config, dataset, model.stack.image.shape)
     parameters = initial_parameters(model, config)
