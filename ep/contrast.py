@@ -11,9 +11,8 @@ rule is that of vector fields, which need no energy (Scellier et al. 2018, "Gene
 to vector field dynamics"): the gradient of the weight as it acts forwards. A weak feedback gain makes the second term
 useless: it serves the heads below, through a feedback that hardly moves them, and is as large as the first.
 
-r are window sums of p, hence integers, and so are their products. They are multiplied as float64 matrices in pieces
-short enough that every partial sum stays below 2**53: exact, hence the same for every BLAS, number of threads and
-division of the batch. The pieces are added as int64.
+r are window sums of p, hence integers, and so are their products, which are added as int64: the same for every number
+of threads and division of the batch.
 """
 
 from collections.abc import Iterator
@@ -22,9 +21,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.exact import TERMS_MAX, exact_product
+from spikesim.ep.correlation import ALONE, Correlation, Rows, correlate, image_rows, rate_rows
 from spikesim.ep.model import Model
-from spikesim.tables import Conv
+
+TERMS = 1024
+"""Positions, over all samples, of a piece of the work: few enough for the cache, enough to share the sums out."""
 
 
 @dataclass(frozen=True)
@@ -39,54 +40,9 @@ def pieces(model: Model, samples: int) -> Iterator[Piece]:
     """Divide the contrast of a mini-batch into pieces of similar size."""
     for layer in reversed(range(model.layers)):
         height, width, _ = model.stack.populations[layer].shape
-        count = max(1, 2 * TERMS_MAX // (height * width))
+        count = max(1, TERMS // (height * width))
         for first in range(0, samples, count):
             yield Piece(layer, slice(first, min(first + count, samples)))
-
-
-def sum_cells(rates: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Sums over the 2x2 cells of (n, H, W, C); an odd last row or column is left out."""
-    n, height, width, channels = rates.shape
-    even = rates[:, : height // 2 * 2, : width // 2 * 2]
-    cells = even.reshape(n, height // 2, 2, width // 2, 2, channels)
-    return np.asarray(cells.sum(axis=(2, 4), dtype=np.int32))
-
-
-def correlate(
-    model: Model, layer: int, pre: NDArray[np.int16] | NDArray[np.int32], post: NDArray[np.int32]
-) -> NDArray[np.int64]:
-    """Sum over samples and positions of (presynaptic x postsynaptic), in the shape of the layer's weights.
-
-    Parameters
-    ----------
-    pre : integers (n, H, W, Cin)
-        What the table sees, after the pool.
-    post : int32 (n, H', W', Cout)
-    """
-    table = model.stack.connections[layer].table
-    n, height, width, channels = post.shape
-    if isinstance(table, Conv):
-        pad = [(0, 0), (table.padding, table.padding), (table.padding, table.padding), (0, 0)]
-        windows = np.lib.stride_tricks.sliding_window_view(np.pad(pre, pad), (table.kernel, table.kernel), axis=(1, 2))
-        columns = windows.transpose(0, 1, 2, 4, 5, 3).reshape(n * height * width, -1)  # (terms, ky * kx * Cin)
-    else:
-        columns = pre.reshape(n, -1)
-    product = exact_product(columns.astype(np.float64), post.reshape(n * height * width, channels).astype(np.float64))
-    return product.reshape(model.weight_shape(layer))
-
-
-@dataclass
-class Correlation:
-    """Sums over a mini-batch for one layer and one phase (or the difference of two)."""
-
-    weights: NDArray[np.int64]
-    bias: NDArray[np.int64]
-
-
-def _correlation(
-    model: Model, layer: int, pre: NDArray[np.int16] | NDArray[np.int32], post: NDArray[np.int32]
-) -> Correlation:
-    return Correlation(correlate(model, layer, pre, post), post.sum(axis=(0, 1, 2), dtype=np.int64))
 
 
 def layer_rates(model: Model, layer: int, sums: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -94,10 +50,19 @@ def layer_rates(model: Model, layer: int, sums: NDArray[np.int32]) -> NDArray[np
     return model.stack.populations[layer].from_state(sums[:, model.state_slice(layer)])
 
 
-def presynaptic(model: Model, layer: int, sums: NDArray[np.int32]) -> NDArray[np.int32]:
-    """What the table into a layer above the first sees of the layer below: window sums, after its pool."""
-    below = layer_rates(model, layer - 1, sums)
-    return sum_cells(below) if model.stack.pooled[layer - 1] else below
+def _rows(
+    model: Model,
+    layer: int,
+    images: NDArray[np.int16],
+    first: NDArray[np.int32],
+    second: NDArray[np.int32] = ALONE,
+) -> Rows:
+    """What a layer sees of the image, or of the layer below in one phase or two together."""
+    connection = model.stack.connections[layer]
+    if layer == 0:
+        return image_rows(connection, images)
+    below, at = model.stack.populations[layer - 1], model.state_slice(layer - 1).start
+    return rate_rows(connection, below, model.stack.pooled[layer - 1], at, first, second)
 
 
 def phase_correlation(
@@ -117,8 +82,8 @@ def phase_correlation(
     before : int32 (n, state size), optional
         Window sums that give the presynaptic rates; by default those of the phase.
     """
-    pre = images if layer == 0 else presynaptic(model, layer, sums if before is None else before)
-    return _correlation(model, layer, pre, layer_rates(model, layer, sums))
+    rows = _rows(model, layer, images, sums if before is None else before)
+    return correlate(model.stack.connections[layer], rows, model.state_slice(layer).start, sums)
 
 
 def contrast(
@@ -135,7 +100,7 @@ def contrast(
     large (those of the first layer excepted, which sees the image).
     """
     if rule == "postsynaptic" or layer == 0:  # the image is the same in both
-        pre = images if layer == 0 else presynaptic(model, layer, plus) + presynaptic(model, layer, minus)
-        return _correlation(model, layer, pre, layer_rates(model, layer, plus) - layer_rates(model, layer, minus))
+        rows = _rows(model, layer, images, plus, minus)
+        return correlate(model.stack.connections[layer], rows, model.state_slice(layer).start, plus, minus)
     first, second = phase_correlation(model, layer, images, plus), phase_correlation(model, layer, images, minus)
     return Correlation(first.weights - second.weights, first.bias - second.bias)

@@ -15,6 +15,7 @@ from spikesim.ep import contrast as co
 from spikesim.ep import heads as hd
 from spikesim.ep import phases as ph
 from spikesim.ep.config import Config, per_layer
+from spikesim.ep.correlation import Correlation
 from spikesim.ep.model import Array, Model, Parameters, initial_scales
 from spikesim.ep.optimisers import Optimiser
 from spikesim.ep.steering import Steering
@@ -300,16 +301,18 @@ class Learner:
         samples, layers = len(images), model.layers
         centred = dynamics.nudging == "centred"
         other, other_window = (rates.minus, dynamics.nudged_window) if centred else (rates.free, dynamics.window_free)
-        weights = [np.zeros((2, *model.weight_shape(layer)), np.int64) for layer in range(layers)]
-        biases = [np.zeros((2, population.shape[2]), np.int64) for population in model.stack.populations]
+        # centred: the difference of two phases, whose windows are of the same length; else the phases, one by one
+        parts = range(1 if centred else 2)
+        weights = [[np.zeros(model.weight_shape(layer), np.int64) for _ in parts] for layer in range(layers)]
+        biases = [[np.zeros(population.shape[2], np.int64) for _ in parts] for population in model.stack.populations]
         differences = np.zeros(layers)
 
-        def work(piece: co.Piece) -> tuple[co.Piece, list[co.Correlation], float]:
+        def work(piece: co.Piece) -> tuple[co.Piece, list[Correlation], float]:
             if self.team.stop[0]:
                 raise Stopped
             layer, part = piece.layer, piece.samples
             at = model.state_slice(layer)
-            if centred:  # windows of the same length: subtract as integers
+            if centred:
                 difference = rates.plus[part, at] - rates.minus[part, at]
                 apart = float(np.abs(difference).sum(dtype=np.int64))
                 phases = rates.plus[part], rates.minus[part]
@@ -338,11 +341,10 @@ class Learner:
             # with a feedback gain below 1 the energy of a layer counts the more, the lower it is
             weight = dynamics.feedback_gain ** (layers - 1 - layer)
             strength = (2.0 * abs(beta) if centred else beta) * samples * weight
-            weight_parts = [weights[layer][i] / self._weight_unit(layer, pre_windows[i], windows[i]) for i in range(2)]
-            bias_parts = [biases[layer][i] / (ONE * windows[i]) for i in range(2)]
-            # centred: the difference of the phases is already in the first part, the second is zero
-            gradients[f"{name}/weight"] = (-(weight_parts[0] - weight_parts[1]) / strength).astype(np.float32)
-            gradients[f"{name}/bias"] = (-(bias_parts[0] - bias_parts[1]) / strength).astype(np.float32)
+            weight_parts = [weights[layer][i] / self._weight_unit(layer, pre_windows[i], windows[i]) for i in parts]
+            bias_parts = [biases[layer][i] / (ONE * windows[i]) for i in parts]
+            gradients[f"{name}/weight"] = (_minus_difference(weight_parts) / strength).astype(np.float32)
+            gradients[f"{name}/bias"] = (_minus_difference(bias_parts) / strength).astype(np.float32)
         gradients.update(self._head_gradients(groups, samples))
         scale = ONE * dynamics.nudged_window * (1 if centred else other_window)
         return gradients, differences / (scale * model.neurons * samples)
@@ -381,6 +383,11 @@ class Learner:
             gradients[f"{head.name}/weight"] = (-products / unit).astype(np.float32)
             gradients[f"{head.name}/bias"] = (-errors.sum(axis=0) / (2.0**hd.ERROR_BITS * samples)).astype(np.float32)
         return gradients
+
+
+def _minus_difference(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The second phase minus the first; or minus their difference, if that is all there is."""
+    return -parts[0] if len(parts) == 1 else parts[1] - parts[0]
 
 
 def _head_rate(config: Config, readout_rate: float) -> float:

@@ -1,4 +1,4 @@
-"""The inner loops of the engine: adding weight rows, and turning probabilities into spikes.
+"""The inner loops of the engine: adding weight rows, correlating rates, and turning probabilities into spikes.
 
 A row is the weights of one source neuron onto 16, 32 or 64 neighbouring channels. LLVM does not keep such sums in
 registers from a plain loop over a run of events, so the loop is built here on a vector value. Every function has a
@@ -16,6 +16,8 @@ from numba.extending import intrinsic
 from spikesim.compilation import PLAIN_LOOPS, inline_kernel
 
 LANES = (16, 32, 64)
+SCALED_LANES = (16, 32)
+"""Widths of the rows of rates that are added in int64: more would not stay in registers."""
 
 
 def plain_add_rows(lanes: int) -> Callable[..., None]:
@@ -41,6 +43,19 @@ def plain_add_graded_rows(lanes: int) -> Callable[..., None]:
                 sums[lane] += value * np.float64(weights[row + lane])
 
     return inline_kernel(add_graded_rows)
+
+
+def plain_add_scaled_rows(lanes: int) -> Callable[..., None]:
+    """``sums[at:][:lanes] += sum of value * rates[origin + offset:][:lanes]`` over ``[first:last]``, in int64."""
+
+    def add_scaled_rows(rates, origin, offsets, values, first, last, sums, at):
+        for i in range(first, last):
+            row = origin + np.int64(offsets[i])
+            value = np.int64(values[i])
+            for lane in range(lanes):
+                sums[at + lane] += value * np.int64(rates[row + lane])
+
+    return inline_kernel(add_scaled_rows)
 
 
 def _data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
@@ -141,6 +156,41 @@ def vector_add_graded_rows(lanes: int) -> Callable[..., None]:
     return add_graded_rows  # type: ignore[no-any-return]
 
 
+def vector_add_scaled_rows(lanes: int) -> Callable[..., None]:
+    """The vector form of `plain_add_scaled_rows`."""
+
+    @intrinsic
+    def add_scaled_rows(typingctx, rates, origin, offsets, values, first, last, sums, at):
+        signature = types.void(rates, types.int64, offsets, values, types.int64, types.int64, sums, types.int64)
+
+        def codegen(context, builder, signature, args):
+            int64 = ir.IntType(64)
+            row_type, sum_type = ir.VectorType(ir.IntType(32), lanes), ir.VectorType(int64, lanes)
+            rates_data = builder.gep(_data(context, builder, signature.args[0], args[0]), [args[1]])
+            offsets_data = _data(context, builder, signature.args[2], args[2])
+            values_data = _data(context, builder, signature.args[3], args[3])
+            sums_data = builder.gep(_data(context, builder, signature.args[6], args[6]), [args[7]])
+            sums_data = builder.bitcast(sums_data, sum_type.as_pointer())
+            undefined, zeros = ir.Constant(row_type, ir.Undefined), ir.Constant(row_type, [0] * lanes)
+
+            def body(i, total):
+                offset = builder.sext(builder.load(builder.gep(offsets_data, [i])), int64)
+                value = builder.load(builder.gep(values_data, [i]))
+                spread = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
+                # extended as vectors, the factors show that a product of 32 by 32 bits is enough
+                spread = builder.sext(builder.shuffle_vector(spread, undefined, zeros), sum_type)
+                row = builder.sext(_load(builder, builder.gep(rates_data, [offset]), row_type, 4), sum_type)
+                return builder.add(total, builder.mul(spread, row))
+
+            total = _event_loop(builder, args[4], args[5], _load(builder, sums_data, sum_type, 8), body)
+            builder.store(total, sums_data).align = 8
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return add_scaled_rows  # type: ignore[no-any-return]
+
+
 @inline_kernel
 def plain_spike_word(probability, random, lane):
     """Bit i of the result is 1 iff ``random[lane + i] < probability[lane + i]``, for i in 0..15; arrays of uint16."""
@@ -210,8 +260,10 @@ def vector_prefetch(typingctx, array, index):
 
 _add_rows = plain_add_rows if PLAIN_LOOPS else vector_add_rows
 _add_graded_rows = plain_add_graded_rows if PLAIN_LOOPS else vector_add_graded_rows
+_add_scaled_rows = plain_add_scaled_rows if PLAIN_LOOPS else vector_add_scaled_rows
 add_rows_16, add_rows_32, add_rows_64 = (_add_rows(lanes) for lanes in LANES)
 add_graded_rows_16, add_graded_rows_32, add_graded_rows_64 = (_add_graded_rows(lanes) for lanes in LANES)
+add_scaled_rows_16, add_scaled_rows_32 = (_add_scaled_rows(lanes) for lanes in SCALED_LANES)
 spike_word = plain_spike_word if PLAIN_LOOPS else vector_spike_word
 lowest_bit = plain_lowest_bit if PLAIN_LOOPS else vector_lowest_bit
 prefetch = plain_prefetch if PLAIN_LOOPS else vector_prefetch

@@ -34,6 +34,13 @@ def compiled() -> SimpleNamespace:
 
         return call
 
+    def scaled(function):  # type: ignore[no-untyped-def]
+        @numba.njit
+        def call(rates, origin, offsets, values, first, last, sums, at):  # type: ignore[no-untyped-def]
+            function(rates, origin, offsets, values, first, last, sums, at)
+
+        return call
+
     def worder(function):  # type: ignore[no-untyped-def]
         @numba.njit
         def call(probability, random, lane):  # type: ignore[no-untyped-def]
@@ -51,6 +58,10 @@ def compiled() -> SimpleNamespace:
     return SimpleNamespace(
         add={n: (adder(rows.vector_add_rows(n)), adder(rows.plain_add_rows(n))) for n in rows.LANES},
         graded={n: (graded(rows.vector_add_graded_rows(n)), graded(rows.plain_add_graded_rows(n))) for n in rows.LANES},
+        scaled={
+            n: (scaled(rows.vector_add_scaled_rows(n)), scaled(rows.plain_add_scaled_rows(n)))
+            for n in rows.SCALED_LANES
+        },
         word=(worder(rows.vector_spike_word), worder(rows.plain_spike_word)),
         lowest=(lowest(rows.vector_lowest_bit), lowest(rows.plain_lowest_bit)),
     )
@@ -110,6 +121,29 @@ def test_add_graded_rows(compiled: SimpleNamespace, case: dict) -> None:  # type
         add(weights, origin, events, values, first, last, sums)
         np.testing.assert_array_equal(sums[:lanes].astype(np.int64), expected)
         np.testing.assert_array_equal(sums[lanes:], initial[lanes:])
+
+
+@QUICK
+@given(
+    lanes=st.sampled_from(rows.SCALED_LANES),
+    seed=st.integers(0, 2**32 - 1),
+    terms=st.integers(0, 9),
+    bits=st.sampled_from([4, 20, 31]),
+    at=st.integers(0, 5),
+)
+def test_add_scaled_rows(compiled: SimpleNamespace, lanes: int, seed: int, terms: int, bits: int, at: int) -> None:
+    rng = np.random.default_rng(seed)
+    rates = rng.integers(-(2**bits), 2**bits, 100).astype(np.int32)
+    values = rng.integers(-(2**bits), 2**bits, terms + 2).astype(np.int32)
+    origin, offsets = int(rng.integers(0, 20)), rng.integers(0, 48, terms + 2).astype(np.int32)
+    initial = rng.integers(-(2**50), 2**50, 40)
+    expected = initial.copy()
+    for offset, value in zip(offsets[1:-1].tolist(), values[1:-1].tolist(), strict=True):
+        expected[at : at + lanes] += value * rates[origin + offset :][:lanes].astype(np.int64)
+    for add in compiled.scaled[lanes]:
+        sums = initial.copy()
+        add(rates, origin, offsets, values, 1, 1 + terms, sums, at)
+        np.testing.assert_array_equal(sums, expected)
 
 
 def test_an_empty_run_at_the_end_adds_nothing(compiled: SimpleNamespace) -> None:
