@@ -16,6 +16,10 @@ which differs from the exact one by a term in beta squared (Scellier & Bengio 20
 
 The *postsynaptic* rule (`spikesim.ep.contrast`) has a gradient of its own, that of the weights as they act forwards
 while the feedback stays as it is: of the exact one the first term, mu_l (x) Pool(p_{l-1}).
+
+With *held drives* (`spikesim.ep.held`) mu_l = D (dC/dp_l + eta Pool^T(W_{l+1}^T * mu_{l+1})), with an error gain eta
+of 1 backpropagation through the forward weights while the feedback stays as it is. The gradient is mu_l (x)
+Pool(p_{l-1}), its estimate ``- (p+_l - p-_l) (x) Pool(p_{l-1}) / (2 beta)``.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -65,10 +69,11 @@ def response(field: MeanField, inputs: Inputs, rest: FixedPoint, *, tolerance: f
     sources = [np.zeros((n, *shape)) for shape in shapes]
     for head in field.heads:
         errors = head.errors(head.logits(rest.rates[head.layer]), inputs)
-        weight = head.strength * field.weight(head.layer)
+        weight = head.strength * field.cost_weight(head.layer)
         sources[head.layer] -= weight * head.push(errors, shapes[head.layer])
     answers = [(drive > 0.0) & (drive < 1.0) for drive in rest.drives]
     mu = [np.zeros((n, *shape)) for shape in shapes]
+    down, up = (1.0, field.gain) if field.error_gain is None else (field.error_gain, 0.0)
     moved, largest = np.inf, 0.0
     for sweep in range(SWEEPS_MAX):
         if moved <= tolerance * largest:
@@ -77,9 +82,9 @@ def response(field: MeanField, inputs: Inputs, rest: FixedPoint, *, tolerance: f
         for layer in reversed(range(field.layers)):  # downwards: the read-out's error reaches all layers in one sweep
             new = sources[layer].copy()
             if layer + 1 < field.layers:
-                new += field.links[layer + 1].down(mu[layer + 1])
-            if layer > 0:
-                new += field.gain * field.links[layer].up(mu[layer - 1])
+                new += down * field.links[layer + 1].down(mu[layer + 1])
+            if layer > 0 and up:
+                new += up * field.links[layer].up(mu[layer - 1])
             new = mu[layer] + relaxation(sweep) * (new * answers[layer] - mu[layer])
             moved = max(moved, float(np.abs(new - mu[layer]).max(initial=0.0)))
             largest = max(largest, float(np.abs(new).max(initial=0.0)))
@@ -108,6 +113,7 @@ def exact_gradient(
 def contrast_gradient(
     field: MeanField,
     inputs: Inputs,
+    free: FixedPoint,
     plus: FixedPoint,
     minus: FixedPoint,
     beta: float,
@@ -120,12 +126,14 @@ def contrast_gradient(
         moved = plus.rates[layer] - minus.rates[layer]
         if layer == 0:
             contrast = link.correlate(inputs.images, moved)
+        elif field.error_gain is not None:
+            contrast = link.correlate(free.rates[layer - 1], moved)
         elif rule == "postsynaptic":
             contrast = link.correlate((plus.rates[layer - 1] + minus.rates[layer - 1]) / 2.0, moved)
         else:
             first, second = (link.correlate(point.rates[layer - 1], point.rates[layer]) for point in (plus, minus))
             contrast = first - second
-        scale = -field.weight(layer) / (2.0 * beta)
+        scale = -field.cost_weight(layer) / (2.0 * beta)
         weights.append(contrast * scale)
         biases.append(moved.sum(axis=(0, 1, 2)) * scale)
     return Gradient(weights, biases)
@@ -182,12 +190,12 @@ def reference(
     def run(samples: slice) -> Reference:
         own = inputs.part(samples)
         free = field.settle(own, tolerance=tolerance)
-        plus = field.settle(own, free.rates, beta, tolerance=tolerance)
-        minus = field.settle(own, free.rates, -beta, tolerance=tolerance)
+        plus = field.answer(own, free, beta, tolerance=tolerance)
+        minus = field.answer(own, free, -beta, tolerance=tolerance)
         apart = [np.abs(a - b).mean() for a, b in zip(plus.rates, minus.rates, strict=True)]
         return Reference(
             exact=exact_gradient(field, own, free, rule=rule, tolerance=tolerance),
-            estimate=contrast_gradient(field, own, plus, minus, beta, rule=rule),
+            estimate=contrast_gradient(field, own, free, plus, minus, beta, rule=rule),
             cost=float(field.cost(free.rates, own).sum()),
             readout_cost=float(field.readout_cost(free.rates, own).sum()),
             activity=np.array([rates.mean() for rates in free.rates]) * len(own.images),

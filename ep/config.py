@@ -164,8 +164,19 @@ def _check_together(config: Config) -> None:
             f"dynamics.window_free is {dynamics.window_free}; with {dynamics.nudging} nudging it enters the contrast "
             f"and must be at most {CONTRAST_WINDOW_MAX}"
         )
-    if math.frexp(dynamics.feedback_gain)[0] != 0.5:
-        raise InputError(f"dynamics.feedback_gain is {dynamics.feedback_gain}; it must be a power of two, as 0.25")
+    for name, gain in (("feedback_gain", dynamics.feedback_gain), ("error_gain", dynamics.error_gain)):
+        if math.frexp(gain)[0] != 0.5:
+            raise InputError(f"dynamics.{name} is {gain}; it must be a power of two, as 0.25")
+    if dynamics.nudged_drive == "held":
+        for name, value, wanted in (
+            ("nudging", dynamics.nudging, "centred"),
+            ("rule", dynamics.rule, "postsynaptic"),
+        ):
+            if value != wanted:
+                raise InputError(
+                    f"dynamics.{name} is {value!r}; with held drives it must be {wanted!r}, or set "
+                    "dynamics.nudged_drive to 'live'"
+                )
     stability = config.stability
     if stability.beta_low > stability.beta_high:
         raise InputError(

@@ -104,3 +104,16 @@ def contrast(
         return correlate(model.stack.connections[layer], rows, model.state_slice(layer).start, plus, minus)
     first, second = phase_correlation(model, layer, images, plus), phase_correlation(model, layer, images, minus)
     return Correlation(first.weights - second.weights, first.bias - second.bias)
+
+
+def held_contrast(
+    model: Model,
+    layer: int,
+    images: NDArray[np.int16],
+    plus: NDArray[np.int32],
+    minus: NDArray[np.int32],
+    free: NDArray[np.int32],
+) -> Correlation:
+    """The postsynaptic rule with the presynaptic rates of the free phase, which are what held drives come from."""
+    rows = _rows(model, layer, images, free)
+    return correlate(model.stack.connections[layer], rows, model.state_slice(layer).start, plus, minus)

@@ -99,8 +99,9 @@ class Learner:
         window = max(dynamics.nudged_window, 0 if dynamics.nudging == "centred" else dynamics.window_free)
         for layer, population in enumerate(self.model.stack.populations):
             positions = population.shape[0] * population.shape[1]
-            # the presynaptic rates of two phases may add up
-            pre = float(2**15) if layer == 0 else self._weight_unit(layer, 2 * window, window) / (ONE * window)
+            # the presynaptic rates of two nudged phases may add up
+            before = dynamics.window_free if self.model.held is not None else 2 * window
+            pre = float(2**15) if layer == 0 else self._weight_unit(layer, before, window) / (ONE * window)
             largest = int(2**63 / (pre * ONE * window * positions))
             if size > largest:
                 raise InputError(
@@ -214,7 +215,7 @@ class Learner:
         rates = ph.Rates(
             plus=np.empty((n, size), np.int32),
             minus=np.empty((n if centred else 0, size), np.int32),
-            free=np.empty((0 if centred else n, size), np.int32),
+            free=np.empty((0 if centred and self.model.held is None else n, size), np.int32),
         )
         sign = self.sign(epoch, batch)
         strengths = sign * beta * lambdas
@@ -269,10 +270,15 @@ class Learner:
             channel_sums = workspace.channel_sums(n)
             if len(rates.free):
                 workspace.window_sums(n, rates.free[part])
-            workspace.keep(n)
+            if self.model.held is None:
+                workspace.keep(n)
+            else:
+                held_macs = workspace.hold(n)
             stream = ph.stream_of(epoch, ph.STREAM_NUDGED)
             first = ph.PLUS if strengths[-1] > 0 else ph.MINUS
             counts[first] = workspace.nudged(n, stream, labels, strengths, stop, soft_targets)
+            if self.model.held is not None:
+                counts[first].macs += held_macs
             workspace.window_sums(n, rates.plus[part])
             if len(rates.minus):
                 workspace.restore(n)
@@ -299,7 +305,7 @@ class Learner:
         """Gradients of the loss, and the mean |r+ - r-| of each layer; `beta` carries the sign of the first nudge."""
         model, dynamics = self.model, self.config.dynamics
         samples, layers = len(images), model.layers
-        centred = dynamics.nudging == "centred"
+        centred, held = dynamics.nudging == "centred", model.held is not None
         other, other_window = (rates.minus, dynamics.nudged_window) if centred else (rates.free, dynamics.window_free)
         # centred: the difference of two phases, whose windows are of the same length; else the phases, one by one
         parts = range(1 if centred else 2)
@@ -316,6 +322,8 @@ class Learner:
                 difference = rates.plus[part, at] - rates.minus[part, at]
                 apart = float(np.abs(difference).sum(dtype=np.int64))
                 phases = rates.plus[part], rates.minus[part]
+                if held:
+                    return piece, [co.held_contrast(model, layer, images[part], *phases, rates.free[part])], apart
                 return piece, [co.contrast(model, layer, images[part], *phases, dynamics.rule)], apart
             apart = float(
                 np.abs(
@@ -339,7 +347,7 @@ class Learner:
         windows, pre_windows = (dynamics.nudged_window, other_window), self._presynaptic_windows()
         for layer, name in enumerate(model.names):
             # with a feedback gain below 1 the energy of a layer counts the more, the lower it is
-            weight = dynamics.feedback_gain ** (layers - 1 - layer)
+            weight = 1.0 if held else dynamics.feedback_gain ** (layers - 1 - layer)
             strength = (2.0 * abs(beta) if centred else beta) * samples * weight
             weight_parts = [weights[layer][i] / self._weight_unit(layer, pre_windows[i], windows[i]) for i in parts]
             bias_parts = [biases[layer][i] / (ONE * windows[i]) for i in parts]
@@ -352,6 +360,8 @@ class Learner:
     def _presynaptic_windows(self) -> tuple[int, int]:
         """Steps over which the presynaptic rates of the two parts of a contrast are summed."""
         dynamics = self.config.dynamics
+        if self.model.held is not None:
+            return dynamics.window_free, dynamics.window_free
         if dynamics.nudging == "centred":
             window = dynamics.nudged_window * (2 if dynamics.rule == "postsynaptic" else 1)
             return window, window

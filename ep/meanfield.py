@@ -257,6 +257,8 @@ class MeanField:
     heads : tuple of LinearHead
     gain : float
         gamma, on what a layer hears from the one above.
+    error_gain : float or None
+        eta of held drives (`spikesim.ep.held`); None: drives are live in the nudged phases too.
     """
 
     names: tuple[str, ...]
@@ -264,6 +266,7 @@ class MeanField:
     biases: tuple[Reals, ...]
     heads: tuple[LinearHead, ...]
     gain: float = 1.0
+    error_gain: float | None = None
 
     @classmethod
     def from_model(cls, model: Model, strengths: Sequence[float]) -> "MeanField":
@@ -276,7 +279,8 @@ class MeanField:
             biases.append(model.compiled.plan.bias[at : at + target.shape[2]] / float(ONE))
         heads = tuple(_linear_head(model, index, strength) for index, strength in enumerate(strengths))
         gain = 2.0 ** -model.stack.connections[-1].attenuation
-        return cls(model.names, tuple(links), tuple(biases), heads, gain)
+        error_gain = None if model.held is None else model.held.error_gain
+        return cls(model.names, tuple(links), tuple(biases), heads, gain, error_gain)
 
     @property
     def layers(self) -> int:
@@ -287,17 +291,31 @@ class MeanField:
         """g of a layer: its weight in the energy function, 1 for the top one."""
         return self.gain ** (layer + 1 - self.layers)
 
+    def cost_weight(self, layer: int) -> float:
+        """What a nudge of strength 1 on the drive of a layer weighs its cost with.
+
+        A layer that weighs g in the energy function answers to it as to a cost of weight g. With held drives there are
+        only drives and errors, and the weight is 1.
+        """
+        return self.weight(layer) if self.error_gain is None else 1.0
+
     def drive(self, layer: int, rates: list[Reals], image: Reals, inputs: Inputs, beta: float) -> Reals:
         """u of a layer with everything as it is; `image` is what the first layer receives from it."""
         drive = self.biases[layer] + (image if layer == 0 else self.links[layer].up(rates[layer - 1]))
         if layer + 1 < self.layers:
             drive += self.gain * self.links[layer + 1].down(rates[layer + 1])
         if beta:
-            for head in self.heads:
-                if head.layer == layer:
-                    errors = head.errors(head.logits(rates[layer]), inputs)
-                    drive += beta * head.strength * head.push(errors, self.links[layer].target)
+            drive += beta * self.push(layer, rates[layer], inputs)
         return drive
+
+    def push(self, layer: int, rates: Reals, inputs: Inputs) -> Reals:
+        """The nudge of a layer at beta 1, (n, H, W, C): the sum over its heads of ``lambda (-dC/dp)``."""
+        push = np.zeros(rates.shape)
+        for head in self.heads:
+            if head.layer == layer:
+                errors = head.errors(head.logits(rates), inputs)
+                push += head.strength * head.push(errors, self.links[layer].target)
+        return push
 
     def settle(
         self,
@@ -333,16 +351,40 @@ class MeanField:
         distances = [np.abs(rate - np.clip(u, 0.0, 1.0)).max() for rate, u in zip(rates, drives, strict=True)]
         return FixedPoint(rates, drives, np.array(distances), sweeps)
 
-    def cost(self, rates: list[Reals], inputs: Inputs) -> Reals:
-        """What equilibrium propagation descends, of each sample, (n,): ``sum over heads of lambda g_l C``.
+    def answer(
+        self,
+        inputs: Inputs,
+        free: "FixedPoint",
+        beta: float,
+        *,
+        tolerance: float = TOLERANCE,
+        sweeps_max: int = SWEEPS_MAX,
+    ) -> "FixedPoint":
+        """The fixed point of a nudged phase, from that of the free phase."""
+        if self.error_gain is None:
+            return self.settle(inputs, free.rates, beta, tolerance=tolerance, sweeps_max=sweeps_max)
+        rates, drives = list(free.rates), list(free.drives)
+        sweeps, moved = 0, np.inf
+        while moved > tolerance and sweeps < sweeps_max:
+            moved = 0.0
+            for layer in reversed(range(self.layers)):
+                drive = free.drives[layer] + beta * self.push(layer, rates[layer], inputs)
+                if layer + 1 < self.layers:
+                    deviation = rates[layer + 1] - free.rates[layer + 1]
+                    drive = drive + self.error_gain * self.links[layer + 1].down(deviation)
+                new = np.clip(drive, 0.0, 1.0)
+                moved = max(moved, float(np.abs(new - rates[layer]).max(initial=0.0)))
+                rates[layer], drives[layer] = new, drive
+            sweeps += 1
+        return FixedPoint(rates, drives, np.full(self.layers, moved), sweeps)
 
-        lambda is the strength of a nudge on the layer's drive. A layer that weighs g_l in the energy function answers
-        to it as to a cost of weight lambda g_l; without a feedback gain that is lambda.
-        """
+    def cost(self, rates: list[Reals], inputs: Inputs) -> Reals:
+        """What equilibrium propagation descends, of each sample, (n,): the costs of all heads, times lambda and their
+        weight (`cost_weight`)."""
         total = np.zeros(len(inputs.images))
         for head in self.heads:
             costs = head.costs(head.logits(rates[head.layer]), inputs)
-            total += head.strength * self.weight(head.layer) * costs
+            total += head.strength * self.cost_weight(head.layer) * costs
         return total
 
     def readout_cost(self, rates: list[Reals], inputs: Inputs) -> Reals:

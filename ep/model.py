@@ -13,6 +13,7 @@ from spikesim.datasets import Dataset
 from spikesim.ep import heads as hd
 from spikesim.ep.architectures import Stack, architecture, build, input_shape
 from spikesim.ep.config import Config, per_layer
+from spikesim.ep.held import HeldNetwork
 from spikesim.ep.signals import place_heads, teacher_weights
 from spikesim.populations import Population
 from spikesim.tables import Conv, neurons
@@ -101,6 +102,8 @@ class Model:
         self.compiled: CompiledNetwork = self.stack.network.compile(
             nudged=tuple(head.population for head in self.heads)
         )
+        held = config.dynamics.nudged_drive == "held"
+        self.held = HeldNetwork(self.compiled, config.dynamics.error_gain) if held else None
         self._soft = teacher_weights(config.signals, self.heads)
         self._temperature = config.signals.temperature
         zeros = [np.zeros(self.head_shape(head), np.float32) for head in self.heads]
@@ -147,6 +150,8 @@ class Model:
         for connection, weights, bias in layers:
             self.compiled.set_weights(connection, weights)
             self.compiled.set_bias(connection.target, bias)
+        if self.held is not None:
+            self.held.load()
         self.packed = self._pack(parameters.head_weights, parameters.head_biases)
         hd.check_nudge(self.packed, self.heads, strength)
 

@@ -144,7 +144,7 @@ class Dynamics:
         high=1,
         optional=True,
     )
-    steps_nudged: int = option(8, "Steps of each nudged phase.", low=2, high=65535)
+    steps_nudged: int = option(4, "Steps of each nudged phase.", low=2, high=65535)
     window_nudged: int | None = option(
         None,
         "Last steps of a nudged phase over which rates are averaged; even; by default all, if even, and at most 512.",
@@ -156,6 +156,19 @@ class Dynamics:
     feedback_gain: float = option(
         0.0078125,
         "Factor on what a layer hears from the one above; a power of two. Below 1 the free phase settles faster.",
+        low=2.0**-8,
+        high=1,
+    )
+    nudged_drive: str = option(
+        "held",
+        "What a layer hears from below in the nudged phases: live, its spikes; or held, its mean in the free phase, so "
+        "that errors only travel down and no layer answers to the nudges below it.",
+        choices=("held", "live"),
+    )
+    error_gain: float = option(
+        0.25,
+        "With held drives: factor on what a layer hears from the one above in the nudged phases, as a deviation from "
+        "the free phase; a power of two.",
         low=2.0**-8,
         high=1,
     )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from spikesim import plan as p
 from spikesim.compilation import kernel
 from spikesim.ep import heads as hd
+from spikesim.ep.held import hold_drives
 from spikesim.ep.model import Model
 from spikesim.ep.options import Dynamics
 from spikesim.errors import Stopped
@@ -148,6 +149,8 @@ class Workspace:
         self.seed = seed
         compiled = model.compiled
         self.state = new_state(compiled, capacity, FIRINGS[dynamics.engine_firing])
+        if model.held is not None:
+            self.state = self.state._replace(values=np.zeros(self.state.events.shape, np.int32))
         self.counts = new_counts(compiled, capacity)
         self.scratch = new_scratch(compiled)
         self._head_scratch = hd.new_scratch(model.packed)
@@ -227,14 +230,15 @@ class Workspace:
         ------
         Stopped
         """
-        dynamics = self.dynamics
-        clock = self._begin(n, stream)
+        dynamics, held = self.dynamics, self.model.held
+        plan = self.model.compiled.plan if held is None else held.plan
+        clock = self._begin(n, stream, 0 if held is None else self.model.layers)
         for sample in range(n):
             for head, row in enumerate(self.model.packed.table):
                 trace = self._trace[sample, row[hd.HEAD_AT] :]
                 hd.block_sums(self.model.compiled.plan, self.state, self.model.packed, head, sample, trace)
         finished = nudged_steps(
-            self.model.compiled.plan, self.state, self.counts, self.scratch, clock, n, dynamics.steps_nudged,
+            plan, self.state, self.counts, self.scratch, clock, n, dynamics.steps_nudged,
             dynamics.nudged_window, self.model.packed, strengths, labels,
             self._no_targets if soft_targets is None else soft_targets, self._head_scratch, self._trace,
             dynamics.trace_leak, dynamics.contrast == "spikes", stop,
@@ -243,6 +247,25 @@ class Workspace:
             raise Stopped
         self.state.nudge[:n] = 0
         return self._collect(n)
+
+    def hold(self, n: int) -> NDArray[np.int64]:
+        """Hold the drives of the first n samples where the free phase, which has just ended, has them.
+
+        Returns
+        -------
+        int64 (L,)
+            Multiply-accumulates that it took, by layer.
+        """
+        assert self.model.held is not None
+        self.keep(n)
+        clear_counts(self.counts)
+        hold_drives(
+            self.model.compiled.plan, self.model.held.plan, self.state, self.counts, self.scratch, n,
+            self.dynamics.window_free,
+        )  # fmt: skip
+        self.restore(n)
+        graded = self.counts.graded[:n].sum(axis=0)
+        return np.asarray(self.model.forward_events(graded) + self.model.feedback_events(graded))
 
     def keep(self, n: int) -> None:
         """Remember the state of the first n samples."""

@@ -52,6 +52,7 @@ PLAIN = {
     "data.batch_size": 64,
     "dynamics.firing": "iid",
     "dynamics.pooling": "average",
+    "dynamics.nudged_drive": "live",
     "dynamics.rule": "symmetric",
     "dynamics.beta": 2.0,
     "dynamics.feedback_gain": 1.0,

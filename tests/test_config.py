@@ -59,7 +59,9 @@ def legal_values(item: "dataclasses.Field[Any]") -> st.SearchStrategy[Any]:
     return number | st.none() if rules["optional"] else number
 
 
-BOUND_TO_OTHERS = ("steps", "window", "tolerance", "feedback_gain", "beta_low", "beta_high", "activity_")
+BOUND_TO_OTHERS = (
+    "steps", "window", "tolerance", "feedback_gain", "error_gain", "nudging", "rule", "beta_", "activity_"
+)  # fmt: skip
 SETTABLE = [(section, item) for section, item in FIELDS if not item.name.startswith(BOUND_TO_OTHERS)]
 
 
@@ -135,7 +137,7 @@ def test_phases_and_their_windows_fit_each_other() -> None:
     make_config({"dynamics": {"tolerance": 0.01, "steps_free": 64}})
     for steps, window in ((20, 20), (21, 20), (3, 2), (60000, CONTRAST_WINDOW_MAX)):
         assert make_config({"dynamics": {"steps_nudged": steps}}).dynamics.nudged_window == window
-    assert make_config({"dynamics": {"window_nudged": 6}}).dynamics.nudged_window == 6
+    assert make_config({"dynamics": {"window_nudged": 2}}).dynamics.nudged_window == 2
 
 
 def test_the_onset_ends_before_the_window() -> None:
@@ -148,6 +150,7 @@ def test_the_onset_ends_before_the_window() -> None:
 def test_values_that_contradict_each_other_are_refused() -> None:
     assert "power of two" in fault({"dynamics": {"feedback_gain": 0.3}})
     assert make_config({"dynamics": {"feedback_gain": 0.125}}).dynamics.feedback_gain == 0.125
+    assert "error_gain is 0.3" in fault({"dynamics": {"error_gain": 0.3}})
     assert "beta_low" in fault({"stability": {"beta_low": 3.0, "beta_high": 2.0}})
     assert "activity_floor" in fault({"stability": {"activity_floor": 0.5, "activity_ceiling": 0.4}})
 

@@ -1,0 +1,150 @@
+"""Held drives: in the nudged phases, what a layer hears from below is its mean in the free phase.
+
+The drive of a layer in a nudged phase is
+
+    u_l = h_l + eta Pool^T( W_{l+1}^T * (s_{l+1} - r_{l+1}) ) + nudge_l
+    h_l = b_l + W_l * Pool(r_{l-1}) + gamma Pool^T( W_{l+1}^T * r_{l+1} )
+
+with r the rates of the free phase, s the present spikes, gamma the feedback gain and eta the error gain. Without a
+nudge the network stays where the free phase left it. With one, its answer d_l = r+_l - r-_l obeys
+
+    d_l = D_l ( eta Pool^T( W_{l+1}^T * d_{l+1} ) + nudge+_l - nudge-_l ),      D_l: neurons strictly between 0 and 1
+
+so that errors travel down and only down, as in backpropagation. With live drives a layer also answers to the nudges of
+the heads below it, which its weights send up at full strength: an answer that has nothing to do with its own error.
+
+That predictions are held while errors settle is the *fixed prediction assumption* of predictive coding, under which its
+errors are those of backpropagation (Millidge, Tschantz & Buckley 2022); neurons that answer to the deviation from what
+they expect to hear from above are those of Sacramento et al. 2018. The synapse needs no more than with live drives: the
+presynaptic rate of the free phase, and the change of the postsynaptic rate between the nudged phases.
+"""
+
+import math
+
+import numpy as np
+
+from spikesim import plan as p
+from spikesim.compilation import kernel
+from spikesim.compiled import CompiledNetwork
+from spikesim.delivery import deliver_block
+from spikesim.events import list_spikes
+from spikesim.fixedpoint import P_MAX, SHARE_LIMIT
+
+HELD_LIMIT = 2 * SHARE_LIMIT
+"""Held drives are cut off here, far beyond where a neuron always fires: with all others they stay in their range."""
+
+
+class HeldNetwork:
+    """A stack of layers in nudged phases with held drives: only tables that lead down, and a drive for each layer.
+
+    Parameters
+    ----------
+    compiled : CompiledNetwork
+    error_gain : float
+        eta, a power of two.
+
+    Attributes
+    ----------
+    error_gain : float
+    plan : Plan
+        For the loop; its weights and biases are those of the network.
+    """
+
+    def __init__(self, compiled: CompiledNetwork, error_gain: float) -> None:
+        plan = compiled.plan
+        self.error_gain = error_gain
+        self._compiled = compiled
+        self._attenuation = round(-math.log2(error_gain))
+        self._down = [c for c in compiled.connections if c.feedback >= 0]
+        populations = plan.populations.copy()
+        populations[:, p.POP_EXTERNAL] = 1
+        rows = np.array([c.feedback for c in self._down], np.int64)
+        targets = plan.tables[rows, p.TABLE_TARGET]
+        counts = np.bincount(targets, minlength=len(populations))
+        self.plan = plan._replace(
+            populations=populations,
+            tables=plan.tables.copy(),
+            incoming_pointers=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            incoming=rows[np.argsort(targets, kind="stable")],
+        )
+
+    def load(self) -> None:
+        """Take over the scales of the tables after a change of the weights."""
+        self.plan.tables[:] = self._compiled.plan.tables
+        for connection in self._down:
+            stronger = connection.attenuation - self._attenuation
+            self.plan.tables[connection.feedback, [p.TABLE_SHIFT, p.TABLE_SHIFT_GRADED]] -= stronger
+
+
+@kernel
+def hold_drives(plan, held, state, counts, scratch, n_samples, window):
+    """Set the external drives of all populations to what holds them where the window of the free phase has them.
+
+    Membranes, spikes and event lists are overwritten. The first population keeps the drive of its image.
+
+    plan, held: the plan of the free phase, and `HeldNetwork.plan`.
+    window: number of steps in the window.
+    """
+    for population in range(plan.populations.shape[0]):
+        for sample in range(n_samples):
+            _send_rates(plan, state, counts, population, sample, window)
+    for population in range(plan.populations.shape[0]):
+        pop = plan.populations[population]
+        size = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH] * pop[p.POP_LANES]
+        for block in range(pop[p.POP_BLOCKS]):
+            begin = pop[p.POP_STATE] + block * size
+            if not pop[p.POP_EXTERNAL]:
+                state.external[:n_samples, begin : begin + size] = 0
+            for way in range(2):  # what comes in the free phase, less what comes back in the nudged ones
+                sign, there = np.int32(1 - 2 * way), held if way else plan
+                first, last = there.incoming_pointers[population], there.incoming_pointers[population + 1]
+                for table in there.incoming[first:last]:
+                    tiled = there.tables[table, p.TABLE_TILED]
+                    out = scratch.tile[0] if tiled else scratch.full[0]
+                    for sample in range(n_samples):
+                        deliver_block(
+                            there, state, counts, scratch, p.FIRING_MEAN_FIELD, table, block, sample, out, True
+                        )
+                        drive = state.external[sample, begin : begin + size]
+                        _add_drives(out, drive, sign, pop[p.POP_HEIGHT], pop[p.POP_WIDTH], pop[p.POP_LANES], tiled)
+            for sample in range(n_samples):
+                for i in range(begin, begin + size):
+                    drive = state.external[sample, i]
+                    state.external[sample, i] = np.int32(min(max(drive, -HELD_LIMIT), HELD_LIMIT))
+
+
+@kernel
+def _send_rates(plan, state, counts, population, sample, window):
+    """Make graded events of the mean rates over the window."""
+    pop = plan.populations[population]
+    pixels, lanes, blocks = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH], pop[p.POP_LANES], pop[p.POP_BLOCKS]
+    words_a_pixel = blocks * lanes // 16
+    words = state.words[sample, pop[p.POP_WORDS] :]
+    words[: pixels * words_a_pixel] = 0
+    for block in range(blocks):
+        for pixel in range(pixels):
+            begin = pop[p.POP_STATE] + (block * pixels + pixel) * lanes
+            for lane in range(lanes):
+                total = np.int64(state.window[0, sample, begin + lane]) + np.int64(
+                    state.window[1, sample, begin + lane]
+                )
+                rate = min((total + window // 2) // window, P_MAX)
+                state.membrane[sample, begin + lane] = np.int32(rate)
+                if rate > 0:
+                    word = pixel * words_a_pixel + (block * lanes + lane) // 16
+                    words[word] = np.uint16(words[word] | (1 << (lane & 15)))
+    list_spikes(plan, state, counts, p.FIRING_MEAN_FIELD, population, sample, 0, False)
+
+
+@kernel
+def _add_drives(out, drive, sign, height, width, lanes, tiled):
+    """Add the drives that a table delivered for a block of channels."""
+    if not tiled:
+        for i in range(height * width * lanes):
+            drive[i] += sign * out[i]
+        return
+    for y in range(height // 2 * 2):
+        for x in range(width // 2 * 2):
+            to, at = (y * width + x) * lanes, ((y // 2) * (width // 2) + x // 2) * lanes
+            for lane in range(lanes):
+                drive[to + lane] += sign * out[at + lane]

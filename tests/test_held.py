@@ -1,0 +1,266 @@
+"""Held drives: the phases against the slow reference to the bit, the gradient against finite differences."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+import small
+import test_meanfield as mf
+import test_phases as tp
+from numpy.typing import NDArray
+
+from spikesim.ep import adjoint as ad
+from spikesim.ep import contrast as co
+from spikesim.ep import phases as ph
+from spikesim.ep.config import Config
+from spikesim.ep.meanfield import MeanField, Reals
+from spikesim.errors import InputError
+from spikesim.fixedpoint import ONE
+
+HELD = {"dynamics__nudged_drive": "held", "dynamics__rule": "postsynaptic"}
+
+Integers = NDArray[np.int64]
+
+
+class HeldTwin(reference.Model):
+    """The reference in a nudged phase: its drives from below are constants, those from above have the error gain."""
+
+    attenuation: int
+
+    def _deliver(self, t: int, active: NDArray[np.bool_]) -> list[Integers]:
+        return drives_from_above(self, [self.signal(i) for i in range(len(self.populations))], self.attenuation)
+
+
+def drives_from_above(
+    twin: reference.Model, sent: list[Integers], attenuation: int, graded: bool | None = None
+) -> list[Integers]:
+    """What the layers receive from the ones above that send this."""
+    drives = [np.zeros_like(potential) for potential in twin.potential]
+    graded = twin.firing == "mean-field" if graded is None else graded
+    for table in twin.tables:
+        shift = table.exponent - (0 if graded else 16) + (2 if table.pool else 0) + attenuation
+        back = reference.rounded_shift(sent[table.target] @ table.weights, shift)
+        shape = twin.populations[table.source].shape
+        drives[table.source] += reference.to_four_cells(back, shape) if table.pool else back
+    return drives
+
+
+def held_drives(twin: reference.Model, window: int, gain: int, error_gain: int) -> list[Integers]:
+    """Constant drives of the nudged phases, the bias apart; the gains as exponents of 1/2."""
+    rates = [np.minimum((sums.sum(axis=0) + window // 2) // window, ONE - 1) for sums in twin.window]
+    drives = [
+        population.external + np.zeros_like(rate) for population, rate in zip(twin.populations, rates, strict=True)
+    ]
+    for table in twin.tables:
+        sent = rates[table.source]
+        if table.pool:
+            sent = reference.cells(sent, twin.populations[table.source].shape).sum(axis=1).reshape(len(sent), -1)
+        drives[table.target] += reference.rounded_shift(
+            sent @ table.weights.T, table.exponent + (2 if table.pool else 0)
+        )
+    for sign, attenuation in ((1, gain), (-1, error_gain)):
+        for drive, back in zip(drives, drives_from_above(twin, rates, attenuation, graded=True), strict=True):
+            drive += sign * back
+    return drives
+
+
+@pytest.mark.parametrize("firing", ["iid", "stratified", "mean-field"])
+@pytest.mark.parametrize("pooling", ["average", "sampled"])
+@pytest.mark.parametrize(("gain", "error_gain"), [(0, 0), (3, 1), (1, 4)])
+def test_phases_agree_with_the_reference_to_the_bit(gain: int, error_gain: int, firing: str, pooling: str) -> None:
+    settings = {"inference": "mean-field"} if firing == "mean-field" else {"firing": firing}
+    model, config, workspace = tp.prepare(
+        dynamics__pooling=pooling, dynamics__feedback_gain=2.0**-gain, dynamics__error_gain=2.0**-error_gain, seed=3,
+        **HELD, **{f"dynamics__{key}": value for key, value in settings.items()},
+    )  # fmt: skip
+    twin = tp.slow_twin(model, config)
+    tp.settled(workspace)
+    twin.run(20, window=8, stream=5)
+    macs = workspace.hold(tp.SAMPLES)
+    workspace.nudged(tp.SAMPLES, 6, tp.LABELS, np.array([1.5]), tp.RUN)
+
+    drives = held_drives(twin, 8, gain, error_gain)
+    for population, drive in zip(twin.populations, drives, strict=True):
+        population.external = drive
+    twin.__class__ = HeldTwin
+    twin.attenuation = error_gain  # type: ignore[attr-defined]
+    windows = [np.zeros_like(potential) for potential in twin.potential]
+    for t in range(9):
+        twin.populations[-1].nudge = tp.slow_nudge(model, twin, 1.5)
+        twin.run(1, first=t, stream=6, onset=model.layers)
+        if t >= 1:
+            for window, potential in zip(windows, twin.potential, strict=True):
+                window += np.clip(potential, 0, ONE - 1)
+    sums = tp.sums_of(workspace)
+    for layer, population in enumerate(model.stack.populations):
+        at = model.state_slice(layer)
+        found = population.from_state(workspace.state.membrane[:, at]).reshape(tp.SAMPLES, -1)
+        np.testing.assert_array_equal(found, twin.potential[layer])
+        np.testing.assert_array_equal(population.from_state(sums[:, at]).reshape(tp.SAMPLES, -1), windows[layer])
+    assert macs[1] > 0 and macs[0] > 0, "each layer's rates have been sent, up and down"
+
+
+def nudged(workspace: ph.Workspace, strengths: Reals) -> NDArray[np.int32]:
+    """Window sums of a nudged phase from the remembered state."""
+    workspace.restore(tp.SAMPLES)
+    workspace.nudged(tp.SAMPLES, 6, tp.LABELS, strengths, tp.RUN)
+    return tp.sums_of(workspace)
+
+
+def test_without_a_nudge_the_network_stays_where_it_is() -> None:
+    _, _, workspace = tp.prepare(
+        **HELD, dynamics__inference="mean-field", dynamics__steps_free=200, dynamics__feedback_gain=0.5
+    )
+    tp.settled(workspace)
+    before = tp.sums_of(workspace)
+    workspace.hold(tp.SAMPLES)
+    workspace.nudged(tp.SAMPLES, 6, tp.LABELS, np.array([0.0]), tp.RUN)
+    np.testing.assert_allclose(tp.sums_of(workspace), before, atol=8 * 8)  # roundings of 2**-16 over eight steps
+
+
+def test_holding_leaves_the_state_as_it_was() -> None:
+    _, _, workspace = tp.prepare(**HELD)
+    tp.settled(workspace)
+    membrane, words, sums = workspace.state.membrane.copy(), workspace.state.words.copy(), tp.sums_of(workspace)
+    workspace.hold(tp.SAMPLES)
+    np.testing.assert_array_equal(workspace.state.membrane, membrane)
+    np.testing.assert_array_equal(workspace.state.words, words)
+    np.testing.assert_array_equal(tp.sums_of(workspace), sums)
+
+
+def test_a_layer_does_not_answer_to_the_nudges_below_it() -> None:
+    settings = {"signals__kind": "local", "dynamics__inference": "mean-field"}
+    for drive, answers in (("held", False), ("live", True)):
+        model, _, workspace = tp.prepare(**{**HELD, **settings, "dynamics__nudged_drive": drive})
+        tp.settled(workspace)
+        if drive == "held":
+            workspace.hold(tp.SAMPLES)
+        plus, minus = (nudged(workspace, np.array([beta, 0.0])) for beta in (2.0, -2.0))
+        moved = [np.abs(plus - minus)[:, model.state_slice(layer)].sum() for layer in range(model.layers)]
+        assert moved[0] > 0 and (moved[1] > 0) == answers
+
+
+# -- The mean field ---------------------------------------------------------------------------------------------------
+
+
+def one_way_cost(case: mf.Case, field: MeanField, rest: list[Reals], layer: int) -> float:
+    """What a parameter of a layer descends, of the network driven upwards while its feedback stays as it is: the costs
+    of that layer and those above, each the less, the more layers its error has come down."""
+    assert field.error_gain is not None
+    rates, total = [], 0.0
+    below = case.inputs.images
+    for number, link in enumerate(field.links):
+        drive = field.biases[number] + link.up(below)
+        if number + 1 < field.layers:
+            drive = drive + field.gain * case.field.links[number + 1].down(rest[number + 1])
+        below = np.clip(drive, 0.0, 1.0)
+        rates.append(below)
+    for head in field.heads:
+        if head.layer >= layer:
+            costs = head.costs(head.logits(rates[head.layer]), case.inputs)
+            total += head.strength * field.error_gain ** (head.layer - layer) * float(costs.mean())
+    return total
+
+
+@pytest.mark.parametrize("error_gain", [1.0, 0.25])
+@pytest.mark.parametrize("name", mf.CASES)
+def test_the_exact_gradient_is_that_of_finite_differences(name: str, error_gain: float) -> None:
+    case = mf.prepare(name, **HELD, dynamics__error_gain=error_gain)
+    rest = case.field.settle(case.inputs, tolerance=1e-14)
+    exact = ad.exact_gradient(case.field, case.inputs, rest, rule="postsynaptic", tolerance=1e-14).scaled(1 / 5)
+    rng = np.random.default_rng(7)
+    for layer, kind, gradient in mf.parts(exact):
+        chosen = [np.unravel_index(flat, gradient.shape) for flat in rng.integers(0, gradient.size, 6)]
+        up, down = (
+            np.array(
+                [one_way_cost(case, mf.changed(case.field, layer, kind, at, step), rest.rates, layer) for at in chosen]
+            )
+            for step in (1e-6, -1e-6)
+        )
+        found = (up - down) / 2e-6
+        assert np.abs(found).max() > 1e-5, "something to compare"
+        np.testing.assert_allclose([gradient[at] for at in chosen], found, rtol=1e-4, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", mf.CASES)
+def test_the_estimate_at_a_small_beta_is_the_exact_gradient(name: str) -> None:
+    case = mf.prepare(name, **HELD, dynamics__error_gain=0.5)
+    found = ad.reference(case.field, case.inputs, 0.01, rule="postsynaptic")
+    for (_, _, exact), (_, _, estimate) in zip(mf.parts(found.exact), mf.parts(found.estimate), strict=True):
+        assert mf.cosine(exact, estimate) > 0.999
+        assert np.linalg.norm(estimate) == pytest.approx(np.linalg.norm(exact), rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["two convolutions, odd maps", "teacher", "feedback gain and heads"])
+def test_the_engine_estimates_the_same_gradient(name: str) -> None:
+    case = mf.prepare(
+        name, **HELD, dynamics__error_gain=0.5, dynamics__inference="mean-field", dynamics__leak=1, dynamics__beta=0.1,
+        dynamics__steps_free=120, dynamics__steps_nudged=8, data__batch_size=5,
+    )  # fmt: skip
+    dataset = small.make_dataset(size=(7, 6), samples=5)
+    with small.learning(case.config, dataset, parameters=small.random_parameters(case.model, 1, gain=0.6)) as (
+        learner,
+        _,
+    ):
+        if learner.soft_targets is None and case.config.signals.kind != "none":
+            learner.soft_targets = case.targets
+        found, _ = learner.estimate(0, 0, case.images, np.arange(5), case.labels)
+    expected = ad.reference(case.field, case.inputs, 0.1, rule="postsynaptic").exact
+    for layer, kind, gradient in mf.parts(expected):
+        estimate = found[f"{case.model.names[layer]}/{kind}"]
+        assert mf.cosine(gradient, estimate) > 0.97, (layer, kind)
+        assert np.linalg.norm(estimate) == pytest.approx(np.linalg.norm(gradient), rel=0.15), (layer, kind)
+
+
+# -- The contrast and the configuration -------------------------------------------------------------------------------
+
+
+def test_the_contrast_takes_the_rates_of_the_free_phase() -> None:
+    config = small.make(small.POOLED, small.CONV, **HELD)
+    model, _, workspace = tp.prepare(**HELD)
+    tp.settled(workspace)
+    free = tp.sums_of(workspace)
+    workspace.hold(tp.SAMPLES)
+    plus, minus = nudged(workspace, np.array([2.0])), nudged(workspace, np.array([-2.0]))
+    found = co.held_contrast(model, 1, tp.images(), plus, minus, free)
+    expected = co.phase_correlation(model, 1, tp.images(), plus, free).weights
+    expected = expected - co.phase_correlation(model, 1, tp.images(), minus, free).weights
+    np.testing.assert_array_equal(found.weights, expected)
+    assert found.weights.any() and config.dynamics.nudged_drive == "held"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"dynamics__rule": "symmetric"}, "dynamics.rule is 'symmetric'"),
+        ({"dynamics__nudging": "one-sided"}, "dynamics.nudging is 'one-sided'"),
+        ({"dynamics__error_gain": 0.3}, "dynamics.error_gain is 0.3; it must be a power of two"),
+    ],
+)
+def test_what_held_drives_refuse(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        small.make(small.CONV, **{**HELD, **settings})
+
+
+def test_threads_and_groups_change_no_bit() -> None:
+    def gradients(config: Config, threads: int) -> dict[str, Any]:
+        with small.learning(config, small.make_dataset(), threads=threads) as (learner, presenter):
+            ids = np.arange(12)
+            images = presenter.train(0, ids)
+            return learner.estimate(0, 0, images, ids, ids % 3)[0]
+
+    config = small.make(small.POOLED, small.CONV, **HELD, signals__kind="local")
+    one, two = gradients(config, 1), gradients(replace(config), 3)
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, two[name], name)
+
+
+def test_the_held_phase_counts_its_graded_operations_once() -> None:
+    config = small.make(small.POOLED, small.CONV, **HELD)
+    with small.learning(config, small.make_dataset()) as (learner, presenter):
+        ids = np.arange(6)
+        _, result = learner.estimate(0, 0, presenter.train(0, ids), ids, ids % 3)
+    assert result.counts[ph.PLUS].macs[1] > 0 and not result.counts[ph.MINUS].macs.any()
+    assert not result.counts[ph.PLUS].events_forward.any() and result.counts[ph.PLUS].events_feedback[0] > 0
