@@ -40,6 +40,7 @@ PARTS: tuple[tuple[str, type, tuple[str, ...]], ...] = (
     ("tables from weights", Model, ("load",)),
     ("image drive", ph.Workspace, ("rest",)),
     ("free phase", ph.Workspace, ("free",)),
+    ("held drives", ph.Workspace, ("hold",)),
     ("nudged phases", ph.Workspace, ("nudged",)),
     ("state kept and restored", ph.Workspace, ("keep", "restore", "window_sums", "channel_sums")),
     ("read-out and heads, free", ph.Workspace, ("predict",)),
@@ -48,7 +49,7 @@ PARTS: tuple[tuple[str, type, tuple[str, ...]], ...] = (
     ("run file", RunWriter, ("append_batch",)),
     ("checkpoint", Trainer, ("_save",)),
 )
-SIMULATION = ("image drive", "free phase", "nudged phases")
+SIMULATION = ("image drive", "free phase", "held drives", "nudged phases")
 OTHER = "everything else"
 
 
@@ -149,7 +150,10 @@ def step_parts(config: Config, dataset: Dataset) -> None:
         strengths = np.full(len(model.heads), dynamics.beta)
         workspace.rest(images, ids)
         counts = workspace.free(n, 0, stop)
-        workspace.keep(n)
+        if model.held is None:
+            workspace.keep(n)
+        else:
+            workspace.hold(n)
         events = int(counts.events_forward.sum() + counts.events_feedback.sum())
         activity = counts.spikes.sum() / counts.updates.sum()
 
