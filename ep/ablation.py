@@ -26,7 +26,7 @@ class AblationRow:
     cosine, ratio : of the stochastic estimate with the exact gradient of the weights
     norm : of the exact gradient
     gain : float
-        gamma, the feedback gain.
+        gamma, the feedback gain, by whose powers the norms are too large; 1 with held drives, which know no energy.
     """
 
     arch: str
@@ -114,7 +114,7 @@ def ablate(
                     similarity.cosine.mean(axis=0),
                     similarity.ratio.mean(axis=0),
                     found.norms,
-                    changed.dynamics.feedback_gain,
+                    changed.dynamics.feedback_gain if changed.dynamics.nudged_drive == "live" else 1.0,
                 )
             )
     return rows

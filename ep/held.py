@@ -58,6 +58,7 @@ class HeldNetwork:
         self._down = [c for c in compiled.connections if c.feedback >= 0]
         populations = plan.populations.copy()
         populations[:, p.POP_EXTERNAL] = 1
+        populations[:, p.POP_POOLED_EVENTS] = -1  # nobody above listens
         rows = np.array([c.feedback for c in self._down], np.int64)
         targets = plan.tables[rows, p.TABLE_TARGET]
         counts = np.bincount(targets, minlength=len(populations))

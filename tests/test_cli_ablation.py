@@ -9,8 +9,12 @@ SMALL = ("--width", 0.03, "--batch", 4, "--limit", 8, "--steps-free", 12, "--set
          "--steps-nudged", 4, "--set", "model.calibration_samples=4")  # fmt: skip
 
 
-def test_a_row_for_each_depth_and_kind() -> None:
-    result = succeed("ablation", "--archs", "conv,vgg5", "--kinds", "none,local", "--format", "json", *SMALL)
+@pytest.mark.parametrize("drive", ["held", "live"])
+def test_a_row_for_each_depth_and_kind(drive: str) -> None:
+    result = succeed(
+        "ablation", "--archs", "conv,vgg5", "--kinds", "none,local", "--format", "json", *SMALL,
+        "--set", f"dynamics.nudged_drive={drive}",
+    )  # fmt: skip
     value = json.loads(result.stdout)
     rows = {(row["arch"], row["signals"]): row for row in value["rows"]}
     assert set(rows) == {(arch, kind) for arch in ("conv", "vgg5") for kind in ("none", "local")}
@@ -18,7 +22,7 @@ def test_a_row_for_each_depth_and_kind() -> None:
         layers = 2 if arch == "conv" else 4
         for name in ("layers", "cosine", "norm_ratio", "exact_norm", "share"):
             assert len(row[name]) == layers
-        gain = value["config"]["dynamics"]["feedback_gain"]
+        gain = value["config"]["dynamics"]["feedback_gain"] if drive == "live" else 1.0
         top = row["exact_norm"][-1]
         expected = [norm / top * gain ** (layers - 1 - layer) for layer, norm in enumerate(row["exact_norm"])]
         assert row["share"] == pytest.approx(expected)
