@@ -22,6 +22,7 @@ import numpy as np
 from measure import machine
 
 from spikesim.datasets import Dataset, load
+from spikesim.ep import learner
 from spikesim.ep import phases as ph
 from spikesim.ep.config import Config, make_config, merge, parse_setting
 from spikesim.ep.learner import Learner
@@ -35,7 +36,7 @@ from spikesim.errors import InputError
 from spikesim.runfile import RunWriter
 from spikesim.tomlfile import read_toml
 
-PARTS: tuple[tuple[str, type, tuple[str, ...]], ...] = (
+PARTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("data", Presenter, ("train",)),
     ("tables from weights", Model, ("load",)),
     ("image drive", ph.Workspace, ("rest",)),
@@ -44,7 +45,8 @@ PARTS: tuple[tuple[str, type, tuple[str, ...]], ...] = (
     ("nudged phases", ph.Workspace, ("nudged",)),
     ("state kept and restored", ph.Workspace, ("keep", "restore", "window_sums", "channel_sums")),
     ("read-out and heads, free", ph.Workspace, ("predict",)),
-    ("contrast", Learner, ("_gradients",)),
+    ("contrast", learner, ("layer_gradients",)),
+    ("gradients of the heads", Learner, ("_head_gradients",)),
     ("optimiser", Learner, ("_step",)),
     ("run file", RunWriter, ("append_batch",)),
     ("checkpoint", Trainer, ("_save",)),
@@ -60,8 +62,8 @@ class Clock:
         self.seconds: dict[str, float] = defaultdict(float)
         self._inner = [0.0]
 
-    def watch(self, part: str, owner: type, name: str) -> None:
-        """Put a clock around a method."""
+    def watch(self, part: str, owner: Any, name: str) -> None:
+        """Put a clock around a method of a class, or a function of a module."""
         method = getattr(owner, name)
 
         @wraps(method)

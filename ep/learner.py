@@ -11,17 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.ep import centring, homeostasis
-from spikesim.ep import contrast as co
 from spikesim.ep import heads as hd
 from spikesim.ep import phases as ph
 from spikesim.ep.config import Config, per_layer
-from spikesim.ep.correlation import Correlation
+from spikesim.ep.gradients import check_sums, layer_gradients
 from spikesim.ep.model import Array, Model, Parameters, initial_scales
 from spikesim.ep.optimisers import Optimiser
 from spikesim.ep.steering import Steering
 from spikesim.ep.team import Team
-from spikesim.errors import InputError, Stopped
-from spikesim.fixedpoint import INPUT_BITS, ONE
+from spikesim.fixedpoint import ONE
 from spikesim.philox import philox_words
 
 TAG_ORDER, TAG_SIGN = 0xFE000000, 0xFD000000
@@ -76,7 +74,7 @@ class Learner:
         self.team = team
         self.soft_targets = soft_targets
         self.steering = Steering(config, model.heads, model.layers)
-        self._check_sums()
+        check_sums(model, config)
         settings = config.optimiser
         named = parameters.to_dict(model.parameter_names)
         rates: dict[str, float] = {}
@@ -92,22 +90,6 @@ class Learner:
             own = readout_rate if head.name == hd.READOUT else _head_rate(config, readout_rate)
             rates[f"{head.name}/weight"] = rates[f"{head.name}/bias"] = own
         self.optimiser = Optimiser(settings, named, rates)
-
-    def _check_sums(self) -> None:
-        """Refuse mini-batches whose correlations could exceed int64, if every neuron fired all the time."""
-        dynamics, size = self.config.dynamics, self.config.data.batch_size
-        window = max(dynamics.nudged_window, 0 if dynamics.nudging == "centred" else dynamics.window_free)
-        for layer, population in enumerate(self.model.stack.populations):
-            positions = population.shape[0] * population.shape[1]
-            # the presynaptic rates of two nudged phases may add up
-            before = dynamics.window_free if self.model.held is not None else 2 * window
-            pre = float(2**15) if layer == 0 else self._weight_unit(layer, before, window) / (ONE * window)
-            largest = int(2**63 / (pre * ONE * window * positions))
-            if size > largest:
-                raise InputError(
-                    f"data.batch_size is {size}; at most {largest} keep the contrast of {population.name} exact with a "
-                    f"window of {window} steps"
-                )
 
     def order(self, epoch: int, samples: int) -> NDArray[np.int64]:
         """The order of the training samples in an epoch, keyed by seed and epoch."""
@@ -227,7 +209,8 @@ class Learner:
             return self._run_group(epoch, strengths, part, *inputs, rates)
 
         groups = self.team.gather([self.team.executor.submit(run, part) for part in self.team.groups(n)])
-        gradients, rate_difference = self._gradients(images, rates, groups, sign * beta)
+        gradients, rate_difference = layer_gradients(self.model, dynamics, self.team, images, rates, sign * beta)
+        gradients.update(self._head_gradients(groups, n))
         counts = [ph.PhaseCounts.zero(self.model.layers) for _ in range(3)]
         for group in groups:
             for total, own in zip(counts, group.counts, strict=True):
@@ -299,84 +282,6 @@ class Learner:
             activity.append(sums / float(ONE * self.config.dynamics.window_free * samples * positions))
         return activity
 
-    def _gradients(
-        self, images: NDArray[np.int16], rates: ph.Rates, groups: list[_Group], beta: float
-    ) -> tuple[dict[str, Array], NDArray[np.float64]]:
-        """Gradients of the loss, and the mean |r+ - r-| of each layer; `beta` carries the sign of the first nudge."""
-        model, dynamics = self.model, self.config.dynamics
-        samples, layers = len(images), model.layers
-        centred, held = dynamics.nudging == "centred", model.held is not None
-        other, other_window = (rates.minus, dynamics.nudged_window) if centred else (rates.free, dynamics.window_free)
-        # centred: the difference of two phases, whose windows are of the same length; else the phases, one by one
-        parts = range(1 if centred else 2)
-        weights = [[np.zeros(model.weight_shape(layer), np.int64) for _ in parts] for layer in range(layers)]
-        biases = [[np.zeros(population.shape[2], np.int64) for _ in parts] for population in model.stack.populations]
-        differences = np.zeros(layers)
-
-        def work(piece: co.Piece) -> tuple[co.Piece, list[Correlation], float]:
-            if self.team.stop[0]:
-                raise Stopped
-            layer, part = piece.layer, piece.samples
-            at = model.state_slice(layer)
-            if centred:
-                difference = rates.plus[part, at] - rates.minus[part, at]
-                apart = float(np.abs(difference).sum(dtype=np.int64))
-                phases = rates.plus[part], rates.minus[part]
-                if held:
-                    return piece, [co.held_contrast(model, layer, images[part], *phases, rates.free[part])], apart
-                return piece, [co.contrast(model, layer, images[part], *phases, dynamics.rule)], apart
-            apart = float(
-                np.abs(
-                    rates.plus[part, at].astype(np.int64) * other_window
-                    - other[part, at].astype(np.int64) * dynamics.nudged_window
-                ).sum()
-            )
-            before = rates.free[part] if dynamics.rule == "postsynaptic" else None
-            phases = rates.plus[part], rates.free[part]
-            return piece, [co.phase_correlation(model, layer, images[part], sums, before) for sums in phases], apart
-
-        pieces = co.pieces(model, samples)
-        for piece, correlations, apart in self.team.gather(
-            [self.team.executor.submit(work, piece) for piece in pieces]
-        ):
-            differences[piece.layer] += apart
-            for i, correlation in enumerate(correlations):
-                weights[piece.layer][i] += correlation.weights
-                biases[piece.layer][i] += correlation.bias
-        gradients: dict[str, Array] = {}
-        windows, pre_windows = (dynamics.nudged_window, other_window), self._presynaptic_windows()
-        for layer, name in enumerate(model.names):
-            # with a feedback gain below 1 the energy of a layer counts the more, the lower it is
-            weight = 1.0 if held else dynamics.feedback_gain ** (layers - 1 - layer)
-            strength = (2.0 * abs(beta) if centred else beta) * samples * weight
-            weight_parts = [weights[layer][i] / self._weight_unit(layer, pre_windows[i], windows[i]) for i in parts]
-            bias_parts = [biases[layer][i] / (ONE * windows[i]) for i in parts]
-            gradients[f"{name}/weight"] = (_minus_difference(weight_parts) / strength).astype(np.float32)
-            gradients[f"{name}/bias"] = (_minus_difference(bias_parts) / strength).astype(np.float32)
-        gradients.update(self._head_gradients(groups, samples))
-        scale = ONE * dynamics.nudged_window * (1 if centred else other_window)
-        return gradients, differences / (scale * model.neurons * samples)
-
-    def _presynaptic_windows(self) -> tuple[int, int]:
-        """Steps over which the presynaptic rates of the two parts of a contrast are summed."""
-        dynamics = self.config.dynamics
-        if self.model.held is not None:
-            return dynamics.window_free, dynamics.window_free
-        if dynamics.nudging == "centred":
-            window = dynamics.nudged_window * (2 if dynamics.rule == "postsynaptic" else 1)
-            return window, window
-        first = dynamics.window_free if dynamics.rule == "postsynaptic" else dynamics.nudged_window
-        return first, dynamics.window_free
-
-    def _weight_unit(self, layer: int, before: int, window: int) -> float:
-        """Value of 1 in a correlation: windows of 2**16 a step on either side, four cells behind a pool.
-
-        before, window: steps of the windows of the presynaptic and of the postsynaptic rates.
-        """
-        if layer == 0:
-            return float(ONE * window * (1 << INPUT_BITS))
-        return float(ONE * before) * float(ONE * window) * (4 if self.model.stack.pooled[layer - 1] else 1)
-
     def _head_gradients(self, groups: list[_Group], samples: int) -> dict[str, Array]:
         """Delta rule of the heads on the free phase; zero for those that stay as they are."""
         window = self.config.dynamics.window_free
@@ -393,11 +298,6 @@ class Learner:
             gradients[f"{head.name}/weight"] = (-products / unit).astype(np.float32)
             gradients[f"{head.name}/bias"] = (-errors.sum(axis=0) / (2.0**hd.ERROR_BITS * samples)).astype(np.float32)
         return gradients
-
-
-def _minus_difference(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """The second phase minus the first; or minus their difference, if that is all there is."""
-    return -parts[0] if len(parts) == 1 else parts[1] - parts[0]
 
 
 def _head_rate(config: Config, readout_rate: float) -> float:
