@@ -8,7 +8,7 @@ import math
 import os
 import platform
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from spikesim.schema import (
     canonical_json,
 )
 
-__all__ = ["SPIKE_CHUNK", "abandon", "now", "reserve", "sync_folder", "trim", "versions", "write_error", "write_new"]
+__all__ = ["SPIKE_CHUNK", "abandon", "create", "now", "reserve", "trim", "versions", "write_error", "write_new"]
 
 SPIKE_CHUNK = 65536
 _CHUNK_BYTES = 16384
@@ -38,21 +38,29 @@ _METADATA_BYTES = 1 << 17
 _LIBRARIES = ("numpy", "numba", "scipy", "h5py")
 
 
-def write_new(target: Path, header: RunHeader, source: RunReader | None, rows: Mapping[str, int]) -> Any:
-    """Write a file with the first rows of `source`, put it in place of `target`, and return it, open for appending."""
+def create(target: Path, room: int, fill: Callable[[Any], None]) -> Any:
+    """Write a new HDF5 file beside `target`, put it in its place, and return it, open for appending and for readers.
+
+    Parameters
+    ----------
+    target : Path
+    room : int
+        Bytes that it will need at least, so that a full disk is found out now.
+    fill : callable
+        Writes into the open file, before anybody can see it.
+
+    Raises
+    ------
+    InputError
+        It cannot be written; whatever was at `target` is still there.
+    """
     part = target.with_name(f".{target.name}.part")
     file = None
     try:
         part.unlink(missing_ok=True)
         file = h5py.File(part, "x", libver=("v110", "v110"), locking="best-effort")
-        weights = 4 * sum(math.prod(shape) for shape in header.weight_shapes.values())
-        reserve(file, weights + (0 if source is None else source.path.stat().st_size))
-        _write_header(file, header, now() if source is None else source.created)
-        for table, columns in TABLES.items():
-            _copy_rows(file, source, table, columns, rows[table])
-        if source is not None:
-            for name, array in source.weights().items():
-                file[f"weights/{name}"][...] = array
+        reserve(file, room)
+        fill(file)
         # Before the rename, so that whoever finds the file can follow it.
         file.swmr_mode = True
         file.flush()
@@ -68,6 +76,21 @@ def write_new(target: Path, header: RunHeader, source: RunReader | None, rows: M
             raise
         raise write_error(target, error) from error
     return file
+
+
+def write_new(target: Path, header: RunHeader, source: RunReader | None, rows: Mapping[str, int]) -> Any:
+    """Write a file with the first rows of `source`, put it in place of `target`, and return it, open for appending."""
+
+    def fill(file: Any) -> None:
+        _write_header(file, header, now() if source is None else source.created)
+        for table, columns in TABLES.items():
+            _copy_rows(file, source, table, columns, rows[table])
+        if source is not None:
+            for name, array in source.weights().items():
+                file[f"weights/{name}"][...] = array
+
+    weights = 4 * sum(math.prod(shape) for shape in header.weight_shapes.values())
+    return create(target, weights + (0 if source is None else source.path.stat().st_size), fill)
 
 
 def _write_header(file: Any, header: RunHeader, created: str) -> None:

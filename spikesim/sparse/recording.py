@@ -24,14 +24,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesim import __version__
 from spikesim.errors import InputError
 from spikesim.runfile import writable_target
-from spikesim.runlayout import SPIKE_CHUNK, abandon, now, reserve, sync_folder, trim, versions, write_error
+from spikesim.runlayout import SPIKE_CHUNK, abandon, create, now, reserve, trim, versions, write_error
 from spikesim.runlock import RunLock
 from spikesim.runreader import FAULTS, open_hdf5
 from spikesim.schema import STATUSES, canonical_json
@@ -93,11 +92,11 @@ class SimulationReader:
 
     def counts(self, population: str, trial: int = 0) -> NDArray[np.uint32]:
         """Spikes of a population in each step, uint32 (steps,)."""
-        return np.asarray(self._group(population, trial)["counts"][: self.steps, trial])
+        return np.asarray(self.group(population, trial)["counts"][: self.steps, trial])
 
     def potentials(self, population: str, trial: int = 0) -> NDArray[np.float32]:
         """Recorded membrane potentials, float32 (steps, neurons); no columns where none were recorded."""
-        group = self._group(population, trial)
+        group = self.group(population, trial)
         if "potentials" not in group:
             return np.zeros((self.steps, 0), np.float32)
         return np.asarray(group["potentials"][: self.steps, trial])
@@ -110,14 +109,21 @@ class SimulationReader:
         InputError
             No such population, or its spikes were not recorded.
         """
-        group = self._group(population, trial)
+        group = self.group(population, trial)
         if "spikes" not in group:
             raise InputError(f"{self.path} has no spikes of {population}; give the population `record = true`")
         trials, steps, neurons = (group["spikes"][name][()] for name in SPIKE_COLUMNS)
         kept = (trials == trial) & (steps < self.steps)
         return Spikes(steps[kept].astype(np.int64), neurons[kept].astype(np.int64))
 
-    def _group(self, population: str, trial: int = 0) -> Any:
+    def group(self, population: str, trial: int = 0) -> Any:
+        """The h5py group of a population, of which this trial is asked.
+
+        Raises
+        ------
+        InputError
+            There is no such population or trial.
+        """
         if not 0 <= trial < self.trials:
             raise InputError(f"{self.path} has no trial {trial}; it has {self.trials}, from 0")
         if population not in self.populations:
@@ -255,32 +261,16 @@ class SimulationWriter:
 
     def _write_new(self, source: SimulationReader | None, simulation: Simulation, command_line: str) -> Any:
         """An empty file, or one with the steps of `source` that the simulation has done, in its place and open."""
-        part = self.path.with_name(f".{self.path.name}.part")
-        file = None
-        try:
-            part.unlink(missing_ok=True)
-            file = h5py.File(part, "x", libver=("v110", "v110"), locking="best-effort")
-            reserve(file, 0 if source is None else source.path.stat().st_size)
+
+        def fill(file: Any) -> None:
             self._write_layout(file, simulation)
             file.attrs["created"] = now() if source is None else source.created
             file.attrs["command_line"] = command_line
             if source is not None:
                 _copy(source, file, simulation.step)
             self._write_totals(file, simulation)
-            file.swmr_mode = True
-            file.flush()
-            os.fsync(file.id.get_vfd_handle())
-            os.replace(part, self.path)
-            sync_folder(self.path.parent)
-        except BaseException as error:
-            if file is not None:
-                abandon(file)
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
-            if isinstance(error, InputError) or not isinstance(error, OSError | RuntimeError):
-                raise
-            raise write_error(self.path, error) from error
-        return file
+
+        return create(self.path, 0 if source is None else source.path.stat().st_size, fill)
 
     def _write_layout(self, file: Any, simulation: Simulation) -> None:
         network, trials = self.description.network, simulation.trials
@@ -357,7 +347,7 @@ def _growing(group: Any, name: str, dtype: Any, trailing: tuple[int, ...], chunk
 def _copy(source: SimulationReader, file: Any, steps: int) -> None:
     """Take over the first steps."""
     for name in source.populations:
-        old, new = source._group(name), file[f"populations/{name}"]
+        old, new = source.group(name), file[f"populations/{name}"]
         for rows in ("counts", "potentials"):
             if rows in new:
                 new[rows].resize(steps, axis=0)
