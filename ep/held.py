@@ -126,11 +126,10 @@ def _send_rates(plan, state, counts, population, sample, window):
         for pixel in range(pixels):
             begin = pop[p.POP_STATE] + (block * pixels + pixel) * lanes
             for lane in range(lanes):
-                total = np.int64(state.window[0, sample, begin + lane]) + np.int64(
-                    state.window[1, sample, begin + lane]
-                )
+                at = begin + lane
+                total = np.int64(state.window[0, sample, at]) + np.int64(state.window[1, sample, at])
                 rate = min((total + window // 2) // window, P_MAX)
-                state.membrane[sample, begin + lane] = np.int32(rate)
+                state.membrane[sample, at] = np.int32(rate)
                 if rate > 0:
                     word = pixel * words_a_pixel + (block * lanes + lane) // 16
                     words[word] = np.uint16(words[word] | (1 << (lane & 15)))
