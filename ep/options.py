@@ -166,7 +166,7 @@ class Dynamics:
         choices=("held", "live"),
     )
     error_gain: float = option(
-        0.25,
+        0.0625,
         "With held drives: factor on what a layer hears from the one above in the nudged phases, as a deviation from "
         "the free phase; a power of two.",
         low=2.0**-8,
