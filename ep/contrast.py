@@ -26,23 +26,30 @@ from spikesim.ep.model import Model
 
 TERMS = 1024
 """Positions, over all samples, of a piece of the work: few enough for the cache, enough to share the sums out."""
+WEIGHTS = 2**18
+"""Weights of a piece of the work: the tables of upper layers are cut into blocks of channels."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of the work: one layer and a stretch of samples."""
+    """A part of the work: some channels of one layer and a stretch of samples."""
 
     layer: int
+    channels: slice
     samples: slice
 
 
 def pieces(model: Model, samples: int) -> Iterator[Piece]:
     """Divide the contrast of a mini-batch into pieces of similar size."""
     for layer in reversed(range(model.layers)):
-        height, width, _ = model.stack.populations[layer].shape
+        population = model.stack.populations[layer]
+        height, width, channels = population.shape
         count = max(1, TERMS // (height * width))
-        for first in range(0, samples, count):
-            yield Piece(layer, slice(first, min(first + count, samples)))
+        blocks = max(1, WEIGHTS // (model.fan_in(layer) * population.lanes)) * population.lanes
+        for begin in range(0, channels, blocks):
+            for first in range(0, samples, count):
+                own = slice(begin, min(begin + blocks, channels))
+                yield Piece(layer, own, slice(first, min(first + count, samples)))
 
 
 def layer_rates(model: Model, layer: int, sums: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -71,6 +78,7 @@ def phase_correlation(
     images: NDArray[np.int16],
     sums: NDArray[np.int32],
     before: NDArray[np.int32] | None = None,
+    channels: slice | None = None,
 ) -> Correlation:
     """Correlation of one phase.
 
@@ -81,9 +89,12 @@ def phase_correlation(
         Window sums of the phase.
     before : int32 (n, state size), optional
         Window sums that give the presynaptic rates; by default those of the phase.
+    channels : slice, optional
+        Of the layer, whole blocks; all by default.
     """
     rows = _rows(model, layer, images, sums if before is None else before)
-    return correlate(model.stack.connections[layer], rows, model.state_slice(layer).start, sums)
+    at = model.state_slice(layer).start
+    return correlate(model.stack.connections[layer], rows, at, sums, channels=channels)
 
 
 def contrast(
@@ -93,27 +104,18 @@ def contrast(
     plus: NDArray[np.int32],
     minus: NDArray[np.int32],
     rule: str = "symmetric",
+    before: NDArray[np.int32] | None = None,
+    channels: slice | None = None,
 ) -> Correlation:
     """Correlation of the one phase minus that of the other, whose windows are of the same length.
 
     Presynaptic rates of the postsynaptic rule are sums over both windows, so that its weights are in units half as
-    large (those of the first layer excepted, which sees the image).
+    large (those of the first layer excepted, which sees the image); or those of `before`, the window sums of the free
+    phase, which are what held drives come from.
     """
     if rule == "postsynaptic" or layer == 0:  # the image is the same in both
-        rows = _rows(model, layer, images, plus, minus)
-        return correlate(model.stack.connections[layer], rows, model.state_slice(layer).start, plus, minus)
-    first, second = phase_correlation(model, layer, images, plus), phase_correlation(model, layer, images, minus)
+        rows = _rows(model, layer, images, *((plus, minus) if before is None else (before,)))
+        at = model.state_slice(layer).start
+        return correlate(model.stack.connections[layer], rows, at, plus, minus, channels)
+    first, second = (phase_correlation(model, layer, images, sums, channels=channels) for sums in (plus, minus))
     return Correlation(first.weights - second.weights, first.bias - second.bias)
-
-
-def held_contrast(
-    model: Model,
-    layer: int,
-    images: NDArray[np.int16],
-    plus: NDArray[np.int32],
-    minus: NDArray[np.int32],
-    free: NDArray[np.int32],
-) -> Correlation:
-    """The postsynaptic rule with the presynaptic rates of the free phase, which are what held drives come from."""
-    rows = _rows(model, layer, images, free)
-    return correlate(model.stack.connections[layer], rows, model.state_slice(layer).start, plus, minus)

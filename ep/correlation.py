@@ -49,8 +49,8 @@ class Correlation(NamedTuple):
 
     Attributes
     ----------
-    weights : int64, shape of the connection's weights
-    bias : int64 (C,)
+    weights : int64, shape of the connection's weights but for the last axis, which has the channels that were chosen
+    bias : int64 (channels,)
         Sum of the postsynaptic terms of a channel.
     """
 
@@ -128,6 +128,7 @@ def correlate(
     at: int,
     first: NDArray[np.int32],
     second: NDArray[np.int32] = ALONE,
+    channels: slice | None = None,
 ) -> Correlation:
     """Correlate the rates of the target of a connection in one phase, or their difference in two, with its source's.
 
@@ -139,20 +140,27 @@ def correlate(
         Where the target lies in the state of a sample.
     first, second : int32 (n, state size)
         Window sums.
+    channels : slice, optional
+        Channels of the target to look at, whole blocks of them; all by default.
     """
-    height, width, channels = connection.target.shape
-    places = (np.arange(height)[:, None] * rows.line + np.arange(width) * rows.place).ravel()  # (H W,)
-    lists = connection.target.blocks * connection.target.lanes
+    target = connection.target
+    chosen = slice(0, target.shape[2]) if channels is None else channels
+    part = target.part_of_state(chosen)
+    places = (
+        np.arange(target.shape[0])[:, None] * rows.line + np.arange(target.shape[1]) * rows.place
+    ).ravel()  # (H W,)
+    lists = (part.stop - part.start) // len(places)
     # each channel has room for all its terms and one more, which the branchless listing may write to
     room = len(first) * len(places) + 1
     start = np.arange(lists) * room
     offsets, values, ends = np.empty(lists * room, np.int32), np.empty(lists * room, np.int32), start.copy()
-    _list_terms(first, second, at, places, rows.sample, connection.target.lanes, ends, offsets, values)
-    sums = np.zeros((channels, rows.runs, -(-rows.length // NARROW) * NARROW), np.int64)
-    bias = np.zeros(channels, np.int64)
+    _list_terms(first, second, at + part.start, places, rows.sample, target.lanes, ends, offsets, values)
+    count = chosen.stop - chosen.start
+    sums = np.zeros((count, rows.runs, -(-rows.length // NARROW) * NARROW), np.int64)
+    bias = np.zeros(count, np.int64)
     _add_products(rows.rates, rows.apart, start, ends, offsets, values, sums, bias)
-    # (C, runs, length) to (runs, length, C)
-    weights = np.moveaxis(sums[:, :, : rows.length], 0, -1).reshape(connection.integers.shape)
+    # (count, runs, length) to (runs, length, count)
+    weights = np.moveaxis(sums[:, :, : rows.length], 0, -1).reshape(*connection.integers.shape[:-1], count)
     return Correlation(weights, bias)
 
 

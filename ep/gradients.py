@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.ep import contrast as co
+from spikesim.ep import heads as hd
 from spikesim.ep.config import Config
 from spikesim.ep.correlation import Correlation
 from spikesim.ep.model import Array, Model
@@ -58,50 +59,78 @@ def layer_gradients(
     other, other_window = (rates.minus, dynamics.nudged_window) if centred else (rates.free, dynamics.window_free)
     # centred: the difference of two phases, whose windows are of the same length; else the phases, one by one
     parts = range(1 if centred else 2)
-    weights = [[np.zeros(model.weight_shape(layer), np.int64) for _ in parts] for layer in range(layers)]
-    biases = [[np.zeros(population.shape[2], np.int64) for _ in parts] for population in model.stack.populations]
-    differences = np.zeros(layers)
 
-    def work(piece: co.Piece) -> tuple[co.Piece, list[Correlation], float]:
+    def work(piece: co.Piece) -> tuple[list[Correlation], int]:
         if team.stop[0]:
             raise Stopped
-        layer, part = piece.layer, piece.samples
-        at = model.state_slice(layer)
+        layer, own, channels = piece.layer, piece.samples, piece.channels
+        begin, at = model.state_slice(layer).start, model.stack.populations[layer].part_of_state(channels)
+        state = slice(begin + at.start, begin + at.stop)
         if centred:
-            difference = rates.plus[part, at] - rates.minus[part, at]
-            apart = float(np.abs(difference).sum(dtype=np.int64))
-            phases = rates.plus[part], rates.minus[part]
-            if held:
-                return piece, [co.held_contrast(model, layer, images[part], *phases, rates.free[part])], apart
-            return piece, [co.contrast(model, layer, images[part], *phases, dynamics.rule)], apart
-        apart = float(
-            np.abs(
-                rates.plus[part, at].astype(np.int64) * other_window
-                - other[part, at].astype(np.int64) * dynamics.nudged_window
-            ).sum()
+            difference = rates.plus[own, state] - rates.minus[own, state]
+            free = rates.free[own] if held else None
+            phases = rates.plus[own], rates.minus[own]
+            correlation = co.contrast(model, layer, images[own], *phases, dynamics.rule, free, channels)
+            return [correlation], int(np.abs(difference).sum(dtype=np.int64))
+        difference = (
+            rates.plus[own, state].astype(np.int64) * other_window
+            - other[own, state].astype(np.int64) * dynamics.nudged_window
         )
-        before = rates.free[part] if dynamics.rule == "postsynaptic" else None
-        phases = rates.plus[part], rates.free[part]
-        return piece, [co.phase_correlation(model, layer, images[part], sums, before) for sums in phases], apart
+        before = rates.free[own] if dynamics.rule == "postsynaptic" else None
+        phases = rates.plus[own], rates.free[own]
+        correlations = [co.phase_correlation(model, layer, images[own], sums, before, channels) for sums in phases]
+        return correlations, int(np.abs(difference).sum())
 
-    pieces = co.pieces(model, samples)
-    for piece, correlations, apart in team.gather([team.executor.submit(work, piece) for piece in pieces]):
-        differences[piece.layer] += apart
-        for i, correlation in enumerate(correlations):
-            weights[piece.layer][i] += correlation.weights
-            biases[piece.layer][i] += correlation.bias
-    gradients: dict[str, Array] = {}
+    pieces = list(co.pieces(model, samples))
+    found = team.map(work, pieces)
     windows, pre_windows = (dynamics.nudged_window, other_window), _presynaptic_windows(model, dynamics)
-    for layer, name in enumerate(model.names):
+
+    def finish(layer: int) -> tuple[Array, Array, int]:
+        weights = [np.zeros(model.weight_shape(layer), np.int64) for _ in parts]
+        biases = [np.zeros(weights[0].shape[-1], np.int64) for _ in parts]
+        apart = 0
+        for piece, (correlations, difference) in zip(pieces, found, strict=True):
+            if piece.layer == layer:
+                apart += difference
+                for i, correlation in enumerate(correlations):
+                    weights[i][..., piece.channels] += correlation.weights
+                    biases[i][piece.channels] += correlation.bias
         # with a feedback gain below 1 the energy of a layer counts the more, the lower it is
         weight = 1.0 if held else dynamics.feedback_gain ** (layers - 1 - layer)
         strength = (2.0 * abs(beta) if centred else beta) * samples * weight
-        weight_parts = [weights[layer][i] / _weight_unit(model, layer, pre_windows[i], windows[i]) for i in parts]
-        bias_parts = [biases[layer][i] / (ONE * windows[i]) for i in parts]
-        gradients[f"{name}/weight"] = (_minus_difference(weight_parts) / strength).astype(np.float32)
-        gradients[f"{name}/bias"] = (_minus_difference(bias_parts) / strength).astype(np.float32)
+        weight_parts = [weights[i] / _weight_unit(model, layer, pre_windows[i], windows[i]) for i in parts]
+        bias_parts = [biases[i] / (ONE * windows[i]) for i in parts]
+        gradients = [(_minus_difference(parts) / strength).astype(np.float32) for parts in (weight_parts, bias_parts)]
+        return gradients[0], gradients[1], apart
+
+    gradients: dict[str, Array] = {}
+    differences = np.zeros(layers)
+    for layer, (weight, bias, apart) in enumerate(team.map(finish, range(layers))):
+        name = model.names[layer]
+        gradients[f"{name}/weight"], gradients[f"{name}/bias"], differences[layer] = weight, bias, apart
     scale = ONE * dynamics.nudged_window * (1 if centred else other_window)
     return gradients, differences / (scale * model.neurons * samples)
+
+
+def head_gradient(
+    head: hd.Head, features: NDArray[np.int64], errors: NDArray[np.int64], window: int
+) -> tuple[Array, Array]:
+    """Delta rule of a head on the free phase: gradients of the loss in its weights and biases.
+
+    Parameters
+    ----------
+    features : int64 (n, features)
+        Window sums that the head saw (`Head.pool`).
+    errors : int64 (n, classes)
+        Its errors -dC/do (`Prediction`).
+    window : int
+        Steps of the window.
+    """
+    samples = len(errors)
+    products = hd.feature_gradient(head, features, errors)
+    unit = float(ONE * window << head.shift) * 2.0**hd.ERROR_BITS * samples
+    weight = (-products / unit).astype(np.float32)
+    return weight, (-errors.sum(axis=0) / (2.0**hd.ERROR_BITS * samples)).astype(np.float32)
 
 
 def _presynaptic_windows(model: Model, dynamics: Dynamics) -> tuple[int, int]:

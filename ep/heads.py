@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.compilation import kernel
+from spikesim.compiled import Spread, serial
 from spikesim.delivery import shifted
 from spikesim.ep.elementary import softmax, softmax_and_log_sum
 from spikesim.ep.exact import EXACT, exact_product
@@ -151,6 +152,7 @@ def pack_heads(
     cost: str = "cross-entropy",
     soft: tuple[float, ...] | None = None,
     temperature: float = 1.0,
+    spread: Spread = serial,
 ) -> Heads:
     """Quantise the heads.
 
@@ -164,6 +166,8 @@ def pack_heads(
     soft : weight of the teacher, one a head, 0 .. 1; none without it
     temperature : float
         tau, for the teacher.
+    spread : function like `map`, optional
+        Shares the work out over threads.
 
     Raises
     ------
@@ -172,20 +176,25 @@ def pack_heads(
     """
     classes = len(biases[0])
     table = np.zeros((len(heads), HEAD_COLUMNS), np.int64)
-    packed = []
-    at = 0
-    for row, head, matrix, bias in zip(table, heads, weights, biases, strict=True):
-        integers, exponent = quantise_weights(matrix, f"weights of {head.title}")
-        if not np.isfinite(bias).all():
+
+    def quantise(number: int) -> tuple[NDArray[np.int32], int]:
+        head = heads[number]
+        if not np.isfinite(biases[number]).all():
             raise InputError(f"biases of {head.title} hold a value that is not finite; lower the learning rate")
-        packed.append(head.blocks.to_state(integers.T.reshape(-1, *head.shape)).ravel())  # [class][feature]
+        integers, exponent = quantise_weights(weights[number], f"weights of {head.title}")
+        by_class = head.blocks.to_state(integers.T.reshape(-1, *head.shape))  # (classes, features)
+        return by_class.ravel().astype(np.int32), exponent
+
+    packed = spread(quantise, range(len(heads)))
+    at = 0
+    for row, head, (_, exponent) in zip(table, heads, packed, strict=True):
         squared = head.name == READOUT and cost == "squared-error"
         row[:] = head.population.index, head.side, head.shift, head.features, at, exponent, squared
         at += head.features
     mixed = np.zeros(len(heads)) if soft is None else np.array(soft, np.float64)
     return Heads(
         table=table,
-        weights=np.concatenate(packed).astype(np.int32),
+        weights=np.concatenate([integers for integers, _ in packed]),
         bias=np.array(biases, np.float64).reshape(len(heads), classes),
         hard=1.0 - mixed,
         soft=mixed * temperature,
@@ -314,16 +323,19 @@ def check_head(head: Head) -> None:
         )
 
 
-def check_nudge(packed: Heads, heads: tuple[Head, ...], strength: float) -> None:
+def check_nudge(packed: Heads, heads: tuple[Head, ...], strength: float, spread: Spread = serial) -> None:
     """Refuse heads whose nudge could leave the range of a drive.
 
     Raises
     ------
     InputError
     """
-    for index, head in enumerate(heads):
-        exponent = float(packed.table[index, HEAD_EXPONENT])
-        largest = float(np.abs(weights_of(packed, index)).sum(axis=0).max(initial=0)) * 2.0**-exponent
+
+    def largest_sum(index: int) -> float:
+        scale = math.ldexp(1.0, -int(packed.table[index, HEAD_EXPONENT]))
+        return float(np.abs(weights_of(packed, index)).sum(axis=0).max(initial=0)) * scale
+
+    for head, largest in zip(heads, spread(largest_sum, range(len(heads))), strict=True):
         if largest * min(max(1.0, strength), PUSH_MAX) >= DRIVE_LIMIT / 8 / ONE:
             raise InputError(
                 f"the weights of {head.title} add up to {largest:.4g} for a neuron; with a strength of {strength:.4g} "

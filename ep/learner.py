@@ -14,7 +14,7 @@ from spikesim.ep import centring, homeostasis
 from spikesim.ep import heads as hd
 from spikesim.ep import phases as ph
 from spikesim.ep.config import Config, per_layer
-from spikesim.ep.gradients import check_sums, layer_gradients
+from spikesim.ep.gradients import check_sums, head_gradient, layer_gradients
 from spikesim.ep.model import Array, Model, Parameters, initial_scales
 from spikesim.ep.optimisers import Optimiser
 from spikesim.ep.steering import Steering
@@ -137,7 +137,7 @@ class Learner:
         """
         gradients, result = self.estimate(epoch, batch, images, sample_ids, labels, progress)
         changes = self._step(gradients, result, factor)
-        result.changes = np.array([changes[f"{name}/weight"] for name in (*self.model.names, hd.READOUT)])
+        result.changes = np.array([changes[name] for name in (*self.model.names, hd.READOUT)])
         self.steering.observe(result.rate_difference)
         stability = self.config.stability
         if homeostasis.is_active(stability):
@@ -146,23 +146,25 @@ class Learner:
         return result
 
     def _step(self, gradients: dict[str, Array], result: BatchResult, factor: float) -> dict[str, float]:
-        """Move the parameters; the mean change of each array."""
-        if not self.config.optimiser.centring:
-            return self.optimiser.step(gradients, factor)
-        means = {
-            layer: centring.presynaptic_mean(self.model, layer, result.activity[layer - 1])
-            for layer in range(1, self.model.layers)
-        }
-        before = {layer: self.parameters.weights[layer].copy() for layer in means}
-        for layer, mean in means.items():
-            name = self.model.names[layer]
+        """Move the parameters, layers and heads on different threads; the mean change of the weights of each."""
+        self.optimiser.begin()
+
+        def move(index: int) -> float:
+            name = self.model.parameter_names[index]
             weight, bias = gradients[f"{name}/weight"], gradients[f"{name}/bias"]
-            gradients[f"{name}/weight"] = centring.centre(weight, bias, mean)
-        changes = self.optimiser.step(gradients, factor)
-        for layer, mean in means.items():
-            moved = self.parameters.weights[layer] - before[layer]
-            self.parameters.biases[layer] -= centring.bias_compensation(moved, mean)
-        return changes
+            self.optimiser.move(f"{name}/bias", bias, factor)
+            # the first layer sees no rates, and heads learn by a rule of their own
+            if not self.config.optimiser.centring or not 0 < index < self.model.layers:
+                return self.optimiser.move(f"{name}/weight", weight, factor)
+            mean = centring.presynaptic_mean(self.model, index, result.activity[index - 1])
+            before = self.parameters.weights[index].copy()
+            change = self.optimiser.move(f"{name}/weight", centring.centre(weight, bias, mean), factor)
+            moved = self.parameters.weights[index] - before
+            self.parameters.biases[index] -= centring.bias_compensation(moved, mean)
+            return change
+
+        names = self.model.parameter_names
+        return dict(zip(names, self.team.map(move, range(len(names))), strict=True))
 
     def estimate(
         self,
@@ -190,7 +192,7 @@ class Learner:
             A parameter is out of range.
         """
         dynamics, beta, lambdas = self.config.dynamics, self.steering.beta, self.steering.lambdas(progress)
-        self.model.load(self.parameters, beta * max(1.0, float(lambdas.max())))
+        self.model.load(self.parameters, beta * max(1.0, float(lambdas.max())), self.team.map)
         n = len(images)
         size = self.model.compiled.sizes["state"]
         centred = dynamics.nudging == "centred"
@@ -208,14 +210,16 @@ class Learner:
             inputs = images[part], sample_ids[part], labels[part], own_targets
             return self._run_group(epoch, strengths, part, *inputs, rates)
 
-        groups = self.team.gather([self.team.executor.submit(run, part) for part in self.team.groups(n)])
+        groups = self.team.map(run, self.team.groups(n))
+        heads = range(len(self.model.heads))
+        pending = [self.team.executor.submit(self._head_gradient, index, groups) for index in heads]
         gradients, rate_difference = layer_gradients(self.model, dynamics, self.team, images, rates, sign * beta)
-        gradients.update(self._head_gradients(groups, n))
+        for gradient in self.team.gather(pending):
+            gradients.update(gradient)
         counts = [ph.PhaseCounts.zero(self.model.layers) for _ in range(3)]
         for group in groups:
             for total, own in zip(counts, group.counts, strict=True):
                 total.add(own)
-        heads = range(len(self.model.heads))
         result = BatchResult(
             loss_sum=[float(loss) for group in groups for loss in group.predictions[-1].losses],
             correct=sum(int(group.predictions[-1].correct.sum()) for group in groups),
@@ -282,22 +286,17 @@ class Learner:
             activity.append(sums / float(ONE * self.config.dynamics.window_free * samples * positions))
         return activity
 
-    def _head_gradients(self, groups: list[_Group], samples: int) -> dict[str, Array]:
-        """Delta rule of the heads on the free phase; zero for those that stay as they are."""
-        window = self.config.dynamics.window_free
-        gradients: dict[str, Array] = {}
-        for index, head in enumerate(self.model.heads):
-            if head.name != hd.READOUT and self.config.signals.learning == "fixed":
-                gradients[f"{head.name}/weight"] = np.zeros_like(self.parameters.head_weights[index])
-                gradients[f"{head.name}/bias"] = np.zeros_like(self.parameters.head_biases[index])
-                continue
-            errors = np.concatenate([group.predictions[index].errors for group in groups])
+    def _head_gradient(self, index: int, groups: list[_Group]) -> dict[str, Array]:
+        """Gradients of one head by name; zero for those that stay as they are."""
+        head = self.model.heads[index]
+        if head.name != hd.READOUT and self.config.signals.learning == "fixed":
+            weight = np.zeros_like(self.parameters.head_weights[index])
+            bias = np.zeros_like(self.parameters.head_biases[index])
+        else:
             features = np.concatenate([group.features[index] for group in groups])
-            products = hd.feature_gradient(head, features, errors)
-            unit = float(ONE * window << head.shift) * 2.0**hd.ERROR_BITS * samples
-            gradients[f"{head.name}/weight"] = (-products / unit).astype(np.float32)
-            gradients[f"{head.name}/bias"] = (-errors.sum(axis=0) / (2.0**hd.ERROR_BITS * samples)).astype(np.float32)
-        return gradients
+            errors = np.concatenate([group.predictions[index].errors for group in groups])
+            weight, bias = head_gradient(head, features, errors, self.config.dynamics.window_free)
+        return {f"{head.name}/weight": weight, f"{head.name}/bias": bias}
 
 
 def _head_rate(config: Config, readout_rate: float) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim import plan as p
-from spikesim.compiled import CompiledNetwork
+from spikesim.compiled import CompiledNetwork, Spread, serial
 from spikesim.datasets import Dataset
 from spikesim.ep import heads as hd
 from spikesim.ep.architectures import Stack, architecture, build, input_shape
@@ -128,32 +128,40 @@ class Model:
         """Shape of the weights of a head."""
         return neurons(head.shape), self.classes
 
-    def _pack(self, weights: list[Array], biases: list[Array]) -> hd.Heads:
+    def _pack(self, weights: list[Array], biases: list[Array], spread: Spread = serial) -> hd.Heads:
         return hd.pack_heads(
-            self.heads, weights, biases, cost=self.cost, soft=self._soft, temperature=self._temperature
+            self.heads,
+            weights,
+            biases,
+            cost=self.cost,
+            soft=self._soft,
+            temperature=self._temperature,
+            spread=spread,
         )
 
-    def load(self, parameters: Parameters, strength: float = 1.0) -> None:
+    def load(self, parameters: Parameters, strength: float = 1.0, spread: Spread = serial) -> None:
         """Quantise the parameters into the tables of the network.
 
         Parameters
         ----------
         strength : float
             Of the largest nudge to come, beta times the strength of its head.
+        spread : function like `map`, optional
+            Shares the work out over threads.
 
         Raises
         ------
         InputError
             A parameter is not finite or too large for the dynamics.
         """
-        layers = zip(self.stack.connections, parameters.weights, parameters.biases, strict=True)
-        for connection, weights, bias in layers:
-            self.compiled.set_weights(connection, weights)
+        connections = self.stack.connections
+        self.compiled.set_all_weights(list(zip(connections, parameters.weights, strict=True)), spread)
+        for connection, bias in zip(connections, parameters.biases, strict=True):
             self.compiled.set_bias(connection.target, bias)
         if self.held is not None:
             self.held.load()
-        self.packed = self._pack(parameters.head_weights, parameters.head_biases)
-        hd.check_nudge(self.packed, self.heads, strength)
+        self.packed = self._pack(parameters.head_weights, parameters.head_biases, spread)
+        hd.check_nudge(self.packed, self.heads, strength, spread)
 
     def forward_events(self, events: NDArray[np.int64]) -> NDArray[np.int64]:
         """Counts by table (..., T) as counts into each layer from below (..., L)."""

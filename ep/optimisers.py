@@ -7,9 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.compilation import kernel
 from spikesim.ep.options import Optimiser as Settings
 
 Array = NDArray[np.float32]
+
+MAGNITUDE = 2.0**-32
+"""Unit in which the magnitudes of changes are added up."""
+MAGNITUDE_MAX = 2.0**41
+"""Largest magnitude that counts, in that unit."""
 
 
 def schedule(settings: Settings, progress: float) -> float:
@@ -33,11 +39,12 @@ class Optimiser:
     ----------
     settings : config section `optimiser`
     parameters : mapping of name to float32 array
-        Changed in place by `step`.
+        Contiguous; changed in place by `step`.
     rates : mapping of name to the learning rate of that array
     """
 
     def __init__(self, settings: Settings, parameters: Mapping[str, Array], rates: Mapping[str, float]) -> None:
+        assert all(value.flags.c_contiguous for value in parameters.values())
         self.settings = settings
         self.parameters = parameters
         self.rates = rates
@@ -46,6 +53,10 @@ class Optimiser:
         self._moments = {
             f"{moment}/{name}": np.zeros_like(value) for moment in moments for name, value in parameters.items()
         }
+
+    def begin(self) -> None:
+        """Begin a step, before `move` is called for the arrays."""
+        self.steps += 1
 
     def step(self, gradients: Mapping[str, Array], factor: float) -> dict[str, float]:
         """Move every parameter against its gradient of the loss.
@@ -61,31 +72,32 @@ class Optimiser:
         dict
             Mean magnitude of the change of each array.
         """
-        self.steps += 1
-        changes = {}
-        for name, value in self.parameters.items():
-            rate = np.float32(self.rates[name] * factor)
-            decay = np.float32(self.settings.weight_decay if name.endswith("/weight") else 0.0)
-            change = self._change(name, value, gradients[name], rate, decay)
-            value += change
-            changes[name] = mean_magnitude(change)
-        return changes
+        self.begin()
+        return {name: self.move(name, gradients[name], factor) for name in self.parameters}
 
-    def _change(self, name: str, value: Array, gradient: Array, rate: np.float32, decay: np.float32) -> Array:
-        settings = self.settings
+    def move(self, name: str, gradient: Array, factor: float) -> float:
+        """The part of a step that belongs to one array, which different threads may do for different arrays.
+
+        Returns
+        -------
+        float
+            Mean magnitude of the change.
+        """
+        settings, value = self.settings, self.parameters[name]
+        rate = np.float32(self.rates[name] * factor)
+        decay = np.float32(settings.weight_decay if name.endswith("/weight") else 0.0)
+        flat, slope = value.reshape(-1), np.ascontiguousarray(gradient).reshape(-1)
         if settings.name == "sgd":
-            velocity = self._moments[f"velocity/{name}"]
-            velocity *= np.float32(settings.momentum)
-            velocity += gradient + decay * value
-            return -rate * velocity
-        beta1, beta2 = np.float32(settings.beta1), np.float32(settings.beta2)
-        first, second = self._moments[f"first/{name}"], self._moments[f"second/{name}"]
-        first += (np.float32(1) - beta1) * (gradient - first)
-        second += (np.float32(1) - beta2) * (gradient * gradient - second)
-        bias1 = np.float32(1.0 - _power(settings.beta1, self.steps))
-        bias2 = np.float32(1.0 - _power(settings.beta2, self.steps))
-        denominator = np.sqrt(second / bias2) + np.float32(settings.epsilon)
-        return np.asarray(-rate * ((first / bias1) / denominator + decay * value), np.float32)
+            velocity = self._moments[f"velocity/{name}"].reshape(-1)
+            magnitude = _sgd(flat, slope, velocity, rate, decay, np.float32(settings.momentum))
+        else:
+            beta1, beta2 = np.float32(settings.beta1), np.float32(settings.beta2)
+            bias1 = np.float32(1.0 - _power(settings.beta1, self.steps))
+            bias2 = np.float32(1.0 - _power(settings.beta2, self.steps))
+            first, second = (self._moments[f"{moment}/{name}"].reshape(-1) for moment in ("first", "second"))
+            constants = beta1, beta2, bias1, bias2, np.float32(settings.epsilon)
+            magnitude = _adam(flat, slope, first, second, rate, decay, *constants)
+        return float(magnitude / max(value.size, 1) * MAGNITUDE)
 
     def state(self) -> dict[str, Array]:
         """Moments, for a checkpoint."""
@@ -98,10 +110,37 @@ class Optimiser:
         self.steps = steps
 
 
-def mean_magnitude(values: Array) -> float:
-    """Mean magnitude in multiples of 2**-32: a sum of integers is the same in any order of summation."""
-    scaled = np.minimum(np.abs(values).astype(np.float64) * 2.0**32, 2.0**41)
-    return float(int(np.rint(scaled).astype(np.int64).sum()) / values.size * 2.0**-32)
+@kernel
+def _magnitude(change):
+    """Magnitude of a change in units of `MAGNITUDE`: a sum of integers is the same in any order of summation."""
+    return np.int64(np.rint(min(np.float64(abs(change)) * (1.0 / MAGNITUDE), MAGNITUDE_MAX)))
+
+
+@kernel
+def _sgd(value, gradient, velocity, rate, decay, momentum):
+    """Move an array in place; the sum of the magnitudes of the changes."""
+    total = np.int64(0)
+    for i in range(len(value)):
+        velocity[i] = velocity[i] * momentum + (gradient[i] + decay * value[i])
+        change = -rate * velocity[i]
+        value[i] += change
+        total += _magnitude(change)
+    return total
+
+
+@kernel
+def _adam(value, gradient, first, second, rate, decay, beta1, beta2, bias1, bias2, epsilon):
+    """Move an array in place; the sum of the magnitudes of the changes."""
+    total, one = np.int64(0), np.float32(1)
+    for i in range(len(value)):
+        slope = gradient[i]
+        first[i] += (one - beta1) * (slope - first[i])
+        second[i] += (one - beta2) * (slope * slope - second[i])
+        denominator = np.sqrt(second[i] / bias2) + epsilon
+        change = -rate * ((first[i] / bias1) / denominator + decay * value[i])
+        value[i] += change
+        total += _magnitude(change)
+    return total
 
 
 def _power(base: float, exponent: int) -> float:

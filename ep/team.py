@@ -1,7 +1,7 @@
 """The threads of a run, each with a workspace for a group of samples."""
 
 import queue
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ from spikesim.ep import phases as ph
 from spikesim.ep.config import Config
 from spikesim.ep.model import Model
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -55,6 +56,10 @@ class Team:
     def give_back(self, workspace: ph.Workspace) -> None:
         """Return a workspace."""
         self._workspaces.put(workspace)
+
+    def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """Apply a function to items, on all threads; results in order."""
+        return self.gather([self.executor.submit(work, item) for item in items])
 
     def gather(self, futures: Iterable["Future[Result]"]) -> list[Result]:
         """Results in order; after a failure the rest is cancelled, ended and the first exception raised."""

@@ -1,6 +1,8 @@
 """A network as the arrays that the compiled loop runs on: their layout, and the weights and biases in them."""
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +20,14 @@ TOGETHER = 32
 SMALL_TABLES_BYTES = 4_000_000
 """Tables that together are below this need not be shared by more samples than fit, with their state, into the cache."""
 SMALL_GROUP = 4
+
+Spread = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
+"""Applies a function to items, as `map` does; results in order."""
+
+
+def serial(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    """The `Spread` of a single thread."""
+    return [work(item) for item in items]
 
 
 @dataclass(frozen=True)
@@ -47,15 +57,31 @@ class CompiledNetwork:
         InputError
             Wrong shape, not finite, or so large that a drive could leave its range.
         """
-        weights = np.asarray(weights)
-        if weights.shape != connection.integers.shape:
-            raise InputError(f"{connection.name} have shape {weights.shape}; it must be {connection.integers.shape}")
-        integers, exponent = quantise_weights(weights, connection.name)
-        connection.reach = self._checked_reach(connection, integers, exponent)
-        connection.integers, connection.exponent = integers, exponent
-        for index in (connection.forward, connection.feedback):
-            if index >= 0:
-                self._pack(connection, index)
+        self.set_all_weights([(connection, weights)])
+
+    def set_all_weights(self, weights: Sequence[tuple[Connection, ArrayLike]], spread: Spread = serial) -> None:
+        """`set_weights` for several tables at a time: either all of them change or, after an error, none.
+
+        Parameters
+        ----------
+        weights : pairs of a connection and its weights
+        spread : function like `map`, optional
+            Shares the work out over threads.
+
+        Raises
+        ------
+        InputError
+            As `set_weights`.
+        """
+        found = spread(_quantised, weights)
+        reach = {connection: connection.reach for connection in self.connections}
+        reach.update({connection: new.reach for (connection, _), new in zip(weights, found, strict=True)})
+        for (connection, _), new in zip(weights, found, strict=True):
+            self._check_sums(connection, new, reach)
+        for (connection, _), new in zip(weights, found, strict=True):
+            connection.integers, connection.exponent, connection.reach = new.integers, new.exponent, new.reach
+        both = [(c, index) for c, _ in weights for index in (c.forward, c.feedback) if index >= 0]
+        spread(lambda pair: self._pack(*pair), both)
 
     def set_bias(self, population: Population, bias: ArrayLike) -> None:
         """Set the bias of each channel; real, shape (C,)."""
@@ -107,29 +133,29 @@ class CompiledNetwork:
             return spikes, spikes + ONE_BITS + quarter
         return spikes + quarter, spikes + ONE_BITS + quarter
 
-    def _checked_reach(self, connection: Connection, integers: NDArray[np.int16], exponent: int) -> tuple[float, float]:
-        """`Connection.reach` of these weights; refuses those with which a sum or a drive could leave int32."""
+    def _check_sums(
+        self, connection: Connection, new: "_Quantised", reach: Mapping[Connection, tuple[float, float]]
+    ) -> None:
+        """Refuse weights with which a sum or a drive could leave int32; `reach` is that of all tables with them."""
         if connection.source.index < 0:
-            return 0.0, 0.0  # a constant drive is checked where it is computed
-        forward, backward = connection.table.bounds(integers)
+            return  # a constant drive is checked where it is computed
+        forward, backward = new.bounds
         average = getattr(connection.table, "pool", None) == "average"
-        reach = forward * 2.0 ** (ONE_BITS - exponent), backward * 2.0 ** (ONE_BITS - exponent)
-        for bound, population, drive in (
-            (4 * forward if average else forward, connection.target, reach[0]),
-            (backward if connection.tied else 0, connection.source, reach[1] if connection.tied else 0.0),
+        for bound, population in (
+            (4 * forward if average else forward, connection.target),
+            (backward if connection.tied else 0, connection.source),
         ):
-            total = drive + sum(
-                other.reach[back]
+            total = sum(
+                reach[other][back]
                 for other in self.connections
                 for back, target in ((0, other.target), (1, other.source))
-                if other is not connection and target is population and (back == 0 or other.tied)
+                if target is population and (back == 0 or other.tied)
             )
             if bound >= 2**30 or total >= 4 * SHARE_LIMIT:
                 raise InputError(
                     f"{connection.name} are too large: the drive of a neuron of {population.name} could reach "
                     f"{total / ONE:.4g}; the limit is {4 * SHARE_LIMIT // ONE}: lower the learning rate or the gain"
                 )
-        return reach
 
     def _pack(self, connection: Connection, index: int) -> None:
         row = self.plan.tables[index]
@@ -147,6 +173,27 @@ class CompiledNetwork:
         else:
             packed = table.pack(directed, target.lanes, int(row[p.TABLE_OUT_HEIGHT] * row[p.TABLE_OUT_WIDTH]))
         self.plan.weights[row[p.TABLE_WEIGHTS] : row[p.TABLE_WEIGHTS] + packed.size] = packed
+
+
+class _Quantised(NamedTuple):
+    """Weights of a table as they will be used: bounds of their sums in integers, and in drives (`Connection.reach`)."""
+
+    integers: NDArray[np.int16]
+    exponent: int
+    bounds: tuple[int, int]
+    reach: tuple[float, float]
+
+
+def _quantised(pair: tuple[Connection, ArrayLike]) -> _Quantised:
+    connection, weights = pair[0], np.asarray(pair[1])
+    if weights.shape != connection.integers.shape:
+        raise InputError(f"{connection.name} have shape {weights.shape}; it must be {connection.integers.shape}")
+    integers, exponent = quantise_weights(weights, connection.name)
+    if connection.source.index < 0:
+        return _Quantised(integers, exponent, (0, 0), (0.0, 0.0))
+    forward, backward = connection.table.bounds(integers)
+    scale = 2.0 ** (ONE_BITS - exponent)
+    return _Quantised(integers, exponent, (forward, backward), (forward * scale, backward * scale))
 
 
 def lay_out(

@@ -90,7 +90,9 @@ def quantise_weights(weights: NDArray[np.floating], name: str = "weights") -> tu
     """
     largest = float(np.max(np.abs(weights), initial=0.0))
     exponent = weight_exponent(largest, name)
-    return np.rint(np.ldexp(weights.astype(np.float64), exponent)).astype(np.int16), exponent
+    # a power of two changes no bit of the fraction, in float32 neither
+    scaled = np.multiply(weights, 2.0**exponent, dtype=np.result_type(weights, np.float32))
+    return np.rint(scaled, out=scaled).astype(np.int16), exponent
 
 
 def quantise_drive(values: NDArray[np.floating], name: str = "biases") -> NDArray[np.int32]:

@@ -55,6 +55,11 @@ class Population:
         """Neurons and padding."""
         return self.shape[0] * self.shape[1] * self.blocks * self.lanes
 
+    def part_of_state(self, channels: slice) -> slice:
+        """Where whole blocks of channels lie in the state of the population; the last may reach beyond the channels."""
+        size = self.shape[0] * self.shape[1] * self.lanes
+        return slice(channels.start // self.lanes * size, -(-channels.stop // self.lanes) * size)
+
     def to_state(self, values: NDArray[Integer]) -> NDArray[Integer]:
         """Values by neuron (..., H, W, C) in the layout of the state (..., state_size); the padding is 0."""
         height, width, channels = self.shape

@@ -160,10 +160,31 @@ def test_splitting_the_samples_changes_no_bit(model: Model, rule: str) -> None:
             np.testing.assert_array_equal(sum(part.bias for part in parts), whole.bias)
 
 
+@pytest.mark.parametrize("rule", ["symmetric", "postsynaptic"])
+@pytest.mark.parametrize("kind", [small.CONV, {"kind": "dense"}])
+def test_splitting_the_channels_changes_no_bit(
+    rule: str, kind: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pieces of one block of channels each, the last of them half empty."""
+    model = Model(small.make(small.CONV, {**kind, "channels": 43}), small.make_dataset(size=(7, 5), channels=2))
+    lanes = model.stack.populations[1].lanes
+    assert 2 * lanes < 43 < 3 * lanes
+    images = np.random.default_rng(9).integers(-(2**15), 2**15, (SAMPLES, 7, 5, 2)).astype(np.int16)
+    plus, minus = random_rates(model, 0), random_rates(model, 1)
+    whole = co.contrast(model, 1, images, plus, minus, rule)
+    monkeypatch.setattr(co, "WEIGHTS", 1)
+    cuts = [piece.channels for piece in co.pieces(model, SAMPLES) if piece.layer == 1]
+    assert len(cuts) == 3
+    parts = [co.contrast(model, 1, images, plus, minus, rule, channels=cut) for cut in cuts]
+    np.testing.assert_array_equal(np.concatenate([part.weights for part in parts], axis=-1), whole.weights)
+    np.testing.assert_array_equal(np.concatenate([part.bias for part in parts]), whole.bias)
+
+
 @pytest.mark.parametrize("samples", [1, 41, 1500])
-def test_pieces_cover_every_layer_and_sample_once(model: Model, samples: int) -> None:
-    seen = np.zeros((model.layers, samples), int)
+def test_pieces_cover_every_channel_and_sample_once(model: Model, samples: int) -> None:
+    seen = [np.zeros((samples, population.shape[2]), int) for population in model.stack.populations]
     for piece in co.pieces(model, samples):
         assert piece.samples.start < piece.samples.stop <= samples
-        seen[piece.layer, piece.samples] += 1
-    assert (seen == 1).all()
+        assert piece.channels.start < piece.channels.stop <= seen[piece.layer].shape[1]
+        seen[piece.layer][piece.samples, piece.channels] += 1
+    assert all((counts == 1).all() for counts in seen)

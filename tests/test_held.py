@@ -224,7 +224,7 @@ def test_the_contrast_takes_the_rates_of_the_free_phase() -> None:
     free = tp.sums_of(workspace)
     workspace.hold(tp.SAMPLES)
     plus, minus = nudged(workspace, np.array([2.0])), nudged(workspace, np.array([-2.0]))
-    found = co.held_contrast(model, 1, tp.images(), plus, minus, free)
+    found = co.contrast(model, 1, tp.images(), plus, minus, "postsynaptic", free)
     expected = co.phase_correlation(model, 1, tp.images(), plus, free).weights
     expected = expected - co.phase_correlation(model, 1, tp.images(), minus, free).weights
     np.testing.assert_array_equal(found.weights, expected)
