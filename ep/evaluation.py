@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spikesim import plan as p
 from spikesim.datasets import ImageSet
 from spikesim.ep import phases as ph
-from spikesim.ep.heads import Prediction
+from spikesim.ep.prediction import Prediction
 from spikesim.ep.presentation import Presenter
 from spikesim.ep.team import Team
 from spikesim.errors import Stopped

@@ -10,6 +10,7 @@ from spikesim.ep.correlation import Correlation
 from spikesim.ep.model import Array, Model
 from spikesim.ep.options import Dynamics
 from spikesim.ep.phases import Rates
+from spikesim.ep.prediction import feature_gradient
 from spikesim.ep.team import Team
 from spikesim.errors import InputError, Stopped
 from spikesim.fixedpoint import INPUT_BITS, ONE
@@ -127,7 +128,7 @@ def head_gradient(
         Steps of the window.
     """
     samples = len(errors)
-    products = hd.feature_gradient(head, features, errors)
+    products = feature_gradient(head, features, errors)
     unit = float(ONE * window << head.shift) * 2.0**hd.ERROR_BITS * samples
     weight = (-products / unit).astype(np.float32)
     return weight, (-errors.sum(axis=0) / (2.0**hd.ERROR_BITS * samples)).astype(np.float32)

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from spikesim.compilation import kernel
 from spikesim.compiled import Spread, serial
 from spikesim.delivery import shifted
-from spikesim.ep.elementary import softmax, softmax_and_log_sum
-from spikesim.ep.exact import EXACT, exact_product
+from spikesim.ep.elementary import softmax
+from spikesim.ep.exact import EXACT
 from spikesim.errors import InputError
 from spikesim.fixedpoint import DRIVE_LIMIT, ONE, ONE_BITS, P_MAX, WEIGHT_MAX, quantise_weights
 from spikesim.plan import POP_BLOCKS, POP_HEIGHT, POP_LANES, POP_STATE, POP_WIDTH
 from spikesim.populations import Population
-from spikesim.tables import Shape, neurons
+from spikesim.tables import Shape
 
 READOUT = "readout"
 ERROR_BITS = 16
@@ -95,16 +95,6 @@ class Head:
     def features(self) -> int:
         """What the head sees, in the layout ``[channel block][map position][lane]``: padding included."""
         return self.blocks.state_size
-
-    def pool(self, sums: NDArray[np.int32]) -> NDArray[np.int64]:
-        """Window sums (n, state size of the layer) over its blocks, int64 (n, features)."""
-        height, width, _ = self.population.shape
-        rows, columns, _ = self.shape
-        lead = (len(sums), self.population.blocks)
-        maps = sums.reshape(*lead, height, width, self.population.lanes)
-        maps = maps[:, :, : rows * self.side, : columns * self.side]
-        cells = maps.reshape(*lead, rows, self.side, columns, self.side, self.population.lanes)
-        return np.asarray(cells.sum(axis=(3, 5), dtype=np.int64)).reshape(len(sums), -1)
 
 
 class Heads(NamedTuple):
@@ -341,63 +331,3 @@ def check_nudge(packed: Heads, heads: tuple[Head, ...], strength: float, spread:
                 f"the weights of {head.title} add up to {largest:.4g} for a neuron; with a strength of {strength:.4g} "
                 f"the nudge could exceed {DRIVE_LIMIT // 8 // ONE}: lower the learning rate of {head.title}"
             )
-
-
-class Prediction(NamedTuple):
-    """What a head makes of n samples."""
-
-    logits: NDArray[np.float64]  # (n, classes)
-    losses: NDArray[np.float64]  # (n,): against the labels
-    correct: NDArray[np.bool_]  # (n,)
-    errors: NDArray[np.int64]  # (n, classes): -dC/do, unit 2**-16
-
-
-def predict(
-    packed: Heads,
-    head: int,
-    window_sums: NDArray[np.int64],
-    steps: int,
-    labels: NDArray[np.int64],
-    soft_targets: NDArray[np.float64] | None = None,
-) -> Prediction:
-    """Apply a head to average rates.
-
-    Parameters
-    ----------
-    head : int
-        Its index.
-    window_sums : int64, shape (n, features)
-        Sums of p over the window and over the blocks (`Head.pool`).
-    steps : int
-        Length of the window.
-    labels : int64, shape (n,)
-    soft_targets : float64, shape (n, classes)
-        The teacher's softmax(t / tau), where the head has one.
-    """
-    row = packed.table[head]
-    weights = weights_of(packed, head).T.astype(np.float64)
-    products = exact_product(window_sums.T.astype(np.float64), weights)  # (n, classes)
-    scale = 2.0 ** -float(ONE_BITS + row[HEAD_SHIFT] + row[HEAD_EXPONENT]) / steps
-    logits = products.astype(np.float64) * scale + packed.bias[head]
-    one_hot = np.zeros_like(logits)
-    one_hot[np.arange(len(labels)), labels] = 1.0
-    if row[HEAD_SQUARED]:
-        difference = one_hot - logits
-        losses = 0.5 * np.add.accumulate(difference * difference, axis=1)[:, -1]  # one order of summation everywhere
-    else:
-        probabilities, log_sums = softmax_and_log_sum(logits)
-        difference = packed.hard[head] * (one_hot - probabilities)
-        losses = log_sums - logits[np.arange(len(labels)), labels]
-        if soft_targets is not None and packed.soft[head] > 0:
-            softened, _ = softmax_and_log_sum(logits / packed.temperature)
-            difference = difference + packed.soft[head] * (soft_targets - softened)
-    bounded = np.clip(difference, -PUSH_MAX, PUSH_MAX)
-    errors = np.rint(bounded * 2.0**ERROR_BITS).astype(np.int64)
-    return Prediction(logits, losses, logits.argmax(axis=1) == labels, errors)
-
-
-def feature_gradient(head: Head, window_sums: NDArray[np.int64], errors: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Delta rule, ``sum over samples of error x feature``; int64 (features in the order (y, x, channel), classes)."""
-    products = exact_product(window_sums.astype(np.float64), errors.astype(np.float64))  # (features, classes)
-    by_class = head.blocks.from_state(products.T.reshape(-1, head.features))
-    return by_class.reshape(-1, neurons(head.shape)).T.astype(np.int64)

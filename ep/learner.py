@@ -17,6 +17,7 @@ from spikesim.ep.config import Config, per_layer
 from spikesim.ep.gradients import check_sums, head_gradient, layer_gradients
 from spikesim.ep.model import Array, Model, Parameters, initial_scales
 from spikesim.ep.optimisers import Optimiser
+from spikesim.ep.prediction import Prediction
 from spikesim.ep.steering import Steering
 from spikesim.ep.team import Team
 from spikesim.fixedpoint import ONE
@@ -45,7 +46,7 @@ class BatchResult:
 
 @dataclass
 class _Group:
-    predictions: list[hd.Prediction]  # by head
+    predictions: list[Prediction]  # by head
     features: list[NDArray[np.int64]]  # by head
     channel_sums: list[NDArray[np.int64]]  # by layer
     counts: list[ph.PhaseCounts]

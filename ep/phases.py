@@ -20,6 +20,7 @@ from spikesim.ep import heads as hd
 from spikesim.ep.held import hold_drives
 from spikesim.ep.model import Model
 from spikesim.ep.options import Dynamics
+from spikesim.ep.prediction import Prediction, predict, window_features
 from spikesim.errors import Stopped
 from spikesim.fixedpoint import ONE, P_MAX
 from spikesim.simulator import (
@@ -127,6 +128,34 @@ class Rates(NamedTuple):
     plus: NDArray[np.int32]
     minus: NDArray[np.int32]
     free: NDArray[np.int32]  # no rows unless the contrast needs the free phase
+
+
+@kernel
+def _channel_sums(populations, window, n_samples, sums):
+    """Add window sums to those of their channels, which lie as the biases do."""
+    for pop in populations:
+        pixels, lanes = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH], pop[p.POP_LANES]
+        for half in range(2):
+            for sample in range(n_samples):
+                own = window[half, sample, pop[p.POP_STATE] :]
+                for block in range(pop[p.POP_BLOCKS]):
+                    total = sums[pop[p.POP_BIAS] + block * lanes :]
+                    for pixel in range(pixels):
+                        for lane in range(lanes):
+                            total[lane] += own[(block * pixels + pixel) * lanes + lane]
+
+
+@kernel
+def _count_saturated(populations, membrane, n_samples, saturated):
+    """Count the neurons of each population whose p is at its maximum."""
+    for i, pop in enumerate(populations):
+        size = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH] * pop[p.POP_BLOCKS] * pop[p.POP_LANES]
+        for sample in range(n_samples):
+            own = membrane[sample, pop[p.POP_STATE] : pop[p.POP_STATE] + size]
+            count = np.int64(0)
+            for n in range(size):
+                count += own[n] >= P_MAX
+            saturated[i] += count
 
 
 class Workspace:
@@ -283,21 +312,20 @@ class Workspace:
 
     def predict(
         self, n: int, head: int, labels: NDArray[np.int64], soft_targets: NDArray[np.float64] | None = None
-    ) -> tuple[hd.Prediction, NDArray[np.int64]]:
+    ) -> tuple[Prediction, NDArray[np.int64]]:
         """A head applied to the window of the free phase, and the window sums that it saw."""
         model = self.model
-        at = model.state_slice(model.heads[head].layer)
-        seen = model.heads[head].pool(self.state.window[0, :n, at] + self.state.window[1, :n, at])
-        return hd.predict(model.packed, head, seen, self.dynamics.window_free, labels, soft_targets), seen
+        features = np.empty((n, model.heads[head].features), np.int64)
+        window_features(model.compiled.plan, model.packed, head, self.state.window, n, features)
+        window = self.dynamics.window_free
+        return predict(model.packed, head, features, window, labels, soft_targets), features
 
     def channel_sums(self, n: int) -> list[NDArray[np.int64]]:
         """Window sums by channel of every layer, over positions and the first n samples; int64 (C,)."""
-        sums = []
-        for layer, population in enumerate(self.model.stack.populations):
-            window = self.state.window[:, :n, self.model.state_slice(layer)]
-            by_lane = window.reshape(2 * n, population.blocks, -1, population.lanes).sum(axis=(0, 2), dtype=np.int64)
-            sums.append(by_lane.reshape(-1)[: population.shape[2]])
-        return sums
+        populations = self.model.compiled.plan.populations
+        sums = np.zeros(self.model.compiled.sizes["bias"], np.int64)
+        _channel_sums(populations, self.state.window, n, sums)
+        return [sums[row[p.POP_BIAS] : row[p.POP_BIAS] + row[p.POP_CHANNELS]] for row in populations]
 
     def _begin(self, n: int, stream: int, onset: int = 0) -> p.Clock:
         clock = make_clock(self.dynamics.engine_firing, stream, self.seed, onset)
@@ -310,17 +338,15 @@ class Workspace:
         """Counters of the phase that has just ended."""
         counts, model = self.counts, self.model
         graded = counts.graded[:n].sum(axis=0)
-        saturated = [
-            np.count_nonzero(self.state.membrane[:n, model.state_slice(layer)] >= P_MAX)
-            for layer in range(model.layers)
-        ]
+        saturated = np.zeros(model.layers, np.int64)
+        _count_saturated(model.compiled.plan.populations, self.state.membrane, n, saturated)
         return PhaseCounts(
             spikes=counts.spikes[:n].sum(axis=0),
             events_forward=model.forward_events(counts.events[:n].sum(axis=0)),
             events_feedback=model.feedback_events(counts.events[:n].sum(axis=0)),
             macs=model.forward_events(graded) + model.feedback_events(graded),
             updates=counts.updates[:n].sum(axis=0),
-            saturated=np.array(saturated, np.int64),
+            saturated=saturated,
             residual=counts.residual[:n].sum(axis=0),
             energy=counts.energy[:n].sum(axis=0),
             steps=counts.steps[:n].sum(),

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from spikesim import plan as p
 from spikesim.errors import InputError
 from spikesim.fixedpoint import INPUT_BITS, ONE, ONE_BITS, SHARE_LIMIT, quantise_drive, quantise_weights, shift_rounding
+from spikesim.imagedrive import convolve_images
 from spikesim.populations import Connection, Population
 from spikesim.tables import Conv, Dense, Sparse, pooled
 
@@ -115,8 +116,13 @@ class CompiledNetwork:
             raise InputError("an image cannot drive a sparse table; use Dense or Conv")
         if images.shape[1:] != connection.source.shape:
             raise InputError(f"images are {images.shape[1:]}; {connection.source.name} has {connection.source.shape}")
-        sums = connection.table.apply(connection.integers, images)  # exact: below 2**15 * 2**15 * 2**23
-        drive = shift_rounding(sums.astype(np.int64), connection.exponent + INPUT_BITS - ONE_BITS)
+        table, shift = connection.table, connection.exponent + INPUT_BITS - ONE_BITS
+        if isinstance(table, Conv):
+            drive = np.empty((len(images), *connection.target.shape), np.int64)
+            convolve_images(np.ascontiguousarray(images), connection.integers, table.padding, shift, drive)
+        else:
+            sums = table.apply(connection.integers, images)  # exact: below 2**15 * 2**15 * 2**23
+            drive = shift_rounding(sums.astype(np.int64), shift)
         if np.max(np.abs(drive), initial=0) >= SHARE_LIMIT:
             raise InputError(
                 f"{connection.name} drive a neuron to {np.max(np.abs(drive)) / ONE:.4g}; the limit is "

@@ -1,6 +1,7 @@
 """Populations of neurons and the connections between them: what a network consists of."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -40,7 +41,7 @@ class Population:
         """Number of neurons."""
         return neurons(self.shape)
 
-    @property
+    @cached_property
     def lanes(self) -> int:
         """Block of channels that the compiled loop works on."""
         return p.lanes_for(self.shape[2])

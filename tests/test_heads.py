@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spikesim.ep import heads as hd
 from spikesim.ep import phases as ph
+from spikesim.ep import prediction as pr
 from spikesim.ep.model import Model
 from spikesim.ep.signals import block_side
 from spikesim.errors import InputError
@@ -205,7 +206,13 @@ def window_sums(model: Model, index: int, steps: int, seed: int = 2) -> tuple[ND
     head = model.heads[index]
     shape = (4, *head.population.shape)
     sums = np.random.default_rng(seed).integers(0, steps * (ONE - 1), shape).astype(np.int32)
-    return head.pool(head.population.to_state(sums)), features_of(head, sums / (ONE * steps))
+    window = np.zeros((2, 4, model.compiled.sizes["state"]), np.int32)
+    at = model.state_slice(head.layer)
+    window[0, :, at] = head.population.to_state(sums // 3)
+    window[1, :, at] = head.population.to_state(sums - sums // 3)
+    seen = np.empty((4, head.features), np.int64)
+    pr.window_features(model.compiled.plan, model.packed, index % len(model.heads), window, 4, seen)
+    return seen, features_of(head, sums / (ONE * steps))
 
 
 @pytest.mark.parametrize("cost", COSTS)
@@ -215,7 +222,7 @@ def test_prediction_agrees_with_float64(top: str, cost: str) -> None:
     seen, features = window_sums(model, -1, 20)
     logits = features @ weights + model.packed.bias[-1]
     labels = np.where([True, False, True, False], logits.argmax(axis=1), logits.argmin(axis=1))
-    found = hd.predict(model.packed, 0, seen, 20, labels)
+    found = pr.predict(model.packed, 0, seen, 20, labels)
     np.testing.assert_allclose(found.logits, logits, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(found.correct, [True, False, True, False])
     if cost == "cross-entropy":
@@ -233,7 +240,7 @@ def test_prediction_of_an_intermediate_head(soft: float) -> None:
     model, weights = make_headed(soft, {})
     seen, features = window_sums(model, 0, 20)
     labels, targets = np.array([0, 3, 1, 1]), teach(model, 4)
-    found = hd.predict(model.packed, 0, seen, 20, labels, targets)
+    found = pr.predict(model.packed, 0, seen, 20, labels, targets)
     np.testing.assert_allclose(found.logits, features @ weights + model.packed.bias[0], rtol=1e-12, atol=1e-12)
     expected = errors_of(model, 0, weights, features, labels, soft=soft, targets=targets)
     np.testing.assert_allclose(found.errors / 2**16, expected, rtol=0, atol=0.5001 / 2**16)
@@ -253,8 +260,8 @@ def test_delta_rule_is_the_gradient_of_the_loss(top: str, cost: str) -> None:
     head = model.heads[-1]
     seen, _ = window_sums(model, -1, 20)
     labels = np.array([0, 1, 2, 1])
-    errors = hd.predict(model.packed, 0, seen, 20, labels).errors
-    products = hd.feature_gradient(head, seen, errors)
+    errors = pr.predict(model.packed, 0, seen, 20, labels).errors
+    products = pr.feature_gradient(head, seen, errors)
     assert products.shape == model.readout_shape
     gradient = -products / (ONE * 20 * 2**head.shift) / 2**16
 
@@ -262,7 +269,7 @@ def test_delta_rule_is_the_gradient_of_the_loss(top: str, cost: str) -> None:
         packed = hd.pack_heads(
             (head,), [changed.astype(np.float32)], [model.packed.bias[-1].astype(np.float32)], cost=cost
         )
-        return float(hd.predict(packed, 0, seen, 20, labels).losses.sum())
+        return float(pr.predict(packed, 0, seen, 20, labels).losses.sum())
 
     rng = np.random.default_rng(5)
     for _ in range(12):
@@ -275,7 +282,7 @@ def test_errors_are_the_slope_of_labels_and_teacher() -> None:
     model, _ = make_headed(0.7, {})
     seen, _ = window_sums(model, 0, 20)
     labels, targets = np.array([0, 3, 1, 1]), teach(model, 4)
-    found = hd.predict(model.packed, 0, seen, 20, labels, targets)
+    found = pr.predict(model.packed, 0, seen, 20, labels, targets)
 
     def cost(logits: Reals) -> float:
         own = np.log(softmax(logits))[np.arange(4), labels]
