@@ -66,11 +66,7 @@ def response(field: MeanField, inputs: Inputs, rest: FixedPoint, *, tolerance: f
     """
     shapes = [link.target for link in field.links]
     n = len(inputs.images)
-    sources = [np.zeros((n, *shape)) for shape in shapes]
-    for head in field.heads:
-        errors = head.errors(head.logits(rest.rates[head.layer]), inputs)
-        weight = head.strength * field.cost_weight(head.layer)
-        sources[head.layer] -= weight * head.push(errors, shapes[head.layer])
+    sources = [-field.cost_weight(layer) * field.push(layer, own, inputs) for layer, own in enumerate(rest.rates)]
     answers = [(drive > 0.0) & (drive < 1.0) for drive in rest.drives]
     mu = [np.zeros((n, *shape)) for shape in shapes]
     down, up = (1.0, field.gain) if field.error_gain is None else (field.error_gain, 0.0)

@@ -102,13 +102,6 @@ def test_phases_agree_with_the_reference_to_the_bit(gain: int, error_gain: int, 
     assert macs[1] > 0 and macs[0] > 0, "each layer's rates have been sent, up and down"
 
 
-def nudged(workspace: ph.Workspace, strengths: Reals) -> NDArray[np.int32]:
-    """Window sums of a nudged phase from the remembered state."""
-    workspace.restore(tp.SAMPLES)
-    workspace.nudged(tp.SAMPLES, 6, tp.LABELS, strengths, tp.RUN)
-    return tp.sums_of(workspace)
-
-
 def test_without_a_nudge_the_network_stays_where_it_is() -> None:
     _, _, workspace = tp.prepare(
         **HELD, dynamics__inference="mean-field", dynamics__steps_free=200, dynamics__feedback_gain=0.5
@@ -137,7 +130,7 @@ def test_a_layer_does_not_answer_to_the_nudges_below_it() -> None:
         tp.settled(workspace)
         if drive == "held":
             workspace.hold(tp.SAMPLES)
-        plus, minus = (nudged(workspace, np.array([beta, 0.0])) for beta in (2.0, -2.0))
+        plus, minus = (tp.nudged(workspace, beta, 0.0) for beta in (2.0, -2.0))
         moved = [np.abs(plus - minus)[:, model.state_slice(layer)].sum() for layer in range(model.layers)]
         assert moved[0] > 0 and (moved[1] > 0) == answers
 
@@ -223,7 +216,7 @@ def test_the_contrast_takes_the_rates_of_the_free_phase() -> None:
     tp.settled(workspace)
     free = tp.sums_of(workspace)
     workspace.hold(tp.SAMPLES)
-    plus, minus = nudged(workspace, np.array([2.0])), nudged(workspace, np.array([-2.0]))
+    plus, minus = tp.nudged(workspace, 2.0), tp.nudged(workspace, -2.0)
     found = co.contrast(model, 1, tp.images(), plus, minus, "postsynaptic", free)
     expected = co.phase_correlation(model, 1, tp.images(), plus, free).weights
     expected = expected - co.phase_correlation(model, 1, tp.images(), minus, free).weights

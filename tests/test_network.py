@@ -1,6 +1,6 @@
 """Building networks: layouts, weights in and out, and refusal of what makes no sense."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -110,6 +110,33 @@ def test_a_refused_change_leaves_the_weights_as_they_were() -> None:
             compiled.set_weights(connection, np.full(connection.integers.shape, bad))
     np.testing.assert_array_equal(compiled.plan.weights, plan)
     np.testing.assert_array_equal(connection.integers, integers)
+
+
+def test_several_tables_change_together_or_not_at_all() -> None:
+    net, parts = small()
+    compiled = net.compile()
+    tables: list[Connection] = [parts["first"], parts["second"]]
+    rng = np.random.default_rng(4)
+    weights = [rng.uniform(-0.2, 0.2, table.integers.shape) for table in tables]
+    for table, values in zip(tables, weights, strict=True):
+        compiled.set_weights(table, values)
+    one_by_one = compiled.plan.weights.copy(), compiled.plan.tables.copy()
+    compiled.set_all_weights([(table, np.zeros(table.integers.shape)) for table in tables])
+    assert not compiled.plan.weights.any()
+    calls = []
+
+    def spread(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+        calls.append(work)
+        return [work(item) for item in list(items)[::-1]][::-1]
+
+    compiled.set_all_weights(list(zip(tables, weights, strict=True)), spread)
+    assert calls, "the work is left to the function that spreads it"
+    np.testing.assert_array_equal(compiled.plan.weights, one_by_one[0])
+    np.testing.assert_array_equal(compiled.plan.tables, one_by_one[1])
+    with pytest.raises(InputError, match="upper"):
+        compiled.set_all_weights([(tables[0], 0 * weights[0]), (tables[1], weights[1] + 9000.0)])
+    np.testing.assert_array_equal(compiled.plan.weights, one_by_one[0])
+    assert tables[0].integers.any()
 
 
 def test_image_drive_is_exact_at_the_limits_of_its_integers() -> None:
@@ -229,6 +256,7 @@ def test_tables_into_one_population_share_the_range_of_a_drive() -> None:
     compiled.set_weights(second, [[3000.0]])
     compiled.set_weights(first, [[0.0]])
     compiled.set_weights(second, [[5000.0]])
+    compiled.set_all_weights([(first, [[5000.0]]), (second, [[3000.0]])])
 
 
 def test_population_without_a_name_is_numbered() -> None:

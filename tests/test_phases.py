@@ -52,10 +52,10 @@ def sums_of(workspace: ph.Workspace) -> NDArray[np.int32]:
     return sums
 
 
-def nudged(workspace: ph.Workspace, beta: float, stream: int = 6) -> NDArray[np.int32]:
-    """Window sums of a nudged phase from the remembered state."""
+def nudged(workspace: ph.Workspace, *strengths: float, stream: int = 6) -> NDArray[np.int32]:
+    """Window sums of a nudged phase from the remembered state, with a strength for each head."""
     workspace.restore(SAMPLES)
-    workspace.nudged(SAMPLES, stream, LABELS, np.array([beta]), RUN)
+    workspace.nudged(SAMPLES, stream, LABELS, np.array(strengths), RUN)
     return sums_of(workspace)
 
 
