@@ -177,6 +177,11 @@ def _check_together(config: Config) -> None:
                     f"dynamics.{name} is {value!r}; with held drives it must be {wanted!r}, or set "
                     "dynamics.nudged_drive to 'live'"
                 )
+    elif dynamics.error_events != "spikes":
+        raise InputError(
+            f"dynamics.error_events is {dynamics.error_events!r}; with live drives it must be 'spikes', or set "
+            "dynamics.nudged_drive to 'held'"
+        )
     stability = config.stability
     if stability.beta_low > stability.beta_high:
         raise InputError(

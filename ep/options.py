@@ -172,6 +172,12 @@ class Dynamics:
         low=2.0**-8,
         high=1,
     )
+    error_events: str = option(
+        "spikes",
+        "With held drives: what tells a layer of a deviation above it in the nudged phases, spikes or firing "
+        "probabilities (graded events, which have no noise and are multiply-accumulates).",
+        choices=("spikes", "graded"),
+    )
     nudging: str = option(
         "centred",
         "+beta against -beta; +beta against the free phase; or +-beta, drawn a mini-batch, against the free phase.",
@@ -209,8 +215,13 @@ class Dynamics:
 
     @property
     def engine_firing(self) -> str:
-        """How the simulator's neurons fire."""
+        """How the simulator's neurons fire in the free phase."""
         return "mean-field" if self.inference == "mean-field" else self.firing
+
+    @property
+    def nudged_firing(self) -> str:
+        """How they fire in the nudged phases."""
+        return "mean-field" if self.error_events == "graded" else self.engine_firing
 
 
 @dataclass(frozen=True)

@@ -221,7 +221,8 @@ class Workspace:
         Stopped
         """
         dynamics = self.dynamics
-        clock = self._begin(n, stream, dynamics.onset(self.model.layers) if steps is None else 0)
+        onset = dynamics.onset(self.model.layers) if steps is None else 0
+        clock = self._begin(n, dynamics.engine_firing, stream, onset)
         window, tolerance = dynamics.window_free, dynamics.tolerance
         if steps is not None:
             window, tolerance = min(window, steps // 2 * 2), None
@@ -261,7 +262,7 @@ class Workspace:
         """
         dynamics, held = self.dynamics, self.model.held
         plan = self.model.compiled.plan if held is None else held.plan
-        clock = self._begin(n, stream, 0 if held is None else self.model.layers)
+        clock = self._begin(n, dynamics.nudged_firing, stream, 0 if held is None else self.model.layers)
         for sample in range(n):
             for head, row in enumerate(self.model.packed.table):
                 trace = self._trace[sample, row[hd.HEAD_AT] :]
@@ -278,7 +279,10 @@ class Workspace:
         return self._collect(n)
 
     def hold(self, n: int) -> NDArray[np.int64]:
-        """Hold the drives of the first n samples where the free phase, which has just ended, has them.
+        """Hold the drives of the first n samples where the free phase has them, and remember where it has ended.
+
+        Where the errors are graded, the nudged phases begin with the mean rates of its window, hence without a
+        deviation.
 
         Returns
         -------
@@ -286,15 +290,20 @@ class Workspace:
             Multiply-accumulates that it took, by layer.
         """
         assert self.model.held is not None
-        self.keep(n)
+        graded = self.dynamics.error_events == "graded"
+        if not graded:
+            self.keep(n)
         clear_counts(self.counts)
         hold_drives(
             self.model.compiled.plan, self.model.held.plan, self.state, self.counts, self.scratch, n,
             self.dynamics.window_free,
         )  # fmt: skip
-        self.restore(n)
-        graded = self.counts.graded[:n].sum(axis=0)
-        return np.asarray(self.model.forward_events(graded) + self.model.feedback_events(graded))
+        if graded:
+            self.keep(n)
+        else:
+            self.restore(n)
+        delivered = self.counts.graded[:n].sum(axis=0)
+        return np.asarray(self.model.forward_events(delivered) + self.model.feedback_events(delivered))
 
     def keep(self, n: int) -> None:
         """Remember the state of the first n samples."""
@@ -327,8 +336,8 @@ class Workspace:
         _channel_sums(populations, self.state.window, n, sums)
         return [sums[row[p.POP_BIAS] : row[p.POP_BIAS] + row[p.POP_CHANNELS]] for row in populations]
 
-    def _begin(self, n: int, stream: int, onset: int = 0) -> p.Clock:
-        clock = make_clock(self.dynamics.engine_firing, stream, self.seed, onset)
+    def _begin(self, n: int, firing: str, stream: int, onset: int) -> p.Clock:
+        clock = make_clock(firing, stream, self.seed, onset)
         self.state.active[:n] = 1
         clear_counts(self.counts)
         begin_phase(self.model.compiled.plan, self.state, self.counts, clock, n, 0)

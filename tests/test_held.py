@@ -66,11 +66,17 @@ def held_drives(twin: reference.Model, window: int, gain: int, error_gain: int) 
     return drives
 
 
-@pytest.mark.parametrize("firing", ["iid", "stratified", "mean-field"])
+@pytest.mark.parametrize(
+    ("firing", "events"),
+    [("iid", "spikes"), ("stratified", "spikes"), ("mean-field", "spikes"), ("stratified", "graded")],
+)
 @pytest.mark.parametrize("pooling", ["average", "sampled"])
 @pytest.mark.parametrize(("gain", "error_gain"), [(0, 0), (3, 1), (1, 4)])
-def test_phases_agree_with_the_reference_to_the_bit(gain: int, error_gain: int, firing: str, pooling: str) -> None:
+def test_phases_agree_with_the_reference_to_the_bit(
+    gain: int, error_gain: int, firing: str, events: str, pooling: str
+) -> None:
     settings = {"inference": "mean-field"} if firing == "mean-field" else {"firing": firing}
+    settings["error_events"] = events
     model, config, workspace = tp.prepare(
         dynamics__pooling=pooling, dynamics__feedback_gain=2.0**-gain, dynamics__error_gain=2.0**-error_gain, seed=3,
         **HELD, **{f"dynamics__{key}": value for key, value in settings.items()},
@@ -82,6 +88,9 @@ def test_phases_agree_with_the_reference_to_the_bit(gain: int, error_gain: int, 
     workspace.nudged(tp.SAMPLES, 6, tp.LABELS, np.array([1.5]), tp.RUN)
 
     drives = held_drives(twin, 8, gain, error_gain)
+    if events == "graded":
+        twin.firing = "mean-field"
+        twin.potential = [np.minimum((sums.sum(axis=0) + 4) // 8, ONE - 1) for sums in twin.window]
     for population, drive in zip(twin.populations, drives, strict=True):
         population.external = drive
     twin.__class__ = HeldTwin
