@@ -144,6 +144,17 @@ def test_a_layer_does_not_answer_to_the_nudges_below_it() -> None:
         assert moved[0] > 0 and (moved[1] > 0) == answers
 
 
+def test_graded_errors_have_no_noise() -> None:
+    """After a free phase with spikes: no random number matters any more, and without a nudge nothing moves."""
+    _, _, workspace = tp.prepare(**HELD, dynamics__error_events="graded", dynamics__error_gain=0.5)
+    tp.settled(workspace)
+    workspace.hold(tp.SAMPLES)
+    resting = tp.nudged(workspace, 0.0)
+    assert (workspace.state.window[0] == workspace.state.window[1]).all(), "the same in every step"
+    np.testing.assert_array_equal(tp.nudged(workspace, 1.5, stream=6), tp.nudged(workspace, 1.5, stream=7))
+    assert (tp.nudged(workspace, 1.5) != resting).any()
+
+
 # -- The mean field ---------------------------------------------------------------------------------------------------
 
 
@@ -216,6 +227,24 @@ def test_the_engine_estimates_the_same_gradient(name: str) -> None:
         assert np.linalg.norm(estimate) == pytest.approx(np.linalg.norm(gradient), rel=0.15), (layer, kind)
 
 
+def test_a_small_nudge_needs_graded_errors() -> None:
+    """Free phases with spikes, long enough to have the rates of the mean field; a nudge that hardly flips one."""
+    lowest = {}
+    for events in ("spikes", "graded"):
+        case = mf.prepare(
+            "two convolutions, odd maps", **HELD, dynamics__error_events=events, dynamics__error_gain=0.5,
+            dynamics__leak=4, dynamics__beta=0.02, dynamics__steps_free=600, dynamics__window_free=400,
+            dynamics__steps_nudged=8, data__batch_size=5,
+        )  # fmt: skip
+        dataset = small.make_dataset(size=(7, 6), samples=5)
+        start = small.random_parameters(case.model, 1, gain=0.6)
+        with small.learning(case.config, dataset, parameters=start) as (learner, _):
+            found, _ = learner.estimate(0, 0, case.images, np.arange(5), case.labels)
+        expected = ad.reference(case.field, case.inputs, 0.1, rule="postsynaptic").exact
+        lowest[events] = mf.cosine(expected.weights[0], found[f"{case.model.names[0]}/weight"])
+    assert lowest["graded"] > 0.999 and lowest["spikes"] < 0.97, lowest
+
+
 # -- The contrast and the configuration -------------------------------------------------------------------------------
 
 
@@ -239,6 +268,10 @@ def test_the_contrast_takes_the_rates_of_the_free_phase() -> None:
         ({"dynamics__rule": "symmetric"}, "dynamics.rule is 'symmetric'"),
         ({"dynamics__nudging": "one-sided"}, "dynamics.nudging is 'one-sided'"),
         ({"dynamics__error_gain": 0.3}, "dynamics.error_gain is 0.3; it must be a power of two"),
+        (
+            {"dynamics__nudged_drive": "live", "dynamics__error_events": "graded"},
+            "dynamics.error_events is 'graded'; with live drives it must be 'spikes'",
+        ),
     ],
 )
 def test_what_held_drives_refuse(settings: dict[str, Any], words: str) -> None:
@@ -266,3 +299,14 @@ def test_the_held_phase_counts_its_graded_operations_once() -> None:
         _, result = learner.estimate(0, 0, presenter.train(0, ids), ids, ids % 3)
     assert result.counts[ph.PLUS].macs[1] > 0 and not result.counts[ph.MINUS].macs.any()
     assert not result.counts[ph.PLUS].events_forward.any() and result.counts[ph.PLUS].events_feedback[0] > 0
+
+
+def test_graded_errors_are_multiply_accumulates() -> None:
+    config = small.make(small.POOLED, small.CONV, **HELD, dynamics__error_events="graded")
+    with small.learning(config, small.make_dataset()) as (learner, presenter):
+        ids = np.arange(6)
+        _, result = learner.estimate(0, 0, presenter.train(0, ids), ids, ids % 3)
+    assert result.counts[ph.FREE].spikes.any() and result.counts[ph.FREE].events_feedback[0] > 0
+    for phase in (ph.PLUS, ph.MINUS):
+        counts = result.counts[phase]
+        assert counts.macs[0] > 0 and not counts.events_feedback.any() and not counts.spikes.any()
