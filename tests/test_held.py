@@ -309,4 +309,4 @@ def test_graded_errors_are_multiply_accumulates() -> None:
     assert result.counts[ph.FREE].spikes.any() and result.counts[ph.FREE].events_feedback[0] > 0
     for phase in (ph.PLUS, ph.MINUS):
         counts = result.counts[phase]
-        assert counts.macs[0] > 0 and not counts.events_feedback.any() and not counts.spikes.any()
+        assert counts.macs[0] > 0 and not counts.events_feedback.any()
