@@ -101,10 +101,21 @@ class Dense:
     ----------
     weights : list of arrays (ky, kx, Cin, Cout), one a layer; the first is not used
     bias : float, of every neuron
+    stack : Stack, optional
+        VGG11 at another width.
     """
 
-    def __init__(self, weights: list[Any], bias: float, batch: int, *, channels_last: bool, flipped: bool) -> None:
-        stack = make_stack("average")
+    def __init__(
+        self,
+        weights: list[Any],
+        bias: float,
+        batch: int,
+        *,
+        channels_last: bool,
+        flipped: bool,
+        stack: Stack | None = None,
+    ) -> None:
+        stack = make_stack("average") if stack is None else stack
         self.pooled = stack.pooled
         self.bias = bias
         self._format = torch.channels_last if channels_last else torch.contiguous_format
