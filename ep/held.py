@@ -121,18 +121,20 @@ def _send_rates(plan, state, counts, population, sample, window):
     pixels, lanes, blocks = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH], pop[p.POP_LANES], pop[p.POP_BLOCKS]
     words_a_pixel = blocks * lanes // 16
     words = state.words[sample, pop[p.POP_WORDS] :]
-    words[: pixels * words_a_pixel] = 0
+    half, steps = np.float64(window // 2), np.float64(window)
     for block in range(blocks):
         for pixel in range(pixels):
             begin = pop[p.POP_STATE] + (block * pixels + pixel) * lanes
-            for lane in range(lanes):
-                at = begin + lane
-                total = np.int64(state.window[0, sample, at]) + np.int64(state.window[1, sample, at])
-                rate = min((total + window // 2) // window, P_MAX)
-                state.membrane[sample, at] = np.int32(rate)
-                if rate > 0:
-                    word = pixel * words_a_pixel + (block * lanes + lane) // 16
-                    words[word] = np.uint16(words[word] | (1 << (lane & 15)))
+            early, late = state.window[0, sample, begin:], state.window[1, sample, begin:]
+            rates = state.membrane[sample, begin:]
+            for lane in range(lanes):  # the whole part of a quotient of small integers is exact in floating point
+                total = np.float64(early[lane] + late[lane])
+                rates[lane] = min(np.int32((total + half) / steps), np.int32(P_MAX))
+            for word in range(lanes // 16):
+                bits = 0
+                for lane in range(16):
+                    bits |= (rates[word * 16 + lane] > 0) << lane
+                words[pixel * words_a_pixel + block * lanes // 16 + word] = np.uint16(bits)
     list_spikes(plan, state, counts, p.FIRING_MEAN_FIELD, population, sample, 0, False)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from spikesim.fixedpoint import WINDOW_MAX
 
-CONTRAST_WINDOW_MAX = 512
-"""Steps of the longest window that enters a contrast: up to it a product of two of its sums, with the four cells of a
-pool and the two phases that add up on the presynaptic side, stays below 2**53 and hence exact."""
+CONTRAST_WINDOW_MAX = 2048
+"""Steps of the longest window that enters a contrast: up to it a sum of p over the window, the four cells of a pool and
+the two phases that add up on the presynaptic side fits into int32."""
 
 
 def option(
@@ -147,7 +147,7 @@ class Dynamics:
     steps_nudged: int = option(4, "Steps of each nudged phase.", low=2, high=65535)
     window_nudged: int | None = option(
         None,
-        "Last steps of a nudged phase over which rates are averaged; even; by default all, if even, and at most 512.",
+        "Last steps of a nudged phase over which rates are averaged; even; by default all, if even, and at most 2048.",
         low=2,
         high=CONTRAST_WINDOW_MAX,
         optional=True,

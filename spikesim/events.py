@@ -113,22 +113,32 @@ def pool_spikes(plan, state, population, sample, t):
 def pool_graded(plan, state, population, sample):
     """Graded events at half the resolution: the sum of p over the four cells, where it is not zero."""
     pop = plan.populations[population]
-    height, width, channels = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_CHANNELS]
+    height, width, channels, lanes = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_CHANNELS], pop[POP_LANES]
+    membrane = state.membrane[sample, pop[POP_STATE] :]
     pooled, pooled_start = state.events[sample, pop[POP_POOLED_EVENTS] :], state.start[sample, pop[POP_POOLED_START] :]
+    values = state.values[sample, pop[POP_POOLED_EVENTS] :]
+    sums = np.zeros(lanes, np.int32)
     n = 0
     for y in range(height // 2):
         for x in range(width // 2):
             pooled_pixel = y * (width // 2) + x
             pooled_start[pooled_pixel] = n
-            for channel in range(channels):
-                value = np.int32(0)
+            for first in range(0, channels, lanes):
+                sums[:] = 0
                 for cell in range(4):
                     pixel = (2 * y + cell // 2) * width + 2 * x + cell % 2
-                    value += probability_of(pop, state, sample, pixel, channel)
-                if value:
-                    pooled[n] = np.int32(pooled_pixel * channels + channel)
-                    state.values[sample, pop[POP_POOLED_EVENTS] + n] = value
-                    n += 1
+                    if pop[POP_STREAMED]:
+                        for lane in range(min(lanes, channels - first)):
+                            sums[lane] += probability_of(pop, state, sample, pixel, first + lane)
+                        continue
+                    potential = membrane[first * height * width + pixel * lanes :]
+                    for lane in range(lanes):  # padding never has a positive potential
+                        sums[lane] += min(max(potential[lane], np.int32(0)), np.int32(P_MAX))
+                for lane in range(min(lanes, channels - first)):
+                    # written in any case, counted where it is not zero: no branch to mispredict
+                    pooled[n] = np.int32(pooled_pixel * channels + first + lane)
+                    values[n] = sums[lane]
+                    n += sums[lane] != 0
     pooled_start[(height // 2) * (width // 2)] = n
 
 
