@@ -153,7 +153,8 @@ def train(config: Config, dataset: Dataset, options: argparse.Namespace) -> None
     layers = Layers(config, model, parameters, error_gain)
     print(
         f"{config.model.arch} (width {config.model.width:g}) on {dataset.name}: {samples} training samples, error gain "
-        f"{error_gain:g}, seed {config.seed}; spikesim {__version__}, torch {torch.__version__}, {options.threads} threads",
+        f"{error_gain:g}, seed {config.seed}; spikesim {__version__}, torch {torch.__version__}, "
+        f"{options.threads} threads",
         flush=True,
     )
     order = np.random.default_rng(config.seed)
