@@ -41,9 +41,9 @@ PARTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("tables from weights", Model, ("load",)),
     ("image drive", ph.Workspace, ("rest",)),
     ("free phase", ph.Workspace, ("free",)),
-    ("held drives", ph.Workspace, ("hold",)),
+    ("held drives", ph.Workspace, ("keep",)),
     ("nudged phases", ph.Workspace, ("nudged",)),
-    ("state kept and restored", ph.Workspace, ("keep", "restore", "window_sums", "channel_sums")),
+    ("state kept and restored", ph.Workspace, ("restore", "window_sums", "channel_sums")),
     ("read-out and heads, free", ph.Workspace, ("predict",)),
     ("contrast", learner, ("layer_gradients",)),
     ("gradients of the heads", Learner, ("_head_gradients",)),
@@ -152,10 +152,7 @@ def step_parts(config: Config, dataset: Dataset) -> None:
         strengths = np.full(len(model.heads), dynamics.beta)
         workspace.rest(images, ids)
         counts = workspace.free(n, 0, stop)
-        if model.held is None:
-            workspace.keep(n)
-        else:
-            workspace.hold(n)
+        workspace.keep(n)
         events = int(counts.events_forward.sum() + counts.events_feedback.sum())
         activity = counts.spikes.sum() / counts.updates.sum()
 

@@ -97,12 +97,12 @@ def layer_gradients(
                     weights[i][..., piece.channels] += correlation.weights
                     biases[i][piece.channels] += correlation.bias
         # with a feedback gain below 1 the energy of a layer counts the more, the lower it is
-        weight = 1.0 if held else dynamics.feedback_gain ** (layers - 1 - layer)
-        strength = (2.0 * abs(beta) if centred else beta) * samples * weight
+        share = 1.0 if held else dynamics.feedback_gain ** (layers - 1 - layer)
+        strength = (2.0 * abs(beta) if centred else beta) * samples * share
         weight_parts = [weights[i] / _weight_unit(model, layer, pre_windows[i], windows[i]) for i in parts]
         bias_parts = [biases[i] / (ONE * windows[i]) for i in parts]
-        gradients = [(_minus_difference(parts) / strength).astype(np.float32) for parts in (weight_parts, bias_parts)]
-        return gradients[0], gradients[1], apart
+        weight, bias = ((_minus_difference(own) / strength).astype(np.float32) for own in (weight_parts, bias_parts))
+        return weight, bias, apart
 
     gradients: dict[str, Array] = {}
     differences = np.zeros(layers)

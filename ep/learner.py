@@ -258,15 +258,11 @@ class Learner:
             channel_sums = workspace.channel_sums(n)
             if len(rates.free):
                 workspace.window_sums(n, rates.free[part])
-            if self.model.held is None:
-                workspace.keep(n)
-            else:
-                held_macs = workspace.hold(n)
+            held_macs = workspace.keep(n)
             stream = ph.stream_of(epoch, ph.STREAM_NUDGED)
             first = ph.PLUS if strengths[-1] > 0 else ph.MINUS
             counts[first] = workspace.nudged(n, stream, labels, strengths, stop, soft_targets)
-            if self.model.held is not None:
-                counts[first].macs += held_macs
+            counts[first].macs += held_macs
             workspace.window_sums(n, rates.plus[part])
             if len(rates.minus):
                 workspace.restore(n)

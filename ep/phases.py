@@ -278,37 +278,34 @@ class Workspace:
         self.state.nudge[:n] = 0
         return self._collect(n)
 
-    def hold(self, n: int) -> NDArray[np.int64]:
-        """Hold the drives of the first n samples where the free phase has them, and remember where it has ended.
+    def keep(self, n: int) -> NDArray[np.int64]:
+        """Remember where the free phase of the first n samples, which has just ended, leaves the nudged phases.
 
-        Where the errors are graded, the nudged phases begin with the mean rates of its window, hence without a
-        deviation.
+        With held drives the drives are set to what holds the mean rates of its window. Where the errors are graded, the
+        nudged phases also begin with these rates, hence without a deviation.
 
         Returns
         -------
         int64 (L,)
             Multiply-accumulates that it took, by layer.
         """
-        assert self.model.held is not None
-        graded = self.dynamics.error_events == "graded"
-        if not graded:
-            self.keep(n)
+        held = self.model.held
+        starts_at_rates = held is not None and self.dynamics.error_events == "graded"
+        if not starts_at_rates:
+            self._membrane[:n] = self.state.membrane[:n]
+            self._words[:n] = self.state.words[:n]
+        if held is None:
+            return np.zeros(self.model.layers, np.int64)
         clear_counts(self.counts)
         hold_drives(
-            self.model.compiled.plan, self.model.held.plan, self.state, self.counts, self.scratch, n,
-            self.dynamics.window_free,
-        )  # fmt: skip
-        if graded:
-            self.keep(n)
-        else:
-            self.restore(n)
+            self.model.compiled.plan, held.plan, self.state, self.counts, self.scratch, n, self.dynamics.window_free
+        )
+        if starts_at_rates:
+            self._membrane[:n] = self.state.membrane[:n]
+            self._words[:n] = self.state.words[:n]
+        self.restore(n)
         delivered = self.counts.graded[:n].sum(axis=0)
         return np.asarray(self.model.forward_events(delivered) + self.model.feedback_events(delivered))
-
-    def keep(self, n: int) -> None:
-        """Remember the state of the first n samples."""
-        self._membrane[:n] = self.state.membrane[:n]
-        self._words[:n] = self.state.words[:n]
 
     def restore(self, n: int) -> None:
         """Back to the remembered state."""

@@ -82,9 +82,9 @@ def test_phases_agree_with_the_reference_to_the_bit(
         **HELD, **{f"dynamics__{key}": value for key, value in settings.items()},
     )  # fmt: skip
     twin = tp.slow_twin(model, config)
-    tp.settled(workspace)
+    workspace.free(workspace.rest(tp.images(), tp.IDS), 5, tp.RUN)
     twin.run(20, window=8, stream=5)
-    macs = workspace.hold(tp.SAMPLES)
+    macs = workspace.keep(tp.SAMPLES)
     workspace.nudged(tp.SAMPLES, 6, tp.LABELS, np.array([1.5]), tp.RUN)
 
     drives = held_drives(twin, 8, gain, error_gain)
@@ -117,16 +117,15 @@ def test_without_a_nudge_the_network_stays_where_it_is() -> None:
     )
     tp.settled(workspace)
     before = tp.sums_of(workspace)
-    workspace.hold(tp.SAMPLES)
     workspace.nudged(tp.SAMPLES, 6, tp.LABELS, np.array([0.0]), tp.RUN)
     np.testing.assert_allclose(tp.sums_of(workspace), before, atol=8 * 8)  # roundings of 2**-16 over eight steps
 
 
 def test_holding_leaves_the_state_as_it_was() -> None:
     _, _, workspace = tp.prepare(**HELD)
-    tp.settled(workspace)
+    workspace.free(workspace.rest(tp.images(), tp.IDS), 5, tp.RUN)
     membrane, words, sums = workspace.state.membrane.copy(), workspace.state.words.copy(), tp.sums_of(workspace)
-    workspace.hold(tp.SAMPLES)
+    workspace.keep(tp.SAMPLES)
     np.testing.assert_array_equal(workspace.state.membrane, membrane)
     np.testing.assert_array_equal(workspace.state.words, words)
     np.testing.assert_array_equal(tp.sums_of(workspace), sums)
@@ -137,8 +136,6 @@ def test_a_layer_does_not_answer_to_the_nudges_below_it() -> None:
     for drive, answers in (("held", False), ("live", True)):
         model, _, workspace = tp.prepare(**{**HELD, **settings, "dynamics__nudged_drive": drive})
         tp.settled(workspace)
-        if drive == "held":
-            workspace.hold(tp.SAMPLES)
         plus, minus = (tp.nudged(workspace, beta, 0.0) for beta in (2.0, -2.0))
         moved = [np.abs(plus - minus)[:, model.state_slice(layer)].sum() for layer in range(model.layers)]
         assert moved[0] > 0 and (moved[1] > 0) == answers
@@ -148,7 +145,6 @@ def test_graded_errors_have_no_noise() -> None:
     """After a free phase with spikes: no random number matters any more, and without a nudge nothing moves."""
     _, _, workspace = tp.prepare(**HELD, dynamics__error_events="graded", dynamics__error_gain=0.5)
     tp.settled(workspace)
-    workspace.hold(tp.SAMPLES)
     resting = tp.nudged(workspace, 0.0)
     assert (workspace.state.window[0] == workspace.state.window[1]).all(), "the same in every step"
     np.testing.assert_array_equal(tp.nudged(workspace, 1.5, stream=6), tp.nudged(workspace, 1.5, stream=7))
@@ -253,7 +249,6 @@ def test_the_contrast_takes_the_rates_of_the_free_phase() -> None:
     model, _, workspace = tp.prepare(**HELD)
     tp.settled(workspace)
     free = tp.sums_of(workspace)
-    workspace.hold(tp.SAMPLES)
     plus, minus = tp.nudged(workspace, 2.0), tp.nudged(workspace, -2.0)
     found = co.contrast(model, 1, tp.images(), plus, minus, "postsynaptic", free)
     expected = co.phase_correlation(model, 1, tp.images(), plus, free).weights
