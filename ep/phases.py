@@ -281,27 +281,26 @@ class Workspace:
     def keep(self, n: int) -> NDArray[np.int64]:
         """Remember where the free phase of the first n samples, which has just ended, leaves the nudged phases.
 
-        With held drives the drives are set to what holds the mean rates of its window. Where the errors are graded, the
-        nudged phases also begin with these rates, hence without a deviation.
+        With held drives the drives are set to what holds the mean rates of its window; or, where the errors are graded,
+        the potentials in which it ended.
 
         Returns
         -------
         int64 (L,)
             Multiply-accumulates that it took, by layer.
         """
-        held = self.model.held
-        starts_at_rates = held is not None and self.dynamics.error_events == "graded"
-        if not starts_at_rates:
-            self._membrane[:n] = self.state.membrane[:n]
+        held, frozen = self.model.held, self.dynamics.error_events == "graded"
+        self._membrane[:n] = self.state.membrane[:n]
+        if held is None or not frozen:
             self._words[:n] = self.state.words[:n]
         if held is None:
             return np.zeros(self.model.layers, np.int64)
         clear_counts(self.counts)
         hold_drives(
-            self.model.compiled.plan, held.plan, self.state, self.counts, self.scratch, n, self.dynamics.window_free
-        )
-        if starts_at_rates:
-            self._membrane[:n] = self.state.membrane[:n]
+            self.model.compiled.plan, held.plan, self.state, self.counts, self.scratch, n, self.dynamics.window_free,
+            frozen,
+        )  # fmt: skip
+        if frozen:  # whoever has p > 0 speaks
             self._words[:n] = self.state.words[:n]
         self.restore(n)
         delivered = self.counts.graded[:n].sum(axis=0)
