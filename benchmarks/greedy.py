@@ -19,21 +19,22 @@ import time
 from pathlib import Path
 
 import numpy as np
+from backprop import TEST_BATCH, to_torch
 from numpy.typing import NDArray
 
 from spikesim import __version__
 from spikesim.cli.configuration import resolve
 from spikesim.datasets import Dataset, load
-from spikesim.ep.config import Config, per_layer
+from spikesim.ep.config import Config
 from spikesim.ep.heads import READOUT
 from spikesim.ep.homeostasis import bias_change, is_active
-from spikesim.ep.model import Model, Parameters, initial_parameters, initial_scales
+from spikesim.ep.learner import learning_rates
+from spikesim.ep.model import Model, Parameters, initial_parameters
 from spikesim.ep.optimisers import schedule
 from spikesim.ep.presentation import Presenter
 from spikesim.ep.start import start
 from spikesim.ep.team import Team
 from spikesim.errors import InputError
-from spikesim.fixedpoint import INPUT_BITS
 
 try:
     import torch
@@ -41,8 +42,6 @@ try:
     from torch.nn import functional
 except ImportError:
     sys.exit("benchmarks/greedy.py takes gradients with PyTorch, which is not installed: pip install torch")
-
-TEST_BATCH = 500
 
 
 class Layers:
@@ -64,20 +63,14 @@ class Layers:
 
     def _groups(self) -> list[dict[str, object]]:
         """Arrays with their learning rates, as the learner sets them."""
-        settings, signals, model = self.config.optimiser, self.config.signals, self.model
-        rates = per_layer(settings.learning_rate, model.layers, "optimiser.learning_rate")
+        rates = learning_rates(self.model, self.config)
+        weights, biases = [*self.weights, *self.head_weights], [*self.biases, *self.head_biases]
         groups: list[dict[str, object]] = []
-        scales = initial_scales(model, self.config)
-        for weight, bias, rate, scale in zip(self.weights, self.biases, rates, scales, strict=True):
+        for name, weight, bias in zip(self.model.parameter_names, weights, biases, strict=True):
             groups += [
-                {"params": [weight], "rate": rate * scale},
-                {"params": [bias], "rate": rate * settings.bias_factor},
+                {"params": [weight], "rate": rates[f"{name}/weight"]},
+                {"params": [bias], "rate": rates[f"{name}/bias"]},
             ]
-        readout = settings.readout_learning_rate
-        readout = model.architecture.readout_rate if readout is None else readout
-        for head, *arrays in zip(model.heads, self.head_weights, self.head_biases, strict=True):
-            own = readout if head.name == READOUT or signals.learning_rate is None else signals.learning_rate
-            groups.append({"params": arrays, "rate": own})
         return groups
 
     def run(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -126,11 +119,6 @@ class Layers:
         if is_active(self.config.stability):
             for bias, mean in zip(self.biases, means, strict=True):
                 bias += torch.from_numpy(bias_change(self.config.stability, mean.numpy().astype(np.float64)))
-
-
-def to_torch(images: NDArray[np.int16]) -> Tensor:
-    """Fixed-point images (n, H, W, C) as float32 (n, C, H, W)."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() * 2.0**-INPUT_BITS
 
 
 def percent(right: NDArray[np.int64], samples: int) -> str:

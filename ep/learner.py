@@ -76,21 +76,8 @@ class Learner:
         self.soft_targets = soft_targets
         self.steering = Steering(config, model.heads, model.layers)
         check_sums(model, config)
-        settings = config.optimiser
         named = parameters.to_dict(model.parameter_names)
-        rates: dict[str, float] = {}
-        layer_rates = per_layer(settings.learning_rate, model.layers, "optimiser.learning_rate")
-        for name, rate, scale in zip(model.names, layer_rates, initial_scales(model, config), strict=True):
-            rates[f"{name}/weight"], rates[f"{name}/bias"] = rate * scale, rate * settings.bias_factor
-        readout_rate = (
-            model.architecture.readout_rate
-            if settings.readout_learning_rate is None
-            else settings.readout_learning_rate
-        )
-        for head in model.heads:
-            own = readout_rate if head.name == hd.READOUT else _head_rate(config, readout_rate)
-            rates[f"{head.name}/weight"] = rates[f"{head.name}/bias"] = own
-        self.optimiser = Optimiser(settings, named, rates)
+        self.optimiser = Optimiser(config.optimiser, named, learning_rates(model, config))
 
     def order(self, epoch: int, samples: int) -> NDArray[np.int64]:
         """The order of the training samples in an epoch, keyed by seed and epoch."""
@@ -296,6 +283,16 @@ class Learner:
         return {f"{head.name}/weight": weight, f"{head.name}/bias": bias}
 
 
-def _head_rate(config: Config, readout_rate: float) -> float:
-    """Learning rate of the intermediate heads."""
-    return readout_rate if config.signals.learning_rate is None else config.signals.learning_rate
+def learning_rates(model: Model, config: Config) -> dict[str, float]:
+    """Learning rate of each array of parameters, by name, before the schedule."""
+    settings, signals = config.optimiser, config.signals
+    rates: dict[str, float] = {}
+    layer_rates = per_layer(settings.learning_rate, model.layers, "optimiser.learning_rate")
+    for name, rate, scale in zip(model.names, layer_rates, initial_scales(model, config), strict=True):
+        rates[f"{name}/weight"], rates[f"{name}/bias"] = rate * scale, rate * settings.bias_factor
+    readout_rate = settings.readout_learning_rate
+    readout_rate = model.architecture.readout_rate if readout_rate is None else readout_rate
+    for head in model.heads:
+        own = readout_rate if head.name == hd.READOUT or signals.learning_rate is None else signals.learning_rate
+        rates[f"{head.name}/weight"] = rates[f"{head.name}/bias"] = own
+    return rates

@@ -3,6 +3,7 @@
 import numpy as np
 
 from spikesim.compilation import kernel
+from spikesim.delivery import shifted
 
 
 @kernel
@@ -15,7 +16,6 @@ def convolve_images(images, weights, padding, shift, drive):
     drive: int64 (n, H', W', Cout), overwritten. Sums of fewer than 2**23 products, each below 2**30, are exact.
     """
     kernel_height, kernel_width, channels, outputs = weights.shape
-    half = np.int64(1) << (shift - 1) if shift > 0 else np.int64(0)
     for sample in range(drive.shape[0]):
         for y in range(drive.shape[1]):
             for x in range(drive.shape[2]):
@@ -30,4 +30,4 @@ def convolve_images(images, weights, padding, shift, drive):
                             for j in range(outputs):
                                 sums[j] += value * np.int64(row[j])
                 for j in range(outputs):
-                    sums[j] = (sums[j] + half) >> shift if shift > 0 else sums[j] << -shift
+                    sums[j] = shifted(sums[j], shift)
