@@ -46,7 +46,7 @@ PARTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("state kept and restored", ph.Workspace, ("restore", "window_sums", "channel_sums")),
     ("read-out and heads, free", ph.Workspace, ("predict",)),
     ("contrast", learner, ("layer_gradients",)),
-    ("gradients of the heads", Learner, ("_head_gradients",)),
+    ("gradients of the heads", Learner, ("_head_gradient",)),
     ("optimiser", Learner, ("_step",)),
     ("run file", RunWriter, ("append_batch",)),
     ("checkpoint", Trainer, ("_save",)),

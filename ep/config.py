@@ -182,6 +182,11 @@ def _check_together(config: Config) -> None:
             f"dynamics.error_events is {dynamics.error_events!r}; with live drives it must be 'spikes', or set "
             "dynamics.nudged_drive to 'held'"
         )
+    if dynamics.error_events == "graded" and dynamics.contrast != "probability":
+        raise InputError(
+            f"dynamics.contrast is {dynamics.contrast!r}; with graded errors it must be 'probability', for no neuron "
+            "spikes in the nudged phases"
+        )
     stability = config.stability
     if stability.beta_low > stability.beta_high:
         raise InputError(

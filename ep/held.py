@@ -13,10 +13,7 @@ nudge the network stays where the free phase left it. With one, its answer d_l =
 so that errors travel down and only down, as in backpropagation. With live drives a layer also answers to the nudges of
 the heads below it, which its weights send up at full strength: an answer that has nothing to do with its own error.
 
-Graded errors (`dynamics.error_events`) are p - p0 in place of s - r, and h is then the potential in which the free
-phase has ended, with p0 = clip(h). Where spikes keep that moving, D is a sample of what the free phase sees. A neuron
-that fires because its potential fluctuates, below zero in the mean, would have no derivative at its mean drive, and the
-errors that pass through its layer would lack its share.
+Graded errors (`dynamics.error_events`) are p - r in place of s - r: `spikesim.ep.response`.
 
 That predictions are held while errors settle is the *fixed prediction assumption* of predictive coding, under which its
 errors are those of backpropagation (Millidge, Tschantz & Buckley 2022); neurons that answer to the deviation from what
@@ -83,32 +80,27 @@ class HeldNetwork:
 
 
 @kernel
-def hold_drives(plan, held, state, counts, scratch, n_samples, window, frozen):
-    """Set the external drives of all populations to what holds them where the free phase has them.
+def hold_drives(plan, held, state, counts, scratch, n_samples, window):
+    """Set the external drives of all populations to what holds them where the free phase has them, at the mean rates.
 
-    Spikes and event lists are overwritten, and membranes unless they are frozen. Of the first population, the drive of
-    its image is part of what holds it.
+    Membranes, spikes and event lists are overwritten. Of the first population, the drive of its image is part of what
+    holds it.
 
     plan, held: the plan of the free phase, and `HeldNetwork.plan`.
     window: number of steps in the window.
-    frozen: whether the present potentials are held, in place of the drives that the mean rates of the window make.
     """
+    mean_rates(state, n_samples, window, state.membrane)
     for population in range(plan.populations.shape[0]):
         for sample in range(n_samples):
-            if not frozen:
-                _take_rates(plan, state, population, sample, window)
             _send_probabilities(plan, state, counts, population, sample)
     for population in range(plan.populations.shape[0]):
         pop = plan.populations[population]
         size = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH] * pop[p.POP_LANES]
         for block in range(pop[p.POP_BLOCKS]):
             begin = pop[p.POP_STATE] + block * size
-            if frozen:
-                _take_potentials(plan, state, population, block, n_samples)
-            elif not pop[p.POP_EXTERNAL]:
+            if not pop[p.POP_EXTERNAL]:
                 state.external[:n_samples, begin : begin + size] = 0
-            # what comes in the free phase, which a frozen potential has in it, less what comes back in the nudged ones
-            for way in range(1 if frozen else 0, 2):
+            for way in range(2):  # what comes in the free phase, less what comes back in the nudged ones
                 sign, there = np.int32(1 - 2 * way), held if way else plan
                 first, last = there.incoming_pointers[population], there.incoming_pointers[population + 1]
                 for table in there.incoming[first:last]:
@@ -127,29 +119,14 @@ def hold_drives(plan, held, state, counts, scratch, n_samples, window, frozen):
 
 
 @kernel
-def _take_rates(plan, state, population, sample, window):
-    """Set the membranes of a population to the mean rates over the window."""
-    pop = plan.populations[population]
-    size = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH] * pop[p.POP_BLOCKS] * pop[p.POP_LANES]
-    early, late = state.window[0, sample, pop[p.POP_STATE] :], state.window[1, sample, pop[p.POP_STATE] :]
-    rates = state.membrane[sample, pop[p.POP_STATE] :]
+def mean_rates(state, n_samples, window, rates):
+    """Mean rates over the window of a phase, int32 (n, state size), 1.0 = 2**16."""
     half, steps = np.float64(window // 2), np.float64(window)
-    for i in range(size):  # the whole part of a quotient of small integers is exact in floating point
-        total = np.float64(early[i] + late[i])
-        rates[i] = min(np.int32((total + half) / steps), np.int32(P_MAX))
-
-
-@kernel
-def _take_potentials(plan, state, population, block, n_samples):
-    """Set the external drives of a block of channels to its potentials, less the bias."""
-    pop = plan.populations[population]
-    lanes, pixels = pop[p.POP_LANES], pop[p.POP_HEIGHT] * pop[p.POP_WIDTH]
-    bias = plan.bias[pop[p.POP_BIAS] + block * lanes :]
     for sample in range(n_samples):
-        for pixel in range(pixels):
-            at = pop[p.POP_STATE] + (block * pixels + pixel) * lanes
-            for lane in range(lanes):
-                state.external[sample, at + lane] = state.membrane[sample, at + lane] - bias[lane]
+        early, late, out = state.window[0, sample], state.window[1, sample], rates[sample]
+        for i in range(out.shape[0]):  # the whole part of a quotient of small integers is exact in floating point
+            total = np.float64(early[i] + late[i])
+            out[i] = min(np.int32((total + half) / steps), np.int32(P_MAX))
 
 
 @kernel

@@ -174,8 +174,9 @@ class Dynamics:
     )
     error_events: str = option(
         "spikes",
-        "With held drives: what tells a layer of a deviation above it in the nudged phases, spikes or firing "
-        "probabilities (graded events, which have no noise and are multiply-accumulates).",
+        "With held drives: what tells a layer of a deviation above it in the nudged phases, spikes; or the deviations "
+        "of the mean rates (graded events, without noise: multiply-accumulates). Then the layers answer from the top "
+        "down, and two steps are a phase.",
         choices=("spikes", "graded"),
     )
     nudging: str = option(
@@ -217,11 +218,6 @@ class Dynamics:
     def engine_firing(self) -> str:
         """How the simulator's neurons fire in the free phase."""
         return "mean-field" if self.inference == "mean-field" else self.firing
-
-    @property
-    def nudged_firing(self) -> str:
-        """How they fire in the nudged phases."""
-        return "mean-field" if self.error_events == "graded" else self.engine_firing
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from spikesim import plan as p
 from spikesim.compilation import kernel
 from spikesim.ep import heads as hd
-from spikesim.ep.held import hold_drives
+from spikesim.ep.held import hold_drives, mean_rates
 from spikesim.ep.model import Model
 from spikesim.ep.options import Dynamics
 from spikesim.ep.prediction import Prediction, predict, window_features
+from spikesim.ep.response import respond
 from spikesim.errors import Stopped
 from spikesim.fixedpoint import ONE, P_MAX
 from spikesim.simulator import (
@@ -178,8 +179,11 @@ class Workspace:
         self.seed = seed
         compiled = model.compiled
         self.state = new_state(compiled, capacity, FIRINGS[dynamics.engine_firing])
+        self._graded = dynamics.error_events == "graded"
         if model.held is not None:
             self.state = self.state._replace(values=np.zeros(self.state.events.shape, np.int32))
+        if self._graded:
+            self.state = self.state._replace(unclipped=np.zeros(self.state.membrane.shape, np.uint16))
         self.counts = new_counts(compiled, capacity)
         self.scratch = new_scratch(compiled)
         self._head_scratch = hd.new_scratch(model.packed)
@@ -261,18 +265,30 @@ class Workspace:
         Stopped
         """
         dynamics, held = self.dynamics, self.model.held
+        targets = self._no_targets if soft_targets is None else soft_targets
+        if held is not None and self._graded:
+            self.state.active[:n] = 1
+            clear_counts(self.counts)
+            finished = respond(
+                held.plan, self.state, self.counts, self.scratch, self._membrane, dynamics.window_free, n,
+                dynamics.steps_nudged, dynamics.nudged_window, self.model.packed, strengths, labels, targets,
+                self._head_scratch, self._trace, stop,
+            )  # fmt: skip
+            return self._end_of_nudged(n, finished)
         plan = self.model.compiled.plan if held is None else held.plan
-        clock = self._begin(n, dynamics.nudged_firing, stream, 0 if held is None else self.model.layers)
+        clock = self._begin(n, dynamics.engine_firing, stream, 0 if held is None else self.model.layers)
         for sample in range(n):
             for head, row in enumerate(self.model.packed.table):
                 trace = self._trace[sample, row[hd.HEAD_AT] :]
                 hd.block_sums(self.model.compiled.plan, self.state, self.model.packed, head, sample, trace)
         finished = nudged_steps(
             plan, self.state, self.counts, self.scratch, clock, n, dynamics.steps_nudged,
-            dynamics.nudged_window, self.model.packed, strengths, labels,
-            self._no_targets if soft_targets is None else soft_targets, self._head_scratch, self._trace,
+            dynamics.nudged_window, self.model.packed, strengths, labels, targets, self._head_scratch, self._trace,
             dynamics.trace_leak, dynamics.contrast == "spikes", stop,
         )  # fmt: skip
+        return self._end_of_nudged(n, finished)
+
+    def _end_of_nudged(self, n: int, finished: bool) -> PhaseCounts:
         if not finished:
             raise Stopped
         self.state.nudge[:n] = 0
@@ -281,27 +297,27 @@ class Workspace:
     def keep(self, n: int) -> NDArray[np.int64]:
         """Remember where the free phase of the first n samples, which has just ended, leaves the nudged phases.
 
-        With held drives the drives are set to what holds the mean rates of its window; or, where the errors are graded,
-        the potentials in which it ended.
+        That is its last state. With held drives the drives are set to what holds the mean rates of its window; or, where
+        the errors are graded, these rates are all that is needed.
 
         Returns
         -------
         int64 (L,)
             Multiply-accumulates that it took, by layer.
         """
-        held, frozen = self.model.held, self.dynamics.error_events == "graded"
+        held, window = self.model.held, self.dynamics.window_free
+        nothing = np.zeros(self.model.layers, np.int64)
+        if self._graded:
+            mean_rates(self.state, n, window, self._membrane)
+            self._words[:n] = 0  # nobody has anything to tell yet
+            self.restore(n)
+            return nothing
         self._membrane[:n] = self.state.membrane[:n]
-        if held is None or not frozen:
-            self._words[:n] = self.state.words[:n]
+        self._words[:n] = self.state.words[:n]
         if held is None:
-            return np.zeros(self.model.layers, np.int64)
+            return nothing
         clear_counts(self.counts)
-        hold_drives(
-            self.model.compiled.plan, held.plan, self.state, self.counts, self.scratch, n, self.dynamics.window_free,
-            frozen,
-        )  # fmt: skip
-        if frozen:  # whoever has p > 0 speaks
-            self._words[:n] = self.state.words[:n]
+        hold_drives(self.model.compiled.plan, held.plan, self.state, self.counts, self.scratch, n, window)
         self.restore(n)
         delivered = self.counts.graded[:n].sum(axis=0)
         return np.asarray(self.model.forward_events(delivered) + self.model.feedback_events(delivered))

@@ -83,6 +83,7 @@ def new_state(compiled: CompiledNetwork, samples: int, firing: int) -> p.State:
         external=np.zeros((samples, sizes["state"] if has_external else 0), np.int32),
         nudge=np.zeros((samples, sizes["state"] if has_nudge else 0), np.int32),
         window=np.zeros((2, samples, sizes["state"]), np.int32),
+        unclipped=np.zeros((samples, 0), np.uint16),
         sample_ids=np.arange(samples, dtype=np.int64),
         active=np.ones(samples, np.uint8),
     )

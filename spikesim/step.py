@@ -102,6 +102,8 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
     nudge = state.nudge[sample, block_at if pop[POP_NUDGE] else 0 :]
     threshold = state.threshold[sample, block_at if clock.firing == FIRING_STRATIFIED else 0 :]
     window = state.window[max(half, 0), sample, block_at : block_at + size]
+    counted = state.unclipped.shape[1] > 0
+    unclipped = state.unclipped[sample, block_at if counted else 0 :]
     words = state.words[sample, pop[POP_WORDS] :]
     full, tile = scratch.full[slot], scratch.tile[slot]
     sparse = scratch.sparse_drive[slot, block * size if pop[POP_SPARSE] else 0 :]
@@ -152,6 +154,10 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
             row = window[at : at + count]
             for i in range(count):
                 row[i] += np.int32(probability[i])
+            if counted:
+                steps = unclipped[at : at + count]
+                for i in range(count):
+                    steps[i] += np.uint16((v[i] > 0) & (v[i] < P_MAX))
         if clock.firing == FIRING_IID:
             fill_random_pixels(clock, state.sample_ids[sample], pop, t, block, y * width, width, random, 0)
         elif clock.firing == FIRING_STRATIFIED:
@@ -172,6 +178,7 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
 def begin_phase(plan, state, counts, clock, n_samples, first):
     """Before step `first`: lists from the spikes as they are, window sums at zero, stratified thresholds drawn."""
     state.window[:, :n_samples] = 0
+    state.unclipped[:n_samples] = 0
     for sample in range(n_samples):
         for population in range(plan.populations.shape[0]):
             pop = plan.populations[population]
@@ -289,4 +296,5 @@ def settle(plan, state, counts, n_samples, tolerance):
                 for i in range(size):
                     state.window[0, sample, i] = 0
                     state.window[1, sample, i] = 0
+                state.unclipped[sample] = 0
     return running

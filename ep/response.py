@@ -1,0 +1,167 @@
+"""Graded errors: nudged phases in which the mean rates of the free phase answer, and deviations from them are sent.
+
+A neuron whose potential fluctuates, V(t) in the window of the free phase, fires at the mean rate r = <clip(V)>. Shift
+its drive by u, and to first order its rate is
+
+    p = clip(r + s u),      s = <1 if 0 < V < 1 else 0>,
+
+s the share of the window in which p followed V. It sends down the deviation d = p - r, a graded event with a sign, unless
+it is zero; a layer is shifted by what comes from above and by its nudge,
+
+    u_l = eta Pool^T( W_{l+1}^T * d_{l+1} ) + nudge_l.
+
+These are held drives (`spikesim.ep.held`) without the noise of the nudged phases, and with the window's mean of the
+derivative in place of a sample of it: no random number enters. Nothing that moves depends on what lies below, so within a
+step the layers answer one after the other, from the top down, and the error of the top reaches the bottom in one step;
+a second one takes the nudges anew, from the rates that the first one moved.
+"""
+
+import numpy as np
+
+from spikesim import plan as p
+from spikesim.compilation import kernel
+from spikesim.delivery import deliver_block
+from spikesim.ep import heads as hd
+from spikesim.fixedpoint import P_MAX
+from spikesim.step import settle
+
+
+@kernel
+def respond(
+    plan, state, counts, scratch, rest, free_window, n_samples, steps, window, heads, strengths, labels, soft_targets,
+    head_scratch, trace, stop,
+):  # fmt: skip
+    """A nudged phase with graded errors, from the mean rates.
+
+    plan: `HeldNetwork.plan`.
+    rest: int32 (n, state size), mean rates of the free phase, 1.0 = 2**16; the membranes hold them too.
+    free_window: length of its window.
+    strengths, soft_targets: as `phases.nudged_steps`.
+    trace: what the heads see, any values.
+
+    Returns
+    -------
+    bool
+        False: stopped in the middle.
+    """
+    state.window[:, :n_samples] = 0
+    state.nudge[:n_samples] = 0
+    for t in range(steps):
+        if stop[0]:
+            return False
+        position = window - (steps - t)
+        half = 2 * position // window if position >= 0 else -1
+        for population in range(plan.populations.shape[0] - 1, -1, -1):
+            for head in range(strengths.shape[0]):
+                if strengths[head] != 0.0 and heads.table[head, hd.HEAD_POPULATION] == population:
+                    for sample in range(n_samples):
+                        hd.nudge_sample(
+                            plan, state, heads, head, sample, labels[sample], soft_targets[sample], strengths[head],
+                            head_scratch, trace[sample], 0,
+                        )  # fmt: skip
+            measure = t == steps - 1
+            _answer(plan, state, counts, scratch, rest, free_window, population, n_samples, half, measure)
+            pop = plan.populations[population]
+            neurons = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH] * pop[p.POP_CHANNELS]
+            for sample in range(n_samples):
+                if population:  # the lowest has nobody to tell
+                    _list_deviations(plan, state, rest, population, sample)
+                counts.updates[sample, population] += neurons
+        for sample in range(n_samples):
+            counts.steps[sample] += 1
+    settle(plan, state, counts, n_samples, -1.0)
+    return True
+
+
+@kernel
+def _answer(plan, state, counts, scratch, rest, free_window, population, n_samples, half, measure):
+    """Deliver to one population and move its rates, the membranes, for a group of samples."""
+    pop = plan.populations[population]
+    first_incoming, last_incoming = plan.incoming_pointers[population], plan.incoming_pointers[population + 1]
+    together = pop[p.POP_TOGETHER]
+    for begin in range(0, n_samples, together):
+        end = min(begin + together, n_samples)
+        for block in range(pop[p.POP_BLOCKS]):
+            deliveries = 0
+            for i in range(first_incoming, last_incoming):
+                tiled = plan.tables[plan.incoming[i], p.TABLE_TILED]
+                flag = 2 if tiled else 1
+                for sample in range(begin, end):
+                    out = scratch.tile[sample - begin] if tiled else scratch.full[sample - begin]
+                    deliver_block(
+                        plan, state, counts, scratch, p.FIRING_MEAN_FIELD, plan.incoming[i], block, sample, out,
+                        not deliveries & flag,
+                    )  # fmt: skip
+                deliveries |= flag
+            for sample in range(begin, end):
+                counts.energy[sample, population] += _answer_block(
+                    plan, state, scratch, rest, free_window, population, block, sample, sample - begin, half, measure,
+                    deliveries,
+                )  # fmt: skip
+
+
+@kernel
+def _answer_block(plan, state, scratch, rest, free_window, population, block, sample, slot, half, measure, deliveries):
+    """p = clip(r + s u) for one block of channels of one sample, a row of pixels at a time; its share of the energy."""
+    pop = plan.populations[population]
+    height, width, lanes = pop[p.POP_HEIGHT], pop[p.POP_WIDTH], pop[p.POP_LANES]
+    size, count = height * width * lanes, width * lanes
+    block_at = pop[p.POP_STATE] + block * size
+    nudge = state.nudge[sample, block_at if pop[p.POP_NUDGE] else 0 :]
+    drive, full, tile = scratch.drive, scratch.full[slot], scratch.tile[slot]
+    steps = np.float64(free_window)
+    energy = np.int64(0)
+    for y in range(height):
+        at = y * count
+        rates = rest[sample, block_at + at : block_at + at + count]
+        followed = state.unclipped[sample, block_at + at : block_at + at + count]
+        moved = state.membrane[sample, block_at + at : block_at + at + count]
+        for i in range(count):
+            drive[i] = 0
+        if deliveries & 1:
+            row = full[at : at + count]
+            for i in range(count):
+                drive[i] += row[i]
+        if deliveries & 2 and y < height // 2 * 2:
+            row = tile[(y // 2) * (width // 2) * lanes : (y // 2 + 1) * (width // 2) * lanes]
+            for x in range(width // 2 * 2):
+                for lane in range(lanes):
+                    drive[x * lanes + lane] += row[(x // 2) * lanes + lane]
+        if measure:  # as `step.update_block` has it, r being what the held drives make, a constant
+            for i in range(count):
+                energy += np.int64(moved[i]) * (np.int64(moved[i]) - 2 * np.int64(rates[i]) - np.int64(drive[i]))
+        if pop[p.POP_NUDGE]:
+            row = nudge[at : at + count]
+            for i in range(count):
+                drive[i] += row[i]
+        for i in range(count):
+            # a product of integers, exact; rounded in the quotient and to an integer, alike for either sign
+            answer = np.rint(np.float64(drive[i]) * np.float64(followed[i]) / steps)
+            moved[i] = np.int32(min(max(np.float64(rates[i]) + answer, 0.0), np.float64(P_MAX)))
+        if half >= 0:
+            sums = state.window[half, sample, block_at + at : block_at + at + count]
+            for i in range(count):
+                sums[i] += moved[i]
+    return energy
+
+
+@kernel
+def _list_deviations(plan, state, rest, population, sample):
+    """Make graded events of the deviations of a population's rates from the mean ones."""
+    pop = plan.populations[population]
+    pixels, channels, lanes = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH], pop[p.POP_CHANNELS], pop[p.POP_LANES]
+    events, values = state.events[sample, pop[p.POP_EVENTS] :], state.values[sample, pop[p.POP_EVENTS] :]
+    start = state.start[sample, pop[p.POP_START] :]
+    moved, rates = state.membrane[sample, pop[p.POP_STATE] :], rest[sample, pop[p.POP_STATE] :]
+    n = 0
+    for pixel in range(pixels):
+        start[pixel] = n
+        for block in range(pop[p.POP_BLOCKS]):
+            at, first = (block * pixels + pixel) * lanes, block * lanes
+            for lane in range(min(lanes, channels - first)):
+                deviation = moved[at + lane] - rates[at + lane]
+                # written in any case, counted where it is not zero: no branch to mispredict
+                events[n] = np.int32(pixel * channels + first + lane)
+                values[n] = deviation
+                n += deviation != 0
+    start[pixels] = n

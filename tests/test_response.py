@@ -1,0 +1,194 @@
+"""Graded errors: the answers of mean rates against the slow reference to the bit, and against the exact gradient."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+import small
+import test_held as th
+import test_meanfield as mf
+import test_phases as tp
+from numpy.typing import NDArray
+
+from spikesim.ep import adjoint as ad
+from spikesim.ep import phases as ph
+from spikesim.ep.model import Model
+from spikesim.errors import InputError
+from spikesim.fixedpoint import ONE
+
+GRADED = {**th.HELD, "dynamics__error_events": "graded"}
+WINDOW = 8
+
+Integers = NDArray[np.int64]
+
+
+def free_phase(twin: reference.Model, onset: int) -> tuple[list[Integers], list[Integers]]:
+    """Mean rates of the window, and in how many of its steps p followed V; (samples, neurons) a layer."""
+    twin.run(20 - WINDOW, stream=5, onset=onset)
+    sums = [np.zeros_like(potential) for potential in twin.potential]
+    followed = [np.zeros_like(potential) for potential in twin.potential]
+    for t in range(20 - WINDOW, 20):
+        twin.run(1, first=t, stream=5, onset=onset)
+        for total, count, potential in zip(sums, followed, twin.potential, strict=True):
+            total += np.clip(potential, 0, ONE - 1)
+            count += (potential > 0) & (potential < ONE - 1)
+    return [np.minimum((total + WINDOW // 2) // WINDOW, ONE - 1) for total in sums], followed
+
+
+def answer_step(
+    model: Model, twin: reference.Model, rates: list[Integers], followed: list[Integers], beta: float, error_gain: int
+) -> None:
+    """One step: the rates, in place of the potentials, answer from the top down."""
+    sent = [np.zeros_like(rate) for rate in rates]
+    nudge = tp.slow_nudge(model, twin, beta)
+    for layer in reversed(range(model.layers)):
+        shift = th.drives_from_above(twin, sent, error_gain, graded=True)[layer]
+        if layer == model.layers - 1:
+            shift = shift + nudge
+        answer = np.rint(shift * followed[layer] / WINDOW).astype(np.int64)
+        twin.potential[layer] = np.clip(rates[layer] + answer, 0, ONE - 1)
+        sent[layer] = twin.potential[layer] - rates[layer]
+
+
+@pytest.mark.parametrize("firing", ["iid", "stratified", "mean-field"])
+@pytest.mark.parametrize("pooling", ["average", "sampled"])
+@pytest.mark.parametrize("error_gain", [0, 2])
+def test_phases_agree_with_the_reference_to_the_bit(firing: str, pooling: str, error_gain: int) -> None:
+    settings = {"inference": "mean-field"} if firing == "mean-field" else {"firing": firing}
+    settings["pooling"] = pooling
+    model, config, workspace = tp.prepare(
+        dynamics__error_gain=2.0**-error_gain, seed=3, dynamics__steps_nudged=3, dynamics__window_nudged=2, **GRADED,
+        **{f"dynamics__{key}": value for key, value in settings.items()},
+    )  # fmt: skip
+    twin = tp.slow_twin(model, config)
+    tp.settled(workspace)
+    counts = workspace.nudged(tp.SAMPLES, 6, tp.LABELS, np.array([1.5]), tp.RUN)
+
+    rates, followed = free_phase(twin, config.dynamics.onset(model.layers))
+    assert all(0 < count.mean() < WINDOW for count in followed), "something that follows and something that does not"
+    twin.potential = [rate.copy() for rate in rates]
+    windows = [np.zeros_like(rate) for rate in rates]
+    for t in range(3):
+        answer_step(model, twin, rates, followed, 1.5, error_gain)
+        if t >= 1:
+            for window, moved in zip(windows, twin.potential, strict=True):
+                window += moved
+    sums = tp.sums_of(workspace)
+    for layer, population in enumerate(model.stack.populations):
+        at = model.state_slice(layer)
+        found = population.from_state(workspace.state.membrane[:, at]).reshape(tp.SAMPLES, -1)
+        np.testing.assert_array_equal(found, twin.potential[layer])
+        np.testing.assert_array_equal(population.from_state(sums[:, at]).reshape(tp.SAMPLES, -1), windows[layer])
+    assert (twin.potential[0] != rates[0]).any(), "the error has come down"
+    assert counts.macs[0] > 0 and counts.macs[1] == 0
+
+
+def test_no_noise_and_nothing_moves_without_a_nudge() -> None:
+    """After a free phase with spikes no random number matters any more."""
+    _, _, workspace = tp.prepare(**GRADED, dynamics__error_gain=0.5)
+    tp.settled(workspace)
+    rates = workspace.state.membrane.copy()
+    np.testing.assert_array_equal(tp.nudged(workspace, 0.0), WINDOW * rates)
+    np.testing.assert_array_equal(tp.nudged(workspace, 1.5, stream=6), tp.nudged(workspace, 1.5, stream=7))
+    assert (tp.nudged(workspace, 1.5) != WINDOW * rates).any()
+
+
+def test_answers_to_small_nudges_are_opposite() -> None:
+    """Away from the bounds of p, and in the first step, which knows only the nudges of the mean rates."""
+    _, _, workspace = tp.prepare(**GRADED, dynamics__steps_nudged=2)
+    tp.settled(workspace)
+    rates = workspace.state.membrane.copy()
+    early = []
+    for beta in (0.02, -0.02):
+        tp.nudged(workspace, beta)
+        early.append(workspace.state.window[0, : tp.SAMPLES] - rates)
+    inside = (rates > ONE // 50) & (rates < ONE - ONE // 50)
+    assert early[0][inside].any()
+    np.testing.assert_array_equal(early[0][inside], -early[1][inside])
+
+
+def test_layers_answer_to_nothing_below_them() -> None:
+    model, _, workspace = tp.prepare(**GRADED, signals__kind="local")
+    tp.settled(workspace)
+    plus, minus = (tp.nudged(workspace, beta, 0.0) for beta in (2.0, -2.0))
+    moved = [np.abs(plus - minus)[:, model.state_slice(layer)].sum() for layer in range(model.layers)]
+    assert moved[0] > 0 and moved[1] == 0
+
+
+def test_errors_pass_all_layers_in_one_step() -> None:
+    config = small.make(
+        *(small.CONV,) * 5, **GRADED, dynamics__error_gain=1.0, dynamics__steps_nudged=2, dynamics__beta=2.0,
+        signals__kind="none",
+    )  # fmt: skip
+    with small.learning(config, small.make_dataset()) as (learner, presenter):
+        ids = np.arange(6)
+        gradients, result = learner.estimate(0, 0, presenter.train(0, ids), ids, ids % 3)
+    assert (result.rate_difference > 0).all()
+    assert all(gradients[f"{name}/weight"].any() for name in learner.model.names)
+
+
+def test_a_longer_window_lowers_the_noise_of_the_errors() -> None:
+    """The derivative is a mean over the window, so that estimates of different random numbers agree the better."""
+    cosines = []
+    for window in (2, 8, 32):
+        config = small.make(
+            small.POOLED, small.POOLED, **GRADED, dynamics__window_free=window, dynamics__steps_free=40,
+            dynamics__firing="iid", dynamics__beta=0.1,
+        )  # fmt: skip
+        with small.learning(config, small.make_dataset()) as (learner, presenter):
+            ids = np.arange(12)
+            images = presenter.train(0, ids)
+            found = [learner.estimate(epoch, 0, images, ids, ids % 3)[0] for epoch in range(6)]
+        estimates = [np.concatenate([one[f"{name}/weight"].ravel() for name in learner.model.names]) for one in found]
+        cosines.append(np.mean([mf.cosine(one, other) for one, other in pairwise(estimates)]))
+    assert cosines[0] < cosines[1] < cosines[2], cosines
+
+
+def test_a_small_nudge_needs_graded_errors() -> None:
+    """Free phases with spikes, long enough to have the rates of the mean field; a nudge that hardly flips one."""
+    lowest = {}
+    for events in ("spikes", "graded"):
+        case = mf.prepare(
+            "two convolutions, odd maps", **th.HELD, dynamics__error_events=events, dynamics__error_gain=0.5,
+            dynamics__leak=4, dynamics__beta=0.02, dynamics__steps_free=600, dynamics__window_free=400,
+            dynamics__steps_nudged=8, data__batch_size=5,
+        )  # fmt: skip
+        dataset = small.make_dataset(size=(7, 6), samples=5)
+        start = small.random_parameters(case.model, 1, gain=0.6)
+        with small.learning(case.config, dataset, parameters=start) as (learner, _):
+            found, _ = learner.estimate(0, 0, case.images, np.arange(5), case.labels)
+        expected = ad.reference(case.field, case.inputs, 0.1, rule="postsynaptic").exact
+        lowest[events] = mf.cosine(expected.weights[0], found[f"{case.model.names[0]}/weight"])
+    assert lowest["graded"] > 0.999 and lowest["spikes"] < 0.97, lowest
+
+
+def test_graded_errors_are_multiply_accumulates() -> None:
+    config = small.make(small.POOLED, small.CONV, **GRADED)
+    with small.learning(config, small.make_dataset()) as (learner, presenter):
+        ids = np.arange(6)
+        _, result = learner.estimate(0, 0, presenter.train(0, ids), ids, ids % 3)
+    assert result.counts[ph.FREE].spikes.any() and result.counts[ph.FREE].events_feedback[0] > 0
+    for phase in (ph.PLUS, ph.MINUS):
+        counts = result.counts[phase]
+        assert counts.macs[0] > 0 and not counts.events_feedback.any()
+
+
+def test_spikes_cannot_be_averaged_where_there_are_none() -> None:
+    with pytest.raises(InputError, match="dynamics.contrast is 'spikes'; with graded errors it must be 'probability'"):
+        small.make(small.CONV, **GRADED, dynamics__contrast="spikes")
+
+
+@pytest.mark.parametrize("inference", ["stochastic", "mean-field"])
+def test_threads_and_groups_change_no_bit(inference: str) -> None:
+    config = small.make(small.POOLED, small.CONV, **GRADED, signals__kind="local", dynamics__inference=inference)
+
+    def gradients(threads: int) -> dict[str, Any]:
+        with small.learning(config, small.make_dataset(), threads=threads) as (learner, presenter):
+            ids = np.arange(12)
+            return learner.estimate(0, 0, presenter.train(0, ids), ids, ids % 3)[0]
+
+    one, two = gradients(1), gradients(3)
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, two[name], name)
