@@ -297,8 +297,8 @@ class Workspace:
     def keep(self, n: int) -> NDArray[np.int64]:
         """Remember where the free phase of the first n samples, which has just ended, leaves the nudged phases.
 
-        That is its last state. With held drives the drives are set to what holds the mean rates of its window; or, where
-        the errors are graded, these rates are all that is needed.
+        That is its last state; with held drives, the drives that hold the mean rates of its window too; with graded
+        errors, just these rates.
 
         Returns
         -------

@@ -5,15 +5,15 @@ its drive by u, and to first order its rate is
 
     p = clip(r + s u),      s = <1 if 0 < V < 1 else 0>,
 
-s the share of the window in which p followed V. It sends down the deviation d = p - r, a graded event with a sign, unless
-it is zero; a layer is shifted by what comes from above and by its nudge,
+s the share of the window in which p followed V. It sends down the deviation d = p - r, a graded event with a sign,
+unless it is zero; a layer is shifted by what comes from above and by its nudge,
 
     u_l = eta Pool^T( W_{l+1}^T * d_{l+1} ) + nudge_l.
 
 These are held drives (`spikesim.ep.held`) without the noise of the nudged phases, and with the window's mean of the
-derivative in place of a sample of it: no random number enters. Nothing that moves depends on what lies below, so within a
-step the layers answer one after the other, from the top down, and the error of the top reaches the bottom in one step;
-a second one takes the nudges anew, from the rates that the first one moved.
+derivative in place of a sample of it: no random number enters. Nothing that moves depends on what lies below, so within
+a step the layers answer one after the other, from the top down, and the error of the top reaches the bottom in one
+step; a second one takes the nudges anew, from the rates that the first one moved.
 """
 
 import numpy as np

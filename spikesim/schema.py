@@ -109,8 +109,8 @@ _BATCHES = (
             "<u8",
             _PER_PHASE_AND_LAYER,
             "operations",
-            "multiply-accumulates into the layer: an analogue image once a sample, in the free phase; graded events "
-            "in the mean-field mode",
+            "multiply-accumulates into the layer: an analogue image once a sample, in the free phase; graded events, "
+            "of the mean-field mode, of held drives and of graded errors",
         ),
         ("neuron_updates", "<u8", _PER_PHASE_AND_LAYER, "updates", "updates of a membrane potential"),
         (

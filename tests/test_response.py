@@ -176,7 +176,7 @@ def test_graded_errors_are_multiply_accumulates() -> None:
 
 
 def test_spikes_cannot_be_averaged_where_there_are_none() -> None:
-    with pytest.raises(InputError, match="dynamics.contrast is 'spikes'; with graded errors it must be 'probability'"):
+    with pytest.raises(InputError, match=r"dynamics\.contrast is 'spikes'; with graded errors it must be 'proba"):
         small.make(small.CONV, **GRADED, dynamics__contrast="spikes")
 
 
