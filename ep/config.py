@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from spikesim.ep.options import CONTRAST_WINDOW_MAX, Config
+from spikesim.ep.options import CONTRAST_WINDOW_MAX, NUDGED_DEFAULTS, Config
 from spikesim.errors import InputError
 from spikesim.tomlfile import tomllib
 
@@ -83,12 +83,21 @@ def make_config(values: Mapping[str, Any]) -> Config:
         given = values.get(section, {})
         if not isinstance(given, Mapping):
             raise InputError(f"{section} is {given!r}; it is a table of keys, as in {section}.key = value")
+        if section == "dynamics":
+            given = {**_nudged_defaults(given), **given}
         sections[section] = _make_section(section, given)
     seed_field = next(item for item in dataclasses.fields(Config) if item.name == "seed")
     seed = _check("seed", seed_field, values.get("seed", 0))
     config = Config(**sections, seed=seed)
     _check_together(config)
     return config
+
+
+def _nudged_defaults(dynamics: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Defaults that depend on what the nudged phases are made of."""
+    if dynamics.get("nudged_drive") == "live":
+        return NUDGED_DEFAULTS["live"]
+    return NUDGED_DEFAULTS["spikes" if dynamics.get("error_events") == "spikes" else "graded"]
 
 
 def _make_section(name: str, given: Mapping[str, Any]) -> Any:

@@ -85,7 +85,13 @@ def variants(config: Config, windows: Iterable[int], betas: Iterable[float], *, 
     own = Variant.of(config)
     kinds = [own]
     if levers:
-        choices = (("common", "independent"), ("iid", "stratified"), ("probability", "spikes"), ("average", "sampled"))
+        graded = config.dynamics.error_events == "graded"  # nudged phases without noise and without spikes
+        choices = (
+            (own.noise,) if graded else ("common", "independent"),
+            ("iid", "stratified"),
+            (own.contrast,) if graded else ("probability", "spikes"),
+            ("average", "sampled"),
+        )
         kinds = [Variant(*words, own.steps_nudged, own.beta) for words in itertools.product(*choices)]
     return [
         replace(kind, steps_nudged=window, beta=beta)

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from spikesim.fixedpoint import WINDOW_MAX
@@ -10,6 +12,15 @@ from spikesim.fixedpoint import WINDOW_MAX
 CONTRAST_WINDOW_MAX = 2048
 """Steps of the longest window that enters a contrast: up to it a sum of p over the window, the four cells of a pool and
 the two phases that add up on the presynaptic side fits into int32."""
+
+NUDGED_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "graded": {"error_events": "graded", "steps_nudged": 2, "beta": 0.25, "error_gain": 0.5},
+        "spikes": {"error_events": "spikes", "steps_nudged": 4, "beta": 1.0, "error_gain": 0.0625},
+        "live": {"error_events": "spikes", "steps_nudged": 8, "beta": 1.0},
+    }
+)
+"""Defaults of `Dynamics` that suit held drives with graded errors, held drives with spikes, and live drives."""
 
 
 def option(
@@ -144,7 +155,12 @@ class Dynamics:
         high=1,
         optional=True,
     )
-    steps_nudged: int = option(4, "Steps of each nudged phase.", low=2, high=65535)
+    steps_nudged: int = option(
+        NUDGED_DEFAULTS["graded"]["steps_nudged"],
+        "Steps of each nudged phase; by default 4 where errors are spikes, 8 where drives are live.",
+        low=2,
+        high=65535,
+    )
     window_nudged: int | None = option(
         None,
         "Last steps of a nudged phase over which rates are averaged; even; by default all, if even, and at most 2048.",
@@ -152,7 +168,13 @@ class Dynamics:
         high=CONTRAST_WINDOW_MAX,
         optional=True,
     )
-    beta: float = option(1.0, "Strength of the nudge; where it is steered, the one to start with.", above=0, high=64)
+    beta: float = option(
+        NUDGED_DEFAULTS["graded"]["beta"],
+        "Strength of the nudge; where it is steered, the one to start with. By default 1 where errors are spikes or "
+        "drives are live.",
+        above=0,
+        high=64,
+    )
     feedback_gain: float = option(
         0.0078125,
         "Factor on what a layer hears from the one above; a power of two. Below 1 the free phase settles faster.",
@@ -166,17 +188,17 @@ class Dynamics:
         choices=("held", "live"),
     )
     error_gain: float = option(
-        0.0625,
+        NUDGED_DEFAULTS["graded"]["error_gain"],
         "With held drives: factor on what a layer hears from the one above in the nudged phases, as a deviation from "
-        "the free phase; a power of two.",
+        "the free phase; a power of two. By default 0.0625 where errors are spikes.",
         low=2.0**-8,
         high=1,
     )
     error_events: str = option(
-        "spikes",
+        NUDGED_DEFAULTS["graded"]["error_events"],
         "With held drives: what tells a layer of a deviation above it in the nudged phases, spikes; or the deviations "
         "of the mean rates (graded events, without noise: multiply-accumulates). Then the layers answer from the top "
-        "down, and two steps are a phase.",
+        "down, and two steps are a phase. By default spikes where drives are live.",
         choices=("spikes", "graded"),
     )
     nudging: str = option(

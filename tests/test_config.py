@@ -86,6 +86,22 @@ def test_nothing_given_is_the_defaults() -> None:
     assert make_config({section: {} for section in SECTIONS}) == Config()
 
 
+@pytest.mark.parametrize(
+    ("given", "steps", "beta", "events"),
+    [
+        ({}, 2, 0.25, "graded"),
+        ({"error_events": "spikes"}, 4, 1.0, "spikes"),
+        ({"nudged_drive": "live"}, 8, 1.0, "spikes"),
+        ({"nudged_drive": "live", "steps_nudged": 6}, 6, 1.0, "spikes"),
+        ({"beta": 2.0}, 2, 2.0, "graded"),
+    ],
+)
+def test_defaults_suit_the_nudged_phases(given: dict[str, Any], steps: int, beta: float, events: str) -> None:
+    dynamics = make_config({"dynamics": given}).dynamics
+    assert (dynamics.steps_nudged, dynamics.beta, dynamics.error_events) == (steps, beta, events)
+    assert make_config({"dynamics": dataclasses.asdict(dynamics)}).dynamics == dynamics
+
+
 @pytest.mark.parametrize(("section", "item"), FIELDS, ids=[f"{section}.{item.name}" for section, item in FIELDS])
 def test_every_bad_value_is_refused_by_name(section: str, item: "dataclasses.Field[Any]") -> None:
     rules = item.metadata

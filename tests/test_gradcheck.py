@@ -1,6 +1,7 @@
 """The gradient check on a small network."""
 
 import math
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,17 @@ def test_the_grid() -> None:
     assert (longer.dynamics.nudged_window, longer.dynamics.beta) == (10, 4.0)
     with pytest.raises(InputError, match=r"dynamics\.beta"):
         variants(config, (), (0.0,), levers=False)[0].configure(config)
+
+
+def test_graded_errors_leave_fewer_levers() -> None:
+    """Nudged phases without noise and without spikes have neither kinds of noise nor of contrast."""
+    held = {"dynamics__nudged_drive": "held", "dynamics__rule": "postsynaptic", "dynamics__error_events": "graded"}
+    config, _ = prepare(**held)
+    grid = variants(config, (), (), levers=True)
+    assert {(one.firing, one.pooling) for one in grid} == set(product(("iid", "stratified"), ("average", "sampled")))
+    assert len(grid) == 4
+    for variant in grid:
+        variant.configure(config)
 
 
 def test_common_noise_and_probabilities_are_nearer_to_the_exact_gradient() -> None:
