@@ -137,7 +137,8 @@ def record_spikes(
     """
     dynamics = team.config.dynamics
     plan = team.model.compiled.plan
-    clock = make_clock(dynamics.engine_firing, stream, team.config.seed, dynamics.onset(team.model.layers))
+    onset = dynamics.onset(team.model.layers)
+    clock = make_clock(dynamics.engine_firing, stream, team.config.seed, onset, dynamics.order)
     workspace = ph.Workspace(team.model, dynamics, 1, team.config.seed)
     for sample in samples:
         workspace.rest(presenter.plain(images, np.array([sample])), np.array([sample]))

@@ -136,14 +136,21 @@ class Dynamics:
     trace_leak: int = option(
         0, "k of the low pass through which the nudge sees the last layer; 0 for none.", low=0, high=8
     )
+    order: str = option(
+        "synchronous",
+        "Which layers a step of a free or a live nudged phase updates together: all; first every other one, from the "
+        "lowest, then the others (parity); or each after the one below (upwards). The later ones hear the new spikes "
+        "of the earlier.",
+        choices=("synchronous", "parity", "upwards"),
+    )
     steps_free: int = option(32, "Steps of the free phase (the largest number, with a tolerance).", low=2, high=65535)
     window_free: int = option(
         8, "Last steps of the free phase over which rates are averaged; even.", low=2, high=WINDOW_MAX
     )
     steps_onset: int | None = option(
         None,
-        "First steps of the free phase, without low pass (alpha = 1): the image reaches the top layer as soon as there "
-        "are layers; by default that number, outside the window.",
+        "First steps of the free phase, without low pass (alpha = 1): the image soon reaches the top layer; by default "
+        "as many as that takes, outside the window: the number of layers, half of it with parity, 1 upwards.",
         low=0,
         high=65535,
         optional=True,
@@ -234,7 +241,8 @@ class Dynamics:
         """Number of first steps of the free phase without low pass."""
         if self.steps_onset is not None:
             return self.steps_onset
-        return min(layers, self.steps_free - self.window_free)
+        needed = {"synchronous": layers, "parity": (layers + 1) // 2, "upwards": 1}[self.order]
+        return min(needed, self.steps_free - self.window_free)
 
     @property
     def engine_firing(self) -> str:

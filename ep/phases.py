@@ -226,7 +226,7 @@ class Workspace:
         """
         dynamics = self.dynamics
         onset = dynamics.onset(self.model.layers) if steps is None else 0
-        clock = self._begin(n, dynamics.engine_firing, stream, onset)
+        clock = self._begin(n, stream, onset, dynamics.order)
         window, tolerance = dynamics.window_free, dynamics.tolerance
         if steps is not None:
             window, tolerance = min(window, steps // 2 * 2), None
@@ -276,7 +276,10 @@ class Workspace:
             )  # fmt: skip
             return self._end_of_nudged(n, finished)
         plan = self.model.compiled.plan if held is None else held.plan
-        clock = self._begin(n, dynamics.engine_firing, stream, 0 if held is None else self.model.layers)
+        if held is None:
+            clock = self._begin(n, stream, 0, dynamics.order)
+        else:
+            clock = self._begin(n, stream, self.model.layers, "synchronous")
         for sample in range(n):
             for head, row in enumerate(self.model.packed.table):
                 trace = self._trace[sample, row[hd.HEAD_AT] :]
@@ -348,8 +351,8 @@ class Workspace:
         _channel_sums(populations, self.state.window, n, sums)
         return [sums[row[p.POP_BIAS] : row[p.POP_BIAS] + row[p.POP_CHANNELS]] for row in populations]
 
-    def _begin(self, n: int, firing: str, stream: int, onset: int) -> p.Clock:
-        clock = make_clock(firing, stream, self.seed, onset)
+    def _begin(self, n: int, stream: int, onset: int, order: str) -> p.Clock:
+        clock = make_clock(self.dynamics.engine_firing, stream, self.seed, onset, order)
         self.state.active[:n] = 1
         clear_counts(self.counts)
         begin_phase(self.model.compiled.plan, self.state, self.counts, clock, n, 0)

@@ -70,6 +70,10 @@ NOT_POOLED, POOL_AVERAGE, POOL_SAMPLED = range(3)
 # How neurons fire
 FIRING_IID, FIRING_STRATIFIED, FIRING_MEAN_FIELD = range(3)
 
+# Which populations a step updates together, from the same spikes: all; first those with an even number, then the
+# others; each for itself, from the first to the last
+ORDER_SYNCHRONOUS, ORDER_PARITY, ORDER_UPWARDS = range(3)
+
 
 class Plan(NamedTuple):
     """A network for the compiled loop. Built by `spikesim.compiled.lay_out`."""
@@ -136,6 +140,7 @@ class Clock(NamedTuple):
     key_low: int
     key_high: int
     onset: int = 0  # steps before this one have no low pass: V is the drive
+    order: int = 0  # in which order a step updates the populations
 
 
 def lanes_for(channels: int) -> int:

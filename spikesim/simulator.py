@@ -17,6 +17,13 @@ from spikesim.populations import Connection, Population
 from spikesim.step import begin_phase, settle, step
 
 Firing = Literal["iid", "stratified", "mean-field"]
+ORDERS: dict[str, int] = {
+    "synchronous": p.ORDER_SYNCHRONOUS,
+    "parity": p.ORDER_PARITY,
+    "upwards": p.ORDER_UPWARDS,
+}
+"""In which order a step updates the populations."""
+
 FIRINGS: dict[str, int] = {
     "iid": p.FIRING_IID,
     "stratified": p.FIRING_STRATIFIED,
@@ -136,7 +143,7 @@ def new_scratch(compiled: CompiledNetwork) -> p.Scratch:
     )
 
 
-def make_clock(firing: str, stream: int, seed: int, onset: int = 0) -> p.Clock:
+def make_clock(firing: str, stream: int, seed: int, onset: int = 0, order: str = "synchronous") -> p.Clock:
     """Which random numbers a phase draws, and how it begins.
 
     Parameters
@@ -148,6 +155,8 @@ def make_clock(firing: str, stream: int, seed: int, onset: int = 0) -> p.Clock:
         0 .. 2**64 - 1.
     onset : int
         Steps before this one have no low pass.
+    order : {"synchronous", "parity", "upwards"}
+        In which order a step updates the populations.
 
     Raises
     ------
@@ -160,8 +169,10 @@ def make_clock(firing: str, stream: int, seed: int, onset: int = 0) -> p.Clock:
         raise InputError(f"stream is {stream}; it must be in 0 .. 2**24 - 1")
     if not 0 <= onset < 2**32:
         raise InputError(f"onset is {onset}; it must be in 0 .. 2**32 - 1")
+    if order not in ORDERS:
+        raise InputError(f"order is {order!r}; it must be one of {', '.join(ORDERS)}")
     low, high = seed_key(seed)
-    return p.Clock(FIRINGS[firing], stream, int(low), int(high), onset)
+    return p.Clock(FIRINGS[firing], stream, int(low), int(high), onset, ORDERS[order])
 
 
 @dataclass(frozen=True)
@@ -310,6 +321,7 @@ class Simulator:
         first: int = 0,
         tolerance: float | None = None,
         onset: int = 0,
+        order: str = "synchronous",
     ) -> None:
         """Run a phase, or go on with one.
 
@@ -328,6 +340,10 @@ class Simulator:
         onset : int
             Steps before this one, counted like `first`, have no low pass: the membrane takes on its drive at once, so
             that a phase from rest reaches all layers soon.
+        order : {"synchronous", "parity", "upwards"}
+            In which order a step updates the populations, and which of them hear new spikes in the same step:
+            all at once, none does; first those with an even number, then the others, which hear them; or each for
+            itself, from the first to the last, which then hears all others.
 
         Raises
         ------
@@ -347,7 +363,7 @@ class Simulator:
         if tolerance is not None and not tolerance >= 0:
             raise InputError(f"tolerance is {tolerance}; it must be at least 0")
         streams = self._joined_streams(first + steps)
-        clock = make_clock(self.firing, stream, self.seed, onset)
+        clock = make_clock(self.firing, stream, self.seed, onset, order)
         self._stop[0] = 0
         self.state.active[...] = 1
         self._window = window

@@ -4,8 +4,10 @@ Per population and block of channels the tables deliver into a small block of dr
 from it while it is in the cache. A slice of a table that serves one block is read once for as many samples as the
 plan says (`POP_TOGETHER`); that number changes the speed and never a bit.
 
-All populations read the spikes of step t and write those of step t + 1 (synchronous update): spikes live in the event
-lists while the step runs, and the lists are rebuilt from the new spike words at its end.
+Populations that are updated together read the same spikes: these live in the event lists while the populations are
+updated, and the lists are rebuilt from the new spike words when all of them have been. In a synchronous step that is
+all populations; in other orders (`plan.ORDER_PARITY`, `plan.ORDER_UPWARDS`) the later ones hear the new spikes of the
+earlier.
 """
 
 import numpy as np
@@ -19,6 +21,8 @@ from spikesim.plan import (
     FIRING_IID,
     FIRING_STRATIFIED,
     KIND_SPARSE,
+    ORDER_PARITY,
+    ORDER_UPWARDS,
     POP_BIAS,
     POP_BLOCKS,
     POP_CHANNELS,
@@ -246,18 +250,25 @@ def step(plan, state, counts, scratch, clock, n_samples, t, half, measure):
         for sample in range(n_samples):
             if state.active[sample]:
                 counts.energy[sample] = 0
-    for population in range(plan.populations.shape[0]):
-        if not plan.populations[population, POP_STREAMED]:
-            update_population(plan, state, counts, scratch, clock, population, n_samples, t, half, measure)
-    for population in range(plan.populations.shape[0]):
-        pop = plan.populations[population]
-        if pop[POP_STREAMED]:
-            continue
-        neurons = pop[POP_HEIGHT] * pop[POP_WIDTH] * pop[POP_CHANNELS]
-        for sample in range(n_samples):
-            if state.active[sample]:
-                list_spikes(plan, state, counts, clock.firing, population, sample, t + 1, True)
-                counts.updates[sample, population] += neurons
+    populations = plan.populations.shape[0]
+    rounds = 1
+    if clock.order == ORDER_PARITY:
+        rounds = 2
+    elif clock.order == ORDER_UPWARDS:
+        rounds = populations
+    for first in range(rounds):
+        for population in range(first, populations, rounds):
+            if not plan.populations[population, POP_STREAMED]:
+                update_population(plan, state, counts, scratch, clock, population, n_samples, t, half, measure)
+        for population in range(first, populations, rounds):
+            pop = plan.populations[population]
+            if pop[POP_STREAMED]:
+                continue
+            neurons = pop[POP_HEIGHT] * pop[POP_WIDTH] * pop[POP_CHANNELS]
+            for sample in range(n_samples):
+                if state.active[sample]:
+                    list_spikes(plan, state, counts, clock.firing, population, sample, t + 1, True)
+                    counts.updates[sample, population] += neurons
     for sample in range(n_samples):
         if state.active[sample]:
             counts.steps[sample] += 1

@@ -218,6 +218,7 @@ class Model:
         self.steps = np.zeros(n, np.int64)
         self.energy = np.zeros((n, len(populations)), np.int64)
         self.residual = np.zeros((n, len(populations)), np.int64)
+        self.heard = [0] * len(populations)  # the step for which the present spikes were sent
 
     def run(
         self,
@@ -228,8 +229,11 @@ class Model:
         first: int = 0,
         tolerance: float | None = None,
         onset: int = 0,
+        order: str = "synchronous",
     ) -> None:
         """Steps first .. first + steps - 1 of a phase; before step `onset` there is no low pass.
+
+        Populations that a step updates together hear the same spikes; later ones hear the new spikes of earlier ones.
 
         The last `window` steps, or with a tolerance every stretch of `window` steps, are summed in two halves. A sample
         rests as soon as the mean over its neurons of the difference between the halves is within the tolerance.
@@ -237,6 +241,13 @@ class Model:
         active = np.ones(len(self.samples), bool)
         for sums in self.window:
             sums[...] = 0
+        numbers = list(range(len(self.populations)))
+        together = {
+            "synchronous": [numbers],
+            "parity": [numbers[::2], numbers[1::2]],
+            "upwards": [[i] for i in numbers],
+        }
+        self.heard = [first for _ in numbers]
         for i in range(steps):
             last = i == steps - 1
             position = i % window if tolerance is not None else i - (steps - window)
@@ -248,6 +259,7 @@ class Model:
                 2 * position // window if position >= 0 and window else None,
                 measured,
                 low_pass=first + i >= onset,
+                order=together[order],
             )
             if window and position == window - 1:
                 settled = self._measure_residual(active, window, tolerance)
@@ -259,16 +271,38 @@ class Model:
                     sums[:, active] = 0
 
     def _step(
-        self, t: int, stream: int, active: NDArray[np.bool_], half: int | None, measured: bool, low_pass: bool
+        self,
+        t: int,
+        stream: int,
+        active: NDArray[np.bool_],
+        half: int | None,
+        measured: bool,
+        low_pass: bool,
+        order: list[list[int]],
     ) -> None:
         for index, population in enumerate(self.populations):
             if population.stream is not None:
                 self.spikes[index][active] = population.stream[active, t]
+                self.heard[index] = t
                 self.spike_counts[active, index] += population.stream[active, t].sum(axis=1)
-        shares = self._deliver(t, active)
-        for index, population in enumerate(self.populations):
-            if population.stream is not None:
-                continue
+        for together in order:
+            own = [i for i in together if self.populations[i].stream is None]
+            self._update(own, t, stream, active, half, measured, low_pass)
+        self.steps[active] += 1
+
+    def _update(
+        self,
+        together: list[int],
+        t: int,
+        stream: int,
+        active: NDArray[np.bool_],
+        half: int | None,
+        measured: bool,
+        low_pass: bool,
+    ) -> None:
+        shares = self._deliver(together, active)
+        for index in together:
+            population = self.populations[index]
             constant = np.tile(population.bias, population.shape[0] * population.shape[1]) + population.external
             drive = constant + shares[index]
             if measured:
@@ -284,7 +318,7 @@ class Model:
             self.spikes[index] = np.where(active[:, None], fired, self.spikes[index])
             self.spike_counts[active, index] += fired[active].sum(axis=1)
             self.updates[active, index] += population.neurons
-        self.steps[active] += 1
+            self.heard[index] = t + 1
 
     def _random(self, index: int, t: int, stream: int) -> Integers:
         """What p is compared with, (samples, neurons): fresh each step, or one draw a phase moved evenly round."""
@@ -303,8 +337,9 @@ class Model:
             return self.spikes[index].astype(np.int64) * ONE
         return np.clip(self.potential[index], 0, P_MAX)
 
-    def _deliver(self, t: int, active: NDArray[np.bool_]) -> list[Integers]:
-        """Drives from all tables; counts a synaptic event for each event and each of its existing targets."""
+    def _deliver(self, together: list[int], active: NDArray[np.bool_]) -> list[Integers]:
+        """Drives from all tables; counts a synaptic event for each event and each of its existing targets, of those
+        populations that are updated."""
         graded = self.firing == "mean-field"
         drives = [np.zeros_like(potential) for potential in self.potential]
         direction = 0
@@ -317,17 +352,19 @@ class Model:
                 if table.pool == "average" or graded:  # the sum of four cells; the quarter is in the shift
                     sent, shift = four.sum(axis=1).reshape(len(sent), -1), unit + 2
                 else:
-                    turn = sampled_cell(shape, t)[None, None]
+                    turn = sampled_cell(shape, self.heard[table.source])[None, None]
                     sent = np.take_along_axis(four, turn.repeat(len(sent), axis=0), axis=1).reshape(len(sent), -1)
             events = (sent != 0).astype(np.int64) if graded else sent
             drives[table.target] += rounded_shift(sent @ table.weights.T, shift)
-            self.event_counts[active, direction] += (events @ table.exists.sum(axis=0))[active]
+            if table.target in together:
+                self.event_counts[active, direction] += (events @ table.exists.sum(axis=0))[active]
             direction += 1
             if table.tied:
                 sent = self.signal(table.target)
                 back = rounded_shift(sent @ table.weights, unit + (2 if table.pool else 0) + table.attenuation)
                 drives[table.source] += to_four_cells(back, shape) if table.pool else back
-                self.event_counts[active, direction] += ((sent != 0) @ table.exists.sum(axis=1))[active]
+                if table.source in together:
+                    self.event_counts[active, direction] += ((sent != 0) @ table.exists.sum(axis=1))[active]
                 direction += 1
         return drives
 

@@ -19,7 +19,11 @@ from spikesim.ep.meanfield import MeanField, Reals
 from spikesim.errors import InputError
 from spikesim.fixedpoint import ONE
 
-HELD = {"dynamics__nudged_drive": "held", "dynamics__rule": "postsynaptic"}
+HELD = {
+    "dynamics__nudged_drive": "held",
+    "dynamics__error_events": "spikes",
+    "dynamics__rule": "postsynaptic",
+}
 
 Integers = NDArray[np.int64]
 
@@ -29,7 +33,7 @@ class HeldTwin(reference.Model):
 
     attenuation: int
 
-    def _deliver(self, t: int, active: NDArray[np.bool_]) -> list[Integers]:
+    def _deliver(self, together: list[int], active: NDArray[np.bool_]) -> list[Integers]:
         return drives_from_above(self, [self.signal(i) for i in range(len(self.populations))], self.attenuation)
 
 

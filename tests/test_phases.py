@@ -111,14 +111,17 @@ def slow_nudge(model: Model, twin: reference.Model, beta: float) -> NDArray[np.i
 @pytest.mark.parametrize("contrast", ["probability", "spikes"])
 @pytest.mark.parametrize("firing", ["iid", "stratified", "mean-field"])
 @pytest.mark.parametrize("pooling", ["average", "sampled"])
-@pytest.mark.parametrize(("gain", "onset"), [(1.0, 0), (0.25, 3)])
+@pytest.mark.parametrize(
+    ("gain", "onset", "order"),
+    [(1.0, 0, "synchronous"), (0.25, 3, "synchronous"), (1.0, 2, "parity"), (1.0, 0, "upwards")],
+)
 def test_phases_agree_with_the_reference_to_the_bit(
-    gain: float, onset: int, firing: str, pooling: str, contrast: str
+    gain: float, onset: int, order: str, firing: str, pooling: str, contrast: str
 ) -> None:
     settings = {"inference": "mean-field"} if firing == "mean-field" else {"firing": firing}
     model, config, workspace = prepare(
         dynamics__pooling=pooling, dynamics__contrast=contrast, dynamics__feedback_gain=gain,
-        dynamics__steps_onset=onset, seed=3,
+        dynamics__steps_onset=onset, dynamics__order=order, seed=3,
         **{f"dynamics__{key}": value for key, value in settings.items()},
     )  # fmt: skip
     twin = slow_twin(model, config)
@@ -133,7 +136,7 @@ def test_phases_agree_with_the_reference_to_the_bit(
             np.testing.assert_array_equal(found, windows[layer])
 
     counts = settled(workspace)
-    twin.run(20, window=8, stream=5, onset=onset)
+    twin.run(20, window=8, stream=5, onset=onset, order=order)
     check([window.sum(axis=0) for window in twin.window])
     np.testing.assert_array_equal(counts.spikes, twin.spike_counts.sum(axis=0))
     np.testing.assert_array_equal(counts.residual, twin.residual.sum(axis=0))
@@ -141,7 +144,7 @@ def test_phases_agree_with_the_reference_to_the_bit(
     windows = [np.zeros_like(potential) for potential in twin.potential]
     for t in range(9):
         twin.populations[-1].nudge = slow_nudge(model, twin, 1.5)
-        twin.run(1, first=t, stream=6)
+        twin.run(1, first=t, stream=6, order=order)
         if t >= 1:  # 9 steps, the window has the last 8
             for window, potential, spikes in zip(windows, twin.potential, twin.spikes, strict=True):
                 window += spikes * ONE if contrast == "spikes" else np.clip(potential, 0, ONE - 1)

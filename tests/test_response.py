@@ -151,7 +151,7 @@ def test_a_small_nudge_needs_graded_errors() -> None:
     lowest = {}
     for events in ("spikes", "graded"):
         case = mf.prepare(
-            "two convolutions, odd maps", **th.HELD, dynamics__error_events=events, dynamics__error_gain=0.5,
+            "two convolutions, odd maps", **{**th.HELD, "dynamics__error_events": events}, dynamics__error_gain=0.5,
             dynamics__leak=4, dynamics__beta=0.02, dynamics__steps_free=600, dynamics__window_free=400,
             dynamics__steps_nudged=8, data__batch_size=5,
         )  # fmt: skip

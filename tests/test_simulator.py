@@ -16,7 +16,7 @@ from pairs import FIRINGS, Pair, assert_equal_arrays, assert_same, everything, m
 from spikesim import plan as p
 from spikesim.errors import InputError, Stopped
 from spikesim.network import Network
-from spikesim.simulator import Simulator
+from spikesim.simulator import ORDERS, Simulator
 from spikesim.tables import Conv, Dense
 
 SIZES = st.sampled_from([1, 3, 16, 17, 31, 32, 33, 48, 49, 64, 65])
@@ -176,9 +176,14 @@ def test_random_networks_equal_reference(seed, firing, channels, sides, kernel, 
     else:
         pair.connect(lower, top, Dense(), tied=True, gain=gain)
     simulator, model = pair.build(2, firing, seed)
-    onset = data.draw(st.integers(0, 6))
-    simulator.run(6, window=2, stream=3, onset=onset)
-    model.run(6, window=2, stream=3, onset=onset)
+    phase = {
+        "window": 2,
+        "stream": 3,
+        "onset": data.draw(st.integers(0, 6)),
+        "order": data.draw(st.sampled_from(list(ORDERS))),
+    }
+    simulator.run(6, **phase)
+    model.run(6, **phase)
     assert_same(simulator, model)
 
 
