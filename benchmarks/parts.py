@@ -180,7 +180,7 @@ def step_parts(config: Config, dataset: Dataset) -> None:
         f"        delivery {delivery:.0f} ({events / (n * dynamics.steps_free) / delivery / 1e3:.1f} G events/s, "
         f"{events / (n * dynamics.steps_free) / 1e6:.2f} M events)"
     )
-    print(f"    nudged {pushed:.0f}, without nudges {unpushed:.0f}: heads {pushed - unpushed:.0f}")
+    print(f"    nudged {pushed:.0f}, without nudges {unpushed:.0f}: heads and errors {pushed - unpushed:.0f}")
 
 
 def main() -> None:

@@ -132,18 +132,18 @@ class Dynamics:
         "All four cells send their spikes, or one of them each step (the same mean field, a quarter of the events).",
         choices=("average", "sampled"),
     )
-    leak: int = option(2, "k of the membrane's alpha = 2**-k.", low=0, high=8)
+    leak: int = option(1, "k of the membrane's alpha = 2**-k.", low=0, high=8)
     trace_leak: int = option(
         0, "k of the low pass through which the nudge sees the last layer; 0 for none.", low=0, high=8
     )
     order: str = option(
-        "synchronous",
+        "upwards",
         "Which layers a step of a free or a live nudged phase updates together: all; first every other one, from the "
         "lowest, then the others (parity); or each after the one below (upwards). The later ones hear the new spikes "
         "of the earlier.",
         choices=("synchronous", "parity", "upwards"),
     )
-    steps_free: int = option(32, "Steps of the free phase (the largest number, with a tolerance).", low=2, high=65535)
+    steps_free: int = option(16, "Steps of the free phase (the largest number, with a tolerance).", low=2, high=65535)
     window_free: int = option(
         8, "Last steps of the free phase over which rates are averaged; even.", low=2, high=WINDOW_MAX
     )

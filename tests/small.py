@@ -57,6 +57,8 @@ PLAIN = {
     "dynamics.beta": 2.0,
     "dynamics.feedback_gain": 1.0,
     "dynamics.steps_free": 60,
+    "dynamics.order": "synchronous",
+    "dynamics.leak": 2,
     "dynamics.window_free": 20,
     "dynamics.steps_onset": 0,
     "dynamics.steps_nudged": 20,
