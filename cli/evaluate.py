@@ -32,6 +32,9 @@ from spikesim.cli.common import (
     "--test-limit", type=click.IntRange(min=1), help="Use only the first N test samples.  [default: that of the run]"
 )
 @click.option("--steps-free", type=click.IntRange(min=2), help="Steps of the free phase.  [default: that of the run]")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of [dynamics], as for train; repeatable."
+)
 @threads_option
 @style_option
 def evaluate(
@@ -42,6 +45,7 @@ def evaluate(
     repeats: int,
     test_limit: int | None,
     steps_free: int | None,
+    settings: tuple[str, ...],
     threads: int | None,
     style: str,
 ) -> None:
@@ -51,10 +55,15 @@ def evaluate(
     not changed.
     """
     from spikesim.datasets import load
-    from spikesim.ep.config import make_config, merge
+    from spikesim.ep.config import make_config, merge, parse_setting
     from spikesim.ep.retest import retest
+    from spikesim.errors import InputError
     from spikesim.runreader import RunReader
 
+    chosen = [parse_setting(text) for text in settings]
+    for key, value in chosen:
+        if not key.startswith("dynamics."):
+            raise InputError(f"--set {key}={value}: a test can change keys of dynamics only, as dynamics.firing=iid")
     with RunReader(run) as reader:
         changes = {
             "data.dataset": dataset,
@@ -62,7 +71,8 @@ def evaluate(
             "data.test_limit": test_limit,
             "dynamics.steps_free": steps_free,
         }
-        config = make_config(merge(reader.config, [(k, v) for k, v in changes.items() if v is not None]))
+        given = [(key, value) for key, value in changes.items() if value is not None]
+        config = make_config(merge(reader.config, [*chosen, *given]))
         results = retest(reader, config, load(config.data.dataset, data_dir), repeats, threads or available_threads())
     if style == "json":
         _print_json(run, config.to_dict(), results)

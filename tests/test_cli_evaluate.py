@@ -51,6 +51,15 @@ def test_mean_field_has_no_noise(run):
     assert found["tests"][0]["samples"] == 50
 
 
+def test_settings_of_the_dynamics(run):
+    found = evaluate(run, "--set", "dynamics.order=parity", "--set", "dynamics.leak=0", "--steps-free", 10)
+    dynamics = found["config"]["dynamics"]
+    assert (dynamics["order"], dynamics["leak"], dynamics["steps_free"]) == ("parity", 0, 10)
+    assert found["tests"] != evaluate(run, "--steps-free", 10)["tests"]
+    assert "--set optimiser.epochs=3" in refused(run, "--set", "optimiser.epochs=3")
+    assert "dynamics.nothing" in refused(run, "--set", "dynamics.nothing=3")
+
+
 def test_the_table(run):
     text = succeed("evaluate", run, "--repeats", 3, "--test-limit", 20).stdout
     assert [line.strip("│ ").split()[0] for line in text.splitlines() if "uJ" in line] == ["1", "2", "3"]
