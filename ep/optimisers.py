@@ -39,7 +39,7 @@ class Optimiser:
     ----------
     settings : config section `optimiser`
     parameters : mapping of name to float32 array
-        Contiguous; changed in place by `step`.
+        Contiguous; changed in place by `move`.
     rates : mapping of name to the learning rate of that array
     """
 
@@ -55,28 +55,17 @@ class Optimiser:
         }
 
     def begin(self) -> None:
-        """Begin a step, before `move` is called for the arrays."""
+        """Begin a step, in which every array is then moved once."""
         self.steps += 1
 
-    def step(self, gradients: Mapping[str, Array], factor: float) -> dict[str, float]:
-        """Move every parameter against its gradient of the loss.
+    def move(self, name: str, gradient: Array, factor: float) -> float:
+        """Move one array against its gradient of the loss; different threads may do so for different arrays.
 
         Parameters
         ----------
-        gradients : mapping of name to float32 array
+        gradient : float32, the shape of the array
         factor : float
-            On every learning rate, from the schedule.
-
-        Returns
-        -------
-        dict
-            Mean magnitude of the change of each array.
-        """
-        self.begin()
-        return {name: self.move(name, gradients[name], factor) for name in self.parameters}
-
-    def move(self, name: str, gradient: Array, factor: float) -> float:
-        """The part of a step that belongs to one array, which different threads may do for different arrays.
+            On its learning rate, from the schedule.
 
         Returns
         -------
