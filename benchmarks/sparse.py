@@ -25,266 +25,28 @@ import dataclasses
 import json
 import math
 import os
-import resource
 import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from measure import machine, spread
 from numpy.typing import NDArray
-from scipy import optimize, sparse, stats
+from scipy import sparse, stats
+from sparse_network import Spec, work
+from sparse_sides import HEADER, Side, measure
 
 from spikesim.errors import InputError
-from spikesim.sparse import Network, Population, Probabilistic, RandomSynapses, Simulation
-from spikesim.sparse.synapses import Rows
+from spikesim.sparse import Network, Probabilistic, Simulation
 
-INHIBITION = 5.0
-"""How much stronger an inhibitory synapse is than an excitatory one."""
-SPREAD = 2.0
-"""Standard deviation of the potentials, in units of the wanted rate."""
-RESTING_BIAS = -0.1
-"""Of neurons that nothing reaches: p = 0."""
-WARM = 100
-"""Steps before those that are measured."""
 SIGNIFICANT = 1e-3
 """Below this p-value two samples are taken to be of different laws."""
 AIM, QUIET_LIMIT, LARGE_LIMIT = 5.0, 1.3, 4e9
 """Events a second, ours over Brian2's; time of the quiet network; bytes of the large one."""
-
-
-@dataclass(frozen=True)
-class Spec:
-    """A network and how long it runs, for either side.
-
-    Attributes
-    ----------
-    rate : float
-        Wanted share of the neurons that fire in a step.
-    delay : (int, int)
-        Steps, from and to.
-    resting : int
-        Neurons besides, which nothing reaches.
-    place : str
-        Of the resting neurons: "apart", in a population of their own, or in those of the others, at their "end" or
-        "between" them (spikesim only).
-    record : str
-        File for the spikes of all steps, if any.
-    folder : str
-        Place for what the other side compiles.
-    """
-
-    neurons: int
-    synapses: int
-    rate: float
-    delay: tuple[int, int]
-    leak: int
-    steps: int
-    warm: int = WARM
-    resting: int = 0
-    place: str = "apart"
-    record: str = ""
-    folder: str = ""
-    mode: str = "spikesim"
-    seed: int = 0
-
-    @property
-    def excitatory(self) -> int:
-        """Number of excitatory neurons."""
-        return self.neurons * 4 // 5
-
-    @property
-    def weight(self) -> float:
-        """Of an excitatory synapse: potentials vary by arrivals in time, and with the number of synapses."""
-        low_pass = 2.0**-self.leak / (2 - 2.0**-self.leak)
-        variance = self.synapses * (0.8 + 0.2 * INHIBITION**2) * (self.rate * low_pass + self.rate**2)
-        return SPREAD * self.rate / math.sqrt(variance)
-
-    @property
-    def bias(self) -> float:
-        """A potential that is normally distributed must be positive by `rate` on average, on top of what arrives."""
-
-        def excess(mean: float) -> float:
-            return float(SPREAD * stats.norm.pdf(mean / SPREAD) + mean * stats.norm.cdf(mean / SPREAD)) - 1.0
-
-        mean = self.rate * float(optimize.brentq(excess, -10 * SPREAD, 10 * SPREAD))
-        return mean - self.synapses * self.rate * self.weight * (0.8 - 0.2 * INHIBITION)
-
-    def told(self, **changes: Any) -> str:
-        """As JSON, with what follows from it."""
-        derived = {
-            "excitatory": self.excitatory,
-            "weight": self.weight,
-            "bias": self.bias,
-            "inhibition": INHIBITION,
-            "resting_bias": RESTING_BIAS,
-        }
-        return json.dumps({**dataclasses.asdict(self), **derived, **changes})
-
-
-@dataclass(frozen=True)
-class PartSynapses(RandomSynapses):
-    """A random pattern between one in so many of the sources and of the targets: the first ones, or every n-th."""
-
-    one_in: int = 1
-    between: bool = False
-
-    def count(self, sources: int) -> int:
-        """Number of synapses of so many source neurons."""
-        return super().count(sources // self.one_in)
-
-    def rows(self, sources: int, targets: int) -> Iterator[Rows]:
-        """Rows, part after part."""
-        given = sources // self.one_in
-        stride = self.one_in if self.between else 1
-        for rows in super().rows(given, targets // self.one_in):
-            lengths = np.zeros((len(rows.pointers) - 1, stride), np.int64)
-            lengths[:, 0] = np.diff(rows.pointers)
-            yield Rows(np.concatenate([[0], np.cumsum(lengths)]), rows.targets * stride, None, rows.delays)
-        if sources > given * stride:
-            none = np.zeros(0, np.int64)
-            yield Rows(np.zeros(sources - given * stride + 1, np.int64), none, None, none)
-
-
-def build(spec: Spec, seed: int) -> tuple[Network, list[Population]]:
-    """The network in spikesim, and its populations that fire."""
-    net = Network()
-    one_in = 1 if spec.place == "apart" else 1 + spec.resting // spec.neurons
-    between = spec.place == "between"
-    live: list[Population] = []
-    for name, size in (("excitatory", spec.excitatory), ("inhibitory", spec.neurons - spec.excitatory)):
-        bias = np.full(size * one_in, RESTING_BIAS)
-        if between:
-            bias[::one_in] = spec.bias
-        else:
-            bias[:size] = spec.bias
-        live.append(net.add_population(size * one_in, Probabilistic(spec.leak, bias), name=name))
-    if spec.resting and spec.place == "apart":
-        net.add_population(spec.resting, Probabilistic(spec.leak, RESTING_BIAS), name="resting")
-    for source, weight in zip(live, (spec.weight, -INHIBITION * spec.weight), strict=True):
-        for target in live:
-            # to each population as many as would go there on average if they were drawn among all
-            number = spec.synapses * target.size // (one_in * spec.neurons)
-            own = 4 * seed + 2 * source.index + target.index
-            net.connect(
-                source, target, PartSynapses(number, weight, spec.delay, seed=own, one_in=one_in, between=between)
-            )
-    return net, live
-
-
-def peak_bytes() -> int:
-    """Largest resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def work(spec: Spec) -> Iterator[dict[str, Any]]:
-    """The side of spikesim: an answer at once, then one for each seed that is read."""
-    began = time.perf_counter()
-    small, _ = build(dataclasses.replace(spec, neurons=50, synapses=10, resting=0, place="apart"), 0)
-    Simulation(small).run(2)
-    yield {"build": time.perf_counter() - began}
-    for line in sys.stdin:
-        seed = int(line)
-        began = time.perf_counter()
-        net, live = build(spec, seed)
-        simulation = Simulation(net, seed=seed)
-        del net
-        if spec.record:
-            simulation.record(*live)
-        simulation.run(spec.warm)
-        setup = time.perf_counter() - began
-        before, first = int(simulation.events().sum()), time.process_time()
-        simulation.run(spec.steps)
-        seconds, events = time.process_time() - first, int(simulation.events().sum()) - before
-        if spec.record:
-            found = [simulation.spikes(population) for population in live]
-            steps = np.concatenate([own.steps for own in found])
-            numbers = [own.neurons + population.first for own, population in zip(found, live, strict=True)]
-            np.savez(spec.record, steps=steps, neurons=np.concatenate(numbers))
-        spikes = sum(int(simulation.counts(population)[spec.warm :].sum()) for population in live)
-        yield {"seconds": seconds, "spikes": spikes, "events": events, "peak": peak_bytes(), "setup": setup}
-        del simulation
-
-
-class Side:
-    """A process that runs the network, and what it has measured.
-
-    Parameters
-    ----------
-    name : str
-    command : list of str
-        What starts it; its argument is JSON.
-    """
-
-    def __init__(self, name: str, command: list[str], spec: Spec, **changes: Any) -> None:
-        self.name, self.spec = name, spec
-        self.runs: list[dict[str, Any]] = []
-        self._errors = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            [*command, spec.told(**changes)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
-        )  # fmt: skip
-        self.built = self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            code = self._process.wait()
-            self._errors.seek(0)
-            said = [text for text in self._errors.read().splitlines() if text.strip()]
-            sys.exit(f"Error: the process of {self.name} ended with code {code}: {said[-1] if said else 'no message'}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def run(self, seed: int) -> dict[str, Any]:
-        """One repeat."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{seed}\n")
-        self._process.stdin.flush()
-        self.runs.append(self._answer())
-        return self.runs[-1]
-
-    def close(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
-        self._errors.close()
-
-    def values(self, name: str) -> list[float]:
-        """A number of each repeat."""
-        return [run[name] for run in self.runs]
-
-    @property
-    def speeds(self) -> list[float]:
-        """10**6 synaptic events a second, of each repeat."""
-        return [run["events"] / run["seconds"] / 1e6 for run in self.runs]
-
-    @property
-    def rates(self) -> list[float]:
-        """Share of the neurons that fires in a step, per cent, of each repeat."""
-        return [100 * run["spikes"] / self.spec.neurons / self.spec.steps for run in self.runs]
-
-    def row(self) -> str:
-        """One line of a table."""
-        milliseconds = [1e3 * run["seconds"] / self.spec.steps for run in self.runs]
-        return (
-            f"{self.name:36s} {spread(self.speeds, 1):25s} {spread(milliseconds):23s}"
-            f" {statistics.mean(self.rates):6.3f} % {self.built['build']:9.1f}"
-            f" {statistics.median(self.values('setup')):9.2f} {max(self.values('peak')) / 1e6:8.0f}"
-        )
-
-
-HEADER = f"{'':36s} {'M synaptic events/s':25s} {'ms a step':23s}     fire compile s  set-up s  peak MB"
 VERSIONS = "import brian2, numpy; print('Brian2', brian2.__version__, 'numpy', numpy.__version__)"
 OWN = [sys.executable, str(Path(__file__).resolve()), "--worker"]
 
@@ -292,15 +54,6 @@ OWN = [sys.executable, str(Path(__file__).resolve()), "--worker"]
 def peer(python: str) -> list[str]:
     """What starts the other side."""
     return [python, str(Path(__file__).resolve().parent / "brian_network.py")]
-
-
-def measure(sides: list[Side], repeats: int) -> None:
-    """Repeats of the sides, in turn; each table row says what they found."""
-    for repeat in range(repeats):
-        for side in sides:
-            side.run(repeat + 1)
-    for side in sides:
-        side.close()
 
 
 def check_potentials(options: argparse.Namespace, folder: Path) -> float:
