@@ -43,13 +43,10 @@ class Architecture:
     ----------
     image_size : int or None
         Side to which smaller images are padded with zeros; None takes images as they are.
-    readout_rate : float
-        Learning rate of the read-out unless the configuration has one.
     """
 
     layers: tuple[Layer, ...]
     image_size: int | None = None
-    readout_rate: float = 0.005
 
 
 def _vgg(*channels: int | str) -> Architecture:
@@ -65,7 +62,7 @@ def _vgg(*channels: int | str) -> Architecture:
 
 ARCHITECTURES: dict[str, Architecture] = {
     "mlp": Architecture((Layer("dense", 512),)),
-    "conv": Architecture((Layer("conv", 32, pool=True), Layer("conv", 64, pool=True)), readout_rate=0.01),
+    "conv": Architecture((Layer("conv", 32, pool=True), Layer("conv", 64, pool=True))),
     "vgg5": _vgg(128, "M", 256, "M", 512, "M", 512, "M"),
     "vgg8": _vgg(128, 128, "M", 256, 256, "M", 512, 512, "M", 512, "M"),
     "vgg11": _vgg(64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"),

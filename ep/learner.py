@@ -291,7 +291,6 @@ def learning_rates(model: Model, config: Config) -> dict[str, float]:
     for name, rate, scale in zip(model.names, layer_rates, initial_scales(model, config), strict=True):
         rates[f"{name}/weight"], rates[f"{name}/bias"] = rate * scale, rate * settings.bias_factor
     readout_rate = settings.readout_learning_rate
-    readout_rate = model.architecture.readout_rate if readout_rate is None else readout_rate
     for head in model.heads:
         own = readout_rate if head.name == hd.READOUT or signals.learning_rate is None else signals.learning_rate
         rates[f"{head.name}/weight"] = rates[f"{head.name}/bias"] = own

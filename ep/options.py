@@ -351,20 +351,14 @@ class Optimiser:
     name: str = option("adam", "Optimiser.", choices=("adam", "sgd"))
     epochs: int = option(5, "Passes over the training set.", low=1, high=2**20)
     learning_rate: float | tuple[float, ...] = option(
-        0.01,
+        0.02,
         "Learning rate of a layer's weights, in units of the standard deviation that they start with: a share of "
         "their size, whatever the fan-in.",
         low=0,
         high=1e6,
         per_layer=True,
     )
-    readout_learning_rate: float | None = option(
-        None,
-        "Learning rate of the read-out; by default what suits the architecture: 0.01 for conv, else 0.005.",
-        low=0,
-        high=1000,
-        optional=True,
-    )
+    readout_learning_rate: float = option(0.01, "Learning rate of the read-out.", low=0, high=1000)
     centring: bool = option(
         True, "Weights learn from deviations of the presynaptic rates from their mean, biases from the mean."
     )

@@ -68,6 +68,7 @@ PLAIN = {
     "stability.homeostasis": 0.1,
     "stability.coupling_limit": None,
     "optimiser.learning_rate": 0.02,
+    "optimiser.readout_learning_rate": 0.005,
     "optimiser.centring": False,
 }
 """What the tests start from, whatever the defaults are: the model as it is in the literature, without additions."""
