@@ -53,9 +53,11 @@ def test_the_table_of_a_run(config, tmp_path):
 
 
 def test_the_grid(config):
-    text = succeed("gradcheck", "--config", config, "--batch", 4, "--grid", "--windows", "4,6").stdout
-    rows = re.findall(r"│ (common|independent) +│ (iid|stratified) +│ (\w+) +│ (average|sampled) +│ +(4|6) ", text)
-    assert len(set(rows)) == len(rows) == 32
+    for events, number in (("spikes", 32), ("graded", 8)):
+        settings = ("--set", f"dynamics.error_events={events}")
+        text = succeed("gradcheck", "--config", config, *settings, "--batch", 4, "--grid", "--windows", "4,6").stdout
+        rows = re.findall(r"│ (common|independent) +│ (iid|stratified) +│ (\w+) +│ (average|sampled) +│ +(4|6) ", text)
+        assert len(set(rows)) == len(rows) == number
 
 
 def test_the_picture(config, tmp_path):

@@ -60,7 +60,7 @@ def legal_values(item: "dataclasses.Field[Any]") -> st.SearchStrategy[Any]:
 
 
 BOUND_TO_OTHERS = (
-    "steps", "window", "tolerance", "feedback_gain", "error_gain", "nudging", "rule", "beta_", "activity_"
+    "steps", "window", "tolerance", "feedback_gain", "error_", "nudging", "contrast", "rule", "beta_", "activity_"
 )  # fmt: skip
 SETTABLE = [(section, item) for section, item in FIELDS if not item.name.startswith(BOUND_TO_OTHERS)]
 
@@ -160,7 +160,9 @@ def test_the_onset_ends_before_the_window() -> None:
     phase = {"steps_free": 20, "window_free": 8}
     assert "steps_onset is 13" in fault({"dynamics": phase | {"steps_onset": 13}})
     assert make_config({"dynamics": phase | {"steps_onset": 12}}).dynamics.onset(4) == 12
-    assert [make_config({"dynamics": phase}).dynamics.onset(layers) for layers in (4, 12, 30)] == [4, 12, 12]
+    for order, expected in (("synchronous", [4, 12, 12]), ("parity", [2, 6, 12]), ("upwards", [1, 1, 1])):
+        dynamics = make_config({"dynamics": phase | {"order": order}}).dynamics
+        assert [dynamics.onset(layers) for layers in (4, 12, 30)] == expected
 
 
 def test_values_that_contradict_each_other_are_refused() -> None:
