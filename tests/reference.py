@@ -287,38 +287,26 @@ class Model:
                 self.spike_counts[active, index] += population.stream[active, t].sum(axis=1)
         for together in order:
             own = [i for i in together if self.populations[i].stream is None]
-            self._update(own, t, stream, active, half, measured, low_pass)
+            shares = self._deliver(own, active)
+            for index in own:
+                population = self.populations[index]
+                constant = np.tile(population.bias, population.shape[0] * population.shape[1]) + population.external
+                drive = constant + shares[index]
+                if measured:
+                    p = np.clip(self.potential[index], 0, P_MAX)
+                    self.energy[active, index] = (p * (p - constant - drive)).sum(axis=1)[active]
+                before = self.potential[index]
+                after = before + ((drive + population.nudge - before) >> (population.leak if low_pass else 0))
+                p = np.clip(after, 0, P_MAX)
+                if half is not None:
+                    self.window[index][half, active] += p[active]
+                self.potential[index] = np.where(active[:, None], after, before)
+                fired = self._random(index, t, stream) < p
+                self.spikes[index] = np.where(active[:, None], fired, self.spikes[index])
+                self.spike_counts[active, index] += fired[active].sum(axis=1)
+                self.updates[active, index] += population.neurons
+                self.heard[index] = t + 1
         self.steps[active] += 1
-
-    def _update(
-        self,
-        together: list[int],
-        t: int,
-        stream: int,
-        active: NDArray[np.bool_],
-        half: int | None,
-        measured: bool,
-        low_pass: bool,
-    ) -> None:
-        shares = self._deliver(together, active)
-        for index in together:
-            population = self.populations[index]
-            constant = np.tile(population.bias, population.shape[0] * population.shape[1]) + population.external
-            drive = constant + shares[index]
-            if measured:
-                p = np.clip(self.potential[index], 0, P_MAX)
-                self.energy[active, index] = (p * (p - constant - drive)).sum(axis=1)[active]
-            before = self.potential[index]
-            after = before + ((drive + population.nudge - before) >> (population.leak if low_pass else 0))
-            p = np.clip(after, 0, P_MAX)
-            if half is not None:
-                self.window[index][half, active] += p[active]
-            self.potential[index] = np.where(active[:, None], after, before)
-            fired = self._random(index, t, stream) < p
-            self.spikes[index] = np.where(active[:, None], fired, self.spikes[index])
-            self.spike_counts[active, index] += fired[active].sum(axis=1)
-            self.updates[active, index] += population.neurons
-            self.heard[index] = t + 1
 
     def _random(self, index: int, t: int, stream: int) -> Integers:
         """What p is compared with, (samples, neurons): fresh each step, or one draw a phase moved evenly round."""

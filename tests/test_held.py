@@ -96,12 +96,7 @@ def test_phases_agree_with_the_reference_to_the_bit(gain: int, error_gain: int, 
         if t >= 1:
             for window, potential in zip(windows, twin.potential, strict=True):
                 window += np.clip(potential, 0, ONE - 1)
-    sums = tp.sums_of(workspace)
-    for layer, population in enumerate(model.stack.populations):
-        at = model.state_slice(layer)
-        found = population.from_state(workspace.state.membrane[:, at]).reshape(tp.SAMPLES, -1)
-        np.testing.assert_array_equal(found, twin.potential[layer])
-        np.testing.assert_array_equal(population.from_state(sums[:, at]).reshape(tp.SAMPLES, -1), windows[layer])
+    tp.assert_phase(workspace, twin, windows)
     assert macs[0] > 0 and macs[1] > 0, "the upper layer's rates have been sent down, the lower layer's up"
 
 

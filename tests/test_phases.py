@@ -52,6 +52,16 @@ def sums_of(workspace: ph.Workspace) -> NDArray[np.int32]:
     return sums
 
 
+def assert_phase(workspace: ph.Workspace, twin: reference.Model, windows: list[NDArray[np.int64]]) -> None:
+    """The potentials at the end of a phase and its window sums, (samples, neurons) a layer, are those of the twin."""
+    model, sums = workspace.model, sums_of(workspace)
+    for layer, population in enumerate(model.stack.populations):
+        at = model.state_slice(layer)
+        found = population.from_state(workspace.state.membrane[:, at]).reshape(SAMPLES, -1)
+        np.testing.assert_array_equal(found, twin.potential[layer])
+        np.testing.assert_array_equal(population.from_state(sums[:, at]).reshape(SAMPLES, -1), windows[layer])
+
+
 def nudged(workspace: ph.Workspace, *strengths: float, stream: int = 6) -> NDArray[np.int32]:
     """Window sums of a nudged phase from the remembered state, with a strength for each head."""
     workspace.restore(SAMPLES)
@@ -126,18 +136,9 @@ def test_phases_agree_with_the_reference_to_the_bit(
     )  # fmt: skip
     twin = slow_twin(model, config)
 
-    def check(windows: list[NDArray[np.int64]]) -> None:
-        sums = sums_of(workspace)
-        for layer, population in enumerate(model.stack.populations):
-            at = model.state_slice(layer)
-            found = population.from_state(workspace.state.membrane[:, at]).reshape(SAMPLES, -1)
-            np.testing.assert_array_equal(found, twin.potential[layer])
-            found = population.from_state(sums[:, at]).reshape(SAMPLES, -1)
-            np.testing.assert_array_equal(found, windows[layer])
-
     counts = settled(workspace)
     twin.run(20, window=8, stream=5, onset=onset, order=order)
-    check([window.sum(axis=0) for window in twin.window])
+    assert_phase(workspace, twin, [window.sum(axis=0) for window in twin.window])
     np.testing.assert_array_equal(counts.spikes, twin.spike_counts.sum(axis=0))
     np.testing.assert_array_equal(counts.residual, twin.residual.sum(axis=0))
     workspace.nudged(SAMPLES, 6, LABELS, np.array([1.5]), RUN)
@@ -148,7 +149,7 @@ def test_phases_agree_with_the_reference_to_the_bit(
         if t >= 1:  # 9 steps, the window has the last 8
             for window, potential, spikes in zip(windows, twin.potential, twin.spikes, strict=True):
                 window += spikes * ONE if contrast == "spikes" else np.clip(potential, 0, ONE - 1)
-    check(windows)
+    assert_phase(workspace, twin, windows)
 
 
 # -- What the two nudged phases share ---------------------------------------------------------------------------------

@@ -75,12 +75,7 @@ def test_phases_agree_with_the_reference_to_the_bit(firing: str, pooling: str, e
         if t >= 1:
             for window, moved in zip(windows, twin.potential, strict=True):
                 window += moved
-    sums = tp.sums_of(workspace)
-    for layer, population in enumerate(model.stack.populations):
-        at = model.state_slice(layer)
-        found = population.from_state(workspace.state.membrane[:, at]).reshape(tp.SAMPLES, -1)
-        np.testing.assert_array_equal(found, twin.potential[layer])
-        np.testing.assert_array_equal(population.from_state(sums[:, at]).reshape(tp.SAMPLES, -1), windows[layer])
+    tp.assert_phase(workspace, twin, windows)
     assert (twin.potential[0] != rates[0]).any(), "the error has come down"
     assert counts.macs[0] > 0 and counts.macs[1] == 0
 
