@@ -3,11 +3,11 @@
     python benchmarks/greedy.py --config examples/cifar10-vgg11.toml --data-dir DATA [--set KEY=VALUE ...] [--threads N]
 
 Everything that the configuration says of layers, heads, images, initial parameters (calibrated by the engine), learning
-rates, Adam, centring and homeostasis holds here too. In place of spikes a layer sends its firing probability
-p = clip(u, 0, 1) upwards, once, and in place of nudged phases autograd has the gradient: of the cost of a layer's own
-head, and of those above it, each the less by `dynamics.error_gain` for every layer that its error has come down. A gain
-of 0 in place of the configured one, `--error-gain 0`, leaves purely greedy layers, 1 is backpropagation with deep
-supervision. There are only local heads: the teacher of a configuration that has one is left out.
+rates, Adam, centring, homeostasis and the price of activity holds here too. In place of spikes a layer sends its firing
+probability p = clip(u, 0, 1) upwards, once, and in place of nudged phases autograd has the gradient: of the cost of a
+layer's own head, and of those above it, each the less by `dynamics.error_gain` for every layer that its error has come
+down. A gain of 0 in place of the configured one, `--error-gain 0`, leaves purely greedy layers, 1 is backpropagation
+with deep supervision. There are only local heads: the teacher of a configuration that has one is left out.
 
 If a run with spikes falls behind these figures, noise or the size of the nudge are to blame; if it does not, what is
 missing is missing in the rule.
@@ -27,11 +27,12 @@ from spikesim.cli.configuration import resolve
 from spikesim.datasets import Dataset, load
 from spikesim.ep.config import Config
 from spikesim.ep.heads import READOUT
-from spikesim.ep.homeostasis import bias_change, is_active
+from spikesim.ep.homeostasis import bias_change
 from spikesim.ep.learner import learning_rates
 from spikesim.ep.model import Model, Parameters, initial_parameters
 from spikesim.ep.optimisers import schedule
 from spikesim.ep.presentation import Presenter
+from spikesim.ep.sparsity import moved_prices
 from spikesim.ep.start import start
 from spikesim.ep.team import Team
 from spikesim.errors import InputError
@@ -60,6 +61,7 @@ class Layers:
         self.head_weights = [torch.tensor(w).requires_grad_() for w in parameters.head_weights]
         self.head_biases = [torch.tensor(b).requires_grad_() for b in parameters.head_biases]
         self.optimiser = torch.optim.Adam(self._groups())
+        self.prices = np.zeros(len(self.rows))
 
     def _groups(self) -> list[dict[str, object]]:
         """Arrays with their learning rates, as the learner sets them."""
@@ -94,6 +96,9 @@ class Layers:
         rates, logits = self.run(x)
         strengths = [1.0 if head.name == READOUT else self.config.signals.strength for head in self.model.heads]
         cost = sum(s * functional.cross_entropy(o, labels) for s, o in zip(strengths, logits, strict=True))
+        for own in rates:
+            own.retain_grad()
+        cost += sum(price * own.sum() / len(labels) for price, own in zip(self.prices, rates, strict=True))
         self.optimiser.zero_grad()
         cost.backward()  # type: ignore[union-attr]
         for group in self.optimiser.param_groups:
@@ -101,8 +106,14 @@ class Layers:
         with torch.no_grad():
             means = [own.mean(dim=(0, 2, 3)) for own in rates]  # (C,)
             self._step(means)
+            self._charge(rates, [float(own.mean()) for own in means], len(labels))
         right = np.array([int((own.argmax(dim=1) == labels).sum()) for own in logits])
         return right, np.array([float(own.mean()) for own in means])
+
+    def _charge(self, rates: list[Tensor], activity: list[float], samples: int) -> None:
+        """Prices of activity for the next mini-batch, from the derivatives of the cost in the drives."""
+        errors = [float((own.grad * ((own > 0) & (own < 1))).abs().mean()) * samples for own in rates]
+        self.prices = moved_prices(self.config.stability, self.prices, np.array(activity), np.array(errors))
 
     def _step(self, means: list[Tensor]) -> None:
         """Centred step (`ep/centring.py`), and the activity kept within its bounds."""
@@ -116,7 +127,7 @@ class Layers:
             self.biases[layer] -= ((self.weights[layer] - old) * means[layer - 1][None, :, None, None]).sum(
                 dim=(1, 2, 3)
             )
-        if is_active(self.config.stability):
+        if self.config.stability.homeostasis > 0:
             for bias, mean in zip(self.biases, means, strict=True):
                 bias += torch.from_numpy(bias_change(self.config.stability, mean.numpy().astype(np.float64)))
 

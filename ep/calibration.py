@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.ep import phases as ph
-from spikesim.ep.config import Config
+from spikesim.ep.config import Config, per_layer
 from spikesim.ep.contrast import layer_rates
-from spikesim.ep.homeostasis import wanted_activity
 from spikesim.ep.model import Model, Parameters
 from spikesim.ep.team import Team
 from spikesim.fixedpoint import ONE
@@ -30,7 +29,7 @@ def calibrate(
     images: NDArray[np.int16],
     sample_ids: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Move the biases of all layers, in place, until their mean firing probability is that of `wanted_activity`.
+    """Move the biases of all layers, in place, until their mean firing probability is `model.activity`.
 
     Parameters
     ----------
@@ -47,7 +46,7 @@ def calibrate(
     ------
     Stopped
     """
-    wanted = wanted_activity(config, model.layers)
+    wanted = np.array(per_layer(config.model.activity, model.layers, "model.activity"), np.float64)
     n = len(images)
     window = min(config.dynamics.window_free, STEPS)
     parts = team.groups(n)

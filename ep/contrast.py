@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from spikesim.ep.correlation import ALONE, Correlation, Rows, correlate, image_rows, rate_rows
 from spikesim.ep.model import Model
+from spikesim.fixedpoint import INPUT_BITS, ONE
 
 TERMS = 1024
 """Positions, over all samples, of a piece of the work: few enough for the cache, enough to share the sums out."""
@@ -55,6 +56,15 @@ def pieces(model: Model, samples: int) -> Iterator[Piece]:
 def layer_rates(model: Model, layer: int, sums: NDArray[np.int32]) -> NDArray[np.int32]:
     """Window sums of one layer, (n, H, W, C), out of (n, state size)."""
     return model.stack.populations[layer].from_state(sums[:, model.state_slice(layer)])
+
+
+def presynaptic_unit(model: Model, layer: int, window: int) -> float:
+    """A presynaptic rate of 1 in a correlation: pixels in their own unit, else sums over a window, of four cells behind
+    a pool.
+    """
+    if layer == 0:
+        return float(1 << INPUT_BITS)
+    return float(ONE * window) * (4 if model.stack.pooled[layer - 1] else 1)
 
 
 def _rows(

@@ -13,7 +13,7 @@ from spikesim.ep.phases import Rates
 from spikesim.ep.prediction import feature_gradient
 from spikesim.ep.team import Team
 from spikesim.errors import InputError, Stopped
-from spikesim.fixedpoint import INPUT_BITS, ONE
+from spikesim.fixedpoint import ONE
 
 
 def check_sums(model: Model, config: Config) -> None:
@@ -146,13 +146,11 @@ def _presynaptic_windows(model: Model, dynamics: Dynamics) -> tuple[int, int]:
 
 
 def _weight_unit(model: Model, layer: int, before: int, window: int) -> float:
-    """Value of 1 in a correlation: windows of 2**16 a step on either side, four cells behind a pool.
+    """Value of 1 in a correlation: windows of 2**16 a step on either side.
 
     before, window: steps of the windows of the presynaptic and of the postsynaptic rates.
     """
-    if layer == 0:
-        return float(ONE * window * (1 << INPUT_BITS))
-    return float(ONE * before) * float(ONE * window) * (4 if model.stack.pooled[layer - 1] else 1)
+    return co.presynaptic_unit(model, layer, before) * float(ONE * window)
 
 
 def _minus_difference(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:

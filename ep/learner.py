@@ -18,6 +18,7 @@ from spikesim.ep.gradients import check_sums, head_gradient, layer_gradients
 from spikesim.ep.model import Array, Model, Parameters, initial_scales
 from spikesim.ep.optimisers import Optimiser
 from spikesim.ep.prediction import Prediction
+from spikesim.ep.sparsity import add_price_gradients
 from spikesim.ep.steering import Steering
 from spikesim.ep.team import Team
 from spikesim.fixedpoint import ONE
@@ -37,6 +38,7 @@ class BatchResult:
     rate_difference: NDArray[np.float64]  # (L,): mean |r+ - r-|
     beta: float
     lambdas: NDArray[np.float64]  # (heads,): strengths beside the read-out's
+    prices: NDArray[np.float64]  # (L,): of activity
     head_loss: NDArray[np.float64]  # (heads,): mean over the samples
     head_correct: NDArray[np.int64]  # (heads,)
     activity: list[NDArray[np.float64]]  # by layer, (C,): mean firing probability in the free phase
@@ -126,9 +128,9 @@ class Learner:
         gradients, result = self.estimate(epoch, batch, images, sample_ids, labels, progress)
         changes = self._step(gradients, result, factor)
         result.changes = np.array([changes[name] for name in (*self.model.names, hd.READOUT)])
-        self.steering.observe(result.rate_difference)
+        self.steering.observe(result.rate_difference, np.array([own.mean() for own in result.activity]))
         stability = self.config.stability
-        if homeostasis.is_active(stability):
+        if stability.homeostasis > 0:
             for bias, activity in zip(self.parameters.biases, result.activity, strict=True):
                 bias += homeostasis.bias_change(stability, activity)
         return result
@@ -183,11 +185,12 @@ class Learner:
         self.model.load(self.parameters, beta * max(1.0, float(lambdas.max())), self.team.map)
         n = len(images)
         size = self.model.compiled.sizes["state"]
-        centred = dynamics.nudging == "centred"
+        centred, priced = dynamics.nudging == "centred", bool(self.steering.prices.any())
         rates = ph.Rates(
             plus=np.empty((n, size), np.int32),
             minus=np.empty((n if centred else 0, size), np.int32),
-            free=np.empty((0 if centred and self.model.held is None else n, size), np.int32),
+            free=np.empty((0 if centred and self.model.held is None and not priced else n, size), np.int32),
+            followed=np.empty((n if priced else 0, size), np.int32),
         )
         sign = self.sign(epoch, batch)
         strengths = sign * beta * lambdas
@@ -202,6 +205,11 @@ class Learner:
         heads = range(len(self.model.heads))
         pending = [self.team.executor.submit(self._head_gradient, index, groups) for index in heads]
         gradients, rate_difference = layer_gradients(self.model, dynamics, self.team, images, rates, sign * beta)
+        if priced:
+            add_price_gradients(
+                self.model, self.team, images, rates.free, rates.followed, dynamics.window_free, self.steering.prices,
+                gradients,
+            )  # fmt: skip
         for gradient in self.team.gather(pending):
             gradients.update(gradient)
         counts = [ph.PhaseCounts.zero(self.model.layers) for _ in range(3)]
@@ -215,6 +223,7 @@ class Learner:
             rate_difference=rate_difference,
             beta=beta,
             lambdas=lambdas,
+            prices=self.steering.prices,
             head_loss=np.array([math.fsum(x for group in groups for x in group.predictions[i].losses) for i in heads])
             / n,
             head_correct=np.array([sum(int(group.predictions[i].correct.sum()) for group in groups) for i in heads]),
@@ -245,6 +254,8 @@ class Learner:
             channel_sums = workspace.channel_sums(n)
             if len(rates.free):
                 workspace.window_sums(n, rates.free[part])
+            if len(rates.followed):
+                rates.followed[part] = workspace.state.unclipped[:n]
             held_macs = workspace.keep(n)
             stream = ph.stream_of(epoch, ph.STREAM_NUDGED)
             first = ph.PLUS if strengths[-1] > 0 else ph.MINUS

@@ -323,15 +323,16 @@ class Stability:
     )
     target_rate: float | None = option(
         None,
-        "Wanted mean firing probability: layers start with no more (`model.activity`), are damped by their biases when "
-        "they are more active, and their floor is at most half of it.",
+        "Wanted mean firing probability of a layer: activity has a price while it is more active, and the floor of its "
+        "channels is at most half of it.",
         above=0,
         high=1,
         optional=True,
     )
     target_strength: float = option(
         0.02,
-        "Change of the biases of a layer in a mini-batch per unit of activity above `target_rate`.",
+        "Change of the price of activity of a layer in a mini-batch, as a share of its mean error, for an activity of "
+        "twice the `target_rate`.",
         low=0,
         high=10,
     )

@@ -124,11 +124,12 @@ class PhaseCounts:
 
 
 class Rates(NamedTuple):
-    """Window sums of p of a mini-batch, int32 (samples, state size); one row a sample."""
+    """Sums over the windows of a mini-batch, of p but for `followed`; int32 (samples, state size), one row a sample."""
 
     plus: NDArray[np.int32]
     minus: NDArray[np.int32]
-    free: NDArray[np.int32]  # no rows unless the contrast needs the free phase
+    free: NDArray[np.int32]  # no rows unless they are needed
+    followed: NDArray[np.int32]  # steps of the free phase's window in which p followed V; no rows unless needed
 
 
 @kernel
@@ -170,9 +171,11 @@ class Workspace:
     capacity : int
         Largest number of samples in a group.
     seed : int
+    followed : bool
+        Count in the window the steps in which p followed the potential, also where no graded errors need them.
     """
 
-    def __init__(self, model: Model, dynamics: Dynamics, capacity: int, seed: int) -> None:
+    def __init__(self, model: Model, dynamics: Dynamics, capacity: int, seed: int, *, followed: bool = False) -> None:
         self.model = model
         self.dynamics = dynamics
         self.capacity = capacity
@@ -182,7 +185,7 @@ class Workspace:
         self._graded = dynamics.error_events == "graded"
         if model.held is not None:
             self.state = self.state._replace(values=np.zeros(self.state.events.shape, np.int32))
-        if self._graded:
+        if self._graded or followed:
             self.state = self.state._replace(unclipped=np.zeros(self.state.membrane.shape, np.uint16))
         self.counts = new_counts(compiled, capacity)
         self.scratch = new_scratch(compiled)

@@ -4,9 +4,8 @@ import numpy as np
 
 from spikesim.ep import phases as ph
 from spikesim.ep.calibration import ROUNDS_MAX, calibrate
-from spikesim.ep.config import Config
+from spikesim.ep.config import Config, per_layer
 from spikesim.ep.coupling import SAMPLES, Reals, coupling, free_rates, limit_coupling
-from spikesim.ep.homeostasis import wanted_activity
 from spikesim.ep.model import Model, Parameters
 from spikesim.ep.presentation import Presenter
 from spikesim.ep.team import Team
@@ -72,5 +71,5 @@ def _is_bistable(config: Config, rates: list[Reals]) -> bool:
     Calibration goes on from state to state. A strong feedback keeps a layer active that would not become so from rest,
     and silent layers have no coupling that could be measured.
     """
-    wanted = wanted_activity(config, len(rates))
+    wanted = per_layer(config.model.activity, len(rates), "model.activity")
     return any(float(own.mean()) < SILENT * goal for own, goal in zip(rates, wanted, strict=True))

@@ -1,9 +1,10 @@
-"""What the learner adjusts from mini-batch to mini-batch: beta, and the strengths of the heads.
+"""What the learner adjusts from mini-batch to mini-batch: beta, the strengths of the heads, the prices of activity.
 
 A constant nudge drowns in the noise at first, when the read-out is small, and biases the gradient later, when it has
 grown. What counts is the answer of the network, the mean |r+ - r-| of a layer: with `stability.steering = "response"`
 beta follows that of the top layer, and with `signals.profile = "balanced"` the strengths of the heads follow those of
-their layers. All of it is arithmetic on numbers that do not depend on threads, and its state goes into the checkpoint.
+their layers. With `stability.target_rate` the price of activity follows the activity of each layer. All of it is
+arithmetic on numbers that do not depend on threads, and its state goes into the checkpoint.
 """
 
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from spikesim.ep.config import Config
 from spikesim.ep.heads import READOUT, Head
 from spikesim.ep.signals import annealing, head_strengths
+from spikesim.ep.sparsity import moved_prices
 
 Reals = NDArray[np.float64]
 
@@ -25,13 +27,19 @@ BALANCE_MAX = 64.0
 
 
 class Steering:
-    """beta and the strengths of the heads.
+    """beta, the strengths of the heads and the prices of activity.
 
     Parameters
     ----------
     config : Config
     heads : tuple of Head
     layers : int
+
+    Attributes
+    ----------
+    beta : float
+    prices : float64 (layers,)
+        Weight in the cost of the firing probability of each neuron of a layer.
     """
 
     def __init__(self, config: Config, heads: tuple[Head, ...], layers: int) -> None:
@@ -40,6 +48,7 @@ class Steering:
         self.beta = config.dynamics.beta
         self._given = np.array(head_strengths(config, heads, layers))
         self._balance = np.ones(len(heads))
+        self.prices = np.zeros(layers)
 
     def lambdas(self, progress: float) -> Reals:
         """Strength of each head beside the read-out's, which is 1; float64 (heads,)."""
@@ -47,16 +56,20 @@ class Steering:
         intermediate = np.array([head.name != READOUT for head in self.heads])
         return np.where(intermediate, self._given * self._balance * factor, self._given)
 
-    def observe(self, response: Reals) -> None:
+    def observe(self, response: Reals, activity: Reals) -> None:
         """Adjust to a mini-batch.
 
         Parameters
         ----------
         response : float64 (L,)
             Mean |r+ - r-| of each layer.
+        activity : float64 (L,)
+            Mean firing probability of each layer in the free phase.
         """
         top = float(response[-1])
         stability = self.config.stability
+        apart = (2.0 if self.config.dynamics.nudging == "centred" else 1.0) * self.beta
+        self.prices = moved_prices(stability, self.prices, activity, response / apart)
         if stability.steering == "response":
             beta = self.beta * (1.0 + PACE * _deviation(stability.response, top))
             self.beta = min(max(beta, stability.beta_low), stability.beta_high)
@@ -68,12 +81,13 @@ class Steering:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """For a checkpoint."""
-        return {"beta": np.array(self.beta), "balance": self._balance.copy()}
+        return {"beta": np.array(self.beta), "balance": self._balance.copy(), "prices": self.prices.copy()}
 
     def load(self, arrays: dict[str, Any]) -> None:
         """Take up the state of a checkpoint."""
         self.beta = float(arrays["beta"])
         self._balance[...] = arrays["balance"]
+        self.prices = np.array(arrays["prices"], np.float64)
 
 
 def _deviation(wanted: float, found: float) -> float:

@@ -35,8 +35,9 @@ class Team:
         self.executor = ThreadPoolExecutor(threads)
         self.group = max(1, min(model.compiled.best_group, -(-config.data.batch_size // threads)))
         self._workspaces: queue.SimpleQueue[ph.Workspace] = queue.SimpleQueue()
+        followed = config.stability.target_rate is not None
         for _ in range(threads):
-            self._workspaces.put(ph.Workspace(model, config.dynamics, self.group, config.seed))
+            self._workspaces.put(ph.Workspace(model, config.dynamics, self.group, config.seed, followed=followed))
 
     def __enter__(self) -> "Team":
         return self

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 MAGIC = "spikesim-run"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 PHASES = ("free", "nudged+", "nudged-")
 STATUSES = ("running", "stopped", "finished")
 READOUT = "readout"
@@ -156,6 +156,13 @@ _BATCHES = (
             "1",
             "strength of the nudge into each layer by the head that reads it, beside the read-out's, which is 1; 0 "
             "without a head",
+        ),
+        (
+            "activity_price",
+            "<f8",
+            ("L",),
+            "nats",
+            "weight in the cost of the mean firing probability of each neuron of a layer; 0 without a target rate",
         ),
         (
             "head_loss",

@@ -32,6 +32,7 @@ def test_heads_stand_at_the_layers_that_they_read() -> None:
         result = learner.batch(0, 0, presenter.plain(dataset.train, ids), ids, dataset.train.labels, 1.0)
         row = batch_row(learner.model, config, result)
     assert row["signal_strength"].tolist() == [0.0, 0.3, 1.0]
+    assert not row["activity_price"].any(), "no target rate"
     assert math.isnan(row["head_loss"][0]) and row["head_loss"][1:].tolist() == result.head_loss.tolist()
     assert row["head_correct"].tolist() == [0, *result.head_correct]
     assert row["loss"] == pytest.approx(result.head_loss[-1]) and row["samples"] == 6

@@ -1,4 +1,4 @@
-"""What is adjusted from mini-batch to mini-batch: beta, the strengths of the heads, the biases."""
+"""What is adjusted from mini-batch to mini-batch: beta, the strengths of the heads, prices, the biases."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import small
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikesim.ep.homeostasis import STEP_MAX, bias_change, is_active, wanted_activity
+from spikesim.ep.homeostasis import STEP_MAX, bias_change
 from spikesim.ep.model import Model
 from spikesim.ep.options import Signals, Stability
 from spikesim.ep.signals import annealing, teacher_weights
@@ -16,6 +16,7 @@ from spikesim.ep.steering import BALANCE_MAX, Steering
 from spikesim.errors import InputError
 
 LAYERS = (small.POOLED, small.CONV, small.DENSE)
+ACTIVITY = np.array([0.05, 0.2, 0.3])
 
 
 def make(**settings: Any) -> Steering:
@@ -27,8 +28,9 @@ def make(**settings: Any) -> Steering:
 def test_without_steering_nothing_moves() -> None:
     steering = make(signals__kind="local", dynamics__beta=1.5)
     for response in (0.5, 1e-6, 0.0):
-        steering.observe(np.full(3, response))
+        steering.observe(np.full(3, response), ACTIVITY)
     assert steering.beta == 1.5
+    assert not steering.prices.any()
     assert steering.lambdas(0.9).tolist() == [0.3, 0.3, 1.0]
 
 
@@ -37,7 +39,7 @@ def test_beta_follows_the_answer_of_the_top_layer() -> None:
     for slope in (0.003, 0.05):
         steering = make(stability__steering="response", stability__response=0.02)
         for _ in range(200):
-            steering.observe(np.array([9.0, 9.0, slope * steering.beta]))
+            steering.observe(np.array([9.0, 9.0, slope * steering.beta]), ACTIVITY)
         assert slope * steering.beta == pytest.approx(0.02, rel=0.01)
 
 
@@ -45,7 +47,7 @@ def test_beta_follows_the_answer_of_the_top_layer() -> None:
 def test_beta_stays_within_its_bounds(responses: list[float]) -> None:
     steering = make(stability__steering="response", stability__beta_low=0.5, stability__beta_high=3.0)
     for response in responses:
-        steering.observe(np.array([0.0, 0.0, response]))
+        steering.observe(np.array([0.0, 0.0, response]), ACTIVITY)
         assert 0.5 <= steering.beta <= 3.0
 
 
@@ -53,11 +55,11 @@ def test_balanced_strengths_bring_all_layers_to_the_answer_of_the_top() -> None:
     steering = make(signals__kind="local", signals__profile="balanced", signals__strength=1.0)
     slopes = np.array([0.002, 0.09, 0.02])
     for _ in range(400):
-        steering.observe(slopes * steering.lambdas(0.0))
+        steering.observe(slopes * steering.lambdas(0.0), ACTIVITY)
     answers = slopes * steering.lambdas(0.0)
     np.testing.assert_allclose(answers, 0.02, rtol=0.02)
     for _ in range(400):
-        steering.observe(np.array([0.0, 0.0, 1.0]))
+        steering.observe(np.array([0.0, 0.0, 1.0]), ACTIVITY)
     assert steering.lambdas(0.0).tolist() == [BALANCE_MAX, BALANCE_MAX, 1.0]
 
 
@@ -79,15 +81,20 @@ def test_annealed_strengths_end_at_zero() -> None:
 
 
 def test_state_survives_a_checkpoint() -> None:
-    settings = {"signals__kind": "local", "signals__profile": "balanced", "stability__steering": "response"}
+    settings = {
+        "signals__kind": "local", "signals__profile": "balanced", "stability__steering": "response",
+        "stability__target_rate": 0.1,
+    }  # fmt: skip
     one, other = make(**settings), make(**settings)
     for _ in range(5):
-        one.observe(np.array([0.1, 0.3, 0.05]))
+        one.observe(np.array([0.1, 0.3, 0.05]), ACTIVITY)
     other.load({name: array.copy() for name, array in one.state().items()})
     for steering in (one, other):
-        steering.observe(np.array([0.2, 0.1, 0.04]))
+        steering.observe(np.array([0.2, 0.1, 0.04]), ACTIVITY)
     assert one.beta == other.beta
     assert one.lambdas(0.0).tolist() == other.lambdas(0.0).tolist()
+    assert one.prices.tolist() == other.prices.tolist()
+    assert (one.prices > 0).tolist() == [False, True, True]
 
 
 @pytest.mark.parametrize(
@@ -114,24 +121,9 @@ def test_biases_move_only_beyond_floor_and_ceiling(activity: list[float]) -> Non
         assert change == pytest.approx(min(max(expected, -STEP_MAX), STEP_MAX), abs=1e-7)
 
 
-def test_a_target_rate_damps_a_layer_that_is_more_active_and_no_other() -> None:
-    stability = Stability(target_rate=0.1, target_strength=0.1, activity_floor=0.0, activity_ceiling=1.0)
-    np.testing.assert_allclose(bias_change(stability, np.array([0.1, 0.3])), -0.01)
-    assert not bias_change(stability, np.array([0.02, 0.1])).any()
-    assert is_active(stability) and is_active(Stability(homeostasis=0.0, target_rate=0.1))
-    assert not is_active(Stability(homeostasis=0.0))
-
-
 def test_a_target_rate_lowers_the_floor_to_half_of_it() -> None:
     activity = np.array([0.01, 0.03])
     stability = Stability(target_rate=0.04, activity_floor=0.05, homeostasis=0.4)
     np.testing.assert_allclose(bias_change(stability, activity), [0.4 * (0.02 - 0.01), 0.0], rtol=1e-5)
     lower = Stability(target_rate=0.04, activity_floor=0.015, homeostasis=0.4)
     np.testing.assert_allclose(bias_change(lower, activity), [0.4 * (0.015 - 0.01), 0.0], rtol=1e-5)
-
-
-def test_layers_start_with_no_more_than_a_target_rate() -> None:
-    config = small.make(*LAYERS, model__activity=[0.03, 0.2, 0.1])
-    np.testing.assert_array_equal(wanted_activity(config, 3), [0.03, 0.2, 0.1])
-    config = small.make(*LAYERS, model__activity=[0.03, 0.2, 0.1], stability__target_rate=0.05)
-    np.testing.assert_array_equal(wanted_activity(config, 3), [0.03, 0.05, 0.05])

@@ -103,6 +103,7 @@ def test_what_is_steered_is_in_the_rows(whole):
     assert (batches["signal_strength"][:, 1] == 1).all(), "the read-out's"
     assert len(np.unique(batches["signal_strength"][:, 0])) > BATCHES
     assert batches["signal_strength"][-1, 0] < 0.5 * batches["signal_strength"][BATCHES, 0], "annealed"
+    assert (batches["activity_price"] > 0).any() and not batches["activity_price"][0].any()
     assert (epochs["coupling"][:, 0] == 0).all() and (epochs["coupling"][:, 1] > 0).all()
     assert np.isfinite(batches["head_loss"]).all() and (batches["head_correct"] <= 4).all()
 

@@ -1,0 +1,100 @@
+"""The price of activity: what brings the layers to a target rate.
+
+With a target rate the cost has a term more, ``price_l * sum over the neurons of layer l of r``, r being the mean firing
+probability in the window of the free phase. Its gradient is local and needs no nudged phase: shift the drive of a
+neuron, and r moves by s, the share of the window in which p followed the potential (`spikesim.ep.response`), so
+
+    dW_l += price_l * s^l (x) Pool(r^{l-1}),        db_l += price_l * s^l,
+
+summed over positions, averaged over the samples; sums of products of integers, as those of the contrast. The price is
+zero until a layer is more active than it should be, and rises as long as it is.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.ep import contrast as co
+from spikesim.ep.correlation import Correlation
+from spikesim.ep.model import Array, Model
+from spikesim.ep.options import Stability
+from spikesim.ep.team import Team
+from spikesim.errors import Stopped
+
+Reals = NDArray[np.float64]
+
+
+def moved_prices(stability: Stability, prices: Reals, activity: Reals, errors: Reals) -> Reals:
+    """Prices for the next mini-batch.
+
+    The step is a share of the layer's mean error, so that one value suits layers whatever their errors.
+
+    Parameters
+    ----------
+    prices : float64 (L,)
+        Those of this mini-batch.
+    activity : float64 (L,)
+        Mean firing probability of each layer in the free phase.
+    errors : float64 (L,)
+        Mean size of the derivative of the cost in the drives of each layer's neurons.
+
+    Returns
+    -------
+    float64 (L,)
+        All zero without a target rate.
+    """
+    if stability.target_rate is None:
+        return np.zeros_like(prices)
+    excess = np.clip(activity / stability.target_rate - 1.0, -1.0, 1.0)
+    return np.maximum(prices + stability.target_strength * errors * excess, 0.0)
+
+
+def add_price_gradients(
+    model: Model,
+    team: Team,
+    images: NDArray[np.int16],
+    free: NDArray[np.int32],
+    followed: NDArray[np.int32],
+    window: int,
+    prices: Reals,
+    gradients: dict[str, Array],
+) -> None:
+    """Add the gradient of the price of activity to those of the layers.
+
+    Parameters
+    ----------
+    images : int16 (n, H, W, C)
+    free : int32 (n, state size)
+        Window sums of the free phase.
+    followed : int32 (n, state size)
+        Steps of the window in which p followed the potential.
+    window : int
+        Length of the window.
+    prices : float64 (L,)
+    gradients : dict
+        Gradients by name; changed.
+
+    Raises
+    ------
+    Stopped
+    """
+    pieces = [piece for piece in co.pieces(model, len(images)) if prices[piece.layer] > 0]
+
+    def work(piece: co.Piece) -> Correlation:
+        if team.stop[0]:
+            raise Stopped
+        own = piece.samples
+        return co.phase_correlation(model, piece.layer, images[own], followed[own], free[own], piece.channels)
+
+    sums: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+    for piece, correlation in zip(pieces, team.map(work, pieces), strict=True):
+        if piece.layer not in sums:
+            shape = model.weight_shape(piece.layer)
+            sums[piece.layer] = np.zeros(shape, np.int64), np.zeros(shape[-1], np.int64)
+        weights, biases = sums[piece.layer]
+        weights[..., piece.channels] += correlation.weights
+        biases[piece.channels] += correlation.bias
+    for layer, (weights, biases) in sums.items():
+        name, unit = model.names[layer], co.presynaptic_unit(model, layer, window)
+        share = prices[layer] / (window * len(images))
+        gradients[f"{name}/weight"] += (weights * (share / unit)).astype(np.float32)
+        gradients[f"{name}/bias"] += (biases * share).astype(np.float32)
