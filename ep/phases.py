@@ -185,6 +185,8 @@ class Workspace:
         self._graded = dynamics.error_events == "graded"
         if model.held is not None:
             self.state = self.state._replace(values=np.zeros(self.state.events.shape, np.int32))
+        if self._graded:
+            self.state = self.state._replace(load=np.zeros(self.state.start.shape, np.int64))
         if self._graded or followed:
             self.state = self.state._replace(unclipped=np.zeros(self.state.membrane.shape, np.uint16))
         self.counts = new_counts(compiled, capacity)

@@ -89,7 +89,7 @@ def _answer(plan, state, counts, scratch, rest, free_window, population, n_sampl
                 for sample in range(begin, end):
                     out = scratch.tile[sample - begin] if tiled else scratch.full[sample - begin]
                     deliver_block(
-                        plan, state, counts, scratch, p.FIRING_MEAN_FIELD, plan.incoming[i], block, sample, out,
+                        plan, state, counts, scratch, p.FIRING_DEVIATIONS, plan.incoming[i], block, sample, out,
                         not deliveries & flag,
                     )  # fmt: skip
                 deliveries |= flag
@@ -151,11 +151,11 @@ def _list_deviations(plan, state, rest, population, sample):
     pop = plan.populations[population]
     pixels, channels, lanes = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH], pop[p.POP_CHANNELS], pop[p.POP_LANES]
     events, values = state.events[sample, pop[p.POP_EVENTS] :], state.values[sample, pop[p.POP_EVENTS] :]
-    start = state.start[sample, pop[p.POP_START] :]
+    start, load = state.start[sample, pop[p.POP_START] :], state.load[sample, pop[p.POP_START] :]
     moved, rates = state.membrane[sample, pop[p.POP_STATE] :], rest[sample, pop[p.POP_STATE] :]
-    n = 0
+    n, size = 0, np.int64(0)
     for pixel in range(pixels):
-        start[pixel] = n
+        start[pixel], load[pixel] = n, size
         for block in range(pop[p.POP_BLOCKS]):
             at, first = (block * pixels + pixel) * lanes, block * lanes
             for lane in range(min(lanes, channels - first)):
@@ -164,4 +164,5 @@ def _list_deviations(plan, state, rest, population, sample):
                 events[n] = np.int32(pixel * channels + first + lane)
                 values[n] = deviation
                 n += deviation != 0
-    start[pixels] = n
+                size += np.int64(abs(deviation))
+    start[pixels], load[pixels] = n, size

@@ -4,6 +4,7 @@ import numpy as np
 
 from spikesim.compilation import inline_kernel, kernel
 from spikesim.plan import (
+    FIRING_DEVIATIONS,
     FIRING_MEAN_FIELD,
     KIND_DENSE,
     POP_BLOCKS,
@@ -34,12 +35,16 @@ from spikesim.plan import (
     TABLE_WEIGHTS,
 )
 from spikesim.rows import (
+    SMALL,
     add_graded_rows_16,
     add_graded_rows_32,
     add_graded_rows_64,
     add_rows_16,
     add_rows_32,
     add_rows_64,
+    add_small_rows_16,
+    add_small_rows_32,
+    add_small_rows_64,
 )
 
 
@@ -56,12 +61,13 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
     """Drives of one block of channels of one sample from one conv or dense table, written or added to `out`.
 
     out: int32, ``[pixel][B]`` at the resolution at which the table delivers. Output-stationary: the sums of one pixel
-    stay in registers while the run of events of a kernel row passes by.
+    stay in registers while the run of events of a kernel row passes by. Products of graded events are added in float64,
+    which holds them all; those of deviations, which are small, in int32 as far as `State.load` shows that they fit.
     """
     row = plan.tables[table]
     source, target = plan.populations[row[TABLE_SOURCE]], plan.populations[row[TABLE_TARGET]]
     lanes, blocks = target[POP_LANES], target[POP_BLOCKS]
-    graded = firing == FIRING_MEAN_FIELD
+    graded, small = firing >= FIRING_MEAN_FIELD, firing == FIRING_DEVIATIONS
     if row[TABLE_POOLED]:
         events_at, start_at = source[POP_POOLED_EVENTS], source[POP_POOLED_START]
     else:
@@ -69,6 +75,7 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
     events = state.events[sample, events_at:]
     values = state.values[sample, events_at if graded else 0 :]
     start = state.start[sample, start_at:]
+    load = state.load[sample, start_at if small else 0 :]
     in_height, in_width, in_channels = row[TABLE_IN_HEIGHT], row[TABLE_IN_WIDTH], row[TABLE_IN_CHANNELS]
     out_height, out_width = row[TABLE_OUT_HEIGHT], row[TABLE_OUT_WIDTH]
     pad_height, pad_width = row[TABLE_PAD_HEIGHT], row[TABLE_PAD_WIDTH]
@@ -83,27 +90,43 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
     for y in range(out_height):
         for x in range(out_width):
             pixel = y * out_width + x
+            carried = np.int64(0)  # sum of |value| of the deviations in `sums`
+            for lane in range(lanes):
+                sums[lane] = 0
             if graded:
                 for lane in range(lanes):
                     graded_sums[lane] = 0.0
-            else:
-                for lane in range(lanes):
-                    sums[lane] = 0
             in_x = x - pad_width  # of the kernel's first column; may lie outside
             first_x, last_x = max(in_x, 0), min(in_x + kernel_width, in_width)
             for ky in range(kernel_height):
                 if dense:
-                    first, last = start[0], start[in_height * in_width]
+                    first_pixel, last_pixel = 0, in_height * in_width
                     origin = weights_at + (pixel * blocks + block) * rows * lanes
                 else:
                     in_y = y + ky - pad_height
                     if in_y < 0 or in_y >= in_height or first_x >= last_x:
                         continue
-                    first, last = start[in_y * in_width + first_x], start[in_y * in_width + last_x]
+                    first_pixel, last_pixel = in_y * in_width + first_x, in_y * in_width + last_x
                     before = (in_y * in_width + in_x) * in_channels
                     origin = weights_at + ((block * kernel_height + ky) * rows - before) * lanes
+                first, last = start[first_pixel], start[last_pixel]
                 delivered += last - first
-                if graded:
+                if small:
+                    added = load[last_pixel] - load[first_pixel]
+                    if carried + added > SMALL:
+                        for lane in range(lanes):
+                            graded_sums[lane] += np.float64(sums[lane])
+                            sums[lane] = 0
+                        carried = np.int64(0)
+                if small and added <= SMALL:
+                    carried += added
+                    if lanes == 64:
+                        add_small_rows_64(weights, origin, events, values, first, last, sums)
+                    elif lanes == 32:
+                        add_small_rows_32(weights, origin, events, values, first, last, sums)
+                    else:
+                        add_small_rows_16(weights, origin, events, values, first, last, sums)
+                elif graded:
                     if lanes == 64:
                         add_graded_rows_64(weights, origin, events, values, first, last, graded_sums)
                     elif lanes == 32:
@@ -118,7 +141,7 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
                     add_rows_16(weights, origin, events, first, last, sums)
             if graded:
                 for lane in range(lanes):
-                    sums[lane] = np.int32(shifted(np.int64(graded_sums[lane]), shift))
+                    sums[lane] = np.int32(shifted(np.int64(graded_sums[lane]) + np.int64(sums[lane]), shift))
             elif shift > 0:
                 for lane in range(lanes):
                     sums[lane] = (sums[lane] + half) >> shift

@@ -67,8 +67,8 @@ from numpy.typing import NDArray
 KIND_CONV, KIND_DENSE, KIND_SPARSE = range(3)
 NOT_POOLED, POOL_AVERAGE, POOL_SAMPLED = range(3)
 
-# How neurons fire
-FIRING_IID, FIRING_STRATIFIED, FIRING_MEAN_FIELD = range(3)
+# How neurons fire; the last: they send signed deviations of their rates (`spikesim.ep.response`)
+FIRING_IID, FIRING_STRATIFIED, FIRING_MEAN_FIELD, FIRING_DEVIATIONS = range(4)
 
 # Which populations a step updates together, from the same spikes: all; first those with an even number, then the
 # others; each for itself, from the first to the last
@@ -97,6 +97,7 @@ class State(NamedTuple):
     events: NDArray[np.int32]  # (n, events)
     values: NDArray[np.int32]  # (n, events) in the mean-field mode, else (n, 0)
     start: NDArray[np.int64]  # (n, delimiters)
+    load: NDArray[np.int64]  # (n, delimiters) for deviations, else (n, 0): sum of |value| of the events before
     threshold: NDArray[np.uint16]  # (n, state size) for stratified firing, else (n, 0)
     external: NDArray[np.int32]  # (n, state size) or (n, 0)
     nudge: NDArray[np.int32]  # (n, state size) or (n, 0)

@@ -18,6 +18,8 @@ from spikesim.compilation import PLAIN_LOOPS, inline_kernel
 LANES = (16, 32, 64)
 SCALED_LANES = (16, 32)
 """Widths of the rows of rates that are added in int64: more would not stay in registers."""
+SMALL = 2**16 - 1
+"""Sum of |value| up to which sums of value times weight, an int16, fit into int32."""
 
 
 def plain_add_rows(lanes: int) -> Callable[..., None]:
@@ -43,6 +45,18 @@ def plain_add_graded_rows(lanes: int) -> Callable[..., None]:
                 sums[lane] += value * np.float64(weights[row + lane])
 
     return inline_kernel(add_graded_rows)
+
+
+def plain_add_small_rows(lanes: int) -> Callable[..., None]:
+    """As `plain_add_graded_rows`, but in int32, for runs whose sum of |value| is at most `SMALL`."""
+
+    def add_small_rows(weights, origin, events, values, first, last, sums):
+        for i in range(first, last):
+            row = origin + np.int64(events[i]) * lanes
+            for lane in range(lanes):
+                sums[lane] += np.int32(values[i] * np.int32(weights[row + lane]))
+
+    return inline_kernel(add_small_rows)
 
 
 def plain_add_scaled_rows(lanes: int) -> Callable[..., None]:
@@ -156,6 +170,40 @@ def vector_add_graded_rows(lanes: int) -> Callable[..., None]:
     return add_graded_rows  # type: ignore[no-any-return]
 
 
+def vector_add_small_rows(lanes: int) -> Callable[..., None]:
+    """The vector form of `plain_add_small_rows`."""
+
+    @intrinsic
+    def add_small_rows(typingctx, weights, origin, events, values, first, last, sums):
+        signature = types.void(weights, types.int64, events, values, types.int64, types.int64, sums)
+
+        def codegen(context, builder, signature, args):
+            int64 = ir.IntType(64)
+            row_type, sum_type = ir.VectorType(ir.IntType(16), lanes), ir.VectorType(ir.IntType(32), lanes)
+            weights_data = builder.gep(_data(context, builder, signature.args[0], args[0]), [args[1]])
+            events_data = _data(context, builder, signature.args[2], args[2])
+            values_data = _data(context, builder, signature.args[3], args[3])
+            sums_data = builder.bitcast(_data(context, builder, signature.args[6], args[6]), sum_type.as_pointer())
+            undefined, zeros = ir.Constant(sum_type, ir.Undefined), ir.Constant(sum_type, [0] * lanes)
+
+            def body(i, total):
+                event = builder.sext(builder.load(builder.gep(events_data, [i])), int64)
+                value = builder.load(builder.gep(values_data, [i]))
+                spread = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
+                spread = builder.shuffle_vector(spread, undefined, zeros)
+                pointer = builder.gep(weights_data, [builder.mul(event, ir.Constant(int64, lanes))])
+                row = builder.sext(_load(builder, pointer, row_type, 2), sum_type)
+                return builder.add(total, builder.mul(spread, row))
+
+            total = _event_loop(builder, args[4], args[5], _load(builder, sums_data, sum_type, 4), body)
+            builder.store(total, sums_data).align = 4
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return add_small_rows  # type: ignore[no-any-return]
+
+
 def vector_add_scaled_rows(lanes: int) -> Callable[..., None]:
     """The vector form of `plain_add_scaled_rows`."""
 
@@ -260,9 +308,11 @@ def vector_prefetch(typingctx, array, index):
 
 _add_rows = plain_add_rows if PLAIN_LOOPS else vector_add_rows
 _add_graded_rows = plain_add_graded_rows if PLAIN_LOOPS else vector_add_graded_rows
+_add_small_rows = plain_add_small_rows if PLAIN_LOOPS else vector_add_small_rows
 _add_scaled_rows = plain_add_scaled_rows if PLAIN_LOOPS else vector_add_scaled_rows
 add_rows_16, add_rows_32, add_rows_64 = (_add_rows(lanes) for lanes in LANES)
 add_graded_rows_16, add_graded_rows_32, add_graded_rows_64 = (_add_graded_rows(lanes) for lanes in LANES)
+add_small_rows_16, add_small_rows_32, add_small_rows_64 = (_add_small_rows(lanes) for lanes in LANES)
 add_scaled_rows_16, add_scaled_rows_32 = (_add_scaled_rows(lanes) for lanes in SCALED_LANES)
 spike_word = plain_spike_word if PLAIN_LOOPS else vector_spike_word
 lowest_bit = plain_lowest_bit if PLAIN_LOOPS else vector_lowest_bit

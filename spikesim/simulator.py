@@ -86,6 +86,7 @@ def new_state(compiled: CompiledNetwork, samples: int, firing: int) -> p.State:
         events=np.zeros((samples, sizes["events"]), np.int32),
         values=np.zeros((samples, sizes["events"] if graded else 0), np.int32),
         start=np.zeros((samples, sizes["start"]), np.int64),
+        load=np.zeros((samples, 0), np.int64),
         threshold=np.zeros((samples, sizes["state"] if stratified else 0), np.uint16),
         external=np.zeros((samples, sizes["state"] if has_external else 0), np.int32),
         nudge=np.zeros((samples, sizes["state"] if has_nudge else 0), np.int32),

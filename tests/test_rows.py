@@ -58,6 +58,7 @@ def compiled() -> SimpleNamespace:
     return SimpleNamespace(
         add={n: (adder(rows.vector_add_rows(n)), adder(rows.plain_add_rows(n))) for n in rows.LANES},
         graded={n: (graded(rows.vector_add_graded_rows(n)), graded(rows.plain_add_graded_rows(n))) for n in rows.LANES},
+        small={n: (graded(rows.vector_add_small_rows(n)), graded(rows.plain_add_small_rows(n))) for n in rows.LANES},
         scaled={
             n: (scaled(rows.vector_add_scaled_rows(n)), scaled(rows.plain_add_scaled_rows(n)))
             for n in rows.SCALED_LANES
@@ -121,6 +122,25 @@ def test_add_graded_rows(compiled: SimpleNamespace, case: dict) -> None:  # type
         add(weights, origin, events, values, first, last, sums)
         np.testing.assert_array_equal(sums[:lanes].astype(np.int64), expected)
         np.testing.assert_array_equal(sums[lanes:], initial[lanes:])
+
+
+@QUICK
+@given(case=CASES)
+def test_add_small_rows(compiled: SimpleNamespace, case: dict) -> None:  # type: ignore[type-arg]
+    rng = np.random.default_rng(case["seed"])
+    weights, origin, events, first, last, chosen = run(case, rng)
+    values = rng.integers(-(2**16), 2**16, len(events)).astype(np.int32)
+    while np.abs(values[first:last]).sum() > rows.SMALL:
+        values //= 2
+    if case["extreme"] and last > first:
+        values[first] = rows.SMALL - np.abs(values[first + 1 : last]).sum()
+    expected = (values[first:last, None].astype(np.int64) * chosen).sum(axis=0) if last > first else 0
+    for add in compiled.small[case["lanes"]]:
+        sums = np.full(64, 3, np.int32)
+        sums[: case["lanes"]] = 0
+        add(weights, origin, events, values, first, last, sums)
+        np.testing.assert_array_equal(sums[: case["lanes"]], expected)
+        assert (sums[case["lanes"] :] == 3).all()
 
 
 @QUICK
