@@ -31,6 +31,7 @@ from spikesim.compiled import CompiledNetwork
 from spikesim.delivery import deliver_block
 from spikesim.events import list_spikes
 from spikesim.fixedpoint import P_MAX, SHARE_LIMIT
+from spikesim.populations import Population
 
 HELD_LIMIT = 2 * SHARE_LIMIT
 """Held drives are cut off here, far beyond where a neuron always fires: with all others they stay in their range."""
@@ -44,6 +45,8 @@ class HeldNetwork:
     compiled : CompiledNetwork
     error_gain : float
         eta, a power of two.
+    nudged : populations
+        Those that receive a nudge.
 
     Attributes
     ----------
@@ -52,7 +55,7 @@ class HeldNetwork:
         For the loop; its weights and biases are those of the network.
     """
 
-    def __init__(self, compiled: CompiledNetwork, error_gain: float) -> None:
+    def __init__(self, compiled: CompiledNetwork, error_gain: float, nudged: tuple[Population, ...]) -> None:
         plan = compiled.plan
         self.error_gain = error_gain
         self._compiled = compiled
@@ -60,6 +63,7 @@ class HeldNetwork:
         self._down = [c for c in compiled.connections if c.feedback >= 0]
         populations = plan.populations.copy()
         populations[:, p.POP_EXTERNAL] = 1
+        populations[[population.index for population in nudged], p.POP_NUDGE] = 1
         populations[:, p.POP_POOLED_EVENTS] = -1  # nobody above listens
         rows = np.array([c.feedback for c in self._down], np.int64)
         targets = plan.tables[rows, p.TABLE_TARGET]

@@ -99,11 +99,11 @@ class Model:
         self.layers = len(self.names)
         self.heads = place_heads(config, self.stack)
         self.parameter_names = (*self.names, *(head.name for head in self.heads))
-        self.compiled: CompiledNetwork = self.stack.network.compile(
-            nudged=tuple(head.population for head in self.heads)
-        )
+        nudged = tuple(head.population for head in self.heads)
         held = config.dynamics.nudged_drive == "held"
-        self.held = HeldNetwork(self.compiled, config.dynamics.error_gain) if held else None
+        # nudged phases with held drives have a plan of their own, and the free phase is spared reading nudges of zero
+        self.compiled: CompiledNetwork = self.stack.network.compile(nudged=() if held else nudged)
+        self.held = HeldNetwork(self.compiled, config.dynamics.error_gain, nudged) if held else None
         self._soft = teacher_weights(config.signals, self.heads)
         self._temperature = config.signals.temperature
         zeros = [np.zeros(self.head_shape(head), np.float32) for head in self.heads]

@@ -184,7 +184,9 @@ class Workspace:
         self.state = new_state(compiled, capacity, FIRINGS[dynamics.engine_firing])
         self._graded = dynamics.error_events == "graded"
         if model.held is not None:
-            self.state = self.state._replace(values=np.zeros(self.state.events.shape, np.int32))
+            self.state = self.state._replace(
+                values=np.zeros(self.state.events.shape, np.int32), nudge=np.zeros_like(self.state.membrane)
+            )
         if self._graded:
             self.state = self.state._replace(load=np.zeros(self.state.start.shape, np.int64))
         if self._graded or followed:
