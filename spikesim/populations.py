@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesim import plan as p
-from spikesim.tables import Shape, Table, neurons
-
-Integer = TypeVar("Integer", bound=np.integer[Any])
+from spikesim.tables import Integer, Shape, Table, in_blocks, neurons
 
 
 @dataclass(eq=False)
@@ -63,10 +60,8 @@ class Population:
 
     def to_state(self, values: NDArray[Integer]) -> NDArray[Integer]:
         """Values by neuron (..., H, W, C) in the layout of the state (..., state_size); the padding is 0."""
-        height, width, channels = self.shape
         lead = values.shape[: values.ndim - 3]
-        padding = [(0, 0)] * (values.ndim - 1) + [(0, self.blocks * self.lanes - channels)]
-        blocked = np.pad(values, padding).reshape(*lead, height, width, self.blocks, self.lanes)
+        blocked = in_blocks(values, self.lanes)  # (..., H, W, block, lane)
         return np.ascontiguousarray(np.moveaxis(blocked, -2, -4)).reshape(*lead, self.state_size)
 
     def from_state(self, values: NDArray[Integer]) -> NDArray[Integer]:

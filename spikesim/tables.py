@@ -5,7 +5,7 @@ would cost. The reverse direction of a tied table is its exact transpose, built 
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from spikesim.errors import InputError
 
 Shape = tuple[int, int, int]
 Pool = Literal["average", "sampled"]
+Integer = TypeVar("Integer", bound=np.integer[Any])
 
 
 def pooled(shape: Shape) -> Shape:
@@ -36,11 +37,14 @@ def _check_pool(pool: str | None, shape: Shape) -> Shape:
     return pooled(shape)
 
 
-def _blocks(weights: NDArray[np.int16], lanes: int) -> NDArray[np.int16]:
-    """(..., Cout) -> (..., blocks, lanes), padded with zeros."""
-    extra = -weights.shape[-1] % lanes
-    widths = [(0, 0)] * (weights.ndim - 1) + [(0, extra)]
-    return np.pad(weights, widths).reshape(*weights.shape[:-1], -1, lanes)
+def in_blocks(values: NDArray[Integer], lanes: int) -> NDArray[Integer]:
+    """(..., C) as (..., blocks, lanes), padded with zeros; a view where nothing is to be padded."""
+    lead, channels = values.shape[:-1], values.shape[-1]
+    if channels % lanes:  # np.pad takes longer than all the rest of a small network's tables
+        padded = np.zeros((*lead, -(-channels // lanes) * lanes), values.dtype)
+        padded[..., :channels] = values
+        values = padded
+    return values.reshape(*lead, -1, lanes)
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class Conv:
     def pack(self, weights: NDArray[np.int16], lanes: int) -> NDArray[np.int16]:
         """Weights for the loop, flat ``[block][ky][kx * Cin][lanes]``."""
         kernel, _, channels, _ = weights.shape
-        blocked = _blocks(weights, lanes)  # (ky, kx, Cin, block, lanes)
+        blocked = in_blocks(weights, lanes)  # (ky, kx, Cin, block, lanes)
         return blocked.transpose(3, 0, 1, 2, 4).reshape(-1, kernel, kernel * channels, lanes).ravel()
 
     def transpose(self, weights: NDArray[np.int16]) -> NDArray[np.int16]:
@@ -100,8 +104,8 @@ class Conv:
 
     def bounds(self, weights: NDArray[np.int16]) -> tuple[int, int]:
         """Largest sums of magnitudes into one target, forward and backward."""
-        size = np.abs(weights.astype(np.int64))
-        return int(size.sum(axis=(0, 1, 2)).max(initial=0)), int(size.sum(axis=(0, 1, 3)).max(initial=0))
+        size = np.abs(weights).sum(axis=(0, 1), dtype=np.int64)  # (Cin, Cout); no weight is -2**15
+        return int(size.sum(axis=0).max(initial=0)), int(size.sum(axis=1).max(initial=0))
 
     def dense_operations(self, source: Shape, target: Shape) -> int:
         """Synapses between the (pooled) source and the target, padding not counted: operations of a dense step."""
@@ -151,7 +155,7 @@ class Dense:
     def pack(self, weights: NDArray[np.int16], lanes: int, pixels: int) -> NDArray[np.int16]:
         """Weights for the loop, flat ``[target pixel][block][source neuron][lanes]``."""
         sources = weights.shape[0]
-        blocked = _blocks(weights.reshape(sources, pixels, -1), lanes)  # (source, pixel, block, lanes)
+        blocked = in_blocks(weights.reshape(sources, pixels, -1), lanes)  # (source, pixel, block, lanes)
         return blocked.transpose(1, 2, 0, 3).ravel()
 
     def transpose(self, weights: NDArray[np.int16]) -> NDArray[np.int16]:
@@ -160,8 +164,11 @@ class Dense:
 
     def bounds(self, weights: NDArray[np.int16]) -> tuple[int, int]:
         """Largest sums of magnitudes into one target, forward and backward."""
-        size = np.abs(weights.astype(np.int64))
-        return int(size.sum(axis=0).max(initial=0)), int(size.sum(axis=1).max(initial=0))
+        size = np.abs(weights)
+        return (
+            int(size.sum(axis=0, dtype=np.int64).max(initial=0)),
+            int(size.sum(axis=1, dtype=np.int64).max(initial=0)),
+        )
 
     def dense_operations(self, source: Shape, target: Shape) -> int:
         """Synapses between the (pooled) source and the target."""
