@@ -67,14 +67,16 @@ class ClippedNetwork(nn.Module):
 
     def __init__(self, rows: tuple[Layer, ...], stack: Stack, classes: int) -> None:
         super().__init__()
-        self.rows = rows
+        self.rows, self.pooled = rows, stack.pooled
         self.layers = nn.ModuleList()
         for row, connection in zip(rows, stack.connections, strict=True):
             # (kernel, kernel, Cin, Cout) of a convolution, (inputs, neurons) of a dense layer
             inputs, outputs = connection.integers.shape[-2:]
             conv = row.kind == "conv"
             self.layers.append(
-                nn.Conv2d(inputs, outputs, row.kernel, padding=row.padding) if conv else nn.Linear(inputs, outputs)
+                nn.Conv2d(inputs, outputs, row.kernel, connection.table.stride, row.padding)
+                if conv
+                else nn.Linear(inputs, outputs)
             )
         self.readout = nn.Linear(neurons(stack.features), classes)
 
@@ -86,7 +88,7 @@ class ClippedNetwork(nn.Module):
     def clip(self, number: int, u: Tensor) -> Tensor:
         """What the next layer sees of a layer, (n, C, H, W) or, pooled, (n, C, H / 2, W / 2)."""
         p = u.clamp(0, 1)
-        return functional.avg_pool2d(p, 2) if self.rows[number].pool else p
+        return functional.avg_pool2d(p, 2) if self.pooled[number] else p
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n, classes) of images (n, C, H, W)."""

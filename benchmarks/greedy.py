@@ -82,13 +82,14 @@ class Layers:
         for layer, row in enumerate(self.rows):
             if layer:  # the same numbers upwards; downwards error_gain times the error
                 x = self.error_gain * x + (1 - self.error_gain) * x.detach()
-            drive = functional.conv2d(x, self.weights[layer], self.biases[layer], padding=row.padding)
+            stride = self.model.stack.connections[layer].table.stride
+            drive = functional.conv2d(x, self.weights[layer], self.biases[layer], stride, row.padding)
             rates.append(drive.clamp(0, 1))
             for number, head in enumerate(self.model.heads):
                 if head.layer == layer:
                     seen = functional.avg_pool2d(rates[-1], head.side).permute(0, 2, 3, 1).flatten(1)
                     logits.append(seen @ self.head_weights[number] + self.head_biases[number])
-            x = functional.avg_pool2d(rates[-1], 2) if row.pool else rates[-1]
+            x = functional.avg_pool2d(rates[-1], 2) if self.model.stack.pooled[layer] else rates[-1]
         return rates, logits
 
     def learn(self, x: Tensor, labels: Tensor, factor: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -1,16 +1,19 @@
 """Architectures as data: a row a layer, and the network that they describe.
 
-``pool`` says that the layer's spikes reach the next layer (or the read-out) through 2x2 pooling.
+``pool`` says that the layer's spikes reach the next layer (or the read-out) through 2x2 pooling, or that it is a
+convolution with a stride of 2 instead.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from spikesim.datasets import Dataset
 from spikesim.errors import InputError
 from spikesim.network import Network
 from spikesim.populations import Connection, Population
 from spikesim.tables import Conv, Dense, Pool, Shape, Table, neurons, pooled
+
+Pooling = Literal["average", "sampled", "strided"]
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ class Stack:
     Attributes
     ----------
     connections : one a layer, from what is below it
-    pooled : whether each layer is pooled before it is read
+    pooled : whether each layer is pooled before it is read; none is where convolutions have strides instead
     features : shape of what the read-out sees
     """
 
@@ -150,7 +153,7 @@ def build(
     image: Shape,
     *,
     width: float = 1.0,
-    pooling: Pool = "average",
+    pooling: Pooling = "average",
     leak: int = 2,
     attenuation: int = 0,
 ) -> Stack:
@@ -161,7 +164,8 @@ def build(
     image : (height, width, channels)
     width : float
         Factor on the channels of every layer, rounded, at least 1 channel.
-    pooling : {"average", "sampled"}
+    pooling : {"average", "sampled", "strided"}
+        How layers are pooled; or that convolutions which would be have a stride of 2 instead.
     leak : int
         k of alpha = 2**-k, of every layer.
     attenuation : int
@@ -181,18 +185,18 @@ def build(
     populations, connections = [], []
     for number, layer in enumerate(arch.layers, 1):
         channels = max(1, round(layer.channels * width))
-        pool: Pool | None = pooling if pool_below else None
+        pool: Pool | None = None if pooling == "strided" or not pool_below else pooling
+        strided = layer.pool and pooling == "strided"
         seen = pooled(below.shape) if pool_below else below.shape
         table: Table
         if layer.kind == "conv":
-            change = 2 * layer.padding - layer.kernel + 1
-            shape = (seen[0] + change, seen[1] + change, channels)
-            table = Conv(layer.kernel, layer.padding, pool)
+            table = Conv(layer.kernel, layer.padding, pool, stride=2 if strided else 1)
+            shape = (table.output(seen[0]), table.output(seen[1]), channels)
         else:
             shape = (1, 1, channels)
             table = Dense(pool)
         try:
-            if min(shape) < 1 or min(seen) < 1 or (layer.pool and min(shape[:2]) < 2):
+            if min(shape) < 1 or min(seen) < 1 or (layer.pool and min(shape[:2]) < (1 if strided else 2)):
                 raise InputError("the map is too small for its kernel or its pool")
             population = network.add_population(shape, leak=leak, name=f"{layer.kind}{number}")
             connections.append(
@@ -201,9 +205,8 @@ def build(
         except InputError as error:
             raise InputError(f"an image of {image[0]}x{image[1]} does not fit layer {number}: {error}") from None
         populations.append(population)
-        below, pool_below = population, layer.pool
+        below, pool_below = population, layer.pool and not strided
     features = pooled(below.shape) if pool_below else below.shape
     assert neurons(features) > 0
-    return Stack(
-        network, source, tuple(populations), tuple(connections), tuple(layer.pool for layer in arch.layers), features
-    )
+    pools = tuple(layer.pool and pooling != "strided" for layer in arch.layers)
+    return Stack(network, source, tuple(populations), tuple(connections), pools, features)

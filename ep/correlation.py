@@ -29,8 +29,8 @@ class Rows(NamedTuple):
     rates : int32, flat
         Maps ``[sample][y][x][channel]`` in a frame of zeros, and zeros behind them, as many as a run is rounded up by.
     sample, line, place : int
-        Distance between samples, lines and neighbouring positions; of a dense table, whose single position sees the
-        whole map, only that between samples.
+        Distance between samples, and between what lines and neighbouring positions of the target see; of a dense table,
+        whose single position sees the whole map, only that between samples.
     runs, length, apart : int
         Runs that a position sees (lines of the convolution's kernel), the length of each and the distance between them.
     """
@@ -69,7 +69,8 @@ def _rows(connection: Connection, samples: int, shape: tuple[int, int, int]) -> 
     framed = flat[: samples * sample].reshape(samples, height + 2 * frame, width + 2 * frame, channels)
     maps = framed[:, frame : frame + height, frame : frame + width]
     if conv:
-        return Rows(flat, sample, line, channels, conv.kernel, conv.kernel * channels, line), maps
+        step = conv.stride
+        return Rows(flat, sample, step * line, step * channels, conv.kernel, conv.kernel * channels, line), maps
     return Rows(flat, sample, 0, 0, 1, sample, 0), maps
 
 

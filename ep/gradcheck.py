@@ -80,7 +80,7 @@ def variants(config: Config, windows: Iterable[int], betas: Iterable[float], *, 
     windows : lengths of a nudged phase; none for the configured one
     betas : the same for beta
     levers : bool
-        Also every combination of noise, firing, contrast and pooling.
+        Also every combination of noise, firing, contrast and pooling (with strides there is none).
     """
     own = Variant.of(config)
     kinds = [own]
@@ -90,7 +90,7 @@ def variants(config: Config, windows: Iterable[int], betas: Iterable[float], *, 
             (own.noise,) if graded else ("common", "independent"),
             ("iid", "stratified"),
             (own.contrast,) if graded else ("probability", "spikes"),
-            ("average", "sampled"),
+            (own.pooling,) if own.pooling == "strided" else ("average", "sampled"),
         )
         kinds = [Variant(*words, own.steps_nudged, own.beta) for words in itertools.product(*choices)]
     return [

@@ -35,10 +35,11 @@ def relaxation(sweep: int) -> float:
     return 1.3 if sweep < 50 else 1.8
 
 
-def columns(maps: Reals, kernel: int, padding: int) -> Reals:
+def columns(maps: Reals, kernel: int, padding: int, stride: int = 1) -> Reals:
     """What each position of a convolution sees: (n, H, W, C) to (n, H', W', kernel * kernel * C)."""
     pad = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(maps, pad), (kernel, kernel), axis=(1, 2))
+    windows = windows[:, ::stride, ::stride]
     n, height, width = windows.shape[:3]  # windows: (n, H', W', C, ky, kx)
     return windows.transpose(0, 1, 2, 4, 5, 3).reshape(n, height, width, -1)
 
@@ -79,7 +80,8 @@ class Link:
         """W * Pool(below), (n, *source) to (n, *target)."""
         seen, outputs = self.pool(below), self.target[2]
         if isinstance(self.table, Conv):
-            return columns(seen, self.table.kernel, self.table.padding) @ self.weights.reshape(-1, outputs)
+            table = self.table
+            return columns(seen, table.kernel, table.padding, table.stride) @ self.weights.reshape(-1, outputs)
         return (seen.reshape(len(seen), -1) @ self.weights).reshape(-1, *self.target)
 
     def down(self, above: Reals) -> Reals:
@@ -88,7 +90,7 @@ class Link:
         if isinstance(self.table, Conv):
             kernel = self.table.kernel
             flipped = self.weights[::-1, ::-1].transpose(0, 1, 3, 2).reshape(-1, channels)  # (ky * kx * Cout, Cin)
-            sent = columns(above, kernel, kernel - 1 - self.table.padding) @ flipped
+            sent = columns(self._spread(above), kernel, kernel - 1 - self.table.padding) @ flipped
         else:
             sent = above.reshape(n, -1) @ self.weights.T
         if self.table.pool is None:
@@ -101,11 +103,22 @@ class Link:
         )
         return spread
 
+    def _spread(self, above: Reals) -> Reals:
+        """Maps as if a convolution with a stride had been one without: zeros where it leaves positions out."""
+        assert isinstance(self.table, Conv)
+        if self.table.stride == 1:
+            return above
+        change = 2 * self.table.padding - self.table.kernel + 1
+        height, width = (side // (2 if self.table.pool else 1) + change for side in self.source[:2])
+        spread = np.zeros((len(above), height, width, self.target[2]))
+        spread[:, :: self.table.stride, :: self.table.stride] = above
+        return spread
+
     def correlate(self, below: Reals, above: Reals) -> Reals:
         """Derivative of <W * Pool(below), above>, summed over samples, in the weights; of the weights' shape."""
         seen, outputs = self.pool(below), self.target[2]
         if isinstance(self.table, Conv):
-            terms = columns(seen, self.table.kernel, self.table.padding)
+            terms = columns(seen, self.table.kernel, self.table.padding, self.table.stride)
             product = terms.reshape(-1, terms.shape[-1]).T @ above.reshape(-1, outputs)
         else:
             product = seen.reshape(len(seen), -1).T @ above.reshape(len(above), -1)

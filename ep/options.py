@@ -129,8 +129,9 @@ class Dynamics:
     )
     pooling: str = option(
         "average",
-        "All four cells send their spikes, or one of them each step (the same mean field, a quarter of the events).",
-        choices=("average", "sampled"),
+        "All four cells send their spikes, or one of them each step (the same mean field, a quarter of the events); or "
+        "strided: no pools, the convolutions before them see every second position.",
+        choices=("average", "sampled", "strided"),
     )
     leak: int = option(1, "k of the membrane's alpha = 2**-k.", low=0, high=8)
     trace_leak: int = option(

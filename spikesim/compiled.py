@@ -119,7 +119,9 @@ class CompiledNetwork:
         table, shift = connection.table, connection.exponent + INPUT_BITS - ONE_BITS
         if isinstance(table, Conv):
             drive = np.empty((len(images), *connection.target.shape), np.int64)
-            convolve_images(np.ascontiguousarray(images), connection.integers, table.padding, shift, drive)
+            convolve_images(
+                np.ascontiguousarray(images), connection.integers, table.padding, table.stride, shift, drive
+            )
         else:
             sums = table.apply(connection.integers, images)  # exact: below 2**15 * 2**15 * 2**23
             drive = shift_rounding(sums.astype(np.int64), shift)
@@ -173,10 +175,10 @@ class CompiledNetwork:
             values = integers if forward else integers[table.reverse_order()[2]]
             self.plan.sparse_weights[row[p.TABLE_WEIGHTS] : row[p.TABLE_WEIGHTS] + len(values)] = values
             return
-        directed = integers if forward else table.transpose(integers)
         if isinstance(table, Conv):
-            packed = table.pack(directed, target.lanes)
+            packed = table.pack(integers, target.lanes) if forward else table.pack_reverse(integers, target.lanes)
         else:
+            directed = integers if forward else table.transpose(integers)
             packed = table.pack(directed, target.lanes, int(row[p.TABLE_OUT_HEIGHT] * row[p.TABLE_OUT_WIDTH]))
         self.plan.weights[row[p.TABLE_WEIGHTS] : row[p.TABLE_WEIGHTS] + packed.size] = packed
 
@@ -318,12 +320,13 @@ def _table_row(connection: Connection, forward: bool) -> NDArray[np.int64]:
         row[p.TABLE_SOURCE], row[p.TABLE_TARGET] = target.index, source.index
     row[p.TABLE_IN_HEIGHT], row[p.TABLE_IN_WIDTH], row[p.TABLE_IN_CHANNELS] = read
     row[p.TABLE_OUT_HEIGHT], row[p.TABLE_OUT_WIDTH] = delivered[:2]
-    row[p.TABLE_KERNEL_HEIGHT] = row[p.TABLE_KERNEL_WIDTH] = 1
+    row[p.TABLE_KERNEL_HEIGHT] = row[p.TABLE_KERNEL_WIDTH] = row[p.TABLE_STRIDE] = row[p.TABLE_APART] = 1
     if isinstance(table, Conv):
         row[p.TABLE_KIND] = p.KIND_CONV
         row[p.TABLE_KERNEL_HEIGHT] = row[p.TABLE_KERNEL_WIDTH] = table.kernel
         padding = table.padding if forward else table.kernel - 1 - table.padding
         row[p.TABLE_PAD_HEIGHT] = row[p.TABLE_PAD_WIDTH] = padding
+        row[p.TABLE_STRIDE], row[p.TABLE_APART] = (table.stride, 1) if forward else (1, table.stride)
     else:
         row[p.TABLE_KIND] = p.KIND_DENSE if isinstance(table, Dense) else p.KIND_SPARSE
     if pool and forward:

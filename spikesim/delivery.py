@@ -16,6 +16,7 @@ from spikesim.plan import (
     POP_POOLED_START,
     POP_START,
     POP_WIDTH,
+    TABLE_APART,
     TABLE_IN_CHANNELS,
     TABLE_IN_HEIGHT,
     TABLE_IN_WIDTH,
@@ -31,6 +32,7 @@ from spikesim.plan import (
     TABLE_SHIFT,
     TABLE_SHIFT_GRADED,
     TABLE_SOURCE,
+    TABLE_STRIDE,
     TABLE_TARGET,
     TABLE_WEIGHTS,
 )
@@ -80,6 +82,7 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
     out_height, out_width = row[TABLE_OUT_HEIGHT], row[TABLE_OUT_WIDTH]
     pad_height, pad_width = row[TABLE_PAD_HEIGHT], row[TABLE_PAD_WIDTH]
     kernel_height, kernel_width = row[TABLE_KERNEL_HEIGHT], row[TABLE_KERNEL_WIDTH]
+    stride, apart = row[TABLE_STRIDE], row[TABLE_APART]  # 1 or 2, one of them 1
     weights, weights_at = plan.weights, row[TABLE_WEIGHTS]
     dense = row[TABLE_KIND] == KIND_DENSE
     rows = in_height * in_width * in_channels if dense else kernel_width * in_channels
@@ -96,18 +99,23 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
             if graded:
                 for lane in range(lanes):
                     graded_sums[lane] = 0.0
-            in_x = x - pad_width  # of the kernel's first column; may lie outside
-            first_x, last_x = max(in_x, 0), min(in_x + kernel_width, in_width)
+            # where the kernel's first column that meets a source lies, perhaps outside, and how many there are: with
+            # sources apart, there is one at every second position, for even columns or (odd is 1) for odd ones
+            at_x = x * stride - pad_width
+            odd = at_x & (apart - 1)
+            in_x, columns = (at_x + odd) >> (apart - 1), (kernel_width - odd + apart - 1) >> (apart - 1)
+            first_x, last_x = max(in_x, 0), min(in_x + columns, in_width)
             for ky in range(kernel_height):
                 if dense:
                     first_pixel, last_pixel = 0, in_height * in_width
                     origin = weights_at + (pixel * blocks + block) * rows * lanes
                 else:
-                    in_y = y + ky - pad_height
-                    if in_y < 0 or in_y >= in_height or first_x >= last_x:
+                    at_y = y * stride + ky - pad_height
+                    in_y = at_y >> (apart - 1)
+                    if in_y < 0 or in_y >= in_height or first_x >= last_x or at_y & (apart - 1):
                         continue
                     first_pixel, last_pixel = in_y * in_width + first_x, in_y * in_width + last_x
-                    before = (in_y * in_width + in_x) * in_channels
+                    before = (in_y * in_width + in_x - odd * ((kernel_width + 1) >> 1)) * in_channels
                     origin = weights_at + ((block * kernel_height + ky) * rows - before) * lanes
                 first, last = start[first_pixel], start[last_pixel]
                 delivered += last - first

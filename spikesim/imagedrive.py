@@ -7,7 +7,7 @@ from spikesim.delivery import shifted
 
 
 @kernel
-def convolve_images(images, weights, padding, shift, drive):
+def convolve_images(images, weights, padding, stride, shift, drive):
     """Convolve images and bring the sums to the scale of a drive, halves rounded up.
 
     images: int16 (n, H, W, Cin).
@@ -22,9 +22,10 @@ def convolve_images(images, weights, padding, shift, drive):
                 sums = drive[sample, y, x]
                 for j in range(outputs):
                     sums[j] = 0
-                for ky in range(max(0, padding - y), min(kernel_height, images.shape[1] + padding - y)):
-                    for kx in range(max(0, padding - x), min(kernel_width, images.shape[2] + padding - x)):
-                        pixel = images[sample, y + ky - padding, x + kx - padding]
+                top, left = y * stride - padding, x * stride - padding
+                for ky in range(max(0, -top), min(kernel_height, images.shape[1] - top)):
+                    for kx in range(max(0, -left), min(kernel_width, images.shape[2] - left)):
+                        pixel = images[sample, top + ky, left + kx]
                         for channel in range(channels):
                             value, row = np.int64(pixel[channel]), weights[ky, kx, channel]
                             for j in range(outputs):

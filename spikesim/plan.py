@@ -52,6 +52,8 @@ from numpy.typing import NDArray
     TABLE_KERNEL_WIDTH,
     TABLE_PAD_HEIGHT,
     TABLE_PAD_WIDTH,
+    TABLE_STRIDE,  # distance between what neighbouring targets read
+    TABLE_APART,  # distance between the targets of neighbouring sources: the stride of the other direction
     TABLE_IN_HEIGHT,  # of the map it reads
     TABLE_IN_WIDTH,
     TABLE_IN_CHANNELS,
@@ -62,7 +64,7 @@ from numpy.typing import NDArray
     TABLE_SHIFT,  # sums of spikes are shifted right by this to become drives
     TABLE_SHIFT_GRADED,  # the same for sums of graded events
     TABLE_COLUMNS,
-) = range(19)
+) = range(21)
 
 KIND_CONV, KIND_DENSE, KIND_SPARSE = range(3)
 NOT_POOLED, POOL_AVERAGE, POOL_SAMPLED = range(3)

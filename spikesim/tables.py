@@ -49,7 +49,7 @@ def in_blocks(values: NDArray[Integer], lanes: int) -> NDArray[Integer]:
 
 @dataclass(frozen=True)
 class Conv:
-    """Convolution with shared kernels, stride 1, optionally behind 2x2 pooling.
+    """Convolution with shared kernels, optionally behind 2x2 pooling or with a stride.
 
     Parameters
     ----------
@@ -60,6 +60,8 @@ class Conv:
     pool : {None, "average", "sampled"}
         Fused pooling of the source: every cell's spikes at a quarter of the weight, or, each step, the spikes of one
         of the four cells (the same mean field). The reverse direction gives each cell a quarter either way.
+    stride : {1, 2}
+        Distance between the positions of the (pooled) source that neighbouring targets see.
 
     Weights have the shape (kernel, kernel, Cin, Cout).
     """
@@ -67,6 +69,7 @@ class Conv:
     kernel: int = 3
     padding: int = 1
     pool: Pool | None = None
+    stride: int = 1
 
     def weight_shape(self, source: Shape, target: Shape) -> tuple[int, ...]:
         """Shape of the weights between these populations.
@@ -80,17 +83,22 @@ class Conv:
             raise InputError(f"kernel is {self.kernel}; it must be odd and positive")
         if not 0 <= self.padding < self.kernel:
             raise InputError(f"padding is {self.padding}; for a kernel of {self.kernel} it is 0 .. {self.kernel - 1}")
+        if self.stride not in (1, 2):
+            raise InputError(f"stride is {self.stride}; it is 1 or 2")
         height, width, channels = _check_pool(self.pool, source)
-        change = 2 * self.padding - self.kernel + 1
-        expected = (height + change, width + change)
+        expected = self.output(height), self.output(width)
         if min(expected) < 1:
             raise InputError(f"a {self.kernel}x{self.kernel} kernel does not fit into a map of {height}x{width}")
         if expected != target[:2]:
             raise InputError(
                 f"a {self.kernel}x{self.kernel} convolution of a {height}x{width} map with padding {self.padding} "
-                f"gives {expected[0]}x{expected[1]}, the target has {target[0]}x{target[1]}"
+                f"and stride {self.stride} gives {expected[0]}x{expected[1]}, the target has {target[0]}x{target[1]}"
             )
         return self.kernel, self.kernel, channels, target[2]
+
+    def output(self, side: int) -> int:
+        """Side of the target for a (pooled) source of this side; below 1 if the kernel does not fit."""
+        return (side + 2 * self.padding - self.kernel) // self.stride + 1
 
     def pack(self, weights: NDArray[np.int16], lanes: int) -> NDArray[np.int16]:
         """Weights for the loop, flat ``[block][ky][kx * Cin][lanes]``."""
@@ -102,8 +110,17 @@ class Conv:
         """Weights of the reverse direction: flipped kernels, channels exchanged."""
         return weights[::-1, ::-1].transpose(0, 1, 3, 2)
 
+    def pack_reverse(self, weights: NDArray[np.int16], lanes: int) -> NDArray[np.int16]:
+        """The same of the reverse direction; with a stride of 2 even kx come first, then odd ones.
+
+        A position of the source has heard from targets at every second column only: they see the runs of events of
+        neighbouring targets through every second column of the kernel.
+        """
+        columns = [kx for first in range(self.stride) for kx in range(first, self.kernel, self.stride)]
+        return self.pack(self.transpose(weights)[:, columns], lanes)
+
     def bounds(self, weights: NDArray[np.int16]) -> tuple[int, int]:
-        """Largest sums of magnitudes into one target, forward and backward."""
+        """Largest sums of magnitudes into one target, forward and backward; bounds of them with a stride."""
         size = np.abs(weights).sum(axis=(0, 1), dtype=np.int64)  # (Cin, Cout); no weight is -2**15
         return int(size.sum(axis=0).max(initial=0)), int(size.sum(axis=1).max(initial=0))
 
@@ -111,7 +128,7 @@ class Conv:
         """Synapses between the (pooled) source and the target, padding not counted: operations of a dense step."""
         height, width, channels = _check_pool(self.pool, source)
         reach = [
-            sum(0 <= y + k - self.padding < side for y in range(out) for k in range(self.kernel))
+            sum(0 <= y * self.stride + k - self.padding < side for y in range(out) for k in range(self.kernel))
             for side, out in ((height, target[0]), (width, target[1]))
         ]
         return reach[0] * reach[1] * channels * target[2]
@@ -132,7 +149,7 @@ class Conv:
         pad = [(0, 0), (self.padding, self.padding), (self.padding, self.padding), (0, 0)]
         windows = np.lib.stride_tricks.sliding_window_view(
             np.pad(images.astype(np.float64), pad), (self.kernel, self.kernel), axis=(1, 2)
-        )  # (n, H', W', Cin, ky, kx)
+        )[:, :: self.stride, :: self.stride]  # (n, H', W', Cin, ky, kx)
         n, height, width = windows.shape[:3]
         columns = windows.reshape(n * height * width, -1)
         matrix = weights.transpose(2, 0, 1, 3).reshape(columns.shape[1], -1).astype(np.float64)

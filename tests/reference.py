@@ -115,8 +115,10 @@ class Table:
     attenuation: int = 0
 
 
-def conv_matrix(kernel: Integers, padding: int, source: Shape, target: Shape) -> tuple[Integers, NDArray[np.bool_]]:
-    """A convolution (cross-correlation, stride 1) as weights and existence of every (target, source) pair.
+def conv_matrix(
+    kernel: Integers, padding: int, source: Shape, target: Shape, stride: int = 1
+) -> tuple[Integers, NDArray[np.bool_]]:
+    """A convolution (cross-correlation) as weights and existence of every (target, source) pair.
 
     kernel: (side, side, source channels, target channels).
     """
@@ -127,7 +129,7 @@ def conv_matrix(kernel: Integers, padding: int, source: Shape, target: Shape) ->
         for x in range(target[1]):
             for ky in range(side):
                 for kx in range(side):
-                    from_y, from_x = y + ky - padding, x + kx - padding
+                    from_y, from_x = y * stride + ky - padding, x * stride + kx - padding
                     if 0 <= from_y < source[0] and 0 <= from_x < source[1]:
                         weights[y, x, :, from_y, from_x, :] = kernel[ky, kx].T
                         exists[y, x, :, from_y, from_x, :] = True

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from spikesim.ep import contrast as co
+from spikesim.ep.config import Config
 from spikesim.ep.exact import exact_product
 from spikesim.ep.model import Model
 from spikesim.fixedpoint import ONE
@@ -65,7 +66,7 @@ def naive(model: Model, layer: int, pre: Integers, post: Integers) -> Integers:
     height, width = pre.shape[1:3]
     places = itertools.product(range(post.shape[1]), range(post.shape[2]), range(table.kernel), range(table.kernel))
     for y, x, ky, kx in places:
-        from_y, from_x = y + ky - table.padding, x + kx - table.padding
+        from_y, from_x = y * table.stride + ky - table.padding, x * table.stride + kx - table.padding
         if 0 <= from_y < height and 0 <= from_x < width:
             for sample in range(len(pre)):
                 total[ky, kx] += np.outer(pre[sample, from_y, from_x], post[sample, y, x])
@@ -87,6 +88,7 @@ STACKS: dict[str, list[dict[str, Any]]] = {
     "pooled, odd": [small.POOLED, {**small.POOLED, "channels": 17}],
     "pooled, dense, dense": [{**small.POOLED, "channels": 18}, small.DENSE, small.DENSE],
     "dense": [small.DENSE],
+    "strided": [small.POOLED, {**small.POOLED, "channels": 17, "kernel": 5, "padding": 1}],
 }
 SAMPLES, WINDOW = 5, 20
 
@@ -101,9 +103,15 @@ def random_rates(model: Model, seed: int) -> NDArray[np.int32]:
     return sums
 
 
+def stack(name: str) -> tuple[Config, Model]:
+    """One of `STACKS`."""
+    config = small.make(*STACKS[name], dynamics__pooling="strided" if name == "strided" else "average")
+    return config, Model(config, small.make_dataset(size=(7, 5), channels=2))
+
+
 @pytest.fixture(params=STACKS)
 def model(request: pytest.FixtureRequest) -> Model:
-    return Model(small.make(*STACKS[request.param]), small.make_dataset(size=(7, 5), channels=2))
+    return stack(request.param)[1]
 
 
 def test_correlations_agree_with_naive_loops(model: Model) -> None:

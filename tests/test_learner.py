@@ -33,6 +33,7 @@ MODES: dict[str, dict[str, Any]] = {
     "independent spikes": {"noise": "independent", "contrast": "spikes"},
     "stratified, sampled": {"firing": "stratified", "pooling": "sampled"},
     "mean field, squared error": {"inference": "mean-field", "cost": "squared-error"},
+    "strided": {"pooling": "strided"},
     "low pass": {"trace_leak": 2, "leak": 3, "window_nudged": 4},
     "feedback gain": {"feedback_gain": 0.25},
     "local heads": {"signals__kind": "local", "signals__grid": 2},

@@ -116,6 +116,8 @@ def cosine(first: NDArray[Any], second: NDArray[Any]) -> float:
         (Conv(3, 0, "average"), (7, 8, 2), (1, 2, 3)),
         (Conv(5, 1, "sampled"), (10, 9, 1), (3, 2, 4)),
         (Conv(3, 2), (2, 3, 2), (4, 5, 2)),
+        (Conv(3, 1, stride=2), (6, 5, 2), (3, 3, 4)),
+        (Conv(5, 1, "average", 2), (12, 11, 2), (2, 2, 3)),
         (Dense("average"), (5, 4, 2), (1, 1, 6)),
         (Dense(), (2, 3, 2), (1, 1, 4)),
     ],

@@ -81,7 +81,7 @@ def slow_twin(model: Model, config: Config) -> reference.Model:
         pool = connection.table.pool
         matrix, exists = reference.conv_matrix(
             connection.integers.astype(np.int64), connection.table.padding,
-            reference.pooled(below) if pool else below, population.shape,
+            reference.pooled(below) if pool else below, population.shape, connection.table.stride,
         )  # fmt: skip
         populations.append(reference.Population(population.shape, population.leak, np.zeros(population.shape[2], int)))
         if connection.source.index < 0:
@@ -107,20 +107,22 @@ def slow_twin(model: Model, config: Config) -> reference.Model:
 
 
 def slow_nudge(model: Model, twin: reference.Model, beta: float) -> NDArray[np.int64]:
-    """The nudge of the present state of a pooled top layer; (samples, neurons)."""
-    shape = model.top.shape
-    probabilities = np.clip(twin.potential[-1], 0, ONE - 1)
-    features = reference.cells(probabilities, shape).sum(axis=1).reshape(SAMPLES, -1)
+    """The nudge of the present state of the top layer, which the read-out may see pooled; (samples, neurons)."""
+    shape, pooled = model.top.shape, model.stack.pooled[-1]
+    features, bits = np.clip(twin.potential[-1], 0, ONE - 1), 2 * pooled
+    if pooled:
+        features = reference.cells(features, shape).sum(axis=1).reshape(SAMPLES, -1)
     weights, exponent = reference.quantise(small.random_parameters(model, 4).readout_weight)
-    logits = (features @ weights).astype(np.float64) * 2.0 ** -(18 + exponent) + model.packed.bias[-1]
+    logits = (features @ weights).astype(np.float64) * 2.0 ** -(16 + bits + exponent) + model.packed.bias[-1]
     errors = np.eye(model.classes)[LABELS] - softmax_and_log_sum(logits)[0]
     strengths = np.rint(beta * errors * ONE).astype(np.int64)
-    return reference.to_four_cells(reference.rounded_shift(strengths @ weights.T, exponent + 2), shape)
+    nudge = reference.rounded_shift(strengths @ weights.T, exponent + bits)
+    return reference.to_four_cells(nudge, shape) if pooled else nudge
 
 
 @pytest.mark.parametrize("contrast", ["probability", "spikes"])
 @pytest.mark.parametrize("firing", ["iid", "stratified", "mean-field"])
-@pytest.mark.parametrize("pooling", ["average", "sampled"])
+@pytest.mark.parametrize("pooling", ["average", "sampled", "strided"])
 @pytest.mark.parametrize(
     ("gain", "onset", "order"),
     [(1.0, 0, "synchronous"), (0.25, 3, "synchronous"), (1.0, 2, "parity"), (1.0, 0, "upwards")],

@@ -69,6 +69,27 @@ def test_kernels_and_paddings_equal_reference(kernel: int, padding: int, pool: s
     check(pair, FIRINGS[padding % 3], steps=5, window=2)
 
 
+@pytest.mark.parametrize(("kernel", "padding"), [(1, 0), (3, 0), (3, 1), (3, 2), (5, 1), (5, 2), (5, 4)])
+@pytest.mark.parametrize("pool", [None, "average"])
+@pytest.mark.parametrize("channels", [(3, 33), (65, 5)])
+def test_strides_equal_reference(kernel: int, padding: int, pool: str | None, channels: tuple[int, int]) -> None:
+    """In both directions, on sides of which some leave a last row or column that nothing reads."""
+    pair = Pair(kernel)
+    sides = (11, 12) if pool else (6, 7)
+    table = Conv(kernel, padding, pool=pool, stride=2)  # type: ignore[arg-type]
+    height, width = (table.output(side // (2 if pool else 1)) for side in sides)
+    lower, upper = pair.population(*sides, channels[0]), pair.population(height, width, channels[1])
+    pair.connect(lower, upper, table, tied=True)
+    check(pair, FIRINGS[padding % 3], steps=6, window=2)
+
+
+def test_an_image_behind_a_stride_equals_reference() -> None:
+    pair = Pair(5)
+    image, lower = pair.image(8, 7, 3), pair.population(4, 4, 17)
+    pair.connect(image, lower, Conv(3, 1, stride=2))
+    check(pair, "iid")
+
+
 def test_kernel_wider_than_the_map_equals_reference() -> None:
     pair = Pair(3)
     lower, upper = pair.population(1, 2, 5), pair.population(3, 4, 4)

@@ -8,7 +8,7 @@ import small
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from test_contrast import STACKS, WINDOW, naive, random_rates, sum_cells
+from test_contrast import STACKS, WINDOW, naive, random_rates, stack, sum_cells
 
 from spikesim.ep import contrast as co
 from spikesim.ep import phases as ph
@@ -56,18 +56,17 @@ def zeros(model: Model) -> dict[str, Array]:
     return found
 
 
-@pytest.mark.parametrize("stack", STACKS)
-def test_the_gradient_agrees_with_naive_loops(stack: str) -> None:
-    config = small.make(*STACKS[stack])
-    model = Model(config, small.make_dataset(size=(7, 5), channels=2))
+@pytest.mark.parametrize("name", STACKS)
+def test_the_gradient_agrees_with_naive_loops(name: str) -> None:
+    config, model = stack(name)
     images = np.random.default_rng(9).integers(-(2**15), 2**15, (SAMPLES, 7, 5, 2)).astype(np.int16)
     free, followed = random_rates(model, 0), random_rates(model, 1) % (WINDOW + 1)
     prices = np.arange(model.layers) * 0.3  # nothing for the lowest, and 0.0 for a single layer
     prices[-1] += 0.1
-    found = {name: array + np.float32(2.0) for name, array in zeros(model).items()}
+    found = {key: array + np.float32(2.0) for key, array in zeros(model).items()}
     with Team(model, config, 2) as team:
         add_price_gradients(model, team, images, free, followed, WINDOW, prices, found)
-    for layer, name in enumerate(model.names):
+    for layer, own in enumerate(model.names):
         share = co.layer_rates(model, layer, followed).astype(np.int64)
         if layer:
             pre, unit = co.layer_rates(model, layer - 1, free).astype(np.int64), float(ONE * WINDOW)
@@ -77,8 +76,8 @@ def test_the_gradient_agrees_with_naive_loops(stack: str) -> None:
             pre, unit = images.astype(np.int64), float(2**INPUT_BITS)
         scale = prices[layer] / (WINDOW * SAMPLES)
         weight = 2.0 + naive(model, layer, pre, share) / unit * scale
-        np.testing.assert_allclose(found[f"{name}/weight"], weight, rtol=1e-5)
-        np.testing.assert_allclose(found[f"{name}/bias"], 2.0 + share.sum(axis=(0, 1, 2)) * scale, rtol=1e-5)
+        np.testing.assert_allclose(found[f"{own}/weight"], weight, rtol=1e-5)
+        np.testing.assert_allclose(found[f"{own}/bias"], 2.0 + share.sum(axis=(0, 1, 2)) * scale, rtol=1e-5)
 
 
 def settle(model: Model, config: Any, parameters: Parameters, images: NDArray[np.int16]) -> ph.Workspace:

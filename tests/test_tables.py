@@ -22,13 +22,14 @@ def convolutions(draw: st.DrawFn) -> tuple[Conv, reference.Shape, reference.Shap
     source = draw(st.tuples(side, side, st.integers(1, 5)))
     kernel = draw(st.sampled_from([1, 3, 5]))
     lower = pooled(source) if pool else source
+    stride = draw(st.sampled_from([1, 2]))
     fitting = [pad for pad in range(kernel) if min(lower[:2]) + 2 * pad - kernel + 1 >= 1]
     if not fitting:
         kernel, fitting = 1, [0]
     padding = draw(st.sampled_from(fitting))
-    change = 2 * padding - kernel + 1
-    target = (lower[0] + change, lower[1] + change, draw(st.integers(1, 5)))
-    table = Conv(kernel, padding, pool)
+    height, width = ((side + 2 * padding - kernel) // stride + 1 for side in lower[:2])
+    target = (height, width, draw(st.integers(1, 5)))
+    table = Conv(kernel, padding, pool, stride)
     rng = np.random.default_rng(draw(RNG_SEED))
     weights = rng.integers(-32767, 32768, table.weight_shape(source, target)).astype(np.int16)
     return table, source, target, weights
@@ -39,15 +40,16 @@ def convolutions(draw: st.DrawFn) -> tuple[Conv, reference.Shape, reference.Shap
 def test_convolution_is_its_matrix(case: tuple[Conv, reference.Shape, reference.Shape, np.ndarray]) -> None:
     table, source, target, weights = case
     lower = pooled(source) if table.pool else source
-    matrix, exists = reference.conv_matrix(weights.astype(np.int64), table.padding, lower, target)
+    matrix, exists = reference.conv_matrix(weights.astype(np.int64), table.padding, lower, target, table.stride)
     assert table.dense_operations(source, target) == exists.sum()
     images = np.random.default_rng(0).integers(-4096, 4097, (2, *lower))
     np.testing.assert_array_equal(
         table.apply(weights, images).reshape(2, -1), images.reshape(2, -1) @ matrix.T, strict=False
     )
-    back = table.kernel - 1 - table.padding
-    transposed, _ = reference.conv_matrix(table.transpose(weights).astype(np.int64), back, target, lower)
-    np.testing.assert_array_equal(transposed, matrix.T)
+    if table.stride == 1:
+        back = table.kernel - 1 - table.padding
+        transposed, _ = reference.conv_matrix(table.transpose(weights).astype(np.int64), back, target, lower)
+        np.testing.assert_array_equal(transposed, matrix.T)
     forward, backward = table.bounds(weights)
     assert forward >= np.abs(matrix).sum(axis=1).max() and backward >= np.abs(matrix).sum(axis=0).max()
     assert forward <= np.abs(weights.astype(np.int64)).sum() and backward <= np.abs(weights.astype(np.int64)).sum()
@@ -146,6 +148,9 @@ def test_pooled_leaves_out_an_odd_last_row_and_column() -> None:
         (Conv(5, 0), (4, 9, 1), (1, 5, 1)),
         (Conv(3, 1, pool="max"), (4, 4, 1), (2, 2, 1)),  # type: ignore[arg-type]
         (Conv(3, 1, pool="average"), (1, 8, 1), (1, 4, 1)),
+        (Conv(3, 1, stride=2), (4, 4, 1), (4, 4, 1)),
+        (Conv(3, 1, stride=3), (4, 4, 1), (2, 2, 1)),
+        (Conv(5, 0, stride=2), (4, 4, 1), (1, 1, 1)),
         (Dense(pool="sampled"), (8, 1, 1), (1, 1, 1)),
         (Dense(pool="none"), (8, 2, 1), (1, 1, 1)),  # type: ignore[arg-type]
         (Sparse(sparse.eye_array(4, 5)), (1, 1, 4), (1, 1, 5)),
