@@ -4,7 +4,7 @@ With a target rate the cost has a term more, ``price_l * sum over the neurons of
 probability in the window of the free phase. Its gradient is local and needs no nudged phase: shift the drive of a
 neuron, and r moves by s, the share of the window in which p followed the potential (`spikesim.ep.response`), so
 
-    dW_l += price_l * s^l (x) Pool(r^{l-1}),        db_l += price_l * s^l,
+    dC/dW_l += price_l * s^l (x) Pool(r^{l-1}),        dC/db_l += price_l * s^l,
 
 summed over positions, averaged over the samples; sums of products of integers, as those of the contrast. The price is
 zero until a layer is more active than it should be, and rises as long as it is.
