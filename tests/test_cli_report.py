@@ -162,7 +162,7 @@ def test_tables_fit_into_a_hundred_columns(tmp_path):
         )
         by_layer = {
             name: np.full(5, 0.123456)
-            for name in ("rate_difference", "signal_strength", "head_loss")
+            for name in ("rate_difference", "signal_strength", "activity_price", "head_loss")
         } | {"head_correct": np.ones(5, int), "weight_change": np.ones(6), "weight_norm": np.ones(6)}  # fmt: skip
         writer.append_batch({**make_batch(0), **counts, "residual": np.ones((3, 5)), **by_layer, "steps": [10**8] * 3})
     result = spikesim("report", tmp_path / "run.h5")
