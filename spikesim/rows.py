@@ -102,6 +102,14 @@ def _load(builder: Any, pointer: Any, vector: Any, align: int) -> Any:
     return value
 
 
+def _spread(builder: Any, value: Any, lanes: int) -> Any:
+    """A vector with the value in all lanes."""
+    int32 = ir.IntType(32)
+    undefined = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
+    first = builder.insert_element(undefined, value, ir.Constant(int32, 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(int32, lanes), [0] * lanes))
+
+
 def vector_add_rows(lanes: int) -> Callable[..., None]:
     """The vector form of `plain_add_rows`."""
 
@@ -145,18 +153,13 @@ def vector_add_graded_rows(lanes: int) -> Callable[..., None]:
             events_data = _data(context, builder, signature.args[2], args[2])
             values_data = _data(context, builder, signature.args[3], args[3])
             sums_data = _data(context, builder, signature.args[6], args[6])
-            undefined, zeros = (
-                ir.Constant(sum_type, ir.Undefined),
-                ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width),
-            )
             for part in range(0, lanes, width):
                 part_data = builder.bitcast(builder.gep(sums_data, [ir.Constant(int64, part)]), sum_type.as_pointer())
 
                 def body(i, total, part=part):
                     event = builder.sext(builder.load(builder.gep(events_data, [i])), int64)
                     value = builder.sitofp(builder.load(builder.gep(values_data, [i])), double)
-                    spread = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
-                    spread = builder.shuffle_vector(spread, undefined, zeros)
+                    spread = _spread(builder, value, width)
                     offset = builder.add(builder.mul(event, ir.Constant(int64, lanes)), ir.Constant(int64, part))
                     row = _load(builder, builder.gep(weights_data, [offset]), row_type, 2)
                     return builder.fadd(total, builder.fmul(spread, builder.sitofp(row, sum_type)))
@@ -184,13 +187,11 @@ def vector_add_small_rows(lanes: int) -> Callable[..., None]:
             events_data = _data(context, builder, signature.args[2], args[2])
             values_data = _data(context, builder, signature.args[3], args[3])
             sums_data = builder.bitcast(_data(context, builder, signature.args[6], args[6]), sum_type.as_pointer())
-            undefined, zeros = ir.Constant(sum_type, ir.Undefined), ir.Constant(sum_type, [0] * lanes)
 
             def body(i, total):
                 event = builder.sext(builder.load(builder.gep(events_data, [i])), int64)
                 value = builder.load(builder.gep(values_data, [i]))
-                spread = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
-                spread = builder.shuffle_vector(spread, undefined, zeros)
+                spread = _spread(builder, value, lanes)
                 pointer = builder.gep(weights_data, [builder.mul(event, ir.Constant(int64, lanes))])
                 row = builder.sext(_load(builder, pointer, row_type, 2), sum_type)
                 return builder.add(total, builder.mul(spread, row))
@@ -219,14 +220,12 @@ def vector_add_scaled_rows(lanes: int) -> Callable[..., None]:
             values_data = _data(context, builder, signature.args[3], args[3])
             sums_data = builder.gep(_data(context, builder, signature.args[6], args[6]), [args[7]])
             sums_data = builder.bitcast(sums_data, sum_type.as_pointer())
-            undefined, zeros = ir.Constant(row_type, ir.Undefined), ir.Constant(row_type, [0] * lanes)
 
             def body(i, total):
                 offset = builder.sext(builder.load(builder.gep(offsets_data, [i])), int64)
                 value = builder.load(builder.gep(values_data, [i]))
-                spread = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
                 # extended as vectors, the factors show that a product of 32 by 32 bits is enough
-                spread = builder.sext(builder.shuffle_vector(spread, undefined, zeros), sum_type)
+                spread = builder.sext(_spread(builder, value, lanes), sum_type)
                 row = builder.sext(_load(builder, builder.gep(rates_data, [offset]), row_type, 4), sum_type)
                 return builder.add(total, builder.mul(spread, row))
 
