@@ -15,7 +15,7 @@ r are window sums of p, hence integers, and so are their products, which are add
 of threads and division of the batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +51,17 @@ def pieces(model: Model, samples: int) -> Iterator[Piece]:
             for first in range(0, samples, count):
                 own = slice(begin, min(begin + blocks, channels))
                 yield Piece(layer, own, slice(first, min(first + count, samples)))
+
+
+def total(model: Model, layer: int, found: Iterable[tuple[Piece, Correlation]]) -> Correlation:
+    """The sum over those of the pieces that belong to a layer."""
+    weights = np.zeros(model.weight_shape(layer), np.int64)
+    bias = np.zeros(weights.shape[-1], np.int64)
+    for piece, correlation in found:
+        if piece.layer == layer:
+            weights[..., piece.channels] += correlation.weights
+            bias[piece.channels] += correlation.bias
+    return Correlation(weights, bias)
 
 
 def layer_rates(model: Model, layer: int, sums: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -59,7 +59,7 @@ def layer_gradients(
     centred, held = dynamics.nudging == "centred", model.held is not None
     other, other_window = (rates.minus, dynamics.nudged_window) if centred else (rates.free, dynamics.window_free)
     # centred: the difference of two phases, whose windows are of the same length; else the phases, one by one
-    parts = range(1 if centred else 2)
+    numbers = range(1 if centred else 2)
 
     def work(piece: co.Piece) -> tuple[list[Correlation], int]:
         if team.stop[0]:
@@ -83,24 +83,17 @@ def layer_gradients(
         return correlations, int(np.abs(difference).sum())
 
     pieces = list(co.pieces(model, samples))
-    found = team.map(work, pieces)
+    results = list(zip(pieces, team.map(work, pieces), strict=True))
     windows, pre_windows = (dynamics.nudged_window, other_window), _presynaptic_windows(model, dynamics)
 
     def finish(layer: int) -> tuple[Array, Array, int]:
-        weights = [np.zeros(model.weight_shape(layer), np.int64) for _ in parts]
-        biases = [np.zeros(weights[0].shape[-1], np.int64) for _ in parts]
-        apart = 0
-        for piece, (correlations, difference) in zip(pieces, found, strict=True):
-            if piece.layer == layer:
-                apart += difference
-                for i, correlation in enumerate(correlations):
-                    weights[i][..., piece.channels] += correlation.weights
-                    biases[i][piece.channels] += correlation.bias
+        apart = sum(difference for piece, (_, difference) in results if piece.layer == layer)
+        totals = [co.total(model, layer, ((piece, parts[i]) for piece, (parts, _) in results)) for i in numbers]
         # with a feedback gain below 1 the energy of a layer counts the more, the lower it is
         share = 1.0 if held else dynamics.feedback_gain ** (layers - 1 - layer)
         strength = (2.0 * abs(beta) if centred else beta) * samples * share
-        weight_parts = [weights[i] / _weight_unit(model, layer, pre_windows[i], windows[i]) for i in parts]
-        bias_parts = [biases[i] / (ONE * windows[i]) for i in parts]
+        weight_parts = [totals[i].weights / _weight_unit(model, layer, pre_windows[i], windows[i]) for i in numbers]
+        bias_parts = [totals[i].bias / (ONE * windows[i]) for i in numbers]
         weight, bias = ((_minus_difference(own) / strength).astype(np.float32) for own in (weight_parts, bias_parts))
         return weight, bias, apart
 

@@ -85,16 +85,9 @@ def add_price_gradients(
         own = piece.samples
         return co.phase_correlation(model, piece.layer, images[own], followed[own], free[own], piece.channels)
 
-    sums: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
-    for piece, correlation in zip(pieces, team.map(work, pieces), strict=True):
-        if piece.layer not in sums:
-            shape = model.weight_shape(piece.layer)
-            sums[piece.layer] = np.zeros(shape, np.int64), np.zeros(shape[-1], np.int64)
-        weights, biases = sums[piece.layer]
-        weights[..., piece.channels] += correlation.weights
-        biases[piece.channels] += correlation.bias
-    for layer, (weights, biases) in sums.items():
-        name, unit = model.names[layer], co.presynaptic_unit(model, layer, window)
-        share = prices[layer] / (window * len(images))
-        gradients[f"{name}/weight"] += (weights * (share / unit)).astype(np.float32)
-        gradients[f"{name}/bias"] += (biases * share).astype(np.float32)
+    found = list(zip(pieces, team.map(work, pieces), strict=True))
+    for layer in map(int, np.flatnonzero(prices > 0)):
+        sums, name = co.total(model, layer, found), model.names[layer]
+        unit, share = co.presynaptic_unit(model, layer, window), prices[layer] / (window * len(images))
+        gradients[f"{name}/weight"] += (sums.weights * (share / unit)).astype(np.float32)
+        gradients[f"{name}/bias"] += (sums.bias * share).astype(np.float32)
