@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -109,13 +110,12 @@ def _predictions(
         finally:
             team.give_back(workspace)
 
-    for first in range(0, samples, CHUNK):
-        last = min(first + CHUNK, samples)
-        inputs = presenter.plain(images, slice(first, last))
-        futures = [team.executor.submit(run, first, inputs, part) for part in team.groups(last - first)]
+    chunks = [slice(first, min(first + CHUNK, samples)) for first in range(0, samples, CHUNK)]
+    for chunk, inputs in zip(chunks, team.ahead(partial(presenter.plain, images), chunks), strict=True):
+        futures = [team.executor.submit(run, chunk.start, inputs, part) for part in team.groups(len(inputs))]
         yield from team.gather(futures)
         if progress:
-            progress(last - first)
+            progress(len(inputs))
 
 
 class SpikeTrain(NamedTuple):
@@ -159,7 +159,7 @@ def _free_steps(
     state.active[...] = 1
     begin_phase(plan, state, counts, clock, 1, 0)
     for t in range(workspace.dynamics.steps_free):
-        if not run_steps(plan, state, counts, scratch, clock, 1, t, 1, 0, -1.0, *workspace.no_streams, stop):
+        if not run_steps(plan, state, counts, scratch, clock, 1, t, 1, 0, *workspace.no_streams, stop):
             raise Stopped
         yield [
             state.events[0, row[p.POP_EVENTS] : row[p.POP_EVENTS] + state.start[0, row[p.POP_START] + pixels]].copy()

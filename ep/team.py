@@ -1,7 +1,7 @@
 """The threads of a run, each with a workspace for a group of samples."""
 
 import queue
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -61,6 +61,16 @@ class Team:
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """Apply a function to items, on all threads; results in order."""
         return self.gather([self.executor.submit(work, item) for item in items])
+
+    def ahead(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Results of a function in order, the next one being made on a thread of the team while this one is used."""
+        following: Future[Result] | None = None
+        for item in items:
+            present, following = following, self.executor.submit(work, item)
+            if present is not None:
+                yield present.result()
+        if following is not None:
+            yield following.result()
 
     def gather(self, futures: Iterable["Future[Result]"]) -> list[Result]:
         """Results in order; after a failure the rest is cancelled, ended and the first exception raised."""

@@ -7,6 +7,7 @@ position and the number of rows written are all there is to keep.
 import math
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -193,9 +194,10 @@ class Trainer:
         while position.epoch < epochs:
             began = time.perf_counter()
             order = learner.order(position.epoch, self.samples)
-            while position.batch < self.batches:
-                ids = order[position.batch * size : (position.batch + 1) * size]
-                self._batch(writer, learner, position, ids)
+            parts = [order[first : first + size] for first in range(position.batch * size, self.samples, size)]
+            inputs = team.ahead(partial(self.presenter.train, position.epoch), parts)
+            for ids, images in zip(parts, inputs, strict=True):
+                self._batch(writer, learner, position, ids, images)
                 every = self.options.checkpoint_every
                 due = time.monotonic() - saved_at >= CHECKPOINT_SECONDS if every is None else position.done % every == 0
                 if due:
@@ -210,11 +212,17 @@ class Trainer:
             saved_at = time.monotonic()
             self.observer.epoch(summary)
 
-    def _batch(self, writer: RunWriter, learner: Learner, position: Position, ids: NDArray[np.int64]) -> None:
+    def _batch(
+        self,
+        writer: RunWriter,
+        learner: Learner,
+        position: Position,
+        ids: NDArray[np.int64],
+        images: NDArray[np.int16],
+    ) -> None:
         """One mini-batch and its row."""
         began = time.perf_counter()
         factor = self._factor(position)
-        images = self.presenter.train(position.epoch, ids)
         labels = self.dataset.train.labels[ids]
         result = learner.batch(position.epoch, position.batch, images, ids, labels, factor, self._progress(position))
         loss = math.fsum(result.loss_sum)
