@@ -207,11 +207,6 @@ def _check_together(config: Config) -> None:
             f"stability.activity_floor is {stability.activity_floor}; it must be at most stability.activity_ceiling "
             f"({stability.activity_ceiling})"
         )
-    if dynamics.tolerance is not None and dynamics.steps_free % dynamics.window_free:
-        raise InputError(
-            f"dynamics.steps_free is {dynamics.steps_free}; with a tolerance it must be a multiple of "
-            f"dynamics.window_free ({dynamics.window_free})"
-        )
 
 
 def per_layer(value: float | tuple[float, ...], layers: int, name: str) -> tuple[float, ...]:

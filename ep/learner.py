@@ -255,7 +255,7 @@ class Learner:
             if len(rates.free):
                 workspace.window_sums(n, rates.free[part])
             if len(rates.followed):
-                rates.followed[part] = workspace.state.unclipped[:n]
+                workspace.followed_steps(n, rates.followed[part])
             held_macs = workspace.keep(n)
             stream = ph.stream_of(epoch, ph.STREAM_NUDGED)
             first = ph.PLUS if strengths[-1] > 0 else ph.MINUS

@@ -158,7 +158,8 @@ class Dynamics:
     )
     tolerance: float | None = option(
         None,
-        "End a sample's free phase when its mean rate differs by no more than this between the halves of a window.",
+        "End a sample's free phase when the read-out's answers to the halves of its window (total variation distance) "
+        "differ by no more than this; looked at every half window.",
         above=0,
         high=1,
         optional=True,

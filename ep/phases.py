@@ -22,6 +22,7 @@ from spikesim.ep.model import Model
 from spikesim.ep.options import Dynamics
 from spikesim.ep.prediction import Prediction, predict, window_features
 from spikesim.ep.response import respond
+from spikesim.ep.settling import settling_steps
 from spikesim.errors import Stopped
 from spikesim.fixedpoint import ONE, P_MAX
 from spikesim.simulator import (
@@ -31,10 +32,9 @@ from spikesim.simulator import (
     new_counts,
     new_scratch,
     new_state,
-    quantised_tolerance,
     run_steps,
 )
-from spikesim.step import begin_phase, settle, step
+from spikesim.step import begin_phase, measure_residual, step
 
 FREE, PLUS, MINUS = range(3)
 """The phases, in the order of `spikesim.schema.PHASES`."""
@@ -76,7 +76,8 @@ def nudged_steps(
         step(plan, state, counts, scratch, clock, n_samples, t, -1 if contrast_spikes else half, t == steps - 1)
         if contrast_spikes and half >= 0:
             accumulate_spikes(plan, state, n_samples, half)
-    settle(plan, state, counts, n_samples, -1.0)
+    for sample in range(n_samples):
+        measure_residual(plan, state, counts, sample)
     return True
 
 
@@ -190,12 +191,13 @@ class Workspace:
         if self._graded:
             self.state = self.state._replace(load=np.zeros(self.state.start.shape, np.int64))
         if self._graded or followed:
-            self.state = self.state._replace(unclipped=np.zeros(self.state.membrane.shape, np.uint16))
+            self.state = self.state._replace(unclipped=np.zeros(self.state.window.shape, np.uint16))
         self.counts = new_counts(compiled, capacity)
         self.scratch = new_scratch(compiled)
         self._head_scratch = hd.new_scratch(model.packed)
         self._trace = np.zeros((capacity, sum(head.features for head in model.heads)), np.int32)
         self._no_targets = np.zeros((capacity, model.classes))
+        self._features, self._answers = np.zeros(model.heads[-1].features, np.int64), np.zeros((2, model.classes))
         self._membrane = np.empty_like(self.state.membrane)
         self._words = np.empty_like(self.state.words)
         self.no_streams = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros((0, 0, 0), np.int64)
@@ -234,14 +236,17 @@ class Workspace:
         dynamics = self.dynamics
         onset = dynamics.onset(self.model.layers) if steps is None else 0
         clock = self._begin(n, stream, onset, dynamics.order)
-        window, tolerance = dynamics.window_free, dynamics.tolerance
+        common = self.model.compiled.plan, self.state, self.counts, self.scratch, clock, n
         if steps is not None:
-            window, tolerance = min(window, steps // 2 * 2), None
-        finished = run_steps(
-            self.model.compiled.plan, self.state, self.counts, self.scratch, clock, n, 0,
-            steps if steps is not None else dynamics.steps_free, window, quantised_tolerance(tolerance, window),
-            *self.no_streams, stop,
-        )  # fmt: skip
+            window = min(dynamics.window_free, steps // 2 * 2)
+            finished = run_steps(*common, 0, steps, window, *self.no_streams, stop)
+        elif dynamics.tolerance is None:
+            finished = run_steps(*common, 0, dynamics.steps_free, dynamics.window_free, *self.no_streams, stop)
+        else:
+            finished = settling_steps(
+                *common, dynamics.steps_free, dynamics.window_free, dynamics.tolerance, self.model.packed,
+                self._features, self._answers, stop,
+            )  # fmt: skip
         if not finished:
             raise Stopped
         counts = self._collect(n)
@@ -340,6 +345,10 @@ class Workspace:
     def window_sums(self, n: int, out: NDArray[np.int32]) -> None:
         """Window sums of the first n samples, int32 (n, state size)."""
         np.add(self.state.window[0, :n], self.state.window[1, :n], out=out)
+
+    def followed_steps(self, n: int, out: NDArray[np.int32]) -> None:
+        """Steps of the window in which p followed the potential, of the first n samples, int32 (n, state size)."""
+        np.add(self.state.unclipped[0, :n], self.state.unclipped[1, :n], out=out)
 
     def predict(
         self, n: int, head: int, labels: NDArray[np.int64], soft_targets: NDArray[np.float64] | None = None

@@ -27,20 +27,41 @@ class Prediction(NamedTuple):
 @kernel
 def window_features(plan, heads, head, window, n_samples, features):
     """Window sums of a layer over the blocks of a head, int64 (n, features); window: int32 (2, n, state size)."""
+    features[:n_samples] = 0
+    for sample in range(n_samples):
+        for half in range(2):
+            add_features(plan, heads, head, window[half, sample], features[sample])
+
+
+@kernel
+def add_features(plan, heads, head, sums, features):
+    """Add sums of p, int32 (state size,), over the blocks of a head to its features, int64."""
     row = heads.table[head]
     pop = plan.populations[row[hd.HEAD_POPULATION]]
     height, width, lanes, side = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_LANES], row[hd.HEAD_SIDE]
     rows, columns = height // side, width // side
-    features[:n_samples] = 0
-    for sample in range(n_samples):
-        first, second = window[0, sample, pop[POP_STATE] :], window[1, sample, pop[POP_STATE] :]
-        for block in range(pop[POP_BLOCKS]):
-            for y in range(rows * side):
-                for x in range(columns * side):
-                    pixel = ((block * height + y) * width + x) * lanes
-                    at = ((block * rows + y // side) * columns + x // side) * lanes
-                    for lane in range(lanes):
-                        features[sample, at + lane] += np.int64(first[pixel + lane]) + np.int64(second[pixel + lane])
+    own = sums[pop[POP_STATE] :]
+    for block in range(pop[POP_BLOCKS]):
+        for y in range(rows * side):
+            for x in range(columns * side):
+                pixel = ((block * height + y) * width + x) * lanes
+                at = ((block * rows + y // side) * columns + x // side) * lanes
+                for lane in range(lanes):
+                    features[at + lane] += np.int64(own[pixel + lane])
+
+
+@kernel
+def say(heads, head, features, steps, logits):
+    """What a head makes of its features, sums of p over so many steps: its logits, float64 (classes,)."""
+    row = heads.table[head]
+    classes, size, at = logits.shape[0], row[hd.HEAD_FEATURES], row[hd.HEAD_AT]
+    scale = math.ldexp(1.0, -int(ONE_BITS + row[hd.HEAD_SHIFT] + row[hd.HEAD_EXPONENT])) / steps
+    for j in range(classes):
+        weights = heads.weights[at * classes + j * size : at * classes + (j + 1) * size]
+        total = np.int64(0)
+        for i in range(size):
+            total += features[i] * np.int64(weights[i])
+        logits[j] = np.float64(total) * scale + heads.bias[head, j]
 
 
 def predict(
@@ -76,22 +97,12 @@ def predict(
 @kernel
 def _predict(heads, head, features, steps, labels, soft_targets, logits, losses, correct, errors, room):
     """`predict`, into arrays; room: float64 (3, classes)."""
-    row = heads.table[head]
-    classes, size, at = logits.shape[1], row[hd.HEAD_FEATURES], row[hd.HEAD_AT]
-    scale = math.ldexp(1.0, -int(ONE_BITS + row[hd.HEAD_SHIFT] + row[hd.HEAD_EXPONENT])) / steps
+    classes, squared = logits.shape[1], heads.table[head, hd.HEAD_SQUARED] != 0
     guess, softened, cooled = room[0], room[1], room[2]
     for sample in range(len(features)):
-        own, label, best = logits[sample], labels[sample], 0
-        for j in range(classes):
-            weights = heads.weights[at * classes + j * size : at * classes + (j + 1) * size]
-            total = np.int64(0)
-            for i in range(size):
-                total += features[sample, i] * np.int64(weights[i])
-            own[j] = np.float64(total) * scale + heads.bias[head, j]
-            if own[j] > own[best]:
-                best = j
-        correct[sample] = best == label
-        squared = row[hd.HEAD_SQUARED] != 0
+        own, label = logits[sample], labels[sample]
+        say(heads, head, features[sample], steps, own)
+        correct[sample] = np.argmax(own) == label
         log_sum = 0.0 if squared else softmax(own, guess)
         if len(soft_targets):
             for j in range(classes):

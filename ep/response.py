@@ -23,7 +23,7 @@ from spikesim.compilation import kernel
 from spikesim.delivery import deliver_block
 from spikesim.ep import heads as hd
 from spikesim.fixedpoint import P_MAX
-from spikesim.step import settle
+from spikesim.step import measure_residual
 
 
 @kernel
@@ -69,7 +69,8 @@ def respond(
                 counts.updates[sample, population] += neurons
         for sample in range(n_samples):
             counts.steps[sample] += 1
-    settle(plan, state, counts, n_samples, -1.0)
+    for sample in range(n_samples):
+        measure_residual(plan, state, counts, sample)
     return True
 
 
@@ -114,7 +115,8 @@ def _answer_block(plan, state, scratch, rest, free_window, population, block, sa
     for y in range(height):
         at = y * count
         rates = rest[sample, block_at + at : block_at + at + count]
-        followed = state.unclipped[sample, block_at + at : block_at + at + count]
+        early = state.unclipped[0, sample, block_at + at : block_at + at + count]
+        late = state.unclipped[1, sample, block_at + at : block_at + at + count]
         moved = state.membrane[sample, block_at + at : block_at + at + count]
         for i in range(count):
             drive[i] = 0
@@ -136,7 +138,8 @@ def _answer_block(plan, state, scratch, rest, free_window, population, block, sa
                 drive[i] += row[i]
         for i in range(count):
             # a product of integers, exact; rounded in the quotient and to an integer, alike for either sign
-            answer = np.rint(np.float64(drive[i]) * np.float64(followed[i]) / steps)
+            followed = np.int32(early[i]) + np.int32(late[i])
+            answer = np.rint(np.float64(drive[i]) * np.float64(followed) / steps)
             moved[i] = np.int32(min(max(np.float64(rates[i]) + answer, 0.0), np.float64(P_MAX)))
         if half >= 0:
             sums = state.window[half, sample, block_at + at : block_at + at + count]

@@ -104,7 +104,7 @@ class State(NamedTuple):
     external: NDArray[np.int32]  # (n, state size) or (n, 0)
     nudge: NDArray[np.int32]  # (n, state size) or (n, 0)
     window: NDArray[np.int32]  # (2, n, state size): sums over the two halves of the window
-    unclipped: NDArray[np.uint16]  # (n, state size) or (n, 0): steps of the window in which p followed V, not a bound
+    unclipped: NDArray[np.uint16]  # (2, n, state size) or (2, n, 0): steps of the halves in which p followed V
     sample_ids: NDArray[np.int64]  # (n,)
     active: NDArray[np.uint8]  # (n,): 0 for a sample that has settled
 

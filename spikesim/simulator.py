@@ -14,7 +14,7 @@ from spikesim.events import load_stream
 from spikesim.fixedpoint import ONE, WINDOW_MAX, quantise_drive
 from spikesim.philox import seed_key
 from spikesim.populations import Connection, Population
-from spikesim.step import begin_phase, settle, step
+from spikesim.step import begin_phase, measure_residual, step
 
 Firing = Literal["iid", "stratified", "mean-field"]
 ORDERS: dict[str, int] = {
@@ -33,13 +33,12 @@ FIRINGS: dict[str, int] = {
 
 @kernel
 def run_steps(
-    plan, state, counts, scratch, clock, n_samples, first, steps, window, tolerance,
-    stream_populations, stream_events, stream_pointers, stop,
+    plan, state, counts, scratch, clock, n_samples, first, steps, window, stream_populations, stream_events,
+    stream_pointers, stop,
 ):  # fmt: skip
-    """Steps first .. first + steps - 1 of a phase, or until every sample has settled or a stop is asked for.
+    """Steps first .. first + steps - 1 of a phase, or until a stop is asked for.
 
-    The last `window` steps (an even number) are accumulated in two halves. With a tolerance >= 0 every stretch of
-    `window` steps is one, and a sample whose residual is at or below the tolerance stops there.
+    The last `window` steps (an even number) are accumulated in two halves.
 
     Returns
     -------
@@ -54,24 +53,15 @@ def run_steps(
             load_stream(
                 plan, state, counts, clock, stream_populations[s], n_samples, stream_events, stream_pointers[s], t
             )
-        remaining = steps - i
-        position = window - remaining  # in the window; negative before it
-        if tolerance >= 0 and window > 0:
-            position = i % window
+        position = window - (steps - i)  # in the window; negative before it
         half = -1
         if window > 0 and position >= 0:
             half = 2 * position // window
-        last = remaining == 1
-        step(plan, state, counts, scratch, clock, n_samples, t, half, last or position == window - 1)
-        if window > 0 and position == window - 1:
-            if settle(plan, state, counts, n_samples, -1.0 if last else tolerance) == 0:
-                break
+        step(plan, state, counts, scratch, clock, n_samples, t, half, i == steps - 1)
+    if window > 0:
+        for sample in range(n_samples):
+            measure_residual(plan, state, counts, sample)
     return True
-
-
-def quantised_tolerance(tolerance: float | None, window: int) -> float:
-    """A tolerance in units of p as `settle` wants it; -1.0 for none."""
-    return -1.0 if tolerance is None else tolerance * ONE * (window // 2)
 
 
 def new_state(compiled: CompiledNetwork, samples: int, firing: int) -> p.State:
@@ -91,7 +81,7 @@ def new_state(compiled: CompiledNetwork, samples: int, firing: int) -> p.State:
         external=np.zeros((samples, sizes["state"] if has_external else 0), np.int32),
         nudge=np.zeros((samples, sizes["state"] if has_nudge else 0), np.int32),
         window=np.zeros((2, samples, sizes["state"]), np.int32),
-        unclipped=np.zeros((samples, 0), np.uint16),
+        unclipped=np.zeros((2, samples, 0), np.uint16),
         sample_ids=np.arange(samples, dtype=np.int64),
         active=np.ones(samples, np.uint8),
     )
@@ -320,7 +310,6 @@ class Simulator:
         window: int = 0,
         stream: int = 0,
         first: int = 0,
-        tolerance: float | None = None,
         onset: int = 0,
         order: str = "synchronous",
     ) -> None:
@@ -335,9 +324,6 @@ class Simulator:
             Phases with the same stream share their random numbers.
         first : int
             Number of the first step, for going on with a phase that was run in parts.
-        tolerance : float, optional
-            Stop a sample as soon as its mean rate differs by no more than this between the halves of a window; looked
-            at every `window` steps.
         onset : int
             Steps before this one, counted like `first`, have no low pass: the membrane takes on its drive at once, so
             that a phase from rest reaches all layers soon.
@@ -359,10 +345,6 @@ class Simulator:
             raise InputError(f"a phase of {first + steps} steps is too long; it has fewer than 2**32")
         if window % 2 or not 0 <= window <= min(WINDOW_MAX, steps):
             raise InputError(f"window is {window}; it must be even and in 0 .. {min(WINDOW_MAX, steps)}")
-        if tolerance is not None and (window == 0 or steps % window):
-            raise InputError(f"a tolerance needs steps ({steps}) to be a multiple of a window ({window})")
-        if tolerance is not None and not tolerance >= 0:
-            raise InputError(f"tolerance is {tolerance}; it must be at least 0")
         streams = self._joined_streams(first + steps)
         clock = make_clock(self.firing, stream, self.seed, onset, order)
         self._stop[0] = 0
@@ -371,7 +353,7 @@ class Simulator:
         begin_phase(self.compiled.plan, self.state, self.counts, clock, self.samples, first)
         finished = run_steps(
             self.compiled.plan, self.state, self.counts, self._scratch, clock, self.samples, first, steps, window,
-            quantised_tolerance(tolerance, window), streams.populations, streams.events, streams.pointers, self._stop,
+            streams.populations, streams.events, streams.pointers, self._stop,
         )  # fmt: skip
         if not finished:
             raise Stopped

@@ -106,8 +106,8 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
     nudge = state.nudge[sample, block_at if pop[POP_NUDGE] else 0 :]
     threshold = state.threshold[sample, block_at if clock.firing == FIRING_STRATIFIED else 0 :]
     window = state.window[max(half, 0), sample, block_at : block_at + size]
-    counted = state.unclipped.shape[1] > 0
-    unclipped = state.unclipped[sample, block_at if counted else 0 :]
+    counted = state.unclipped.shape[2] > 0
+    unclipped = state.unclipped[max(half, 0), sample, block_at if counted else 0 :]
     words = state.words[sample, pop[POP_WORDS] :]
     full, tile = scratch.full[slot], scratch.tile[slot]
     sparse = scratch.sparse_drive[slot, block * size if pop[POP_SPARSE] else 0 :]
@@ -182,7 +182,7 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
 def begin_phase(plan, state, counts, clock, n_samples, first):
     """Before step `first`: lists from the spikes as they are, window sums at zero, stratified thresholds drawn."""
     state.window[:, :n_samples] = 0
-    state.unclipped[:n_samples] = 0
+    state.unclipped[:, :n_samples] = 0
     for sample in range(n_samples):
         for population in range(plan.populations.shape[0]):
             pop = plan.populations[population]
@@ -275,37 +275,15 @@ def step(plan, state, counts, scratch, clock, n_samples, t, half, measure):
 
 
 @kernel
-def settle(plan, state, counts, n_samples, tolerance):
-    """Residual of each active sample; those at or below the tolerance stop, the others start a new window.
-
-    tolerance: largest mean of |difference of p between the halves of the window|, in units of 2**-16 times half the
-    window's length; negative: only measure.
-    """
-    size = state.window.shape[2]
-    running = 0
-    for sample in range(n_samples):
-        if not state.active[sample]:
+def measure_residual(plan, state, counts, sample):
+    """Sum of |difference of p between the halves of the window| of one sample, by population."""
+    for population in range(plan.populations.shape[0]):
+        pop = plan.populations[population]
+        if pop[POP_STREAMED]:
             continue
-        total, neurons = np.int64(0), np.int64(0)
-        for population in range(plan.populations.shape[0]):
-            pop = plan.populations[population]
-            if pop[POP_STREAMED]:
-                continue
-            begin = pop[POP_STATE]
-            end = begin + pop[POP_HEIGHT] * pop[POP_WIDTH] * pop[POP_BLOCKS] * pop[POP_LANES]
-            residual = np.int64(0)
-            for i in range(begin, end):
-                residual += abs(np.int64(state.window[1, sample, i]) - np.int64(state.window[0, sample, i]))
-            counts.residual[sample, population] = residual
-            total += residual
-            neurons += pop[POP_HEIGHT] * pop[POP_WIDTH] * pop[POP_CHANNELS]
-        if total <= tolerance * neurons:
-            state.active[sample] = 0
-        else:
-            running += 1
-            if tolerance >= 0:
-                for i in range(size):
-                    state.window[0, sample, i] = 0
-                    state.window[1, sample, i] = 0
-                state.unclipped[sample] = 0
-    return running
+        begin = pop[POP_STATE]
+        end = begin + pop[POP_HEIGHT] * pop[POP_WIDTH] * pop[POP_BLOCKS] * pop[POP_LANES]
+        residual = np.int64(0)
+        for i in range(begin, end):
+            residual += abs(np.int64(state.window[1, sample, i]) - np.int64(state.window[0, sample, i]))
+        counts.residual[sample, population] = residual

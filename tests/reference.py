@@ -14,6 +14,7 @@ potentials V_t and makes V_{t+1} and z_{t+1}:
 Neurons are numbered in the order (row, column, channel). Arrays of a population have the shape (samples, neurons).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -229,7 +230,7 @@ class Model:
         window: int = 0,
         stream: int = 0,
         first: int = 0,
-        tolerance: float | None = None,
+        settled: Callable[[], NDArray[np.bool_]] | None = None,
         onset: int = 0,
         order: str = "synchronous",
     ) -> None:
@@ -237,8 +238,8 @@ class Model:
 
         Populations that a step updates together hear the same spikes; later ones hear the new spikes of earlier ones.
 
-        The last `window` steps, or with a tolerance every stretch of `window` steps, are summed in two halves. A sample
-        rests as soon as the mean over its neurons of the difference between the halves is within the tolerance.
+        The last `window` steps are summed in two halves. With `settled`, which says of all samples whether they may
+        rest, each half of a window replaces the one before the last, and samples rest when they may.
         """
         active = np.ones(len(self.samples), bool)
         for sums in self.window:
@@ -251,26 +252,32 @@ class Model:
         }
         self.heard = [first for _ in numbers]
         for i in range(steps):
-            last = i == steps - 1
-            position = i % window if tolerance is not None else i - (steps - window)
-            measured = last or position == window - 1
+            last = looked = i == steps - 1
+            half = None
+            if settled is not None:
+                position, length = i - onset - (steps - onset) % (window // 2), window // 2
+                looked = position + 1 >= window and (position + 1) % length == 0
+                if position >= 0:
+                    half = position // length % 2
+                    for sums in self.window:
+                        sums[half, active] *= position % length > 0
+            elif window and i >= steps - window:
+                half = int(i >= steps - window // 2)
             self._step(
                 first + i,
                 stream,
                 active,
-                2 * position // window if position >= 0 and window else None,
-                measured,
+                half,
+                looked,
                 low_pass=first + i >= onset,
                 order=together[order],
             )
-            if window and position == window - 1:
-                settled = self._measure_residual(active, window, tolerance)
-                if not last:
-                    active &= ~settled
-                if last or not active.any():
+            if window and looked:
+                resting = active if last or settled is None else active & settled()
+                self._measure_residual(resting)
+                active = active & ~resting
+                if not active.any():
                     break
-                for sums in self.window:
-                    sums[:, active] = 0
 
     def _step(
         self,
@@ -358,15 +365,9 @@ class Model:
                 direction += 1
         return drives
 
-    def _measure_residual(self, active: NDArray[np.bool_], window: int, tolerance: float | None) -> NDArray[np.bool_]:
-        """Record |difference of the halves|; which samples have settled."""
-        total, neurons = np.zeros(len(self.samples), np.int64), 0
+    def _measure_residual(self, resting: NDArray[np.bool_]) -> None:
+        """Record |difference of the halves|."""
         for index, population in enumerate(self.populations):
-            if population.stream is not None:
-                continue
-            residual = np.abs(self.window[index][1] - self.window[index][0]).sum(axis=1)
-            self.residual[active, index] = residual[active]
-            total += residual
-            neurons += population.neurons
-        limit = -1.0 if tolerance is None else tolerance * ONE * (window // 2) * neurons
-        return total <= limit
+            if population.stream is None:
+                residual = np.abs(self.window[index][1] - self.window[index][0]).sum(axis=1)
+                self.residual[resting, index] = residual[resting]

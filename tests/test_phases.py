@@ -241,10 +241,70 @@ def test_counters_of_a_group_are_the_sums_over_its_samples(inference: str) -> No
         assert not free.events_forward.any() and not free.events_feedback.any()
 
 
-def test_tolerance_ends_a_free_phase_early() -> None:
-    _, _, workspace = prepare(dynamics__inference="mean-field", dynamics__tolerance=0.01, dynamics__window_free=4)
+def slow_answers(model: Model, sums: NDArray[np.int64], steps: int) -> Reals:
+    """The read-out's probabilities for sums of p over so many steps of the top layer, (n, neurons)."""
+    features, cells = sums, 4 if model.stack.pooled[-1] else 1
+    if model.stack.pooled[-1]:
+        features = reference.cells(sums, model.top.shape).sum(axis=1).reshape(len(sums), -1)
+    weights, exponent = reference.quantise(small.random_parameters(model, 4).readout_weight)
+    logits = (features @ weights) / (steps * cells * ONE * 2.0**exponent) + model.packed.bias[-1]
+    return softmax_and_log_sum(logits)[0]
+
+
+@pytest.mark.parametrize(("inference", "order"), [("stochastic", "upwards"), ("mean-field", "synchronous")])
+def test_each_sample_rests_when_its_answer_has_settled(inference: str, order: str) -> None:
+    model, config, workspace = prepare(dynamics__inference=inference, dynamics__window_free=6, dynamics__order=order)
+    twin, changes = slow_twin(model, config), []
+
+    def settled() -> NDArray[np.bool_]:
+        first, second = (slow_answers(model, half, 3) for half in twin.window[-1])
+        changes.append(np.abs(first - second).sum(axis=1) / 2)  # (n,)
+        return changes[-1] <= tolerance
+
+    run = {"window": 6, "stream": 5, "onset": config.dynamics.onset(2), "order": order, "settled": settled}
+    tolerance = 0.0
+    twin.run(20, **run)
+    tolerance = float(np.median(changes[1]))  # at the second look about half of the samples may rest
+    twin = slow_twin(model, config)
+    twin.run(20, **run)
+    assert len(set(twin.steps)) > 1, "the samples should settle at different times"
+    _, _, workspace = prepare(
+        dynamics__inference=inference, dynamics__window_free=6, dynamics__order=order, dynamics__tolerance=tolerance
+    )
+    counts = workspace.free(workspace.rest(images(), IDS), 5, RUN)
+    assert_phase(workspace, twin, [half.sum(axis=0) for half in twin.window])
+    assert counts.steps == twin.steps.sum()
+    np.testing.assert_array_equal(counts.residual, twin.residual.sum(axis=0))
+    np.testing.assert_array_equal(counts.spikes, twin.spike_counts.sum(axis=0))
+    np.testing.assert_array_equal(counts.energy, twin.energy.sum(axis=0))
+
+
+@pytest.mark.parametrize("window", [2, 8, 14])
+def test_a_tolerance_that_is_never_met_changes_nothing(window: int) -> None:
+    plain, watched = (
+        ph.Workspace(model, config.dynamics, SAMPLES, config.seed, followed=True)
+        for tolerance in (None, 1e-300)
+        for model, config, _ in (prepare(dynamics__window_free=window, dynamics__tolerance=tolerance),)
+    )
+    counts = [workspace.free(workspace.rest(images(), IDS), 5, RUN) for workspace in (plain, watched)]
+    for item in fields(ph.PhaseCounts):
+        np.testing.assert_array_equal(getattr(counts[0], item.name), getattr(counts[1], item.name), item.name)
+    np.testing.assert_array_equal(plain.state.membrane, watched.state.membrane)
+    followed = np.zeros((2, SAMPLES, plain.state.window.shape[2]), np.int32)
+    for workspace, out in zip((plain, watched), followed, strict=True):
+        workspace.followed_steps(SAMPLES, out)
+    np.testing.assert_array_equal(sums_of(plain), sums_of(watched))
+    np.testing.assert_array_equal(*followed)
+    assert 0 < followed.max() <= window
+
+
+def test_a_squared_error_settles_too() -> None:
+    _, _, workspace = prepare(
+        dynamics__inference="mean-field", dynamics__cost="squared-error", dynamics__tolerance=0.01,
+        dynamics__window_free=4,
+    )  # fmt: skip
     counts = settled(workspace)
-    assert SAMPLES * 8 <= counts.steps < SAMPLES * 20 and counts.steps % 4 == 0
+    assert SAMPLES * 5 <= counts.steps < SAMPLES * 20 and counts.steps % 2 == 0
 
 
 def test_prediction_reads_the_window_of_the_free_phase() -> None:

@@ -11,7 +11,7 @@ import pytest
 import reference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pairs import FIRINGS, Pair, assert_equal_arrays, assert_same, everything, mixed, state_of
+from pairs import FIRINGS, Pair, assert_equal_arrays, assert_same, everything, mixed
 
 from spikesim.errors import InputError, Stopped
 from spikesim.network import Network
@@ -207,27 +207,6 @@ def test_random_networks_equal_reference(seed, firing, channels, sides, kernel, 
     assert_same(simulator, model)
 
 
-@pytest.mark.parametrize("firing", FIRINGS)
-def test_tolerance_stops_each_sample_as_the_reference_does(firing: str) -> None:
-    pair = Pair(11)
-    lower, upper = pair.population(3, 3, 17, external=True), pair.population(1, 1, 10)
-    pair.connect(lower, upper, Dense(), tied=True, gain=0.4)
-    probe, _ = pair.build(8, firing)
-    probe.run(16, window=8)
-    second_window = probe.counts.residual.sum(axis=1) / (lower.neurons + upper.neurons) / (4 * reference.ONE)
-    tolerance = float(np.median(second_window))  # half of the samples settle here, the others later
-    simulator, model = pair.build(8, firing)
-    simulator.reset(probe.state.sample_ids)
-    simulator.state.external[...] = probe.state.external
-    model.samples = probe.state.sample_ids.tolist()
-    for population in (lower, upper):
-        model.populations[population.index].external = state_of(simulator, population, probe.state.external).astype(int)
-    for twin in (simulator, model):
-        twin.run(64, window=8, tolerance=tolerance)  # type: ignore[attr-defined]
-    assert_same(simulator, model)
-    assert len(np.unique(model.steps)) > 1, "the samples should settle at different times"
-
-
 def test_counters_add_up_over_runs_until_reset() -> None:
     pair = Pair(12)
     lower, upper = pair.population(3, 3, 5), pair.population(3, 3, 17)
@@ -408,10 +387,6 @@ BAD = {
     "window beyond the steps": ("window is 4", lambda s, n: s.run(2, window=4)),
     "negative window": ("window is -2", lambda s, n: s.run(2, window=-2)),
     "window too long": ("window is 5000", lambda s, n: s.run(6000, window=5000)),
-    "tolerance without window": ("tolerance", lambda s, n: s.run(4, tolerance=0.1)),
-    "tolerance and unequal windows": ("tolerance", lambda s, n: s.run(10, window=4, tolerance=0.1)),
-    "negative tolerance": ("tolerance is -0.1", lambda s, n: s.run(4, window=2, tolerance=-0.1)),
-    "tolerance not a number": ("tolerance is nan", lambda s, n: s.run(4, window=2, tolerance=float("nan"))),
     "stream number": (
         "stream is 16777216",
         lambda s, n: (s.set_stream(n["stream"], stream_of(1)), s.run(1, stream=2**24)),

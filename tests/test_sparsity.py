@@ -103,7 +103,8 @@ def test_the_gradient_is_that_of_the_activity() -> None:
     workspace.window_sums(SAMPLES, free)
     found = zeros(model)
     with Team(model, config, 1) as team:
-        followed = workspace.state.unclipped.astype(np.int32)
+        followed = np.empty_like(free)
+        workspace.followed_steps(SAMPLES, followed)
         add_price_gradients(model, team, images, free, followed, 2, np.array([price]), found)
 
     def cost() -> float:
