@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from spikesim import plan as p
 from spikesim.datasets import ImageSet
 from spikesim.ep import phases as ph
-from spikesim.ep.prediction import Prediction
+from spikesim.ep.counting import PhaseCounts
+from spikesim.ep.prediction import Predictions
 from spikesim.ep.presentation import Presenter
 from spikesim.ep.team import Team
 from spikesim.errors import Stopped
@@ -30,7 +31,7 @@ class Evaluation:
     samples: int
     correct: int
     loss: float
-    counts: ph.PhaseCounts
+    counts: PhaseCounts
 
     @property
     def accuracy(self) -> float:
@@ -61,10 +62,10 @@ def evaluate(
     """
     losses: list[float] = []
     correct = 0
-    counts = ph.PhaseCounts.zero(team.model.layers)
+    counts = PhaseCounts.zero(team.model.layers)
     for prediction, own_counts in _predictions(team, presenter, images, samples, stream, progress):
-        losses.extend(prediction.losses.tolist())
-        correct += int(prediction.correct.sum())
+        losses.extend(prediction.losses[:, -1].tolist())
+        correct += int(prediction.correct[:, -1].sum())
         counts.add(own_counts)
     return Evaluation(samples, correct, math.fsum(losses) / samples, counts)
 
@@ -86,7 +87,7 @@ def logits(
     Stopped
     """
     found = _predictions(team, presenter, images, samples, stream, progress)
-    return np.concatenate([prediction.logits for prediction, _ in found])
+    return np.concatenate([prediction.logits[:, -1] for prediction, _ in found])
 
 
 def _predictions(
@@ -96,17 +97,18 @@ def _predictions(
     samples: int,
     stream: int,
     progress: Callable[[int], None] | None,
-) -> Iterator[tuple[Prediction, ph.PhaseCounts]]:
+) -> Iterator[tuple[Predictions, PhaseCounts]]:
     """The read-out's predictions after free phases from rest, a group at a time, in the order of the samples."""
 
-    def run(first: int, inputs: NDArray[np.int16], part: slice) -> tuple[Prediction, ph.PhaseCounts]:
+    def run(first: int, inputs: NDArray[np.int16], part: slice) -> tuple[Predictions, PhaseCounts]:
         workspace = team.borrow()
         try:
             ids = np.arange(first + part.start, first + part.stop)
             n = workspace.rest(inputs[part], ids)
             own = workspace.free(n, stream, team.stop)
-            prediction, _ = workspace.predict(n, len(team.model.heads) - 1, images.labels[ids])
-            return prediction, own
+            found = Predictions.empty(team.model.packed, n)
+            workspace.predict(n, images.labels[ids], None, found, first=len(team.model.heads) - 1)
+            return found, own
         finally:
             team.give_back(workspace)
 

@@ -114,9 +114,9 @@ def head_gradient(
     Parameters
     ----------
     features : int64 (n, features)
-        Window sums that the head saw (`Head.pool`).
+        Window sums that the head saw (`Predictions`).
     errors : int64 (n, classes)
-        Its errors -dC/do (`Prediction`).
+        Its errors -dC/do (`Predictions`).
     window : int
         Steps of the window.
     """

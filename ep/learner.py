@@ -14,10 +14,11 @@ from spikesim.ep import centring, homeostasis
 from spikesim.ep import heads as hd
 from spikesim.ep import phases as ph
 from spikesim.ep.config import Config, per_layer
+from spikesim.ep.counting import PhaseCounts
 from spikesim.ep.gradients import check_sums, head_gradient, layer_gradients
 from spikesim.ep.model import Array, Model, Parameters, initial_scales
 from spikesim.ep.optimisers import Optimiser
-from spikesim.ep.prediction import Prediction
+from spikesim.ep.prediction import Predictions
 from spikesim.ep.sparsity import add_price_gradients
 from spikesim.ep.steering import Steering
 from spikesim.ep.team import Team
@@ -34,7 +35,7 @@ class BatchResult:
 
     loss_sum: list[float]  # of the read-out, by sample
     correct: int
-    counts: list[ph.PhaseCounts]  # by phase
+    counts: list[PhaseCounts]  # by phase
     rate_difference: NDArray[np.float64]  # (L,): mean |r+ - r-|
     beta: float
     lambdas: NDArray[np.float64]  # (heads,): strengths beside the read-out's
@@ -48,10 +49,8 @@ class BatchResult:
 
 @dataclass
 class _Group:
-    predictions: list[Prediction]  # by head
-    features: list[NDArray[np.int64]]  # by head
     channel_sums: list[NDArray[np.int64]]  # by layer
-    counts: list[ph.PhaseCounts]
+    counts: list[PhaseCounts]
 
 
 class Learner:
@@ -192,6 +191,7 @@ class Learner:
             free=np.empty((0 if centred and self.model.held is None and not priced else n, size), np.int32),
             followed=np.empty((n if priced else 0, size), np.int32),
         )
+        found = Predictions.empty(self.model.packed, n)
         sign = self.sign(epoch, batch)
         strengths = sign * beta * lambdas
         targets = None if self.soft_targets is None else self.soft_targets[sample_ids]
@@ -199,11 +199,11 @@ class Learner:
         def run(part: slice) -> _Group:
             own_targets = None if targets is None else targets[part]
             inputs = images[part], sample_ids[part], labels[part], own_targets
-            return self._run_group(epoch, strengths, part, *inputs, rates)
+            return self._run_group(epoch, strengths, part, *inputs, rates, found.rows(part))
 
         groups = self.team.map(run, self.team.groups(n))
         heads = range(len(self.model.heads))
-        pending = [self.team.executor.submit(self._head_gradient, index, groups) for index in heads]
+        pending = [self.team.executor.submit(self._head_gradient, index, found) for index in heads]
         gradients, rate_difference = layer_gradients(self.model, dynamics, self.team, images, rates, sign * beta)
         if priced:
             add_price_gradients(
@@ -212,21 +212,20 @@ class Learner:
             )  # fmt: skip
         for gradient in self.team.gather(pending):
             gradients.update(gradient)
-        counts = [ph.PhaseCounts.zero(self.model.layers) for _ in range(3)]
+        counts = [PhaseCounts.zero(self.model.layers) for _ in range(3)]
         for group in groups:
             for total, own in zip(counts, group.counts, strict=True):
                 total.add(own)
         result = BatchResult(
-            loss_sum=[float(loss) for group in groups for loss in group.predictions[-1].losses],
-            correct=sum(int(group.predictions[-1].correct.sum()) for group in groups),
+            loss_sum=found.losses[:, -1].tolist(),
+            correct=int(found.correct[:, -1].sum()),
             counts=counts,
             rate_difference=rate_difference,
             beta=beta,
             lambdas=lambdas,
             prices=self.steering.prices,
-            head_loss=np.array([math.fsum(x for group in groups for x in group.predictions[i].losses) for i in heads])
-            / n,
-            head_correct=np.array([sum(int(group.predictions[i].correct.sum()) for group in groups) for i in heads]),
+            head_loss=np.array([math.fsum(losses) for losses in found.losses.T]) / n,
+            head_correct=found.correct.sum(axis=0),
             activity=self._activity(groups, n),
             rates=rates if keep_rates else None,
         )
@@ -242,15 +241,19 @@ class Learner:
         labels: NDArray[np.int64],
         soft_targets: NDArray[np.float64] | None,
         rates: ph.Rates,
+        found: Predictions,
     ) -> _Group:
-        """All phases of one group, on the calling thread; its window sums go into the rows `part` of `rates`."""
+        """All phases of one group, on the calling thread.
+
+        Its window sums go into the rows `part` of `rates`, what its heads say of the free phase into `found`.
+        """
         dynamics, stop = self.config.dynamics, self.team.stop
         workspace = self.team.borrow()
         try:
             n = workspace.rest(images, sample_ids)
-            counts = [ph.PhaseCounts.zero(self.model.layers) for _ in range(3)]
+            counts = [PhaseCounts.zero(self.model.layers) for _ in range(3)]
             counts[ph.FREE] = workspace.free(n, ph.stream_of(epoch, ph.STREAM_FREE), stop)
-            seen = [workspace.predict(n, head, labels, soft_targets) for head in range(len(self.model.heads))]
+            workspace.predict(n, labels, soft_targets, found)
             channel_sums = workspace.channel_sums(n)
             if len(rates.free):
                 workspace.window_sums(n, rates.free[part])
@@ -268,7 +271,7 @@ class Learner:
                     stream = ph.stream_of(epoch, ph.STREAM_NUDGED_MINUS)
                 counts[ph.MINUS] = workspace.nudged(n, stream, labels, -strengths, stop, soft_targets)
                 workspace.window_sums(n, rates.minus[part])
-            return _Group([one for one, _ in seen], [features for _, features in seen], channel_sums, counts)
+            return _Group(channel_sums, counts)
         finally:
             self.team.give_back(workspace)
 
@@ -281,15 +284,15 @@ class Learner:
             activity.append(sums / float(ONE * self.config.dynamics.window_free * samples * positions))
         return activity
 
-    def _head_gradient(self, index: int, groups: list[_Group]) -> dict[str, Array]:
+    def _head_gradient(self, index: int, found: Predictions) -> dict[str, Array]:
         """Gradients of one head by name; zero for those that stay as they are."""
         head = self.model.heads[index]
         if head.name != hd.READOUT and self.config.signals.learning == "fixed":
             weight = np.zeros_like(self.parameters.head_weights[index])
             bias = np.zeros_like(self.parameters.head_biases[index])
         else:
-            features = np.concatenate([group.features[index] for group in groups])
-            errors = np.concatenate([group.predictions[index].errors for group in groups])
+            at = int(self.model.packed.table[index, hd.HEAD_AT])
+            features, errors = found.features[:, at : at + head.features], found.errors[:, index]
             weight, bias = head_gradient(head, features, errors, self.config.dynamics.window_free)
         return {f"{head.name}/weight": weight, f"{head.name}/bias": bias}
 

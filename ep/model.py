@@ -106,6 +106,9 @@ class Model:
         self.held = HeldNetwork(self.compiled, config.dynamics.error_gain, nudged) if held else None
         self._soft = teacher_weights(config.signals, self.heads)
         self._temperature = config.signals.temperature
+        connections = self.stack.connections
+        self.tables_up = np.array([connection.forward for connection in connections], np.int64)  # (L,), -1: none
+        self.tables_down = np.array([*(connection.feedback for connection in connections[1:]), -1], np.int64)
         zeros = [np.zeros(self.head_shape(head), np.float32) for head in self.heads]
         self.packed = self._pack(zeros, [np.zeros(self.classes, np.float32) for _ in self.heads])
 
@@ -165,15 +168,11 @@ class Model:
 
     def forward_events(self, events: NDArray[np.int64]) -> NDArray[np.int64]:
         """Counts by table (..., T) as counts into each layer from below (..., L)."""
-        return self._by_layer(events, [connection.forward for connection in self.stack.connections])
+        return _by_layer(events, self.tables_up)
 
     def feedback_events(self, events: NDArray[np.int64]) -> NDArray[np.int64]:
         """Counts by table (..., T) as counts into each layer from above (..., L)."""
-        return self._by_layer(events, [*(connection.feedback for connection in self.stack.connections[1:]), -1])
-
-    def _by_layer(self, events: NDArray[np.int64], tables: list[int]) -> NDArray[np.int64]:
-        padded = np.concatenate([events, np.zeros((*events.shape[:-1], 1), np.int64)], axis=-1)
-        return padded[..., tables]
+        return _by_layer(events, self.tables_down)
 
     def state_slice(self, layer: int) -> slice:
         """Where a layer lies in the state of a sample."""
@@ -228,3 +227,8 @@ def initial_parameters(model: Model, config: Config) -> Parameters:
         for stream, shape in zip(streams, shapes, strict=True)
     ]
     return Parameters(weights, biases, heads, [np.zeros(model.classes, np.float32) for _ in heads])
+
+
+def _by_layer(events: NDArray[np.int64], tables: NDArray[np.int64]) -> NDArray[np.int64]:
+    padded = np.concatenate([events, np.zeros((*events.shape[:-1], 1), np.int64)], axis=-1)
+    return padded[..., tables]

@@ -8,7 +8,6 @@ The two nudged phases share one stream of random numbers (common random numbers)
 A workspace runs one group on one thread; nothing that it computes depends on which samples share a group.
 """
 
-from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -17,14 +16,15 @@ from numpy.typing import NDArray
 from spikesim import plan as p
 from spikesim.compilation import kernel
 from spikesim.ep import heads as hd
+from spikesim.ep.counting import PhaseCounts
 from spikesim.ep.held import hold_drives, mean_rates
 from spikesim.ep.model import Model
 from spikesim.ep.options import Dynamics
-from spikesim.ep.prediction import Prediction, predict, window_features
+from spikesim.ep.prediction import Predictions, predict, window_features
 from spikesim.ep.response import respond
 from spikesim.ep.settling import settling_steps
 from spikesim.errors import Stopped
-from spikesim.fixedpoint import ONE, P_MAX
+from spikesim.fixedpoint import ONE
 from spikesim.simulator import (
     FIRINGS,
     clear_counts,
@@ -95,35 +95,6 @@ def accumulate_spikes(plan, state, n_samples, half):
                 state.window[half, sample, at] += np.int32(ONE)
 
 
-@dataclass
-class PhaseCounts:
-    """Counters of one phase, summed over samples; by layer where there is an axis."""
-
-    spikes: NDArray[np.int64]  # (L,)
-    events_forward: NDArray[np.int64]  # (L,)
-    events_feedback: NDArray[np.int64]  # (L,)
-    macs: NDArray[np.int64]  # (L,)
-    updates: NDArray[np.int64]  # (L,)
-    saturated: NDArray[np.int64]  # (L,): neurons with p at its maximum at the end
-    residual: NDArray[np.int64]  # (L,): sum over neurons, unit 2**-16 / half of the window
-    energy: NDArray[np.int64]  # (L,): twice the share of the energy function at the end, unit 2**-32
-    steps: NDArray[np.int64]  # ()
-
-    @classmethod
-    def zero(cls, layers: int) -> "PhaseCounts":
-        """Nothing has happened yet."""
-        return cls(**{item.name: np.zeros(() if item.name == "steps" else layers, np.int64) for item in fields(cls)})
-
-    def mean_residual(self, window: int, samples: int, neurons: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Mean difference of p between the halves of a window of this length, by layer; `neurons`: of each layer."""
-        return np.asarray(self.residual / (ONE * (window // 2) * samples * neurons), np.float64)
-
-    def add(self, other: "PhaseCounts") -> None:
-        """Add the counters of other samples."""
-        for item in fields(self):
-            getattr(self, item.name)[...] += getattr(other, item.name)
-
-
 class Rates(NamedTuple):
     """Sums over the windows of a mini-batch, of p but for `followed`; int32 (samples, state size), one row a sample."""
 
@@ -146,19 +117,6 @@ def _channel_sums(populations, window, n_samples, sums):
                     for pixel in range(pixels):
                         for lane in range(lanes):
                             total[lane] += own[(block * pixels + pixel) * lanes + lane]
-
-
-@kernel
-def _count_saturated(populations, membrane, n_samples, saturated):
-    """Count the neurons of each population whose p is at its maximum."""
-    for i, pop in enumerate(populations):
-        size = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH] * pop[p.POP_BLOCKS] * pop[p.POP_LANES]
-        for sample in range(n_samples):
-            own = membrane[sample, pop[p.POP_STATE] : pop[p.POP_STATE] + size]
-            count = np.int64(0)
-            for n in range(size):
-                count += own[n] >= P_MAX
-            saturated[i] += count
 
 
 class Workspace:
@@ -351,14 +309,18 @@ class Workspace:
         np.add(self.state.unclipped[0, :n], self.state.unclipped[1, :n], out=out)
 
     def predict(
-        self, n: int, head: int, labels: NDArray[np.int64], soft_targets: NDArray[np.float64] | None = None
-    ) -> tuple[Prediction, NDArray[np.int64]]:
-        """A head applied to the window of the free phase, and the window sums that it saw."""
-        model = self.model
-        features = np.empty((n, model.heads[head].features), np.int64)
-        window_features(model.compiled.plan, model.packed, head, self.state.window, n, features)
-        window = self.dynamics.window_free
-        return predict(model.packed, head, features, window, labels, soft_targets), features
+        self,
+        n: int,
+        labels: NDArray[np.int64],
+        soft_targets: NDArray[np.float64] | None,
+        found: Predictions,
+        *,
+        first: int = 0,
+    ) -> None:
+        """The heads from the first on applied to the window of the free phase; found: n rows, overwritten."""
+        packed = self.model.packed
+        window_features(self.model.compiled.plan, packed, first, self.state.window, n, found.features)
+        predict(packed, self.dynamics.window_free, labels, soft_targets, found, first=first)
 
     def channel_sums(self, n: int) -> list[NDArray[np.int64]]:
         """Window sums by channel of every layer, over positions and the first n samples; int64 (C,)."""
@@ -375,22 +337,7 @@ class Workspace:
         return clock
 
     def _collect(self, n: int) -> PhaseCounts:
-        """Counters of the phase that has just ended."""
-        counts, model = self.counts, self.model
-        graded = counts.graded[:n].sum(axis=0)
-        saturated = np.zeros(model.layers, np.int64)
-        _count_saturated(model.compiled.plan.populations, self.state.membrane, n, saturated)
-        return PhaseCounts(
-            spikes=counts.spikes[:n].sum(axis=0),
-            events_forward=model.forward_events(counts.events[:n].sum(axis=0)),
-            events_feedback=model.feedback_events(counts.events[:n].sum(axis=0)),
-            macs=model.forward_events(graded) + model.feedback_events(graded),
-            updates=counts.updates[:n].sum(axis=0),
-            saturated=saturated,
-            residual=counts.residual[:n].sum(axis=0),
-            energy=counts.energy[:n].sum(axis=0),
-            steps=counts.steps[:n].sum(),
-        )
+        return PhaseCounts.of_phase(self.model, self.state, self.counts, n)
 
 
 def stream_of(epoch: int, kind: int) -> int:

@@ -15,22 +15,47 @@ from spikesim.plan import POP_BLOCKS, POP_HEIGHT, POP_LANES, POP_STATE, POP_WIDT
 from spikesim.tables import neurons
 
 
-class Prediction(NamedTuple):
-    """What a head makes of n samples."""
+class Predictions(NamedTuple):
+    """What the heads make of n samples."""
 
-    logits: NDArray[np.float64]  # (n, classes)
-    losses: NDArray[np.float64]  # (n,): against the labels
-    correct: NDArray[np.bool_]  # (n,)
-    errors: NDArray[np.int64]  # (n, classes): -dC/do, unit 2**-16
+    features: NDArray[np.int64]  # (n, features of all heads): sums of p over the window and over the blocks
+    logits: NDArray[np.float64]  # (n, heads, classes)
+    losses: NDArray[np.float64]  # (n, heads): against the labels
+    correct: NDArray[np.bool_]  # (n, heads)
+    errors: NDArray[np.int64]  # (n, heads, classes): -dC/do, unit 2**-16
+
+    @classmethod
+    def empty(cls, packed: hd.Heads, n: int) -> "Predictions":
+        """Room for n samples."""
+        heads, classes = packed.bias.shape
+        return cls(
+            features=np.empty((n, int(packed.table[:, hd.HEAD_FEATURES].sum())), np.int64),
+            logits=np.empty((n, heads, classes)),
+            losses=np.empty((n, heads)),
+            correct=np.empty((n, heads), np.bool_),
+            errors=np.empty((n, heads, classes), np.int64),
+        )
+
+    def rows(self, part: slice) -> "Predictions":
+        """Those of some of the samples, views."""
+        return Predictions(
+            self.features[part], self.logits[part], self.losses[part], self.correct[part], self.errors[part]
+        )
 
 
 @kernel
-def window_features(plan, heads, head, window, n_samples, features):
-    """Window sums of a layer over the blocks of a head, int64 (n, features); window: int32 (2, n, state size)."""
-    features[:n_samples] = 0
+def window_features(plan, heads, first, window, n_samples, features):
+    """Window sums over the blocks of each head from the first on, int64 (n, features of all heads).
+
+    window: int32 (2, n, state size).
+    """
     for sample in range(n_samples):
-        for half in range(2):
-            add_features(plan, heads, head, window[half, sample], features[sample])
+        for head in range(first, heads.table.shape[0]):
+            at = heads.table[head, hd.HEAD_AT]
+            own = features[sample, at : at + heads.table[head, hd.HEAD_FEATURES]]
+            own[:] = 0
+            for half in range(2):
+                add_features(plan, heads, head, window[half, sample], own)
 
 
 @kernel
@@ -66,61 +91,60 @@ def say(heads, head, features, steps, logits):
 
 def predict(
     packed: hd.Heads,
-    head: int,
-    features: NDArray[np.int64],
     steps: int,
     labels: NDArray[np.int64],
-    soft_targets: NDArray[np.float64] | None = None,
-) -> Prediction:
-    """Apply a head to average rates.
+    soft_targets: NDArray[np.float64] | None,
+    found: Predictions,
+    *,
+    first: int = 0,
+) -> None:
+    """Apply the heads from the first on to average rates.
 
     Parameters
     ----------
-    head : int
-        Its index.
-    features : int64, shape (n, features)
-        Sums of p over the window and over the blocks (`window_features`).
     steps : int
         Length of the window.
     labels : int64, shape (n,)
-    soft_targets : float64, shape (n, classes)
-        The teacher's softmax(t / tau), where the head has one.
+    soft_targets : float64, shape (n, classes), optional
+        The teacher's softmax(t / tau), for the heads that listen to it.
+    found : Predictions
+        Its features are given, the rest is overwritten.
     """
-    n, classes = len(features), packed.bias.shape[1]
-    found = Prediction(np.empty((n, classes)), np.empty(n), np.empty(n, np.bool_), np.empty((n, classes), np.int64))
-    with_teacher = soft_targets is not None and packed.soft[head] > 0
-    targets = soft_targets if with_teacher else np.zeros((0, classes))
-    _predict(packed, head, features, steps, labels, targets, *found, np.empty((3, classes)))
-    return found
+    classes = packed.bias.shape[1]
+    targets = np.zeros((0, classes)) if soft_targets is None else soft_targets
+    _predict(packed, first, steps, labels, targets, *found, np.empty((3, classes)))
 
 
 @kernel
-def _predict(heads, head, features, steps, labels, soft_targets, logits, losses, correct, errors, room):
-    """`predict`, into arrays; room: float64 (3, classes)."""
-    classes, squared = logits.shape[1], heads.table[head, hd.HEAD_SQUARED] != 0
+def _predict(heads, first, steps, labels, soft_targets, features, logits, losses, correct, errors, room):
+    """`predict`; room: float64 (3, classes)."""
+    classes = logits.shape[2]
     guess, softened, cooled = room[0], room[1], room[2]
-    for sample in range(len(features)):
-        own, label = logits[sample], labels[sample]
-        say(heads, head, features[sample], steps, own)
-        correct[sample] = np.argmax(own) == label
-        log_sum = 0.0 if squared else softmax(own, guess)
-        if len(soft_targets):
+    for head in range(first, heads.table.shape[0]):  # its weights are read once for all samples
+        row = heads.table[head]
+        squared, soft = row[hd.HEAD_SQUARED] != 0, heads.soft[head] if len(soft_targets) else 0.0
+        for sample in range(len(labels)):
+            own, label = logits[sample, head], labels[sample]
+            say(heads, head, features[sample, row[hd.HEAD_AT] :], steps, own)
+            correct[sample, head] = np.argmax(own) == label
+            log_sum = 0.0 if squared else softmax(own, guess)
+            if soft > 0.0:
+                for j in range(classes):
+                    cooled[j] = own[j] / heads.temperature
+                softmax(cooled, softened)
+            loss = 0.0
             for j in range(classes):
-                cooled[j] = own[j] / heads.temperature
-            softmax(cooled, softened)
-        loss = 0.0
-        for j in range(classes):
-            wanted = 1.0 if j == label else 0.0
-            if squared:
-                error = wanted - own[j]
-                loss += error * error
-            else:
-                error = heads.hard[head] * (wanted - guess[j])
-                if len(soft_targets):
-                    error += heads.soft[head] * (soft_targets[sample, j] - softened[j])
-            bounded = min(max(error, -hd.PUSH_MAX), hd.PUSH_MAX)
-            errors[sample, j] = np.int64(np.rint(bounded * 2.0**hd.ERROR_BITS))
-        losses[sample] = 0.5 * loss if squared else log_sum - own[label]
+                wanted = 1.0 if j == label else 0.0
+                if squared:
+                    error = wanted - own[j]
+                    loss += error * error
+                else:
+                    error = heads.hard[head] * (wanted - guess[j])
+                    if soft > 0.0:
+                        error += soft * (soft_targets[sample, j] - softened[j])
+                bounded = min(max(error, -hd.PUSH_MAX), hd.PUSH_MAX)
+                errors[sample, head, j] = np.int64(np.rint(bounded * 2.0**hd.ERROR_BITS))
+            losses[sample, head] = 0.5 * loss if squared else log_sum - own[label]
 
 
 def feature_gradient(head: hd.Head, features: NDArray[np.int64], errors: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.ep import heads as hd
-from spikesim.ep import phases as ph
 from spikesim.ep.config import Config
+from spikesim.ep.counting import PhaseCounts
 from spikesim.ep.evaluation import Evaluation
 from spikesim.ep.learner import BatchResult
 from spikesim.ep.model import Model, Parameters
@@ -97,7 +97,7 @@ def _by_layer(model: Model, values: NDArray[Any], missing: float) -> NDArray[np.
     return result
 
 
-def _hopfield(counts: ph.PhaseCounts, feedback_gain: float) -> float:
+def _hopfield(counts: PhaseCounts, feedback_gain: float) -> float:
     """Energy function, summed over the samples, in units in which the lowest layer weighs 1 (docs/model.md)."""
     shares = [int(share) * feedback_gain**layer for layer, share in enumerate(counts.energy)]
     return math.fsum(shares) * 0.5 / ONE**2

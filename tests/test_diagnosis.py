@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import small
 
-from spikesim.ep import phases as ph
+from spikesim.ep.counting import PhaseCounts
 from spikesim.ep.diagnosis import RECENT, Diagnosis
 from spikesim.ep.learner import BatchResult
 from spikesim.ep.model import Model
@@ -23,14 +23,14 @@ def result(
     *, activity: float = 0.1, saturated: float = 0.0, residual: float = 0.01, loss: float = 1.0, beta: float = 2.0
 ) -> BatchResult:
     """A mini-batch of two samples whose second layer is as it is said."""
-    free = ph.PhaseCounts.zero(2)
+    free = PhaseCounts.zero(2)
     neurons = np.array([6 * 6 * 4, 8])
     free.updates[:] = 2 * 8 * neurons
     free.spikes[:] = np.rint(free.updates * np.array([0.1, activity]))
     free.saturated[:] = np.rint(2 * neurons * np.array([0.0, saturated]))
     free.residual[:] = np.rint(2.0**16 * 2 * 2 * neurons * np.array([0.01, residual]))
     return BatchResult(
-        [loss, loss], 1, [free, ph.PhaseCounts.zero(2), ph.PhaseCounts.zero(2)], np.full(2, 0.01), beta, np.ones(1),
+        [loss, loss], 1, [free, PhaseCounts.zero(2), PhaseCounts.zero(2)], np.full(2, 0.01), beta, np.ones(1),
         np.zeros(2), np.ones(1), np.ones(1, np.int64), [np.full(4, 0.1), np.full(8, activity)],
     )  # fmt: skip
 

@@ -210,9 +210,22 @@ def window_sums(model: Model, index: int, steps: int, seed: int = 2) -> tuple[ND
     at = model.state_slice(head.layer)
     window[0, :, at] = head.population.to_state(sums // 3)
     window[1, :, at] = head.population.to_state(sums - sums // 3)
-    seen = np.empty((4, head.features), np.int64)
-    pr.window_features(model.compiled.plan, model.packed, index % len(model.heads), window, 4, seen)
-    return seen, features_of(head, sums / (ONE * steps))
+    seen = pr.Predictions.empty(model.packed, 4).features
+    pr.window_features(model.compiled.plan, model.packed, 0, window, 4, seen)
+    first = model.packed.table[index, hd.HEAD_AT]
+    return seen[:, first : first + head.features], features_of(head, sums / (ONE * steps))
+
+
+def answer_of(
+    packed: hd.Heads, index: int, seen: NDArray[np.int64], labels: NDArray[np.int64], targets: Reals | None = None
+) -> tuple[Reals, Reals, NDArray[np.bool_], NDArray[np.int64]]:
+    """Logits, losses, right answers and errors of a head that sees these sums over 20 steps."""
+    found = pr.Predictions.empty(packed, len(seen))
+    found.features[:] = 0
+    first = packed.table[index, hd.HEAD_AT]
+    found.features[:, first : first + seen.shape[1]] = seen
+    pr.predict(packed, 20, labels, targets, found)
+    return found.logits[:, index], found.losses[:, index], found.correct[:, index], found.errors[:, index]
 
 
 @pytest.mark.parametrize("cost", COSTS)
@@ -222,16 +235,16 @@ def test_prediction_agrees_with_float64(top: str, cost: str) -> None:
     seen, features = window_sums(model, -1, 20)
     logits = features @ weights + model.packed.bias[-1]
     labels = np.where([True, False, True, False], logits.argmax(axis=1), logits.argmin(axis=1))
-    found = pr.predict(model.packed, 0, seen, 20, labels)
-    np.testing.assert_allclose(found.logits, logits, rtol=1e-12, atol=1e-12)
-    np.testing.assert_array_equal(found.correct, [True, False, True, False])
+    found, own_losses, correct, errors = answer_of(model.packed, -1, seen, labels)
+    np.testing.assert_allclose(found, logits, rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(correct, [True, False, True, False])
     if cost == "cross-entropy":
         losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(4), labels]
     else:
         losses = 0.5 * ((np.eye(4)[labels] - logits) ** 2).sum(axis=1)
-    np.testing.assert_allclose(found.losses, losses, rtol=1e-10)
+    np.testing.assert_allclose(own_losses, losses, rtol=1e-10)
     np.testing.assert_allclose(
-        found.errors / 2**16, errors_of(model, -1, weights, features, labels), rtol=0, atol=0.5001 / 2**16
+        errors / 2**16, errors_of(model, -1, weights, features, labels), rtol=0, atol=0.5001 / 2**16
     )
 
 
@@ -240,10 +253,10 @@ def test_prediction_of_an_intermediate_head(soft: float) -> None:
     model, weights = make_headed(soft, {})
     seen, features = window_sums(model, 0, 20)
     labels, targets = np.array([0, 3, 1, 1]), teach(model, 4)
-    found = pr.predict(model.packed, 0, seen, 20, labels, targets)
-    np.testing.assert_allclose(found.logits, features @ weights + model.packed.bias[0], rtol=1e-12, atol=1e-12)
+    logits, _, _, errors = answer_of(model.packed, 0, seen, labels, targets)
+    np.testing.assert_allclose(logits, features @ weights + model.packed.bias[0], rtol=1e-12, atol=1e-12)
     expected = errors_of(model, 0, weights, features, labels, soft=soft, targets=targets)
-    np.testing.assert_allclose(found.errors / 2**16, expected, rtol=0, atol=0.5001 / 2**16)
+    np.testing.assert_allclose(errors / 2**16, expected, rtol=0, atol=0.5001 / 2**16)
 
 
 def slope_of(loss: Any, weights: Reals, at: tuple[int, int]) -> float:
@@ -260,7 +273,7 @@ def test_delta_rule_is_the_gradient_of_the_loss(top: str, cost: str) -> None:
     head = model.heads[-1]
     seen, _ = window_sums(model, -1, 20)
     labels = np.array([0, 1, 2, 1])
-    errors = pr.predict(model.packed, 0, seen, 20, labels).errors
+    errors = answer_of(model.packed, -1, seen, labels)[3]
     products = pr.feature_gradient(head, seen, errors)
     assert products.shape == model.readout_shape
     gradient = -products / (ONE * 20 * 2**head.shift) / 2**16
@@ -269,7 +282,7 @@ def test_delta_rule_is_the_gradient_of_the_loss(top: str, cost: str) -> None:
         packed = hd.pack_heads(
             (head,), [changed.astype(np.float32)], [model.packed.bias[-1].astype(np.float32)], cost=cost
         )
-        return float(pr.predict(packed, 0, seen, 20, labels).losses.sum())
+        return float(answer_of(packed, -1, seen, labels)[1].sum())
 
     rng = np.random.default_rng(5)
     for _ in range(12):
@@ -282,18 +295,18 @@ def test_errors_are_the_slope_of_labels_and_teacher() -> None:
     model, _ = make_headed(0.7, {})
     seen, _ = window_sums(model, 0, 20)
     labels, targets = np.array([0, 3, 1, 1]), teach(model, 4)
-    found = pr.predict(model.packed, 0, seen, 20, labels, targets)
+    found, _, _, errors = answer_of(model.packed, 0, seen, labels, targets)
 
     def cost(logits: Reals) -> float:
         own = np.log(softmax(logits))[np.arange(4), labels]
         divergence = (targets * (np.log(targets) - np.log(softmax(logits / 3.0)))).sum(axis=1)
         return float((-0.3 * own + 0.7 * 9.0 * divergence).sum())
 
-    for at in np.ndindex(found.logits.shape):
-        step = np.zeros_like(found.logits)
+    for at in np.ndindex(found.shape):
+        step = np.zeros_like(found)
         step[at] = 1e-5
-        slope = (cost(found.logits + step) - cost(found.logits - step)) / 2e-5
-        assert -found.errors[at] / 2**16 == pytest.approx(slope, abs=2e-5)
+        slope = (cost(found + step) - cost(found - step)) / 2e-5
+        assert -errors[at] / 2**16 == pytest.approx(slope, abs=2e-5)
 
 
 def test_heads_that_cannot_be_used_are_refused() -> None:

@@ -29,7 +29,7 @@ MODES: dict[str, dict[str, Any]] = {
     "default": {},
     "one-sided": {"nudging": "one-sided"},
     "random sign": {"nudging": "random-sign"},
-    "tolerance": {"tolerance": 0.1, "window_free": 6},
+    "tolerance": {"tolerance": 0.01, "window_free": 6},
     "independent spikes": {"noise": "independent", "contrast": "spikes"},
     "stratified, sampled": {"firing": "stratified", "pooling": "sampled"},
     "mean field, squared error": {"inference": "mean-field", "cost": "squared-error"},
@@ -138,7 +138,7 @@ def test_result_says_what_happened(mode: str) -> None:
     if dynamics.tolerance is None:
         assert free.steps == SAMPLES * 24
     else:
-        assert SAMPLES * 7 < free.steps < SAMPLES * 24 and free.steps % 3 == 0
+        assert SAMPLES * 6 < free.steps < SAMPLES * 24 and free.steps % 3 == 0
     nudged = (int(plus.steps), int(minus.steps))
     once = SAMPLES * 8
     expected = {"centred": [(once, once)], "one-sided": [(once, 0)], "random-sign": [(once, 0), (0, once)]}

@@ -1,0 +1,74 @@
+"""What a phase counts, by layer."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim import plan as p
+from spikesim.compilation import kernel
+from spikesim.ep.model import Model
+from spikesim.fixedpoint import ONE, P_MAX
+
+
+@dataclass
+class PhaseCounts:
+    """Counters of one phase, summed over samples; by layer where there is an axis."""
+
+    spikes: NDArray[np.int64]  # (L,)
+    events_forward: NDArray[np.int64]  # (L,)
+    events_feedback: NDArray[np.int64]  # (L,)
+    macs: NDArray[np.int64]  # (L,)
+    updates: NDArray[np.int64]  # (L,)
+    saturated: NDArray[np.int64]  # (L,): neurons with p at its maximum at the end
+    residual: NDArray[np.int64]  # (L,): sum over neurons, unit 2**-16 / half of the window
+    energy: NDArray[np.int64]  # (L,): twice the share of the energy function at the end, unit 2**-32
+    steps: NDArray[np.int64]  # ()
+
+    @classmethod
+    def zero(cls, layers: int) -> "PhaseCounts":
+        """Nothing has happened yet."""
+        return cls(**{item.name: np.zeros(() if item.name == "steps" else layers, np.int64) for item in fields(cls)})
+
+    def mean_residual(self, window: int, samples: int, neurons: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Mean difference of p between the halves of a window of this length, by layer; `neurons`: of each layer."""
+        return np.asarray(self.residual / (ONE * (window // 2) * samples * neurons), np.float64)
+
+    @classmethod
+    def of_phase(cls, model: Model, state: p.State, counts: p.Counts, n: int) -> "PhaseCounts":
+        """The counters of a phase that n samples have just ended."""
+        sums = np.zeros((9, model.layers), np.int64)
+        populations = model.compiled.plan.populations
+        _add_counts(populations, model.tables_up, model.tables_down, state.membrane, counts, n, sums)
+        return cls(*sums[:8], sums[8, :1].reshape(()))  # type: ignore[call-arg]
+
+    def add(self, other: "PhaseCounts") -> None:
+        """Add the counters of other samples."""
+        for item in fields(self):
+            getattr(self, item.name)[...] += getattr(other, item.name)
+
+
+@kernel
+def _add_counts(populations, tables_up, tables_down, membrane, counts, n_samples, sums):
+    """Add the counters of samples to sums, int64 (9, L), whose rows are the fields of `PhaseCounts`."""
+    for layer in range(sums.shape[1]):
+        pop, up, down = populations[layer], tables_up[layer], tables_down[layer]
+        size = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH] * pop[p.POP_BLOCKS] * pop[p.POP_LANES]
+        for sample in range(n_samples):
+            sums[0, layer] += counts.spikes[sample, layer]
+            if up >= 0:
+                sums[1, layer] += counts.events[sample, up]
+                sums[3, layer] += counts.graded[sample, up]
+            if down >= 0:
+                sums[2, layer] += counts.events[sample, down]
+                sums[3, layer] += counts.graded[sample, down]
+            sums[4, layer] += counts.updates[sample, layer]
+            own = membrane[sample, pop[p.POP_STATE] : pop[p.POP_STATE] + size]
+            saturated = np.int64(0)
+            for i in range(size):
+                saturated += own[i] >= P_MAX
+            sums[5, layer] += saturated
+            sums[6, layer] += counts.residual[sample, layer]
+            sums[7, layer] += counts.energy[sample, layer]
+    for sample in range(n_samples):
+        sums[8, 0] += counts.steps[sample]
