@@ -114,8 +114,7 @@ def _predictions(
 
     chunks = [slice(first, min(first + CHUNK, samples)) for first in range(0, samples, CHUNK)]
     for chunk, inputs in zip(chunks, team.ahead(partial(presenter.plain, images), chunks), strict=True):
-        futures = [team.executor.submit(run, chunk.start, inputs, part) for part in team.groups(len(inputs))]
-        yield from team.gather(futures)
+        yield from team.map(partial(run, chunk.start, inputs), team.groups(len(inputs)))
         if progress:
             progress(len(inputs))
 

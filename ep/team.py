@@ -1,5 +1,6 @@
 """The threads of a run, each with a workspace for a group of samples."""
 
+import itertools
 import queue
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -59,8 +60,26 @@ class Team:
         self._workspaces.put(workspace)
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """Apply a function to items, on all threads; results in order."""
-        return self.gather([self.executor.submit(work, item) for item in items])
+        """Apply a function to items, on all threads; results in order.
+
+        After a failure no more items are begun, and the first exception is raised.
+        """
+        todo = list(items)
+        results: dict[int, Result] = {}
+        failures: dict[int, Exception] = {}
+        numbers = itertools.count()
+
+        def pull() -> None:  # a task a thread, not an item: a task costs as much as a small item
+            while not failures and (number := next(numbers)) < len(todo):
+                try:
+                    results[number] = work(todo[number])
+                except Exception as error:
+                    failures[number] = error
+
+        self.gather([self.executor.submit(pull) for _ in range(min(self.threads, len(todo)))])
+        if failures:
+            raise failures[min(failures)]
+        return [results[number] for number in range(len(todo))]
 
     def ahead(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Results of a function in order, the next one being made on a thread of the team while this one is used."""

@@ -1,5 +1,6 @@
 """Mini-batches: the same bits however they are divided, nothing half done, and a loss that falls."""
 
+import time
 from concurrent.futures import Future
 from dataclasses import fields
 from typing import Any
@@ -237,6 +238,36 @@ def test_first_failure_is_raised_when_all_have_ended() -> None:
             team.gather(futures)
         assert all(future.done() for future in futures)
         assert team.gather([team.executor.submit(fail, number) for number in (7, 5, 6)]) == [7, 5, 6]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_team_maps_in_order_and_begins_nothing_after_a_failure(threads: int) -> None:
+    config, dataset = small.make(small.DENSE), small.make_dataset()
+    begun = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if number == 2:
+            raise ValueError(f"number {number}")
+        time.sleep(0.001)
+        return 10 * number
+
+    with Team(Model(config, dataset), config, threads) as team:
+        assert team.map(work, range(3, 40)) == list(range(30, 400, 10)) and sorted(begun) == list(range(3, 40))
+        assert team.map(work, []) == []
+        begun.clear()
+        with pytest.raises(ValueError, match="number 2"):
+            team.map(work, [0, 1, 2, *range(3, 200)])
+        assert len(begun) <= 3 + 2 * threads, "the others end what they have begun"
+        begun.clear()
+        made = team.ahead(work, [5, 6, 7])
+        assert next(made) == 50
+        while len(begun) < 2:  # the next one is made without being asked for
+            time.sleep(0.001)
+        assert begun == [5, 6] and list(made) == [60, 70]
+        assert list(team.ahead(work, [])) == []
+        with pytest.raises(ValueError, match="number 2"):
+            list(team.ahead(work, [1, 2, 3]))
 
 
 @pytest.mark.parametrize("samples", [1, 10, 64, 65])
