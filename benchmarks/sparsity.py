@@ -3,8 +3,9 @@
     python benchmarks/sparsity.py RUN.h5 [RUN.h5 ...] --steps 6,8,12,16 --tolerances 0.02,0.05 --plot curve.png
 
 Each run is tested anew (stochastic inference, the whole test set of its data) with free phases of each length, and with
-the longest one ended for each sample at equilibrium: when its mean rate differs by no more than the tolerance between
-the halves of its window. A window is half of its phase, but no longer than that of the run.
+the longest one ended for each sample at equilibrium: when the read-out's answers to the halves of its window differ by
+no more than the tolerance. A window is half of its phase, but no longer than that of the run; where phases end at
+equilibrium it has --window steps, for the answer is looked at every half window.
 
 Prints a line of Markdown for each test and, with --plot, draws them: one line a run over the lengths, crosses for the
 early stops. The training itself is not repeated: a run with `--target-rate` is one more file.
@@ -44,7 +45,8 @@ def measure(path: Path, lengths: list[int], tolerances: list[float], options: ar
         dataset = load(own.data.dataset, options.data_dir)
         variants = [(steps, None) for steps in lengths]
         for steps, tolerance in [*variants, *((max(lengths), tolerance) for tolerance in tolerances)]:
-            window = min(own.dynamics.window_free, steps // 4 * 2)
+            longest = own.dynamics.window_free if tolerance is None else options.window
+            window = min(longest, steps // 4 * 2)
             changes = {
                 "dynamics.steps_free": steps,
                 "dynamics.window_free": window,
@@ -101,6 +103,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN.h5")
     parser.add_argument("--steps", default="8,12,16", help="lengths of the free phase (default: 8,12,16)")
     parser.add_argument("--tolerances", default="", help="tolerances of the early stop (default: none)")
+    parser.add_argument("--window", type=int, default=4, help="steps, of phases that end at equilibrium (default: 4)")
     parser.add_argument("--test-limit", type=int, help="use only the first N test samples")
     parser.add_argument("--data-dir", type=Path, help="folder of data sets (default: $SPIKESIM_DATA)")
     parser.add_argument("--threads", type=int, default=1)
