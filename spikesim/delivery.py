@@ -41,12 +41,12 @@ from spikesim.rows import (
     add_graded_rows_16,
     add_graded_rows_32,
     add_graded_rows_64,
-    add_rows_16,
-    add_rows_32,
-    add_rows_64,
     add_small_rows_16,
     add_small_rows_32,
     add_small_rows_64,
+    deliver_runs_16,
+    deliver_runs_32,
+    deliver_runs_64,
 )
 
 
@@ -87,24 +87,19 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
     dense = row[TABLE_KIND] == KIND_DENSE
     rows = in_height * in_width * in_channels if dense else kernel_width * in_channels
     shift = row[TABLE_SHIFT_GRADED] if graded else row[TABLE_SHIFT]
-    half = np.int32(1 << (shift - 1)) if shift > 0 else np.int32(0)
-    sums, graded_sums = scratch.sums, scratch.graded_sums
+    half, right, left = (np.int64(1) << max(shift, 1)) >> 1 if shift > 0 else 0, max(shift, 0), max(-shift, 0)
+    runs, keep = scratch.runs, np.int64(0 if first_table else -1)
     delivered = 0
     for y in range(out_height):
         for x in range(out_width):
             pixel = y * out_width + x
-            carried = np.int64(0)  # sum of |value| of the deviations in `sums`
-            for lane in range(lanes):
-                sums[lane] = 0
-            if graded:
-                for lane in range(lanes):
-                    graded_sums[lane] = 0.0
             # where the kernel's first column that meets a source lies, perhaps outside, and how many there are: with
             # sources apart, there is one at every second position, for even columns or (odd is 1) for odd ones
             at_x = x * stride - pad_width
             odd = at_x & (apart - 1)
             in_x, columns = (at_x + odd) >> (apart - 1), (kernel_width - odd + apart - 1) >> (apart - 1)
             first_x, last_x = max(in_x, 0), min(in_x + columns, in_width)
+            count = 0
             for ky in range(kernel_height):
                 if dense:
                     first_pixel, last_pixel = 0, in_height * in_width
@@ -118,56 +113,60 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
                     before = (in_y * in_width + in_x - odd * ((kernel_width + 1) >> 1)) * in_channels
                     origin = weights_at + ((block * kernel_height + ky) * rows - before) * lanes
                 first, last = start[first_pixel], start[last_pixel]
-                delivered += last - first
+                runs[0, count], runs[1, count], runs[2, count] = first, last, origin
                 if small:
-                    added = load[last_pixel] - load[first_pixel]
-                    if carried + added > SMALL:
-                        for lane in range(lanes):
-                            graded_sums[lane] += np.float64(sums[lane])
-                            sums[lane] = 0
-                        carried = np.int64(0)
-                if small and added <= SMALL:
-                    carried += added
-                    if lanes == 64:
-                        add_small_rows_64(weights, origin, events, values, first, last, sums)
-                    elif lanes == 32:
-                        add_small_rows_32(weights, origin, events, values, first, last, sums)
-                    else:
-                        add_small_rows_16(weights, origin, events, values, first, last, sums)
-                elif graded:
-                    if lanes == 64:
-                        add_graded_rows_64(weights, origin, events, values, first, last, graded_sums)
-                    elif lanes == 32:
-                        add_graded_rows_32(weights, origin, events, values, first, last, graded_sums)
-                    else:
-                        add_graded_rows_16(weights, origin, events, values, first, last, graded_sums)
-                elif lanes == 64:
-                    add_rows_64(weights, origin, events, first, last, sums)
-                elif lanes == 32:
-                    add_rows_32(weights, origin, events, first, last, sums)
-                else:
-                    add_rows_16(weights, origin, events, first, last, sums)
-            if graded:
-                for lane in range(lanes):
-                    sums[lane] = np.int32(shifted(np.int64(graded_sums[lane]) + np.int64(sums[lane]), shift))
-            elif shift > 0:
-                for lane in range(lanes):
-                    sums[lane] = (sums[lane] + half) >> shift
-            elif shift < 0:
-                for lane in range(lanes):
-                    sums[lane] = sums[lane] << -shift
+                    runs[3, count] = load[last_pixel] - load[first_pixel]
+                delivered += last - first
+                count += 1
             at = pixel * lanes
-            if first_table:
-                for lane in range(lanes):
-                    out[at + lane] = sums[lane]
+            if graded:
+                add_graded(plan, values, events, scratch, runs, count, lanes, small, shift, out, at, first_table)
+            elif lanes == 64:
+                deliver_runs_64(weights, events, runs, count, half, right, left, out, at, keep)
+            elif lanes == 32:
+                deliver_runs_32(weights, events, runs, count, half, right, left, out, at, keep)
             else:
-                for lane in range(lanes):
-                    out[at + lane] += sums[lane]
+                deliver_runs_16(weights, events, runs, count, half, right, left, out, at, keep)
     if block == 0:
         if graded:
             counts.graded[sample, table] += delivered * target[POP_CHANNELS]
         else:
             counts.events[sample, table] += delivered * target[POP_CHANNELS]
+
+
+@inline_kernel
+def add_graded(plan, values, events, scratch, runs, count, lanes, small, shift, out, at, first_table):
+    """Drives of one pixel from runs of graded events; small: their sums of |value| are known."""
+    weights, sums, graded_sums = plan.weights, scratch.sums, scratch.graded_sums
+    carried = np.int64(0)  # sum of |value| of the deviations in `sums`
+    for lane in range(lanes):
+        sums[lane] = 0
+        graded_sums[lane] = 0.0
+    for run in range(count):
+        first, last, origin = runs[0, run], runs[1, run], runs[2, run]
+        added = runs[3, run] if small else SMALL + 1
+        if small and carried + added > SMALL:
+            for lane in range(lanes):
+                graded_sums[lane] += np.float64(sums[lane])
+                sums[lane] = 0
+            carried = np.int64(0)
+        if added <= SMALL:
+            carried += added
+            if lanes == 64:
+                add_small_rows_64(weights, origin, events, values, first, last, sums)
+            elif lanes == 32:
+                add_small_rows_32(weights, origin, events, values, first, last, sums)
+            else:
+                add_small_rows_16(weights, origin, events, values, first, last, sums)
+        elif lanes == 64:
+            add_graded_rows_64(weights, origin, events, values, first, last, graded_sums)
+        elif lanes == 32:
+            add_graded_rows_32(weights, origin, events, values, first, last, graded_sums)
+        else:
+            add_graded_rows_16(weights, origin, events, values, first, last, graded_sums)
+    for lane in range(lanes):
+        drive = np.int32(shifted(np.int64(graded_sums[lane]) + np.int64(sums[lane]), shift))
+        out[at + lane] = drive if first_table else out[at + lane] + drive
 
 
 @kernel

@@ -22,7 +22,7 @@ from spikesim.plan import (
     TABLE_POOLED,
     TABLE_SOURCE,
 )
-from spikesim.rows import lowest_bit
+from spikesim.vectors import lowest_bit
 
 
 @inline_kernel

@@ -125,12 +125,13 @@ class Scratch(NamedTuple):
     """Working memory of one thread; its content means nothing between calls."""
 
     sums: NDArray[np.int32]  # (64,)
+    runs: NDArray[np.int64]  # (4, kernel height): runs of events; see `deliver_block`
     graded_sums: NDArray[np.float64]  # (64,)
+    rows: NDArray[np.int32]  # (1, size): a row of pixels of zeros, then the memory of the next three
     drive: NDArray[np.int32]  # (width * B,): a row of pixels
-    probability: NDArray[np.uint16]  # the same
-    random: NDArray[np.uint16]  # the same
     full: NDArray[np.int32]  # (together, pixels * B): drives of a block of channels
     tile: NDArray[np.int32]  # the same at half the resolution
+    random: NDArray[np.uint16]  # (1, width * B)
     sparse: NDArray[np.int64]  # (state size of the largest population with a CSR table,)
     sparse_drive: NDArray[np.int32]  # (together, the same, or 1)
 

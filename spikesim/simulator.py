@@ -120,15 +120,18 @@ def new_scratch(compiled: CompiledNetwork) -> p.Scratch:
     row = int((populations[:, p.POP_WIDTH] * populations[:, p.POP_LANES]).max())
     sparse = populations[:, p.POP_SPARSE] > 0
     sparse_size = int((block * populations[:, p.POP_BLOCKS])[sparse].max(initial=0))
-    per_slot = -(-largest // slots)
+    per_slot = max(-(-largest // slots), int(block.max()))
+    rows = np.zeros(2 * row + 2 * slots * per_slot, np.int32)
+    full_and_tile = rows[2 * row :].reshape(2, slots, per_slot)
     return p.Scratch(
         sums=np.zeros(64, np.int32),
+        runs=np.zeros((4, int(compiled.plan.tables[:, p.TABLE_KERNEL_HEIGHT].max(initial=1))), np.int64),
         graded_sums=np.zeros(64, np.float64),
-        drive=np.zeros(row, np.int32),
-        probability=np.zeros(row, np.uint16),
-        random=np.zeros(row, np.uint16),
-        full=np.zeros((slots, max(per_slot, int(block.max()))), np.int32),
-        tile=np.zeros((slots, max(per_slot, int(block.max()))), np.int32),
+        rows=rows[None],
+        drive=rows[row : 2 * row],
+        full=full_and_tile[0],
+        tile=full_and_tile[1],
+        random=np.zeros((1, row), np.uint16),
         sparse=np.zeros(sparse_size, np.int64),
         sparse_drive=np.zeros((slots, max(1, sparse_size)), np.int32),
     )

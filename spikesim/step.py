@@ -15,6 +15,7 @@ import numpy as np
 from spikesim.compilation import inline_kernel, kernel
 from spikesim.delivery import deliver_block, deliver_sparse
 from spikesim.events import list_spikes
+from spikesim.firing import fire, fire_counted, fire_summed
 from spikesim.fixedpoint import P_MAX
 from spikesim.philox import philox4x32
 from spikesim.plan import (
@@ -41,7 +42,6 @@ from spikesim.plan import (
     TABLE_KIND,
     TABLE_TILED,
 )
-from spikesim.rows import spike_word
 
 
 @inline_kernel
@@ -87,7 +87,7 @@ def fill_random_pixels(clock, sample_id, pop, step, block, first_pixel, pixels, 
         fill_random(clock, sample_id, pop[POP_LAYER], step, octet, lanes // 8, random, at + pixel * lanes)
 
 
-@kernel
+@inline_kernel
 def update_block(plan, state, counts, scratch, clock, population, block, sample, slot, t, half, measure, deliveries):
     """Leak, accumulate the window, fire: one block of channels of one sample, a row of pixels at a time.
 
@@ -95,87 +95,90 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
     half: -1 outside the window, else the half (0, 1) of the window that p is added to.
     """
     pop = plan.populations[population]
-    height, width, lanes = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_LANES]
-    blocks, leak = pop[POP_BLOCKS], pop[POP_LEAK] if t >= clock.onset else 0
-    tile_width, tile_height = width // 2, height // 2
-    size = height * width * lanes
-    block_at = pop[POP_STATE] + block * size
-    bias = plan.bias[pop[POP_BIAS] + block * lanes :]
-    membrane = state.membrane[sample, block_at : block_at + size]
-    external = state.external[sample, block_at if pop[POP_EXTERNAL] else 0 :]
-    nudge = state.nudge[sample, block_at if pop[POP_NUDGE] else 0 :]
-    threshold = state.threshold[sample, block_at if clock.firing == FIRING_STRATIFIED else 0 :]
-    window = state.window[max(half, 0), sample, block_at : block_at + size]
-    counted = state.unclipped.shape[2] > 0
-    unclipped = state.unclipped[max(half, 0), sample, block_at if counted else 0 :]
-    words = state.words[sample, pop[POP_WORDS] :]
-    full, tile = scratch.full[slot], scratch.tile[slot]
-    sparse = scratch.sparse_drive[slot, block * size if pop[POP_SPARSE] else 0 :]
-    drive, probability, random = scratch.drive, scratch.probability, scratch.random
-    offset = np.int32(van_der_corput(t))
-    energy = np.int64(0)
+    height, width, lanes, per_pixel = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_LANES], pop[POP_LANES] >> 4
+    leak = pop[POP_LEAK] if t >= clock.onset else 0
+    tiled_height, tiled_width = (height >> 1 << 1, width >> 1 << 1) if deliveries & 2 else (0, 0)
     count = width * lanes
+    bias_at = pop[POP_BIAS] + block * lanes
+    # whole arrays and flat indices: numba counts each new view of an array, atomically, which costs more than a row
+    v, sums, steps, rows, bias = state.membrane, state.window, state.unclipped, scratch.rows, plan.bias
+    size, samples = v.shape[1], v.shape[0]
+    v_at, sums_at = sample * size, (max(half, 0) * samples + sample) * size
+    counted = steps.shape[2] > 0
+    stratified = clock.firing == FIRING_STRATIFIED
+    random = state.threshold if stratified else scratch.random
+    offset = np.uint16(van_der_corput(t) if stratified else 0)
+    full_at = 2 * scratch.drive.shape[0] + slot * scratch.full.shape[1]
+    tile_at = full_at + scratch.full.size
+    mixed = pop[POP_SPARSE] or pop[POP_NUDGE]  # with these, `scratch.drive` holds external drives too
+    plain_external = pop[POP_EXTERNAL] and not mixed
+    others = state.external if plain_external else rows
+    energy = np.int64(0)
     for y in range(height):
-        at = y * count
-        # slices, so that the loops below index from 0 and the compiler can drop its checks for negative indices
-        v = membrane[at : at + count]
-        for x in range(width):
-            for lane in range(lanes):
-                drive[x * lanes + lane] = bias[lane]
-        if pop[POP_EXTERNAL]:
-            row = external[at : at + count]
-            for i in range(count):
-                drive[i] += row[i]
-        if deliveries & 1:
-            row = full[at : at + count]
-            for i in range(count):
-                drive[i] += row[i]
-        if deliveries & 2 and y < 2 * tile_height:
-            row = tile[(y // 2) * tile_width * lanes : (y // 2 + 1) * tile_width * lanes]
-            for x in range(2 * tile_width):
-                for lane in range(lanes):
-                    drive[x * lanes + lane] += row[(x // 2) * lanes + lane]
-        if pop[POP_SPARSE]:
-            row = sparse[at : at + count]
-            for i in range(count):
-                drive[i] += row[i]
+        at = pop[POP_STATE] + (block * height + y) * count
+        row_at = full_at + y * count if deliveries & 1 else 0  # rows that are not there: the zeros in front
+        others_at, random_at = (v_at + at if plain_external else 0), (v_at + at if stratified else 0)
+        if mixed:
+            others_at = scratch.drive.shape[0]
+            _mix_drives(state, scratch, pop, sample, slot, at, (block * height + y) * count, count)
         if measure:  # the drive holds each synapse's share at both of its ends, a constant only once
             for i in range(count):
-                constant = np.int64(bias[i % lanes])
+                x, lane = i // lanes, i % lanes
+                constant = np.int64(bias[bias_at + lane])
                 if pop[POP_EXTERNAL]:
-                    constant += np.int64(external[at + i])
-                p = np.int64(min(max(v[i], 0), P_MAX))
-                energy += p * (p - constant - np.int64(drive[i]))
+                    constant += np.int64(state.external[sample, at + i])
+                drive = np.int64(bias[bias_at + lane]) + np.int64(rows[0, row_at + i])
+                drive += np.int64(state.external[sample, at + i] if plain_external else rows[0, others_at + i])
+                if y < tiled_height and x < tiled_width:
+                    drive += np.int64(rows[0, tile_at + ((y >> 1) * (width >> 1) + (x >> 1)) * lanes + lane])
+                p = np.int64(min(max(v[sample, at + i], 0), P_MAX))
+                energy += p * (p - constant - drive)
         if pop[POP_NUDGE]:
-            row = nudge[at : at + count]
             for i in range(count):
-                drive[i] += row[i]
-        for i in range(count):
-            moved = np.int32(v[i] + ((drive[i] - v[i]) >> leak))
-            v[i] = moved
-            probability[i] = np.uint16(min(max(moved, np.int32(0)), np.int32(P_MAX)))
-        if half >= 0:
-            row = window[at : at + count]
-            for i in range(count):
-                row[i] += np.int32(probability[i])
-            if counted:
-                steps = unclipped[at : at + count]
-                for i in range(count):
-                    steps[i] += np.uint16((v[i] > 0) & (v[i] < P_MAX))
+                scratch.drive[i] += state.nudge[sample, at + i]
         if clock.firing == FIRING_IID:
-            fill_random_pixels(clock, state.sample_ids[sample], pop, t, block, y * width, width, random, 0)
-        elif clock.firing == FIRING_STRATIFIED:
-            first = threshold[at : at + count]
+            fill_random_pixels(clock, state.sample_ids[sample], pop, t, block, y * width, width, random[0], 0)
+        elif not stratified:  # mean field: every neuron with p > 0 sends its p
             for i in range(count):
-                random[i] = np.uint16(first[i] + offset)
-        else:  # mean field: every neuron with p > 0 sends its p
-            for i in range(count):
-                random[i] = np.uint16(0)
+                random[0, i] = np.uint16(0)
+        tile_row = tile_at + (y >> 1) * (width >> 1) * lanes
+        word = pop[POP_WORDS] + (y * width * pop[POP_BLOCKS] + block) * per_pixel
+        i = 0
         for x in range(width):
-            word = ((y * width + x) * blocks + block) * lanes // 16
-            for j in range(lanes // 16):
-                words[word + j] = spike_word(probability, random, x * lanes + 16 * j)
+            cell_at = tile_row + (x >> 1) * lanes if y < tiled_height and x < tiled_width else 0
+            for j in range(per_pixel):
+                n, m, r, b = v_at + at + i, sums_at + at + i, random_at + i, bias_at + 16 * j
+                row, cell, other = row_at + i, cell_at + 16 * j, others_at + i
+                if half < 0:
+                    fired = fire(v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, offset)
+                elif counted:
+                    fired = fire_counted(
+                        v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, offset
+                    )
+                else:
+                    fired = fire_summed(
+                        v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, offset
+                    )
+                state.words[sample, word + j] = fired
+                i += 16
+            word += pop[POP_BLOCKS] * per_pixel
     counts.energy[sample, population] += energy
+
+
+@kernel
+def _mix_drives(state, scratch, pop, sample, slot, at, sparse_at, count):
+    """Into `scratch.drive`, for a row of pixels: external drives and those of CSR tables."""
+    drive = scratch.drive
+    for i in range(count):
+        drive[i] = 0
+    if pop[POP_EXTERNAL]:
+        own = state.external[sample, at : at + count]
+        for i in range(count):
+            drive[i] += own[i]
+    if pop[POP_SPARSE]:
+        own = scratch.sparse_drive[slot, sparse_at : sparse_at + count]
+        for i in range(count):
+            drive[i] += own[i]
 
 
 @kernel

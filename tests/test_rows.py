@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikesim import rows
+from spikesim import firing, rows, vectors
 from spikesim.compilation import JIT
 
 pytestmark = pytest.mark.skipif(not JIT, reason="vector code needs the JIT")
@@ -20,10 +20,10 @@ QUICK = settings(max_examples=60, deadline=None, derandomize=True, database=None
 def compiled() -> SimpleNamespace:
     """Vector and plain forms, each behind a small compiled function."""
 
-    def adder(function):  # type: ignore[no-untyped-def]
+    def deliverer(function):  # type: ignore[no-untyped-def]
         @numba.njit
-        def call(weights, origin, events, first, last, sums):  # type: ignore[no-untyped-def]
-            function(weights, origin, events, first, last, sums)
+        def call(weights, events, runs, count, half, right, left, out, at, keep):  # type: ignore[no-untyped-def]
+            function(weights, events, runs, count, half, right, left, out, at, keep)
 
         return call
 
@@ -48,6 +48,13 @@ def compiled() -> SimpleNamespace:
 
         return call
 
+    def firer(function):  # type: ignore[no-untyped-def]
+        @numba.njit
+        def call(v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, offset):  # type: ignore[no-untyped-def]
+            return function(v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, offset)
+
+        return call
+
     def lowest(function):  # type: ignore[no-untyped-def]
         @numba.njit
         def call(word):  # type: ignore[no-untyped-def]
@@ -56,15 +63,21 @@ def compiled() -> SimpleNamespace:
         return call
 
     return SimpleNamespace(
-        add={n: (adder(rows.vector_add_rows(n)), adder(rows.plain_add_rows(n))) for n in rows.LANES},
+        deliver={
+            n: (deliverer(rows.vector_deliver_runs(n)), deliverer(rows.plain_deliver_runs(n))) for n in rows.LANES
+        },
         graded={n: (graded(rows.vector_add_graded_rows(n)), graded(rows.plain_add_graded_rows(n))) for n in rows.LANES},
         small={n: (graded(rows.vector_add_small_rows(n)), graded(rows.plain_add_small_rows(n))) for n in rows.LANES},
         scaled={
             n: (scaled(rows.vector_add_scaled_rows(n)), scaled(rows.plain_add_scaled_rows(n)))
             for n in rows.SCALED_LANES
         },
-        word=(worder(rows.vector_spike_word), worder(rows.plain_spike_word)),
-        lowest=(lowest(rows.vector_lowest_bit), lowest(rows.plain_lowest_bit)),
+        fire=[
+            [firer(build(summed=variant > 0, counted=variant > 1)) for build in (firing.vector_fire, firing.plain_fire)]
+            for variant in range(3)
+        ],
+        word=(worder(firing.vector_spike_word), worder(firing.plain_spike_word)),
+        lowest=(lowest(vectors.vector_lowest_bit), lowest(vectors.plain_lowest_bit)),
     )
 
 
@@ -95,16 +108,39 @@ def run(case: dict, rng: np.random.Generator):  # type: ignore[no-untyped-def, t
 
 
 @QUICK
-@given(case=CASES)
-def test_add_rows(compiled: SimpleNamespace, case: dict) -> None:  # type: ignore[type-arg]
+@given(
+    case=CASES,
+    lengths=st.lists(st.integers(0, 9), max_size=4),
+    shift=st.integers(-3, 9),
+    at=st.integers(0, 5),
+    keep=st.sampled_from([0, -1]),
+)
+def test_runs_of_events_become_drives(  # type: ignore[type-arg]
+    compiled: SimpleNamespace, case: dict, lengths: list[int], shift: int, at: int, keep: int
+) -> None:
     rng = np.random.default_rng(case["seed"])
-    weights, origin, events, first, last, chosen = run(case, rng)
-    lanes, initial = case["lanes"], rng.integers(-(2**20), 2**20, 64).astype(np.int32)
-    for add in compiled.add[lanes]:
-        sums = initial.copy()
-        add(weights, origin, events, first, last, sums)
-        np.testing.assert_array_equal(sums[:lanes], initial[:lanes] + chosen.sum(axis=0))
-        np.testing.assert_array_equal(sums[lanes:], initial[lanes:])
+    lanes = case["lanes"]
+    weights = rng.integers(-32767, 32768, 30 * lanes + 64).astype(np.int16)
+    if case["extreme"]:
+        weights[:] = np.where(weights < 0, -32767, 32767)
+    events = rng.integers(5, 20, 50).astype(np.int32)
+    runs = np.zeros((4, 5), np.int64)  # more room than runs
+    runs[0, : len(lengths)] = rng.integers(0, 40, len(lengths))
+    runs[1, : len(lengths)] = runs[0, : len(lengths)] + lengths
+    runs[2, : len(lengths)] = rng.integers(-5 * lanes, 5 * lanes, len(lengths))  # the origin may lie before the table
+    sums = np.zeros(lanes, np.int64)
+    for first, last, origin in runs[:3, : len(lengths)].T.tolist():
+        for event in events[first:last].tolist():
+            sums += weights[origin + event * lanes :][:lanes]
+    right, left = max(shift, 0), max(-shift, 0)
+    half = 1 << (shift - 1) if shift > 0 else 0
+    initial = rng.integers(-(2**20), 2**20, 80).astype(np.int32)
+    expected = initial.copy()
+    expected[at : at + lanes] = ((sums + half) >> right << left) + (initial[at : at + lanes] if keep else 0)
+    for deliver in compiled.deliver[lanes]:
+        out = initial.copy()
+        deliver(weights, events, runs, len(lengths), half, right, left, out, at, keep)
+        np.testing.assert_array_equal(out, expected)
 
 
 @QUICK
@@ -168,10 +204,10 @@ def test_add_scaled_rows(compiled: SimpleNamespace, lanes: int, seed: int, terms
 
 def test_an_empty_run_at_the_end_adds_nothing(compiled: SimpleNamespace) -> None:
     for lanes in rows.LANES:
-        for add in compiled.add[lanes]:
-            sums = np.arange(64, dtype=np.int32)
-            add(np.zeros(0, np.int16), 0, np.zeros(0, np.int32), 0, 0, sums)
-            np.testing.assert_array_equal(sums, np.arange(64))
+        for deliver in compiled.deliver[lanes]:
+            out = np.arange(64, dtype=np.int32)
+            deliver(np.zeros(0, np.int16), np.zeros(0, np.int32), np.zeros((3, 1), np.int64), 1, 0, 0, 0, out, 0, -1)
+            np.testing.assert_array_equal(out, np.arange(64))
 
 
 @QUICK
@@ -185,6 +221,47 @@ def test_spike_word(compiled: SimpleNamespace, seed: int, lane: int, near: bool)
     expected = sum(int(random[lane + i] < probability[lane + i]) << i for i in range(16))
     for word in compiled.word:
         assert int(word(probability, random, lane)) == expected
+
+
+@QUICK
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    variant=st.integers(0, 2),
+    leak=st.integers(0, 8),
+    offset=st.integers(0, 65535),
+    bits=st.sampled_from([4, 15, 16, 17, 20, 26]),  # of the drives: far inside, about and far outside of 0 .. 1
+    places=st.tuples(*[st.integers(0, 8)] * 7),
+    near=st.booleans(),
+)
+def test_sixteen_neurons_leak_and_fire(
+    compiled: SimpleNamespace, seed: int, variant: int, leak: int, offset: int, bits: int, places: tuple[int, ...],
+    near: bool,
+) -> None:  # fmt: skip
+    rng = np.random.default_rng(seed)
+    n, m, r, row, cell, other, b = places
+    v, drives, others, bias, sums = rng.integers(-(2**bits), 2**bits, (5, 24)).astype(np.int32)
+    random, steps = rng.integers(0, 65536, 24).astype(np.uint16), rng.integers(0, 100, 24).astype(np.uint16)
+    parts = ((drives, row), (drives, cell), (others, other), (bias, b))
+    drive = sum(array[at : at + 16].astype(np.int64) for array, at in parts)
+    moved = v[n : n + 16] + ((drive - v[n : n + 16]) >> leak)
+    p = moved.clip(0, 65535)
+    if near:  # equal or beside: the comparison is strict and without sign
+        random[r : r + 16] = (p - offset + rng.integers(-1, 2, 16)) % 65536
+    expected = int(((random[r : r + 16].astype(np.int64) + offset) % 65536 < p) @ (1 << np.arange(16)))
+    for fire in compiled.fire[variant]:
+        now, total, counted = v.copy(), sums.reshape(2, 12).copy(), steps.reshape(1, 2, 12).copy()
+        word = fire(
+            now, n, total, counted, m, random, r, drives, row, cell, others, other, bias, b, leak, np.uint16(offset)
+        )
+        assert int(word) == expected
+        for array, before, at, change in (
+            (now, v, n, moved - v[n : n + 16]),
+            (total, sums, m, p * (variant > 0)),
+            (counted, steps, m, ((moved > 0) & (moved < 65535)) * (variant > 1)),
+        ):
+            after = before.astype(np.int64)
+            after[at : at + 16] += change
+            np.testing.assert_array_equal(array.ravel(), after)
 
 
 def test_lowest_bit(compiled: SimpleNamespace) -> None:

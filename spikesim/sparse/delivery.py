@@ -3,7 +3,6 @@
 import numpy as np
 
 from spikesim.compilation import kernel
-from spikesim.rows import prefetch
 from spikesim.sparse.layout import (
     BLOCK_FIRST,
     BLOCK_SIZE,
@@ -19,6 +18,7 @@ from spikesim.sparse.layout import (
     TABLE_WEIGHT,
     TABLE_WEIGHTS,
 )
+from spikesim.vectors import prefetch
 
 AHEAD_POINTERS, AHEAD_ROWS = 12, 6
 """Spikes between the one whose row is being read and those that are fetched."""

@@ -8,8 +8,8 @@ import numpy as np
 
 from spikesim.compilation import kernel
 from spikesim.delivery import shifted
+from spikesim.firing import spike_word
 from spikesim.fixedpoint import P_MAX
-from spikesim.rows import lowest_bit, spike_word
 from spikesim.sparse.layout import (
     ACTIVE,
     CHUNK,
@@ -38,6 +38,7 @@ from spikesim.sparse.resting import (
     wake_range,
 )
 from spikesim.step import fill_random
+from spikesim.vectors import lowest_bit
 
 
 @kernel

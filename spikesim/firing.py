@@ -1,0 +1,125 @@
+"""The step of sixteen neurons: leak, window, firing, as one pass over vectors that stay in registers.
+
+As in `spikesim.rows`, every function has a plain twin with the same bits.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from spikesim.compilation import PLAIN_LOOPS, inline_kernel
+from spikesim.fixedpoint import P_MAX
+from spikesim.vectors import data_of, load, spread
+
+
+def plain_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:
+    """Sixteen neurons n, n + 1, ..: leak, add p to the window, fire; bit k of the result is 1 iff neuron n + k does.
+
+    With the drive u = rows[row] + rows[cell] + others[other] + bias[b], V = v[n] moves to V + ((u - V) >> leak), and a
+    neuron fires if p = clip(V) exceeds (random[r] + offset) mod 2**16. summed: sums[m] += p; counted: steps[m] += 1
+    where 0 < V < P_MAX. Arrays may have several axes, indices are flat.
+    """
+
+    def fire(v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, offset):
+        word = 0
+        for k in range(16):
+            drive = np.int32(rows.flat[row + k] + rows.flat[cell + k] + others.flat[other + k] + bias[b + k])
+            before = v.flat[n + k]
+            moved = np.int32(before + (np.int32(drive - before) >> leak))
+            v.flat[n + k] = moved
+            p = min(max(moved, np.int32(0)), np.int32(P_MAX))
+            if summed:
+                sums.flat[m + k] += p
+            if counted:
+                steps.flat[m + k] += np.uint16(0 < moved < P_MAX)
+            if (np.int32(random.flat[r + k]) + np.int32(offset)) & P_MAX < p:
+                word |= 1 << k
+        return np.uint16(word)
+
+    return inline_kernel(fire)
+
+
+def vector_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:
+    """The vector form of `plain_fire`."""
+
+    @intrinsic
+    def fire(typingctx, v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, offset):
+        index = types.int64
+        signature = types.uint16(
+            v, index, sums, steps, index, random, index, rows, index, index, others, index, bias, index, index,
+            types.uint16,
+        )  # fmt: skip
+
+        def codegen(context, builder, signature, args):
+            int16, int32 = ir.IntType(16), ir.IntType(32)
+            short, wide = ir.VectorType(int16, 16), ir.VectorType(int32, 16)
+            v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, offset = zip(
+                signature.args, args, strict=True
+            )
+
+            def pointer(array, at, kind):
+                return builder.bitcast(builder.gep(data_of(context, builder, *array), [at[1]]), kind.as_pointer())
+
+            def get(array, at, kind=wide):
+                return load(builder, pointer(array, at, kind), kind, kind.element.width // 8)
+
+            def put(value, array, at, kind=wide):
+                builder.store(value, pointer(array, at, kind)).align = kind.element.width // 8
+
+            zero, highest = (ir.Constant(wide, [limit] * 16) for limit in (0, P_MAX))
+            drive = get(bias, b)
+            for array, at in ((rows, row), (rows, cell), (others, other)):
+                drive = builder.add(drive, get(array, at))
+            before = get(v, n)
+            shift = spread(builder, builder.trunc(leak[1], int32), 16)
+            moved = builder.add(before, builder.ashr(builder.sub(drive, before), shift))
+            put(moved, v, n)
+            above, below = builder.icmp_signed(">", moved, zero), builder.icmp_signed("<", moved, highest)
+            p = builder.select(below, builder.select(above, moved, zero), highest)
+            if summed:
+                put(builder.add(get(sums, m), p), sums, m)
+            if counted:
+                inside = builder.zext(builder.and_(above, below), short)
+                put(builder.add(get(steps, m, short), inside), steps, m, short)
+            threshold = builder.add(get(random, r, short), spread(builder, offset[1], 16))
+            return builder.bitcast(builder.icmp_unsigned("<", threshold, builder.trunc(p, short)), int16)
+
+        return signature, codegen
+
+    return fire  # type: ignore[no-any-return]
+
+
+@inline_kernel
+def plain_spike_word(probability, random, lane):
+    """Bit i of the result is 1 iff ``random[lane + i] < probability[lane + i]``, for i in 0..15; arrays of uint16."""
+    word = 0
+    for i in range(16):
+        if random[lane + i] < probability[lane + i]:
+            word |= 1 << i
+    return np.uint16(word)
+
+
+@intrinsic
+def vector_spike_word(typingctx, probability, random, lane):
+    """The vector form of `plain_spike_word`."""
+    signature = types.uint16(probability, random, types.int64)
+
+    def codegen(context, builder, signature, args):
+        vector = ir.VectorType(ir.IntType(16), 16)
+        loaded = [
+            load(builder, builder.gep(data_of(context, builder, kind, array), [args[2]]), vector, 2)
+            for kind, array in zip(signature.args[:2], args[:2], strict=True)
+        ]
+        return builder.bitcast(builder.icmp_unsigned("<", loaded[1], loaded[0]), ir.IntType(16))
+
+    return signature, codegen
+
+
+_fire = plain_fire if PLAIN_LOOPS else vector_fire
+fire, fire_summed = _fire(summed=False, counted=False), _fire(summed=True, counted=False)
+fire_counted = _fire(summed=True, counted=True)
+spike_word = plain_spike_word if PLAIN_LOOPS else vector_spike_word
