@@ -41,12 +41,12 @@ from spikesim.rows import (
     add_graded_rows_16,
     add_graded_rows_32,
     add_graded_rows_64,
-    add_small_rows_16,
-    add_small_rows_32,
-    add_small_rows_64,
     deliver_runs_16,
     deliver_runs_32,
     deliver_runs_64,
+    deliver_values_16,
+    deliver_values_32,
+    deliver_values_64,
 )
 
 
@@ -87,7 +87,7 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
     dense = row[TABLE_KIND] == KIND_DENSE
     rows = in_height * in_width * in_channels if dense else kernel_width * in_channels
     shift = row[TABLE_SHIFT_GRADED] if graded else row[TABLE_SHIFT]
-    half, right, left = (np.int64(1) << max(shift, 1)) >> 1 if shift > 0 else 0, max(shift, 0), max(-shift, 0)
+    right, left = max(shift, 0), max(-shift, 0)
     runs, keep = scratch.runs, np.int64(0 if first_table else -1)
     delivered = 0
     for y in range(out_height):
@@ -99,7 +99,7 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
             odd = at_x & (apart - 1)
             in_x, columns = (at_x + odd) >> (apart - 1), (kernel_width - odd + apart - 1) >> (apart - 1)
             first_x, last_x = max(in_x, 0), min(in_x + columns, in_width)
-            count = 0
+            count, heaviest = 0, np.int64(0)  # runs, and the largest sum of |value| of one
             for ky in range(kernel_height):
                 if dense:
                     first_pixel, last_pixel = 0, in_height * in_width
@@ -115,18 +115,25 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
                 first, last = start[first_pixel], start[last_pixel]
                 runs[0, count], runs[1, count], runs[2, count] = first, last, origin
                 if small:
-                    runs[3, count] = load[last_pixel] - load[first_pixel]
+                    heaviest = max(heaviest, load[last_pixel] - load[first_pixel])
                 delivered += last - first
                 count += 1
             at = pixel * lanes
-            if graded:
-                add_graded(plan, values, events, scratch, runs, count, lanes, small, shift, out, at, first_table)
+            if graded and not (small and heaviest <= SMALL):
+                add_graded(plan, values, events, scratch, runs, count, lanes, shift, out, at, first_table)
+            elif small:
+                if lanes == 64:
+                    deliver_values_64(weights, events, values, runs, count, right, left, out, at, keep)
+                elif lanes == 32:
+                    deliver_values_32(weights, events, values, runs, count, right, left, out, at, keep)
+                else:
+                    deliver_values_16(weights, events, values, runs, count, right, left, out, at, keep)
             elif lanes == 64:
-                deliver_runs_64(weights, events, runs, count, half, right, left, out, at, keep)
+                deliver_runs_64(weights, events, values, runs, count, right, left, out, at, keep)
             elif lanes == 32:
-                deliver_runs_32(weights, events, runs, count, half, right, left, out, at, keep)
+                deliver_runs_32(weights, events, values, runs, count, right, left, out, at, keep)
             else:
-                deliver_runs_16(weights, events, runs, count, half, right, left, out, at, keep)
+                deliver_runs_16(weights, events, values, runs, count, right, left, out, at, keep)
     if block == 0:
         if graded:
             counts.graded[sample, table] += delivered * target[POP_CHANNELS]
@@ -135,37 +142,21 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
 
 
 @inline_kernel
-def add_graded(plan, values, events, scratch, runs, count, lanes, small, shift, out, at, first_table):
-    """Drives of one pixel from runs of graded events; small: their sums of |value| are known."""
-    weights, sums, graded_sums = plan.weights, scratch.sums, scratch.graded_sums
-    carried = np.int64(0)  # sum of |value| of the deviations in `sums`
+def add_graded(plan, values, events, scratch, runs, count, lanes, shift, out, at, first_table):
+    """Drives of one pixel from runs of graded events, added in float64."""
+    weights, sums = plan.weights, scratch.graded_sums
     for lane in range(lanes):
-        sums[lane] = 0
-        graded_sums[lane] = 0.0
+        sums[lane] = 0.0
     for run in range(count):
         first, last, origin = runs[0, run], runs[1, run], runs[2, run]
-        added = runs[3, run] if small else SMALL + 1
-        if small and carried + added > SMALL:
-            for lane in range(lanes):
-                graded_sums[lane] += np.float64(sums[lane])
-                sums[lane] = 0
-            carried = np.int64(0)
-        if added <= SMALL:
-            carried += added
-            if lanes == 64:
-                add_small_rows_64(weights, origin, events, values, first, last, sums)
-            elif lanes == 32:
-                add_small_rows_32(weights, origin, events, values, first, last, sums)
-            else:
-                add_small_rows_16(weights, origin, events, values, first, last, sums)
-        elif lanes == 64:
-            add_graded_rows_64(weights, origin, events, values, first, last, graded_sums)
+        if lanes == 64:
+            add_graded_rows_64(weights, origin, events, values, first, last, sums)
         elif lanes == 32:
-            add_graded_rows_32(weights, origin, events, values, first, last, graded_sums)
+            add_graded_rows_32(weights, origin, events, values, first, last, sums)
         else:
-            add_graded_rows_16(weights, origin, events, values, first, last, graded_sums)
+            add_graded_rows_16(weights, origin, events, values, first, last, sums)
     for lane in range(lanes):
-        drive = np.int32(shifted(np.int64(graded_sums[lane]) + np.int64(sums[lane]), shift))
+        drive = np.int32(shifted(np.int64(sums[lane]), shift))
         out[at + lane] = drive if first_table else out[at + lane] + drive
 
 

@@ -22,22 +22,27 @@ SMALL = 2**16 - 1
 """Sum of |value| up to which sums of value times weight, an int16, fit into int32."""
 
 
-def plain_deliver_runs(lanes: int) -> Callable[..., None]:
-    """Weight rows of some runs of events, added in int32 and scaled, written to (or added to) the drives of a pixel.
+def plain_deliver_runs(lanes: int, *, weighted: bool) -> Callable[..., None]:
+    """Weight rows of some runs of events, added and scaled, written to (or added to) the drives of a pixel.
 
-    Run k is ``events[runs[0, k] : runs[1, k]]``; an event's row is ``weights[runs[2, k] + event * lanes :][:lanes]``.
-    With S their sum, ``out[at:][:lanes] = ((S + half) >> right << left) + (out[at:][:lanes] & keep)``.
+    Run k is ``events[runs[0, k] : runs[1, k]]``; an event's row is ``weights[runs[2, k] + event * lanes :][:lanes]``,
+    times its value if they are weighted. Sums are int32; weighted ones of a run too, whose sum of |value| must be at
+    most `SMALL`, and those of all runs int64. The sums S become drives, S * 2**(left - right) with halves rounded up
+    (no more than one of the two is not 0), and ``out[at:][:lanes]`` that plus ``out[at:][:lanes] & keep``.
     """
+    total_type = np.int64 if weighted else np.int32
 
-    def deliver_runs(weights, events, runs, count, half, right, left, out, at, keep):
-        sums = np.zeros(lanes, np.int32)
+    def deliver_runs(weights, events, values, runs, count, right, left, out, at, keep):
+        total = np.zeros(lanes, total_type)
         for run in range(count):
             for i in range(runs[0, run], runs[1, run]):
                 row = runs[2, run] + np.int64(events[i]) * lanes
                 for lane in range(lanes):
-                    sums[lane] += np.int32(weights[row + lane])
-        for lane in range(lanes):
-            drive = np.int32((sums[lane] + np.int32(half)) >> right << left)
+                    weight = np.int32(weights[row + lane])
+                    total[lane] += np.int32(values[i] * weight) if weighted else weight
+        up = min(right, 1)
+        for lane in range(lanes):  # rounding by the last bit that is lost: a half that is added could overflow
+            drive = np.int32(((total[lane] >> right) + ((total[lane] >> (right - up)) & up)) << left)
             out[at + lane] = drive + (out[at + lane] & np.int32(keep))
 
     return inline_kernel(deliver_runs)
@@ -56,18 +61,6 @@ def plain_add_graded_rows(lanes: int) -> Callable[..., None]:
     return inline_kernel(add_graded_rows)
 
 
-def plain_add_small_rows(lanes: int) -> Callable[..., None]:
-    """As `plain_add_graded_rows`, but in int32, for runs whose sum of |value| is at most `SMALL`."""
-
-    def add_small_rows(weights, origin, events, values, first, last, sums):
-        for i in range(first, last):
-            row = origin + np.int64(events[i]) * lanes
-            for lane in range(lanes):
-                sums[lane] += np.int32(values[i] * np.int32(weights[row + lane]))
-
-    return inline_kernel(add_small_rows)
-
-
 def plain_add_scaled_rows(lanes: int) -> Callable[..., None]:
     """``sums[at:][:lanes] += sum of value * rates[origin + offset:][:lanes]`` over ``[first:last]``, in int64."""
 
@@ -81,19 +74,22 @@ def plain_add_scaled_rows(lanes: int) -> Callable[..., None]:
     return inline_kernel(add_scaled_rows)
 
 
-def vector_deliver_runs(lanes: int) -> Callable[..., None]:
+def vector_deliver_runs(lanes: int, *, weighted: bool) -> Callable[..., None]:
     """The vector form of `plain_deliver_runs`: the sums never leave the registers."""
 
     @intrinsic
-    def deliver_runs(typingctx, weights, events, runs, count, half, right, left, out, at, keep):
+    def deliver_runs(typingctx, weights, events, values, runs, count, right, left, out, at, keep):
         index = types.int64
-        signature = types.void(weights, events, runs, index, index, index, index, out, index, index)
+        signature = types.void(weights, events, values, runs, index, index, index, out, index, index)
 
         def codegen(context, builder, signature, args):
             int32, int64 = ir.IntType(32), ir.IntType(64)
-            row_type, sum_type = ir.VectorType(ir.IntType(16), lanes), ir.VectorType(int32, lanes)
-            weights_data, events_data = (data_of(context, builder, signature.args[k], args[k]) for k in (0, 1))
-            runs_array = context.make_array(signature.args[2])(context, builder, args[2])
+            number = int64 if weighted else int32
+            row_type, sum_type, total_type = (ir.VectorType(kind, lanes) for kind in (ir.IntType(16), int32, number))
+            weights_data, events_data, values_data = (
+                data_of(context, builder, signature.args[k], args[k]) for k in range(3)
+            )
+            runs_array = context.make_array(signature.args[3])(context, builder, args[3])
             longest = builder.extract_value(runs_array.shape, 1)
 
             def add_run(run, total):
@@ -106,13 +102,28 @@ def vector_deliver_runs(lanes: int) -> Callable[..., None]:
                 def add_row(i, total):
                     event = builder.sext(builder.load(builder.gep(events_data, [i])), int64)
                     pointer = builder.gep(own_weights, [builder.mul(event, int64(lanes))])
-                    return builder.add(total, builder.sext(load(builder, pointer, row_type, 2), sum_type))
+                    row = builder.sext(load(builder, pointer, row_type, 2), sum_type)
+                    if weighted:
+                        value = builder.load(builder.gep(values_data, [i]))
+                        row = builder.mul(row, spread(builder, value, lanes))
+                    return builder.add(total, row)
 
-                return loop(builder, first, last, total, add_row)
+                if not weighted:
+                    return loop(builder, first, last, total, add_row)
+                own = loop(builder, first, last, ir.Constant(sum_type, [0] * lanes), add_row)
+                return builder.add(total, builder.sext(own, total_type))
 
-            total = loop(builder, int64(0), args[3], ir.Constant(sum_type, [0] * lanes), add_run)
-            half, right, left, keep = (spread(builder, builder.trunc(args[k], int32), lanes) for k in (4, 5, 6, 9))
-            drive = builder.shl(builder.ashr(builder.add(total, half), right), left)
+            def everywhere(value, kind):
+                return spread(builder, value if kind is int64 else builder.trunc(value, kind), lanes)
+
+            total = loop(builder, int64(0), args[4], ir.Constant(total_type, [0] * lanes), add_run)
+            up = builder.zext(builder.icmp_signed(">", args[5], int64(0)), int64)
+            right, low, up = (everywhere(value, number) for value in (args[5], builder.sub(args[5], up), up))
+            rounded = builder.add(builder.ashr(total, right), builder.and_(builder.ashr(total, low), up))
+            drive = builder.shl(rounded, everywhere(args[6], number))
+            if weighted:
+                drive = builder.trunc(drive, sum_type)
+            keep = everywhere(args[9], int32)
             out_data = builder.gep(data_of(context, builder, signature.args[7], args[7]), [args[8]])
             out_data = builder.bitcast(out_data, sum_type.as_pointer())
             before = builder.load(out_data)
@@ -160,38 +171,6 @@ def vector_add_graded_rows(lanes: int) -> Callable[..., None]:
     return add_graded_rows  # type: ignore[no-any-return]
 
 
-def vector_add_small_rows(lanes: int) -> Callable[..., None]:
-    """The vector form of `plain_add_small_rows`."""
-
-    @intrinsic
-    def add_small_rows(typingctx, weights, origin, events, values, first, last, sums):
-        signature = types.void(weights, types.int64, events, values, types.int64, types.int64, sums)
-
-        def codegen(context, builder, signature, args):
-            int64 = ir.IntType(64)
-            row_type, sum_type = ir.VectorType(ir.IntType(16), lanes), ir.VectorType(ir.IntType(32), lanes)
-            weights_data = builder.gep(data_of(context, builder, signature.args[0], args[0]), [args[1]])
-            events_data = data_of(context, builder, signature.args[2], args[2])
-            values_data = data_of(context, builder, signature.args[3], args[3])
-            sums_data = builder.bitcast(data_of(context, builder, signature.args[6], args[6]), sum_type.as_pointer())
-
-            def body(i, total):
-                event = builder.sext(builder.load(builder.gep(events_data, [i])), int64)
-                value = builder.load(builder.gep(values_data, [i]))
-                factor = spread(builder, value, lanes)
-                pointer = builder.gep(weights_data, [builder.mul(event, ir.Constant(int64, lanes))])
-                row = builder.sext(load(builder, pointer, row_type, 2), sum_type)
-                return builder.add(total, builder.mul(factor, row))
-
-            total = loop(builder, args[4], args[5], load(builder, sums_data, sum_type, 4), body)
-            builder.store(total, sums_data).align = 4
-            return context.get_dummy_value()
-
-        return signature, codegen
-
-    return add_small_rows  # type: ignore[no-any-return]
-
-
 def vector_add_scaled_rows(lanes: int) -> Callable[..., None]:
     """The vector form of `plain_add_scaled_rows`."""
 
@@ -227,9 +206,8 @@ def vector_add_scaled_rows(lanes: int) -> Callable[..., None]:
 
 _deliver_runs = plain_deliver_runs if PLAIN_LOOPS else vector_deliver_runs
 _add_graded_rows = plain_add_graded_rows if PLAIN_LOOPS else vector_add_graded_rows
-_add_small_rows = plain_add_small_rows if PLAIN_LOOPS else vector_add_small_rows
 _add_scaled_rows = plain_add_scaled_rows if PLAIN_LOOPS else vector_add_scaled_rows
-deliver_runs_16, deliver_runs_32, deliver_runs_64 = (_deliver_runs(lanes) for lanes in LANES)
+deliver_runs_16, deliver_runs_32, deliver_runs_64 = (_deliver_runs(lanes, weighted=False) for lanes in LANES)
+deliver_values_16, deliver_values_32, deliver_values_64 = (_deliver_runs(lanes, weighted=True) for lanes in LANES)
 add_graded_rows_16, add_graded_rows_32, add_graded_rows_64 = (_add_graded_rows(lanes) for lanes in LANES)
-add_small_rows_16, add_small_rows_32, add_small_rows_64 = (_add_small_rows(lanes) for lanes in LANES)
 add_scaled_rows_16, add_scaled_rows_32 = (_add_scaled_rows(lanes) for lanes in SCALED_LANES)

@@ -124,8 +124,7 @@ def new_scratch(compiled: CompiledNetwork) -> p.Scratch:
     rows = np.zeros(2 * row + 2 * slots * per_slot, np.int32)
     full_and_tile = rows[2 * row :].reshape(2, slots, per_slot)
     return p.Scratch(
-        sums=np.zeros(64, np.int32),
-        runs=np.zeros((4, int(compiled.plan.tables[:, p.TABLE_KERNEL_HEIGHT].max(initial=1))), np.int64),
+        runs=np.zeros((3, int(compiled.plan.tables[:, p.TABLE_KERNEL_HEIGHT].max(initial=1))), np.int64),
         graded_sums=np.zeros(64, np.float64),
         rows=rows[None],
         drive=rows[row : 2 * row],

@@ -22,8 +22,8 @@ def compiled() -> SimpleNamespace:
 
     def deliverer(function):  # type: ignore[no-untyped-def]
         @numba.njit
-        def call(weights, events, runs, count, half, right, left, out, at, keep):  # type: ignore[no-untyped-def]
-            function(weights, events, runs, count, half, right, left, out, at, keep)
+        def call(weights, events, values, runs, count, right, left, out, at, keep):  # type: ignore[no-untyped-def]
+            function(weights, events, values, runs, count, right, left, out, at, keep)
 
         return call
 
@@ -64,10 +64,13 @@ def compiled() -> SimpleNamespace:
 
     return SimpleNamespace(
         deliver={
-            n: (deliverer(rows.vector_deliver_runs(n)), deliverer(rows.plain_deliver_runs(n))) for n in rows.LANES
+            (n, weighted): [
+                deliverer(build(n, weighted=weighted)) for build in (rows.vector_deliver_runs, rows.plain_deliver_runs)
+            ]
+            for n in rows.LANES
+            for weighted in (False, True)
         },
         graded={n: (graded(rows.vector_add_graded_rows(n)), graded(rows.plain_add_graded_rows(n))) for n in rows.LANES},
-        small={n: (graded(rows.vector_add_small_rows(n)), graded(rows.plain_add_small_rows(n))) for n in rows.LANES},
         scaled={
             n: (scaled(rows.vector_add_scaled_rows(n)), scaled(rows.plain_add_scaled_rows(n)))
             for n in rows.SCALED_LANES
@@ -111,12 +114,13 @@ def run(case: dict, rng: np.random.Generator):  # type: ignore[no-untyped-def, t
 @given(
     case=CASES,
     lengths=st.lists(st.integers(0, 9), max_size=4),
-    shift=st.integers(-3, 9),
+    shift=st.integers(-3, 31),  # weighted up to 63; spikes need 18
     at=st.integers(0, 5),
     keep=st.sampled_from([0, -1]),
+    weighted=st.booleans(),
 )
 def test_runs_of_events_become_drives(  # type: ignore[type-arg]
-    compiled: SimpleNamespace, case: dict, lengths: list[int], shift: int, at: int, keep: int
+    compiled: SimpleNamespace, case: dict, lengths: list[int], shift: int, at: int, keep: int, weighted: bool
 ) -> None:
     rng = np.random.default_rng(case["seed"])
     lanes = case["lanes"]
@@ -124,22 +128,28 @@ def test_runs_of_events_become_drives(  # type: ignore[type-arg]
     if case["extreme"]:
         weights[:] = np.where(weights < 0, -32767, 32767)
     events = rng.integers(5, 20, 50).astype(np.int32)
-    runs = np.zeros((4, 5), np.int64)  # more room than runs
+    runs = np.zeros((3, 5), np.int64)  # more room than runs
     runs[0, : len(lengths)] = rng.integers(0, 40, len(lengths))
     runs[1, : len(lengths)] = runs[0, : len(lengths)] + lengths
     runs[2, : len(lengths)] = rng.integers(-5 * lanes, 5 * lanes, len(lengths))  # the origin may lie before the table
+    values = rng.integers(-(2**16), 2**16, 50).astype(np.int32)
+    while any(np.abs(values[first:last]).sum() > rows.SMALL for first, last in runs[:2].T):
+        values //= 2
+    if case["extreme"] and lengths and lengths[0]:
+        values[:] = 0
+        values[runs[0, 0]] = rows.SMALL
     sums = np.zeros(lanes, np.int64)
-    for first, last, origin in runs[:3, : len(lengths)].T.tolist():
-        for event in events[first:last].tolist():
-            sums += weights[origin + event * lanes :][:lanes]
+    for first, last, origin in runs[:, : len(lengths)].T.tolist():
+        for event, value in zip(events[first:last].tolist(), values[first:last].tolist(), strict=True):
+            sums += (value if weighted else 1) * weights[origin + event * lanes :][:lanes].astype(np.int64)
     right, left = max(shift, 0), max(-shift, 0)
     half = 1 << (shift - 1) if shift > 0 else 0
     initial = rng.integers(-(2**20), 2**20, 80).astype(np.int32)
     expected = initial.copy()
     expected[at : at + lanes] = ((sums + half) >> right << left) + (initial[at : at + lanes] if keep else 0)
-    for deliver in compiled.deliver[lanes]:
+    for deliver in compiled.deliver[lanes, weighted]:
         out = initial.copy()
-        deliver(weights, events, runs, len(lengths), half, right, left, out, at, keep)
+        deliver(weights, events, values, runs, len(lengths), right, left, out, at, keep)
         np.testing.assert_array_equal(out, expected)
 
 
@@ -158,25 +168,6 @@ def test_add_graded_rows(compiled: SimpleNamespace, case: dict) -> None:  # type
         add(weights, origin, events, values, first, last, sums)
         np.testing.assert_array_equal(sums[:lanes].astype(np.int64), expected)
         np.testing.assert_array_equal(sums[lanes:], initial[lanes:])
-
-
-@QUICK
-@given(case=CASES)
-def test_add_small_rows(compiled: SimpleNamespace, case: dict) -> None:  # type: ignore[type-arg]
-    rng = np.random.default_rng(case["seed"])
-    weights, origin, events, first, last, chosen = run(case, rng)
-    values = rng.integers(-(2**16), 2**16, len(events)).astype(np.int32)
-    while np.abs(values[first:last]).sum() > rows.SMALL:
-        values //= 2
-    if case["extreme"] and last > first:
-        values[first] = rows.SMALL - np.abs(values[first + 1 : last]).sum()
-    expected = (values[first:last, None].astype(np.int64) * chosen).sum(axis=0) if last > first else 0
-    for add in compiled.small[case["lanes"]]:
-        sums = np.full(64, 3, np.int32)
-        sums[: case["lanes"]] = 0
-        add(weights, origin, events, values, first, last, sums)
-        np.testing.assert_array_equal(sums[: case["lanes"]], expected)
-        assert (sums[case["lanes"] :] == 3).all()
 
 
 @QUICK
@@ -204,10 +195,11 @@ def test_add_scaled_rows(compiled: SimpleNamespace, lanes: int, seed: int, terms
 
 def test_an_empty_run_at_the_end_adds_nothing(compiled: SimpleNamespace) -> None:
     for lanes in rows.LANES:
-        for deliver in compiled.deliver[lanes]:
-            out = np.arange(64, dtype=np.int32)
-            deliver(np.zeros(0, np.int16), np.zeros(0, np.int32), np.zeros((3, 1), np.int64), 1, 0, 0, 0, out, 0, -1)
-            np.testing.assert_array_equal(out, np.arange(64))
+        for weighted in (False, True):
+            for deliver in compiled.deliver[lanes, weighted]:
+                out, none = np.arange(64, dtype=np.int32), np.zeros(0, np.int32)
+                deliver(np.zeros(0, np.int16), none, none, np.zeros((3, 1), np.int64), 1, 0, 0, out, 0, -1)
+                np.testing.assert_array_equal(out, np.arange(64))
 
 
 @QUICK
