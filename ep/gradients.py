@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.compilation import kernel
 from spikesim.ep import contrast as co
 from spikesim.ep import heads as hd
 from spikesim.ep.config import Config
@@ -92,9 +93,9 @@ def layer_gradients(
         # with a feedback gain below 1 the energy of a layer counts the more, the lower it is
         share = 1.0 if held else dynamics.feedback_gain ** (layers - 1 - layer)
         strength = (2.0 * abs(beta) if centred else beta) * samples * share
-        weight_parts = [totals[i].weights / _weight_unit(model, layer, pre_windows[i], windows[i]) for i in numbers]
-        bias_parts = [totals[i].bias / (ONE * windows[i]) for i in numbers]
-        weight, bias = ((_minus_difference(own) / strength).astype(np.float32) for own in (weight_parts, bias_parts))
+        units = [_weight_unit(model, layer, pre_windows[i], windows[i]) for i in numbers]
+        weight = _minus_difference([part.weights for part in totals], units, strength)
+        bias = _minus_difference([part.bias for part in totals], [float(ONE * windows[i]) for i in numbers], strength)
         return weight, bias, apart
 
     gradients: dict[str, Array] = {}
@@ -146,6 +147,21 @@ def _weight_unit(model: Model, layer: int, before: int, window: int) -> float:
     return co.presynaptic_unit(model, layer, before) * float(ONE * window)
 
 
-def _minus_difference(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """The second phase minus the first; or minus their difference, if that is all there is."""
-    return -parts[0] if len(parts) == 1 else parts[1] - parts[0]
+def _minus_difference(parts: list[NDArray[np.int64]], units: list[float], strength: float) -> Array:
+    """The second phase minus the first, each in its unit, or minus their difference, if that is all there is; over the
+    strength of the nudge.
+    """
+    out = np.empty(parts[0].shape, np.float32)
+    second = parts[-1].ravel() if len(parts) > 1 else np.zeros(0, np.int64)
+    _scale(parts[0].ravel(), units[0], second, units[-1], strength, out.reshape(-1))
+    return out
+
+
+@kernel
+def _scale(first, first_unit, second, second_unit, strength, out):
+    """`_minus_difference` of flat arrays, in one pass; the second may be missing."""
+    for i in range(len(out)):
+        value = -(np.float64(first[i]) / first_unit)
+        if len(second):
+            value = np.float64(second[i]) / second_unit - np.float64(first[i]) / first_unit
+        out[i] = np.float32(value / strength)

@@ -1,0 +1,252 @@
+"""How far the kernels are from what the machine can do.
+
+    python benchmarks/limits.py --config examples/cifar10-vgg11.toml --data-dir DATA [--set KEY=VALUE ...]
+
+First the limits, each by a loop that does the kernel's innermost work and nothing else: rows of weights added to sums
+that stay in registers, out of a table in the nearest cache and out of one as large as the part of the network's largest
+table that serves one block of channels; the same for deviations, whose rows are multiplied; the pass over membranes,
+thresholds and windows, in the cache and over the state of a group; rows of rates multiplied and added in int64, as in
+the contrast. Then what the engine makes of them in a mini-batch, with the weights that training starts with, on one
+thread, and the share. Medians of seven, with their range.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measure import machine, spread
+
+from spikesim.compilation import kernel
+from spikesim.datasets import Dataset, load
+from spikesim.ep import phases as ph
+from spikesim.ep.config import Config, make_config, merge, parse_setting
+from spikesim.ep.counting import PhaseCounts
+from spikesim.ep.gradients import layer_gradients
+from spikesim.ep.model import Model, initial_parameters
+from spikesim.ep.presentation import Presenter
+from spikesim.ep.start import start
+from spikesim.ep.team import Team
+from spikesim.errors import InputError
+from spikesim.firing import fire_summed
+from spikesim.rows import add_scaled_rows_32, deliver_runs_64, deliver_values_64
+from spikesim.tomlfile import read_toml
+
+REPEATS = 7
+NEAR = 16 * 1024
+"""Bytes that fit the nearest cache beside everything else."""
+
+
+def seconds(work: Callable[[], object]) -> list[float]:
+    """Times of a call, after one that does not count."""
+    work()
+    times = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return times
+
+
+def rates(amount: float, times: list[float]) -> list[float]:
+    """10^9 a second."""
+    return [amount / one / 1e9 for one in times]
+
+
+@kernel
+def _add_rows(weights, events, values, runs, out, weighted, repeats):
+    for _ in range(repeats):
+        if weighted:
+            deliver_values_64(weights, events, values, runs, runs.shape[1], 4, 0, out, 0, 0)
+        else:
+            deliver_runs_64(weights, events, values, runs, runs.shape[1], 4, 0, out, 0, 0)
+
+
+def adding(table_bytes: int, *, weighted: bool) -> list[float]:
+    """Synaptic events a second, 10^9, with runs of 16 events, three a pixel, onto 64 channels."""
+    random, rows = np.random.default_rng(0), max(2, table_bytes // 128)
+    weights = random.integers(-(2**15) + 1, 2**15, rows * 64).astype(np.int16)
+    events = random.integers(0, rows, 48 * 64).astype(np.int32)
+    values = np.full(len(events), 3, np.int32)
+    runs = np.zeros((3, 3), np.int64)
+    runs[0], runs[1] = (0, 16, 32), (16, 32, 48)
+    out, repeats = np.zeros(64, np.int32), 2000
+    starts = [np.ascontiguousarray(runs + np.array([[48 * k], [48 * k], [0]])) for k in range(64)]
+
+    def work() -> None:
+        for one in starts:
+            _add_rows(weights, events, values, one, out, weighted, repeats // 64)
+
+    return rates(64 * (repeats // 64) * 48 * 64, seconds(work))
+
+
+@kernel
+def _pass(v, sums, steps, random, rows, bias, words, repeats):
+    for _ in range(repeats):
+        for k in range(v.shape[1] // 16):
+            n = 16 * k
+            row = 16 * (k & 15)
+            words[0, k] = fire_summed(
+                v, n, sums, steps, n, random, n, rows, row, row, rows, 256 + row, bias, row & 48, 1, np.uint16(3)
+            )
+
+
+def passing(neurons: int) -> list[float]:
+    """Nanoseconds a neuron for the pass over membranes, thresholds and a half of the window."""
+    v, sums = np.full((1, neurons), -100, np.int32), np.zeros((1, neurons), np.int32)
+    steps, random = np.zeros((1, 0), np.uint16), np.zeros((1, neurons), np.uint16)
+    rows, bias, words = np.zeros((1, 512), np.int32), np.full(64, -100, np.int32), np.zeros((1, neurons), np.uint16)
+    repeats = max(1, 2**24 // neurons)
+    times = seconds(lambda: _pass(v, sums, steps, random, rows, bias, words, repeats))
+    return [1e9 * one / repeats / neurons for one in times]
+
+
+@kernel
+def _multiply(numbers, offsets, values, sums, repeats):
+    for _ in range(repeats):
+        add_scaled_rows_32(numbers, 0, offsets, values, 0, offsets.shape[0], sums, 0)
+
+
+def multiplying() -> list[float]:
+    """Products a second, 10^9, of rates in the nearest cache."""
+    random = np.random.default_rng(0)
+    numbers = random.integers(0, 2**20, NEAR // 4).astype(np.int32)
+    offsets = (random.integers(0, len(numbers) // 32 - 1, 1000) * 32).astype(np.int32)
+    values, sums, repeats = np.full(1000, 3, np.int32), np.zeros(32, np.int64), 300
+    return rates(repeats * 1000 * 32, seconds(lambda: _multiply(numbers, offsets, values, sums, repeats)))
+
+
+def largest_part(model: Model) -> int:
+    """Bytes of the largest table's weights onto one block of channels."""
+    parts = [0]
+    for connection in model.stack.connections[1:]:
+        shape = connection.integers.shape
+        parts += [2 * int(np.prod(shape[:-1])) * 64, 2 * int(np.prod(shape)) // shape[-2] * 64]  # both directions
+    return max(parts)
+
+
+class Engine:
+    """A mini-batch, one thread, and a workspace for a group."""
+
+    def __init__(self, config: Config, dataset: Dataset, model: Model, team: Team) -> None:
+        presenter = Presenter(config, dataset, model.stack.image.shape)
+        self.parameters = initial_parameters(model, config)
+        start(model, config, self.parameters, team, presenter, len(dataset.train.labels))
+        model.load(self.parameters, config.dynamics.beta)
+        self.model, self.dynamics, self.team = model, config.dynamics, team
+        self.ids = np.arange(config.data.batch_size)
+        self.images = presenter.plain(dataset.train, self.ids)
+        self.labels = dataset.train.labels[self.ids].astype(np.int64)
+        self.workspace = team.borrow()
+        self.neurons = int(model.neurons.sum())
+
+    def free(self, part: slice) -> PhaseCounts:
+        """The free phase of a group."""
+        n = self.workspace.rest(self.images[part], self.ids[part])
+        return self.workspace.free(n, 0, self.team.stop)
+
+    def nudged(self, part: slice, strength: float) -> PhaseCounts:
+        """A nudged phase, all heads with the same strength."""
+        labels = self.labels[part]
+        self.workspace.restore(len(labels))
+        strengths = np.full(len(self.model.heads), strength)
+        return self.workspace.nudged(len(labels), 1, labels, strengths, self.team.stop)
+
+    def rates(self) -> ph.Rates:
+        """Window sums of all phases of the mini-batch."""
+        samples, size = len(self.ids), self.model.compiled.sizes["state"]
+        found = ph.Rates(*(np.zeros((samples, size), np.int32) for _ in range(3)), np.zeros((0, size), np.int32))
+        for part in self.team.groups(samples):
+            self.free(part)
+            n = len(self.ids[part])
+            self.workspace.window_sums(n, found.free[part])
+            self.workspace.keep(n)
+            for strength, sums in ((self.dynamics.beta, found.plus), (-self.dynamics.beta, found.minus)):
+                self.nudged(part, strength)
+                self.workspace.window_sums(n, sums[part])
+        return found
+
+    def products(self, found: ph.Rates) -> int:
+        """Products that the contrast needs: what a neuron sees, for each whose rate differs."""
+        changed = found.plus != found.minus
+        return sum(
+            int(changed[:, self.model.state_slice(layer)].sum()) * self.model.fan_in(layer)
+            for layer in range(self.model.layers)
+        )
+
+
+def report(config: Config, dataset: Dataset) -> None:
+    """Measure both and print."""
+    model = Model(config, dataset)
+    if config.dynamics.error_events != "graded":
+        raise InputError("dynamics.error_events must be 'graded': the nudged phases of others deliver spikes")
+    beta, part = config.dynamics.beta, largest_part(model)
+    near, far = adding(NEAR, weighted=False), adding(part, weighted=False)
+    near_values, far_values = adding(NEAR, weighted=True), adding(part, weighted=True)
+    multiplied = multiplying()
+    with Team(model, config, 1) as team:
+        engine = Engine(config, dataset, model, team)
+        group = team.groups(len(engine.ids))[0]
+        n = len(engine.ids[group])
+        each = 1e9 / (n * config.dynamics.steps_free * engine.neurons)
+        swept_near, swept_far = passing(8192), passing(n * engine.neurons)
+        found = engine.rates()
+        products = engine.products(found)
+        contrasted = seconds(lambda: layer_gradients(model, config.dynamics, team, engine.images, found, beta))
+        counts = engine.free(group)
+        events = int(counts.events_forward.sum() + counts.events_feedback.sum())
+        whole = seconds(lambda: engine.free(group))
+        engine.workspace.keep(n)
+        deviations = int(engine.nudged(group, beta).macs.sum())
+        pushed = seconds(lambda: engine.nudged(group, beta))
+        unpushed = float(np.median(seconds(lambda: engine.nudged(group, 0.0))))
+        for bias in engine.parameters.biases:
+            bias[...] = -100.0  # nothing fires whatever the image
+        model.load(engine.parameters)
+        silent = seconds(lambda: engine.free(group))
+    delivered = rates(events, [one - float(np.median(silent)) for one in whole])
+    answered = rates(deviations, [one - unpushed for one in pushed])
+    swept = [each * one for one in silent]
+    print(
+        f"{config.model.arch}, width {config.model.width:g}, {dataset.name}: group of {n}, {engine.neurons} neurons, "
+        f"activity {counts.spikes.sum() / counts.updates.sum():.1%}, largest part of a table {part / 1024:.0f} KB\n"
+    )
+    print("| kernel | unit | limit | engine | share |\n|---|---|---|---|---|")
+    for name, unit, limit, own in (
+        ("spikes, rows in the nearest cache", "G events/s", near, delivered),
+        ("spikes, rows of the largest part", "G events/s", far, delivered),
+        ("the same, over the whole step", "G events/s", far, rates(events, whole)),
+        ("deviations, rows in the nearest cache", "G events/s", near_values, answered),
+        ("deviations, rows of the largest part", "G events/s", far_values, answered),
+        ("sweep, in the nearest cache", "ns a neuron", swept_near, swept),
+        ("sweep, over the state of the group", "ns a neuron", swept_far, swept),
+        ("contrast of the mini-batch", "G products/s", multiplied, rates(products, contrasted)),
+    ):
+        share = float(np.median(own) / np.median(limit))
+        share = 1 / share if unit.startswith("ns") else share
+        print(f"| {name} | {unit} | {spread(limit, 2)} | {spread(own, 2)} | {share:.0%} |")
+
+
+def main() -> None:
+    """Read the command line, measure, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--config", type=Path, help="TOML file; the defaults without it")
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--data-dir", type=Path, help="folder of data sets (default: $SPIKESIM_DATA)")
+    options = parser.parse_args()
+    try:
+        values: dict[str, Any] = {} if options.config is None else read_toml(options.config)
+        config = make_config(merge(values, [parse_setting(text) for text in options.settings]))
+        print(machine(("numba", "numpy")), flush=True)
+        report(config, load(config.data.dataset, options.data_dir))
+    except InputError as error:
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    main()
