@@ -74,23 +74,31 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
         events_at, start_at = source[POP_POOLED_EVENTS], source[POP_POOLED_START]
     else:
         events_at, start_at = source[POP_EVENTS], source[POP_START]
-    events = state.events[sample, events_at:]
-    values = state.values[sample, events_at if graded else 0 :]
-    start = state.start[sample, start_at:]
-    load = state.load[sample, start_at if small else 0 :]
+    # whole arrays and flat indices: numba counts each view of an array, atomically, which costs more than a pixel
+    events, values, start, load, weights = state.events, state.values, state.start, state.load, plan.weights
+    events_at += sample * events.shape[1]
     in_height, in_width, in_channels = row[TABLE_IN_HEIGHT], row[TABLE_IN_WIDTH], row[TABLE_IN_CHANNELS]
     out_height, out_width = row[TABLE_OUT_HEIGHT], row[TABLE_OUT_WIDTH]
     pad_height, pad_width = row[TABLE_PAD_HEIGHT], row[TABLE_PAD_WIDTH]
     kernel_height, kernel_width = row[TABLE_KERNEL_HEIGHT], row[TABLE_KERNEL_WIDTH]
     stride, apart = row[TABLE_STRIDE], row[TABLE_APART]  # 1 or 2, one of them 1
-    weights, weights_at = plan.weights, row[TABLE_WEIGHTS]
+    weights_at = row[TABLE_WEIGHTS]
     dense = row[TABLE_KIND] == KIND_DENSE
     rows = in_height * in_width * in_channels if dense else kernel_width * in_channels
     shift = row[TABLE_SHIFT_GRADED] if graded else row[TABLE_SHIFT]
     right, left = max(shift, 0), max(-shift, 0)
-    runs, keep = scratch.runs, np.int64(0 if first_table else -1)
+    runs, lines, keep = scratch.runs, scratch.lines, np.int64(0 if first_table else -1)
     delivered = 0
     for y in range(out_height):
+        met = 0  # lines of the kernel that meet sources: the first source of the line, and where its weights would be
+        for ky in range(kernel_height):
+            at_y = y * stride + ky - pad_height
+            in_y = at_y >> (apart - 1)
+            if 0 <= in_y < in_height and not at_y & (apart - 1):
+                line = in_y * in_width
+                lines[0, met] = start_at + line
+                lines[1, met] = weights_at + ((block * kernel_height + ky) * rows - line * in_channels) * lanes
+                met += 1
         for x in range(out_width):
             pixel = y * out_width + x
             # where the kernel's first column that meets a source lies, perhaps outside, and how many there are: with
@@ -99,25 +107,19 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
             odd = at_x & (apart - 1)
             in_x, columns = (at_x + odd) >> (apart - 1), (kernel_width - odd + apart - 1) >> (apart - 1)
             first_x, last_x = max(in_x, 0), min(in_x + columns, in_width)
-            count, heaviest = 0, np.int64(0)  # runs, and the largest sum of |value| of one
-            for ky in range(kernel_height):
-                if dense:
-                    first_pixel, last_pixel = 0, in_height * in_width
-                    origin = weights_at + (pixel * blocks + block) * rows * lanes
-                else:
-                    at_y = y * stride + ky - pad_height
-                    in_y = at_y >> (apart - 1)
-                    if in_y < 0 or in_y >= in_height or first_x >= last_x or at_y & (apart - 1):
-                        continue
-                    first_pixel, last_pixel = in_y * in_width + first_x, in_y * in_width + last_x
-                    before = (in_y * in_width + in_x - odd * ((kernel_width + 1) >> 1)) * in_channels
-                    origin = weights_at + ((block * kernel_height + ky) * rows - before) * lanes
-                first, last = start[first_pixel], start[last_pixel]
-                runs[0, count], runs[1, count], runs[2, count] = first, last, origin
+            before = (in_x - odd * ((kernel_width + 1) >> 1)) * in_channels * lanes
+            count = met if first_x < last_x else 0
+            if dense:
+                lines[0, 0], lines[1, 0] = start_at, weights_at + (pixel * blocks + block) * rows * lanes
+                first_x, last_x, before, count = 0, in_height * in_width, 0, 1
+            heaviest = np.int64(0)  # the largest sum of |value| of a run
+            for k in range(count):
+                first_pixel, last_pixel = lines[0, k] + first_x, lines[0, k] + last_x
+                first, last = start[sample, first_pixel], start[sample, last_pixel]
+                runs[0, k], runs[1, k], runs[2, k] = events_at + first, events_at + last, lines[1, k] - before
                 if small:
-                    heaviest = max(heaviest, load[last_pixel] - load[first_pixel])
+                    heaviest = max(heaviest, load[sample, last_pixel] - load[sample, first_pixel])
                 delivered += last - first
-                count += 1
             at = pixel * lanes
             if graded and not (small and heaviest <= SMALL):
                 add_graded(plan, values, events, scratch, runs, count, lanes, shift, out, at, first_table)

@@ -124,6 +124,7 @@ class Counts(NamedTuple):
 class Scratch(NamedTuple):
     """Working memory of one thread; its content means nothing between calls."""
 
+    lines: NDArray[np.int64]  # (2, kernel height): see `deliver_block`
     runs: NDArray[np.int64]  # (3, kernel height): runs of events, see `plain_deliver_runs`
     graded_sums: NDArray[np.float64]  # (64,)
     rows: NDArray[np.int32]  # (1, size): a row of pixels of zeros, then the memory of the next three

@@ -28,7 +28,8 @@ def plain_deliver_runs(lanes: int, *, weighted: bool) -> Callable[..., None]:
     Run k is ``events[runs[0, k] : runs[1, k]]``; an event's row is ``weights[runs[2, k] + event * lanes :][:lanes]``,
     times its value if they are weighted. Sums are int32; weighted ones of a run too, whose sum of |value| must be at
     most `SMALL`, and those of all runs int64. The sums S become drives, S * 2**(left - right) with halves rounded up
-    (no more than one of the two is not 0), and ``out[at:][:lanes]`` that plus ``out[at:][:lanes] & keep``.
+    (no more than one of the two is not 0), and ``out[at:][:lanes]`` that plus ``out[at:][:lanes] & keep``. Events and
+    values may have several axes, their indices are flat.
     """
     total_type = np.int64 if weighted else np.int32
 
@@ -36,10 +37,10 @@ def plain_deliver_runs(lanes: int, *, weighted: bool) -> Callable[..., None]:
         total = np.zeros(lanes, total_type)
         for run in range(count):
             for i in range(runs[0, run], runs[1, run]):
-                row = runs[2, run] + np.int64(events[i]) * lanes
+                row = runs[2, run] + np.int64(events.flat[i]) * lanes
                 for lane in range(lanes):
                     weight = np.int32(weights[row + lane])
-                    total[lane] += np.int32(values[i] * weight) if weighted else weight
+                    total[lane] += np.int32(values.flat[i] * weight) if weighted else weight
         up = min(right, 1)
         for lane in range(lanes):  # rounding by the last bit that is lost: a half that is added could overflow
             drive = np.int32(((total[lane] >> right) + ((total[lane] >> (right - up)) & up)) << left)
@@ -53,8 +54,8 @@ def plain_add_graded_rows(lanes: int) -> Callable[..., None]:
 
     def add_graded_rows(weights, origin, events, values, first, last, sums):
         for i in range(first, last):
-            row = origin + np.int64(events[i]) * lanes
-            value = np.float64(values[i])
+            row = origin + np.int64(events.flat[i]) * lanes
+            value = np.float64(values.flat[i])
             for lane in range(lanes):
                 sums[lane] += value * np.float64(weights[row + lane])
 

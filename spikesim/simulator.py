@@ -120,11 +120,13 @@ def new_scratch(compiled: CompiledNetwork) -> p.Scratch:
     row = int((populations[:, p.POP_WIDTH] * populations[:, p.POP_LANES]).max())
     sparse = populations[:, p.POP_SPARSE] > 0
     sparse_size = int((block * populations[:, p.POP_BLOCKS])[sparse].max(initial=0))
+    kernel_height = int(compiled.plan.tables[:, p.TABLE_KERNEL_HEIGHT].max(initial=1))
     per_slot = max(-(-largest // slots), int(block.max()))
     rows = np.zeros(2 * row + 2 * slots * per_slot, np.int32)
     full_and_tile = rows[2 * row :].reshape(2, slots, per_slot)
     return p.Scratch(
-        runs=np.zeros((3, int(compiled.plan.tables[:, p.TABLE_KERNEL_HEIGHT].max(initial=1))), np.int64),
+        lines=np.zeros((2, kernel_height), np.int64),
+        runs=np.zeros((3, kernel_height), np.int64),
         graded_sums=np.zeros(64, np.float64),
         rows=rows[None],
         drive=rows[row : 2 * row],
