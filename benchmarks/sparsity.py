@@ -31,6 +31,7 @@ class Point:
     run: str
     steps: int
     tolerance: float | None
+    taken: float
     accuracy: float
     activity: float
     accumulates: float
@@ -55,11 +56,12 @@ def measure(path: Path, lengths: list[int], tolerances: list[float], options: ar
             }
             config = make_config(merge(own.to_dict(), changes.items()))
             (found,) = retest(reader, config, dataset, 1, options.threads)
-            point = Point(path.stem, steps, tolerance, found.accuracy, found.activity, found.accumulates, found.joule)
+            figures = found.steps, found.accuracy, found.activity, found.accumulates, found.joule
+            point = Point(path.stem, steps, tolerance, *figures)
             points.append(point)
             print(
-                f"| {point.run} | {steps} | {'' if tolerance is None else f'{tolerance:g}'} | {point.accuracy:.2%} | "
-                f"{point.activity:.1%} | {point.accumulates / 1e6:.2f} M | {point.joule * 1e6:.2f} uJ |",
+                f"| {point.run} | {point.taken:.2f} | {'' if tolerance is None else f'{tolerance:g}'} | "
+                f"{point.accuracy:.2%} | {point.activity:.1%} | {point.accumulates / 1e6:.2f} M | {point.joule * 1e6:.2f} uJ |",
                 flush=True,
             )
     return points

@@ -51,8 +51,8 @@ def evaluate(
 ) -> None:
     """Test the network of a run file on the test images of its data set, or of another with the same form.
 
-    Prints accuracy, loss, activity, synaptic operations and estimated energy a sample for each repeat. The run file is
-    not changed.
+    Prints accuracy, loss, activity, steps, synaptic operations and estimated energy a sample for each repeat. The run
+    file is not changed.
     """
     from spikesim.datasets import load
     from spikesim.ep.config import make_config, merge, parse_setting
@@ -92,7 +92,16 @@ def _print_table(results: list[Any]) -> None:
     from rich.table import Table
 
     table = Table(title="test")
-    for heading in ("repeat", "accuracy", "loss", "activity", "ACs/sample", "MACs/sample", "energy/sample"):
+    for heading in (
+        "repeat",
+        "accuracy",
+        "loss",
+        "activity",
+        "steps/sample",
+        "ACs/sample",
+        "MACs/sample",
+        "energy/sample",
+    ):
         table.add_column(heading, justify="right")
     for number, result in enumerate(results, 1):
         table.add_row(
@@ -100,6 +109,7 @@ def _print_table(results: list[Any]) -> None:
             f"{result.accuracy:.2%}",
             f"{result.loss:.4f}",
             f"{result.activity:.2%}",
+            f"{result.steps:.4g}",
             f"{result.accumulates:.4g}",
             f"{result.multiply_accumulates:.4g}",
             f"{result.joule * 1e6:.4g} uJ",

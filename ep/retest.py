@@ -20,13 +20,14 @@ from spikesim.runreader import RunReader
 
 @dataclass(frozen=True)
 class Retest:
-    """One test; operations and energy (joule) are a sample's."""
+    """One test; steps of the free phase, operations and energy (joule) are a sample's."""
 
     samples: int
     correct: int
     accuracy: float
     loss: float
     activity: float
+    steps: float
     accumulates: float
     multiply_accumulates: float
     joule: float
@@ -111,6 +112,7 @@ def retest(reader: RunReader, config: Config, dataset: Dataset, repeats: int, th
                     accuracy=found.accuracy,
                     loss=found.loss,
                     activity=float(counts.spikes.sum() / counts.updates.sum()),
+                    steps=float(counts.steps / samples),
                     accumulates=float(accumulates.sum() / samples),
                     multiply_accumulates=float(counts.macs.sum() / samples),
                     joule=float(np.sum(reader.energy_model.estimate(accumulates, counts.macs)) / samples),

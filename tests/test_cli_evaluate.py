@@ -75,3 +75,12 @@ def test_what_is_refused(run, tmp_path):
     assert "missing.h5" in refused(tmp_path / "missing.h5")
     (tmp_path / "text.h5").write_text("no HDF5")
     assert "text.h5" in refused(tmp_path / "text.h5")
+
+
+def test_a_tolerance_saves_steps(run):
+    whole = evaluate(run, "--test-limit", 50)["tests"][0]
+    settled = evaluate(
+        run, "--test-limit", 50, "--set", "dynamics.tolerance=0.2", "--set", "dynamics.window_free=4", "--threads", 1
+    )["tests"][0]
+    assert whole["steps"] == 8 > settled["steps"] >= 4
+    assert settled["accumulates"] < whole["accumulates"]
