@@ -59,9 +59,10 @@ def measure(path: Path, lengths: list[int], tolerances: list[float], options: ar
             figures = found.steps, found.accuracy, found.activity, found.accumulates, found.joule
             point = Point(path.stem, steps, tolerance, *figures)
             points.append(point)
+            limit = "" if tolerance is None else f"{tolerance:g}"
             print(
-                f"| {point.run} | {point.taken:.2f} | {'' if tolerance is None else f'{tolerance:g}'} | "
-                f"{point.accuracy:.2%} | {point.activity:.1%} | {point.accumulates / 1e6:.2f} M | {point.joule * 1e6:.2f} uJ |",
+                f"| {point.run} | {point.taken:.2f} | {limit} | {point.accuracy:.2%} | {point.activity:.1%} | "
+                f"{point.accumulates / 1e6:.2f} M | {point.joule * 1e6:.2f} uJ |",
                 flush=True,
             )
     return points
