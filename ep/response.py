@@ -23,6 +23,7 @@ from spikesim.compilation import kernel
 from spikesim.delivery import deliver_block
 from spikesim.ep import heads as hd
 from spikesim.fixedpoint import P_MAX
+from spikesim.listing import list_changes
 from spikesim.step import measure_residual
 
 
@@ -153,19 +154,16 @@ def _list_deviations(plan, state, rest, population, sample):
     """Make graded events of the deviations of a population's rates from the mean ones."""
     pop = plan.populations[population]
     pixels, channels, lanes = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH], pop[p.POP_CHANNELS], pop[p.POP_LANES]
-    events, values = state.events[sample, pop[p.POP_EVENTS] :], state.values[sample, pop[p.POP_EVENTS] :]
-    start, load = state.start[sample, pop[p.POP_START] :], state.load[sample, pop[p.POP_START] :]
-    moved, rates = state.membrane[sample, pop[p.POP_STATE] :], rest[sample, pop[p.POP_STATE] :]
-    n, size = 0, np.int64(0)
+    moved, events, values, start_at = state.membrane, state.events, state.values, pop[p.POP_START]
+    moved_at = sample * moved.shape[1] + pop[p.POP_STATE]
+    begin = sample * events.shape[1] + pop[p.POP_EVENTS]
+    end, size = begin, np.int64(0)
     for pixel in range(pixels):
-        start[pixel], load[pixel] = n, size
+        state.start[sample, start_at + pixel], state.load[sample, start_at + pixel] = end - begin, size
         for block in range(pop[p.POP_BLOCKS]):
-            at, first = (block * pixels + pixel) * lanes, block * lanes
-            for lane in range(min(lanes, channels - first)):
-                deviation = moved[at + lane] - rates[at + lane]
-                # written in any case, counted where it is not zero: no branch to mispredict
-                events[n] = np.int32(pixel * channels + first + lane)
-                values[n] = deviation
-                n += deviation != 0
-                size += np.int64(abs(deviation))
-    start[pixels], load[pixels] = n, size
+            at, first = moved_at + (block * pixels + pixel) * lanes, pixel * channels + block * lanes
+            for lane in range(0, lanes, 16):  # padding, at rest, never differs
+                count, own = list_changes(moved, rest, at + lane, first + lane, events, values, end)
+                end += count
+                size += own
+    state.start[sample, start_at + pixels], state.load[sample, start_at + pixels] = end - begin, size

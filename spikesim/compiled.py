@@ -11,6 +11,7 @@ from spikesim import plan as p
 from spikesim.errors import InputError
 from spikesim.fixedpoint import INPUT_BITS, ONE, ONE_BITS, SHARE_LIMIT, quantise_drive, quantise_weights, shift_rounding
 from spikesim.imagedrive import convolve_images
+from spikesim.listing import SLACK
 from spikesim.populations import Connection, Population
 from spikesim.tables import Conv, Dense, Sparse, pooled
 
@@ -232,7 +233,7 @@ def lay_out(
         row[p.POP_LANES], row[p.POP_BLOCKS] = population.lanes, population.blocks
         row[p.POP_STATE] = take("state", population.state_size)
         row[p.POP_WORDS] = take("words", population.state_size // 16)
-        row[p.POP_EVENTS] = take("events", population.neurons)
+        row[p.POP_EVENTS] = take("events", population.neurons + SLACK)
         row[p.POP_START] = take("start", height * width + 1)
         row[p.POP_POOLED_EVENTS] = row[p.POP_POOLED_START] = -1
         row[p.POP_BIAS] = take("bias", population.blocks * population.lanes)
@@ -244,7 +245,7 @@ def lay_out(
             if len({c.table.pool for c in readers if not isinstance(c.table, Sparse)}) > 1:
                 raise InputError(f"{population.name} is pooled in two ways; use one")
             pooled_height, pooled_width, _ = pooled(population.shape)
-            row[p.POP_POOLED_EVENTS] = take("events", population.neurons)
+            row[p.POP_POOLED_EVENTS] = take("events", population.neurons + SLACK)
             row[p.POP_POOLED_START] = take("start", pooled_height * pooled_width + 1)
     plan = _lay_out_tables(connections, rows, sizes["bias"])
     for population in populations:  # padding never fires

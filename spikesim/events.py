@@ -4,6 +4,7 @@ import numpy as np
 
 from spikesim.compilation import inline_kernel, kernel
 from spikesim.fixedpoint import ONE, P_MAX
+from spikesim.listing import list_word
 from spikesim.plan import (
     FIRING_MEAN_FIELD,
     POOL_AVERAGE,
@@ -22,7 +23,6 @@ from spikesim.plan import (
     TABLE_POOLED,
     TABLE_SOURCE,
 )
-from spikesim.vectors import lowest_bit
 
 
 @inline_kernel
@@ -41,26 +41,23 @@ def probability_of(pop, state, sample, pixel, channel):
 def list_spikes(plan, state, counts, firing, population, sample, t, count):
     """Rebuild the event lists of one population of one sample from its spike words."""
     pop = plan.populations[population]
-    height, width, channels, lanes = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_CHANNELS], pop[POP_LANES]
-    words_a_pixel = pop[POP_BLOCKS] * lanes // 16
-    events, start = state.events[sample, pop[POP_EVENTS] :], state.start[sample, pop[POP_START] :]
-    words = state.words[sample, pop[POP_WORDS] :]
+    pixels, channels = pop[POP_HEIGHT] * pop[POP_WIDTH], pop[POP_CHANNELS]
+    words_a_pixel = pop[POP_BLOCKS] * pop[POP_LANES] // 16
+    events, start_at = state.events, pop[POP_START]
+    begin = sample * events.shape[1] + pop[POP_EVENTS]
+    end = begin
+    for pixel in range(pixels):
+        state.start[sample, start_at + pixel] = end - begin
+        at = pop[POP_WORDS] + pixel * words_a_pixel
+        for word in range(words_a_pixel):
+            end += list_word(state.words[sample, at + word], pixel * channels + 16 * word, events, end)
+    n = end - begin
+    state.start[sample, start_at + pixels] = n
     graded = firing == FIRING_MEAN_FIELD
-    n = 0
-    for pixel in range(height * width):
-        start[pixel] = n
-        for word in range(0, words_a_pixel, 4):  # 64 neurons at a time: one mispredicted branch for all of them
-            bits = np.uint64(0)
-            for j in range(min(4, words_a_pixel - word)):
-                bits |= np.uint64(words[pixel * words_a_pixel + word + j]) << np.uint64(16 * j)
-            while bits:
-                channel = word * 16 + lowest_bit(bits)
-                bits &= bits - np.uint64(1)
-                events[n] = np.int32(pixel * channels + channel)
-                if graded:
-                    state.values[sample, pop[POP_EVENTS] + n] = probability_of(pop, state, sample, pixel, channel)
-                n += 1
-    start[height * width] = n
+    if graded:
+        for i in range(pop[POP_EVENTS], pop[POP_EVENTS] + n):
+            pixel, channel = events[sample, i] // channels, events[sample, i] % channels
+            state.values[sample, i] = probability_of(pop, state, sample, pixel, channel)
     if count:
         counts.spikes[sample, population] += n
     if pop[POP_POOLED_EVENTS] >= 0:
@@ -84,29 +81,21 @@ def pool_spikes(plan, state, population, sample, t):
     for table in range(plan.tables.shape[0]):
         if plan.tables[table, TABLE_SOURCE] == population and plan.tables[table, TABLE_POOLED] == POOL_AVERAGE:
             average = True
-    events, start = state.events[sample, pop[POP_EVENTS] :], state.start[sample, pop[POP_START] :]
-    pooled, pooled_start = state.events[sample, pop[POP_POOLED_EVENTS] :], state.start[sample, pop[POP_POOLED_START] :]
-    n = 0
+    events, start_at = state.events, pop[POP_POOLED_START]
+    begin = sample * events.shape[1] + pop[POP_POOLED_EVENTS]
+    end = begin
     for y in range(height // 2):
         for x in range(width // 2):
             pooled_pixel = y * (width // 2) + x
-            pooled_start[pooled_pixel] = n
+            state.start[sample, start_at + pooled_pixel] = end - begin
             for cell in range(4):
                 pixel = (2 * y + cell // 2) * width + 2 * x + cell % 2
-                if average:
-                    move = np.int32((pooled_pixel - pixel) * channels)
-                    for i in range(start[pixel], start[pixel + 1]):
-                        pooled[n] = events[i] + move
-                        n += 1
-                    continue
-                turn = np.uint64(0x1111 << ((cell - (t + t // 4 + y + x)) & 3))
+                at = pop[POP_WORDS] + pixel * words_a_pixel
+                turn = np.uint16(0xFFFF if average else 0x1111 << ((cell - (t + t // 4 + y + x)) & 3))
                 for word in range(words_a_pixel):
-                    bits = np.uint64(state.words[sample, pop[POP_WORDS] + pixel * words_a_pixel + word]) & turn
-                    while bits:
-                        pooled[n] = np.int32(pooled_pixel * channels + word * 16 + lowest_bit(bits))
-                        bits &= bits - np.uint64(1)
-                        n += 1
-    pooled_start[(height // 2) * (width // 2)] = n
+                    bits = np.uint16(state.words[sample, at + word] & turn)
+                    end += list_word(bits, pooled_pixel * channels + 16 * word, events, end)
+    state.start[sample, start_at + (height // 2) * (width // 2)] = end - begin
 
 
 @kernel
