@@ -15,15 +15,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from measure import machine, spread
 
+from spikesim.cli.configuration import resolve
 from spikesim.compilation import kernel
 from spikesim.datasets import Dataset, load
 from spikesim.ep import phases as ph
-from spikesim.ep.config import Config, make_config, merge, parse_setting
+from spikesim.ep.config import Config
 from spikesim.ep.counting import PhaseCounts
 from spikesim.ep.gradients import layer_gradients
 from spikesim.ep.model import Model, initial_parameters
@@ -33,7 +33,6 @@ from spikesim.ep.team import Team
 from spikesim.errors import InputError
 from spikesim.firing import fire_summed
 from spikesim.rows import add_scaled_rows_32, deliver_runs_64, deliver_values_64
-from spikesim.tomlfile import read_toml
 
 REPEATS = 7
 NEAR = 16 * 1024
@@ -240,8 +239,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="folder of data sets (default: $SPIKESIM_DATA)")
     options = parser.parse_args()
     try:
-        values: dict[str, Any] = {} if options.config is None else read_toml(options.config)
-        config = make_config(merge(values, [parse_setting(text) for text in options.settings]))
+        config = resolve(options.config, tuple(options.settings), {})
         print(machine(("numba", "numpy")), flush=True)
         report(config, load(config.data.dataset, options.data_dir))
     except InputError as error:

@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 from measure import machine
 
+from spikesim.cli.configuration import resolve
 from spikesim.datasets import Dataset, load
 from spikesim.ep import learner
 from spikesim.ep import phases as ph
-from spikesim.ep.config import Config, make_config, merge, parse_setting
+from spikesim.ep.config import Config
 from spikesim.ep.learner import Learner
 from spikesim.ep.model import Model, initial_parameters
 from spikesim.ep.observer import EpochSummary, Progress
@@ -34,7 +35,6 @@ from spikesim.ep.team import Team
 from spikesim.ep.trainer import RunOptions, Trainer
 from spikesim.errors import InputError
 from spikesim.runfile import RunWriter
-from spikesim.tomlfile import read_toml
 
 PARTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("data", Presenter, ("train",)),
@@ -194,10 +194,8 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=256, help="training samples of the run (default: 256)")
     options = parser.parse_args()
     try:
-        values = {} if options.config is None else read_toml(options.config)
-        settings = [parse_setting(text) for text in options.settings]
-        fixed = [("data.limit", options.samples), ("data.test_limit", 1), ("optimiser.epochs", 1)]
-        config = make_config(merge(values, [*settings, *fixed]))
+        fixed = {"data.limit": options.samples, "data.test_limit": 1, "optimiser.epochs": 1}
+        config = resolve(options.config, tuple(options.settings), fixed)
         dataset = load(config.data.dataset, options.data_dir)
         print(machine(("numba", "numpy")))
         watcher = train(config, dataset)
