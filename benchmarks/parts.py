@@ -26,13 +26,14 @@ from spikesim.datasets import Dataset, load
 from spikesim.ep import learner
 from spikesim.ep import phases as ph
 from spikesim.ep.config import Config
+from spikesim.ep.journal import RunOptions
 from spikesim.ep.learner import Learner
 from spikesim.ep.model import Model, initial_parameters
 from spikesim.ep.observer import EpochSummary, Progress
 from spikesim.ep.presentation import Presenter
 from spikesim.ep.start import start
 from spikesim.ep.team import Team
-from spikesim.ep.trainer import RunOptions, Trainer
+from spikesim.ep.trainer import Trainer
 from spikesim.errors import InputError
 from spikesim.runfile import RunWriter
 
@@ -45,8 +46,8 @@ PARTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("nudged phases", ph.Workspace, ("nudged",)),
     ("state kept and restored", ph.Workspace, ("restore", "window_sums", "channel_sums")),
     ("read-out and heads, free", ph.Workspace, ("predict",)),
-    ("contrast", learner, ("layer_gradients",)),
-    ("gradients of the heads", Learner, ("_head_gradient",)),
+    ("contrast", learner, ("layer_sums", "layer_gradients")),
+    ("gradients of the heads", Learner, ("_head_sums",)),
     ("optimiser", Learner, ("_step",)),
     ("run file", RunWriter, ("append_batch",)),
     ("checkpoint", Trainer, ("_save",)),

@@ -2,12 +2,14 @@
 
 import importlib
 import os
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from spikesim import __version__
+from spikesim.cli.launch import end_together
 from spikesim.errors import InputError, Stopped
 
 __all__ = ["main"]
@@ -17,6 +19,8 @@ __all__ = ["main"]
 for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
+EXIT_ERROR = 1
+EXIT_FAULT = 2
 EXIT_STOPPED = 75
 EXIT_INTERRUPTED = 130
 
@@ -56,18 +60,22 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            click.echo(f"Error: {' '.join(str(error).splitlines())}", err=True)
-            ctx.exit(2)
+            code, message = EXIT_FAULT, f"Error: {' '.join(str(error).splitlines())}"
         except click.UsageError as error:
             if error.ctx is None or error.message == error.ctx.get_help():
                 raise  # a group without a sub-command shows its help
-            click.echo(f"Error: {error.format_message().rstrip('.')}; see '{error.ctx.command_path} --help'", err=True)
-            ctx.exit(2)
+            code = EXIT_FAULT
+            message = f"Error: {error.format_message().rstrip('.')}; see '{error.ctx.command_path} --help'"
         except Stopped as stop:
-            click.echo(str(stop) or "Stopped.", err=True)
-            ctx.exit(EXIT_STOPPED)
+            code, message = EXIT_STOPPED, str(stop) or "Stopped."
         except KeyboardInterrupt:
-            ctx.exit(EXIT_INTERRUPTED)
+            code, message = EXIT_INTERRUPTED, ""
+        except Exception:
+            if ctx.obj is None:
+                raise
+            code, message = EXIT_ERROR, traceback.format_exc().rstrip()
+        end_together(ctx.obj, code, message)
+        ctx.exit(code)
 
 
 @click.group(

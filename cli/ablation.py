@@ -15,6 +15,7 @@ from spikesim.cli.common import (
     threads_option,
 )
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
+from spikesim.cli.launch import take_ranks
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def ablation(
     """
     import json
 
+    ranks = take_ranks()
+
     from spikesim.datasets import load
     from spikesim.ep.ablation import ARCHITECTURES, KINDS, ablate
     from spikesim.ep.config import make_config, merge
@@ -88,10 +91,13 @@ def ablation(
         names,
         chosen,
         repeats=repeats,
-        threads=threads or available_threads(),
+        threads=threads or available_threads(ranks),
+        ranks=ranks,
         soft_targets=soft_targets,
-        progress=tell_terminal,
+        progress=tell_terminal if ranks.rank == 0 else lambda text: None,
     )
+    if ranks.rank > 0:
+        return
     if style == "json":
         click.echo(json.dumps({"config": config.to_dict(), "rows": [row.to_dict() for row in rows]}, indent=2))
     else:

@@ -10,6 +10,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from spikesim.ep.ranks import Ranks
     from spikesim.runreader import RunReader
 
 __all__ = [
@@ -100,27 +101,28 @@ def state_text(reader: "RunReader") -> str:
     return "ended before it was finished; the same command with --resume continues it"
 
 
-def available_threads() -> int:
-    """Threads to use: what a batch job was given, else the cores that this process may run on."""
+def available_threads(ranks: "Ranks") -> int:
+    """Threads to use: what a batch job was given, else the cores that this process may run on, or its share of them."""
     import os
 
     given = os.environ.get("SLURM_CPUS_PER_TASK", "")
     if given.isdigit() and int(given) > 0:
         return int(given)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return ranks.cores_each()
 
 
 class stop_on_signals:
-    """While in the context, SIGINT and SIGTERM call `request_stop`; a second one ends the program the usual way."""
+    """While in the context, SIGINT, SIGTERM and SIGUSR1 call `request_stop`; a second one ends the program as ever.
+
+    USR1 is what batch systems are asked to send some time before a job's end.
+    """
 
     def __init__(self, request_stop: Callable[[], None]) -> None:
         self._request_stop = request_stop
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "stop_on_signals":
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             self._previous[number] = signal.signal(number, self._handle)
         return self
 

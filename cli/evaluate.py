@@ -14,6 +14,7 @@ from spikesim.cli.common import (
     style_option,
     threads_option,
 )
+from spikesim.cli.launch import take_ranks
 
 
 @click.command()
@@ -52,8 +53,10 @@ def evaluate(
     """Test the network of a run file on the test images of its data set, or of another with the same form.
 
     Prints accuracy, loss, activity, steps, synaptic operations and estimated energy a sample for each repeat. The run
-    file is not changed.
+    file is not changed. Started by mpiexec or srun, it shares the images among the processes.
     """
+    ranks = take_ranks()
+
     from spikesim.datasets import load
     from spikesim.ep.config import make_config, merge, parse_setting
     from spikesim.ep.retest import retest
@@ -73,7 +76,10 @@ def evaluate(
         }
         given = [(key, value) for key, value in changes.items() if value is not None]
         config = make_config(merge(reader.config, [*chosen, *given]))
-        results = retest(reader, config, load(config.data.dataset, data_dir), repeats, threads or available_threads())
+        images = load(config.data.dataset, data_dir)
+        results = retest(reader, config, images, repeats, threads or available_threads(ranks), ranks)
+    if ranks.rank > 0:
+        return
     if style == "json":
         _print_json(run, config.to_dict(), results)
     else:

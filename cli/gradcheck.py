@@ -16,11 +16,13 @@ from spikesim.cli.common import (
     threads_option,
 )
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
+from spikesim.cli.launch import take_ranks
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
     from spikesim.ep.config import Config
     from spikesim.ep.gradcheck import CheckResult, VariantResult
+    from spikesim.ep.ranks import Ranks
 
 PLOT_WINDOWS = (10, 20, 40, 80)
 PLOT_BETAS = (0.5, 1.0, 2.0, 4.0)
@@ -103,6 +105,7 @@ def gradcheck(
     Example:
       spikesim gradcheck --arch conv --batch 32 --betas 1,2,4
     """
+    ranks = take_ranks()
     if plot is not None:
         from spikesim.cli.gradplot import require_matplotlib
 
@@ -114,15 +117,15 @@ def gradcheck(
     over = (windows, betas, grid)
     if run is None:
         config = resolve(config_file, settings, keys)
-        result = _check(config, data_dir, teacher_file, None, over, small_beta, repeats, threads)
+        result = _check(config, data_dir, teacher_file, None, over, small_beta, repeats, threads, ranks)
     else:
         from spikesim.runreader import RunReader
 
         with RunReader(run) as reader:
             config = resolve(None, settings, keys, reader.config)
-            result = _check(
-                config, data_dir, teacher_file, reader, (windows, betas, grid), small_beta, repeats, threads
-            )
+            result = _check(config, data_dir, teacher_file, reader, over, small_beta, repeats, threads, ranks)
+    if ranks.rank > 0:
+        return
     if style == "json":
         _print_json(run, config, result)
     else:
@@ -142,6 +145,7 @@ def _check(
     small_beta: float,
     repeats: int,
     threads: int | None,
+    ranks: "Ranks",
 ) -> "CheckResult":
     from spikesim.datasets import load
     from spikesim.ep.gradcheck import check_gradients, variants
@@ -158,9 +162,10 @@ def _check(
         reader=reader,
         small_beta=small_beta,
         repeats=repeats,
-        threads=threads or available_threads(),
+        threads=threads or available_threads(ranks),
+        ranks=ranks,
         soft_targets=soft_targets,
-        progress=tell_terminal,
+        progress=tell_terminal if ranks.rank == 0 else lambda text: None,
     )
 
 

@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from spikesim.ep.observer import EpochSummary, Observer, Progress
 
 
-def make_observer(seconds: float) -> "BarObserver | LineObserver":
-    """The bar if standard error is a terminal, else lines every so many seconds."""
+def make_observer(seconds: float, *, silent: bool = False) -> "BarObserver | LineObserver | SilentObserver":
+    """The bar if standard error is a terminal, else lines every so many seconds, or nothing at all."""
+    if silent:
+        return SilentObserver()
     return BarObserver() if sys.stderr.isatty() else LineObserver(seconds)
 
 
@@ -52,6 +54,28 @@ class _Recent:
         elapsed = max(time.monotonic() - self._began, 1e-9)
         left = (progress.epochs - progress.epoch + 1) * progress.batches - progress.batch
         return f"{self._samples / elapsed:.1f} samples/s, {duration(left * elapsed / self._batches)} left"
+
+
+class SilentObserver:
+    """Says nothing: of several processes one tells what all of them do."""
+
+    def __enter__(self) -> "SilentObserver":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def message(self, text: str) -> None:
+        """Nothing."""
+
+    def batch(self, progress: "Progress") -> None:
+        """Nothing."""
+
+    def testing(self, epoch: int, done: int, total: int) -> None:
+        """Nothing."""
+
+    def epoch(self, summary: "EpochSummary") -> None:
+        """Nothing."""
 
 
 class LineObserver:
@@ -152,4 +176,4 @@ class BarObserver:
 
 
 if TYPE_CHECKING:
-    _CHECK: tuple[type[Observer], type[Observer]] = (BarObserver, LineObserver)
+    _CHECK: tuple[type[Observer], ...] = (BarObserver, LineObserver, SilentObserver)

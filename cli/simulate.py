@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from spikesim.cli.common import available_threads, make_console, stop_on_signals
+from spikesim.cli.launch import refuse_ranks
 
 if TYPE_CHECKING:
     from spikesim.sparse.job import Job, JobProgress
@@ -50,6 +51,9 @@ def simulate(
     Example:
       spikesim simulate examples/networks/balanced.toml --steps 1000 --out balanced.h5
     """
+    refuse_ranks("simulate")
+
+    from spikesim.ep.ranks import Alone
     from spikesim.sparse.description import read_network
     from spikesim.sparse.job import Job
 
@@ -58,7 +62,7 @@ def simulate(
     job = Job(
         description,
         out,
-        threads=threads or available_threads(),
+        threads=threads or available_threads(Alone()),
         resume=resume,
         overwrite=overwrite,
         command_line=shlex.join(["spikesim", *sys.argv[1:]]),

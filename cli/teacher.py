@@ -13,6 +13,7 @@ from spikesim.cli.common import (
     run_argument,
     threads_option,
 )
+from spikesim.cli.launch import take_ranks
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -47,23 +48,27 @@ def teacher(
     The images are shown as they are, all of them, also where the run was limited to some. The file serves
     `spikesim train --signals kd --teacher FILE.h5`; docs/teacher-file.md describes it. The run file is not changed.
     """
+    ranks = take_ranks()
+
     from spikesim.datasets import load
     from spikesim.ep.config import make_config, merge
     from spikesim.ep.retest import training_logits
     from spikesim.ep.teacher import check_target, write_teacher
     from spikesim.runreader import RunReader
 
-    check_target(out, overwrite=overwrite)
+    ranks.first(lambda: check_target(out, overwrite=overwrite))
     with RunReader(run) as reader:
         changes = {"data.dataset": dataset, "dynamics.inference": inference}
         config = make_config(merge(reader.config, [(k, v) for k, v in changes.items() if v is not None]))
         images = load(config.data.dataset, data_dir)
-        progress = _lines(repeats * len(images.train.labels))
-        logits = training_logits(reader, config, images, repeats, threads or available_threads(), progress)
+        progress = _lines(repeats * len(images.train.labels)) if ranks.rank == 0 else None
+        logits = training_logits(reader, config, images, repeats, threads or available_threads(ranks), progress, ranks)
         description = (
             f"{config.model.arch}, {config.dynamics.inference}, mean of {repeats}, of the run with the configuration "
             f"{reader.config_hash}"
         )
+    if ranks.rank > 0:
+        return
     written = write_teacher(out, logits, images.name, description, overwrite=overwrite)
     right = (logits.argmax(axis=1) == images.train.labels).mean()
     click.echo(f"{len(logits)} training samples of {images.name}, {right:.2%} right")

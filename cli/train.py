@@ -9,6 +9,7 @@ import click
 
 from spikesim.cli.common import available_threads, stop_on_signals
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
+from spikesim.cli.launch import take_ranks
 
 
 @click.command()
@@ -49,18 +50,22 @@ def train(
 ) -> None:
     """Train a network of probabilistic spiking neurons by equilibrium propagation.
 
-    The run is configured by the defaults, then --config, then --set, then the options. Ctrl-C and SIGTERM write a
-    checkpoint and exit with 75; the same command with --resume goes on to the same result.
+    The run is configured by the defaults, then --config, then --set, then the options. Ctrl-C, SIGTERM and SIGUSR1
+    write a checkpoint and exit with 75; the same command with --resume goes on to the same result. Started as several
+    processes by mpiexec or srun, it shares the samples of each mini-batch among them (docs/cluster.md).
 
     \b
-    Example:
+    Examples:
       spikesim train --arch conv --dataset fashion-mnist-mini --out run.h5
+      mpiexec -n 4 spikesim train --arch vgg11 --dataset cifar10 --out run.h5
     """
+    ranks = take_ranks()
     config = resolve(config_file, settings, keys)
 
     from spikesim.cli.progress import make_observer
     from spikesim.datasets import load
-    from spikesim.ep.trainer import RunOptions, Trainer
+    from spikesim.ep.journal import RunOptions
+    from spikesim.ep.trainer import Trainer
 
     dataset = load(config.data.dataset, data_dir)
     soft_targets = None
@@ -70,16 +75,18 @@ def train(
         out=out,
         resume=resume,
         overwrite=overwrite,
-        threads=threads or available_threads(),
+        threads=threads or available_threads(ranks),
         checkpoint_every=checkpoint_every,
         command_line=shlex.join(["spikesim", *sys.argv[1:]]),
     )
-    with make_observer(progress_every) as observer:
-        trainer = Trainer(config, dataset, options, observer, soft_targets)
+    with make_observer(progress_every, silent=ranks.rank > 0) as observer:
+        trainer = Trainer(config, dataset, options, observer, soft_targets, ranks)
+        processes = f"{ranks.size} processes of " if ranks.size > 1 else ""
         observer.message(
             f"{config.model.arch} on {dataset.name} ({dataset.source}): {trainer.samples} training samples, "
-            f"{trainer.batches} mini-batches an epoch, {options.threads} threads, seed {config.seed}"
+            f"{trainer.batches} mini-batches an epoch, {processes}{options.threads} threads, seed {config.seed}"
         )
         with stop_on_signals(trainer.request_stop):
             trainer.run()
-    click.echo(f"run file: {out}")
+    if ranks.rank == 0:
+        click.echo(f"run file: {out}")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spikesim.datasets import Dataset
 from spikesim.ep.config import Config, make_config, merge
 from spikesim.ep.gradcheck import Variant, check_gradients, plain
+from spikesim.ep.ranks import Ranks
 
 Reals = NDArray[np.float64]
 
@@ -67,6 +68,7 @@ def ablate(
     *,
     repeats: int = 1,
     threads: int = 1,
+    ranks: Ranks | None = None,
     soft_targets: Reals | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> list[AblationRow]:
@@ -78,6 +80,8 @@ def ablate(
         Everything else.
     repeats : int
         Mini-batches over which is averaged.
+    ranks : Ranks, optional
+        The processes that share the work.
     soft_targets : float64 (training samples, classes), optional
         The teacher's softened answers, for kd and both.
     progress : callable
@@ -102,6 +106,7 @@ def ablate(
                 [Variant.of(changed)],
                 repeats=repeats,
                 threads=threads,
+                ranks=ranks,
                 soft_targets=soft_targets if kind in ("kd", "both") else None,
                 progress=tell,
             )

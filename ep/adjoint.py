@@ -28,6 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spikesim.ep.meanfield import SWEEPS_MAX, TOLERANCE, FixedPoint, Inputs, MeanField, Reals, relaxation
+from spikesim.ep.ranks import Alone, Ranks, share
 
 SAMPLES_TOGETHER = 16
 """Samples that are worked on together: few, so that the matrices fit into the cache, and always the same number, so
@@ -170,6 +171,7 @@ def reference(
     *,
     rule: str = "symmetric",
     threads: int = 1,
+    ranks: Ranks | None = None,
     tolerance: float = TOLERANCE,
 ) -> Reference:
     """Both gradients of a mini-batch.
@@ -180,8 +182,10 @@ def reference(
         Of the estimate; small.
     rule : {"symmetric", "postsynaptic"}
     threads : int
-        They change the time, never a bit.
+    ranks : Ranks, optional
+        The processes that share the work. Neither their number nor that of the threads changes a bit.
     """
+    ranks = Alone() if ranks is None else ranks
 
     def run(samples: slice) -> Reference:
         own = inputs.part(samples)
@@ -200,17 +204,22 @@ def reference(
             difference=np.array(apart) * len(own.images),
         )
 
+    def add(total: Reference, other: Reference) -> Reference:
+        return Reference(
+            exact=total.exact.plus(other.exact),
+            estimate=total.estimate.plus(other.estimate),
+            cost=total.cost + other.cost,
+            readout_cost=total.readout_cost + other.readout_cost,
+            activity=total.activity + other.activity,
+            residual=np.maximum(total.residual, other.residual),
+            residual_nudged=np.maximum(total.residual_nudged, other.residual_nudged),
+            difference=total.difference + other.difference,
+        )
+
     n = len(inputs.images)
     parts = [slice(first, min(first + SAMPLES_TOGETHER, n)) for first in range(0, n, SAMPLES_TOGETHER)]
     with ThreadPoolExecutor(threads) as executor:
-        total, *others = executor.map(run, parts)
-    for other in others:  # in the order of the samples
-        total.exact, total.estimate = total.exact.plus(other.exact), total.estimate.plus(other.estimate)
-        total.cost, total.readout_cost = total.cost + other.cost, total.readout_cost + other.readout_cost
-        total.activity = total.activity + other.activity
-        total.difference = total.difference + other.difference
-        total.residual = np.maximum(total.residual, other.residual)
-        total.residual_nudged = np.maximum(total.residual_nudged, other.residual_nudged)
+        total = ranks.fold(executor.map(run, parts[share(ranks, len(parts))]), add)
     total.exact, total.estimate = total.exact.scaled(1.0 / n), total.estimate.scaled(1.0 / n)
     total.cost, total.readout_cost = total.cost / n, total.readout_cost / n
     total.activity, total.difference = total.activity / n, total.difference / n

@@ -1,5 +1,6 @@
 """What a phase counts, by layer."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -42,10 +43,15 @@ class PhaseCounts:
         _add_counts(populations, model.tables_up, model.tables_down, state.membrane, counts, n, sums)
         return cls(*sums[:8], sums[8, :1].reshape(()))  # type: ignore[call-arg]
 
+    def arrays(self) -> Iterator[NDArray[np.int64]]:
+        """The counters, in the order of the fields."""
+        for item in fields(self):
+            yield getattr(self, item.name)
+
     def add(self, other: "PhaseCounts") -> None:
         """Add the counters of other samples."""
-        for item in fields(self):
-            getattr(self, item.name)[...] += getattr(other, item.name)
+        for own, more in zip(self.arrays(), other.arrays(), strict=True):
+            own[...] += more
 
 
 @kernel

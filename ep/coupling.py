@@ -78,13 +78,13 @@ def free_rates(team: Team, images: NDArray[np.int16], sample_ids: NDArray[np.int
 
 
 def measure_coupling(team: Team, images: NDArray[np.int16], sample_ids: NDArray[np.int64], stream: int) -> Reals:
-    """`coupling` of the network as it is loaded, after a free phase of some samples.
+    """`coupling` of the network as it is loaded, after a free phase of some samples; found by one rank for all.
 
     Raises
     ------
     Stopped
     """
-    return coupling(team.model, free_rates(team, images, sample_ids, stream))
+    return team.ranks.first(lambda: coupling(team.model, free_rates(team, images, sample_ids, stream)))
 
 
 def limit_coupling(parameters: Parameters, found: Reals, limit: float) -> list[int]:

@@ -15,6 +15,7 @@ from spikesim.ep import phases as ph
 from spikesim.ep.counting import PhaseCounts
 from spikesim.ep.prediction import Predictions
 from spikesim.ep.presentation import Presenter
+from spikesim.ep.ranks import share
 from spikesim.ep.team import Team
 from spikesim.errors import Stopped
 from spikesim.simulator import make_clock, run_steps
@@ -47,27 +48,27 @@ def evaluate(
     stream: int,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Test the network as it is loaded on the first samples of a set.
+    """Test the network as it is loaded on the first samples of a set, each rank on its share of them.
 
     Parameters
     ----------
     stream : int
         Stream of random numbers.
     progress : callable, optional
-        Called with the number of samples that have been done since the last call.
+        Called with the number of samples that have been done since the last call; the other ranks' at the end.
 
     Raises
     ------
     Stopped
     """
-    losses: list[float] = []
-    correct = 0
     counts = PhaseCounts.zero(team.model.layers)
+    found = []
     for prediction, own_counts in _predictions(team, presenter, images, samples, stream, progress):
-        losses.extend(prediction.losses[:, -1].tolist())
-        correct += int(prediction.correct[:, -1].sum())
+        found.append(np.stack([prediction.losses[:, -1], prediction.correct[:, -1]], axis=1))  # (n, 2)
         counts.add(own_counts)
-    return Evaluation(samples, correct, math.fsum(losses) / samples, counts)
+    team.ranks.add(counts.arrays())
+    losses, correct = _join(team, found, (2,)).T
+    return Evaluation(samples, int(correct.sum()), math.fsum(losses) / samples, counts)
 
 
 def logits(
@@ -87,7 +88,13 @@ def logits(
     Stopped
     """
     found = _predictions(team, presenter, images, samples, stream, progress)
-    return np.concatenate([prediction.logits[:, -1] for prediction, _ in found])
+    classes = team.model.packed.bias.shape[1]
+    return _join(team, [prediction.logits[:, -1] for prediction, _ in found], (classes,))
+
+
+def _join(team: Team, rows: list[NDArray[np.float64]], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """The rows of all ranks, (samples, *shape); there may be none of this one."""
+    return team.ranks.join(np.concatenate([np.empty((0, *shape)), *rows]))
 
 
 def _predictions(
@@ -98,25 +105,38 @@ def _predictions(
     stream: int,
     progress: Callable[[int], None] | None,
 ) -> Iterator[tuple[Predictions, PhaseCounts]]:
-    """The read-out's predictions after free phases from rest, a group at a time, in the order of the samples."""
+    """The read-out's predictions after free phases from rest, a group at a time, in the order of the samples.
+
+    Those of this rank's share; ends, or is stopped, when all ranks are through theirs.
+    """
+    own = share(team.ranks, samples)
 
     def run(first: int, inputs: NDArray[np.int16], part: slice) -> tuple[Predictions, PhaseCounts]:
         workspace = team.borrow()
         try:
             ids = np.arange(first + part.start, first + part.stop)
             n = workspace.rest(inputs[part], ids)
-            own = workspace.free(n, stream, team.stop)
+            counted = workspace.free(n, stream, team.stop)
             found = Predictions.empty(team.model.packed, n)
             workspace.predict(n, images.labels[ids], None, found, first=len(team.model.heads) - 1)
-            return found, own
+            return found, counted
         finally:
             team.give_back(workspace)
 
-    chunks = [slice(first, min(first + CHUNK, samples)) for first in range(0, samples, CHUNK)]
-    for chunk, inputs in zip(chunks, team.ahead(partial(presenter.plain, images), chunks), strict=True):
-        yield from team.map(partial(run, chunk.start, inputs), team.groups(len(inputs)))
-        if progress:
-            progress(len(inputs))
+    stopped = False
+    chunks = [slice(first, min(first + CHUNK, own.stop)) for first in range(own.start, own.stop, CHUNK)]
+    try:
+        for chunk, inputs in zip(chunks, team.ahead(partial(presenter.plain, images), chunks), strict=True):
+            yield from team.map(partial(run, chunk.start, inputs), team.groups(len(inputs)))
+            if progress:
+                progress(len(inputs))
+    except Stopped:
+        stopped = True
+    if team.ranks.any(stopped):
+        raise Stopped
+    others = samples - (own.stop - own.start)
+    if progress and others:
+        progress(others)
 
 
 class SpikeTrain(NamedTuple):

@@ -27,6 +27,7 @@ from spikesim.ep.learner import BatchResult, Learner
 from spikesim.ep.meanfield import Inputs, MeanField, Reals
 from spikesim.ep.model import Model, Parameters, initial_parameters
 from spikesim.ep.presentation import Presenter
+from spikesim.ep.ranks import Ranks, share
 from spikesim.ep.retest import run_parameters
 from spikesim.ep.signals import check_teacher
 from spikesim.ep.start import start
@@ -263,6 +264,7 @@ def check_gradients(
     small_beta: float = 0.05,
     repeats: int = 1,
     threads: int = 1,
+    ranks: Ranks | None = None,
     soft_targets: Reals | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> CheckResult:
@@ -277,6 +279,8 @@ def check_gradients(
         Of the mean-field estimate.
     repeats : int
         Mini-batches, each with random numbers of its own: those that the first one of that epoch would have.
+    ranks : Ranks, optional
+        The processes that share the work.
     soft_targets : float64 (training samples, classes), optional
         The teacher's softened answers, where the signals have a teacher.
     progress : callable
@@ -296,7 +300,7 @@ def check_gradients(
         raise InputError(f"data.limit is {samples}; {dataset.name} has {len(dataset.train.labels)} training samples")
     if config.data.batch_size > samples:
         raise InputError(f"a batch of {config.data.batch_size} samples was asked for; there are {samples}")
-    with Team(model, config, threads) as team:
+    with Team(model, config, threads, ranks=ranks) as team:
         if reader is not None:
             parameters = run_parameters(reader, model, dataset.name)
         else:
@@ -314,12 +318,12 @@ def check_gradients(
             images, labels = presenter.train(number, ids), dataset.train.labels[ids]
             targets = None if soft_targets is None else soft_targets[ids]
             inputs = Inputs.prepare(images, labels, dataset.classes, targets)
-            found = ad.reference(field, inputs, small_beta, rule=config.dynamics.rule, threads=threads)
+            found = ad.reference(field, inputs, small_beta, rule=config.dynamics.rule, threads=threads, ranks=ranks)
             batches.append(_MiniBatch(number, ids, images, labels, found))
     results = []
     for number, (variant, own) in enumerate(zip(grid, configs, strict=True), 1):
         progress(f"variant {number} of {len(grid)}")
-        results.append(_run_variant(variant, own, dataset, parameters, batches, threads, soft_targets))
+        results.append(_run_variant(variant, own, dataset, parameters, batches, threads, ranks, soft_targets))
     references = [batch.reference for batch in batches]
     return CheckResult(
         layers=model.names,
@@ -345,17 +349,17 @@ def _run_variant(
     parameters: Parameters,
     batches: list[_MiniBatch],
     threads: int,
+    ranks: Ranks | None,
     soft_targets: Reals | None,
 ) -> VariantResult:
     """The engine's estimates of one variant against the references."""
     model = Model(config, dataset)
     weights, biases, residuals, differences, quantiles, activities = [], [], [], [], [], []
-    with Team(model, config, threads) as team:
+    with Team(model, config, threads, ranks=ranks) as team:
         learner = Learner(model, config, parameters, team, soft_targets)
         for batch in batches:
-            gradients, result = learner.estimate(
-                batch.number, 0, batch.images, batch.ids, batch.labels, keep_rates=True
-            )
+            images = batch.images[share(team.ranks, len(batch.ids))]
+            gradients, result = learner.estimate(batch.number, 0, images, batch.ids, batch.labels, keep_rates=True)
             weights.append([gradients[f"{name}/weight"] for name in model.names])
             biases.append([gradients[f"{name}/bias"] for name in model.names])
             differences.append(result.rate_difference)

@@ -1,5 +1,9 @@
 """From the rates of the nudged phases to the gradients of the layers, in exact integers up to the last division."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,18 +43,38 @@ def check_sums(model: Model, config: Config) -> None:
             )
 
 
-def layer_gradients(
-    model: Model, dynamics: Dynamics, team: Team, images: NDArray[np.int16], rates: Rates, beta: float
-) -> tuple[dict[str, Array], NDArray[np.float64]]:
-    """Gradients of the loss in the weights and biases of the layers, by name, and the mean |r+ - r-| of each layer.
+@dataclass
+class LayerSums:
+    """What the layers' contrast of some samples adds up to.
+
+    Attributes
+    ----------
+    correlations : list of list of Correlation
+        By layer: that of the difference of two phases, or those of the two phases.
+    apart : int64 (L,)
+        Sum of |r+ - r-| over samples and neurons, in units of the windows.
+    """
+
+    correlations: list[list[Correlation]]
+    apart: NDArray[np.int64]
+
+    def arrays(self) -> Iterator[NDArray[np.int64]]:
+        """Everything, to be added up."""
+        for parts in self.correlations:
+            for part in parts:
+                yield from part
+        yield self.apart
+
+
+def layer_sums(model: Model, dynamics: Dynamics, team: Team, images: NDArray[np.int16], rates: Rates) -> LayerSums:
+    """Correlate the rates of some samples, on all threads.
 
     Parameters
     ----------
     images : int16 (n, H, W, C)
+        n may be 0.
     rates : Rates
-        Window sums of the mini-batch.
-    beta : float
-        With the sign of the first nudge.
+        Window sums of the samples.
 
     Raises
     ------
@@ -59,8 +83,6 @@ def layer_gradients(
     samples, layers = len(images), model.layers
     centred, held = dynamics.nudging == "centred", model.held is not None
     other, other_window = (rates.minus, dynamics.nudged_window) if centred else (rates.free, dynamics.window_free)
-    # centred: the difference of two phases, whose windows are of the same length; else the phases, one by one
-    numbers = range(1 if centred else 2)
 
     def work(piece: co.Piece) -> tuple[list[Correlation], int]:
         if team.stop[0]:
@@ -68,7 +90,7 @@ def layer_gradients(
         layer, own, channels = piece.layer, piece.samples, piece.channels
         begin, at = model.state_slice(layer).start, model.stack.populations[layer].part_of_state(channels)
         state = slice(begin + at.start, begin + at.stop)
-        if centred:
+        if centred:  # the difference of two phases, whose windows are of the same length; else the phases, one by one
             difference = rates.plus[own, state] - rates.minus[own, state]
             free = rates.free[own] if held else None
             phases = rates.plus[own], rates.minus[own]
@@ -85,32 +107,62 @@ def layer_gradients(
 
     pieces = list(co.pieces(model, samples))
     results = list(zip(pieces, team.map(work, pieces), strict=True))
+
+    def add(layer: int) -> list[Correlation]:
+        numbers = range(1 if centred else 2)
+        return [co.total(model, layer, ((piece, parts[i]) for piece, (parts, _) in results)) for i in numbers]
+
+    apart = np.zeros(layers, np.int64)
+    for piece, (_, difference) in results:
+        apart[piece.layer] += difference
+    return LayerSums(team.map(add, range(layers)), apart)
+
+
+def layer_gradients(
+    model: Model, dynamics: Dynamics, team: Team, sums: LayerSums, samples: int, beta: float
+) -> tuple[dict[str, Array], NDArray[np.float64]]:
+    """Gradients of the loss in the weights and biases of the layers, by name, and the mean |r+ - r-| of each layer.
+
+    Parameters
+    ----------
+    sums : LayerSums
+        Of the mini-batch.
+    samples : int
+        In the mini-batch.
+    beta : float
+        With the sign of the first nudge.
+    """
+    layers = model.layers
+    centred, held = dynamics.nudging == "centred", model.held is not None
+    other_window = dynamics.nudged_window if centred else dynamics.window_free
     windows, pre_windows = (dynamics.nudged_window, other_window), _presynaptic_windows(model, dynamics)
 
-    def finish(layer: int) -> tuple[Array, Array, int]:
-        apart = sum(difference for piece, (_, difference) in results if piece.layer == layer)
-        totals = [co.total(model, layer, ((piece, parts[i]) for piece, (parts, _) in results)) for i in numbers]
+    def finish(layer: int) -> tuple[Array, Array]:
+        parts = sums.correlations[layer]
         # with a feedback gain below 1 the energy of a layer counts the more, the lower it is
         share = 1.0 if held else dynamics.feedback_gain ** (layers - 1 - layer)
         strength = (2.0 * abs(beta) if centred else beta) * samples * share
-        units = [_weight_unit(model, layer, pre_windows[i], windows[i]) for i in numbers]
-        weight = _minus_difference([part.weights for part in totals], units, strength)
-        bias = _minus_difference([part.bias for part in totals], [float(ONE * windows[i]) for i in numbers], strength)
-        return weight, bias, apart
+        units = [_weight_unit(model, layer, pre_windows[i], windows[i]) for i in range(len(parts))]
+        weight = _minus_difference([part.weights for part in parts], units, strength)
+        units = [float(ONE * windows[i]) for i in range(len(parts))]
+        return weight, _minus_difference([part.bias for part in parts], units, strength)
 
     gradients: dict[str, Array] = {}
-    differences = np.zeros(layers)
-    for layer, (weight, bias, apart) in enumerate(team.map(finish, range(layers))):
-        name = model.names[layer]
-        gradients[f"{name}/weight"], gradients[f"{name}/bias"], differences[layer] = weight, bias, apart
+    for name, (weight, bias) in zip(model.names, team.map(finish, range(layers)), strict=True):
+        gradients[f"{name}/weight"], gradients[f"{name}/bias"] = weight, bias
     scale = ONE * dynamics.nudged_window * (1 if centred else other_window)
-    return gradients, differences / (scale * model.neurons * samples)
+    return gradients, sums.apart / (scale * model.neurons * samples)
 
 
-def head_gradient(
-    head: hd.Head, features: NDArray[np.int64], errors: NDArray[np.int64], window: int
-) -> tuple[Array, Array]:
-    """Delta rule of a head on the free phase: gradients of the loss in its weights and biases.
+class HeadSums(NamedTuple):
+    """What the delta rule of a head adds up over some samples."""
+
+    products: NDArray[np.int64]  # (features, classes): of features and errors
+    errors: NDArray[np.int64]  # (classes,)
+
+
+def head_sums(head: hd.Head, features: NDArray[np.int64], errors: NDArray[np.int64]) -> HeadSums:
+    """Delta rule of a head on the free phase.
 
     Parameters
     ----------
@@ -118,14 +170,25 @@ def head_gradient(
         Window sums that the head saw (`Predictions`).
     errors : int64 (n, classes)
         Its errors -dC/do (`Predictions`).
-    window : int
-        Steps of the window.
     """
-    samples = len(errors)
-    products = feature_gradient(head, features, errors)
+    return HeadSums(feature_gradient(head, features, errors), errors.sum(axis=0))
+
+
+def head_gradient(head: hd.Head, sums: HeadSums, samples: int, window: int) -> tuple[Array, Array]:
+    """Gradients of the loss in the weights and biases of a head.
+
+    Parameters
+    ----------
+    sums : HeadSums
+        Of the mini-batch.
+    samples : int
+        In the mini-batch.
+    window : int
+        Steps of the window of the free phase.
+    """
     unit = float(ONE * window << head.shift) * 2.0**hd.ERROR_BITS * samples
-    weight = (-products / unit).astype(np.float32)
-    return weight, (-errors.sum(axis=0) / (2.0**hd.ERROR_BITS * samples)).astype(np.float32)
+    weight = (-sums.products / unit).astype(np.float32)
+    return weight, (-sums.errors / (2.0**hd.ERROR_BITS * samples)).astype(np.float32)
 
 
 def _presynaptic_windows(model: Model, dynamics: Dynamics) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """One mini-batch: phases on all threads, contrast, gradients, one step of the optimiser.
 
-The mini-batch is cut into groups of samples; a thread carries a group through all its phases. Everything that crosses
-threads is an integer, so neither the number of threads nor the size of the groups can change a bit of the result.
+The mini-batch is divided among the ranks and cut into groups of samples; a thread carries a group through all its
+phases. Everything that crosses threads and ranks is an integer, so neither their number nor the size of the groups can
+change a bit of the result.
 """
 
 import math
@@ -15,13 +16,16 @@ from spikesim.ep import heads as hd
 from spikesim.ep import phases as ph
 from spikesim.ep.config import Config, per_layer
 from spikesim.ep.counting import PhaseCounts
-from spikesim.ep.gradients import check_sums, head_gradient, layer_gradients
+from spikesim.ep.gradients import HeadSums, check_sums, head_gradient, head_sums, layer_gradients, layer_sums
 from spikesim.ep.model import Array, Model, Parameters, initial_scales
 from spikesim.ep.optimisers import Optimiser
 from spikesim.ep.prediction import Predictions
-from spikesim.ep.sparsity import add_price_gradients
+from spikesim.ep.ranks import share
+from spikesim.ep.sparsity import add_price_gradients, price_sums
 from spikesim.ep.steering import Steering
+from spikesim.ep.sums import BatchSums
 from spikesim.ep.team import Team
+from spikesim.errors import Stopped
 from spikesim.fixedpoint import ONE
 from spikesim.philox import philox_words
 
@@ -110,7 +114,8 @@ class Learner:
 
         Parameters
         ----------
-        images : int16 (n, H, W, C), 1.0 = 2**12
+        images : int16 (own, H, W, C), 1.0 = 2**12
+            Of this rank's share of the samples (`spikesim.ep.ranks.share`), all of them if it is alone.
         sample_ids, labels : int64 (n,)
         factor : float
             On the learning rates.
@@ -120,7 +125,7 @@ class Learner:
         Raises
         ------
         Stopped
-            The mini-batch was dropped; nothing has changed.
+            The mini-batch was dropped, by all ranks; nothing has changed.
         InputError
             A parameter has left its range.
         """
@@ -168,32 +173,76 @@ class Learner:
     ) -> tuple[dict[str, Array], BatchResult]:
         """Run the phases of one mini-batch: the gradients of the loss by name, and what happened.
 
-        Parameters
-        ----------
+        Parameters are those of `batch`, and
+
         keep_rates : bool
             Whether the result keeps the window sums of all neurons.
 
         Raises
         ------
         Stopped
-            The mini-batch was dropped.
+            The mini-batch was dropped, by all ranks.
         InputError
             A parameter is out of range.
         """
         dynamics, beta, lambdas = self.config.dynamics, self.steering.beta, self.steering.lambdas(progress)
         self.model.load(self.parameters, beta * max(1.0, float(lambdas.max())), self.team.map)
-        n = len(images)
+        samples, own = len(sample_ids), share(self.team.ranks, len(sample_ids))
+        sign = self.sign(epoch, batch)
+        rates = self._room(len(images))
+        found = Predictions.empty(self.model.packed, len(images))
+        stopped, sums = False, None
+        try:
+            inputs = images, sample_ids[own], labels[own]
+            sums = self._sums(epoch, sign * beta * lambdas, *inputs, rates, found)
+        except Stopped:
+            stopped = True
+        if self.team.ranks.any(stopped) or sums is None:
+            raise Stopped
+        self.team.ranks.add(sums.arrays())
+        losses = self.team.ranks.join(found.losses)
+        gradients, rate_difference = layer_gradients(self.model, dynamics, self.team, sums.layers, samples, sign * beta)
+        add_price_gradients(self.model, sums.prices, samples, dynamics.window_free, self.steering.prices, gradients)
+        for head, head_sum in zip(self.model.heads, sums.heads, strict=True):
+            weight, bias = head_gradient(head, head_sum, samples, dynamics.window_free)
+            gradients[f"{head.name}/weight"], gradients[f"{head.name}/bias"] = weight, bias
+        result = BatchResult(
+            loss_sum=losses[:, -1].tolist(),
+            correct=int(sums.correct[-1]),
+            counts=sums.counts,
+            rate_difference=rate_difference,
+            beta=beta,
+            lambdas=lambdas,
+            prices=self.steering.prices,
+            head_loss=np.array([math.fsum(own) for own in losses.T]) / samples,
+            head_correct=sums.correct,
+            activity=self._activity(sums, samples),
+            rates=ph.Rates(*map(self.team.ranks.join, rates)) if keep_rates else None,
+        )
+        return gradients, result
+
+    def _room(self, n: int) -> ph.Rates:
+        """Room for the window sums of n samples in those phases whose sums are needed."""
         size = self.model.compiled.sizes["state"]
-        centred, priced = dynamics.nudging == "centred", bool(self.steering.prices.any())
-        rates = ph.Rates(
+        centred, priced = self.config.dynamics.nudging == "centred", bool(self.steering.prices.any())
+        return ph.Rates(
             plus=np.empty((n, size), np.int32),
             minus=np.empty((n if centred else 0, size), np.int32),
             free=np.empty((0 if centred and self.model.held is None and not priced else n, size), np.int32),
             followed=np.empty((n if priced else 0, size), np.int32),
         )
-        found = Predictions.empty(self.model.packed, n)
-        sign = self.sign(epoch, batch)
-        strengths = sign * beta * lambdas
+
+    def _sums(
+        self,
+        epoch: int,
+        strengths: NDArray[np.float64],
+        images: NDArray[np.int16],
+        sample_ids: NDArray[np.int64],
+        labels: NDArray[np.int64],
+        rates: ph.Rates,
+        found: Predictions,
+    ) -> BatchSums:
+        """What this rank's share of a mini-batch adds up to; its window sums and predictions are kept beside."""
         targets = None if self.soft_targets is None else self.soft_targets[sample_ids]
 
         def run(part: slice) -> _Group:
@@ -201,35 +250,17 @@ class Learner:
             inputs = images[part], sample_ids[part], labels[part], own_targets
             return self._run_group(epoch, strengths, part, *inputs, rates, found.rows(part))
 
-        groups = self.team.map(run, self.team.groups(n))
+        groups = self.team.map(run, self.team.groups(len(images)))
         heads = range(len(self.model.heads))
-        pending = [self.team.executor.submit(self._head_gradient, index, found) for index in heads]
-        gradients, rate_difference = layer_gradients(self.model, dynamics, self.team, images, rates, sign * beta)
-        if priced:
-            add_price_gradients(
-                self.model, self.team, images, rates.free, rates.followed, dynamics.window_free, self.steering.prices,
-                gradients,
-            )  # fmt: skip
-        for gradient in self.team.gather(pending):
-            gradients.update(gradient)
-        counts = [PhaseCounts.zero(self.model.layers) for _ in range(3)]
+        pending = [self.team.executor.submit(self._head_sums, index, found) for index in heads]
+        layers = layer_sums(self.model, self.config.dynamics, self.team, images, rates)
+        prices = self.steering.prices
+        priced = price_sums(self.model, self.team, images, rates.free, rates.followed, prices) if prices.any() else {}
+        sums = BatchSums.zero(self.model, layers, priced, self.team.gather(pending))
+        sums.correct += found.correct.sum(axis=0)
         for group in groups:
-            for total, own in zip(counts, group.counts, strict=True):
-                total.add(own)
-        result = BatchResult(
-            loss_sum=found.losses[:, -1].tolist(),
-            correct=int(found.correct[:, -1].sum()),
-            counts=counts,
-            rate_difference=rate_difference,
-            beta=beta,
-            lambdas=lambdas,
-            prices=self.steering.prices,
-            head_loss=np.array([math.fsum(losses) for losses in found.losses.T]) / n,
-            head_correct=found.correct.sum(axis=0),
-            activity=self._activity(groups, n),
-            rates=rates if keep_rates else None,
-        )
-        return gradients, result
+            sums.add(group.channel_sums, group.counts)
+        return sums
 
     def _run_group(
         self,
@@ -275,26 +306,22 @@ class Learner:
         finally:
             self.team.give_back(workspace)
 
-    def _activity(self, groups: list[_Group], samples: int) -> list[NDArray[np.float64]]:
+    def _activity(self, sums: BatchSums, samples: int) -> list[NDArray[np.float64]]:
         """Mean firing probability of each channel in the window of the free phase."""
-        activity = []
-        for layer, population in enumerate(self.model.stack.populations):
-            sums = np.sum([group.channel_sums[layer] for group in groups], axis=0)
-            positions = population.shape[0] * population.shape[1]
-            activity.append(sums / float(ONE * self.config.dynamics.window_free * samples * positions))
-        return activity
+        scale = ONE * self.config.dynamics.window_free * samples
+        shapes = [population.shape for population in self.model.stack.populations]
+        return [
+            own / float(scale * height * width) for own, (height, width, _) in zip(sums.channels, shapes, strict=True)
+        ]
 
-    def _head_gradient(self, index: int, found: Predictions) -> dict[str, Array]:
-        """Gradients of one head by name; zero for those that stay as they are."""
+    def _head_sums(self, index: int, found: Predictions) -> HeadSums:
+        """What one head's delta rule adds up; zeros for those that stay as they are."""
         head = self.model.heads[index]
         if head.name != hd.READOUT and self.config.signals.learning == "fixed":
-            weight = np.zeros_like(self.parameters.head_weights[index])
-            bias = np.zeros_like(self.parameters.head_biases[index])
-        else:
-            at = int(self.model.packed.table[index, hd.HEAD_AT])
-            features, errors = found.features[:, at : at + head.features], found.errors[:, index]
-            weight, bias = head_gradient(head, features, errors, self.config.dynamics.window_free)
-        return {f"{head.name}/weight": weight, f"{head.name}/bias": bias}
+            weight = self.parameters.head_weights[index]
+            return HeadSums(np.zeros(weight.shape, np.int64), np.zeros(weight.shape[-1], np.int64))
+        at = int(self.model.packed.table[index, hd.HEAD_AT])
+        return head_sums(head, found.features[:, at : at + head.features], found.errors[:, index])
 
 
 def learning_rates(model: Model, config: Config) -> dict[str, float]:

@@ -13,6 +13,7 @@ from spikesim.ep.config import Config
 from spikesim.ep.evaluation import evaluate, logits
 from spikesim.ep.model import Model, Parameters
 from spikesim.ep.presentation import Presenter
+from spikesim.ep.ranks import Ranks
 from spikesim.ep.team import Team
 from spikesim.errors import InputError
 from spikesim.runreader import RunReader
@@ -78,7 +79,14 @@ def load_run_model(reader: RunReader, config: Config, dataset: Dataset) -> Model
     return model
 
 
-def retest(reader: RunReader, config: Config, dataset: Dataset, repeats: int, threads: int) -> list[Retest]:
+def retest(
+    reader: RunReader,
+    config: Config,
+    dataset: Dataset,
+    repeats: int,
+    threads: int,
+    ranks: Ranks | None = None,
+) -> list[Retest]:
     """Test the weights of a run.
 
     Parameters
@@ -87,6 +95,8 @@ def retest(reader: RunReader, config: Config, dataset: Dataset, repeats: int, th
         That of the run, or with another data set, inference or length.
     repeats : int
         Tests with fresh random numbers; the first has those of the run's last test.
+    ranks : Ranks, optional
+        The processes that share the work.
 
     Raises
     ------
@@ -100,7 +110,7 @@ def retest(reader: RunReader, config: Config, dataset: Dataset, repeats: int, th
     if samples > available:
         raise InputError(f"data.test_limit is {samples}; {dataset.name} has {available} test samples")
     results = []
-    with Team(model, config, threads) as team:
+    with Team(model, config, threads, ranks=ranks) as team:
         for stream in _streams(reader, repeats):
             found = evaluate(team, presenter, dataset.test, samples, stream)
             counts = found.counts
@@ -128,6 +138,7 @@ def training_logits(
     repeats: int,
     threads: int,
     progress: Callable[[int], None] | None = None,
+    ranks: Ranks | None = None,
 ) -> NDArray[np.float64]:
     """What the network of a run says of every training sample, whatever `data.limit` is: the mean logits of its tests.
 
@@ -139,6 +150,8 @@ def training_logits(
         Streams of random numbers over which the logits are averaged.
     progress : callable, optional
         Called with the number of samples that have been done since the last call.
+    ranks : Ranks, optional
+        The processes that share the work.
 
     Returns
     -------
@@ -153,7 +166,7 @@ def training_logits(
     presenter = Presenter(config, dataset, model.stack.image.shape)
     samples = len(dataset.train.labels)
     total = np.zeros((samples, dataset.classes))
-    with Team(model, config, threads) as team:
+    with Team(model, config, threads, ranks=ranks) as team:
         for stream in _streams(reader, repeats):
             total += logits(team, presenter, dataset.train, samples, stream, progress)
     return total / repeats

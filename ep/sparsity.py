@@ -48,30 +48,25 @@ def moved_prices(stability: Stability, prices: Reals, activity: Reals, errors: R
     return np.maximum(prices + stability.target_strength * errors * excess, 0.0)
 
 
-def add_price_gradients(
+def price_sums(
     model: Model,
     team: Team,
     images: NDArray[np.int16],
     free: NDArray[np.int32],
     followed: NDArray[np.int32],
-    window: int,
     prices: Reals,
-    gradients: dict[str, Array],
-) -> None:
-    """Add the gradient of the price of activity to those of the layers.
+) -> dict[int, Correlation]:
+    """Correlate what the price of activity acts on with the rates below, by layer that has a price.
 
     Parameters
     ----------
     images : int16 (n, H, W, C)
+        n may be 0.
     free : int32 (n, state size)
         Window sums of the free phase.
     followed : int32 (n, state size)
         Steps of the window in which p followed the potential.
-    window : int
-        Length of the window.
     prices : float64 (L,)
-    gradients : dict
-        Gradients by name; changed.
 
     Raises
     ------
@@ -86,8 +81,33 @@ def add_price_gradients(
         return co.phase_correlation(model, piece.layer, images[own], followed[own], free[own], piece.channels)
 
     found = list(zip(pieces, team.map(work, pieces), strict=True))
-    for layer in map(int, np.flatnonzero(prices > 0)):
-        sums, name = co.total(model, layer, found), model.names[layer]
-        unit, share = co.presynaptic_unit(model, layer, window), prices[layer] / (window * len(images))
-        gradients[f"{name}/weight"] += (sums.weights * (share / unit)).astype(np.float32)
-        gradients[f"{name}/bias"] += (sums.bias * share).astype(np.float32)
+    return {layer: co.total(model, layer, found) for layer in map(int, np.flatnonzero(prices > 0))}
+
+
+def add_price_gradients(
+    model: Model,
+    sums: dict[int, Correlation],
+    samples: int,
+    window: int,
+    prices: Reals,
+    gradients: dict[str, Array],
+) -> None:
+    """Add the gradient of the price of activity to those of the layers.
+
+    Parameters
+    ----------
+    sums : dict of Correlation
+        Of the mini-batch (`price_sums`).
+    samples : int
+        In the mini-batch.
+    window : int
+        Length of the window of the free phase.
+    prices : float64 (L,)
+    gradients : dict
+        Gradients by name; changed.
+    """
+    for layer, own in sums.items():
+        name = model.names[layer]
+        unit, share = co.presynaptic_unit(model, layer, window), prices[layer] / (window * samples)
+        gradients[f"{name}/weight"] += (own.weights * (share / unit)).astype(np.float32)
+        gradients[f"{name}/bias"] += (own.bias * share).astype(np.float32)

@@ -6,7 +6,7 @@ from spikesim.ep import phases as ph
 from spikesim.ep.calibration import ROUNDS_MAX, calibrate
 from spikesim.ep.config import Config, per_layer
 from spikesim.ep.coupling import SAMPLES, Reals, coupling, free_rates, limit_coupling
-from spikesim.ep.model import Model, Parameters
+from spikesim.ep.model import Array, Model, Parameters
 from spikesim.ep.presentation import Presenter
 from spikesim.ep.team import Team
 
@@ -27,7 +27,8 @@ def start(
 ) -> Reals | None:
     """Bring initial parameters, in place, to the wanted activity and below the limit of the coupling.
 
-    Where a layer stays silent from rest nevertheless, all weights between layers are halved until it does not.
+    Where a layer stays silent from rest nevertheless, all weights between layers are halved until it does not. One rank
+    does it for all, so that no rounding can divide them.
 
     Parameters
     ----------
@@ -45,6 +46,21 @@ def start(
     """
     if not needs_start(config):
         return None
+
+    def find() -> tuple[Reals | None, dict[str, Array]]:
+        return _start(model, config, parameters, team, presenter, samples), parameters.to_dict(model.parameter_names)
+
+    found, given = team.ranks.first(find)
+    for name, array in parameters.to_dict(model.parameter_names).items():
+        array[...] = given[name]
+    model.load(parameters)
+    return found
+
+
+def _start(
+    model: Model, config: Config, parameters: Parameters, team: Team, presenter: Presenter, samples: int
+) -> Reals | None:
+    """`start`, on one rank."""
     train, limit = presenter.dataset.train, config.stability.coupling_limit
     ids = np.arange(min(samples, config.model.calibration_samples))
     few = np.arange(min(samples, SAMPLES))

@@ -1,4 +1,4 @@
-"""The threads of a run, each with a workspace for a group of samples."""
+"""The threads of a run, each with a workspace for a group of samples, and the other processes that share its work."""
 
 import itertools
 import queue
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from spikesim.ep import phases as ph
 from spikesim.ep.config import Config
 from spikesim.ep.model import Model
+from spikesim.ep.ranks import Alone, Ranks
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,15 +27,26 @@ class Team:
     threads : int
     stop : uint8 (1,), optional
         Not zero: work in progress ends at once with `Stopped`.
+    ranks : Ranks, optional
+        The processes of the run; by default this one is alone.
     """
 
-    def __init__(self, model: Model, config: Config, threads: int, stop: NDArray[np.uint8] | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        config: Config,
+        threads: int,
+        stop: NDArray[np.uint8] | None = None,
+        ranks: Ranks | None = None,
+    ) -> None:
         self.model = model
         self.config = config
         self.threads = threads
         self.stop = np.zeros(1, np.uint8) if stop is None else stop
+        self.ranks = Alone() if ranks is None else ranks
         self.executor = ThreadPoolExecutor(threads)
-        self.group = max(1, min(model.compiled.best_group, -(-config.data.batch_size // threads)))
+        workers = threads * self.ranks.size
+        self.group = max(1, min(model.compiled.best_group, -(-config.data.batch_size // workers)))
         self._workspaces: queue.SimpleQueue[ph.Workspace] = queue.SimpleQueue()
         followed = config.stability.target_rate is not None
         for _ in range(threads):

@@ -8,13 +8,12 @@ import math
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim import checkpoint
+from spikesim.checkpoint import Checkpoint
 from spikesim.datasets import Dataset
 from spikesim.ep import phases as ph
 from spikesim.ep.config import Config, per_layer
@@ -22,43 +21,21 @@ from spikesim.ep.coupling import SAMPLES as COUPLING_SAMPLES
 from spikesim.ep.coupling import limit_coupling, measure_coupling
 from spikesim.ep.diagnosis import Diagnosis
 from spikesim.ep.evaluation import Evaluation, evaluate, record_spikes
+from spikesim.ep.journal import Journal, RunOptions
 from spikesim.ep.learner import Learner
 from spikesim.ep.model import Model, initial_parameters
 from spikesim.ep.observer import EpochSummary, Observer, Progress
 from spikesim.ep.optimisers import schedule
 from spikesim.ep.presentation import Presenter
+from spikesim.ep.ranks import Alone, Ranks, share
 from spikesim.ep.records import batch_row, epoch_counts, make_header
 from spikesim.ep.signals import check_teacher
 from spikesim.ep.start import needs_start, start
 from spikesim.ep.team import Team
 from spikesim.errors import InputError, Stopped
-from spikesim.runfile import RunReader, RunWriter
-from spikesim.runlock import RunLock
+from spikesim.runfile import RunWriter
 
 CHECKPOINT_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How a run is carried out; nothing here changes a bit of its results.
-
-    Attributes
-    ----------
-    out : path of the run file
-    resume, overwrite : what to do with a run file that exists
-    threads : int
-    checkpoint_every : int or None
-        Mini-batches between checkpoints; None for once a minute. There is always one after an epoch.
-    command_line : str
-        For the file's attributes.
-    """
-
-    out: Path
-    resume: bool = False
-    overwrite: bool = False
-    threads: int = 1
-    checkpoint_every: int | None = None
-    command_line: str = ""
 
 
 @dataclass
@@ -77,7 +54,7 @@ class Position:
 
 
 class Trainer:
-    """Train a network on a data set, into a run file.
+    """Train a network on a data set, into a run file; alone or as one of several ranks.
 
     Parameters
     ----------
@@ -87,6 +64,8 @@ class Trainer:
     observer : Observer
     soft_targets : float64 (training samples, classes), optional
         The softened answers of a teacher, for signals that need one.
+    ranks : Ranks, optional
+        The processes that share the run; each has a trainer with the same arguments. By default this one is alone.
 
     Raises
     ------
@@ -102,8 +81,10 @@ class Trainer:
         options: RunOptions,
         observer: Observer,
         soft_targets: NDArray[np.float64] | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         self.config = config
+        self.ranks = Alone() if ranks is None else ranks
         self.dataset = dataset
         self.options = options
         self.observer = observer
@@ -142,52 +123,56 @@ class Trainer:
         Stopped
             `request_stop` was called; a checkpoint has been written and the message says how to go on.
         """
-        options = self.options
-        with RunLock(options.out) as lock, Team(self.model, self.config, options.threads, self.stop) as team:
-            found = self._find_checkpoint()
-            going_on = options.resume and options.out.exists()
-            if going_on and self._is_finished():
-                self.observer.message(f"{options.out} is finished; nothing to do")
+        if self.ranks.size > 1:
+            self.ranks.by_node(self._warm_up)
+        team = Team(self.model, self.config, self.options.threads, self.stop, self.ranks)
+        with Journal(self.options, self.ranks) as journal, team:
+            found = journal.find(self.config)
+            if found.finished:
+                self.observer.message(f"{self.options.out} is finished; nothing to do")
                 return
-            if going_on and found is None:
-                self._require_no_rows()
-            rows = found.meta["rows"] if found else {"batches": 0, "epochs": 0, "spikes": 0}
+            if found.checkpoint is not None and found.checkpoint.warning:
+                self.observer.message(found.checkpoint.warning)
             parameters = initial_parameters(self.model, self.config)
             learner = Learner(self.model, self.config, parameters, team, self._soft_targets)
             self.model.load(parameters, self.config.dynamics.beta)  # refused before anything is replaced
-            header = make_header(self.model, self.config, parameters, options.command_line)
-            if going_on:
-                writer = RunWriter.resume(options.out, header, rows=rows, lock=lock)
-            else:
-                writer = RunWriter.create(options.out, header, overwrite=options.overwrite, lock=lock)
-                checkpoint.remove(self._folder)
-            with writer:
-                self._run(writer, learner, team, found)
+            header = make_header(self.model, self.config, parameters, self.options.command_line)
+            journal.open(header, found)
+            self._run(journal, learner, found.checkpoint)
 
-    def _run(self, writer: RunWriter, learner: Learner, team: Team, found: "checkpoint.Checkpoint | None") -> None:
+    def _warm_up(self) -> None:
+        """Compile the kernels, or load them, on a mini-batch that changes nothing."""
+        with Team(self.model, self.config, 1) as team:
+            parameters = initial_parameters(self.model, self.config)
+            learner = Learner(self.model, self.config, parameters, team, self._soft_targets)
+            ids = np.arange(1)
+            learner.batch(0, 0, self.presenter.train(0, ids), ids, self.dataset.train.labels[ids], 0.0)
+            evaluate(team, self.presenter, self.dataset.test, 1, ph.stream_of(0, ph.STREAM_EVALUATION))
+
+    def _run(self, journal: Journal, learner: Learner, found: Checkpoint | None) -> None:
         position = Position()
         try:
-            writer.set_status("running")
+            journal.write(lambda writer: writer.set_status("running"))
             if found is not None:
                 self._take_up(found, learner, position)
                 self.observer.message(
                     f"resuming {self.options.out} at epoch {position.epoch + 1}, mini-batch {position.batch + 1}"
                 )
             else:
-                self._start(learner, team)
-                self._save(writer, learner, position)
-            self._epochs(writer, learner, team, position)
+                self._start(learner)
+                self._save(journal, learner, position)
+            self._epochs(journal, learner, position)
         except Stopped:
-            if found is not None or position.done or checkpoint.positions(self._folder):
-                self._save(writer, learner, position)
-            writer.set_status("stopped")
+            if found is not None or journal.saved:
+                self._save(journal, learner, position)
+            journal.write(lambda writer: writer.set_status("stopped"))
             raise Stopped(
                 f"Stopped at epoch {position.epoch + 1}, mini-batch {position.batch}; "
                 f"the same command with --resume goes on from there."
             ) from None
-        writer.set_status("finished")
+        journal.write(lambda writer: writer.set_status("finished"))
 
-    def _epochs(self, writer: RunWriter, learner: Learner, team: Team, position: Position) -> None:
+    def _epochs(self, journal: Journal, learner: Learner, position: Position) -> None:
         """The training loop, from a position to the end."""
         epochs, size = self.config.optimiser.epochs, self.config.data.batch_size
         saved_at = time.monotonic()
@@ -195,26 +180,27 @@ class Trainer:
             began = time.perf_counter()
             order = learner.order(position.epoch, self.samples)
             parts = [order[first : first + size] for first in range(position.batch * size, self.samples, size)]
-            inputs = team.ahead(partial(self.presenter.train, position.epoch), parts)
+            own = [part[share(self.ranks, len(part))] for part in parts]
+            inputs = learner.team.ahead(partial(self.presenter.train, position.epoch), own)
             for ids, images in zip(parts, inputs, strict=True):
-                self._batch(writer, learner, position, ids, images)
+                self._batch(journal, learner, position, ids, images)
                 every = self.options.checkpoint_every
                 due = time.monotonic() - saved_at >= CHECKPOINT_SECONDS if every is None else position.done % every == 0
-                if due:
-                    self._save(writer, learner, position)
+                if self.ranks.first(partial(bool, due)):  # clocks differ
+                    self._save(journal, learner, position)
                     saved_at = time.monotonic()
             trained = time.perf_counter()
-            evaluation = self._test(writer, learner, team, position.epoch)
-            coupling = self._watch_coupling(learner, team, ph.stream_of(position.epoch, ph.STREAM_EVALUATION))
+            evaluation = self._test(journal, learner, position.epoch)
+            coupling = self._watch_coupling(learner, ph.stream_of(position.epoch, ph.STREAM_EVALUATION))
             seconds = trained - began, time.perf_counter() - trained
-            summary = self._finish_epoch(writer, position, evaluation, coupling, seconds)
-            self._save(writer, learner, position)
+            summary = self._finish_epoch(journal, position, evaluation, coupling, seconds)
+            self._save(journal, learner, position)
             saved_at = time.monotonic()
             self.observer.epoch(summary)
 
     def _batch(
         self,
-        writer: RunWriter,
+        journal: Journal,
         learner: Learner,
         position: Position,
         ids: NDArray[np.int64],
@@ -232,7 +218,8 @@ class Trainer:
             self.observer.message(line)
         place = {"epoch": position.epoch + 1, "batch": position.batch, "learning_rate": self._rate(factor)}
         row = batch_row(self.model, self.config, result)
-        writer.append_batch({**place, **row, "seconds": time.perf_counter() - began})
+        seconds = time.perf_counter() - began
+        journal.write(lambda writer: writer.append_batch({**place, **row, "seconds": seconds}))
         position.batch += 1
         position.done += 1
         position.losses.append(loss)
@@ -262,7 +249,7 @@ class Trainer:
         rate = self.config.optimiser.learning_rate
         return factor * (rate[0] if isinstance(rate, tuple) else rate)
 
-    def _test(self, writer: RunWriter, learner: Learner, team: Team, epoch: int) -> Evaluation:
+    def _test(self, journal: Journal, learner: Learner, epoch: int) -> Evaluation:
         """The test after an epoch; after the last one the chosen samples' spikes are recorded."""
         self.model.load(learner.parameters)
         stream = ph.stream_of(epoch, ph.STREAM_EVALUATION)
@@ -273,17 +260,21 @@ class Trainer:
             done += samples
             self.observer.testing(epoch + 1, done, self.test_samples)
 
-        evaluation = evaluate(team, self.presenter, self.dataset.test, self.test_samples, stream, progress)
-        if epoch == self.config.optimiser.epochs - 1:
-            chosen = self.config.record.spikes
-            trains = list(record_spikes(team, self.presenter, self.dataset.test, chosen, stream))
+        team, test = learner.team, self.dataset.test
+        evaluation = evaluate(team, self.presenter, test, self.test_samples, stream, progress)
+
+        def record(writer: RunWriter) -> None:
+            trains = list(record_spikes(team, self.presenter, test, self.config.record.spikes, stream))
             for sample, train in trains:  # all or none, so that a stop leaves no half of them
                 writer.append_spikes(epoch + 1, sample, train.steps, train.layers, train.neurons)
+
+        if epoch == self.config.optimiser.epochs - 1:
+            journal.write(record)
         return evaluation
 
     def _finish_epoch(
         self,
-        writer: RunWriter,
+        journal: Journal,
         position: Position,
         evaluation: Evaluation,
         coupling: NDArray[np.float64],
@@ -291,19 +282,18 @@ class Trainer:
     ) -> EpochSummary:
         """The epoch's row; the position moves to the next epoch."""
         train_loss = math.fsum(position.losses) / self.samples
-        writer.append_epoch(
-            {
-                "epoch": position.epoch + 1,
-                "train_loss": train_loss,
-                "train_correct": position.correct,
-                "train_samples": self.samples,
-                **epoch_counts(evaluation),
-                "coupling": coupling,
-                "learning_rate": self._rate(self._factor(position)),
-                "seconds": seconds[0],
-                "test_seconds": seconds[1],
-            }
-        )
+        row = {
+            "epoch": position.epoch + 1,
+            "train_loss": train_loss,
+            "train_correct": position.correct,
+            "train_samples": self.samples,
+            **epoch_counts(evaluation),
+            "coupling": coupling,
+            "learning_rate": self._rate(self._factor(position)),
+            "seconds": seconds[0],
+            "test_seconds": seconds[1],
+        }
+        journal.write(lambda writer: writer.append_epoch(row))
         summary = EpochSummary(
             epoch=position.epoch + 1,
             epochs=self.config.optimiser.epochs,
@@ -318,18 +308,18 @@ class Trainer:
         position.losses.clear()
         return summary
 
-    def _start(self, learner: Learner, team: Team) -> None:
+    def _start(self, learner: Learner) -> None:
         """Parameters as the training starts with them."""
         if needs_start(self.config):
             self.observer.message("calibrating the biases")
-        found = start(self.model, self.config, learner.parameters, team, self.presenter, self.samples)
+        found = start(self.model, self.config, learner.parameters, learner.team, self.presenter, self.samples)
         if found is not None:
             self._tell_coupling(found)
 
-    def _watch_coupling(self, learner: Learner, team: Team, stream: int) -> NDArray[np.float64]:
+    def _watch_coupling(self, learner: Learner, stream: int) -> NDArray[np.float64]:
         """Coupling of the layers as they are loaded; weights beyond the limit are scaled down."""
         ids = np.arange(min(self.samples, COUPLING_SAMPLES))
-        found = measure_coupling(team, self.presenter.plain(self.dataset.train, ids), ids, stream)
+        found = measure_coupling(learner.team, self.presenter.plain(self.dataset.train, ids), ids, stream)
         limit = self.config.stability.coupling_limit
         if limit is not None:
             limit_coupling(learner.parameters, found, limit)
@@ -340,42 +330,7 @@ class Trainer:
         for line in self._diagnosis.coupled(found):
             self.observer.message(line)
 
-    @property
-    def _folder(self) -> Path:
-        return checkpoint.checkpoint_folder(self.options.out)
-
-    def _is_finished(self) -> bool:
-        with RunReader(self.options.out) as run:
-            return run.status == "finished" and run.config == self.config.to_dict()
-
-    def _require_no_rows(self) -> None:
-        """Without a checkpoint a run starts again, which must not cost what it has earned."""
-        with RunReader(self.options.out) as run:
-            batches = run.rows["batches"]
-        if batches:
-            raise InputError(
-                f"{self.options.out} has {batches} mini-batches but no checkpoint in {self._folder} to go on from; "
-                "restore that folder, choose another --out, or start again with --overwrite"
-            )
-
-    def _find_checkpoint(self) -> "checkpoint.Checkpoint | None":
-        """The checkpoint to go on from; None to start at the beginning."""
-        options = self.options
-        if not options.out.exists():
-            if checkpoint.positions(self._folder) and not options.overwrite:
-                raise InputError(
-                    f"{options.out} is missing but its checkpoints are in {self._folder}; restore the file, "
-                    "or remove the folder (or --overwrite) to start again"
-                )
-            return None
-        if not options.resume:
-            return None
-        found = checkpoint.load_latest(self._folder)
-        if found is not None and found.warning:
-            self.observer.message(found.warning)
-        return found
-
-    def _take_up(self, found: "checkpoint.Checkpoint", learner: Learner, position: Position) -> None:
+    def _take_up(self, found: Checkpoint, learner: Learner, position: Position) -> None:
         """Parameters, moments and position of a checkpoint."""
         for name, array in learner.optimiser.parameters.items():
             array[...] = found.arrays[f"parameters/{name}"]
@@ -387,17 +342,16 @@ class Trainer:
         position.done, position.correct = where["done"], where["correct"]
         position.losses = found.arrays["losses"].tolist()
 
-    def _save(self, writer: RunWriter, learner: Learner, position: Position) -> None:
-        """Weights into the run file, then the checkpoint that counts on its rows."""
-        writer.write_weights(learner.parameters.to_dict(self.model.parameter_names))
-        writer.flush()
+    def _save(self, journal: Journal, learner: Learner, position: Position) -> None:
+        """Weights and a checkpoint."""
         arrays: dict[str, NDArray[Any]] = {"losses": np.array(position.losses, np.float64)}
         arrays.update({f"parameters/{name}": array for name, array in learner.optimiser.parameters.items()})
         arrays.update({f"moments/{name}": array for name, array in learner.optimiser.state().items()})
         arrays.update({f"steering/{name}": array for name, array in learner.steering.state().items()})
+        weights = learner.parameters.to_dict(self.model.parameter_names)
+        meta = {"position": position.to_meta(), "optimiser_steps": learner.optimiser.steps}
         # an epoch's test moves the run on without a mini-batch, so it counts as one
-        meta = {"position": position.to_meta(), "rows": writer.rows, "optimiser_steps": learner.optimiser.steps}
-        checkpoint.save(self._folder, position.done + position.epoch, arrays, meta)
+        journal.save(position.done + position.epoch, weights, arrays, meta)
 
 
 def _limited(name: str, limit: int | None, available: int) -> int:

@@ -37,7 +37,8 @@ SECONDS = 300
 """Patience with a process: the first one compiles."""
 
 
-def _environment(changes: dict[str, str]) -> dict[str, str]:
+def environment(changes: dict[str, str]) -> dict[str, str]:
+    """That of a process which runs the command."""
     left_out = ("COLUMNS", "SPIKESIM_DATA")
     kept = {name: value for name, value in os.environ.items() if name not in left_out}
     return {**kept, "PYTHONPATH": str(ROOT), **changes}
@@ -50,7 +51,7 @@ def _command(arguments: tuple[object, ...]) -> list[str]:
 def spikesim(*arguments: object, env: dict[str, str] | None = None, **options) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
-        _command(arguments), capture_output=True, text=True, timeout=SECONDS, env=_environment(env or {}), **options
+        _command(arguments), capture_output=True, text=True, timeout=SECONDS, env=environment(env or {}), **options
     )
 
 
@@ -64,7 +65,7 @@ def succeed(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
 def start(*arguments: object) -> subprocess.Popen[str]:
     """Start a command."""
     return subprocess.Popen(
-        _command(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment({})
+        _command(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment({})
     )
 
 

@@ -13,6 +13,7 @@ from spikesim.ep.config import Config, make_config, merge
 from spikesim.ep.learner import Learner
 from spikesim.ep.model import Model, Parameters, initial_parameters
 from spikesim.ep.presentation import Presenter
+from spikesim.ep.ranks import Ranks
 from spikesim.ep.team import Team
 
 CONV = {"kind": "conv", "channels": 4}
@@ -113,9 +114,10 @@ def learning(
     threads: int = 1,
     parameters: Parameters | None = None,
     soft_targets: NDArray[np.float64] | None = None,
+    ranks: Ranks | None = None,
 ) -> Iterator[tuple[Learner, Presenter]]:
     """A learner with its threads, at the initial parameters unless others are given."""
     model = Model(config, dataset)
     start = parameters if parameters is not None else initial_parameters(model, config)
-    with Team(model, config, threads) as team:
+    with Team(model, config, threads, ranks=ranks) as team:
         yield Learner(model, config, start, team, soft_targets), Presenter(config, dataset, model.stack.image.shape)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import small
 from numpy.typing import NDArray
+from threadranks import on_ranks
 
 from spikesim.ep import contrast as co
 from spikesim.ep import phases as ph
@@ -16,6 +17,7 @@ from spikesim.ep.config import Config
 from spikesim.ep.evaluation import evaluate
 from spikesim.ep.learner import BatchResult, Learner
 from spikesim.ep.model import Model
+from spikesim.ep.ranks import Ranks, share
 from spikesim.ep.signals import has_teacher
 from spikesim.ep.team import Team
 from spikesim.errors import InputError, Stopped
@@ -66,21 +68,28 @@ def soft_targets_for(config: Config) -> NDArray[np.float64] | None:
 
 
 def run(
-    settings: dict[str, Any], *, threads: int = 1, group: int | None = None, batches: int = 2
+    settings: dict[str, Any],
+    *,
+    threads: int = 1,
+    group: int | None = None,
+    batches: int = 2,
+    ranks: Ranks | None = None,
 ) -> tuple[dict[str, NDArray[np.float32]], list[BatchResult]]:
     """Parameters and results after some mini-batches of the same samples."""
     config, dataset = small.make(*LAYERS, **settings), small.make_dataset(samples=SAMPLES)
     start = small.random_parameters(Model(config, dataset), 2)
     targets = soft_targets_for(config)
-    with small.learning(config, dataset, threads=threads, parameters=start, soft_targets=targets) as (
-        learner, presenter,
-    ):  # fmt: skip
+    with small.learning(config, dataset, threads=threads, parameters=start, soft_targets=targets, ranks=ranks) as (
+        learner,
+        presenter,
+    ):
         if group is not None:
             learner.team.group = group
         results = []
         for number in range(batches):
             ids = learner.order(number, SAMPLES)
-            images, labels = presenter.train(number, ids), dataset.train.labels[ids]
+            own = share(learner.team.ranks, SAMPLES)
+            images, labels = presenter.train(number, ids[own]), dataset.train.labels[ids]
             results.append(learner.batch(number, number, images, ids, labels, 0.5, progress=number / batches))
         return small.copied(learner.model, learner.parameters), results
 
@@ -112,6 +121,15 @@ def test_threads_and_groups_change_no_bit(mode: str) -> None:
     assert_same(run(settings, threads=3), alone)
     assert_same(run(settings, threads=2, group=1), alone)
     assert_same(run(settings, threads=1, group=3), alone)
+
+
+@pytest.mark.parametrize("size", [2, 3, SAMPLES + 2])
+@pytest.mark.parametrize("mode", MODES)
+def test_ranks_change_no_bit(mode: str, size: int) -> None:
+    settings = settings_of(mode)
+    alone = run(settings)
+    for found in on_ranks(size, lambda ranks: run(settings, ranks=ranks)):
+        assert_same(found, alone)
 
 
 def test_every_mode_is_a_different_run() -> None:

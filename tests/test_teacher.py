@@ -15,9 +15,10 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from spikesim.ep import teacher as module
+from spikesim.ep.journal import RunOptions
 from spikesim.ep.retest import retest, training_logits
 from spikesim.ep.teacher import check_target, read_teacher, soften, write_teacher
-from spikesim.ep.trainer import RunOptions, Trainer
+from spikesim.ep.trainer import Trainer
 from spikesim.errors import InputError
 from spikesim.runreader import RunReader
 

@@ -3,11 +3,13 @@ import sys
 import numpy as np
 import pytest
 from commands import BATCHES, CONFIG
+from threadranks import on_ranks
 
 from spikesim import checkpoint
 from spikesim.datasets import load
 from spikesim.ep.config import make_config, merge
-from spikesim.ep.trainer import RunOptions, Trainer
+from spikesim.ep.journal import RunOptions
+from spikesim.ep.trainer import Trainer
 from spikesim.errors import InputError, Stopped
 from spikesim.runfile import RunReader
 
@@ -61,9 +63,10 @@ class Watcher:
         self.epochs.append(summary)
 
 
-def train(settings, dataset, out, stop_after=None, **options):
+def train(settings, dataset, out, stop_after=None, ranks=None, **options):
     watcher = Watcher(stop_after)
-    trainer = watcher.trainer = Trainer(settings, dataset, RunOptions(out, threads=2, **options), watcher)
+    options = RunOptions(out, threads=2 if ranks is None else 1, **options)
+    trainer = watcher.trainer = Trainer(settings, dataset, options, watcher, ranks=ranks)
     try:
         trainer.run()
     except Stopped as stop:
@@ -130,6 +133,30 @@ def test_stopped_and_resumed(stop_after, whole, dataset, tmp_path):
     assert len(train(config(), dataset, run, resume=True).batches) == 2 * BATCHES - stop_after
     with RunReader(run) as resumed, RunReader(whole[0]) as undisturbed:
         assert resumed.digest() == undisturbed.digest()
+
+
+def test_ranks_stop_together_and_others_go_on(whole, dataset, tmp_path):
+    run = tmp_path / "run.h5"
+
+    def begin(ranks):  # the last of them is told to stop
+        return train(config(), dataset, run, 3 if ranks.rank == 2 else None, ranks)
+
+    for watcher in on_ranks(3, begin):
+        assert len(watcher.batches) == 3 and "--resume" in watcher.messages[-1]
+    with RunReader(run) as reader:
+        assert (reader.status, reader.rows["batches"]) == ("stopped", 3)
+    first, second = on_ranks(2, lambda ranks: train(config(), dataset, run, ranks=ranks, resume=True))
+    assert first.batches == second.batches and first.epochs[0].test_loss == second.epochs[0].test_loss
+    with RunReader(run) as resumed, RunReader(whole[0]) as undisturbed:
+        assert resumed.digest() == undisturbed.digest()
+
+
+def test_a_fault_of_the_first_rank_ends_all(dataset, tmp_path):
+    def work(ranks):
+        with pytest.raises(InputError, match="nowhere does not exist"):
+            train(config(), dataset, tmp_path / "nowhere" / "run.h5", ranks=ranks)
+
+    on_ranks(3, work)
 
 
 def test_two_checkpoints_are_kept(whole):

@@ -1,0 +1,73 @@
+"""What the samples of a mini-batch add up to: all that crosses the threads and the ranks, in integers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.ep.correlation import Correlation
+from spikesim.ep.counting import PhaseCounts
+from spikesim.ep.gradients import HeadSums, LayerSums
+from spikesim.ep.model import Model
+
+PHASES = 3
+
+
+@dataclass
+class BatchSums:
+    """Sums over samples.
+
+    Attributes
+    ----------
+    layers : LayerSums
+        Contrast of the phases.
+    prices : dict of Correlation
+        By layer whose activity has a price.
+    heads : list of HeadSums
+    channels : list of int64 (C,)
+        By layer: firing probabilities of a channel over the window of the free phase.
+    counts : list of PhaseCounts
+        By phase.
+    correct : int64 (heads,)
+    """
+
+    layers: LayerSums
+    prices: dict[int, Correlation]
+    heads: list[HeadSums]
+    channels: list[NDArray[np.int64]]
+    counts: list[PhaseCounts]
+    correct: NDArray[np.int64]
+
+    @classmethod
+    def zero(
+        cls, model: Model, layers: LayerSums, prices: dict[int, Correlation], heads: list[HeadSums]
+    ) -> "BatchSums":
+        """With nothing counted yet."""
+        return cls(
+            layers=layers,
+            prices=prices,
+            heads=heads,
+            channels=[np.zeros(population.shape[2], np.int64) for population in model.stack.populations],
+            counts=[PhaseCounts.zero(model.layers) for _ in range(PHASES)],
+            correct=np.zeros(len(model.heads), np.int64),
+        )
+
+    def add(self, channels: list[NDArray[np.int64]], counts: list[PhaseCounts]) -> None:
+        """Add what some samples counted."""
+        for total, own in zip(self.channels, channels, strict=True):
+            total += own
+        for phase, count in zip(self.counts, counts, strict=True):
+            phase.add(count)
+
+    def arrays(self) -> Iterator[NDArray[np.int64]]:
+        """Everything, to be added up over the ranks; the same shapes in the same order in all of them."""
+        yield from self.layers.arrays()
+        for correlation in self.prices.values():
+            yield from correlation
+        for head in self.heads:
+            yield from head
+        yield from self.channels
+        for phase in self.counts:
+            yield from phase.arrays()
+        yield self.correct
