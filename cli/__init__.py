@@ -82,6 +82,7 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     subcommands={
         "train": ("spikesim.cli.train:train", "Train a network by equilibrium propagation."),
+        "submit": ("spikesim.cli.submit:submit", "Send a training, or a sweep of them, to a cluster with Slurm."),
         "gradcheck": ("spikesim.cli.gradcheck:gradcheck", "Compare the gradient estimates with the exact gradient."),
         "ablation": ("spikesim.cli.ablation:ablation", "Check the gradients over depths and kinds of error signals."),
         "evaluate": ("spikesim.cli.evaluate:evaluate", "Test the network of a run file."),

@@ -1,11 +1,13 @@
 """``spikesim report``: what a run did."""
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from spikesim.cli.common import make_console, run_argument, state_text
+from spikesim.cli.common import make_console, state_text
+from spikesim.errors import InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,7 +18,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@run_argument
+@click.argument("run", metavar="[RUN.h5]", type=click.Path(), required=False)
+@click.option(
+    "--sweep",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="In place of one run all those of a folder, in one table with the settings in which they differ.",
+)
 @click.option(
     "--format",
     "style",
@@ -30,7 +39,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0),
     help="Epoch of the table by layer.  [default: the last complete one, else the current one]",
 )
-def report(run: str, style: str, epoch: int | None) -> None:
+def report(run: str | None, folder: Path | None, style: str, epoch: int | None) -> None:
     """Show what a run did, also while it is in progress.
 
     Per phase and layer: neurons, spikes a sample, activity, synaptic operations (dense and effective, feed-forward and
@@ -38,8 +47,16 @@ def report(run: str, style: str, epoch: int | None) -> None:
     meaning of every number.
     """
     from spikesim.analysis import make_report
+    from spikesim.cli.sweepreport import print_runs
     from spikesim.runreader import RunReader
 
+    if folder is not None:
+        if run is not None or epoch is not None:
+            raise InputError("--sweep takes all runs of a folder and their last epochs; leave out RUN.h5 and --epoch")
+        print_runs(folder, style)
+        return
+    if run is None:
+        raise InputError("there is nothing to report; give a RUN.h5, or --sweep DIR")
     with RunReader(run) as reader:
         numbers = make_report(reader, epoch)
         if style == "json":

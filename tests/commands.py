@@ -85,6 +85,14 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) ->
         time.sleep(0.002)
 
 
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait for something that happens elsewhere."""
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def newest_checkpoint(run: Path) -> int:
     """Position of the newest checkpoint of a run; -1 if there is none."""
     names = Path(f"{run}.checkpoints").glob("*.npz")

@@ -1,0 +1,91 @@
+"""Sweeps: many runs of one command with different settings."""
+
+import itertools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spikesim.errors import InputError
+
+__all__ = ["MEMBERS_MAX", "member_path", "read_sweep", "setting_text", "unfinished"]
+
+MEMBERS_MAX = 100_000
+
+Settings = dict[str, Any]
+
+
+def read_sweep(path: Path) -> list[Settings]:
+    """The members of a sweep file: dotted keys of the configuration and their values.
+
+    ``[grid]`` has a list of values for each key, and every combination is a member; each ``[[runs]]`` has a value for
+    each key. With both, every run is combined with the grid.
+
+    Raises
+    ------
+    InputError
+        The file is not a sweep.
+    """
+    from spikesim.tomlfile import read_toml
+
+    tables = read_toml(path)
+    strange = sorted(set(tables) - {"grid", "runs"})
+    grid, runs = tables.get("grid", {}), tables.get("runs", [{}])
+    if strange or not tables:
+        what = f"has {strange[0]!r}" if strange else "is empty"
+        raise InputError(f"{path} {what}; a sweep has a table [grid] of lists, tables [[runs]], or both")
+    if not isinstance(grid, Mapping) or not isinstance(runs, list) or not all(isinstance(run, Mapping) for run in runs):
+        raise InputError(f"{path}: grid must be one table, [grid], and runs a list of tables, [[runs]]")
+    axes = _flat(grid)
+    for key, values in axes.items():
+        if not isinstance(values, list) or not values:
+            raise InputError(f"{path}: grid.{key} is {values!r}; it must be a list of values")
+    lists = [[(key, value) for value in values] for key, values in axes.items()]
+    count = len(runs)
+    for values in lists:
+        count *= len(values)
+        if count > MEMBERS_MAX:
+            raise InputError(f"{path} has more than {MEMBERS_MAX} members; split it")
+    members = [{**_flat(run), **dict(combination)} for run in runs for combination in itertools.product(*lists)]
+    if not members:
+        raise InputError(f"{path} has no members; runs is empty")
+    return members
+
+
+def _flat(tables: Mapping[str, Any]) -> Settings:
+    """Nested tables as dotted keys."""
+    found: Settings = {}
+    for key, value in tables.items():
+        if isinstance(value, Mapping):
+            found.update({f"{key}.{inner}": item for inner, item in _flat(value).items()})
+        else:
+            found[key] = value
+    return found
+
+
+def setting_text(key: str, value: Any) -> str:
+    """A setting as ``--set`` takes it."""
+    return f"{key}={json.dumps(value)}"
+
+
+def member_path(folder: Path, number: int) -> Path:
+    """Run file of a member."""
+    return folder / f"run-{number}.h5"
+
+
+def unfinished(folder: Path, members: int) -> list[int]:
+    """Members whose run is neither finished nor in progress."""
+    from spikesim.runlock import lock_holder
+    from spikesim.runreader import RunReader
+
+    found = []
+    for number in range(members):
+        path = member_path(folder, number)
+        if lock_holder(path) is not None:
+            continue
+        if path.exists():
+            with RunReader(path) as run:
+                if run.status == "finished":
+                    continue
+        found.append(number)
+    return found
