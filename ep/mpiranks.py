@@ -56,7 +56,7 @@ class MpiRanks:
                 small.append(array)
             else:
                 self._world.Allreduce(MPI.IN_PLACE, array)
-        together = np.concatenate([array.ravel() for array in small])
+        together = np.concatenate([np.zeros(0, np.int64), *(array.ravel() for array in small)])
         self._world.Allreduce(MPI.IN_PLACE, together)
         at = 0
         for array in small:

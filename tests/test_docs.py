@@ -16,7 +16,8 @@ import pytest
 
 import spikesim
 from spikesim.cli import main
-from spikesim.ep.config import describe, make_config
+from spikesim.cli.sweep import read_sweep
+from spikesim.ep.config import describe, make_config, merge
 from spikesim.ep.teacher import read_teacher
 from spikesim.sparse.description import make_network
 from spikesim.tomlfile import tomllib
@@ -53,13 +54,13 @@ def blocks(page: Path, language: str) -> Iterator[str]:
 
 def command_lines() -> list[tuple[str, str]]:
     """All lines of shell blocks that call the program: (page, line)."""
-    return [
-        (page.name, line)
+    lines = [
+        (page.name, re.sub(r"^mpiexec -n \d+ ", "", line))
         for page in PAGES
         for block in blocks(page, "sh")
         for line in block.splitlines()
-        if line.startswith("spikesim ")
     ]
+    return [(page, line) for page, line in lines if line.startswith("spikesim ")]
 
 
 def commands(group: click.Group = main, name: str = "spikesim") -> Iterator[tuple[str, click.Command]]:
@@ -106,7 +107,7 @@ def test_files_in_code_spans_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_options_exist(page: Path) -> None:
     known = {option for _, command in commands() for parameter in command.params for option in parameter.opts}
-    known |= {"--help", "--version"}
+    known |= {"--help", "--version", "--bind-to"}  # the last is mpiexec's
     for script in ROOT.glob("benchmarks/*.py"):
         known |= set(re.findall(r'add_argument\("(--[\w-]+)"', script.read_text()))
     mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page.read_text()))
@@ -139,7 +140,8 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 def test_toml_examples_are_configurations() -> None:
-    examples = [block for page in PAGES if page.name != "sparse-networks.md" for block in blocks(page, "toml")]
+    other = ("sparse-networks.md", "cluster.md")
+    examples = [block for page in PAGES if page.name not in other for block in blocks(page, "toml")]
     examples += [path.read_text() for path in ROOT.glob("examples/*.toml")]
     assert examples
     for text in examples:
@@ -148,6 +150,15 @@ def test_toml_examples_are_configurations() -> None:
         for section, keys in values.items():
             for key, value in keys.items() if isinstance(keys, dict) else [(None, keys)]:
                 assert (config[section] if key is None else config[section][key]) == value
+
+
+def test_toml_sweeps_have_members(tmp_path: Path) -> None:
+    texts = list(blocks(ROOT / "docs" / "cluster.md", "toml"))
+    assert texts
+    for text in texts:
+        (tmp_path / "sweep.toml").write_text(text)
+        for member in read_sweep(tmp_path / "sweep.toml"):
+            make_config(merge({}, member.items()))
 
 
 def test_toml_networks_are_described() -> None:
