@@ -209,13 +209,14 @@ def _remove_temporary(directory: Path) -> None:
 def _write(stream: IO[bytes], header: bytes, arrays: Mapping[str, NDArray[Any]]) -> None:
     digest = hashlib.sha256(header)
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("header.json", header)
+        # members without the time of day, which a clock may put where the format cannot
+        archive.writestr(zipfile.ZipInfo("header.json"), header)
         for name in sorted(arrays):
             array = np.asarray(arrays[name], order="C")
             _digest_array(digest, name, array)
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 npy.write_array(member, array, allow_pickle=False)
-        archive.writestr("sha256", digest.hexdigest())
+        archive.writestr(zipfile.ZipInfo("sha256"), digest.hexdigest())
 
 
 def _digest_array(digest: Any, name: str, array: NDArray[Any]) -> None:
