@@ -84,6 +84,7 @@ class Journal:
         self.ranks = ranks
         self.saved = False  # whether a checkpoint has been written
         self._folder = checkpoint.checkpoint_folder(options.out)
+        self._hash = ""
         self._lock: RunLock | None = None
         self._writer: RunWriter | None = None
 
@@ -134,7 +135,9 @@ class Journal:
 
         def start() -> None:
             assert self._lock is not None
+            self._hash = header.config_hash
             if found.going_on:
+                self._require_own(found.checkpoint)
                 none = {"batches": 0, "epochs": 0, "spikes": 0}
                 rows = found.checkpoint.meta["rows"] if found.checkpoint else none
                 self._writer = RunWriter.resume(self.options.out, header, rows=rows, lock=self._lock)
@@ -164,7 +167,7 @@ class Journal:
             Of the checkpoint.
         weights : mapping of str to float32 arrays
         arrays, meta
-            The checkpoint's; the number of rows of the file is added.
+            The checkpoint's; the number of rows of the file and the hash of its configuration are added.
 
         Raises
         ------
@@ -176,7 +179,7 @@ class Journal:
             writer = self._open_writer()
             writer.write_weights(weights)
             writer.flush()
-            checkpoint.save(self._folder, position, arrays, {**meta, "rows": writer.rows})
+            checkpoint.save(self._folder, position, arrays, {**meta, "rows": writer.rows, "config_hash": self._hash})
 
         self.ranks.first(work)
         self.saved = True
@@ -198,6 +201,15 @@ class Journal:
                 f"{self.options.out} has {batches} mini-batches but no checkpoint in {self._folder} to go on from; "
                 "restore that folder, choose another --out, or start again with --overwrite"
             )
+
+    def _require_own(self, found: "checkpoint.Checkpoint | None") -> None:
+        """A checkpoint must be of the run whose file it lies beside."""
+        with RunReader(self.options.out) as run:
+            if found is not None and found.meta.get("config_hash", run.config_hash) != run.config_hash:
+                raise InputError(
+                    f"the checkpoints in {self._folder} are those of a run with another configuration; restore the "
+                    "folder, or start again with --overwrite"
+                )
 
     def _find_checkpoint(self) -> "checkpoint.Checkpoint | None":
         """The checkpoint to go on from; None to start at the beginning."""

@@ -331,16 +331,29 @@ class Trainer:
             self.observer.message(line)
 
     def _take_up(self, found: Checkpoint, learner: Learner, position: Position) -> None:
-        """Parameters, moments and position of a checkpoint."""
-        for name, array in learner.optimiser.parameters.items():
-            array[...] = found.arrays[f"parameters/{name}"]
-        moments = {name: found.arrays[f"moments/{name}"] for name in learner.optimiser.state()}
-        learner.optimiser.load(moments, found.meta["optimiser_steps"])
-        learner.steering.load({name: found.arrays[f"steering/{name}"] for name in learner.steering.state()})
-        where = found.meta["position"]
-        position.epoch, position.batch = where["epoch"], where["batch"]
-        position.done, position.correct = where["done"], where["correct"]
-        position.losses = found.arrays["losses"].tolist()
+        """Parameters, moments and position of a checkpoint.
+
+        Raises
+        ------
+        InputError
+            It is that of another run.
+        """
+        own = found.arrays
+        try:
+            for name, array in learner.optimiser.parameters.items():
+                array[...] = own[f"parameters/{name}"].reshape(array.shape)
+            moments = {name: own[f"moments/{name}"] for name in learner.optimiser.state()}
+            learner.optimiser.load(moments, int(found.meta["optimiser_steps"]))
+            learner.steering.load({name: own[f"steering/{name}"] for name in learner.steering.state()})
+            where = found.meta["position"]
+            position.epoch, position.batch = int(where["epoch"]), int(where["batch"])
+            position.done, position.correct = int(where["done"]), int(where["correct"])
+            position.losses = own["losses"].tolist()
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"the checkpoint {found.position} of {self.options.out} is not one of this run ({error}); restore the "
+                "folder of its checkpoints, or start again with --overwrite"
+            ) from None
 
     def _save(self, journal: Journal, learner: Learner, position: Position) -> None:
         """Weights and a checkpoint."""

@@ -159,6 +159,31 @@ def test_a_fault_of_the_first_rank_ends_all(dataset, tmp_path):
     on_ranks(3, work)
 
 
+@pytest.mark.parametrize("changes", [{"seed": 5}, {"optimiser__name": "sgd"}])
+def test_checkpoints_of_another_run_are_refused(changes, dataset, tmp_path):
+    """Also if all that tells them apart is the seed."""
+    for name, settings in (("run.h5", config()), ("other.h5", config(**changes))):
+        train(settings, dataset, tmp_path / name, 2)
+    folder = checkpoint.checkpoint_folder(tmp_path / "run.h5")
+    checkpoint.remove(folder)
+    checkpoint.checkpoint_folder(tmp_path / "other.h5").rename(folder)
+    before = (tmp_path / "run.h5").read_bytes()
+    with pytest.raises(InputError, match="another configuration"):
+        train(config(), dataset, tmp_path / "run.h5", resume=True)
+    assert (tmp_path / "run.h5").read_bytes() == before
+
+
+def test_a_checkpoint_that_lacks_something_is_refused(dataset, tmp_path):
+    run = tmp_path / "run.h5"
+    train(config(), dataset, run, 2)
+    folder = checkpoint.checkpoint_folder(run)
+    found = checkpoint.load_latest(folder)
+    kept = {name: array for name, array in found.arrays.items() if not name.startswith("moments")}
+    checkpoint.save(folder, found.position, kept, found.meta)
+    with pytest.raises(InputError, match="not one of this run"):
+        train(config(), dataset, run, resume=True)
+
+
 def test_two_checkpoints_are_kept(whole):
     assert checkpoint.positions(checkpoint.checkpoint_folder(whole[0])) == [BATCHES + 1, 2 * BATCHES + 2]
 
