@@ -55,13 +55,13 @@ def pieces(model: Model, samples: int) -> Iterator[Piece]:
 
 def total(model: Model, layer: int, found: Iterable[tuple[Piece, Correlation]]) -> Correlation:
     """The sum over those of the pieces that belong to a layer; there may be none."""
-    weights = np.zeros(model.weight_shape(layer), np.int64)
-    bias = np.zeros(weights.shape[-1], np.int64)
+    *rest, channels = model.weight_shape(layer)
+    weights, bias = np.zeros((channels, *rest), np.int64), np.zeros(channels, np.int64)
     for piece, correlation in found:
         if piece.layer == layer and piece.samples.start == 0:
-            weights[..., piece.channels], bias[piece.channels] = correlation
+            weights[piece.channels], bias[piece.channels] = correlation
         elif piece.layer == layer:
-            weights[..., piece.channels] += correlation.weights
+            weights[piece.channels] += correlation.weights
             bias[piece.channels] += correlation.bias
     return Correlation(weights, bias)
 

@@ -49,13 +49,18 @@ class Correlation(NamedTuple):
 
     Attributes
     ----------
-    weights : int64, shape of the connection's weights but for the last axis, which has the channels that were chosen
+    weights : int64 (channels, ...)
+        Behind the channels that were chosen the axes of the connection's weights, whose last one has the channels.
     bias : int64 (channels,)
         Sum of the postsynaptic terms of a channel.
     """
 
     weights: NDArray[np.int64]
     bias: NDArray[np.int64]
+
+    def as_weights(self) -> NDArray[np.int64]:
+        """The sums in the order of the connection's weights, a view."""
+        return np.moveaxis(self.weights, 0, -1)
 
 
 def _rows(connection: Connection, samples: int, shape: tuple[int, int, int]) -> tuple[Rows, NDArray[np.int32]]:
@@ -160,9 +165,8 @@ def correlate(
     sums = np.zeros((count, rows.runs, -(-rows.length // NARROW) * NARROW), np.int64)
     bias = np.zeros(count, np.int64)
     _add_products(rows.rates, rows.apart, start, ends, offsets, values, sums, bias)
-    # (count, runs, length) to (runs, length, count)
-    weights = np.moveaxis(sums[:, :, : rows.length], 0, -1).reshape(*connection.integers.shape[:-1], count)
-    return Correlation(weights, bias)
+    weights = np.ascontiguousarray(sums[:, :, : rows.length])
+    return Correlation(weights.reshape(count, *connection.integers.shape[:-1]), bias)
 
 
 @kernel

@@ -20,6 +20,9 @@ from spikesim.ep.team import Team
 from spikesim.errors import InputError, Stopped
 from spikesim.fixedpoint import ONE
 
+TILE = 16
+"""Side of the tiles in which sums change their order: one line of a cache has 8 of them."""
+
 
 def check_sums(model: Model, config: Config) -> None:
     """Refuse mini-batches whose correlations could exceed int64, if every neuron fired all the time.
@@ -40,6 +43,14 @@ def check_sums(model: Model, config: Config) -> None:
             raise InputError(
                 f"data.batch_size is {size}; at most {largest} keep the contrast of {population.name} exact with a "
                 f"window of {window} steps"
+            )
+    for head in model.heads:
+        feature = ONE * dynamics.window_free * head.side**2
+        largest = int(2**63 / (feature * hd.PUSH_MAX * 2**hd.ERROR_BITS))
+        if size > largest:
+            raise InputError(
+                f"data.batch_size is {size}; at most {largest} keep the gradient of {head.title} exact with a window "
+                f"of {dynamics.window_free} steps"
             )
 
 
@@ -212,19 +223,25 @@ def _weight_unit(model: Model, layer: int, before: int, window: int) -> float:
 
 def _minus_difference(parts: list[NDArray[np.int64]], units: list[float], strength: float) -> Array:
     """The second phase minus the first, each in its unit, or minus their difference, if that is all there is; over the
-    strength of the nudge.
+    strength of the nudge. Sums (channels, ...) become gradients (..., channels).
     """
-    out = np.empty(parts[0].shape, np.float32)
-    second = parts[-1].ravel() if len(parts) > 1 else np.zeros(0, np.int64)
-    _scale(parts[0].ravel(), units[0], second, units[-1], strength, out.reshape(-1))
+    channels, *rest = parts[0].shape
+    out = np.empty((*rest, channels), np.float32)
+    first = parts[0].reshape(channels, -1)
+    second = parts[-1].reshape(channels, -1) if len(parts) > 1 else np.zeros((0, 0), np.int64)
+    _scale(first, units[0], second, units[-1], strength, out.reshape(-1, channels))
     return out
 
 
 @kernel
 def _scale(first, first_unit, second, second_unit, strength, out):
-    """`_minus_difference` of flat arrays, in one pass; the second may be missing."""
-    for i in range(len(out)):
-        value = -(np.float64(first[i]) / first_unit)
-        if len(second):
-            value = np.float64(second[i]) / second_unit - np.float64(first[i]) / first_unit
-        out[i] = np.float32(value / strength)
+    """`_minus_difference` of int64 (channels, n) to float32 (n, channels), in tiles; the second may be missing."""
+    length, channels = out.shape
+    for row in range(0, length, TILE):
+        for column in range(0, channels, TILE):
+            for i in range(row, min(row + TILE, length)):
+                for channel in range(column, min(column + TILE, channels)):
+                    value = -(np.float64(first[channel, i]) / first_unit)
+                    if len(second):
+                        value += np.float64(second[channel, i]) / second_unit
+                    out[i, channel] = np.float32(value / strength)

@@ -23,7 +23,6 @@ from spikesim.compilation import kernel
 from spikesim.compiled import Spread, serial
 from spikesim.delivery import shifted
 from spikesim.ep.elementary import softmax
-from spikesim.ep.exact import EXACT
 from spikesim.errors import InputError
 from spikesim.fixedpoint import DRIVE_LIMIT, ONE, ONE_BITS, P_MAX, WEIGHT_MAX, quantise_weights
 from spikesim.plan import POP_BLOCKS, POP_HEIGHT, POP_LANES, POP_STATE, POP_WIDTH
@@ -33,6 +32,8 @@ from spikesim.tables import Shape
 READOUT = "readout"
 ERROR_BITS = 16
 """Errors -dC/do are rounded to multiples of 2**-16 for the delta rule."""
+EXACT = 2**53
+"""Integers up to this are exact as float64."""
 PUSH_MAX = 64.0
 """Bound of strength times an error, which cross-entropy never reaches and a squared error might."""
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from spikesim.compilation import kernel
 from spikesim.ep import heads as hd
 from spikesim.ep.elementary import softmax
-from spikesim.ep.exact import exact_product
 from spikesim.fixedpoint import ONE_BITS
 from spikesim.plan import POP_BLOCKS, POP_HEIGHT, POP_LANES, POP_STATE, POP_WIDTH
 from spikesim.tables import neurons
@@ -149,6 +148,19 @@ def _predict(heads, first, steps, labels, soft_targets, features, logits, losses
 
 def feature_gradient(head: hd.Head, features: NDArray[np.int64], errors: NDArray[np.int64]) -> NDArray[np.int64]:
     """Delta rule, ``sum over samples of error x feature``; int64 (features in the order (y, x, channel), classes)."""
-    products = exact_product(features.astype(np.float64), errors.astype(np.float64))  # (features, classes)
-    by_class = head.blocks.from_state(products.T.reshape(-1, head.features))
-    return by_class.reshape(-1, neurons(head.shape)).T.astype(np.int64)
+    products = np.zeros((errors.shape[1], features.shape[1]), np.int64)
+    _add_products(np.ascontiguousarray(features), np.ascontiguousarray(errors), products)
+    by_class = head.blocks.from_state(products).reshape(-1, neurons(head.shape))
+    return np.ascontiguousarray(by_class.T)
+
+
+@kernel
+def _add_products(features, errors, products):
+    """Add errors (n, classes) times features (n, features) to products (classes, features)."""
+    for label in range(errors.shape[1]):
+        own = products[label]
+        for sample in range(len(errors)):
+            error = errors[sample, label]
+            if error != 0:
+                for i in range(features.shape[1]):
+                    own[i] += features[sample, i] * error

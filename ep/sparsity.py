@@ -109,5 +109,5 @@ def add_price_gradients(
     for layer, own in sums.items():
         name = model.names[layer]
         unit, share = co.presynaptic_unit(model, layer, window), prices[layer] / (window * samples)
-        gradients[f"{name}/weight"] += (own.weights * (share / unit)).astype(np.float32)
+        gradients[f"{name}/weight"] += (own.as_weights() * (share / unit)).astype(np.float32)
         gradients[f"{name}/bias"] += (own.bias * share).astype(np.float32)

@@ -290,6 +290,20 @@ def test_delta_rule_is_the_gradient_of_the_loss(top: str, cost: str) -> None:
         assert gradient[at] == pytest.approx(slope_of(loss, weights, at), rel=1e-3, abs=1e-4)
 
 
+@pytest.mark.parametrize("top", TOPS)
+def test_sums_of_the_delta_rule_are_exact(top: str) -> None:
+    """Against Python's integers, with numbers beyond what float64 holds."""
+    head = make_model(top, "cross-entropy")[0].heads[-1]
+    rng = np.random.default_rng(3)
+    neurons = rng.integers(-(2**33), 2**33, (5, *head.shape))
+    errors = rng.integers(-(2**27), 2**27, (5, 3))
+    errors[1] = 0
+    found = pr.feature_gradient(head, head.blocks.to_state(neurons), errors)
+    assert found.dtype == np.int64 and found.flags.c_contiguous and np.abs(found).max() > 2**53
+    flat = neurons.reshape(5, -1).astype(object)
+    np.testing.assert_array_equal(found, flat.T @ errors.astype(object))
+
+
 def test_errors_are_the_slope_of_labels_and_teacher() -> None:
     """The cost of a head with a teacher, written out: (1 - s) CE + s tau^2 KL."""
     model, _ = make_headed(0.7, {})
