@@ -23,9 +23,10 @@ from spikesim.cli.configuration import resolve
 from spikesim.compilation import kernel
 from spikesim.datasets import Dataset, load
 from spikesim.ep import phases as ph
+from spikesim.ep.buffers import Buffers
 from spikesim.ep.config import Config
 from spikesim.ep.counting import PhaseCounts
-from spikesim.ep.gradients import layer_sums
+from spikesim.ep.gradients import LayerSums, layer_sums
 from spikesim.ep.model import Model, initial_parameters
 from spikesim.ep.presentation import Presenter
 from spikesim.ep.start import start
@@ -194,7 +195,8 @@ def report(config: Config, dataset: Dataset) -> None:
         swept_near, swept_far = passing(8192), passing(n * engine.neurons)
         found = engine.rates()
         products = engine.products(found)
-        contrasted = seconds(lambda: layer_sums(model, config.dynamics, team, engine.images, found))
+        sums = LayerSums.room(model, config.dynamics, Buffers())
+        contrasted = seconds(lambda: layer_sums(model, config.dynamics, team, engine.images, found, sums))
         counts = engine.free(group)
         events = int(counts.events_forward.sum() + counts.events_feedback.sum())
         whole = seconds(lambda: engine.free(group))

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.ep.buffers import Buffers
 from spikesim.ep.correlation import ALONE, Correlation, Rows, correlate, image_rows, rate_rows
 from spikesim.ep.model import Model
 from spikesim.fixedpoint import INPUT_BITS, ONE
@@ -53,17 +54,28 @@ def pieces(model: Model, samples: int) -> Iterator[Piece]:
                 yield Piece(layer, own, slice(first, min(first + count, samples)))
 
 
-def total(model: Model, layer: int, found: Iterable[tuple[Piece, Correlation]]) -> Correlation:
-    """The sum over those of the pieces that belong to a layer; there may be none."""
+def room(model: Model, layer: int, name: str, buffers: Buffers) -> Correlation:
+    """Room for the correlation of a layer, with arbitrary content."""
     *rest, channels = model.weight_shape(layer)
-    weights, bias = np.zeros((channels, *rest), np.int64), np.zeros(channels, np.int64)
-    for piece, correlation in found:
-        if piece.layer == layer and piece.samples.start == 0:
-            weights[piece.channels], bias[piece.channels] = correlation
-        elif piece.layer == layer:
-            weights[piece.channels] += correlation.weights
-            bias[piece.channels] += correlation.bias
-    return Correlation(weights, bias)
+    weights = buffers.take(f"{name}/{layer}/weights", (channels, *rest), np.int64)
+    return Correlation(weights, buffers.take(f"{name}/{layer}/bias", (channels,), np.int64))
+
+
+def place(piece: Piece, total: Correlation) -> Correlation | None:
+    """Where the correlation of a piece goes: into the sum over the pieces, if it is the first of its channels."""
+    return Correlation(total.weights[piece.channels], total.bias[piece.channels]) if piece.samples.start == 0 else None
+
+
+def add_up(layer: int, found: Iterable[tuple[Piece, Correlation]], total: Correlation) -> None:
+    """Add those pieces of a layer to their sum that are not in it; it is zero if there are none."""
+    own = [(piece, correlation) for piece, correlation in found if piece.layer == layer]
+    if not own:
+        total.weights.fill(0)
+        total.bias.fill(0)
+    for piece, correlation in own:
+        if piece.samples.start > 0:
+            total.weights[piece.channels] += correlation.weights
+            total.bias[piece.channels] += correlation.bias
 
 
 def layer_rates(model: Model, layer: int, sums: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -102,6 +114,7 @@ def phase_correlation(
     sums: NDArray[np.int32],
     before: NDArray[np.int32] | None = None,
     channels: slice | None = None,
+    out: Correlation | None = None,
 ) -> Correlation:
     """Correlation of one phase.
 
@@ -114,10 +127,12 @@ def phase_correlation(
         Window sums that give the presynaptic rates; by default those of the phase.
     channels : slice, optional
         Of the layer, whole blocks; all by default.
+    out : Correlation, optional
+        Where the sums go; contiguous.
     """
     rows = _rows(model, layer, images, sums if before is None else before)
     at = model.state_slice(layer).start
-    return correlate(model.stack.connections[layer], rows, at, sums, channels=channels)
+    return correlate(model.stack.connections[layer], rows, at, sums, channels=channels, out=out)
 
 
 def contrast(
@@ -129,6 +144,7 @@ def contrast(
     rule: str = "symmetric",
     before: NDArray[np.int32] | None = None,
     channels: slice | None = None,
+    out: Correlation | None = None,
 ) -> Correlation:
     """Correlation of the one phase minus that of the other, whose windows are of the same length.
 
@@ -139,6 +155,9 @@ def contrast(
     if rule == "postsynaptic" or layer == 0:  # the image is the same in both
         rows = _rows(model, layer, images, *((plus, minus) if before is None else (before,)))
         at = model.state_slice(layer).start
-        return correlate(model.stack.connections[layer], rows, at, plus, minus, channels)
-    first, second = (phase_correlation(model, layer, images, sums, channels=channels) for sums in (plus, minus))
-    return Correlation(first.weights - second.weights, first.bias - second.bias)
+        return correlate(model.stack.connections[layer], rows, at, plus, minus, channels, out)
+    first = phase_correlation(model, layer, images, plus, channels=channels, out=out)
+    second = phase_correlation(model, layer, images, minus, channels=channels)
+    first.weights[...] -= second.weights
+    first.bias[...] -= second.bias
+    return first

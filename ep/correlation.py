@@ -135,6 +135,7 @@ def correlate(
     first: NDArray[np.int32],
     second: NDArray[np.int32] = ALONE,
     channels: slice | None = None,
+    out: Correlation | None = None,
 ) -> Correlation:
     """Correlate the rates of the target of a connection in one phase, or their difference in two, with its source's.
 
@@ -148,6 +149,8 @@ def correlate(
         Window sums.
     channels : slice, optional
         Channels of the target to look at, whole blocks of them; all by default.
+    out : Correlation, optional
+        Where the sums go; contiguous.
     """
     target = connection.target
     chosen = slice(0, target.shape[2]) if channels is None else channels
@@ -157,16 +160,22 @@ def correlate(
     ).ravel()  # (H W,)
     lists = (part.stop - part.start) // len(places)
     # each channel has room for all its terms and one more, which the branchless listing may write to
-    room = len(first) * len(places) + 1
-    start = np.arange(lists) * room
-    offsets, values, ends = np.empty(lists * room, np.int32), np.empty(lists * room, np.int32), start.copy()
+    length = len(first) * len(places) + 1
+    start = np.arange(lists) * length
+    offsets, values, ends = np.empty(lists * length, np.int32), np.empty(lists * length, np.int32), start.copy()
     _list_terms(first, second, at + part.start, places, rows.sample, target.lanes, ends, offsets, values)
-    count = chosen.stop - chosen.start
-    sums = np.zeros((count, rows.runs, -(-rows.length // NARROW) * NARROW), np.int64)
-    bias = np.zeros(count, np.int64)
-    _add_products(rows.rates, rows.apart, start, ends, offsets, values, sums, bias)
-    weights = np.ascontiguousarray(sums[:, :, : rows.length])
-    return Correlation(weights.reshape(count, *connection.integers.shape[:-1]), bias)
+    count, padded = chosen.stop - chosen.start, -(-rows.length // NARROW) * NARROW
+    if out is None:
+        shape = count, *connection.integers.shape[:-1]
+        out = Correlation(np.empty(shape, np.int64), np.empty(count, np.int64))
+    room = out.weights if padded == rows.length else np.empty((count, rows.runs, padded), np.int64)
+    sums = room.reshape(count, rows.runs, padded)
+    sums.fill(0)
+    out.bias.fill(0)
+    _add_products(rows.rates, rows.apart, start, ends, offsets, values, sums, out.bias)
+    if padded != rows.length:
+        out.weights[...] = sums[:, :, : rows.length].reshape(out.weights.shape)
+    return out
 
 
 @kernel

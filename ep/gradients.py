@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spikesim.compilation import kernel
 from spikesim.ep import contrast as co
 from spikesim.ep import heads as hd
+from spikesim.ep.buffers import Buffers
 from spikesim.ep.config import Config
 from spikesim.ep.correlation import Correlation
 from spikesim.ep.model import Array, Model
@@ -69,6 +70,13 @@ class LayerSums:
     correlations: list[list[Correlation]]
     apart: NDArray[np.int64]
 
+    @classmethod
+    def room(cls, model: Model, dynamics: Dynamics, buffers: Buffers) -> "LayerSums":
+        """Room for those of a mini-batch, with arbitrary content."""
+        names = ("difference",) if dynamics.nudging == "centred" else ("first", "second")
+        found = [[co.room(model, layer, name, buffers) for name in names] for layer in range(model.layers)]
+        return cls(found, np.zeros(model.layers, np.int64))
+
     def arrays(self) -> Iterator[NDArray[np.int64]]:
         """Everything, to be added up."""
         for parts in self.correlations:
@@ -77,7 +85,9 @@ class LayerSums:
         yield self.apart
 
 
-def layer_sums(model: Model, dynamics: Dynamics, team: Team, images: NDArray[np.int16], rates: Rates) -> LayerSums:
+def layer_sums(
+    model: Model, dynamics: Dynamics, team: Team, images: NDArray[np.int16], rates: Rates, sums: LayerSums
+) -> None:
     """Correlate the rates of some samples, on all threads.
 
     Parameters
@@ -86,12 +96,13 @@ def layer_sums(model: Model, dynamics: Dynamics, team: Team, images: NDArray[np.
         n may be 0.
     rates : Rates
         Window sums of the samples.
+    sums : LayerSums
+        Overwritten.
 
     Raises
     ------
     Stopped
     """
-    samples, layers = len(images), model.layers
     centred, held = dynamics.nudging == "centred", model.held is not None
     other, other_window = (rates.minus, dynamics.nudged_window) if centred else (rates.free, dynamics.window_free)
 
@@ -101,36 +112,39 @@ def layer_sums(model: Model, dynamics: Dynamics, team: Team, images: NDArray[np.
         layer, own, channels = piece.layer, piece.samples, piece.channels
         begin, at = model.state_slice(layer).start, model.stack.populations[layer].part_of_state(channels)
         state = slice(begin + at.start, begin + at.stop)
+        out = [co.place(piece, total) for total in sums.correlations[layer]]
         if centred:  # the difference of two phases, whose windows are of the same length; else the phases, one by one
             difference = rates.plus[own, state] - rates.minus[own, state]
             free = rates.free[own] if held else None
             phases = rates.plus[own], rates.minus[own]
-            correlation = co.contrast(model, layer, images[own], *phases, dynamics.rule, free, channels)
+            correlation = co.contrast(model, layer, images[own], *phases, dynamics.rule, free, channels, out[0])
             return [correlation], int(np.abs(difference).sum(dtype=np.int64))
         difference = (
             rates.plus[own, state].astype(np.int64) * other_window
             - other[own, state].astype(np.int64) * dynamics.nudged_window
         )
         before = rates.free[own] if dynamics.rule == "postsynaptic" else None
-        phases = rates.plus[own], rates.free[own]
-        correlations = [co.phase_correlation(model, layer, images[own], sums, before, channels) for sums in phases]
+        correlations = [
+            co.phase_correlation(model, layer, images[own], phase[own], before, channels, where)
+            for phase, where in zip((rates.plus, rates.free), out, strict=True)
+        ]
         return correlations, int(np.abs(difference).sum())
 
-    pieces = list(co.pieces(model, samples))
+    pieces = list(co.pieces(model, len(images)))
     results = list(zip(pieces, team.map(work, pieces), strict=True))
 
-    def add(layer: int) -> list[Correlation]:
-        numbers = range(1 if centred else 2)
-        return [co.total(model, layer, ((piece, parts[i]) for piece, (parts, _) in results)) for i in numbers]
+    def add(layer: int) -> None:
+        for number, total in enumerate(sums.correlations[layer]):
+            co.add_up(layer, ((piece, parts[number]) for piece, (parts, _) in results), total)
 
-    apart = np.zeros(layers, np.int64)
+    team.map(add, range(model.layers))
+    sums.apart.fill(0)
     for piece, (_, difference) in results:
-        apart[piece.layer] += difference
-    return LayerSums(team.map(add, range(layers)), apart)
+        sums.apart[piece.layer] += difference
 
 
 def layer_gradients(
-    model: Model, dynamics: Dynamics, team: Team, sums: LayerSums, samples: int, beta: float
+    model: Model, dynamics: Dynamics, team: Team, sums: LayerSums, samples: int, beta: float, buffers: Buffers
 ) -> tuple[dict[str, Array], NDArray[np.float64]]:
     """Gradients of the loss in the weights and biases of the layers, by name, and the mean |r+ - r-| of each layer.
 
@@ -142,6 +156,8 @@ def layer_gradients(
         In the mini-batch.
     beta : float
         With the sign of the first nudge.
+    buffers : Buffers
+        Memory for the gradients, which the next ones overwrite.
     """
     layers = model.layers
     centred, held = dynamics.nudging == "centred", model.held is not None
@@ -153,10 +169,13 @@ def layer_gradients(
         # with a feedback gain below 1 the energy of a layer counts the more, the lower it is
         share = 1.0 if held else dynamics.feedback_gain ** (layers - 1 - layer)
         strength = (2.0 * abs(beta) if centred else beta) * samples * share
+        weight = buffers.take(f"gradient/{layer}/weight", model.weight_shape(layer), np.float32)
+        bias = buffers.take(f"gradient/{layer}/bias", model.weight_shape(layer)[-1:], np.float32)
         units = [_weight_unit(model, layer, pre_windows[i], windows[i]) for i in range(len(parts))]
-        weight = _minus_difference([part.weights for part in parts], units, strength)
+        _minus_difference([part.weights for part in parts], units, strength, weight)
         units = [float(ONE * windows[i]) for i in range(len(parts))]
-        return weight, _minus_difference([part.bias for part in parts], units, strength)
+        _minus_difference([part.bias for part in parts], units, strength, bias)
+        return weight, bias
 
     gradients: dict[str, Array] = {}
     for name, (weight, bias) in zip(model.names, team.map(finish, range(layers)), strict=True):
@@ -221,16 +240,14 @@ def _weight_unit(model: Model, layer: int, before: int, window: int) -> float:
     return co.presynaptic_unit(model, layer, before) * float(ONE * window)
 
 
-def _minus_difference(parts: list[NDArray[np.int64]], units: list[float], strength: float) -> Array:
+def _minus_difference(parts: list[NDArray[np.int64]], units: list[float], strength: float, out: Array) -> None:
     """The second phase minus the first, each in its unit, or minus their difference, if that is all there is; over the
     strength of the nudge. Sums (channels, ...) become gradients (..., channels).
     """
-    channels, *rest = parts[0].shape
-    out = np.empty((*rest, channels), np.float32)
+    channels = out.shape[-1]
     first = parts[0].reshape(channels, -1)
     second = parts[-1].reshape(channels, -1) if len(parts) > 1 else np.zeros((0, 0), np.int64)
     _scale(first, units[0], second, units[-1], strength, out.reshape(-1, channels))
-    return out
 
 
 @kernel

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from spikesim.ep import centring, homeostasis
 from spikesim.ep import heads as hd
 from spikesim.ep import phases as ph
+from spikesim.ep.buffers import Buffers
 from spikesim.ep.config import Config, per_layer
 from spikesim.ep.counting import PhaseCounts
-from spikesim.ep.gradients import HeadSums, check_sums, head_gradient, head_sums, layer_gradients, layer_sums
+from spikesim.ep.gradients import HeadSums, LayerSums, check_sums, head_gradient, head_sums, layer_gradients, layer_sums
 from spikesim.ep.model import Array, Model, Parameters, initial_scales
 from spikesim.ep.optimisers import Optimiser
 from spikesim.ep.prediction import Predictions
@@ -79,6 +80,7 @@ class Learner:
         self.parameters = parameters
         self.team = team
         self.soft_targets = soft_targets
+        self._buffers = Buffers()
         self.steering = Steering(config, model.heads, model.layers)
         check_sums(model, config)
         named = parameters.to_dict(model.parameter_names)
@@ -129,7 +131,7 @@ class Learner:
         InputError
             A parameter has left its range.
         """
-        gradients, result = self.estimate(epoch, batch, images, sample_ids, labels, progress)
+        gradients, result = self._estimate(epoch, batch, images, sample_ids, labels, progress)
         changes = self._step(gradients, result, factor)
         result.changes = np.array([changes[name] for name in (*self.model.names, hd.READOUT)])
         self.steering.observe(result.rate_difference, np.array([own.mean() for own in result.activity]))
@@ -185,6 +187,21 @@ class Learner:
         InputError
             A parameter is out of range.
         """
+        gradients, result = self._estimate(epoch, batch, images, sample_ids, labels, progress)
+        if keep_rates:
+            result.rates = ph.Rates(*(self.team.ranks.join(rates.copy()) for rates in self._room(len(images))))
+        return {name: gradient.copy() for name, gradient in gradients.items()}, result
+
+    def _estimate(
+        self,
+        epoch: int,
+        batch: int,
+        images: NDArray[np.int16],
+        sample_ids: NDArray[np.int64],
+        labels: NDArray[np.int64],
+        progress: float,
+    ) -> tuple[dict[str, Array], BatchResult]:
+        """`estimate`, with gradients that the next mini-batch overwrites."""
         dynamics, beta, lambdas = self.config.dynamics, self.steering.beta, self.steering.lambdas(progress)
         self.model.load(self.parameters, beta * max(1.0, float(lambdas.max())), self.team.map)
         samples, own = len(sample_ids), share(self.team.ranks, len(sample_ids))
@@ -201,7 +218,9 @@ class Learner:
             raise Stopped
         self.team.ranks.add(sums.arrays())
         losses = self.team.ranks.join(found.losses)
-        gradients, rate_difference = layer_gradients(self.model, dynamics, self.team, sums.layers, samples, sign * beta)
+        gradients, rate_difference = layer_gradients(
+            self.model, dynamics, self.team, sums.layers, samples, sign * beta, self._buffers
+        )
         add_price_gradients(self.model, sums.prices, samples, dynamics.window_free, self.steering.prices, gradients)
         for head, head_sum in zip(self.model.heads, sums.heads, strict=True):
             weight, bias = head_gradient(head, head_sum, samples, dynamics.window_free)
@@ -217,19 +236,22 @@ class Learner:
             head_loss=np.array([math.fsum(own) for own in losses.T]) / samples,
             head_correct=sums.correct,
             activity=self._activity(sums, samples),
-            rates=ph.Rates(*map(self.team.ranks.join, rates)) if keep_rates else None,
         )
         return gradients, result
 
     def _room(self, n: int) -> ph.Rates:
-        """Room for the window sums of n samples in those phases whose sums are needed."""
+        """Room for the window sums of n samples in those phases whose sums are needed; always the same memory."""
         size = self.model.compiled.sizes["state"]
         centred, priced = self.config.dynamics.nudging == "centred", bool(self.steering.prices.any())
+
+        def take(name: str, rows: int) -> NDArray[np.int32]:
+            return self._buffers.take(f"rates/{name}", (rows, size), np.int32)
+
         return ph.Rates(
-            plus=np.empty((n, size), np.int32),
-            minus=np.empty((n if centred else 0, size), np.int32),
-            free=np.empty((0 if centred and self.model.held is None and not priced else n, size), np.int32),
-            followed=np.empty((n if priced else 0, size), np.int32),
+            plus=take("plus", n),
+            minus=take("minus", n if centred else 0),
+            free=take("free", 0 if centred and self.model.held is None and not priced else n),
+            followed=take("followed", n if priced else 0),
         )
 
     def _sums(
@@ -253,9 +275,10 @@ class Learner:
         groups = self.team.map(run, self.team.groups(len(images)))
         heads = range(len(self.model.heads))
         pending = [self.team.executor.submit(self._head_sums, index, found) for index in heads]
-        layers = layer_sums(self.model, self.config.dynamics, self.team, images, rates)
-        prices = self.steering.prices
-        priced = price_sums(self.model, self.team, images, rates.free, rates.followed, prices) if prices.any() else {}
+        layers = LayerSums.room(self.model, self.config.dynamics, self._buffers)
+        layer_sums(self.model, self.config.dynamics, self.team, images, rates, layers)
+        own, prices = (images, rates.free, rates.followed), self.steering.prices
+        priced = price_sums(self.model, self.team, *own, prices, self._buffers) if prices.any() else {}
         sums = BatchSums.zero(self.model, layers, priced, self.team.gather(pending))
         sums.correct += found.correct.sum(axis=0)
         for group in groups:

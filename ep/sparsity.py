@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.ep import contrast as co
+from spikesim.ep.buffers import Buffers
 from spikesim.ep.correlation import Correlation
 from spikesim.ep.model import Array, Model
 from spikesim.ep.options import Stability
@@ -55,6 +56,7 @@ def price_sums(
     free: NDArray[np.int32],
     followed: NDArray[np.int32],
     prices: Reals,
+    buffers: Buffers,
 ) -> dict[int, Correlation]:
     """Correlate what the price of activity acts on with the rates below, by layer that has a price.
 
@@ -67,21 +69,26 @@ def price_sums(
     followed : int32 (n, state size)
         Steps of the window in which p followed the potential.
     prices : float64 (L,)
+    buffers : Buffers
+        Memory for the sums, which the next ones overwrite.
 
     Raises
     ------
     Stopped
     """
+    sums = {layer: co.room(model, layer, "price", buffers) for layer in map(int, np.flatnonzero(prices > 0))}
     pieces = [piece for piece in co.pieces(model, len(images)) if prices[piece.layer] > 0]
 
     def work(piece: co.Piece) -> Correlation:
         if team.stop[0]:
             raise Stopped
-        own = piece.samples
-        return co.phase_correlation(model, piece.layer, images[own], followed[own], free[own], piece.channels)
+        own, out = piece.samples, co.place(piece, sums[piece.layer])
+        return co.phase_correlation(model, piece.layer, images[own], followed[own], free[own], piece.channels, out)
 
     found = list(zip(pieces, team.map(work, pieces), strict=True))
-    return {layer: co.total(model, layer, found) for layer in map(int, np.flatnonzero(prices > 0))}
+    for layer, total in sums.items():
+        co.add_up(layer, found, total)
+    return sums
 
 
 def add_price_gradients(

@@ -12,6 +12,7 @@ from test_contrast import STACKS, WINDOW, naive, random_rates, stack, sum_cells
 
 from spikesim.ep import contrast as co
 from spikesim.ep import phases as ph
+from spikesim.ep.buffers import Buffers
 from spikesim.ep.model import Array, Model, Parameters
 from spikesim.ep.options import Stability
 from spikesim.ep.sparsity import add_price_gradients, moved_prices, price_sums
@@ -65,7 +66,7 @@ def test_the_gradient_agrees_with_naive_loops(name: str) -> None:
     prices[-1] += 0.1
     found = {key: array + np.float32(2.0) for key, array in zeros(model).items()}
     with Team(model, config, 2) as team:
-        sums = price_sums(model, team, images, free, followed, prices)
+        sums = price_sums(model, team, images, free, followed, prices, Buffers())
     add_price_gradients(model, sums, SAMPLES, WINDOW, prices, found)
     for layer, own in enumerate(model.names):
         share = co.layer_rates(model, layer, followed).astype(np.int64)
@@ -106,7 +107,7 @@ def test_the_gradient_is_that_of_the_activity() -> None:
     with Team(model, config, 1) as team:
         followed = np.empty_like(free)
         workspace.followed_steps(SAMPLES, followed)
-        sums = price_sums(model, team, images, free, followed, np.array([price]))
+        sums = price_sums(model, team, images, free, followed, np.array([price]), Buffers())
     add_price_gradients(model, sums, SAMPLES, 2, np.array([price]), found)
 
     def cost() -> float:
@@ -130,7 +131,7 @@ def test_a_stopped_team_ends_at_once() -> None:
     model = Model(config, small.make_dataset())
     sums = np.zeros((SAMPLES, model.compiled.sizes["state"]), np.int32)
     with Team(model, config, 1, np.ones(1, np.uint8)) as team, pytest.raises(Stopped):
-        price_sums(model, team, np.zeros((SAMPLES, 6, 6, 1), np.int16), sums, sums, np.ones(3))
+        price_sums(model, team, np.zeros((SAMPLES, 6, 6, 1), np.int16), sums, sums, np.ones(3), Buffers())
 
 
 @pytest.mark.parametrize("errors", ["graded", "spikes", "live"])
