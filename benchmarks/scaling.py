@@ -1,6 +1,6 @@
 """A model of how a training scales over a cluster, from figures that `ranks.py` measures on one machine.
 
-    python benchmarks/scaling.py [--sample-ms 25.7] [--fixed-ms 100] [--megabytes 76.2] [--network 12.5] ...
+    python benchmarks/scaling.py [--sample-ms 23.1] [--fixed-ms 103] [--megabytes 76.2] [--network 12.5] ...
 
 One process a core. A mini-batch takes a process
 
@@ -50,8 +50,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--sample-ms", type=float, default=25.7, help="a sample (full-width VGG11: 25.7)")
-    parser.add_argument("--fixed-ms", type=float, default=100.0, help="a mini-batch besides (100)")
+    parser.add_argument("--sample-ms", type=float, default=23.1, help="a sample (full-width VGG11: 23.1)")
+    parser.add_argument("--fixed-ms", type=float, default=103.0, help="a mini-batch besides (103)")
     parser.add_argument("--megabytes", type=float, default=76.2, help="of sums (76.2)")
     parser.add_argument("--shared", type=float, default=3.2, help="GB/s between processes of a node (3.2)")
     parser.add_argument("--network", type=float, default=12.5, help="GB/s between nodes (12.5, as 100 Gbit/s)")
