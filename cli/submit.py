@@ -18,7 +18,7 @@ from spikesim.errors import InputError
 _positive = click.IntRange(min=1)
 
 
-@click.command(context_settings={"ignore_unknown_options": False})
+@click.command()
 @click.option("--job-name", help="Name of the job.  [default: that of the run file]")
 @click.option("--partition", help="Partition of the cluster.")
 @click.option("--account", help="Account that is charged.")
@@ -79,12 +79,7 @@ def submit(
         raise InputError("--at-a-time and --unfinished are for a sweep; add --sweep SWEEP.toml, or leave them out")
     arguments = _arguments(command)
     members = None if sweep_file is None else read_sweep(sweep_file)
-    out, ranks = _check(arguments, members), wanted.nodes * wanted.tasks
-    if ranks > 1 and wanted.mpi is None and not dry_run:
-        click.echo(
-            "several processes: if they do not find each other, --mpi=pmix or --mpi=pmi2 is missing (srun --mpi=list)",
-            err=True,
-        )
+    out = _check(arguments, members)
     wanted = replace(wanted, name=wanted.name or out.stem or "spikesim")
     program = [sys.executable, "-m", "spikesim", *arguments, "--resume"]
     if members is None:

@@ -21,8 +21,8 @@ from spikesim.ep.team import Team
 from spikesim.errors import InputError, Stopped
 from spikesim.fixedpoint import ONE
 
-TILE = 16
-"""Side of the tiles in which sums change their order: one line of a cache has 8 of them."""
+TILE = 64
+"""Side of the tiles in which sums change their order; a tile of float32 and its sums fit the nearest caches."""
 
 
 def check_sums(model: Model, config: Config) -> None:
@@ -247,18 +247,28 @@ def _minus_difference(parts: list[NDArray[np.int64]], units: list[float], streng
     channels = out.shape[-1]
     first = parts[0].reshape(channels, -1)
     second = parts[-1].reshape(channels, -1) if len(parts) > 1 else np.zeros((0, 0), np.int64)
-    _scale(first, units[0], second, units[-1], strength, out.reshape(-1, channels))
+    tile = np.empty((TILE, TILE), np.float32)
+    _scale(first, units[0], second, units[-1], strength, tile, out.reshape(-1, channels))
 
 
 @kernel
-def _scale(first, first_unit, second, second_unit, strength, out):
+def _scale(first, first_unit, second, second_unit, strength, tile, out):
     """`_minus_difference` of int64 (channels, n) to float32 (n, channels), in tiles; the second may be missing."""
     length, channels = out.shape
     for row in range(0, length, TILE):
+        rows = min(TILE, length - row)
         for column in range(0, channels, TILE):
-            for i in range(row, min(row + TILE, length)):
-                for channel in range(column, min(column + TILE, channels)):
-                    value = -(np.float64(first[channel, i]) / first_unit)
-                    if len(second):
-                        value += np.float64(second[channel, i]) / second_unit
-                    out[i, channel] = np.float32(value / strength)
+            columns = min(TILE, channels - column)
+            for channel in range(columns):
+                own, made = first[column + channel, row : row + rows], tile[channel]
+                if len(second):
+                    other = second[column + channel, row : row + rows]
+                    for i in range(rows):
+                        value = np.float64(other[i]) / second_unit - np.float64(own[i]) / first_unit
+                        made[i] = np.float32(value / strength)
+                else:
+                    for i in range(rows):
+                        made[i] = np.float32(-(np.float64(own[i]) / first_unit) / strength)
+            for i in range(rows):
+                for channel in range(columns):
+                    out[row + i, column + channel] = tile[channel, i]
