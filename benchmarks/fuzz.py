@@ -265,7 +265,7 @@ def work(name: str, target: Target, seed: int, first: int, count: int, results: 
     watch_files(folder, opened)
     try:
         for number in range(first, first + count):
-            results.send(("at", number))
+            results.send(("at", number, taken))
             data = mutated(random.Random(f"{seed}/{name}/{number}"), target.seeds, WORDS[target.kind])
             fault = try_case(target, folder / target.name, data)
             taken += fault is None
@@ -273,7 +273,8 @@ def work(name: str, target: Target, seed: int, first: int, count: int, results: 
                 fault = f"{fault or ''}opened for writing: {opened.pop()}"
             if fault:
                 results.send(("fault", number, fault))
-        results.send(("end", taken, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+        results.send(("at", first + count - 1, taken))
+        results.send(("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -289,13 +290,17 @@ def fuzz(name: str, target: Target, seed: int, first: int, cases: int) -> int:
         process = context.Process(target=work, args=(name, target, seed, at, min(CHUNK, end - at), sender))
         process.start()
         sender.close()
+        own = 0
         with suppress(EOFError):
             while True:
+                if not receiver.poll(CASE_SECONDS + 10):  # a loop in a library, which no signal ends
+                    process.kill()
+                    break
                 kind, *rest = receiver.recv()
                 if kind == "at":
-                    at = rest[0] + 1
-                elif kind == "end":
-                    taken, peak = taken + rest[0], max(peak, rest[1])
+                    at, own = rest[0] + 1, rest[1]
+                elif kind == "peak":
+                    peak = max(peak, rest[0])
                 else:
                     faults += 1
                     last = rest[1].strip().splitlines()[-1]
@@ -303,6 +308,7 @@ def fuzz(name: str, target: Target, seed: int, first: int, cases: int) -> int:
                         shown.add(last)
                         print(f"case {rest[0]} of {name}:\n{rest[1]}", flush=True)
         process.join()
+        taken += own
         if process.exitcode:
             faults += 1
             print(f"case {at - 1} of {name}: the process ended with {process.exitcode}", flush=True)
