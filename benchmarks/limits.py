@@ -10,18 +10,15 @@ the contrast. Then what the engine makes of them in a mini-batch, with the weigh
 thread, and the share. Medians of seven, with their range.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-from measure import machine, spread
+from measure import machine, network_parser, read_network, spread
 
-from spikesim.cli.configuration import resolve
 from spikesim.compilation import kernel
-from spikesim.datasets import Dataset, load
+from spikesim.datasets import Dataset
 from spikesim.ep import phases as ph
 from spikesim.ep.buffers import Buffers
 from spikesim.ep.config import Config
@@ -233,17 +230,11 @@ def report(config: Config, dataset: Dataset) -> None:
 
 def main() -> None:
     """Read the command line, measure, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--config", type=Path, help="TOML file; the defaults without it")
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--data-dir", type=Path, help="folder of data sets (default: $SPIKESIM_DATA)")
+    parser = network_parser(__doc__)
     options = parser.parse_args()
     try:
-        config = resolve(options.config, tuple(options.settings), {})
         print(machine(("numba", "numpy")), flush=True)
-        report(config, load(config.data.dataset, options.data_dir))
+        report(*read_network(options, {}))
     except InputError as error:
         sys.exit(f"Error: {error}")
 

@@ -1,11 +1,17 @@
 """What the benchmarks share: the machine, and how figures are shown."""
 
+import argparse
 import os
 import platform
 import statistics
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
 
 from spikesim import __version__
+from spikesim.cli.configuration import resolve
+from spikesim.datasets import Dataset, load
+from spikesim.ep.config import Config
 
 
 def machine(libraries: tuple[str, ...]) -> str:
@@ -28,3 +34,25 @@ def machine(libraries: tuple[str, ...]) -> str:
 def spread(values: list[float], digits: int = 3) -> str:
     """Median and range."""
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def network_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the options that `read_network` reads."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--config", type=Path, help="TOML file; the defaults without it")
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--data-dir", type=Path, help="folder of data sets (default: $SPIKESIM_DATA)")
+    return parser
+
+
+def read_network(options: argparse.Namespace, fixed: dict[str, Any]) -> tuple[Config, Dataset]:
+    """The configuration, some of whose keys are fixed, and its data set.
+
+    Raises
+    ------
+    InputError
+    """
+    config = resolve(options.config, tuple(options.settings), fixed)
+    return config, load(config.data.dataset, options.data_dir)

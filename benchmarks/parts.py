@@ -8,7 +8,6 @@ neurons silent is the sweep (leak, random numbers, firing, lists), the differenc
 phases once more without nudges give the heads. The first mini-batch, which loads or compiles the kernels, is left out.
 """
 
-import argparse
 import sys
 import tempfile
 import time
@@ -19,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import machine
+from measure import machine, network_parser, read_network
 
-from spikesim.cli.configuration import resolve
-from spikesim.datasets import Dataset, load
+from spikesim.datasets import Dataset
 from spikesim.ep import learner
 from spikesim.ep import phases as ph
 from spikesim.ep.config import Config
@@ -186,18 +184,12 @@ def step_parts(config: Config, dataset: Dataset) -> None:
 
 def main() -> None:
     """Train on the clock, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--config", type=Path, help="TOML file; the defaults without it")
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--data-dir", type=Path, help="folder of data sets (default: $SPIKESIM_DATA)")
+    parser = network_parser(__doc__)
     parser.add_argument("--samples", type=int, default=256, help="training samples of the run (default: 256)")
     options = parser.parse_args()
     try:
         fixed = {"data.limit": options.samples, "data.test_limit": 1, "optimiser.epochs": 1}
-        config = resolve(options.config, tuple(options.settings), fixed)
-        dataset = load(config.data.dataset, options.data_dir)
+        config, dataset = read_network(options, fixed)
         print(machine(("numba", "numpy")))
         watcher = train(config, dataset)
     except InputError as error:

@@ -7,20 +7,16 @@ waiting for the slowest process, and adding up. Then it measures the same sums a
 what a model of larger machines needs (docs/cluster.md).
 """
 
-import argparse
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import machine, spread
+from measure import machine, network_parser, read_network, spread
 from numpy.typing import NDArray
 
-from spikesim.cli.configuration import resolve
-from spikesim.datasets import load
 from spikesim.ep.learner import Learner
 from spikesim.ep.model import Model, initial_parameters
 from spikesim.ep.mpiranks import MpiRanks
@@ -77,12 +73,7 @@ def seconds(work: Callable[[], object], repeats: int) -> list[float]:
 
 def main() -> None:
     """Train, measure, print on the first rank."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--config", type=Path, help="TOML file; the defaults without it")
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--data-dir", type=Path, help="folder of data sets (default: $SPIKESIM_DATA)")
+    parser = network_parser(__doc__)
     parser.add_argument("--batch", type=int, default=32, help="samples a process and mini-batch (default: 32)")
     parser.add_argument("--batches", type=int, default=5, help="mini-batches on the clock (default: 5)")
     options = parser.parse_args()
@@ -90,8 +81,7 @@ def main() -> None:
     tell = print if ranks.rank == 0 else lambda *_: None
     try:
         size = options.batch * ranks.size
-        config = resolve(options.config, tuple(options.settings), {"data.batch_size": size})
-        dataset = load(config.data.dataset, options.data_dir)
+        config, dataset = read_network(options, {"data.batch_size": size})
         samples = len(dataset.train.labels)
         if size > samples:
             raise InputError(f"{size} samples in a mini-batch; {dataset.name} has {samples}")

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -106,27 +107,6 @@ def test_other_commands_say_the_same(alone: Path, tmp_path: Path) -> None:
     assert lines[0] == lines[1] and lines[0].startswith("digest: ")
 
 
-@needs_mpi
-def test_a_signal_stops_all_and_another_number_goes_on(alone: Path, tmp_path: Path) -> None:
-    arguments = ("train", "--config", alone.with_name("tiny.toml"), "--epochs", 6, "--threads", 1)
-    succeed(*arguments, "--out", tmp_path / "undisturbed.h5")
-    run = tmp_path / "run.h5"
-    process = subprocess.Popen(
-        mpiexec((2, (*arguments, "--checkpoint-every", 2, "--out", run))),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(AS_ROOT),
-    )
-    wait_until(lambda: newest_checkpoint(run) > 0, process)
-    os.kill(ranks_of(process)[1], 10)  # USR1, which batch systems send, and to one of them only
-    _, errors = process.communicate(timeout=SECONDS)
-    assert process.returncode == 75, errors
-    assert errors.count("--resume goes on from there") == 1
-    on(3, *arguments, "--resume", "--out", run)
-    assert digest(run) == digest(tmp_path / "undisturbed.h5")
-
-
 def ranks_of(process: "subprocess.Popen[str]") -> list[int]:
     """The processes that mpiexec has started."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
@@ -134,22 +114,29 @@ def ranks_of(process: "subprocess.Popen[str]") -> list[int]:
 
 
 @needs_mpi
-def test_a_killed_rank_ends_the_others_and_nothing_is_lost(alone: Path, tmp_path: Path) -> None:
-    arguments = ("train", "--config", alone.with_name("tiny.toml"), "--epochs", 6, "--threads", 1)
+@pytest.mark.parametrize(("number", "processes"), [(signal.SIGUSR1, 3), (signal.SIGKILL, 2)])
+def test_a_rank_that_stops_or_dies_ends_all_and_others_go_on(
+    number: signal.Signals, processes: int, alone: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "run.h5"
+    arguments = ("train", "--config", alone.with_name("tiny.toml"), "--checkpoint-every", 2, "--threads", 1)
     process = subprocess.Popen(
-        mpiexec((2, (*arguments, "--checkpoint-every", 2, "--out", run))),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        mpiexec((2, (*arguments, "--out", run))),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         env=environment(AS_ROOT),
     )
     wait_until(lambda: newest_checkpoint(run) > 0, process)
-    os.kill(ranks_of(process)[1], 9)
-    assert process.wait(timeout=30) != 0
-    on(2, *arguments, "--resume", "--out", run)
-    succeed(*arguments, "--out", tmp_path / "undisturbed.h5")
-    assert digest(run) == digest(tmp_path / "undisturbed.h5")
+    os.kill(ranks_of(process)[1], number)
+    _, errors = process.communicate(timeout=SECONDS)
+    if number == signal.SIGUSR1:
+        assert process.returncode == 75, errors
+        assert errors.count("--resume goes on from there") == 1
+    else:
+        assert process.returncode not in (0, 75), errors
+    assert "resuming" in on(processes, *arguments, "--resume", "--out", run).stderr
+    assert digest(run) == digest(alone)
 
 
 @needs_mpi
