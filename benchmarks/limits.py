@@ -11,11 +11,9 @@ thread, and the share. Medians of seven, with their range.
 """
 
 import sys
-import time
-from collections.abc import Callable
 
 import numpy as np
-from measure import machine, network_parser, read_network, spread
+from measure import machine, network_parser, read_network, seconds, spread
 
 from spikesim.compilation import kernel
 from spikesim.datasets import Dataset
@@ -35,17 +33,6 @@ from spikesim.rows import add_scaled_rows_32, deliver_runs_64, deliver_values_64
 REPEATS = 7
 NEAR = 16 * 1024
 """Bytes that fit the nearest cache beside everything else."""
-
-
-def seconds(work: Callable[[], object]) -> list[float]:
-    """Times of a call, after one that does not count."""
-    work()
-    times = []
-    for _ in range(REPEATS):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return times
 
 
 def rates(amount: float, times: list[float]) -> list[float]:
@@ -77,7 +64,7 @@ def adding(table_bytes: int, *, weighted: bool) -> list[float]:
         for one in starts:
             _add_rows(weights, events, values, one, out, weighted, repeats // 64)
 
-    return rates(64 * (repeats // 64) * 48 * 64, seconds(work))
+    return rates(64 * (repeats // 64) * 48 * 64, seconds(work, REPEATS))
 
 
 @kernel
@@ -97,7 +84,7 @@ def passing(neurons: int) -> list[float]:
     steps, random = np.zeros((1, 0), np.uint16), np.zeros((1, neurons), np.uint16)
     rows, bias, words = np.zeros((1, 512), np.int32), np.full(64, -100, np.int32), np.zeros((1, neurons), np.uint16)
     repeats = max(1, 2**24 // neurons)
-    times = seconds(lambda: _pass(v, sums, steps, random, rows, bias, words, repeats))
+    times = seconds(lambda: _pass(v, sums, steps, random, rows, bias, words, repeats), REPEATS)
     return [1e9 * one / repeats / neurons for one in times]
 
 
@@ -113,7 +100,7 @@ def multiplying() -> list[float]:
     numbers = random.integers(0, 2**20, NEAR // 4).astype(np.int32)
     offsets = (random.integers(0, len(numbers) // 32 - 1, 1000) * 32).astype(np.int32)
     values, sums, repeats = np.full(1000, 3, np.int32), np.zeros(32, np.int64), 300
-    return rates(repeats * 1000 * 32, seconds(lambda: _multiply(numbers, offsets, values, sums, repeats)))
+    return rates(repeats * 1000 * 32, seconds(lambda: _multiply(numbers, offsets, values, sums, repeats), REPEATS))
 
 
 def largest_part(model: Model) -> int:
@@ -193,18 +180,18 @@ def report(config: Config, dataset: Dataset) -> None:
         found = engine.rates()
         products = engine.products(found)
         sums = LayerSums.room(model, config.dynamics, Buffers())
-        contrasted = seconds(lambda: layer_sums(model, config.dynamics, team, engine.images, found, sums))
+        contrasted = seconds(lambda: layer_sums(model, config.dynamics, team, engine.images, found, sums), REPEATS)
         counts = engine.free(group)
         events = int(counts.events_forward.sum() + counts.events_feedback.sum())
-        whole = seconds(lambda: engine.free(group))
+        whole = seconds(lambda: engine.free(group), REPEATS)
         engine.workspace.keep(n)
         deviations = int(engine.nudged(group, beta).macs.sum())
-        pushed = seconds(lambda: engine.nudged(group, beta))
-        unpushed = float(np.median(seconds(lambda: engine.nudged(group, 0.0))))
+        pushed = seconds(lambda: engine.nudged(group, beta), REPEATS)
+        unpushed = float(np.median(seconds(lambda: engine.nudged(group, 0.0), REPEATS)))
         for bias in engine.parameters.biases:
             bias[...] = -100.0  # nothing fires whatever the image
         model.load(engine.parameters)
-        silent = seconds(lambda: engine.free(group))
+        silent = seconds(lambda: engine.free(group), REPEATS)
     delivered = rates(events, [one - float(np.median(silent)) for one in whole])
     answered = rates(deviations, [one - unpushed for one in pushed])
     swept = [each * one for one in silent]

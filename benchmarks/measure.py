@@ -4,6 +4,8 @@ import argparse
 import os
 import platform
 import statistics
+import time
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,17 @@ def machine(libraries: tuple[str, ...]) -> str:
         except PackageNotFoundError:
             versions.append(f"{name} of unknown version")
     return f"{model}, {cores} cores at hand, {platform.system()} {platform.release()}\n{', '.join(versions)}"
+
+
+def seconds(work: Callable[[], object], repeats: int) -> list[float]:
+    """Times of a call, after one that does not count."""
+    work()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return times
 
 
 def spread(values: list[float], digits: int = 3) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import machine, network_parser, read_network
+from measure import machine, network_parser, read_network, seconds
 
 from spikesim.datasets import Dataset
 from spikesim.ep import learner
@@ -127,13 +127,7 @@ def train(config: Config, dataset: Dataset) -> Watcher:
 
 def median_seconds(work: Callable[[], object], repeats: int = 5) -> float:
     """Median time of a call, after one that does not count."""
-    work()
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return float(np.median(times))
+    return float(np.median(seconds(work, repeats)))
 
 
 def step_parts(config: Config, dataset: Dataset) -> None:

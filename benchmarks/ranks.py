@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from measure import machine, network_parser, read_network, spread
+from measure import machine, network_parser, read_network, seconds, spread
 from numpy.typing import NDArray
 
 from spikesim.ep.learner import Learner
@@ -58,17 +58,6 @@ class Clocked(MpiRanks):
         """On the clock."""
         joined: NDArray[Any] = self._clock(lambda: MpiRanks.join(self, rows))
         return joined
-
-
-def seconds(work: Callable[[], object], repeats: int) -> list[float]:
-    """Times of a call, after one that does not count."""
-    work()
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return times
 
 
 def main() -> None:

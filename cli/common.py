@@ -1,7 +1,7 @@
 """What several sub-commands share."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ __all__ = [
     "available_threads",
     "batch_option",
     "data_dir_option",
+    "echo_csv",
+    "flat_settings",
     "inference_option",
     "make_console",
     "repeats_option",
@@ -99,6 +101,25 @@ def state_text(reader: "RunReader") -> str:
     if holder is not None:
         return f"running ({holder})"
     return "ended before it was finished; the same command with --resume continues it"
+
+
+def flat_settings(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested values with dotted keys."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat_settings(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def echo_csv(rows: Iterable[Iterable[Any]]) -> None:
+    """Write rows to standard output, the first of which names the columns."""
+    import csv
+    import io
+
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    click.echo(text.getvalue(), nl=False)
 
 
 def available_threads(ranks: "Ranks") -> int:

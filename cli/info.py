@@ -1,12 +1,10 @@
 """``spikesim info``: what a run file is."""
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
 
 import click
 
-from spikesim.cli.common import run_argument, state_text
+from spikesim.cli.common import flat_settings, run_argument, state_text
 
 
 @click.command()
@@ -44,15 +42,7 @@ def info(run: str) -> None:
             size = "x".join(map(str, layer.shape))
             click.echo(f"  {layer.name:<11}{size} = {layer.neurons} neurons, {layer.weights} weights")
         click.echo("configuration:")
-        for key, value in _flat(reader.config):
+        for key, value in flat_settings(reader.config):
             click.echo(f"  {key} = {json.dumps(value, ensure_ascii=False)}")
         click.echo(f"config_hash: {reader.config_hash}")
         click.echo(f"digest: {reader.digest()}")
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spikesim.cli.common import make_console, state_text
+from spikesim.cli.common import echo_csv, make_console, state_text
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,12 +47,13 @@ def report(run: str | None, folder: Path | None, style: str, epoch: int | None) 
     meaning of every number.
     """
     from spikesim.analysis import make_report
-    from spikesim.cli.sweepreport import print_runs
     from spikesim.runreader import RunReader
 
     if folder is not None:
         if run is not None or epoch is not None:
             raise InputError("--sweep takes all runs of a folder and their last epochs; leave out RUN.h5 and --epoch")
+        from spikesim.cli.sweepreport import print_runs
+
         print_runs(folder, style)
         return
     if run is None:
@@ -95,16 +96,9 @@ def _without_nan(value: Any) -> Any:
 
 
 def _print_csv(numbers: "Report") -> None:
-    import csv
-    import io
-
     from spikesim.analysis import tidy_rows
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("section", "epoch", "phase", "layer", "metric", "value"))
-    writer.writerows(tidy_rows(numbers))
-    click.echo(text.getvalue(), nl=False)
+    echo_csv([("section", "epoch", "phase", "layer", "metric", "value"), *tidy_rows(numbers)])
 
 
 def _print_tables(reader: "RunReader", numbers: "Report") -> None:

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from spikesim import __version__
@@ -45,7 +45,7 @@ class Resources:
     warn_seconds: int = 300
     mpi: str | None = None
     setup: tuple[str, ...] = ()
-    more: tuple[str, ...] = field(default=())
+    more: tuple[str, ...] = ()
 
 
 def seconds_of(time: str) -> int:
@@ -125,7 +125,6 @@ def batch_script(
     InputError
         Something has a line break, which would be a line of its own.
     """
-    signal = f"USR1@{resources.warn_seconds}"
     wanted = {
         "job-name": resources.name,
         "partition": resources.partition,
@@ -135,7 +134,7 @@ def batch_script(
         "cpus-per-task": resources.cpus,
         "mem": resources.memory,
         "time": resources.time,
-        "signal": signal,
+        "signal": f"USR1@{resources.warn_seconds}",
         "requeue": True,
         "open-mode": "append",
         "output": log,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from spikesim.cli.common import flat_settings
 from spikesim.errors import InputError
 
 __all__ = ["MEMBERS_MAX", "member_path", "read_sweep", "setting_text", "unfinished"]
@@ -36,7 +37,7 @@ def read_sweep(path: Path) -> list[Settings]:
         raise InputError(f"{path} {what}; a sweep has a table [grid] of lists, tables [[runs]], or both")
     if not isinstance(grid, Mapping) or not isinstance(runs, list) or not all(isinstance(run, Mapping) for run in runs):
         raise InputError(f"{path}: grid must be one table, [grid], and runs a list of tables, [[runs]]")
-    axes = _flat(grid)
+    axes = dict(flat_settings(grid))
     for key, values in axes.items():
         if not isinstance(values, list) or not values:
             raise InputError(f"{path}: grid.{key} is {values!r}; it must be a list of values")
@@ -46,21 +47,12 @@ def read_sweep(path: Path) -> list[Settings]:
         count *= len(values)
         if count > MEMBERS_MAX:
             raise InputError(f"{path} has more than {MEMBERS_MAX} members; split it")
-    members = [{**_flat(run), **dict(combination)} for run in runs for combination in itertools.product(*lists)]
+    members = [
+        {**dict(flat_settings(run)), **dict(combination)} for run in runs for combination in itertools.product(*lists)
+    ]
     if not members:
         raise InputError(f"{path} has no members; runs is empty")
     return members
-
-
-def _flat(tables: Mapping[str, Any]) -> Settings:
-    """Nested tables as dotted keys."""
-    found: Settings = {}
-    for key, value in tables.items():
-        if isinstance(value, Mapping):
-            found.update({f"{key}.{inner}": item for inner, item in _flat(value).items()})
-        else:
-            found[key] = value
-    return found
 
 
 def setting_text(key: str, value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spikesim.cli.common import make_console, state_text
+from spikesim.cli.common import echo_csv, flat_settings, make_console, state_text
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def read_runs(folder: Path) -> tuple[list[RunRow], list[dict[str, Any]]]:
         try:
             with RunReader(path) as reader:
                 rows.append(_row(path.name, reader))
-                configurations.append(_flat(reader.config))
+                configurations.append(dict(flat_settings(reader.config)))
         except InputError as error:
             rows.append(RunRow(path.name, str(error), 0, *[None] * 7))
             configurations.append({})
@@ -96,16 +96,6 @@ def _natural(path: Path) -> tuple[Any, ...]:
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", path.name))
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            found.update(_flat(value, f"{prefix}{key}."))
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
-
-
 def print_runs(folder: Path, style: str) -> None:
     """Print the runs of a folder as a table, JSON or CSV.
 
@@ -119,16 +109,8 @@ def print_runs(folder: Path, style: str) -> None:
         runs = [{**asdict(row), "settings": own} for row, own in zip(rows, settings, strict=True)]
         click.echo(json.dumps({"folder": str(folder), "runs": runs}, indent=2))
     elif style == "csv":
-        import csv
-        import io
-
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        keys = list(settings[0])
-        writer.writerow([*asdict(rows[0]), *keys])
-        for row, own in zip(rows, settings, strict=True):
-            writer.writerow([*asdict(row).values(), *(own[key] for key in keys)])
-        click.echo(text.getvalue(), nl=False)
+        values = ([*asdict(row).values(), *own.values()] for row, own in zip(rows, settings, strict=True))
+        echo_csv([[*asdict(rows[0]), *settings[0]], *values])
     else:
         _print_table(rows, settings)
 
