@@ -1,8 +1,8 @@
 """Compilation of kernels: one decorator, and a cache that is never stale.
 
 Numba's own cache looks only at the file that holds a function: after an edit of a kernel in one file it goes on using
-the compiled callers in other files, silently. Here the cache folder is named after a hash of all sources of the
-package and of the compiler's version, so that any edit starts a new folder. A damaged cache file counts as absent.
+the compiled callers in other files, silently. Here the cache folder is named after a hash of the compiler's version and
+of all sources that a kernel can see, so that an edit of one starts a new folder. A damaged cache file counts as absent.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import hashlib
 import os
 import pickle
 import platform
+import re
 import stat
 import sys
 import tempfile
@@ -31,9 +32,18 @@ PLAIN_LOOPS = not JIT or os.environ.get("SPIKESIM_PLAIN_LOOPS", "0") not in ("",
 _DAMAGED = (EOFError, pickle.UnpicklingError, ValueError, TypeError, KeyError, AttributeError, ImportError, IndexError)
 
 
+_IMPORT = re.compile(
+    r"^\s*(?:from\s+(spikesim[\w.]*)\s+import\s+(\([^)]*\)|[^\n]*)|import\s+(spikesim[\w.]*))", re.MULTILINE
+)
+_USES_KERNELS = re.compile(r"^\s*@(?:\w+\.)?(?:inline_)?kernel\b|\bintrinsic\b", re.MULTILINE)
+
+
 @functools.cache
 def source_hash() -> str:
-    """Hash of every Python source of the package and of the versions that decide what they compile to.
+    """Hash of the sources that compiled code depends on, and of the versions that decide what they compile to.
+
+    These are the files of the package with kernels, and those that they import, directly or not: compiled code has
+    frozen in it what it calls and the constants that it reads.
 
     Returns
     -------
@@ -45,13 +55,38 @@ def source_hash() -> str:
     for part in (sys.version, numba.__version__, llvmlite.__version__, platform.machine(), str(PLAIN_LOOPS)):
         digest.update(part.encode())
     digest.update(str(bool(config.BOUNDSCHECK)).encode())
-    for folder, _, names in sorted(os.walk(root, followlinks=True)):
-        for name in sorted(names):
+    for name, text in _compiled_sources(root):
+        digest.update(name.encode())
+        digest.update(text)
+    return digest.hexdigest()[:16]
+
+
+def _compiled_sources(root: Path) -> list[tuple[str, bytes]]:
+    """Names, such as ``spikesim.ep.phases``, and contents of the files of the package that kernels depend on."""
+    texts = {}
+    for folder, _, names in os.walk(root, followlinks=True):
+        for name in names:
             if name.endswith(".py"):
                 path = Path(folder, name)
-                digest.update(str(path.relative_to(root)).encode())
-                digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+                parts = ("spikesim", *path.relative_to(root).with_suffix("").parts)
+                texts[".".join(part for part in parts if part != "__init__")] = path.read_bytes()
+    pending = [name for name, text in texts.items() if _USES_KERNELS.search(text.decode("utf-8", "replace"))]
+    needed = set(pending)
+    while pending:
+        for name in _imports(texts[pending.pop()].decode("utf-8", "replace")):
+            if name in texts and name not in needed:
+                needed.add(name)
+                pending.append(name)
+    return [(name, texts[name]) for name in sorted(needed)]
+
+
+def _imports(text: str) -> set[str]:
+    """Modules of the package that a source imports, and names in them that may be modules."""
+    found = set()
+    for package, names, module in _IMPORT.findall(text):
+        found.add(package or module)
+        found.update(f"{package}.{name}" for name in re.findall(r"\w+", names) if package)
+    return found
 
 
 @functools.cache

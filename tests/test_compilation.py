@@ -55,34 +55,53 @@ def fresh_hash() -> str:
     return source_hash.__wrapped__()
 
 
-def test_any_edited_source_changes_the_hash(copied_package: Path) -> None:
+def test_an_edit_of_anything_that_kernels_see_changes_the_hash(copied_package: Path) -> None:
     before = fresh_hash()
     assert len(before) == 16 and int(before, 16) >= 0
     assert before == fresh_hash() == source_hash()
-    sources = sorted(copied_package.rglob("*.py"))
-    assert {"step.py", "rows.py", "philox.py"} <= {path.name for path in sources}
-    assert any(path.parent.name == "ep" for path in sources), "the sub-packages have kernels too"
+    with_kernels = [path for path in copied_package.rglob("*.py") if "@kernel\n" in path.read_text()]
+    assert {"step.py", "delivery.py", "philox.py", "phases.py", "wheel.py"} <= {path.name for path in with_kernels}
+    others = ("rows.py", "fixedpoint.py", "plan.py", "compilation.py", "sparse/layout.py")
+    seen = [copied_package / name for name in others]
     hashes = {before}
-    for path in sources:
+    for path in [*with_kernels, *seen]:
         content = path.read_bytes()
         path.write_bytes(content + b"\n")
         hashes.add(fresh_hash())
         path.write_bytes(content)
-    assert len(hashes) == len(sources) + 1
+    assert len(hashes) == len(with_kernels) + len(seen) + 1
     assert fresh_hash() == before
 
 
-def test_added_removed_and_renamed_sources_change_the_hash(copied_package: Path) -> None:
+def test_an_edit_of_anything_else_leaves_the_compiled_kernels_alone(copied_package: Path) -> None:
     before = fresh_hash()
-    (copied_package / "notes.txt").write_text("no source")
-    assert fresh_hash() == before
-    (copied_package / "more.py").write_text("")
-    added = fresh_hash()
-    (copied_package / "more.py").rename(copied_package / "other.py")
-    renamed = fresh_hash()
-    (copied_package / "other.py").unlink()
-    assert len({before, added, renamed}) == 3
-    assert fresh_hash() == before
+    for name in ("cli/report.py", "analysis.py", "ep/trainer.py", "notes.txt"):
+        path = copied_package / name
+        path.write_text((path.read_text() if path.exists() else "") + "\n")
+        assert fresh_hash() == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import spikesim.added",
+        "from spikesim import added",
+        "from spikesim import added as other, plan",
+        "from spikesim import (\n    plan,\n    added,\n)",
+        "from spikesim.added import VALUE",
+        "def later():\n    from spikesim.added import VALUE",
+    ],
+)
+def test_imports_of_kernel_modules_are_followed(copied_package: Path, statement: str) -> None:
+    with (copied_package / "plan.py").open("a") as file:  # imported by modules with kernels
+        file.write(f"\n{statement}\n")
+    (copied_package / "added.py").write_text("from spikesim.behind import VALUE\n")
+    (copied_package / "behind.py").write_text("VALUE = 1\n")
+    before = fresh_hash()
+    (copied_package / "behind.py").write_text("VALUE = 2\n")
+    changed = fresh_hash()
+    (copied_package / "behind.py").unlink()
+    assert len({before, changed, fresh_hash()}) == 3
 
 
 def test_options_that_change_the_code_change_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
