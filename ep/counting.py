@@ -1,5 +1,6 @@
 """What a phase counts, by layer."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
@@ -52,6 +53,42 @@ class PhaseCounts:
         """Add the counters of other samples."""
         for own, more in zip(self.arrays(), other.arrays(), strict=True):
             own[...] += more
+
+
+RATE_BINS = 33
+"""Bins of mean firing probabilities: exactly 0, then 32 of equal width, each with its upper end."""
+
+
+def hopfield(energy: NDArray[np.int64], feedback_gain: float) -> float:
+    """Energy function in units in which the lowest layer weighs 1 (docs/model.md), from `PhaseCounts.energy`."""
+    shares = [int(share) * feedback_gain**layer for layer, share in enumerate(energy)]
+    return math.fsum(shares) * 0.5 / ONE**2
+
+
+@kernel
+def add_rates(populations, window_sums, n_samples, window, bins):
+    """Count neurons by their mean firing probability, window sum / (window * 2**16).
+
+    window_sums: int32 (2, samples, state size), the halves of the window. bins: int64 (L, RATE_BINS), added to.
+    """
+    for layer in range(bins.shape[0]):
+        pop = populations[layer]
+        pixels, channels, lanes = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH], pop[p.POP_CHANNELS], pop[p.POP_LANES]
+        own = bins[layer]
+        for sample in range(n_samples):
+            silent = np.int64(0)
+            for block in range(pop[p.POP_BLOCKS]):
+                last = min(lanes, channels - block * lanes)  # beyond: padding
+                for pixel in range(pixels):
+                    at = pop[p.POP_STATE] + (block * pixels + pixel) * lanes
+                    for i in range(at, at + last):
+                        total = np.int64(window_sums[0, sample, i]) + np.int64(window_sums[1, sample, i])
+                        if total == 0:
+                            silent += 1
+                        else:
+                            scaled = total * (RATE_BINS - 1)
+                            own[(scaled + window * ONE - 1) // (window * ONE)] += 1
+            own[0] += silent
 
 
 @kernel

@@ -9,17 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim import plan as p
 from spikesim.datasets import ImageSet
 from spikesim.ep import phases as ph
-from spikesim.ep.counting import PhaseCounts
+from spikesim.ep.counting import RATE_BINS, PhaseCounts
 from spikesim.ep.prediction import Predictions
 from spikesim.ep.presentation import Presenter
 from spikesim.ep.ranks import share
 from spikesim.ep.team import Team
 from spikesim.errors import Stopped
-from spikesim.simulator import make_clock, run_steps
-from spikesim.step import begin_phase
 
 CHUNK = 512
 """Samples that are prepared at a time."""
@@ -33,6 +30,7 @@ class Evaluation:
     correct: int
     loss: float
     counts: PhaseCounts
+    rates: NDArray[np.int64]  # (L, RATE_BINS): neurons of all samples by their mean firing probability
 
     @property
     def accuracy(self) -> float:
@@ -61,14 +59,15 @@ def evaluate(
     ------
     Stopped
     """
-    counts = PhaseCounts.zero(team.model.layers)
+    counts, rates = PhaseCounts.zero(team.model.layers), np.zeros((team.model.layers, RATE_BINS), np.int64)
     found = []
-    for prediction, own_counts in _predictions(team, presenter, images, samples, stream, progress):
+    for prediction, own_counts, own_rates in _predictions(team, presenter, images, samples, stream, progress):
         found.append(np.stack([prediction.losses[:, -1], prediction.correct[:, -1]], axis=1))  # (n, 2)
         counts.add(own_counts)
-    team.ranks.add(counts.arrays())
+        rates += own_rates
+    team.ranks.add([*counts.arrays(), rates])
     losses, correct = _join(team, found, (2,)).T
-    return Evaluation(samples, int(correct.sum()), math.fsum(losses) / samples, counts)
+    return Evaluation(samples, int(correct.sum()), math.fsum(losses) / samples, counts, rates)
 
 
 def logits(
@@ -89,7 +88,7 @@ def logits(
     """
     found = _predictions(team, presenter, images, samples, stream, progress)
     classes = team.model.packed.bias.shape[1]
-    return _join(team, [prediction.logits[:, -1] for prediction, _ in found], (classes,))
+    return _join(team, [prediction.logits[:, -1] for prediction, *_ in found], (classes,))
 
 
 def _join(team: Team, rows: list[NDArray[np.float64]], shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -104,14 +103,16 @@ def _predictions(
     samples: int,
     stream: int,
     progress: Callable[[int], None] | None,
-) -> Iterator[tuple[Predictions, PhaseCounts]]:
+) -> Iterator[tuple[Predictions, PhaseCounts, NDArray[np.int64]]]:
     """The read-out's predictions after free phases from rest, a group at a time, in the order of the samples.
+
+    With the counters, and the neurons by their mean firing probability, (L, RATE_BINS).
 
     Those of this rank's share; ends, or is stopped, when all ranks are through theirs.
     """
     own = share(team.ranks, samples)
 
-    def run(first: int, inputs: NDArray[np.int16], part: slice) -> tuple[Predictions, PhaseCounts]:
+    def run(first: int, inputs: NDArray[np.int16], part: slice) -> tuple[Predictions, PhaseCounts, NDArray[np.int64]]:
         workspace = team.borrow()
         try:
             ids = np.arange(first + part.start, first + part.stop)
@@ -119,7 +120,7 @@ def _predictions(
             counted = workspace.free(n, stream, team.stop)
             found = Predictions.empty(team.model.packed, n)
             workspace.predict(n, images.labels[ids], None, found, first=len(team.model.heads) - 1)
-            return found, counted
+            return found, counted, workspace.rate_bins(n)
         finally:
             team.give_back(workspace)
 
@@ -156,34 +157,13 @@ def record_spikes(
     ------
     Stopped
     """
-    dynamics = team.config.dynamics
-    plan = team.model.compiled.plan
-    onset = dynamics.onset(team.model.layers)
-    clock = make_clock(dynamics.engine_firing, stream, team.config.seed, onset, dynamics.order)
-    workspace = ph.Workspace(team.model, dynamics, 1, team.config.seed)
+    workspace = ph.Workspace(team.model, team.config.dynamics, 1, team.config.seed)
     for sample in samples:
         workspace.rest(presenter.plain(images, np.array([sample])), np.array([sample]))
         steps, layers, neurons = [], [], []
-        for t, step_spikes in enumerate(_free_steps(workspace, plan, clock, team.stop)):
-            for layer, spiking in enumerate(step_spikes):
+        for t, _ in enumerate(workspace.free_steps(1, stream, team.stop)):
+            for layer, spiking in enumerate(workspace.spikes(0)):
                 steps.append(np.full(len(spiking), t))
                 layers.append(np.full(len(spiking), layer))
                 neurons.append(spiking.astype(np.int64))
         yield sample, SpikeTrain(np.concatenate(steps), np.concatenate(layers), np.concatenate(neurons))
-
-
-def _free_steps(
-    workspace: ph.Workspace, plan: p.Plan, clock: p.Clock, stop: NDArray[np.uint8]
-) -> Iterator[list[NDArray[np.int32]]]:
-    """The events of each layer after each step of a free phase of fixed length."""
-    state, counts, scratch = workspace.state, workspace.counts, workspace.scratch
-    state.active[...] = 1
-    begin_phase(plan, state, counts, clock, 1, 0)
-    for t in range(workspace.dynamics.steps_free):
-        if not run_steps(plan, state, counts, scratch, clock, 1, t, 1, 0, *workspace.no_streams, stop):
-            raise Stopped
-        yield [
-            state.events[0, row[p.POP_EVENTS] : row[p.POP_EVENTS] + state.start[0, row[p.POP_START] + pixels]].copy()
-            for row in plan.populations
-            for pixels in (row[p.POP_HEIGHT] * row[p.POP_WIDTH],)
-        ]

@@ -17,7 +17,7 @@ from spikesim.ep.ranks import Ranks
 from spikesim.errors import InputError
 from spikesim.runfile import RunReader, RunWriter
 from spikesim.runlock import RunLock
-from spikesim.schema import RunHeader
+from spikesim.schema import TABLES, RunHeader
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -138,7 +138,7 @@ class Journal:
             self._hash = header.config_hash
             if found.going_on:
                 self._require_own(found.checkpoint)
-                none = {"batches": 0, "epochs": 0, "spikes": 0}
+                none = dict.fromkeys(TABLES, 0)
                 rows = found.checkpoint.meta["rows"] if found.checkpoint else none
                 self._writer = RunWriter.resume(self.options.out, header, rows=rows, lock=self._lock)
             else:

@@ -393,6 +393,13 @@ class Record:
     """What is written beside the counters."""
 
     spikes: tuple[int, ...] = option((), "Test samples whose spikes are recorded, in the last test of the run.")
+    traces: int = option(
+        8,
+        "Number of training samples, the first ones, whose phases are followed step by step after each epoch: energy, "
+        "residual and activity.",
+        low=0,
+        high=4096,
+    )
 
 
 @dataclass(frozen=True)

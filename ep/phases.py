@@ -8,6 +8,7 @@ The two nudged phases share one stream of random numbers (common random numbers)
 A workspace runs one group on one thread; nothing that it computes depends on which samples share a group.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from spikesim import plan as p
 from spikesim.compilation import kernel
 from spikesim.ep import heads as hd
-from spikesim.ep.counting import PhaseCounts
+from spikesim.ep.counting import RATE_BINS, PhaseCounts, add_rates
 from spikesim.ep.held import hold_drives, mean_rates
 from spikesim.ep.model import Model
 from spikesim.ep.options import Dynamics
@@ -212,6 +213,24 @@ class Workspace:
         counts.macs[0] += n * first.dense_operations  # the image's drive, once a sample
         return counts
 
+    def free_steps(self, n: int, stream: int, stop: NDArray[np.uint8]) -> Iterator[PhaseCounts]:
+        """The free phase of the first n samples at its full length, a step at a time, for those who watch.
+
+        There are no window sums afterwards. Parameters and errors are those of `free`.
+
+        Yields
+        ------
+        PhaseCounts
+            What has been counted so far; the energy is that of the step.
+        """
+        dynamics = self.dynamics
+        clock = self._begin(n, stream, dynamics.onset(self.model.layers), dynamics.order)
+        common = self.model.compiled.plan, self.state, self.counts, self.scratch, clock, n
+        for t in range(dynamics.steps_free):
+            if not run_steps(*common, t, 1, 0, *self.no_streams, stop):
+                raise Stopped
+            yield self._collect(n)
+
     def nudged(
         self,
         n: int,
@@ -220,6 +239,8 @@ class Workspace:
         strengths: NDArray[np.float64],
         stop: NDArray[np.uint8],
         soft_targets: NDArray[np.float64] | None = None,
+        *,
+        steps: int | None = None,
     ) -> PhaseCounts:
         """A nudged phase of the first n samples from the state they are in.
 
@@ -229,20 +250,23 @@ class Workspace:
             beta, with its sign, times the strength of each head.
         soft_targets : float64 (n, classes), optional
             The teacher's softened answers.
+        steps : int, optional
+            In place of the configured length.
 
         Raises
         ------
         Stopped
         """
         dynamics, held = self.dynamics, self.model.held
+        length = dynamics.steps_nudged if steps is None else steps
+        window = min(dynamics.nudged_window, length // 2 * 2)
         targets = self._no_targets if soft_targets is None else soft_targets
         if held is not None and self._graded:
             self.state.active[:n] = 1
             clear_counts(self.counts)
             finished = respond(
                 held.plan, self.state, self.counts, self.scratch, self._membrane, dynamics.window_free, n,
-                dynamics.steps_nudged, dynamics.nudged_window, self.model.packed, strengths, labels, targets,
-                self._head_scratch, self._trace, stop,
+                length, window, self.model.packed, strengths, labels, targets, self._head_scratch, self._trace, stop,
             )  # fmt: skip
             return self._end_of_nudged(n, finished)
         plan = self.model.compiled.plan if held is None else held.plan
@@ -255,9 +279,8 @@ class Workspace:
                 trace = self._trace[sample, row[hd.HEAD_AT] :]
                 hd.block_sums(self.model.compiled.plan, self.state, self.model.packed, head, sample, trace)
         finished = nudged_steps(
-            plan, self.state, self.counts, self.scratch, clock, n, dynamics.steps_nudged,
-            dynamics.nudged_window, self.model.packed, strengths, labels, targets, self._head_scratch, self._trace,
-            dynamics.trace_leak, dynamics.contrast == "spikes", stop,
+            plan, self.state, self.counts, self.scratch, clock, n, length, window, self.model.packed, strengths,
+            labels, targets, self._head_scratch, self._trace, dynamics.trace_leak, dynamics.contrast == "spikes", stop,
         )  # fmt: skip
         return self._end_of_nudged(n, finished)
 
@@ -328,6 +351,23 @@ class Workspace:
         sums = np.zeros(self.model.compiled.sizes["bias"], np.int64)
         _channel_sums(populations, self.state.window, n, sums)
         return [sums[row[p.POP_BIAS] : row[p.POP_BIAS] + row[p.POP_CHANNELS]] for row in populations]
+
+    def spikes(self, sample: int) -> list[NDArray[np.int32]]:
+        """Indices of the neurons of each layer that fired in the last step, (y * W + x) * C + channel."""
+        events, start = self.state.events[sample], self.state.start[sample]
+        lists = []
+        for row in self.model.compiled.plan.populations:
+            first = row[p.POP_EVENTS]
+            count = start[row[p.POP_START] + row[p.POP_HEIGHT] * row[p.POP_WIDTH]]
+            lists.append(events[first : first + count].copy())
+        return lists
+
+    def rate_bins(self, n: int) -> NDArray[np.int64]:
+        """Neurons of the first n samples by their mean firing probability in the window; int64 (L, RATE_BINS)."""
+        bins = np.zeros((self.model.layers, RATE_BINS), np.int64)
+        populations = self.model.compiled.plan.populations
+        add_rates(populations, self.state.window, n, self.dynamics.window_free, bins)
+        return bins
 
     def _begin(self, n: int, stream: int, onset: int, order: str) -> p.Clock:
         clock = make_clock(self.dynamics.engine_firing, stream, self.seed, onset, order)

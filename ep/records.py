@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 
 from spikesim.ep import heads as hd
 from spikesim.ep.config import Config
-from spikesim.ep.counting import PhaseCounts
+from spikesim.ep.counting import hopfield
 from spikesim.ep.evaluation import Evaluation
 from spikesim.ep.learner import BatchResult
 from spikesim.ep.model import Model, Parameters
-from spikesim.fixedpoint import ONE
 from spikesim.schema import LayerInfo, RunHeader
 
 
@@ -62,7 +61,7 @@ def batch_row(model: Model, config: Config, result: BatchResult) -> dict[str, An
         "residual": np.array(
             [phase.mean_residual(window, samples, model.neurons) for phase, window in zip(counts, windows, strict=True)]
         ),
-        "hopfield": np.array([_hopfield(phase, dynamics.feedback_gain) / samples for phase in counts]),
+        "hopfield": np.array([hopfield(phase.energy, dynamics.feedback_gain) / samples for phase in counts]),
         "rate_difference": result.rate_difference,
         "signal_strength": _by_layer(model, result.lambdas, 0.0),
         "activity_price": result.prices,
@@ -86,6 +85,7 @@ def epoch_counts(evaluation: Evaluation) -> dict[str, Any]:
         "test_events_feedback": counts.events_feedback,
         "test_macs": counts.macs,
         "test_neuron_updates": counts.updates,
+        "test_rates": evaluation.rates,
     }
 
 
@@ -95,12 +95,6 @@ def _by_layer(model: Model, values: NDArray[Any], missing: float) -> NDArray[np.
     for head, value in zip(model.heads, values, strict=True):
         result[head.layer] = value
     return result
-
-
-def _hopfield(counts: PhaseCounts, feedback_gain: float) -> float:
-    """Energy function, summed over the samples, in units in which the lowest layer weighs 1 (docs/model.md)."""
-    shares = [int(share) * feedback_gain**layer for layer, share in enumerate(counts.energy)]
-    return math.fsum(shares) * 0.5 / ONE**2
 
 
 def _readout_norm(model: Model) -> float:

@@ -32,6 +32,7 @@ from spikesim.ep.records import batch_row, epoch_counts, make_header
 from spikesim.ep.signals import check_teacher
 from spikesim.ep.start import needs_start, start
 from spikesim.ep.team import Team
+from spikesim.ep.tracing import trace
 from spikesim.errors import InputError, Stopped
 from spikesim.runfile import RunWriter
 
@@ -250,7 +251,7 @@ class Trainer:
         return factor * (rate[0] if isinstance(rate, tuple) else rate)
 
     def _test(self, journal: Journal, learner: Learner, epoch: int) -> Evaluation:
-        """The test after an epoch; after the last one the chosen samples' spikes are recorded."""
+        """The test after an epoch, and the phases of some samples step by step; after the last one also spikes."""
         self.model.load(learner.parameters)
         stream = ph.stream_of(epoch, ph.STREAM_EVALUATION)
         done = 0
@@ -270,7 +271,15 @@ class Trainer:
 
         if epoch == self.config.optimiser.epochs - 1:
             journal.write(record)
+        if self.config.record.traces:
+            journal.write(partial(self._trace, learner, epoch))
         return evaluation
+
+    def _trace(self, learner: Learner, epoch: int, writer: RunWriter) -> None:
+        ids = np.arange(min(self.config.record.traces, self.samples))
+        images, labels = self.presenter.plain(self.dataset.train, ids), self.dataset.train.labels[ids]
+        rows = trace(learner, epoch, images, ids, labels, (epoch + 1) / self.config.optimiser.epochs)
+        writer.append_traces({"epoch": np.full(len(rows["step"]), epoch + 1), **rows})
 
     def _finish_epoch(
         self,

@@ -105,7 +105,7 @@ class RunWriter:
         path, header, lock
             As for `create`. The header's configuration, seed, layers and weights must be those of the file.
         rows : mapping of str to int
-            Rows to keep of ``"batches"``, ``"epochs"`` and ``"spikes"``, as `RunWriter.rows` gave them.
+            Rows to keep of each table, as `RunWriter.rows` gave them.
 
         Raises
         ------
@@ -166,6 +166,17 @@ class RunWriter:
         values = np.broadcast_arrays(*(np.atleast_1d(value) for value in (epoch, sample, steps, layers, neurons)))
         names = [column.name for column in TABLES["spikes"]]
         self._tables["spikes"].extend(dict(zip(names, values, strict=True)))
+        self._flush_if_due()
+
+    def append_traces(self, rows: Mapping[str, NDArray[Any]]) -> None:
+        """Add steps of phases.
+
+        Parameters
+        ----------
+        rows : mapping of str to ndarray
+            An array for each column of /traces, with a row for each step. Errors as for `append_batch`.
+        """
+        self._tables["traces"].extend(rows)
         self._flush_if_due()
 
     def write_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:

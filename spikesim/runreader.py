@@ -146,6 +146,11 @@ class RunReader:
         """Columns of the raw spikes; no rows if the run did not record any."""
         return self._table("spikes")
 
+    @property
+    def traces(self) -> dict[str, NDArray[Any]]:
+        """Columns of the phases that were followed step by step; no rows if the run did not record any."""
+        return self._table("traces")
+
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """The weights as of the last checkpoint, float32, by ``"<layer>/<array>"``."""
         with self._readable():

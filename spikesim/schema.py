@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 MAGIC = "spikesim-run"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 PHASES = ("free", "nudged+", "nudged-")
 STATUSES = ("running", "stopped", "finished")
 READOUT = "readout"
@@ -200,6 +200,14 @@ _EPOCHS = _table(
     ("test_macs", "<u8", ("L",), "operations", "multiply-accumulates into the layer"),
     ("test_neuron_updates", "<u8", ("L",), "updates", "updates of a membrane potential"),
     (
+        "test_rates",
+        "<u8",
+        ("L", "33"),
+        "neurons",
+        "neurons of all test samples by their mean firing probability r in the window of the free phase: the first "
+        "number those with r = 0, number k of the others those with (k - 1)/32 < r <= k/32",
+    ),
+    (
         "coupling",
         "<f8",
         ("L",),
@@ -220,7 +228,31 @@ _SPIKES = _table(
     ("neuron", "<u4", (), "1", "index of the neuron in its layer, row, column, channel, the channel fastest"),
 )
 
-TABLES: Mapping[str, tuple[Column, ...]] = MappingProxyType({"batches": _BATCHES, "epochs": _EPOCHS, "spikes": _SPIKES})
+_TRACES = _table(
+    "traces",
+    ("epoch", "<u4", (), "1", "epoch after which the phases were followed, from 1"),
+    ("phase", "|u1", (), "1", "index of the phase in /phases"),
+    ("step", "<u4", (), "steps", "time step of the phase, from 1"),
+    (
+        "hopfield",
+        "<f8",
+        (),
+        "1",
+        "value of the energy function as the step finds it, mean over the samples",
+    ),
+    (
+        "residual",
+        "<f8",
+        ("L",),
+        "1",
+        "as /batches/residual, in a window that ends with this step; NaN before there is a full one",
+    ),
+    ("activity", "<f8", ("L",), "1", "mean firing probability after the step, over samples and neurons"),
+)
+
+TABLES: Mapping[str, tuple[Column, ...]] = MappingProxyType(
+    {"batches": _BATCHES, "epochs": _EPOCHS, "spikes": _SPIKES, "traces": _TRACES}
+)
 
 LAYER_COLUMNS = _table(
     "layers",

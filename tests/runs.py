@@ -65,12 +65,23 @@ def make_weights(seed: int = 0) -> dict[str, Any]:
     return {name: random.normal(size=shape).astype(np.float32) for name, shape in WEIGHT_SHAPES.items()}
 
 
+def make_traces(epoch: int, steps: int = 2) -> dict[str, Any]:
+    """Steps of each phase, followed after an epoch."""
+    rows = [
+        make_row("traces", 100 * epoch + 10 * phase + step, epoch=epoch, phase=phase, step=step)
+        for phase in range(3)
+        for step in range(1, steps + 1)
+    ]
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
 def append_rows(writer: RunWriter, start: int, stop: int, batches_per_epoch: int = 4) -> None:
-    """Mini-batches, their spikes, and an epoch's row after its last mini-batch."""
+    """Mini-batches, their spikes, and an epoch's rows after its last mini-batch."""
     for index in range(start, stop):
         writer.append_batch(make_batch(index, batches_per_epoch))
         writer.append_spikes(index, [index, index + 1], 3, [0, 1], [5, 6])
         if (index + 1) % batches_per_epoch == 0:
+            writer.append_traces(make_traces(index // batches_per_epoch + 1))
             writer.append_epoch(make_epoch(index // batches_per_epoch + 1))
 
 

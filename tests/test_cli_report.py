@@ -105,7 +105,7 @@ def test_the_numbers_by_epoch(run):
     value = report(run)
     assert value["epoch"] == 2
     assert value["run"]["status"] == "stopped"
-    assert value["run"]["rows"] == {"batches": 10, "epochs": 2, "spikes": 20}
+    assert value["run"]["rows"] == {"batches": 10, "epochs": 2, "spikes": 20, "traces": 12}
     first, second, third = value["epochs"]
     assert (first["complete"], second["complete"], third["complete"]) == (True, True, False)
     row = make_epoch(1)
@@ -209,7 +209,7 @@ def test_info(run):
     for text in (
         f"version {FORMAT_VERSION}",
         "stopped",
-        "10 batches, 2 epochs, 20 spikes",
+        "10 batches, 2 epochs, 20 spikes, 12 traces",
         "after 8 mini-batches",
         "numba:",
     ):

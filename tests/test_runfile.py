@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from runs import LAYERS, append_rows, make_batch, make_epoch, make_header, make_weights, write_run
+from runs import LAYERS, append_rows, make_batch, make_epoch, make_header, make_traces, make_weights, write_run
 
 from spikesim.energy import EnergyModel
 from spikesim.errors import InputError
@@ -48,7 +48,7 @@ def test_what_is_written_is_read(tmp_path):
         weights = make_weights()
         writer.write_weights(weights)
         writer.set_status("finished")
-        assert writer.rows == {"batches": 9, "epochs": 2, "spikes": 18}
+        assert writer.rows == {"batches": 9, "epochs": 2, "spikes": 18, "traces": 12}
     with RunReader(path) as reader:
         assert reader.status == "finished"
         assert reader.config == make_header().config
@@ -64,6 +64,8 @@ def test_what_is_written_is_read(tmp_path):
                 np.testing.assert_array_equal(epochs[name][index], value)
         assert spikes["sample"].tolist() == [index + extra for index in range(9) for extra in (0, 1)]
         assert spikes["step"].tolist() == [3] * 18
+        for name, values in make_traces(2).items():
+            np.testing.assert_array_equal(reader.traces[name][6:], values)
         read = reader.weights()
         assert read.keys() == weights.keys()
         for name, array in weights.items():
@@ -150,7 +152,7 @@ def test_the_file_holds_what_the_schema_says(tmp_path):
 
 def test_the_manual_has_every_column():
     page = (ROOT / "docs" / "run-file.md").read_text()
-    tables = [(LAYER_COLUMNS, "L"), *zip(TABLES.values(), "BES", strict=True)]
+    tables = [(LAYER_COLUMNS, "L"), *zip(TABLES.values(), "BEST", strict=True)]
     for columns, lead in tables:
         for column in columns:
             shape = f"({', '.join((lead, *column.trailing))}{',' if not column.trailing else ''})"
@@ -363,10 +365,9 @@ def test_a_killed_run_is_readable_and_goes_on(tmp_path, seconds):
     for index in range(rows["batches"]):
         for name, value in make_batch(index).items():
             np.testing.assert_array_equal(batches[name][index], value)
-    kept = min(rows["batches"], rows["epochs"] * 4, rows["spikes"] // 2) // 4 * 4
-    with RunWriter.resume(
-        path, make_header(), rows={"batches": kept, "epochs": kept // 4, "spikes": 2 * kept}
-    ) as writer:
+    kept = min(rows["batches"], rows["epochs"] * 4, rows["spikes"] // 2, rows["traces"] // 6 * 4) // 4 * 4
+    kept_rows = {"batches": kept, "epochs": kept // 4, "spikes": 2 * kept, "traces": 6 * kept // 4}
+    with RunWriter.resume(path, make_header(), rows=kept_rows) as writer:
         append_rows(writer, kept, kept + 6)
         writer.write_weights(make_weights())
     write_run(tmp_path / "whole.h5", kept + 6)
@@ -379,18 +380,20 @@ def test_resuming_keeps_the_time_of_creation_and_the_weights(tmp_path):
     with RunReader(path) as reader:
         created = reader.created
     with (
-        RunWriter.resume(path, make_header(command_line="again"), rows={"batches": 4, "epochs": 1, "spikes": 8}),
+        RunWriter.resume(
+            path, make_header(command_line="again"), rows={"batches": 4, "epochs": 1, "spikes": 8, "traces": 6}
+        ),
         RunReader(path) as reader,
     ):
         assert (reader.created, reader.command_line, reader.status) == (created, "again", "running")
-        assert reader.rows == {"batches": 4, "epochs": 1, "spikes": 8}
+        assert reader.rows == {"batches": 4, "epochs": 1, "spikes": 8, "traces": 6}
         np.testing.assert_array_equal(reader.weights()["readout/bias"], make_weights()["readout/bias"])
 
 
 def test_resuming_another_run_is_refused(tmp_path):
     path = write_run(tmp_path / "run.h5", 4)
     before = path.read_bytes()
-    rows = {"batches": 4, "epochs": 1, "spikes": 8}
+    rows = {"batches": 4, "epochs": 1, "spikes": 8, "traces": 6}
     config = {"arch": "mlp", "ep": {"beta": 2.5, "steps": [60, 20]}, "name": "größe"}
     pattern = r"arch: conv in the file, mlp now; ep\.beta: 2\.0 in the file, 2\.5 now"
     expect_fault(pattern, RunWriter.resume, path, make_header(config=config), rows=rows)

@@ -111,6 +111,25 @@ def test_what_is_steered_is_in_the_rows(whole):
     assert np.isfinite(batches["head_loss"]).all() and (batches["head_correct"] <= 4).all()
 
 
+def test_phases_are_followed_after_every_epoch(whole):
+    with RunReader(whole[0]) as reader:
+        traces, batches = reader.traces, reader.batches
+    assert np.unique(traces["epoch"]).tolist() == [1, 2]
+    first, second = (traces["hopfield"][traces["epoch"] == epoch] for epoch in (1, 2))
+    assert first.shape == second.shape and not np.array_equal(first, second)
+    assert len(batches["batch"]) == 2 * BATCHES
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_following_phases_does_not_touch_the_training(count, whole, dataset, tmp_path):
+    train(config(record__traces=count), dataset, tmp_path / "run.h5")
+    with RunReader(tmp_path / "run.h5") as reader, RunReader(whole[0]) as other:
+        assert (reader.rows["traces"] > 0) == (count > 0)
+        for name, weights in other.weights().items():
+            np.testing.assert_array_equal(reader.weights()[name], weights)
+        np.testing.assert_array_equal(reader.epochs["test_spikes"], other.epochs["test_spikes"])
+
+
 def test_recorded_spikes_are_those_of_the_chosen_sample(whole):
     with RunReader(whole[0]) as reader:
         blocks = list(reader.blocks("spikes", reader.rows["spikes"]))

@@ -1,0 +1,157 @@
+"""The phases of a few samples, step by step: for pictures of how the dynamics settle, never for learning."""
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.ep import phases as ph
+from spikesim.ep.counting import hopfield
+from spikesim.ep.learner import Learner
+from spikesim.fixedpoint import ONE, P_MAX
+
+__all__ = ["trace"]
+
+
+def trace(
+    learner: Learner,
+    epoch: int,
+    images: NDArray[np.int16],
+    sample_ids: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    progress: float,
+) -> dict[str, NDArray[np.generic]]:
+    """Follow samples through their phases with the parameters as they are, on this rank alone.
+
+    The random numbers are those of these samples' phases in the epoch. The free phase has its full length also where
+    the configuration lets it end early. A nudged phase of t steps is the beginning of a longer one, so each step is
+    taken from a phase that ends with it.
+
+    Parameters
+    ----------
+    images : int16 (n, H, W, C), 1.0 = 2**12
+    sample_ids, labels : int64 (n,)
+        Of training samples.
+    progress : float
+        Share of the training that is done, for the schedule of the signals.
+
+    Returns
+    -------
+    dict
+        A row for each step: ``phase`` and ``step`` (rows,), ``hopfield`` (rows,), ``residual`` and ``activity``
+        (rows, L), as /traces of the run file has them.
+
+    Raises
+    ------
+    Stopped
+    """
+    model, team = learner.model, learner.team
+    beta, lambdas = learner.steering.beta, learner.steering.lambdas(progress)
+    model.load(learner.parameters, beta * max(1.0, float(lambdas.max())), team.map)
+    targets = None if learner.soft_targets is None else learner.soft_targets[sample_ids]
+
+    def run(part: slice) -> dict[int, "_Steps"]:
+        own = None if targets is None else targets[part]
+        workspace = team.borrow()
+        try:
+            return _follow(learner, workspace, epoch, images[part], sample_ids[part], labels[part], beta * lambdas, own)
+        finally:
+            team.give_back(workspace)
+
+    groups = list(team.map(run, team.groups(len(images))))
+    rows: dict[str, list[NDArray[np.generic]]] = {}
+    for phase in groups[0]:
+        steps = sum((group[phase] for group in groups[1:]), groups[0][phase])
+        for name, values in steps.rows(learner, phase, len(images)).items():
+            rows.setdefault(name, []).append(values)
+    return {name: np.concatenate(values) for name, values in rows.items()}
+
+
+class _Steps:
+    """Sums over the samples of a group after each step of a phase, all integers.
+
+    Parameters
+    ----------
+    window : int
+        Steps over which the residual is taken.
+    layers : int
+    """
+
+    def __init__(self, window: int, layers: int) -> None:
+        self.window = window
+        self.energy: list[NDArray[np.int64]] = []  # by step (L,), as `PhaseCounts.energy`
+        self.activity: list[NDArray[np.int64]] = []  # by step (L,): sum of p, unit 2**-16
+        self.residual: list[NDArray[np.int64]] = []  # by step (L,), as `PhaseCounts.residual`; -1: no full window
+        self._missing = np.full(layers, -1, np.int64)
+        self._sums: deque[NDArray[np.int64]] = deque(maxlen=window + 1)  # of p up to a step, (n, state size)
+
+    def add(self, workspace: ph.Workspace, n: int, energy: NDArray[np.int64]) -> None:
+        """Take the state of the first n samples of a workspace after the next step."""
+        model = workspace.model
+        p = np.clip(workspace.state.membrane[:n], 0, P_MAX).astype(np.int64)  # (n, state size)
+        slices = [model.state_slice(layer) for layer in range(model.layers)]
+        self.energy.append(energy)
+        self.activity.append(np.array([p[:, own].sum() for own in slices]))
+        if not self._sums:
+            self._sums.append(np.zeros_like(p))
+        self._sums.append(self._sums[-1] + p)
+        residual = self._missing
+        if len(self._sums) == self.window + 1 > 1:
+            first, middle, last = self._sums[0], self._sums[self.window // 2], self._sums[-1]
+            difference = np.abs(last - 2 * middle + first)
+            residual = np.array([difference[:, own].sum() for own in slices])
+        self.residual.append(residual)
+
+    def __add__(self, other: "_Steps") -> "_Steps":
+        """The sums over the samples of both groups."""
+        both = _Steps(self.window, len(self._missing))
+        both.energy = [a + b for a, b in zip(self.energy, other.energy, strict=True)]
+        both.activity = [a + b for a, b in zip(self.activity, other.activity, strict=True)]
+        both.residual = [np.maximum(a + b, -1) for a, b in zip(self.residual, other.residual, strict=True)]
+        return both
+
+    def rows(self, learner: Learner, phase: int, samples: int) -> dict[str, NDArray[np.generic]]:
+        """The means over the samples, a row a step."""
+        steps, neurons = len(self.energy), learner.model.neurons
+        residual = np.array(self.residual, np.float64) / (ONE * max(1, self.window // 2) * samples * neurons)
+        values = [hopfield(energy, learner.config.dynamics.feedback_gain) / samples for energy in self.energy]
+        return {
+            "phase": np.full(steps, phase),
+            "step": np.arange(1, steps + 1),
+            "hopfield": np.array(values),
+            "residual": np.where(residual < 0, np.nan, residual),
+            "activity": np.array(self.activity, np.float64) / (ONE * samples * neurons),
+        }
+
+
+def _follow(
+    learner: Learner,
+    workspace: ph.Workspace,
+    epoch: int,
+    images: NDArray[np.int16],
+    sample_ids: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    strengths: NDArray[np.float64],
+    soft_targets: NDArray[np.float64] | None,
+) -> dict[int, _Steps]:
+    """The phases of one group, on the calling thread."""
+    dynamics, stop, layers = learner.config.dynamics, learner.team.stop, learner.model.layers
+    stream = ph.stream_of(epoch, ph.STREAM_FREE)
+    found = {ph.FREE: _Steps(dynamics.window_free, layers)}
+    n = workspace.rest(images, sample_ids)
+    for counts in workspace.free_steps(n, stream, stop):
+        found[ph.FREE].add(workspace, n, counts.energy)
+    workspace.rest(images, sample_ids)  # once more in one piece, which leaves what nudged phases start from
+    workspace.free(n, stream, stop)
+    workspace.keep(n)
+    nudges = {ph.PLUS: (strengths, ph.STREAM_NUDGED)}
+    if dynamics.nudging == "centred":
+        independent = dynamics.noise == "independent"
+        nudges[ph.MINUS] = (-strengths, ph.STREAM_NUDGED_MINUS if independent else ph.STREAM_NUDGED)
+    for phase, (own, kind) in nudges.items():
+        found[phase] = _Steps(dynamics.nudged_window, layers)
+        for steps in range(1, dynamics.steps_nudged + 1):
+            workspace.restore(n)
+            counts = workspace.nudged(n, ph.stream_of(epoch, kind), labels, own, stop, soft_targets, steps=steps)
+            found[phase].add(workspace, n, counts.energy)
+    return found
