@@ -28,13 +28,15 @@ from spikesim.plan import (
 @inline_kernel
 def probability_of(pop, state, sample, pixel, channel):
     """p of one neuron as 16 bits, from its membrane; a spike from outside has the full weight of 2**16."""
-    lanes = pop[POP_LANES]
-    pixels = pop[POP_HEIGHT] * pop[POP_WIDTH]
-    if pop[POP_STREAMED]:
-        word = state.words[sample, pop[POP_WORDS] + (pixel * pop[POP_BLOCKS] * lanes + channel) // 16]
-        return np.int32(((np.int64(word) >> (channel & 15)) & 1) * ONE)
-    at = pop[POP_STATE] + ((channel // lanes) * pixels + pixel) * lanes + channel % lanes
-    return np.int32(min(max(state.membrane[sample, at], 0), P_MAX))
+    at = state_of(pop, pixel, channel)
+    return np.int32(min(max(state.membrane[sample, at], 0), ONE if pop[POP_STREAMED] else P_MAX))
+
+
+@inline_kernel
+def state_of(pop, pixel, channel):
+    """Where a neuron lies in the state of a sample."""
+    lanes, pixels = pop[POP_LANES], pop[POP_HEIGHT] * pop[POP_WIDTH]
+    return pop[POP_STATE] + ((channel // lanes) * pixels + pixel) * lanes + channel % lanes
 
 
 @kernel
@@ -106,7 +108,7 @@ def pool_graded(plan, state, population, sample):
     membrane = state.membrane[sample, pop[POP_STATE] :]
     pooled, pooled_start = state.events[sample, pop[POP_POOLED_EVENTS] :], state.start[sample, pop[POP_POOLED_START] :]
     values = state.values[sample, pop[POP_POOLED_EVENTS] :]
-    sums = np.zeros(lanes, np.int32)
+    sums, highest = np.zeros(lanes, np.int32), np.int32(ONE if pop[POP_STREAMED] else P_MAX)
     n = 0
     for y in range(height // 2):
         for x in range(width // 2):
@@ -116,13 +118,9 @@ def pool_graded(plan, state, population, sample):
                 sums[:] = 0
                 for cell in range(4):
                     pixel = (2 * y + cell // 2) * width + 2 * x + cell % 2
-                    if pop[POP_STREAMED]:
-                        for lane in range(min(lanes, channels - first)):
-                            sums[lane] += probability_of(pop, state, sample, pixel, first + lane)
-                        continue
                     potential = membrane[first * height * width + pixel * lanes :]
                     for lane in range(lanes):  # padding never has a positive potential
-                        sums[lane] += min(max(potential[lane], np.int32(0)), np.int32(P_MAX))
+                        sums[lane] += min(max(potential[lane], np.int32(0)), highest)
                 for lane in range(min(lanes, channels - first)):
                     # written in any case, counted where it is not zero: no branch to mispredict
                     pooled[n] = np.int32(pooled_pixel * channels + first + lane)
@@ -132,21 +130,50 @@ def pool_graded(plan, state, population, sample):
 
 
 @kernel
-def load_stream(plan, state, counts, clock, population, n_samples, events, pointers, t):
+def load_stream(plan, state, counts, clock, population, n_samples, events, pointers, t, half):
     """Spikes of a population that is driven from outside: the events of step t of each sample.
 
     events: int32, `pixel * C + channel`; pointers: int64 (n, steps + 1), the events of step t of sample s are
     ``events[pointers[s, t]:pointers[s, t + 1]]``, in any order.
+    half: -1 outside the window, else the half (0, 1) of the window that a spike is added to, with the weight of p = 1.
     """
     pop = plan.populations[population]
     channels, padded = pop[POP_CHANNELS], pop[POP_BLOCKS] * pop[POP_LANES]
-    words = pop[POP_HEIGHT] * pop[POP_WIDTH] * padded // 16
+    pixels = pop[POP_HEIGHT] * pop[POP_WIDTH]
+    words, first, last = pixels * padded // 16, pop[POP_STATE], pop[POP_STATE] + pixels * padded
     for sample in range(n_samples):
         if not state.active[sample]:
             continue
         state.words[sample, pop[POP_WORDS] : pop[POP_WORDS] + words] = 0
+        graded = clock.firing == FIRING_MEAN_FIELD
+        if graded:  # graded events take their values from the membrane
+            state.membrane[sample, first:last] = 0
         for i in range(pointers[sample, t], pointers[sample, t + 1]):
-            at = (events[i] // channels) * padded + events[i] % channels
+            pixel, channel = events[i] // channels, events[i] % channels
+            at = pixel * padded + channel
             word = pop[POP_WORDS] + at // 16
             state.words[sample, word] = np.uint16(state.words[sample, word] | (1 << (at & 15)))
+            if graded:
+                state.membrane[sample, state_of(pop, pixel, channel)] = np.int32(ONE)
         list_spikes(plan, state, counts, clock.firing, population, sample, t, True)
+        if half >= 0:
+            add_spikes(pop, state, sample, half)
+
+
+@kernel
+def add_spikes(pop, state, sample, half):
+    """Add each spike of a population to its half of the window, with the weight of p = 1."""
+    pixels, channels = pop[POP_HEIGHT] * pop[POP_WIDTH], pop[POP_CHANNELS]
+    last = state.start[sample, pop[POP_START] + pixels]
+    for i in range(pop[POP_EVENTS], pop[POP_EVENTS] + last):
+        at = state_of(pop, state.events[sample, i] // channels, state.events[sample, i] % channels)
+        state.window[half, sample, at] += np.int32(ONE)
+
+
+@kernel
+def silence(plan, state, population, n_samples):
+    """Empty the event lists of a population of the first samples."""
+    pop = plan.populations[population]
+    first = pop[POP_START]
+    for sample in range(n_samples):
+        state.start[sample, first : first + pop[POP_HEIGHT] * pop[POP_WIDTH] + 1] = 0

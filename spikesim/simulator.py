@@ -1,19 +1,20 @@
 """Running a compiled network: `Simulator` owns the state of a group of samples, `run_steps` is the compiled loop."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikesim import plan as p
-from spikesim.compilation import kernel
+from spikesim.compilation import inline_kernel, kernel
 from spikesim.compiled import CompiledNetwork
 from spikesim.errors import InputError, Stopped
 from spikesim.events import load_stream
 from spikesim.fixedpoint import ONE, WINDOW_MAX, quantise_drive
 from spikesim.philox import seed_key
 from spikesim.populations import Connection, Population
+from spikesim.spiketrains import SpikeTrains
 from spikesim.step import begin_phase, measure_residual, step
 
 Firing = Literal["iid", "stratified", "mean-field"]
@@ -49,19 +50,23 @@ def run_steps(
         if stop[0]:
             return False
         t = first + i
-        for s in range(stream_populations.shape[0]):
-            load_stream(
-                plan, state, counts, clock, stream_populations[s], n_samples, stream_events, stream_pointers[s], t
-            )
         position = window - (steps - i)  # in the window; negative before it
         half = -1
         if window > 0 and position >= 0:
             half = 2 * position // window
+        load_streams(plan, state, counts, clock, n_samples, stream_populations, stream_events, stream_pointers, t, half)
         step(plan, state, counts, scratch, clock, n_samples, t, half, i == steps - 1)
     if window > 0:
         for sample in range(n_samples):
             measure_residual(plan, state, counts, sample)
     return True
+
+
+@inline_kernel
+def load_streams(plan, state, counts, clock, n_samples, populations, events, pointers, t, half):
+    """`load_stream` for all populations that are driven from outside; pointers: int64 (populations, n, steps + 1)."""
+    for s in range(populations.shape[0]):
+        load_stream(plan, state, counts, clock, populations[s], n_samples, events, pointers[s], t, half)
 
 
 def new_state(compiled: CompiledNetwork, samples: int, firing: int) -> p.State:
@@ -114,6 +119,7 @@ def clear_counts(counts: p.Counts) -> None:
 def new_scratch(compiled: CompiledNetwork) -> p.Scratch:
     """Working memory for one thread."""
     populations = compiled.plan.populations
+    populations = populations[populations[:, p.POP_STREAMED] == 0]  # nothing is delivered to the others
     block = populations[:, p.POP_HEIGHT] * populations[:, p.POP_WIDTH] * populations[:, p.POP_LANES]
     together = populations[:, p.POP_TOGETHER]
     slots, largest = int(together.max()), int((block * together).max())
@@ -170,13 +176,29 @@ def make_clock(firing: str, stream: int, seed: int, onset: int = 0, order: str =
     return p.Clock(FIRINGS[firing], stream, int(low), int(high), onset, ORDERS[order])
 
 
-@dataclass(frozen=True)
-class Streams:
-    """Input spikes of streamed populations, sorted for the loop; see `Simulator.set_stream`."""
+class Streams(NamedTuple):
+    """Input spikes of streamed populations, as the loop takes them."""
 
-    populations: NDArray[np.int64]
-    events: NDArray[np.int32]
-    pointers: NDArray[np.int64]
+    populations: NDArray[np.int64]  # (S,)
+    events: NDArray[np.int32]  # (spikes,)
+    pointers: NDArray[np.int64]  # (S, n, steps + 1), as `SpikeTrains.pointers`
+
+    @classmethod
+    def none(cls) -> "Streams":
+        """No populations."""
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros((0, 0, 0), np.int64))
+
+    @classmethod
+    def join(cls, given: Sequence[tuple[Population, SpikeTrains]]) -> "Streams":
+        """Of populations and their spikes, all for the same samples and steps."""
+        if not given:
+            return cls.none()
+        offsets = np.cumsum([0] + [len(trains.neurons) for _, trains in given])
+        return cls(
+            np.array([population.index for population, _ in given], np.int64),
+            np.concatenate([trains.neurons for _, trains in given]),
+            np.stack([trains.pointers + at for (_, trains), at in zip(given, offsets[:-1], strict=True)]),
+        )
 
 
 class Simulator:
@@ -204,7 +226,7 @@ class Simulator:
         self.state = new_state(compiled, samples, FIRINGS[firing])
         self.counts = new_counts(compiled, samples)
         self._scratch = new_scratch(compiled)
-        self._streams: dict[int, tuple[NDArray[np.int32], NDArray[np.int64]]] = {}
+        self._streams: dict[int, SpikeTrains] = {}
         self._stop = np.zeros(1, np.uint8)
         self._window = 0
 
@@ -265,12 +287,12 @@ class Simulator:
             ) from None
         self._set(self.state.external, population, quantise_drive(drive, f"drives of {population.name}"))
 
-    def set_stream(self, population: Population, spikes: ArrayLike) -> None:
+    def set_stream(self, population: Population, spikes: ArrayLike | SpikeTrains) -> None:
         """Give the spikes of a streamed population for the steps to come.
 
         Parameters
         ----------
-        spikes : bool, shape (samples, steps, H, W, C)
+        spikes : bool, shape (samples, steps, H, W, C), or SpikeTrains
             Step t of the following `run` reads ``spikes[:, t]``.
 
         Raises
@@ -278,18 +300,21 @@ class Simulator:
         InputError
             The population takes no spikes from outside, or the shape does not fit.
         """
-        spikes = np.asarray(spikes, bool)
         if not population.streamed:
             raise InputError(f"{population.name} makes its own spikes; only a population of add_stream is given them")
-        if spikes.ndim != 5 or spikes.shape[0] != self.samples:
-            raise InputError(f"{population.name} wants spikes of shape (samples, steps, H, W, C), not {spikes.shape}")
-        if spikes.shape[2:] != population.shape:
-            raise InputError(f"spikes of {population.name} are {spikes.shape[2:]}; it has shape {population.shape}")
-        steps = spikes.shape[1]
-        flat = spikes.reshape(self.samples, steps, population.neurons)
-        ends = np.concatenate([[0], np.cumsum(flat.sum(axis=2))])
-        pointers = ends[np.arange(self.samples)[:, None] * steps + np.arange(steps + 1)].astype(np.int64)
-        self._streams[population.index] = (np.nonzero(flat)[2].astype(np.int32), pointers)
+        if not isinstance(spikes, SpikeTrains):
+            spikes = np.asarray(spikes, bool)
+            if spikes.ndim != 5 or spikes.shape[0] != self.samples:
+                raise InputError(
+                    f"{population.name} wants spikes of shape (samples, steps, H, W, C), not {spikes.shape}"
+                )
+            if spikes.shape[2:] != population.shape:
+                raise InputError(f"spikes of {population.name} are {spikes.shape[2:]}; it has shape {population.shape}")
+            spikes = SpikeTrains.of_dense(spikes)
+        spikes.check(population.name, population.neurons)
+        if len(spikes) != self.samples:
+            raise InputError(f"{population.name} has spikes for {len(spikes)} samples, not {self.samples}")
+        self._streams[population.index] = spikes
 
     def _joined_streams(self, last: int) -> Streams:
         streamed = [population for population in self.compiled.populations if population.streamed]
@@ -297,15 +322,16 @@ class Simulator:
         if missing:
             raise InputError(f"{missing[0]} has no spikes; call set_stream first")
         chosen = [self._streams[population.index] for population in streamed]
-        for population, (_, pointers) in zip(streamed, chosen, strict=True):
-            if pointers.shape[1] - 1 < last:
-                raise InputError(f"{population.name} has spikes for {pointers.shape[1] - 1} steps, {last} are needed")
-        offsets = np.cumsum([0] + [len(events) for events, _ in chosen])
-        pointers = np.zeros((len(chosen), self.samples, last + 1), np.int64)
-        for i, (_, own) in enumerate(chosen):
-            pointers[i] = own[:, : last + 1] + offsets[i]
-        events = np.concatenate([np.zeros(0, np.int32), *(events for events, _ in chosen)])
-        return Streams(np.array([population.index for population in streamed], np.int64), events, pointers)
+        for population, own in zip(streamed, chosen, strict=True):
+            if own.steps < last:
+                raise InputError(f"{population.name} has spikes for {own.steps} steps, {last} are needed")
+        shortest = last + 1  # columns of pointers
+        return Streams.join(
+            [
+                (population, SpikeTrains(own.neurons, own.pointers[:, :shortest]))
+                for population, own in zip(streamed, chosen, strict=True)
+            ]
+        )
 
     def run(
         self,
@@ -357,7 +383,7 @@ class Simulator:
         begin_phase(self.compiled.plan, self.state, self.counts, clock, self.samples, first)
         finished = run_steps(
             self.compiled.plan, self.state, self.counts, self._scratch, clock, self.samples, first, steps, window,
-            streams.populations, streams.events, streams.pointers, self._stop,
+            *streams, self._stop,
         )  # fmt: skip
         if not finished:
             raise Stopped

@@ -178,12 +178,12 @@ def assert_same(simulator: Simulator, model: reference.Model) -> None:
         index = population.index
         spikes = simulator.spikes(population).reshape(len(model.samples), -1)
         np.testing.assert_array_equal(spikes, model.spikes[index], err_msg=f"spikes of {population.name}")
+        window = state_of(simulator, population, simulator.state.window)
+        np.testing.assert_array_equal(window, model.window[index], err_msg=f"window sums of {population.name}")
         if population.streamed:
             continue
         potential = simulator.potential(population).reshape(len(model.samples), -1)
         np.testing.assert_array_equal(potential, model.potential[index], err_msg=f"V of {population.name}")
-        window = state_of(simulator, population, simulator.state.window)
-        np.testing.assert_array_equal(window, model.window[index], err_msg=f"window sums of {population.name}")
     graded = model.firing == "mean-field"
     np.testing.assert_array_equal(counts.spikes, model.spike_counts, err_msg="spike counts")
     np.testing.assert_array_equal(counts.graded if graded else counts.events, model.event_counts, err_msg="events")

@@ -294,6 +294,8 @@ class Model:
                 self.spikes[index][active] = population.stream[active, t]
                 self.heard[index] = t
                 self.spike_counts[active, index] += population.stream[active, t].sum(axis=1)
+                if half is not None:
+                    self.window[index][half, active] += population.stream[active, t] * ONE
         for together in order:
             own = [i for i in together if self.populations[i].stream is None]
             shares = self._deliver(own, active)
