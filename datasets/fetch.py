@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from spikesim.datasets import registry, search
+from spikesim.datasets import recordings, registry, search
+from spikesim.datasets.archives import ARCHIVE_MAX, check_archive, unpack
 from spikesim.datasets.download import CannotWrite, Progress, Unavailable, download, sync, writing
 from spikesim.datasets.loading import is_good
-from spikesim.datasets.registry import Entry, File
+from spikesim.datasets.recordings import LAYOUTS
+from spikesim.datasets.registry import Archive, Entry, File
 from spikesim.datasets.unpacking import ARCHIVE_SLACK, read_archive, read_file
 from spikesim.errors import InputError
 
@@ -27,17 +29,21 @@ def fetch(
     connection brought stays in a .part file, and the next call goes on from there. Good files are kept; a file that is
     not the published one is renamed to ``<name>.wrong``, never deleted.
 
+    Recordings have no sums but those of their archives. These are checked before they are unpacked; a part of the set
+    that is there is kept, however many recordings it holds.
+
     Parameters
     ----------
     name : str
         One of `names()`.
     data_dir : path
-        Made if it is missing. The files go into a sub-folder: ``mnist``, ``fashion-mnist``, ``cifar-10`` or
-        ``cifar-100``.
+        Made if it is missing. The files go into a sub-folder: ``mnist``, ``fashion-mnist``, ``cifar-10``,
+        ``cifar-100``, ``nmnist`` or ``dvsgesture``.
     progress : callable, optional
         Called with the name of the file, the bytes that have arrived, and all its bytes or None if that is not known.
     base_urls : sequence of str, optional
-        Addresses of folders with the published files, tried in order, in place of the published ones.
+        Addresses of folders with the published files, tried in order, in place of the published ones. Those of
+        archives of recordings are ``<address>/<name of the archive>``.
 
     Returns
     -------
@@ -54,8 +60,10 @@ def fetch(
     if entry.embedded:
         raise InputError(f"{name} comes with the program; there is nothing to fetch")
     root = Path(data_dir)
+    if entry.recordings and (found := recordings.find_below(entry, root)) is not None:
+        return found
     for folder in (*(root / sub for sub in entry.folders), root):
-        if is_good(search.look(entry, folder)):
+        if not entry.recordings and is_good(search.look(entry, folder)):
             return folder
     target = root / entry.folders[0]
     with writing(target):
@@ -63,7 +71,10 @@ def fetch(
     bases = [base.rstrip("/") + "/" for base in (entry.mirrors if base_urls is None else base_urls)]
     job = _Job(entry, target, bases, progress or _silent)
     with _locked(target):
-        if entry.archive is None:
+        if entry.recordings:
+            for archive in entry.archives:
+                job.fetch_recordings(archive, None if base_urls is None else bases)
+        elif entry.archive is None:
             for file in entry.files:
                 job.fetch_file(file)
         else:
@@ -119,6 +130,24 @@ class _Job:
         with writing(part):
             part.unlink()
 
+    def fetch_recordings(self, archive: Archive, bases: Sequence[str] | None) -> None:
+        """Bring an archive of recordings and unpack it, unless its part is there.
+
+        bases: addresses of folders in place of the published address.
+        """
+        part = LAYOUTS[self._entry.form].parts[self._entry.archives.index(archive)]
+        if (self._target / part).is_dir():
+            return
+
+        def accept(path: Path) -> None:
+            check_archive(path, archive)
+            unpack(path, archive, self._entry, self._target)
+
+        urls = [archive.url] if bases is None else [base + archive.name for base in bases]
+        brought = self._download(archive.name, ARCHIVE_MAX, accept, urls)
+        with writing(brought):
+            brought.unlink()
+
     def _present(self, file: File) -> tuple[bool, list[Path]]:
         """Whether there is a good copy of a file, and the copies that are wrong."""
         good = False
@@ -134,12 +163,13 @@ class _Job:
                 wrong.append(path)
         return good, wrong
 
-    def _download(self, name: str, limit: int, accept: Callable[[Path], object]) -> Path:
-        """A .part file whose content `accept` took without an InputError."""
+    def _download(
+        self, name: str, limit: int, accept: Callable[[Path], object], urls: Sequence[str] | None = None
+    ) -> Path:
+        """A .part file whose content `accept` took without an InputError; by default from the addresses of folders."""
         part = self._target / f"{name}.part"
         failures = []
-        for base in self._bases:
-            url = base + name
+        for url in [base + name for base in self._bases] if urls is None else urls:
             while True:
                 begun = part.exists() and part.stat().st_size > 0
                 try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets import registry, search
+from spikesim.datasets import eventfile, recordings, registry, search
 from spikesim.datasets.model import Dataset, ImageSet
 from spikesim.datasets.parsing import read_cifar, read_idx
 from spikesim.datasets.registry import Entry, File
@@ -22,14 +22,17 @@ EMBEDDED = "embedded"
 def load(name: str, data_dir: str | Path | None = None) -> Dataset:
     """Find, check and read a data set.
 
+    A name that ends in .npz, .h5 or .hdf5 is that of a file of recordings (`spikesim.datasets.eventfile`).
+
     It is looked for in `data_dir`, then in the folder that the environment variable SPIKESIM_DATA names, then where
     the operating system's package installs it (Fashion-MNIST on Debian): in the usual sub-folders and in the folder
-    itself, files plain or .gz, CIFAR also as the .tar.gz. The sha256 of every file is checked after unpacking.
+    itself, files plain or .gz, CIFAR also as the .tar.gz. The sha256 of every file is checked after unpacking;
+    recordings (N-MNIST, DVS128 Gesture) have none, and are looked for as the folders that their archives unpack to.
 
     Parameters
     ----------
     name : str
-        One of `names()`.
+        One of `names()`, or a file of recordings.
     data_dir : path, optional
 
     Returns
@@ -41,9 +44,13 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
     InputError
         There is no such data set; it is not found; a file is missing, truncated, or not the published one.
     """
+    if eventfile.is_event_file(name):
+        return eventfile.load(name, data_dir)
     entry = registry.find(name)
     if entry.embedded:
         return _dataset(entry, _embedded(entry), EMBEDDED)
+    if entry.recordings:
+        return recordings.load(entry, data_dir)
     location = search.locate(entry, data_dir)
     try:
         return _dataset(entry, location.contents(), location.source)
@@ -62,6 +69,9 @@ def find(name: str, data_dir: str | Path | None = None) -> str | None:
     entry = registry.find(name)
     if entry.embedded:
         return EMBEDDED
+    if entry.recordings:
+        folder = recordings.find(entry, data_dir)
+        return None if folder is None else str(folder)
     search.roots(entry, data_dir)
     try:
         return search.locate(entry, data_dir).source
@@ -70,12 +80,12 @@ def find(name: str, data_dir: str | Path | None = None) -> str | None:
 
 
 def check(name: str, data_dir: str | Path | None = None) -> str:
-    """Check every file of a data set against the published sha256.
+    """Check every file of a data set against the published sha256; of recordings, that each can be read.
 
     Returns
     -------
     str
-        Where the data set was found.
+        Where the data set was found, and how many recordings there are.
 
     Raises
     ------
@@ -86,6 +96,8 @@ def check(name: str, data_dir: str | Path | None = None) -> str:
     if entry.embedded:
         _exhaust(_embedded(entry))
         return EMBEDDED
+    if entry.recordings:
+        return recordings.check(entry, data_dir)
     location = search.locate(entry, data_dir)
     try:
         _exhaust(location.contents())

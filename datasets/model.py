@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.datasets.eventset import EventSet
 from spikesim.errors import InputError
 
 
@@ -67,6 +68,12 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -75,17 +82,21 @@ class Dataset:
     Attributes
     ----------
     name : str
-    train, test : ImageSet
+    train, test : ImageSet or EventSet
+        Both of the same kind.
     classes : int
         Number of classes.
     class_names : tuple of str
         Their order is that of the labels.
     mean, std : float64, shape (channels,)
         Of the pixels of the training images scaled to [0, 1]; the constants that the field uses, where it has some.
+        Of recordings 0 and 1: their events are not normalised.
     augmentation : Augmentation
         What suits these images.
     source : str
         Where the data was found.
+    duration : float or None
+        Of recordings: milliseconds of each that are worth following. None for images.
 
     Raises
     ------
@@ -95,22 +106,23 @@ class Dataset:
     """
 
     name: str
-    train: ImageSet
-    test: ImageSet
+    train: ImageSet | EventSet
+    test: ImageSet | EventSet
     classes: int
     class_names: tuple[str, ...]
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
     augmentation: Augmentation
     source: str
+    duration: float | None = None
 
     def __post_init__(self) -> None:
         if len(self.class_names) != self.classes:
             raise InputError(f"{self.name} has {self.classes} classes and {len(self.class_names)} names for them")
-        if self.train.images.shape[1:] != self.test.images.shape[1:]:
+        if self.train.shape != self.test.shape:
             raise InputError(
-                f"training images of {self.name} have shape {self.train.images.shape[1:]} and test images "
-                f"{self.test.images.shape[1:]}; they must be the same"
+                f"training images of {self.name} have shape {self.train.shape} and test images "
+                f"{self.test.shape}; they must be the same"
             )
         for part, labels in (("training", self.train.labels), ("test", self.test.labels)):
             if len(labels) and not 0 <= labels.min() <= labels.max() < self.classes:
@@ -118,7 +130,17 @@ class Dataset:
                     f"{part} labels of {self.name} reach from {labels.min()} to {labels.max()}; "
                     f"they must be in 0 .. {self.classes - 1}"
                 )
-        channels = self.train.images.shape[3]
+        channels = self.shape[2]
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values.shape != (channels,):
                 raise InputError(f"{name} of {self.name} has shape {values.shape}; it must be ({channels},)")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of a sample."""
+        return self.train.shape
+
+    @property
+    def recordings(self) -> bool:
+        """Whether its samples are recordings of events; else they are images."""
+        return isinstance(self.train, EventSet)

@@ -28,19 +28,39 @@ class File:
 
 
 @dataclass(frozen=True)
+class Archive:
+    """A published archive of recordings.
+
+    Attributes
+    ----------
+    name : str
+        The name of its file.
+    url : str
+        Where it is; its last part is not the name of the file.
+    md5 : str
+        Of the archive, in hexadecimal, as its publishers give it.
+    """
+
+    name: str
+    url: str
+    md5: str
+
+
+@dataclass(frozen=True)
 class Entry:
     """All that is known of a data set before it is read.
 
     Attributes
     ----------
     name : str
-    form : {"idx", "cifar"}
-        With ``idx``, `train` and `test` are (images, labels); with ``cifar``, any number of files of records.
+    form : {"idx", "cifar", "nmnist", "gesture"}
+        With ``idx``, `train` and `test` are (images, labels); with ``cifar``, any number of files of records. The
+        others are recordings of events (`spikesim.datasets.recordings`) and have no files here but `archives`.
     label_bytes : int
         Labels in front of each record of a CIFAR file; the last one counts.
     train, test : tuple of File
     n_train, n_test : int
-        Numbers of images.
+        Numbers of samples.
     shape : (height, width, channels)
     class_names : tuple of str
     mean, std : tuple of float
@@ -54,10 +74,14 @@ class Entry:
         The .tar.gz that holds all files, if that is how it is published.
     mirrors : tuple of str
         Addresses of the folder with the published files. None: the set comes with the program.
+    archives : tuple of Archive
+        What recordings are published in, the training part first.
+    duration : float or None
+        Of recordings: milliseconds of each that are worth following.
     """
 
     name: str
-    form: Literal["idx", "cifar"]
+    form: Literal["idx", "cifar", "nmnist", "gesture"]
     train: tuple[File, ...]
     test: tuple[File, ...]
     n_train: int
@@ -72,6 +96,8 @@ class Entry:
     system_folder: str | None = None
     archive: str | None = None
     mirrors: tuple[str, ...] = ()
+    archives: tuple[Archive, ...] = ()
+    duration: float | None = None
 
     @property
     def files(self) -> tuple[File, ...]:
@@ -82,6 +108,11 @@ class Entry:
     def embedded(self) -> bool:
         """Whether the set comes with the program."""
         return not self.folders
+
+    @property
+    def recordings(self) -> bool:
+        """Whether its samples are recordings of events."""
+        return self.form in ("nmnist", "gesture")
 
 
 def names() -> tuple[str, ...]:
@@ -274,4 +305,75 @@ _CIFAR100 = Entry(
     mirrors=("https://www.cs.toronto.edu/~kriz/",),
 )
 
-_ENTRIES = MappingProxyType({entry.name: entry for entry in (_MINI, _MNIST, _FASHION_MNIST, _CIFAR10, _CIFAR100)})
+_MENDELEY = "https://data.mendeley.com/public-files/datasets/468j46mzdv/files/"
+_NMNIST = Entry(
+    name="nmnist",
+    form="nmnist",
+    train=(),
+    test=(),
+    n_train=60_000,
+    n_test=10_000,
+    shape=(34, 34, 2),
+    class_names=_DIGITS,
+    mean=(0.0, 0.0),
+    std=(1.0, 1.0),
+    augmentation=Augmentation(crop=0, flip=False),
+    folders=("nmnist", "NMNIST", "N-MNIST"),
+    archives=(
+        Archive(
+            "train.zip",
+            f"{_MENDELEY}39c25547-014b-4137-a934-9d29fa53c7a0/file_downloaded",
+            "20959b8e626244a1b502305a9e6e2031",
+        ),
+        Archive(
+            "test.zip",
+            f"{_MENDELEY}05a4d654-7e03-4c15-bdfa-9bb2bcbea494/file_downloaded",
+            "69ca8762b2fe404d9b9bad1103e97832",
+        ),
+    ),
+    duration=300.0,  # three saccades of 100 ms
+)
+_GESTURES = (
+    "hand clapping",
+    "right hand wave",
+    "left hand wave",
+    "right arm clockwise",
+    "right arm counter-clockwise",
+    "left arm clockwise",
+    "left arm counter-clockwise",
+    "arm roll",
+    "air drums",
+    "air guitar",
+    "other",
+)
+_DVSGESTURE = Entry(
+    name="dvsgesture",
+    form="gesture",
+    train=(),
+    test=(),
+    n_train=1_077,
+    n_test=264,
+    shape=(128, 128, 2),
+    class_names=_GESTURES,
+    mean=(0.0, 0.0),
+    std=(1.0, 1.0),
+    augmentation=Augmentation(crop=0, flip=False),
+    folders=("dvsgesture", "DVSGesture", "dvs-gesture"),
+    archives=(
+        Archive(
+            "ibmGestureTrain.tar.gz",
+            "https://figshare.com/ndownloader/files/38022171",
+            "3a8f0d4120a166bac7591f77409cb105",
+        ),
+        Archive(
+            "ibmGestureTest.tar.gz",
+            "https://figshare.com/ndownloader/files/38020584",
+            "56070e45dadaa85fff82e0fbfbc06de5",
+        ),
+    ),
+    duration=1500.0,  # a gesture is repeated for six seconds, several times within this
+)
+
+_ENTRIES = MappingProxyType(
+    {entry.name: entry for entry in (_MINI, _MNIST, _FASHION_MNIST, _CIFAR10, _CIFAR100, _NMNIST, _DVSGESTURE)}
+)

@@ -1,0 +1,127 @@
+"""Published archives of recordings, .zip and .tar.gz, to the folders that `spikesim.datasets.recordings` reads.
+
+No path in an archive is ever used: a member is taken if its last two or three names are those of a recording, and its
+place is made of these names. What is no recording is passed over.
+"""
+
+import gzip
+import hashlib
+import os
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from spikesim.datasets.download import writing
+from spikesim.datasets.recordings import BYTES_MAX, LAYOUTS
+from spikesim.datasets.registry import Archive, Entry
+from spikesim.errors import InputError
+
+ARCHIVE_MAX = 2**33
+"""Bytes of the largest archive: several times the largest that is published."""
+UNPACKED_MAX = 2**35
+"""Bytes that the recordings of an archive may have together."""
+_BLOCK = 1 << 20
+_FAULTS = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError, LookupError, ArithmeticError,
+    NotImplementedError, RuntimeError,
+)  # fmt: skip
+
+
+def check_archive(path: Path, archive: Archive) -> None:
+    """Compare an archive with the published md5.
+
+    Raises
+    ------
+    InputError
+        It is another, or cannot be read.
+    """
+    found = hashlib.md5(usedforsecurity=False)
+    try:
+        with open(path, "rb") as stream:
+            while block := stream.read(_BLOCK):
+                found.update(block)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if found.hexdigest() != archive.md5:
+        raise InputError(f"{path}: not the published {archive.name} (md5 {found.hexdigest()}, not {archive.md5})")
+
+
+def unpack(path: Path, archive: Archive, entry: Entry, target: Path) -> None:
+    """Unpack the recordings of an archive of one part of a set into a folder of that part.
+
+    They are written beside it and get their place together, when all are there.
+
+    Parameters
+    ----------
+    path : Path
+        Of the archive, which may have any name.
+    target : Path
+        Folder of the set.
+
+    Raises
+    ------
+    InputError
+        The archive is damaged, holds no recordings or too much.
+    CannotWrite
+        A file cannot be written.
+    """
+    part = LAYOUTS[entry.form].parts[entry.archives.index(archive)]
+    temporary = target / f"{part}.tmp"
+    with writing(temporary):
+        shutil.rmtree(temporary, ignore_errors=True)
+    left, count = UNPACKED_MAX, 0
+    try:
+        for folder, name, data in _recordings(path, archive, entry, part):
+            left, count = left - len(data), count + 1
+            if left < 0:
+                raise InputError(f"{path}: unpacks to more than {UNPACKED_MAX} bytes; the published one does not")
+            with writing(temporary / folder / name):
+                (temporary / folder).mkdir(parents=True, exist_ok=True)
+                (temporary / folder / name).write_bytes(data)
+        if count == 0:
+            raise InputError(f"{path}: holds no recordings of {entry.name}")
+        with writing(target / part):
+            os.replace(temporary, target / part)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _recordings(path: Path, archive: Archive, entry: Entry, part: str) -> Iterator[tuple[str, str, bytes]]:
+    """Folder, name and content of every recording of a part."""
+    members = _zip_members(path) if archive.name.endswith(".zip") else _tar_members(path)
+    layout = LAYOUTS[entry.form]
+    try:
+        for name, stream in members:
+            names = name.replace("\\", "/").split("/")
+            if len(names) < 3 or names[-3] != part:
+                continue
+            if not layout.folder.fullmatch(names[-2]) or not layout.file.fullmatch(names[-1]):
+                continue
+            data = stream.read(BYTES_MAX + 1)
+            if len(data) > BYTES_MAX:
+                raise InputError(f"{path}: {names[-1]} has more than {BYTES_MAX} bytes; no recording is so large")
+            yield names[-2], names[-1], data
+    except InputError:
+        raise
+    except _FAULTS as error:
+        raise InputError(f"{path}: not a whole {archive.name.partition('.')[2]} archive ({error})") from None
+
+
+def _zip_members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if not info.is_dir():
+                with archive.open(info) as stream:
+                    yield info.filename, stream
+
+
+def _tar_members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    with gzip.open(path) as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as archive:
+        for member in archive:
+            stream = archive.extractfile(member) if member.isreg() else None
+            if stream is not None:
+                yield member.name, stream

@@ -1,0 +1,223 @@
+"""Recordings of events in a user's own file, .npz or HDF5 (docs/streams.md describes the format)."""
+
+import contextlib
+import os
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.datasets import search
+from spikesim.datasets.eventparsing import integers, read_npy
+from spikesim.datasets.eventset import Collector, Events, EventSet
+from spikesim.datasets.model import Augmentation, Dataset
+from spikesim.errors import InputError
+
+SUFFIXES = (".npz", ".h5", ".hdf5")
+EXPANSION = 64
+"""Times the size of the file that one of its arrays may unpack to: events compress by far less."""
+SMALL = 2**26
+"""Bytes that an array may unpack to from any file."""
+SIDE_MAX = 2**13
+CLASSES_MAX = 10_000
+_FIELDS = ("x", "y", "t", "p")
+_ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError)
+_HDF5_FAULTS = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
+
+Array = NDArray[Any]
+Get = Callable[[str], Array | None]
+"""An array of a file by name; None if there is none."""
+
+
+def is_event_file(name: str) -> bool:
+    """Whether the name of a data set is that of a file of recordings."""
+    return name.endswith(SUFFIXES)
+
+
+def find(name: str, data_dir: str | Path | None = None) -> Path:
+    """A file of recordings: in `data_dir`, in the folder that $SPIKESIM_DATA names, or at this path.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    folders = [folder for folder in (data_dir, os.environ.get(search.DATA_VARIABLE)) if folder]
+    places = [*(Path(folder) / name for folder in folders), Path(name)]
+    for path in places:
+        if os.path.lexists(path):
+            return path
+    raise InputError(f"{name} is not found (looked for {', '.join(map(str, places))}); give the path of the file")
+
+
+def load(name: str, data_dir: str | Path | None = None) -> Dataset:
+    """Read a file of recordings.
+
+    Raises
+    ------
+    InputError
+        It is not found, cannot be read, lacks an array, or an array has another shape or type, or values out of range.
+    """
+    path = find(name, data_dir)
+    with _opened(path) as get:
+        train, test, classes = _sets(get, path)
+    return Dataset(
+        name=name,
+        train=train,
+        test=test,
+        classes=classes,
+        class_names=tuple(map(str, range(classes))),
+        mean=np.zeros(train.shape[2]),
+        std=np.ones(train.shape[2]),
+        augmentation=Augmentation(crop=0, flip=False),
+        source=str(path),
+        duration=max(0.001, float(np.median(train.durations()) + 1) / 1000),
+    )
+
+
+def _sets(get: Get, path: Path) -> tuple[EventSet, EventSet, int]:
+    """Training and test recordings and the number of classes."""
+    columns = _columns(get, path)
+    offsets, labels = (_numbers(_required(get, what, path), path, what) for what in ("offsets", "labels"))
+    n_train = _numbers(np.atleast_1d(_required(get, "n_train", path)), path, "n_train")
+    events, n = len(columns.t), len(labels)
+    if len(offsets) != n + 1 or offsets[0] != 0 or offsets[-1] != events or (np.diff(offsets) < 0).any():
+        raise InputError(
+            f"{path}: offsets must be {n + 1} numbers (one more than labels) that ascend from 0 to {events}, the "
+            "number of events"
+        )
+    if n_train.shape != (1,) or not 1 <= n_train[0] < n:
+        raise InputError(f"{path}: n_train is {n_train.tolist()}; it must be in 1 .. {n - 1}, recordings for training")
+    if not 0 <= labels.min() <= labels.max() < CLASSES_MAX:
+        raise InputError(
+            f"{path}: labels reach from {labels.min()} to {labels.max()}; they must be in 0 .. {CLASSES_MAX - 1}"
+        )
+    height, width = _sensor(get, columns, path)
+    sets = []
+    for part in (range(n_train[0]), range(n_train[0], n)):
+        collector = Collector(height, width)
+        for i in part:
+            own = slice(offsets[i], offsets[i + 1])
+            recording = Events(columns.x[own], columns.y[own], columns.t[own], columns.p[own])
+            collector.add(recording, int(labels[i]), f"{path}: recording {i}")
+        sets.append(collector.finish())
+    return sets[0], sets[1], max(2, int(labels.max()) + 1)
+
+
+def _columns(get: Get, path: Path) -> Events:
+    """The events: a structured array `events`, or an array a field."""
+    together = get("events")
+    if together is not None:
+        names = together.dtype.names or ()
+        if not set(_FIELDS) <= set(names):
+            raise InputError(f"{path}: events have the fields {', '.join(names) or 'none'}; they must have x, y, t, p")
+    found = []
+    for what in _FIELDS:
+        column = together[what] if together is not None else _required(get, what, path)
+        found.append(_numbers(column, path, what))
+    if len({len(column) for column in found}) > 1:
+        raise InputError(f"{path}: x, y, t, p have {[len(column) for column in found]} elements; one for each event")
+    times = found[2]
+    if len(times) and max(abs(int(times.min())), abs(int(times.max()))) >= 2**60:
+        raise InputError(f"{path}: t reaches from {times.min()} to {times.max()}; it must be microseconds below 2**60")
+    return Events(*found)
+
+
+def _sensor(get: Get, events: Events, path: Path) -> tuple[int, int]:
+    """Height and width, as given or as the events need."""
+    given = get("shape")
+    if given is None:
+        sides = [int(column.max(initial=0)) + 1 for column in (events.y, events.x)]
+    else:
+        sides = [int(side) for side in _numbers(np.atleast_1d(given), path, "shape")]
+    if len(sides) != 2 or not all(1 <= side <= SIDE_MAX for side in sides):
+        raise InputError(f"{path}: shape is {sides}; it must be (height, width), each in 1 .. {SIDE_MAX}")
+    return sides[0], sides[1]
+
+
+def _required(get: Get, what: str, path: Path) -> Array:
+    found = get(what)
+    if found is None:
+        needed = "x, y, t, p (or events), offsets, labels and n_train"
+        raise InputError(f"{path}: has no array {what!r}; a file of recordings has {needed} (docs/streams.md)")
+    return found
+
+
+def _numbers(array: Array, path: Path, what: str) -> NDArray[np.int64]:
+    if array.ndim != 1 or array.size == 0:
+        raise InputError(f"{path}: {what} has shape {array.shape}; it must have one dimension and an element")
+    return integers(array, f"{path}: {what}")
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Get]:
+    """The arrays of a file."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{path}: no regular file; give a .npz or an HDF5 file")
+    limit = max(SMALL, EXPANSION * status.st_size)
+    with contextlib.ExitStack() as stack:
+        try:
+            if path.name.endswith(".npz"):
+                archive = stack.enter_context(zipfile.ZipFile(path))
+            else:
+                import h5py
+
+                file = stack.enter_context(h5py.File(path, "r", locking=False))
+        except (*_ZIP_FAULTS, *_HDF5_FAULTS) as error:
+            raise InputError(f"{path}: cannot be read, or damaged ({_one_line(error)})") from None
+        if path.name.endswith(".npz"):
+            yield lambda name: _member(archive, name, path, limit)
+        else:
+            yield lambda name: _stored(file, name, path, limit)
+
+
+def _member(archive: zipfile.ZipFile, name: str, path: Path, limit: int) -> Array | None:
+    """An array of a .npz; its name is compared and never used as a path."""
+    if f"{name}.npy" not in archive.namelist():
+        return None
+    try:
+        with archive.open(f"{name}.npy") as stream:
+            data = stream.read(limit + 1)
+    except _ZIP_FAULTS as error:
+        raise InputError(f"{path}: {name} is damaged ({_one_line(error)})") from None
+    if len(data) > limit:
+        raise InputError(f"{path}: {name} unpacks to more than {limit} bytes; store the file with less compression")
+    return read_npy(data, f"{path}: {name}")
+
+
+def _stored(file: Any, name: str, path: Path, limit: int) -> Array | None:
+    """An array of an HDF5 file, all of it in this file."""
+    import h5py
+
+    try:
+        link = file.get(name, getlink=True)
+        if link is None:
+            return None
+        stored = file[name] if isinstance(link, h5py.HardLink) else None
+        if not isinstance(stored, h5py.Dataset) or stored.external or stored.is_virtual or stored.shape is None:
+            raise InputError(f"{path}: {name} is no plain dataset of its own; write it as one")
+        kinds = [stored.dtype[field] for field in stored.dtype.names] if stored.dtype.names else [stored.dtype]
+        if any(kind.kind not in "biuf" or kind.shape for kind in kinds):
+            raise InputError(f"{path}: {name}: elements of type {stored.dtype}; they must be numbers")
+        if stored.nbytes > limit:
+            raise InputError(f"{path}: {name} unpacks to more than {limit} bytes; store it with less compression")
+        if stored.nbytes and not stored.id.get_storage_size():
+            raise InputError(f"{path}: {name} has a shape but no values; write them")
+        return np.asarray(stored[()])
+    except InputError:
+        raise
+    except _HDF5_FAULTS as error:
+        raise InputError(f"{path}: {name} cannot be read, or is damaged ({_one_line(error)})") from None
+
+
+def _one_line(error: BaseException) -> str:
+    return str(error).split("\n")[0].strip()[:160] or type(error).__name__
