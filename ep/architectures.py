@@ -4,6 +4,8 @@
 convolution with a stride of 2 instead.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -109,15 +111,23 @@ def architecture(name: str, layers: tuple[dict[str, Any], ...] = ()) -> Architec
     return Architecture(tuple(rows))
 
 
-def input_shape(name: str, arch: Architecture, dataset: Dataset) -> Shape:
-    """Shape of the images as the network sees them.
+def input_shape(name: str, arch: Architecture, dataset: Dataset, coarse: int = 1) -> Shape:
+    """Shape of the samples as the network sees them.
+
+    Parameters
+    ----------
+    name : str
+        Of the architecture.
+    coarse : int
+        Pixels along each side that share an input neuron.
 
     Raises
     ------
     InputError
         The images are larger than the architecture takes, or cannot be padded evenly.
     """
-    height, width, channels = dataset.train.images.shape[1:]
+    height, width, channels = dataset.shape
+    height, width = -(-height // coarse), -(-width // coarse)
     if arch.image_size is None:
         return height, width, channels
     side = arch.image_size
@@ -133,8 +143,11 @@ def input_shape(name: str, arch: Architecture, dataset: Dataset) -> Shape:
 class Stack:
     """A network of layers, lowest first, each driven by the one below and, through the transpose, by the one above.
 
+    The number of a layer is that of its population in the network; an input that spikes is the last population.
+
     Attributes
     ----------
+    image : where samples enter: an analogue image, or a population whose spikes are given (`Population.streamed`)
     connections : one a layer, from what is below it
     pooled : whether each layer is pooled before it is read; none is where convolutions have strides instead
     features : shape of what the read-out sees
@@ -156,6 +169,7 @@ def build(
     pooling: Pooling = "average",
     leak: int = 2,
     attenuation: int = 0,
+    spikes: bool = False,
 ) -> Stack:
     """Build the network of an architecture.
 
@@ -170,6 +184,8 @@ def build(
         k of alpha = 2**-k, of every layer.
     attenuation : int
         What a layer hears from the one above counts 2**-attenuation.
+    spikes : bool
+        Whether the samples enter as spikes instead of as an analogue image.
 
     Raises
     ------
@@ -179,15 +195,14 @@ def build(
     if not 0 < width <= 64:
         raise InputError(f"width is {width}; it must be above 0 and at most 64")
     network = Network()
-    source = network.add_image(image)
-    below: Population = source
-    pool_below = False
-    populations, connections = [], []
+    below, pool_below = image, False
+    populations: list[Population] = []
+    tables: list[Table] = []
     for number, layer in enumerate(arch.layers, 1):
         channels = max(1, round(layer.channels * width))
         pool: Pool | None = None if pooling == "strided" or not pool_below else pooling
         strided = layer.pool and pooling == "strided"
-        seen = pooled(below.shape) if pool_below else below.shape
+        seen = pooled(below) if pool_below else below
         table: Table
         if layer.kind == "conv":
             table = Conv(layer.kernel, layer.padding, pool, stride=2 if strided else 1)
@@ -195,18 +210,28 @@ def build(
         else:
             shape = (1, 1, channels)
             table = Dense(pool)
-        try:
+        with _fitting(image, number):
             if min(shape) < 1 or min(seen) < 1 or (layer.pool and min(shape[:2]) < (1 if strided else 2)):
                 raise InputError("the map is too small for its kernel or its pool")
-            population = network.add_population(shape, leak=leak, name=f"{layer.kind}{number}")
-            connections.append(
-                network.connect(below, population, table, tied=below is not source, attenuation=attenuation)
-            )
-        except InputError as error:
-            raise InputError(f"an image of {image[0]}x{image[1]} does not fit layer {number}: {error}") from None
-        populations.append(population)
-        below, pool_below = population, layer.pool and not strided
-    features = pooled(below.shape) if pool_below else below.shape
+            populations.append(network.add_population(shape, leak=leak, name=f"{layer.kind}{number}"))
+        tables.append(table)
+        below, pool_below = shape, layer.pool and not strided
+    source = network.add_stream(image, "input") if spikes else network.add_image(image)
+    connections = []
+    for number, (target, table) in enumerate(zip(populations, tables, strict=True), 1):
+        lower = populations[number - 2] if number > 1 else source
+        with _fitting(image, number):
+            connections.append(network.connect(lower, target, table, tied=number > 1, attenuation=attenuation))
+    features = pooled(below) if pool_below else below
     assert neurons(features) > 0
     pools = tuple(layer.pool and pooling != "strided" for layer in arch.layers)
     return Stack(network, source, tuple(populations), tuple(connections), pools, features)
+
+
+@contextmanager
+def _fitting(image: Shape, number: int) -> Iterator[None]:
+    """Say of which layer an error is."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"an image of {image[0]}x{image[1]} does not fit layer {number}: {error}") from None

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.ep import phases as ph
+from spikesim.ep.coding import Input
 from spikesim.ep.config import Config, per_layer
 from spikesim.ep.contrast import layer_rates
 from spikesim.ep.model import Model, Parameters
@@ -26,15 +27,15 @@ def calibrate(
     config: Config,
     parameters: Parameters,
     team: Team,
-    images: NDArray[np.int16],
+    inputs: Input,
     sample_ids: NDArray[np.int64],
 ) -> NDArray[np.float64]:
     """Move the biases of all layers, in place, until their mean firing probability is `model.activity`.
 
     Parameters
     ----------
-    images : int16 (n, H, W, C)
-        The samples on which the activity is measured.
+    inputs : images int16 (n, H, W, C), or spikes
+        The samples on which the activity is measured; the spikes of a free phase are given again in each round.
     sample_ids : int64 (n,)
 
     Returns
@@ -47,13 +48,14 @@ def calibrate(
     Stopped
     """
     wanted = np.array(per_layer(config.model.activity, model.layers, "model.activity"), np.float64)
-    n = len(images)
-    window = min(config.dynamics.window_free, STEPS)
+    n = len(inputs)
+    steps = config.dynamics.steps_free if model.streamed else STEPS
+    window = min(config.dynamics.window_free, steps // 2 * 2)
     parts = team.groups(n)
-    model.load(parameters)  # the images' drive needs the weights
+    model.load(parameters)  # the drive of images needs the weights
     workspaces = [ph.Workspace(model, config.dynamics, part.stop - part.start, config.seed) for part in parts]
     for workspace, part in zip(workspaces, parts, strict=True):
-        workspace.rest(images[part], sample_ids[part])
+        workspace.rest(inputs[part], sample_ids[part])
     activity = np.zeros(model.layers)
     for number in range(ROUNDS_MAX):
         model.load(parameters)
@@ -61,7 +63,7 @@ def calibrate(
 
         def run(workspace: ph.Workspace, stream: int = stream) -> NDArray[np.int64]:
             count = len(workspace.state.sample_ids)
-            workspace.free(count, stream, team.stop, steps=STEPS)
+            workspace.free(count, stream, team.stop, steps=steps)
             sums = np.empty((count, model.compiled.sizes["state"]), np.int32)
             workspace.window_sums(count, sums)
             return np.array([layer_rates(model, layer, sums).sum(dtype=np.int64) for layer in range(model.layers)])

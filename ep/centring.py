@@ -25,9 +25,10 @@ def presynaptic_mean(model: Model, layer: int, activity: NDArray[np.float64]) ->
     Parameters
     ----------
     layer : int
-        Above the first.
+        One that sees rates: any but the first in front of images.
     activity : float64 (C,)
-        Mean firing probability of each channel of the layer below; pooling does not change it.
+        Mean firing probability of each channel of what is below, a layer or an input of spikes; pooling does not
+        change it.
 
     Returns
     -------

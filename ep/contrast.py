@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.ep.buffers import Buffers
+from spikesim.ep.coding import Input
 from spikesim.ep.correlation import ALONE, Correlation, Rows, correlate, image_rows, rate_rows
 from spikesim.ep.model import Model
 from spikesim.fixedpoint import INPUT_BITS, ONE
@@ -85,32 +86,38 @@ def layer_rates(model: Model, layer: int, sums: NDArray[np.int32]) -> NDArray[np
 
 def presynaptic_unit(model: Model, layer: int, window: int) -> float:
     """A presynaptic rate of 1 in a correlation: pixels in their own unit, else sums over a window, of four cells behind
-    a pool.
+    a pool. The window of an input of spikes is that of the free phase.
     """
-    if layer == 0:
+    if layer == 0 and not model.streamed:
         return float(1 << INPUT_BITS)
-    return float(ONE * window) * (4 if model.stack.pooled[layer - 1] else 1)
+    return float(ONE * window) * (4 if _pooled(model, layer) else 1)
+
+
+def _pooled(model: Model, layer: int) -> bool:
+    """Whether what a layer sees is pooled."""
+    return layer > 0 and model.stack.pooled[layer - 1]
 
 
 def _rows(
     model: Model,
     layer: int,
-    images: NDArray[np.int16],
+    inputs: Input,
     first: NDArray[np.int32],
     second: NDArray[np.int32] = ALONE,
 ) -> Rows:
-    """What a layer sees of the image, or of the layer below in one phase or two together."""
+    """What a layer sees of the image, or of what is below it in one phase or two together."""
     connection = model.stack.connections[layer]
-    if layer == 0:
-        return image_rows(connection, images)
-    below, at = model.stack.populations[layer - 1], model.state_slice(layer - 1).start
-    return rate_rows(connection, below, model.stack.pooled[layer - 1], at, first, second)
+    if layer == 0 and not model.streamed:
+        assert isinstance(inputs, np.ndarray)
+        return image_rows(connection, inputs)
+    at = model.slice_of(connection.source).start
+    return rate_rows(connection, connection.source, _pooled(model, layer), at, first, second)
 
 
 def phase_correlation(
     model: Model,
     layer: int,
-    images: NDArray[np.int16],
+    inputs: Input,
     sums: NDArray[np.int32],
     before: NDArray[np.int32] | None = None,
     channels: slice | None = None,
@@ -120,17 +127,18 @@ def phase_correlation(
 
     Parameters
     ----------
-    images : int16 (n, H, W, C)
+    inputs : images int16 (n, H, W, C), or spikes
     sums : int32 (n, state size)
         Window sums of the phase.
     before : int32 (n, state size), optional
-        Window sums that give the presynaptic rates; by default those of the phase.
+        Window sums that give the presynaptic rates, those of the free phase for an input of spikes; by default those
+        of the phase.
     channels : slice, optional
         Of the layer, whole blocks; all by default.
     out : Correlation, optional
         Where the sums go; contiguous.
     """
-    rows = _rows(model, layer, images, sums if before is None else before)
+    rows = _rows(model, layer, inputs, sums if before is None else before)
     at = model.state_slice(layer).start
     return correlate(model.stack.connections[layer], rows, at, sums, channels=channels, out=out)
 
@@ -138,7 +146,7 @@ def phase_correlation(
 def contrast(
     model: Model,
     layer: int,
-    images: NDArray[np.int16],
+    inputs: Input,
     plus: NDArray[np.int32],
     minus: NDArray[np.int32],
     rule: str = "symmetric",
@@ -152,12 +160,12 @@ def contrast(
     large (those of the first layer excepted, which sees the image); or those of `before`, the window sums of the free
     phase, which are what held drives come from.
     """
-    if rule == "postsynaptic" or layer == 0:  # the image is the same in both
-        rows = _rows(model, layer, images, *((plus, minus) if before is None else (before,)))
+    if rule == "postsynaptic" or layer == 0:  # the input is the same in both
+        rows = _rows(model, layer, inputs, *((plus, minus) if before is None else (before,)))
         at = model.state_slice(layer).start
         return correlate(model.stack.connections[layer], rows, at, plus, minus, channels, out)
-    first = phase_correlation(model, layer, images, plus, channels=channels, out=out)
-    second = phase_correlation(model, layer, images, minus, channels=channels)
+    first = phase_correlation(model, layer, inputs, plus, channels=channels, out=out)
+    second = phase_correlation(model, layer, inputs, minus, channels=channels)
     first.weights[...] -= second.weights
     first.bias[...] -= second.bias
     return first

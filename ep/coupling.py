@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.ep import phases as ph
+from spikesim.ep.coding import Input
 from spikesim.ep.contrast import layer_rates
 from spikesim.ep.meanfield import Link
 from spikesim.ep.model import Model, Parameters
@@ -60,7 +61,7 @@ def coupling(model: Model, rates: list[Reals]) -> Reals:
     return found
 
 
-def free_rates(team: Team, images: NDArray[np.int16], sample_ids: NDArray[np.int64], stream: int) -> list[Reals]:
+def free_rates(team: Team, inputs: Input, sample_ids: NDArray[np.int64], stream: int) -> list[Reals]:
     """Mean firing probabilities of each layer after a free phase of some samples, float64 (n, H, W, C).
 
     Raises
@@ -68,8 +69,8 @@ def free_rates(team: Team, images: NDArray[np.int16], sample_ids: NDArray[np.int
     Stopped
     """
     model = team.model
-    workspace = ph.Workspace(model, team.config.dynamics, len(images), team.config.seed)
-    n = workspace.rest(images, sample_ids)
+    workspace = ph.Workspace(model, team.config.dynamics, len(inputs), team.config.seed)
+    n = workspace.rest(inputs, sample_ids)
     workspace.free(n, stream, team.stop)
     sums = np.empty((n, model.compiled.sizes["state"]), np.int32)
     workspace.window_sums(n, sums)
@@ -77,14 +78,14 @@ def free_rates(team: Team, images: NDArray[np.int16], sample_ids: NDArray[np.int
     return [layer_rates(model, layer, sums) / scale for layer in range(model.layers)]
 
 
-def measure_coupling(team: Team, images: NDArray[np.int16], sample_ids: NDArray[np.int64], stream: int) -> Reals:
+def measure_coupling(team: Team, inputs: Input, sample_ids: NDArray[np.int64], stream: int) -> Reals:
     """`coupling` of the network as it is loaded, after a free phase of some samples; found by one rank for all.
 
     Raises
     ------
     Stopped
     """
-    return team.ranks.first(lambda: coupling(team.model, free_rates(team, images, sample_ids, stream)))
+    return team.ranks.first(lambda: coupling(team.model, free_rates(team, inputs, sample_ids, stream)))
 
 
 def limit_coupling(parameters: Parameters, found: Reals, limit: float) -> list[int]:

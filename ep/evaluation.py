@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets import ImageSet
+from spikesim.datasets import EventSet, ImageSet
 from spikesim.ep import phases as ph
+from spikesim.ep.coding import Input
 from spikesim.ep.counting import RATE_BINS, PhaseCounts
 from spikesim.ep.prediction import Predictions
 from spikesim.ep.presentation import Presenter
@@ -41,7 +42,7 @@ class Evaluation:
 def evaluate(
     team: Team,
     presenter: Presenter,
-    images: ImageSet,
+    images: ImageSet | EventSet,
     samples: int,
     stream: int,
     progress: Callable[[int], None] | None = None,
@@ -73,7 +74,7 @@ def evaluate(
 def logits(
     team: Team,
     presenter: Presenter,
-    images: ImageSet,
+    images: ImageSet | EventSet,
     samples: int,
     stream: int,
     progress: Callable[[int], None] | None = None,
@@ -99,7 +100,7 @@ def _join(team: Team, rows: list[NDArray[np.float64]], shape: tuple[int, ...]) -
 def _predictions(
     team: Team,
     presenter: Presenter,
-    images: ImageSet,
+    images: ImageSet | EventSet,
     samples: int,
     stream: int,
     progress: Callable[[int], None] | None,
@@ -112,7 +113,7 @@ def _predictions(
     """
     own = share(team.ranks, samples)
 
-    def run(first: int, inputs: NDArray[np.int16], part: slice) -> tuple[Predictions, PhaseCounts, NDArray[np.int64]]:
+    def run(first: int, inputs: Input, part: slice) -> tuple[Predictions, PhaseCounts, NDArray[np.int64]]:
         workspace = team.borrow()
         try:
             ids = np.arange(first + part.start, first + part.stop)
@@ -124,10 +125,13 @@ def _predictions(
         finally:
             team.give_back(workspace)
 
+    def prepare(chunk: slice) -> Input:
+        return presenter.plain(images, chunk, stream)
+
     stopped = False
     chunks = [slice(first, min(first + CHUNK, own.stop)) for first in range(own.start, own.stop, CHUNK)]
     try:
-        for chunk, inputs in zip(chunks, team.ahead(partial(presenter.plain, images), chunks), strict=True):
+        for chunk, inputs in zip(chunks, team.ahead(prepare, chunks), strict=True):
             yield from team.map(partial(run, chunk.start, inputs), team.groups(len(inputs)))
             if progress:
                 progress(len(inputs))
@@ -149,7 +153,7 @@ class SpikeTrain(NamedTuple):
 
 
 def record_spikes(
-    team: Team, presenter: Presenter, images: ImageSet, samples: tuple[int, ...], stream: int
+    team: Team, presenter: Presenter, images: ImageSet | EventSet, samples: tuple[int, ...], stream: int
 ) -> Iterator[tuple[int, SpikeTrain]]:
     """The spikes of chosen samples, the same that a test with this stream draws.
 
@@ -159,7 +163,7 @@ def record_spikes(
     """
     workspace = ph.Workspace(team.model, team.config.dynamics, 1, team.config.seed)
     for sample in samples:
-        workspace.rest(presenter.plain(images, np.array([sample])), np.array([sample]))
+        workspace.rest(presenter.plain(images, np.array([sample]), stream), np.array([sample]))
         steps, layers, neurons = [], [], []
         for t, _ in enumerate(workspace.free_steps(1, stream, team.stop)):
             for layer, spiking in enumerate(workspace.spikes(0)):

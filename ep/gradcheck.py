@@ -6,6 +6,8 @@ Three gradients of one network's cost are compared, layer by layer:
 - *mean-field*: equilibrium propagation at a small beta between converged fixed points in float64 (`ep/adjoint.py`);
 - *exact*: the gradient of the cost at the fixed point.
 
+Where samples enter as spikes, the mean field takes their mean over the window of the free phase, a constant.
+
 What is between the first and the second is noise, finite windows and the size of beta; between the second and the
 third, what is left of beta's bias.
 """
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from spikesim.datasets import Dataset
 from spikesim.ep import adjoint as ad
 from spikesim.ep import phases as ph
+from spikesim.ep.coding import Input
 from spikesim.ep.config import Config, make_config, merge
 from spikesim.ep.contrast import layer_rates
 from spikesim.ep.learner import BatchResult, Learner
@@ -250,7 +253,7 @@ class _MiniBatch:
 
     number: int
     ids: NDArray[np.int64]
-    images: NDArray[np.int16]
+    inputs: Input
     labels: NDArray[np.int64]
     reference: ad.Reference
 
@@ -315,11 +318,11 @@ def check_gradients(
         for number in range(repeats):
             progress(f"mean field, mini-batch {number + 1} of {repeats}")
             ids = learner.order(number, samples)[: config.data.batch_size]
-            images, labels = presenter.train(number, ids), dataset.train.labels[ids]
+            given, labels = presenter.train(number, ids), dataset.train.labels[ids]
             targets = None if soft_targets is None else soft_targets[ids]
-            inputs = Inputs.prepare(images, labels, dataset.classes, targets)
+            inputs = Inputs.prepare(presenter.mean(given), labels, dataset.classes, targets)
             found = ad.reference(field, inputs, small_beta, rule=config.dynamics.rule, threads=threads, ranks=ranks)
-            batches.append(_MiniBatch(number, ids, images, labels, found))
+            batches.append(_MiniBatch(number, ids, given, labels, found))
     results = []
     for number, (variant, own) in enumerate(zip(grid, configs, strict=True), 1):
         progress(f"variant {number} of {len(grid)}")
@@ -358,8 +361,8 @@ def _run_variant(
     with Team(model, config, threads, ranks=ranks) as team:
         learner = Learner(model, config, parameters, team, soft_targets)
         for batch in batches:
-            images = batch.images[share(team.ranks, len(batch.ids))]
-            gradients, result = learner.estimate(batch.number, 0, images, batch.ids, batch.labels, keep_rates=True)
+            inputs = batch.inputs[share(team.ranks, len(batch.ids))]
+            gradients, result = learner.estimate(batch.number, 0, inputs, batch.ids, batch.labels, keep_rates=True)
             weights.append([gradients[f"{name}/weight"] for name in model.names])
             biases.append([gradients[f"{name}/bias"] for name in model.names])
             differences.append(result.rate_difference)

@@ -11,6 +11,7 @@ from spikesim.compilation import kernel
 from spikesim.ep import contrast as co
 from spikesim.ep import heads as hd
 from spikesim.ep.buffers import Buffers
+from spikesim.ep.coding import Input
 from spikesim.ep.config import Config
 from spikesim.ep.correlation import Correlation
 from spikesim.ep.model import Array, Model
@@ -38,7 +39,10 @@ def check_sums(model: Model, config: Config) -> None:
         positions = population.shape[0] * population.shape[1]
         # the presynaptic rates of two nudged phases may add up
         before = dynamics.window_free if model.held is not None else 2 * window
-        pre = float(2**15) if layer == 0 else _weight_unit(model, layer, before, window) / (ONE * window)
+        if layer == 0:
+            pre = float(ONE * dynamics.window_free) if model.streamed else float(2**15)
+        else:
+            pre = _weight_unit(model, layer, before, window) / (ONE * window)
         largest = int(2**63 / (pre * ONE * window * positions))
         if size > largest:
             raise InputError(
@@ -85,14 +89,12 @@ class LayerSums:
         yield self.apart
 
 
-def layer_sums(
-    model: Model, dynamics: Dynamics, team: Team, images: NDArray[np.int16], rates: Rates, sums: LayerSums
-) -> None:
+def layer_sums(model: Model, dynamics: Dynamics, team: Team, inputs: Input, rates: Rates, sums: LayerSums) -> None:
     """Correlate the rates of some samples, on all threads.
 
     Parameters
     ----------
-    images : int16 (n, H, W, C)
+    inputs : images int16 (n, H, W, C), or spikes
         n may be 0.
     rates : Rates
         Window sums of the samples.
@@ -106,6 +108,9 @@ def layer_sums(
     centred, held = dynamics.nudging == "centred", model.held is not None
     other, other_window = (rates.minus, dynamics.nudged_window) if centred else (rates.free, dynamics.window_free)
 
+    def given(layer: int) -> bool:  # nudged phases hold the mean of its input in the free phase
+        return layer == 0 and model.streamed
+
     def work(piece: co.Piece) -> tuple[list[Correlation], int]:
         if team.stop[0]:
             raise Stopped
@@ -115,22 +120,22 @@ def layer_sums(
         out = [co.place(piece, total) for total in sums.correlations[layer]]
         if centred:  # the difference of two phases, whose windows are of the same length; else the phases, one by one
             difference = rates.plus[own, state] - rates.minus[own, state]
-            free = rates.free[own] if held else None
+            free = rates.free[own] if held or given(layer) else None
             phases = rates.plus[own], rates.minus[own]
-            correlation = co.contrast(model, layer, images[own], *phases, dynamics.rule, free, channels, out[0])
+            correlation = co.contrast(model, layer, inputs[own], *phases, dynamics.rule, free, channels, out[0])
             return [correlation], int(np.abs(difference).sum(dtype=np.int64))
         difference = (
             rates.plus[own, state].astype(np.int64) * other_window
             - other[own, state].astype(np.int64) * dynamics.nudged_window
         )
-        before = rates.free[own] if dynamics.rule == "postsynaptic" else None
+        before = rates.free[own] if dynamics.rule == "postsynaptic" or given(layer) else None
         correlations = [
-            co.phase_correlation(model, layer, images[own], phase[own], before, channels, where)
+            co.phase_correlation(model, layer, inputs[own], phase[own], before, channels, where)
             for phase, where in zip((rates.plus, rates.free), out, strict=True)
         ]
         return correlations, int(np.abs(difference).sum())
 
-    pieces = list(co.pieces(model, len(images)))
+    pieces = list(co.pieces(model, len(inputs)))
     results = list(zip(pieces, team.map(work, pieces), strict=True))
 
     def add(layer: int) -> None:
@@ -162,7 +167,7 @@ def layer_gradients(
     layers = model.layers
     centred, held = dynamics.nudging == "centred", model.held is not None
     other_window = dynamics.nudged_window if centred else dynamics.window_free
-    windows, pre_windows = (dynamics.nudged_window, other_window), _presynaptic_windows(model, dynamics)
+    windows = dynamics.nudged_window, other_window
 
     def finish(layer: int) -> tuple[Array, Array]:
         parts = sums.correlations[layer]
@@ -171,7 +176,8 @@ def layer_gradients(
         strength = (2.0 * abs(beta) if centred else beta) * samples * share
         weight = buffers.take(f"gradient/{layer}/weight", model.weight_shape(layer), np.float32)
         bias = buffers.take(f"gradient/{layer}/bias", model.weight_shape(layer)[-1:], np.float32)
-        units = [_weight_unit(model, layer, pre_windows[i], windows[i]) for i in range(len(parts))]
+        before = _presynaptic_windows(model, layer, dynamics)
+        units = [_weight_unit(model, layer, before[i], windows[i]) for i in range(len(parts))]
         _minus_difference([part.weights for part in parts], units, strength, weight)
         units = [float(ONE * windows[i]) for i in range(len(parts))]
         _minus_difference([part.bias for part in parts], units, strength, bias)
@@ -221,9 +227,9 @@ def head_gradient(head: hd.Head, sums: HeadSums, samples: int, window: int) -> t
     return weight, (-sums.errors / (2.0**hd.ERROR_BITS * samples)).astype(np.float32)
 
 
-def _presynaptic_windows(model: Model, dynamics: Dynamics) -> tuple[int, int]:
-    """Steps over which the presynaptic rates of the two parts of a contrast are summed."""
-    if model.held is not None:
+def _presynaptic_windows(model: Model, layer: int, dynamics: Dynamics) -> tuple[int, int]:
+    """Steps over which the presynaptic rates of the two parts of a layer's contrast are summed."""
+    if model.held is not None or (layer == 0 and model.streamed):
         return dynamics.window_free, dynamics.window_free
     if dynamics.nudging == "centred":
         window = dynamics.nudged_window * (2 if dynamics.rule == "postsynaptic" else 1)

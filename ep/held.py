@@ -29,7 +29,7 @@ from spikesim import plan as p
 from spikesim.compilation import kernel
 from spikesim.compiled import CompiledNetwork
 from spikesim.delivery import deliver_block
-from spikesim.events import list_spikes
+from spikesim.events import list_spikes, silence
 from spikesim.fixedpoint import P_MAX, SHARE_LIMIT
 from spikesim.populations import Population
 
@@ -87,8 +87,8 @@ class HeldNetwork:
 def hold_drives(plan, held, state, counts, scratch, n_samples, window):
     """Set the external drives of all populations to what holds them where the free phase has them, at the mean rates.
 
-    Membranes, spikes and event lists are overwritten. Of the first population, the drive of its image is part of what
-    holds it.
+    Membranes, spikes and event lists are overwritten. Of the first population, the drive of its image, or that of the
+    mean of its input's spikes, is part of what holds it.
 
     plan, held: the plan of the free phase, and `HeldNetwork.plan`.
     window: number of steps in the window.
@@ -99,6 +99,8 @@ def hold_drives(plan, held, state, counts, scratch, n_samples, window):
             _send_probabilities(plan, state, counts, population, sample)
     for population in range(plan.populations.shape[0]):
         pop = plan.populations[population]
+        if pop[p.POP_STREAMED]:
+            continue
         size = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH] * pop[p.POP_LANES]
         for block in range(pop[p.POP_BLOCKS]):
             begin = pop[p.POP_STATE] + block * size
@@ -120,6 +122,34 @@ def hold_drives(plan, held, state, counts, scratch, n_samples, window):
                 for i in range(begin, begin + size):
                     drive = state.external[sample, i]
                     state.external[sample, i] = np.int32(min(max(drive, -HELD_LIMIT), HELD_LIMIT))
+
+
+@kernel
+def hold_input(plan, state, counts, scratch, population, target, n_samples, window):
+    """Put what a population of given spikes sends in the mean of the window into the external drives of its target.
+
+    It sends nothing any more. Its part of the membranes and its spikes are overwritten.
+    """
+    half, steps = np.float64(window // 2), np.float64(window)
+    own, pop = plan.populations[population], plan.populations[target]
+    first = own[p.POP_STATE]
+    last = first + own[p.POP_HEIGHT] * own[p.POP_WIDTH] * own[p.POP_BLOCKS] * own[p.POP_LANES]
+    size = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH] * pop[p.POP_LANES]
+    for sample in range(n_samples):
+        early, late, mean = state.window[0, sample], state.window[1, sample], state.membrane[sample]
+        for i in range(first, last):
+            mean[i] = np.int32((np.float64(early[i] + late[i]) + half) / steps)
+        _send_probabilities(plan, state, counts, population, sample)
+        for table in plan.incoming[plan.incoming_pointers[target] : plan.incoming_pointers[target + 1]]:
+            if plan.tables[table, p.TABLE_SOURCE] != population:
+                continue
+            for block in range(pop[p.POP_BLOCKS]):
+                begin = pop[p.POP_STATE] + block * size
+                out = scratch.full[0]
+                deliver_block(plan, state, counts, scratch, p.FIRING_MEAN_FIELD, table, block, sample, out, True)
+                for i in range(size):
+                    state.external[sample, begin + i] = out[i]
+    silence(plan, state, population, n_samples)
 
 
 @kernel

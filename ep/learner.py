@@ -15,6 +15,7 @@ from spikesim.ep import centring, homeostasis
 from spikesim.ep import heads as hd
 from spikesim.ep import phases as ph
 from spikesim.ep.buffers import Buffers
+from spikesim.ep.coding import Input
 from spikesim.ep.config import Config, per_layer
 from spikesim.ep.counting import PhaseCounts
 from spikesim.ep.gradients import HeadSums, LayerSums, check_sums, head_gradient, head_sums, layer_gradients, layer_sums
@@ -48,6 +49,7 @@ class BatchResult:
     head_loss: NDArray[np.float64]  # (heads,): mean over the samples
     head_correct: NDArray[np.int64]  # (heads,)
     activity: list[NDArray[np.float64]]  # by layer, (C,): mean firing probability in the free phase
+    input_activity: list[NDArray[np.float64]]  # the same of the inputs of spikes, one or none
     rates: ph.Rates | None = None  # if they were to be kept
     changes: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (L + 1,)
 
@@ -106,7 +108,7 @@ class Learner:
         self,
         epoch: int,
         batch: int,
-        images: NDArray[np.int16],
+        inputs: Input,
         sample_ids: NDArray[np.int64],
         labels: NDArray[np.int64],
         factor: float,
@@ -116,7 +118,7 @@ class Learner:
 
         Parameters
         ----------
-        images : int16 (own, H, W, C), 1.0 = 2**12
+        inputs : images int16 (own, H, W, C), 1.0 = 2**12, or spikes
             Of this rank's share of the samples (`spikesim.ep.ranks.share`), all of them if it is alone.
         sample_ids, labels : int64 (n,)
         factor : float
@@ -131,7 +133,7 @@ class Learner:
         InputError
             A parameter has left its range.
         """
-        gradients, result = self._estimate(epoch, batch, images, sample_ids, labels, progress)
+        gradients, result = self._estimate(epoch, batch, inputs, sample_ids, labels, progress)
         changes = self._step(gradients, result, factor)
         result.changes = np.array([changes[name] for name in (*self.model.names, hd.READOUT)])
         self.steering.observe(result.rate_difference, np.array([own.mean() for own in result.activity]))
@@ -149,10 +151,12 @@ class Learner:
             name = self.model.parameter_names[index]
             weight, bias = gradients[f"{name}/weight"], gradients[f"{name}/bias"]
             self.optimiser.move(f"{name}/bias", bias, factor)
-            # the first layer sees no rates, and heads learn by a rule of their own
-            if not self.config.optimiser.centring or not 0 < index < self.model.layers:
+            # a first layer in front of images sees no rates, and heads learn by a rule of their own
+            first = 0 if self.model.streamed else 1
+            if not self.config.optimiser.centring or not first <= index < self.model.layers:
                 return self.optimiser.move(f"{name}/weight", weight, factor)
-            mean = centring.presynaptic_mean(self.model, index, result.activity[index - 1])
+            below = result.activity[index - 1] if index else result.input_activity[0]
+            mean = centring.presynaptic_mean(self.model, index, below)
             before = self.parameters.weights[index].copy()
             change = self.optimiser.move(f"{name}/weight", centring.centre(weight, bias, mean), factor)
             moved = self.parameters.weights[index] - before
@@ -166,7 +170,7 @@ class Learner:
         self,
         epoch: int,
         batch: int,
-        images: NDArray[np.int16],
+        inputs: Input,
         sample_ids: NDArray[np.int64],
         labels: NDArray[np.int64],
         progress: float = 0.0,
@@ -187,16 +191,16 @@ class Learner:
         InputError
             A parameter is out of range.
         """
-        gradients, result = self._estimate(epoch, batch, images, sample_ids, labels, progress)
+        gradients, result = self._estimate(epoch, batch, inputs, sample_ids, labels, progress)
         if keep_rates:
-            result.rates = ph.Rates(*(self.team.ranks.join(rates.copy()) for rates in self._room(len(images))))
+            result.rates = ph.Rates(*(self.team.ranks.join(rates.copy()) for rates in self._room(len(inputs))))
         return {name: gradient.copy() for name, gradient in gradients.items()}, result
 
     def _estimate(
         self,
         epoch: int,
         batch: int,
-        images: NDArray[np.int16],
+        inputs: Input,
         sample_ids: NDArray[np.int64],
         labels: NDArray[np.int64],
         progress: float,
@@ -206,12 +210,11 @@ class Learner:
         self.model.load(self.parameters, beta * max(1.0, float(lambdas.max())), self.team.map)
         samples, own = len(sample_ids), share(self.team.ranks, len(sample_ids))
         sign = self.sign(epoch, batch)
-        rates = self._room(len(images))
-        found = Predictions.empty(self.model.packed, len(images))
+        rates = self._room(len(inputs))
+        found = Predictions.empty(self.model.packed, len(inputs))
         stopped, sums = False, None
         try:
-            inputs = images, sample_ids[own], labels[own]
-            sums = self._sums(epoch, sign * beta * lambdas, *inputs, rates, found)
+            sums = self._sums(epoch, sign * beta * lambdas, inputs, sample_ids[own], labels[own], rates, found)
         except Stopped:
             stopped = True
         if self.team.ranks.any(stopped) or sums is None:
@@ -225,6 +228,7 @@ class Learner:
         for head, head_sum in zip(self.model.heads, sums.heads, strict=True):
             weight, bias = head_gradient(head, head_sum, samples, dynamics.window_free)
             gradients[f"{head.name}/weight"], gradients[f"{head.name}/bias"] = weight, bias
+        activity = self._activity(sums, samples)
         result = BatchResult(
             loss_sum=losses[:, -1].tolist(),
             correct=int(sums.correct[-1]),
@@ -235,7 +239,8 @@ class Learner:
             prices=self.steering.prices,
             head_loss=np.array([math.fsum(own) for own in losses.T]) / samples,
             head_correct=sums.correct,
-            activity=self._activity(sums, samples),
+            activity=activity[: self.model.layers],
+            input_activity=activity[self.model.layers :],
         )
         return gradients, result
 
@@ -243,6 +248,7 @@ class Learner:
         """Room for the window sums of n samples in those phases whose sums are needed; always the same memory."""
         size = self.model.compiled.sizes["state"]
         centred, priced = self.config.dynamics.nudging == "centred", bool(self.steering.prices.any())
+        needed = not centred or self.model.held is not None or self.model.streamed
 
         def take(name: str, rows: int) -> NDArray[np.int32]:
             return self._buffers.take(f"rates/{name}", (rows, size), np.int32)
@@ -250,7 +256,7 @@ class Learner:
         return ph.Rates(
             plus=take("plus", n),
             minus=take("minus", n if centred else 0),
-            free=take("free", 0 if centred and self.model.held is None and not priced else n),
+            free=take("free", n if needed or priced else 0),
             followed=take("followed", n if priced else 0),
         )
 
@@ -258,7 +264,7 @@ class Learner:
         self,
         epoch: int,
         strengths: NDArray[np.float64],
-        images: NDArray[np.int16],
+        inputs: Input,
         sample_ids: NDArray[np.int64],
         labels: NDArray[np.int64],
         rates: ph.Rates,
@@ -269,15 +275,15 @@ class Learner:
 
         def run(part: slice) -> _Group:
             own_targets = None if targets is None else targets[part]
-            inputs = images[part], sample_ids[part], labels[part], own_targets
-            return self._run_group(epoch, strengths, part, *inputs, rates, found.rows(part))
+            samples = inputs[part], sample_ids[part], labels[part], own_targets
+            return self._run_group(epoch, strengths, part, *samples, rates, found.rows(part))
 
-        groups = self.team.map(run, self.team.groups(len(images)))
+        groups = self.team.map(run, self.team.groups(len(inputs)))
         heads = range(len(self.model.heads))
         pending = [self.team.executor.submit(self._head_sums, index, found) for index in heads]
         layers = LayerSums.room(self.model, self.config.dynamics, self._buffers)
-        layer_sums(self.model, self.config.dynamics, self.team, images, rates, layers)
-        own, prices = (images, rates.free, rates.followed), self.steering.prices
+        layer_sums(self.model, self.config.dynamics, self.team, inputs, rates, layers)
+        own, prices = (inputs, rates.free, rates.followed), self.steering.prices
         priced = price_sums(self.model, self.team, *own, prices, self._buffers) if prices.any() else {}
         sums = BatchSums.zero(self.model, layers, priced, self.team.gather(pending))
         sums.correct += found.correct.sum(axis=0)
@@ -290,7 +296,7 @@ class Learner:
         epoch: int,
         strengths: NDArray[np.float64],
         part: slice,
-        images: NDArray[np.int16],
+        inputs: Input,
         sample_ids: NDArray[np.int64],
         labels: NDArray[np.int64],
         soft_targets: NDArray[np.float64] | None,
@@ -304,7 +310,7 @@ class Learner:
         dynamics, stop = self.config.dynamics, self.team.stop
         workspace = self.team.borrow()
         try:
-            n = workspace.rest(images, sample_ids)
+            n = workspace.rest(inputs, sample_ids)
             counts = [PhaseCounts.zero(self.model.layers) for _ in range(3)]
             counts[ph.FREE] = workspace.free(n, ph.stream_of(epoch, ph.STREAM_FREE), stop)
             workspace.predict(n, labels, soft_targets, found)
@@ -330,9 +336,9 @@ class Learner:
             self.team.give_back(workspace)
 
     def _activity(self, sums: BatchSums, samples: int) -> list[NDArray[np.float64]]:
-        """Mean firing probability of each channel in the window of the free phase."""
+        """Mean firing probability of each channel of the layers, then of inputs, in the window of the free phase."""
         scale = ONE * self.config.dynamics.window_free * samples
-        shapes = [population.shape for population in self.model.stack.populations]
+        shapes = [population.shape for population in (*self.model.stack.populations, *self.model.inputs)]
         return [
             own / float(scale * height * width) for own, (height, width, _) in zip(sums.channels, shapes, strict=True)
         ]

@@ -12,6 +12,7 @@ from spikesim.compiled import CompiledNetwork, Spread, serial
 from spikesim.datasets import Dataset
 from spikesim.ep import heads as hd
 from spikesim.ep.architectures import Stack, architecture, build, input_shape
+from spikesim.ep.coding import enters_as_spikes
 from spikesim.ep.config import Config, per_layer
 from spikesim.ep.held import HeldNetwork
 from spikesim.ep.signals import place_heads, teacher_weights
@@ -73,7 +74,7 @@ class Model:
     ----------
     config : Config
     dataset : Dataset
-        Decides the shape of the images and the number of classes.
+        Decides the shape of the samples, whether they are images or spikes, and the number of classes.
 
     Raises
     ------
@@ -84,7 +85,8 @@ class Model:
     def __init__(self, config: Config, dataset: Dataset) -> None:
         arch = architecture(config.model.arch, config.model.layers)
         self.architecture = arch
-        shape = input_shape(config.model.arch, arch, dataset)
+        self.streamed = enters_as_spikes(config, dataset)
+        shape = input_shape(config.model.arch, arch, dataset, config.data.coarse if dataset.recordings else 1)
         self.stack: Stack = build(
             arch,
             shape,
@@ -92,6 +94,7 @@ class Model:
             pooling=cast(Any, config.dynamics.pooling),
             leak=config.dynamics.leak,
             attenuation=round(-math.log2(config.dynamics.feedback_gain)),
+            spikes=self.streamed,
         )
         self.classes = dataset.classes
         self.cost = config.dynamics.cost
@@ -102,7 +105,9 @@ class Model:
         nudged = tuple(head.population for head in self.heads)
         held = config.dynamics.nudged_drive == "held"
         # nudged phases with held drives have a plan of their own, and the free phase is spared reading nudges of zero
-        self.compiled: CompiledNetwork = self.stack.network.compile(nudged=() if held else nudged)
+        # what an input of spikes was is held in nudged phases as an external drive, like that of an image
+        external = self.stack.populations[:1] if self.streamed else ()
+        self.compiled: CompiledNetwork = self.stack.network.compile(external=external, nudged=() if held else nudged)
         self.held = HeldNetwork(self.compiled, config.dynamics.error_gain, nudged) if held else None
         self._soft = teacher_weights(config.signals, self.heads)
         self._temperature = config.signals.temperature
@@ -116,6 +121,11 @@ class Model:
     def neurons(self) -> NDArray[np.int64]:
         """Neurons of each layer, (L,)."""
         return np.array([population.neurons for population in self.stack.populations], np.int64)
+
+    @property
+    def inputs(self) -> tuple[Population, ...]:
+        """The population whose spikes are given; none where an image drives the first layer."""
+        return (self.stack.image,) if self.streamed else ()
 
     @property
     def top(self) -> Population:
@@ -176,7 +186,10 @@ class Model:
 
     def state_slice(self, layer: int) -> slice:
         """Where a layer lies in the state of a sample."""
-        population = self.stack.populations[layer]
+        return self.slice_of(self.stack.populations[layer])
+
+    def slice_of(self, population: Population) -> slice:
+        """Where a population lies in the state of a sample."""
         at = int(self.compiled.plan.populations[population.index, p.POP_STATE])
         return slice(at, at + population.state_size)
 

@@ -33,6 +33,7 @@ def option(
     above: float | None = None,
     per_layer: bool = False,
     optional: bool = False,
+    later: bool = False,
 ) -> Any:
     """A field of a section: its default, its meaning and what is allowed.
 
@@ -44,6 +45,9 @@ def option(
         Also takes a list with a value a layer, the lowest first.
     optional : bool
         May be left out (None).
+    later : bool
+        Added after there were runs: left out of the canonical form where it has its default, so that a configuration
+        that knows nothing of it stays the same.
     """
     rules = {
         "text": text,
@@ -53,6 +57,7 @@ def option(
         "above": above,
         "per_layer": per_layer,
         "optional": optional,
+        "later": later,
     }
     return field(default=default, metadata=rules)
 
@@ -105,6 +110,25 @@ class Data:
     augment: bool = option(False, "Random crops and flips, as far as they suit the data set.")
     std_factor: float = option(
         1.0, "Normalised images are divided by this; the literature takes 3 for CIFAR-10.", above=0, high=100
+    )
+    coding: str = option(
+        "auto",
+        "How samples enter: as a current, or as spikes of an input population (docs/streams.md): bernoulli and latency "
+        "code images, events are those of recordings. auto is a current for images and events for recordings.",
+        choices=("auto", "current", "bernoulli", "latency", "events"),
+        later=True,
+    )
+    duration: float | None = option(
+        None,
+        "Milliseconds of a recording, from its first event, that the steps of the free phase divide; by default what "
+        "suits the data set, or the median duration of a file's training recordings.",
+        above=0,
+        high=4e6,
+        optional=True,
+        later=True,
+    )
+    coarse: int = option(
+        1, "Pixels of a recording along each side that share an input neuron.", low=1, high=64, later=True
     )
 
 
@@ -417,4 +441,9 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain, canonical form: nested dictionaries of JSON types."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return]
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        for section in dataclasses.fields(self):
+            for item in dataclasses.fields(section.type) if dataclasses.is_dataclass(section.type) else ():
+                if item.metadata["later"] and plain[section.name][item.name] == item.default:
+                    del plain[section.name][item.name]
+        return plain

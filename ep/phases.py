@@ -1,8 +1,10 @@
 """The phases of equilibrium propagation for a group of samples.
 
-1. *free*: from rest, driven by the image alone;
+1. *free*: from rest, driven by the image alone, or by the spikes of the input;
 2. *nudged +*: from the end of the free phase, with the nudge ``+beta * (-dC/ds)``;
 3. *nudged -*: from the same state, with ``-beta``.
+
+An input of spikes is in the nudged phases what it was on average in the window of the free phase, a constant.
 
 The two nudged phases share one stream of random numbers (common random numbers) unless independent noise is asked for.
 A workspace runs one group on one thread; nothing that it computes depends on which samples share a group.
@@ -17,17 +19,19 @@ from numpy.typing import NDArray
 from spikesim import plan as p
 from spikesim.compilation import kernel
 from spikesim.ep import heads as hd
+from spikesim.ep.coding import Input
 from spikesim.ep.counting import RATE_BINS, PhaseCounts, add_rates
-from spikesim.ep.held import hold_drives, mean_rates
+from spikesim.ep.held import hold_drives, hold_input, mean_rates
 from spikesim.ep.model import Model
 from spikesim.ep.options import Dynamics
 from spikesim.ep.prediction import Predictions, predict, window_features
 from spikesim.ep.response import respond
 from spikesim.ep.settling import settling_steps
 from spikesim.errors import Stopped
-from spikesim.fixedpoint import ONE
+from spikesim.events import add_spikes
 from spikesim.simulator import (
     FIRINGS,
+    Streams,
     clear_counts,
     make_clock,
     new_counts,
@@ -35,6 +39,7 @@ from spikesim.simulator import (
     new_state,
     run_steps,
 )
+from spikesim.spiketrains import SpikeTrains
 from spikesim.step import begin_phase, measure_residual, step
 
 FREE, PLUS, MINUS = range(3)
@@ -86,14 +91,8 @@ def nudged_steps(
 def accumulate_spikes(plan, state, n_samples, half):
     """Add each spike of the present step to the window, with the weight of p = 1."""
     for population in range(plan.populations.shape[0]):
-        pop = plan.populations[population]
-        lanes, pixels, channels = pop[p.POP_LANES], pop[p.POP_HEIGHT] * pop[p.POP_WIDTH], pop[p.POP_CHANNELS]
         for sample in range(n_samples):
-            last = state.start[sample, pop[p.POP_START] + pixels]
-            for i in range(pop[p.POP_EVENTS], pop[p.POP_EVENTS] + last):
-                pixel, channel = state.events[sample, i] // channels, state.events[sample, i] % channels
-                at = pop[p.POP_STATE] + ((channel // lanes) * pixels + pixel) * lanes + channel % lanes
-                state.window[half, sample, at] += np.int32(ONE)
+            add_spikes(plan.populations[population], state, sample, half)
 
 
 class Rates(NamedTuple):
@@ -147,6 +146,8 @@ class Workspace:
             self.state = self.state._replace(
                 values=np.zeros(self.state.events.shape, np.int32), nudge=np.zeros_like(self.state.membrane)
             )
+        elif model.streamed:  # its mean is a graded input of nudged phases with live drives
+            self.state = self.state._replace(values=np.zeros(self.state.events.shape, np.int32))
         if self._graded:
             self.state = self.state._replace(load=np.zeros(self.state.start.shape, np.int64))
         if self._graded or followed:
@@ -159,17 +160,21 @@ class Workspace:
         self._features, self._answers = np.zeros(model.heads[-1].features, np.int64), np.zeros((2, model.classes))
         self._membrane = np.empty_like(self.state.membrane)
         self._words = np.empty_like(self.state.words)
-        self.no_streams = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros((0, 0, 0), np.int64)
+        self.streams = Streams.none()
 
-    def rest(self, images: NDArray[np.int16], sample_ids: NDArray[np.int64]) -> int:
-        """Put samples to rest in front of their images; returns their number.
+    def rest(self, inputs: Input, sample_ids: NDArray[np.int64]) -> int:
+        """Put samples to rest in front of their images, or of the spikes of their free phase; returns their number.
 
-        images: int16 (n, H, W, C), 1.0 = 2**12, n at most the capacity.
+        inputs: images int16 (n, H, W, C), 1.0 = 2**12, or spikes; n at most the capacity.
         """
-        n = len(images)
+        n = len(inputs)
         first = self.model.stack.connections[0]
-        drive = self.model.compiled.drive_from(first, images)
-        self.state.external[:n, self.model.state_slice(0)] = first.target.to_state(drive)
+        if isinstance(inputs, SpikeTrains):
+            self.streams = Streams.join([(first.source, inputs)])
+            self.state.external[:n, self.model.state_slice(0)] = 0
+        else:
+            drive = self.model.compiled.drive_from(first, inputs)
+            self.state.external[:n, self.model.state_slice(0)] = first.target.to_state(drive)
         self.state.membrane[:n] = 0
         self.state.words[:n] = 0
         self.state.nudge[:n] = 0
@@ -186,7 +191,8 @@ class Workspace:
         stop : uint8 (1,)
             Not zero: end at once.
         steps : int, optional
-            Go on for so many steps, in place of the configured length, tolerance and onset.
+            Go on for so many steps, in place of the configured length, tolerance and onset; at most those that spikes
+            of the input are given for.
 
         Raises
         ------
@@ -198,19 +204,19 @@ class Workspace:
         common = self.model.compiled.plan, self.state, self.counts, self.scratch, clock, n
         if steps is not None:
             window = min(dynamics.window_free, steps // 2 * 2)
-            finished = run_steps(*common, 0, steps, window, *self.no_streams, stop)
+            finished = run_steps(*common, 0, steps, window, *self.streams, stop)
         elif dynamics.tolerance is None:
-            finished = run_steps(*common, 0, dynamics.steps_free, dynamics.window_free, *self.no_streams, stop)
+            finished = run_steps(*common, 0, dynamics.steps_free, dynamics.window_free, *self.streams, stop)
         else:
             finished = settling_steps(
                 *common, dynamics.steps_free, dynamics.window_free, dynamics.tolerance, self.model.packed,
-                self._features, self._answers, stop,
+                self._features, self._answers, *self.streams, stop,
             )  # fmt: skip
         if not finished:
             raise Stopped
         counts = self._collect(n)
-        first = self.model.stack.connections[0]
-        counts.macs[0] += n * first.dense_operations  # the image's drive, once a sample
+        if not self.model.streamed:
+            counts.macs[0] += n * self.model.stack.connections[0].dense_operations  # the image's drive, once a sample
         return counts
 
     def free_steps(self, n: int, stream: int, stop: NDArray[np.uint8]) -> Iterator[PhaseCounts]:
@@ -227,7 +233,7 @@ class Workspace:
         clock = self._begin(n, stream, dynamics.onset(self.model.layers), dynamics.order)
         common = self.model.compiled.plan, self.state, self.counts, self.scratch, clock, n
         for t in range(dynamics.steps_free):
-            if not run_steps(*common, t, 1, 0, *self.no_streams, stop):
+            if not run_steps(*common, t, 1, 0, *self.streams, stop):
                 raise Stopped
             yield self._collect(n)
 
@@ -294,7 +300,7 @@ class Workspace:
         """Remember where the free phase of the first n samples, which has just ended, leaves the nudged phases.
 
         That is its last state; with held drives, the drives that hold the mean rates of its window too; with graded
-        errors, just these rates.
+        errors, just these rates. Where drives are live, the mean of an input's spikes becomes a constant drive.
 
         Returns
         -------
@@ -310,11 +316,17 @@ class Workspace:
             return nothing
         self._membrane[:n] = self.state.membrane[:n]
         self._words[:n] = self.state.words[:n]
-        if held is None:
-            return nothing
         clear_counts(self.counts)
+        if held is None:
+            for source in self.model.inputs:
+                hold_input(self.model.compiled.plan, self.state, self.counts, self.scratch, source.index, 0, n, window)
+            return self._multiplied(n)
         hold_drives(self.model.compiled.plan, held.plan, self.state, self.counts, self.scratch, n, window)
         self.restore(n)
+        return self._multiplied(n)
+
+    def _multiplied(self, n: int) -> NDArray[np.int64]:
+        """Multiply-accumulates of the first n samples by layer, int64 (L,)."""
         delivered = self.counts.graded[:n].sum(axis=0)
         return np.asarray(self.model.forward_events(delivered) + self.model.feedback_events(delivered))
 
@@ -346,7 +358,9 @@ class Workspace:
         predict(packed, self.dynamics.window_free, labels, soft_targets, found, first=first)
 
     def channel_sums(self, n: int) -> list[NDArray[np.int64]]:
-        """Window sums by channel of every layer, over positions and the first n samples; int64 (C,)."""
+        """Window sums by channel of every layer, then of an input of spikes, over positions and the first n samples;
+        int64 (C,).
+        """
         populations = self.model.compiled.plan.populations
         sums = np.zeros(self.model.compiled.sizes["bias"], np.int64)
         _channel_sums(populations, self.state.window, n, sums)
@@ -356,7 +370,7 @@ class Workspace:
         """Indices of the neurons of each layer that fired in the last step, (y * W + x) * C + channel."""
         events, start = self.state.events[sample], self.state.start[sample]
         lists = []
-        for row in self.model.compiled.plan.populations:
+        for row in self.model.compiled.plan.populations[: self.model.layers]:
             first = row[p.POP_EVENTS]
             count = start[row[p.POP_START] + row[p.POP_HEIGHT] * row[p.POP_WIDTH]]
             lists.append(events[first : first + count].copy())

@@ -1,11 +1,14 @@
-"""Images as the network sees them: augmented, padded, normalised, in fixed point."""
+"""Samples as the network sees them: images augmented, padded, normalised, in fixed point; or spikes."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets import Dataset, ImageSet
+from spikesim.datasets import Dataset, EventSet, ImageSet
 from spikesim.datasets.transforms import augment, normalise, pad
+from spikesim.ep import coding as cd
 from spikesim.ep.config import Config
+from spikesim.ep.phases import STREAM_FREE, stream_of
+from spikesim.spiketrains import SpikeTrains
 from spikesim.tables import Shape
 
 
@@ -18,27 +21,67 @@ class Presenter:
     dataset : Dataset
     shape : (height, width, channels)
         What the network takes; smaller images are padded with zeros.
+
+    Raises
+    ------
+    InputError
+        A coding that the data set cannot have.
     """
 
     def __init__(self, config: Config, dataset: Dataset, shape: Shape) -> None:
         self.config = config
         self.dataset = dataset
         self.shape = shape
+        self._coding = cd.coding_of(config, dataset)
+        self._spikes = cd.enters_as_spikes(config, dataset)
 
-    def train(self, epoch: int, sample_ids: NDArray[np.int64]) -> NDArray[np.int16]:
-        """Training images of an epoch, int16 (n, H, W, C), 1.0 = 2**12."""
-        images = self.dataset.train.images[sample_ids]
+    def train(self, epoch: int, sample_ids: NDArray[np.int64]) -> cd.Input:
+        """Training samples of an epoch: images int16 (n, H, W, C), 1.0 = 2**12, or spikes."""
+        train = self.dataset.train
+        if isinstance(train, EventSet):
+            return self._follow(train, sample_ids)
+        images = train.images[sample_ids]
         if self.config.data.augment:
             images = augment(
                 images, sample_ids, seed=self.config.seed, epoch=epoch, augmentation=self.dataset.augmentation
             )
-        return self._finish(images)
+        return self._finish(images, sample_ids, stream_of(epoch, STREAM_FREE))
 
-    def plain(self, images: ImageSet, samples: slice | NDArray[np.int64]) -> NDArray[np.int16]:
-        """Images as they are, in the same form."""
-        return self._finish(images.images[samples])
+    def plain(self, samples: ImageSet | EventSet, which: slice | NDArray[np.int64], stream: int = 0) -> cd.Input:
+        """Samples as they are, in the same form.
 
-    def _finish(self, images: NDArray[np.uint8]) -> NDArray[np.int16]:
+        Parameters
+        ----------
+        stream : int
+            Stream of random numbers of the phase that they are for; what is coded at random takes it.
+        """
+        ids = np.arange(which.start, which.stop) if isinstance(which, slice) else which
+        if isinstance(samples, EventSet):
+            return self._follow(samples, ids)
+        return self._finish(samples.images[which], ids, stream)
+
+    def mean(self, inputs: cd.Input) -> NDArray[np.int16]:
+        """Inputs as images: of spikes, their mean over the window of the free phase; 1.0 = 2**12."""
+        if isinstance(inputs, np.ndarray):
+            return inputs
+        return cd.window_means(inputs, self.shape, self.config.dynamics.window_free)
+
+    def _finish(self, images: NDArray[np.uint8], sample_ids: NDArray[np.int64], stream: int) -> cd.Input:
         if images.shape[1:3] != self.shape[:2]:
             images = pad(images, self.shape[0])
-        return normalise(images, self.dataset.mean, self.dataset.std, self.config.data.std_factor)
+        if self._coding == "current":
+            return normalise(images, self.dataset.mean, self.dataset.std, self.config.data.std_factor)
+        steps = self.config.dynamics.steps_free
+        if self._coding == "latency":
+            return self._given(cd.latency(images, steps=steps))
+        return self._given(cd.bernoulli(images, sample_ids, steps=steps, stream=stream, seed=self.config.seed))
+
+    def _follow(self, recordings: EventSet, samples: NDArray[np.int64]) -> cd.Input:
+        data, duration = self.config.data, self.config.data.duration or self.dataset.duration
+        assert duration is not None
+        steps = self.config.dynamics.steps_free
+        return self._given(cd.follow(recordings, samples, steps=steps, duration=duration, coarse=data.coarse))
+
+    def _given(self, trains: SpikeTrains) -> cd.Input:
+        """Spikes as they are, or their mean where the network takes currents."""
+        return trains if self._spikes else self.mean(trains)

@@ -28,7 +28,7 @@ def make_header(model: Model, config: Config, parameters: Parameters, command_li
                 weights=connection.integers.size,
                 synapses_forward=connection.dense_operations,
                 synapses_feedback=above.dense_operations if above is not None else 0,
-                analogue=number == 0,
+                analogue=number == 0 and not model.streamed,
             )
         )
     return RunHeader(

@@ -53,6 +53,8 @@ def respond(
         position = window - (steps - t)
         half = 2 * position // window if position >= 0 else -1
         for population in range(plan.populations.shape[0] - 1, -1, -1):
+            if plan.populations[population, p.POP_STREAMED]:
+                continue
             for head in range(strengths.shape[0]):
                 if strengths[head] != 0.0 and heads.table[head, hd.HEAD_POPULATION] == population:
                     for sample in range(n_samples):

@@ -14,12 +14,14 @@ from spikesim.compilation import kernel
 from spikesim.ep import heads as hd
 from spikesim.ep.elementary import softmax
 from spikesim.ep.prediction import add_features, say
+from spikesim.simulator import load_streams
 from spikesim.step import measure_residual, step
 
 
 @kernel
 def settling_steps(
-    plan, state, counts, scratch, clock, n_samples, steps, window, tolerance, heads, features, answers, stop
+    plan, state, counts, scratch, clock, n_samples, steps, window, tolerance, heads, features, answers,
+    stream_populations, stream_events, stream_pointers, stop,
 ):  # fmt: skip
     """Steps of a free phase until the answer of every sample has settled, at most `steps`.
 
@@ -27,6 +29,7 @@ def settling_steps(
     of steps) whenever they are looked at: every half window, counted back from the last step, the first after a whole
     window behind the onset.
 
+    stream_populations, stream_events, stream_pointers: as `simulator.run_steps`.
     features: int64 (features of the read-out,), answers: float64 (2, classes); any values.
 
     Returns
@@ -46,6 +49,7 @@ def settling_steps(
                 if state.active[sample]:
                     state.window[half, sample] = 0
                     state.unclipped[half, sample] = 0
+        load_streams(plan, state, counts, clock, n_samples, stream_populations, stream_events, stream_pointers, t, half)
         looked = position >= window - 1 and position % length == length - 1
         step(plan, state, counts, scratch, clock, n_samples, t, half, looked)
         if not looked:

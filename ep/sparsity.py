@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from spikesim.ep import contrast as co
 from spikesim.ep.buffers import Buffers
+from spikesim.ep.coding import Input
 from spikesim.ep.correlation import Correlation
 from spikesim.ep.model import Array, Model
 from spikesim.ep.options import Stability
@@ -52,7 +53,7 @@ def moved_prices(stability: Stability, prices: Reals, activity: Reals, errors: R
 def price_sums(
     model: Model,
     team: Team,
-    images: NDArray[np.int16],
+    inputs: Input,
     free: NDArray[np.int32],
     followed: NDArray[np.int32],
     prices: Reals,
@@ -62,7 +63,7 @@ def price_sums(
 
     Parameters
     ----------
-    images : int16 (n, H, W, C)
+    inputs : images int16 (n, H, W, C), or spikes
         n may be 0.
     free : int32 (n, state size)
         Window sums of the free phase.
@@ -77,13 +78,13 @@ def price_sums(
     Stopped
     """
     sums = {layer: co.room(model, layer, "price", buffers) for layer in map(int, np.flatnonzero(prices > 0))}
-    pieces = [piece for piece in co.pieces(model, len(images)) if prices[piece.layer] > 0]
+    pieces = [piece for piece in co.pieces(model, len(inputs)) if prices[piece.layer] > 0]
 
     def work(piece: co.Piece) -> Correlation:
         if team.stop[0]:
             raise Stopped
         own, out = piece.samples, co.place(piece, sums[piece.layer])
-        return co.phase_correlation(model, piece.layer, images[own], followed[own], free[own], piece.channels, out)
+        return co.phase_correlation(model, piece.layer, inputs[own], followed[own], free[own], piece.channels, out)
 
     found = list(zip(pieces, team.map(work, pieces), strict=True))
     for layer, total in sums.items():

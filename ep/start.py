@@ -64,7 +64,7 @@ def _start(
     train, limit = presenter.dataset.train, config.stability.coupling_limit
     ids = np.arange(min(samples, config.model.calibration_samples))
     few = np.arange(min(samples, SAMPLES))
-    images, few_images = presenter.plain(train, ids), presenter.plain(train, few)
+    images, few_images = presenter.plain(train, ids, CALIBRATED), presenter.plain(train, few, CALIBRATED)
     found = None
     for _ in range(COUPLING_ROUNDS):
         calibrate(model, config, parameters, team, images, ids)

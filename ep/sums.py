@@ -26,7 +26,7 @@ class BatchSums:
         By layer whose activity has a price.
     heads : list of HeadSums
     channels : list of int64 (C,)
-        By layer: firing probabilities of a channel over the window of the free phase.
+        By layer, then of an input of spikes: firing probabilities of a channel over the window of the free phase.
     counts : list of PhaseCounts
         By phase.
     correct : int64 (heads,)
@@ -48,7 +48,7 @@ class BatchSums:
             layers=layers,
             prices=prices,
             heads=heads,
-            channels=[np.zeros(population.shape[2], np.int64) for population in model.stack.populations],
+            channels=[np.zeros(own.shape[2], np.int64) for own in (*model.stack.populations, *model.inputs)],
             counts=[PhaseCounts.zero(model.layers) for _ in range(PHASES)],
             correct=np.zeros(len(model.heads), np.int64),
         )

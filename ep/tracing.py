@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.ep import phases as ph
+from spikesim.ep.coding import Input
 from spikesim.ep.counting import hopfield
 from spikesim.ep.learner import Learner
 from spikesim.fixedpoint import ONE, P_MAX
@@ -16,7 +17,7 @@ __all__ = ["trace"]
 def trace(
     learner: Learner,
     epoch: int,
-    images: NDArray[np.int16],
+    inputs: Input,
     sample_ids: NDArray[np.int64],
     labels: NDArray[np.int64],
     progress: float,
@@ -29,7 +30,7 @@ def trace(
 
     Parameters
     ----------
-    images : int16 (n, H, W, C), 1.0 = 2**12
+    inputs : images int16 (n, H, W, C), 1.0 = 2**12, or spikes
     sample_ids, labels : int64 (n,)
         Of training samples.
     progress : float
@@ -54,15 +55,15 @@ def trace(
         own = None if targets is None else targets[part]
         workspace = team.borrow()
         try:
-            return _follow(learner, workspace, epoch, images[part], sample_ids[part], labels[part], beta * lambdas, own)
+            return _follow(learner, workspace, epoch, inputs[part], sample_ids[part], labels[part], beta * lambdas, own)
         finally:
             team.give_back(workspace)
 
-    groups = list(team.map(run, team.groups(len(images))))
+    groups = list(team.map(run, team.groups(len(inputs))))
     rows: dict[str, list[NDArray[np.generic]]] = {}
     for phase in groups[0]:
         steps = sum((group[phase] for group in groups[1:]), groups[0][phase])
-        for name, values in steps.rows(learner, phase, len(images)).items():
+        for name, values in steps.rows(learner, phase, len(inputs)).items():
             rows.setdefault(name, []).append(values)
     return {name: np.concatenate(values) for name, values in rows.items()}
 
@@ -128,7 +129,7 @@ def _follow(
     learner: Learner,
     workspace: ph.Workspace,
     epoch: int,
-    images: NDArray[np.int16],
+    inputs: Input,
     sample_ids: NDArray[np.int64],
     labels: NDArray[np.int64],
     strengths: NDArray[np.float64],
@@ -138,10 +139,10 @@ def _follow(
     dynamics, stop, layers = learner.config.dynamics, learner.team.stop, learner.model.layers
     stream = ph.stream_of(epoch, ph.STREAM_FREE)
     found = {ph.FREE: _Steps(dynamics.window_free, layers)}
-    n = workspace.rest(images, sample_ids)
+    n = workspace.rest(inputs, sample_ids)
     for counts in workspace.free_steps(n, stream, stop):
         found[ph.FREE].add(workspace, n, counts.energy)
-    workspace.rest(images, sample_ids)  # once more in one piece, which leaves what nudged phases start from
+    workspace.rest(inputs, sample_ids)  # once more in one piece, which leaves what nudged phases start from
     workspace.free(n, stream, stop)
     workspace.keep(n)
     nudges = {ph.PLUS: (strengths, ph.STREAM_NUDGED)}

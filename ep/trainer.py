@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from spikesim.checkpoint import Checkpoint
 from spikesim.datasets import Dataset
 from spikesim.ep import phases as ph
+from spikesim.ep.coding import Input, with_duration
 from spikesim.ep.config import Config, per_layer
 from spikesim.ep.coupling import SAMPLES as COUPLING_SAMPLES
 from spikesim.ep.coupling import limit_coupling, measure_coupling
@@ -84,7 +85,7 @@ class Trainer:
         soft_targets: NDArray[np.float64] | None = None,
         ranks: Ranks | None = None,
     ) -> None:
-        self.config = config
+        self.config = config = with_duration(config, dataset)
         self.ranks = Alone() if ranks is None else ranks
         self.dataset = dataset
         self.options = options
@@ -183,8 +184,8 @@ class Trainer:
             parts = [order[first : first + size] for first in range(position.batch * size, self.samples, size)]
             own = [part[share(self.ranks, len(part))] for part in parts]
             inputs = learner.team.ahead(partial(self.presenter.train, position.epoch), own)
-            for ids, images in zip(parts, inputs, strict=True):
-                self._batch(journal, learner, position, ids, images)
+            for ids, given in zip(parts, inputs, strict=True):
+                self._batch(journal, learner, position, ids, given)
                 every = self.options.checkpoint_every
                 due = time.monotonic() - saved_at >= CHECKPOINT_SECONDS if every is None else position.done % every == 0
                 if self.ranks.first(partial(bool, due)):  # clocks differ
@@ -205,13 +206,13 @@ class Trainer:
         learner: Learner,
         position: Position,
         ids: NDArray[np.int64],
-        images: NDArray[np.int16],
+        inputs: Input,
     ) -> None:
         """One mini-batch and its row."""
         began = time.perf_counter()
         factor = self._factor(position)
         labels = self.dataset.train.labels[ids]
-        result = learner.batch(position.epoch, position.batch, images, ids, labels, factor, self._progress(position))
+        result = learner.batch(position.epoch, position.batch, inputs, ids, labels, factor, self._progress(position))
         loss = math.fsum(result.loss_sum)
         if not math.isfinite(loss):
             raise InputError("the loss is not finite: the training diverged; lower the learning rates or the gain")
@@ -277,8 +278,9 @@ class Trainer:
 
     def _trace(self, learner: Learner, epoch: int, writer: RunWriter) -> None:
         ids = np.arange(min(self.config.record.traces, self.samples))
-        images, labels = self.presenter.plain(self.dataset.train, ids), self.dataset.train.labels[ids]
-        rows = trace(learner, epoch, images, ids, labels, (epoch + 1) / self.config.optimiser.epochs)
+        stream = ph.stream_of(epoch, ph.STREAM_FREE)
+        inputs, labels = self.presenter.plain(self.dataset.train, ids, stream), self.dataset.train.labels[ids]
+        rows = trace(learner, epoch, inputs, ids, labels, (epoch + 1) / self.config.optimiser.epochs)
         writer.append_traces({"epoch": np.full(len(rows["step"]), epoch + 1), **rows})
 
     def _finish_epoch(
@@ -328,7 +330,7 @@ class Trainer:
     def _watch_coupling(self, learner: Learner, stream: int) -> NDArray[np.float64]:
         """Coupling of the layers as they are loaded; weights beyond the limit are scaled down."""
         ids = np.arange(min(self.samples, COUPLING_SAMPLES))
-        found = measure_coupling(learner.team, self.presenter.plain(self.dataset.train, ids), ids, stream)
+        found = measure_coupling(learner.team, self.presenter.plain(self.dataset.train, ids, stream), ids, stream)
         limit = self.config.stability.coupling_limit
         if limit is not None:
             limit_coupling(learner.parameters, found, limit)

@@ -1,0 +1,153 @@
+"""How samples enter the network: as a current, or as spikes of an input population.
+
+An image is an analogue current, or it is coded in spikes: *bernoulli*, at each step each pixel spikes with the
+probability that its brightness is; *latency*, each pixel that is not black spikes once, the brighter the earlier. The
+events of a recording are spikes already: the time that the free phase follows is cut into its steps, and an input
+neuron spikes in those in which it has an event.
+
+An input neuron spikes at most once a step. Its mean over the window of the free phase is what nudged phases hold, what
+the first weights learn from, and what enters as a current where spikes are not wanted: with `data.coding = "current"`
+on recordings (a single frame) and in the mean-field mode.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.datasets import Dataset, EventSet
+from spikesim.datasets.eventset import POLARITIES
+from spikesim.ep.config import Config, make_config, merge
+from spikesim.errors import InputError
+from spikesim.fixedpoint import INPUT_BITS
+from spikesim.philox import philox_words
+from spikesim.spiketrains import SpikeTrains
+from spikesim.tables import Shape, neurons
+
+Input = NDArray[np.int16] | SpikeTrains
+"""Samples as the engine takes them: images int16 (n, H, W, C), 1.0 = 2**12, or the spikes of an input population."""
+
+TAG_INPUT = 0xFC000000
+"""Last word of the counters of the random numbers of inputs, beside the stream; the layers' are below 2**24 * 250."""
+PIXEL_MAX = 255
+_PIXEL_UNIT = 257
+"""Of 16 random bits, a pixel of 1 of 255."""
+
+
+def coding_of(config: Config, dataset: Dataset) -> str:
+    """How the samples of a data set enter: "current", "bernoulli", "latency" or "events".
+
+    Raises
+    ------
+    InputError
+        Recordings that are to be coded, or images that have no events.
+    """
+    chosen = config.data.coding
+    if chosen == "auto":
+        return "events" if dataset.recordings else "current"
+    if dataset.recordings and chosen not in ("current", "events"):
+        raise InputError(
+            f"data.coding is {chosen!r}, but {dataset.name} holds recordings of events; it must be 'events', 'current' "
+            "or 'auto'"
+        )
+    if not dataset.recordings and chosen == "events":
+        raise InputError(
+            f"data.coding is 'events', but {dataset.name} holds images; it must be 'current', 'bernoulli', 'latency' "
+            "or 'auto'"
+        )
+    return chosen
+
+
+def enters_as_spikes(config: Config, dataset: Dataset) -> bool:
+    """Whether the network has an input population; else samples are analogue images."""
+    return coding_of(config, dataset) != "current" and config.dynamics.inference != "mean-field"
+
+
+def with_duration(config: Config, dataset: Dataset) -> Config:
+    """The configuration with the time of recordings that the free phase follows, so that a run file says it."""
+    if not dataset.recordings or config.data.duration is not None:
+        return config
+    return make_config(merge(config.to_dict(), [("data.duration", dataset.duration)]))
+
+
+def bernoulli(
+    images: NDArray[np.uint8], sample_ids: NDArray[np.int64], *, steps: int, stream: int, seed: int
+) -> SpikeTrains:
+    """Spikes with the probability x / 255 at each step, x the pixel; at most 1 - 2**-16, as in any neuron.
+
+    The 16 random bits of neuron i, in the order (y, x, channel), at step t are half i mod 8 of the Philox block
+    with the counter (i div 8, t, sample, stream of the phase).
+
+    Parameters
+    ----------
+    images : uint8 (n, H, W, C)
+    sample_ids : int64 (n,)
+        Identities in the data set, 0 .. 2**32 - 1.
+    """
+    n, size = len(images), neurons(images.shape[1:])
+    octets = -(-size // 8)
+    thresholds = images.reshape(n, 1, size).astype(np.uint32) * _PIXEL_UNIT
+    counters = np.empty((steps, octets, 4), np.uint32)
+    counters[:, :, 0] = np.arange(octets)
+    counters[:, :, 1] = np.arange(steps)[:, None]
+    counters[:, :, 3] = TAG_INPUT | stream
+
+    def train(sample: int) -> SpikeTrains:
+        counters[:, :, 2] = sample_ids[sample]
+        words = philox_words(counters.reshape(-1, 4), seed)
+        bits = np.stack([words & 0xFFFF, words >> 16], axis=-1).reshape(steps, octets * 8)[:, :size]
+        return SpikeTrains.of_dense((bits < thresholds[sample])[None])
+
+    return _joined([train(sample) for sample in range(n)], steps)
+
+
+def latency(images: NDArray[np.uint8], *, steps: int) -> SpikeTrains:
+    """One spike of each pixel x above 0, at step ``floor((255 - x) * steps / 255)``: the brighter, the earlier.
+
+    Parameters
+    ----------
+    images : uint8 (n, H, W, C)
+    """
+    flat = images.reshape(len(images), neurons(images.shape[1:])).astype(np.int64)
+    samples, found = np.nonzero(flat)
+    times = (PIXEL_MAX - flat[samples, found]) * steps // PIXEL_MAX
+    return SpikeTrains.of_steps(samples, times, found, (len(images), steps))
+
+
+def follow(
+    recordings: EventSet, samples: NDArray[np.int64], *, steps: int, duration: float, coarse: int = 1
+) -> SpikeTrains:
+    """The events of recordings in the steps that they fall into; what comes later than the last step is left out.
+
+    Parameters
+    ----------
+    samples : int64 (n,)
+        Which recordings.
+    duration : float
+        Milliseconds, from the first event, that the steps divide evenly.
+    coarse : int
+        Pixels along each side that share an input neuron.
+    """
+    length = max(1, round(duration * 1000))  # microseconds
+    width = recordings.shape[1]
+    lists = [slice(recordings.offsets[sample], recordings.offsets[sample + 1]) for sample in samples]
+    counts = [own.stop - own.start for own in lists]
+    numbers = np.repeat(np.arange(len(samples)), counts)
+    found = np.concatenate([np.zeros(0, np.uint32), *(recordings.neurons[own] for own in lists)]).astype(np.int64)
+    times = np.concatenate([np.zeros(0, np.uint32), *(recordings.times[own] for own in lists)]).astype(np.int64)
+    if coarse > 1:
+        pixel, polarity = found // POLARITIES, found % POLARITIES
+        y, x = pixel // width // coarse, pixel % width // coarse
+        found = (y * -(-width // coarse) + x) * POLARITIES + polarity
+    inside = times < length
+    at = times[inside] * steps // length
+    return SpikeTrains.of_steps(numbers[inside], at, found[inside], (len(samples), steps))
+
+
+def window_means(trains: SpikeTrains, shape: Shape, window: int) -> NDArray[np.int16]:
+    """Mean spikes a step over the last steps, as images int16 (n, H, W, C), 1.0 = 2**12; halves rounded up."""
+    counts = trains.counts(neurons(shape), trains.steps - window, trains.steps)
+    return ((2 * (counts << INPUT_BITS) + window) // (2 * window)).astype(np.int16).reshape(len(trains), *shape)
+
+
+def _joined(trains: list[SpikeTrains], steps: int) -> SpikeTrains:
+    """Those of all samples; there may be none."""
+    return SpikeTrains.join([SpikeTrains(np.zeros(0, np.int32), np.zeros((0, steps + 1), np.int64)), *trains])
