@@ -115,7 +115,10 @@ def _print_tables(reader: "RunReader", numbers: "Report") -> None:
     console.print(_learning_table([item for item in numbers.learning if item.epoch == numbers.epoch]))
     phases = list(dict.fromkeys(work.phase for work in numbers.layers))
     for phase in phases:
-        console.print(_work_table([work for work in numbers.layers if work.phase == phase]))
+        works = [work for work in numbers.layers if work.phase == phase]
+        console.print(_work_table(works))
+        if works[0].input_ms is not None:
+            console.print(_pace_table(works, works[0].input_ms))
     total = numbers.parameters[-1]
     console.print(
         f"{_si(total.parameters)} parameters, {_si(total.footprint_bytes)}B as float32, "
@@ -211,6 +214,22 @@ def _work_table(works: "list[LayerWork]") -> "Table":
             _si(work.effective_acs_feedback),
             _si(work.effective_macs),
             f"{_si(work.joule)}J",
+            end_section=work is works[-2],
+        )
+    return table
+
+
+def _pace_table(works: "list[LayerWork]", input_ms: float) -> "Table":
+    """Work in the time of the input."""
+    table = _table(f"A millisecond of input, {input_ms:.4g} ms a sample", "layer")
+    for header in ("spikes", "spikes a neuron", "operations"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for work in works:
+        table.add_row(
+            work.layer,
+            _si(work.spikes / input_ms),
+            _scientific(work.activity_per_ms),
+            _si(work.operations_per_ms or 0.0),
             end_section=work is works[-2],
         )
     return table

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from spikesim.energy import EnergyModel
 from spikesim.errors import InputError
 from spikesim.learning import LayerLearning, layer_learning
+from spikesim.pace import step_milliseconds
 from spikesim.runreader import RunReader
 from spikesim.schema import PHASES, LayerInfo
 
@@ -75,6 +76,10 @@ class LayerWork:
         Mean change of the firing probability between the halves of the window; not measured in tests.
     joule : float
         Estimated energy a sample.
+    input_ms : float or None
+        Milliseconds of input a sample; None where the phase does not follow a recording of events.
+    activity_per_ms, operations_per_ms : float or None
+        Spikes a neuron and millisecond of input; accumulates and multiply-accumulates a millisecond of input.
     """
 
     epoch: int
@@ -95,6 +100,9 @@ class LayerWork:
     saturated: float | None
     residual: float | None
     joule: float
+    input_ms: float | None = None
+    activity_per_ms: float | None = None
+    operations_per_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -204,7 +212,11 @@ def make_report(reader: RunReader, epoch: int | None = None) -> Report:
         raise InputError(f"{reader.path} has no epoch {epoch}: it holds {held}")
     return Report(
         epoch=epoch,
-        layers=[] if epoch is None else layer_work(batches, epochs, reader.layers, reader.energy_model, epoch),
+        layers=[]
+        if epoch is None
+        else layer_work(
+            batches, epochs, reader.layers, reader.energy_model, epoch, step_ms=step_milliseconds(reader.config)
+        ),
         epochs=summarise_epochs(batches, epochs),
         phases=summarise_phases(batches, reader.layers),
         learning=layer_learning(batches, epochs, reader.layers),
@@ -213,7 +225,13 @@ def make_report(reader: RunReader, epoch: int | None = None) -> Report:
 
 
 def layer_work(
-    batches: Columns, epochs: Columns, layers: list[LayerInfo], energy: EnergyModel, epoch: int
+    batches: Columns,
+    epochs: Columns,
+    layers: list[LayerInfo],
+    energy: EnergyModel,
+    epoch: int,
+    *,
+    step_ms: float | None = None,
 ) -> list[LayerWork]:
     """Work by phase and layer in one epoch, with totals, and that of the test after it.
 
@@ -227,6 +245,8 @@ def layer_work(
         Energy charged for each operation.
     epoch : int
         The epoch.
+    step_ms : float, optional
+        Milliseconds of input that a step of the free phase and of the test follows.
 
     Returns
     -------
@@ -250,6 +270,7 @@ def layer_work(
             saturated=sums["saturated"] / neurons,
             layers=layers,
             energy=energy,
+            step_ms=step_ms,
         )
     for row in np.flatnonzero(epochs["epoch"] == epoch):
         tested = ("spikes", "events_forward", "events_feedback", "macs", "neuron_updates")
@@ -263,6 +284,7 @@ def layer_work(
             saturated=None,
             layers=layers,
             energy=energy,
+            step_ms=step_ms,
         )
     return found
 
@@ -278,6 +300,7 @@ def _work_of_phase(
     saturated: NDArray[np.float64] | None,
     layers: list[LayerInfo],
     energy: EnergyModel,
+    step_ms: float | None,
 ) -> list[LayerWork]:
     if samples == 0 or steps == 0:
         return []
@@ -286,6 +309,7 @@ def _work_of_phase(
     dense_forward = [
         layer.synapses_forward * (float(starts) if layer.analogue else steps / samples) for layer in layers
     ]
+    input_ms = step_ms * steps / samples if step_ms is not None and starts else None
     dense_feedback = [layer.synapses_feedback * steps / samples for layer in layers]
     neurons = np.array([layer.neurons for layer in layers])
 
@@ -316,6 +340,9 @@ def _work_of_phase(
             saturated=None if saturated is None else float((saturated[chosen] * share).sum() / samples),
             residual=None if residual is None else float((residual[chosen] * share).sum()),
             joule=float(energy.estimate(forward + feedback, macs)) / samples,
+            input_ms=input_ms,
+            activity_per_ms=None if input_ms is None else spikes / (size * samples * input_ms),
+            operations_per_ms=None if input_ms is None else (forward + feedback + macs) / (samples * input_ms),
         )
 
     by_layer = [work(layer.name, slice(index, index + 1)) for index, layer in enumerate(layers)]

@@ -70,6 +70,7 @@ def test_the_numbers_by_phase_and_layer(run):
                 "residual": sum(row["residual"][p][i] for row in rows) / 4,
                 "joule": ((forward + feedback) * 0.9e-12 + macs * 4.6e-12) / samples,
             }
+            assert [entry.pop(name) for name in ("input_ms", "activity_per_ms", "operations_per_ms")] == [None] * 3
             assert entry.keys() == {*expected, "phase", "layer"}
             assert {name: entry[name] for name in expected} == pytest.approx(expected, rel=1e-12)
             for name in total:
