@@ -134,7 +134,9 @@ def find(name: str) -> Entry:
         There is no data set of this name.
     """
     if name not in _ENTRIES:
-        raise InputError(f"unknown data set {name!r}; known are {', '.join(names())}")
+        raise InputError(
+            f"unknown data set {name!r}; known are {', '.join(names())}, and files of recordings (.npz, .h5)"
+        )
     return _ENTRIES[name]
 
 

@@ -103,7 +103,10 @@ class Model:
 class Data:
     """The data and how they are presented."""
 
-    dataset: str = option("fashion-mnist-mini", "Name of the data set; `spikesim data list` shows them.")
+    dataset: str = option(
+        "fashion-mnist-mini",
+        "Name of the data set, which `spikesim data list` shows, or a file of recordings (docs/streams.md).",
+    )
     limit: int | None = option(None, "Use only the first N training samples.", low=1, optional=True)
     test_limit: int | None = option(None, "Use only the first N test samples.", low=1, optional=True)
     batch_size: int = option(32, "Samples in a mini-batch.", low=1, high=65536)

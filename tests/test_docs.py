@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
 import spikesim
 from spikesim.cli import main
 from spikesim.cli.sweep import read_sweep
+from spikesim.datasets import load
 from spikesim.ep.config import describe, make_config, merge
 from spikesim.ep.teacher import read_teacher
 from spikesim.sparse.description import make_network
@@ -228,6 +230,16 @@ def test_the_teacher_file_of_the_docs_is_one(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     teacher = read_teacher(tmp_path / "teacher.h5")
     assert (teacher.dataset, teacher.logits.shape) == ("fashion-mnist-mini", (5000, 10))
+
+
+def test_the_file_of_recordings_of_the_docs_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (example,) = blocks(ROOT / "docs" / "streams.md", "python")
+    events = np.zeros(5, [("x", np.int16), ("y", np.int16), ("p", bool), ("t", np.int64)])
+    events["x"] = events["t"] = np.arange(5)
+    monkeypatch.chdir(tmp_path)
+    exec(example, {"train": [(events, 0), (events[:3], 2)], "test": [(events, 1)]})
+    dataset = load("mine.npz", tmp_path)
+    assert (len(dataset.train), len(dataset.test), dataset.shape, dataset.classes) == (2, 1, (1, 5, 2), 3)
 
 
 def test_make_has_the_targets_of_the_readme() -> None:
