@@ -34,12 +34,16 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+import h5py
+import numpy as np
 from kills import CONFIG
 from measure import machine
 
 from spikesim import RunReader, checkpoint
 from spikesim.analysis import make_report
 from spikesim.cli.sweep import read_sweep
+from spikesim.datasets.eventfile import load
+from spikesim.datasets.eventparsing import read_gesture, read_nmnist
 from spikesim.datasets.parsing import read_cifar, read_idx
 from spikesim.datasets.registry import File
 from spikesim.datasets.unpacking import read_archive, read_bounded
@@ -59,6 +63,8 @@ GUIDES = (
     "tarfile",
     "spikesim.checkpoint",
     "spikesim.cli.sweep",
+    "spikesim.datasets.eventfile",
+    "spikesim.datasets.eventparsing",
     "spikesim.datasets.parsing",
     "spikesim.datasets.unpacking",
     "spikesim.ep.config",
@@ -198,6 +204,31 @@ def files(folder: Path) -> dict[str, list[bytes]]:
     }
 
 
+def npy_bytes() -> bytes:
+    """A recording of DVS128 Gesture."""
+    stream = io.BytesIO()
+    np.save(stream, np.arange(40).reshape(10, 4) % 2)
+    return stream.getvalue()
+
+
+def recordings(folder: Path, suffix: str) -> list[bytes]:
+    """Files of recordings: an array a field, and a structured one, stored as they are and compressed."""
+    columns = np.zeros(40, [("x", np.uint8), ("y", np.uint8), ("t", np.int32), ("p", bool)])
+    columns["x"], columns["t"] = np.arange(40) % 7, np.arange(40) * 1000
+    sets = {"offsets": np.arange(0, 50, 10), "labels": np.arange(4) % 2, "n_train": np.array([3])}
+    made, path = [], folder / f"recordings.{suffix}"
+    for events in ({"events": columns}, {name: columns[name] for name in columns.dtype.names or ()}):
+        for packed in (False, True):
+            if suffix == "npz":
+                (np.savez_compressed if packed else np.savez)(path, **events, **sets)
+            else:
+                with h5py.File(path, "w") as file:
+                    for name, array in {**events, **sets}.items():
+                        file.create_dataset(name, data=array, compression="gzip" if packed else None)
+            made.append(path.read_bytes())
+    return made
+
+
 def targets(folder: Path) -> dict[str, Target]:
     """All readers."""
     tomls = [path.read_bytes() for path in sorted(ROOT.glob("examples/*.toml"))]
@@ -220,6 +251,10 @@ def targets(folder: Path) -> dict[str, Target]:
         "gzip": Target("", gzipped, lambda path: read_bounded(path, 1 << 16), name="file.gz"),
         "tar": Target("", archives(), archive, gzip.compress),
         "tar.gz": Target("", [gzip.compress(data) for data in archives()], archive),
+        "nmnist": Target("", [bytes(range(250))], lambda path: read_nmnist(path.read_bytes())),
+        "gesture": Target("", [npy_bytes()], lambda path: read_gesture(path.read_bytes())),
+        "recordings npz": Target("", recordings(folder, "npz"), lambda path: load(str(path)), name="file.npz"),
+        "recordings h5": Target("", recordings(folder, "h5"), lambda path: load(str(path)), name="file.h5"),
         "run": Target("", written["run"], read_run),
         "teacher": Target("", written["teacher"], read_teacher),
         "simulation": Target("", written["simulation"], read_simulation),

@@ -25,6 +25,7 @@ SMALL = 2**26
 """Bytes that an array may unpack to from any file."""
 SIDE_MAX = 2**13
 CLASSES_MAX = 10_000
+RECORDINGS_MAX = 10**6
 _FIELDS = ("x", "y", "t", "p")
 _ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError)
 _HDF5_FAULTS = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
@@ -86,6 +87,8 @@ def _sets(get: Get, path: Path) -> tuple[EventSet, EventSet, int]:
     offsets, labels = (_numbers(_required(get, what, path), path, what) for what in ("offsets", "labels"))
     n_train = _numbers(np.atleast_1d(_required(get, "n_train", path)), path, "n_train")
     events, n = len(columns.t), len(labels)
+    if n > RECORDINGS_MAX:
+        raise InputError(f"{path}: {n} labels; a file has at most {RECORDINGS_MAX} recordings")
     if len(offsets) != n + 1 or offsets[0] != 0 or offsets[-1] != events or (np.diff(offsets) < 0).any():
         raise InputError(
             f"{path}: offsets must be {n + 1} numbers (one more than labels) that ascend from 0 to {events}, the "

@@ -15,8 +15,8 @@ from spikesim.datasets.model import Augmentation
 
 SIDE = 8
 MILLISECONDS = 20.0
-SMALL_NMNIST = Path(os.environ.get("SPIKESIM_SMALL_NMNIST", "/work/shared/data/nmnist_small/nmnist_small.npz"))
-"""Recordings of N-MNIST, where somebody has put them."""
+PLACES = (os.environ.get("SPIKESIM_DATA", ""), Path(__file__).parents[2] / "shared" / "data" / "nmnist_small")
+"""Folders where the first recordings of N-MNIST may lie, in one file."""
 
 
 def bar(label: int, seed: int, *, side: int = SIDE, events: int = 120, milliseconds: float = MILLISECONDS) -> Events:
@@ -117,9 +117,15 @@ def write_file(path: Path, arrays: dict[str, NDArray[Any]], **options: Any) -> P
     return path
 
 
-def small_nmnist() -> dict[str, list[tuple[Events, int]]]:
+def small_nmnist() -> Path | None:
+    """The file of the first recordings of N-MNIST; None if it is not on this machine."""
+    found = (Path(place) / "nmnist_small.npz" for place in PLACES if place)
+    return next((path for path in found if path.is_file()), None)
+
+
+def first_nmnist(path: Path) -> dict[str, list[tuple[Events, int]]]:
     """The first recordings of N-MNIST, by part, in the order of MNIST."""
-    with np.load(SMALL_NMNIST, allow_pickle=False) as file:
+    with np.load(path, allow_pickle=False) as file:
         records, offsets = file["records_t"].astype(np.int64), file["offsets"]
         labels, n_train = file["labels"], int(file["n_train"])
     found: dict[str, list[tuple[Events, int]]] = {"Train": [], "Test": []}

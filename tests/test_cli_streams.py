@@ -108,6 +108,21 @@ def test_nmnist_from_its_folders(tmp_path: Path) -> None:
     assert "24 training samples" in result.stderr
 
 
+def test_digits_that_move_are_learned(tmp_path: Path) -> None:
+    """The first recordings of N-MNIST, where they are at hand."""
+    path = ef.small_nmnist()
+    if path is None:
+        pytest.skip("nmnist_small.npz is not on this machine")
+    parts = ef.first_nmnist(path)
+    ef.write_nmnist(tmp_path, {"Train": parts["Train"][:200], "Test": parts["Test"]})
+    succeed(
+        "train", "--arch", "conv", "--width", 0.25, "--dataset", "nmnist", "--data-dir", tmp_path, "--epochs", 2,
+        "--batch-size", 8, "--out", tmp_path / "run.h5",
+    )  # fmt: skip
+    report = json.loads(succeed("report", tmp_path / "run.h5", "--format", "json").stdout)
+    assert report["epochs"][-1]["test_accuracy"] > 0.45
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
