@@ -101,8 +101,8 @@ class Dataset:
     Raises
     ------
     InputError
-        There are not as many names as classes, training and test images differ in shape, a label is no class, or mean
-        and std do not fit the channels.
+        There are not as many names as classes, training and test samples differ in kind or shape, a label is no class,
+        mean and std do not fit the channels, or recordings have no duration.
     """
 
     name: str
@@ -119,6 +119,10 @@ class Dataset:
     def __post_init__(self) -> None:
         if len(self.class_names) != self.classes:
             raise InputError(f"{self.name} has {self.classes} classes and {len(self.class_names)} names for them")
+        if isinstance(self.train, EventSet) != isinstance(self.test, EventSet):
+            raise InputError(f"{self.name} has images and recordings; training and test samples must be of one kind")
+        if self.recordings and not (self.duration is not None and self.duration > 0):
+            raise InputError(f"duration of {self.name} is {self.duration}; recordings need one above 0 milliseconds")
         if self.train.shape != self.test.shape:
             raise InputError(
                 f"training images of {self.name} have shape {self.train.shape} and test images "

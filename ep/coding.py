@@ -25,7 +25,7 @@ from spikesim.tables import Shape, neurons
 Input = NDArray[np.int16] | SpikeTrains
 """Samples as the engine takes them: images int16 (n, H, W, C), 1.0 = 2**12, or the spikes of an input population."""
 
-TAG_INPUT = 0xFC000000
+TAG_INPUT = 0xFB000000
 """Last word of the counters of the random numbers of inputs, beside the stream; the layers' are below 2**24 * 250."""
 PIXEL_MAX = 255
 _PIXEL_UNIT = 257
@@ -128,18 +128,19 @@ def follow(
     """
     length = max(1, round(duration * 1000))  # microseconds
     width = recordings.shape[1]
-    lists = [slice(recordings.offsets[sample], recordings.offsets[sample + 1]) for sample in samples]
-    counts = [own.stop - own.start for own in lists]
-    numbers = np.repeat(np.arange(len(samples)), counts)
-    found = np.concatenate([np.zeros(0, np.uint32), *(recordings.neurons[own] for own in lists)]).astype(np.int64)
-    times = np.concatenate([np.zeros(0, np.uint32), *(recordings.times[own] for own in lists)]).astype(np.int64)
-    if coarse > 1:
-        pixel, polarity = found // POLARITIES, found % POLARITIES
-        y, x = pixel // width // coarse, pixel % width // coarse
-        found = (y * -(-width // coarse) + x) * POLARITIES + polarity
-    inside = times < length
-    at = times[inside] * steps // length
-    return SpikeTrains.of_steps(numbers[inside], at, found[inside], (len(samples), steps))
+
+    def train(sample: int) -> SpikeTrains:  # one at a time: a recording may have millions of events
+        first, last = recordings.offsets[sample : sample + 2]
+        last = first + np.searchsorted(recordings.times[first:last], length)
+        found = recordings.neurons[first:last].astype(np.int64)
+        at = recordings.times[first:last].astype(np.int64) * steps // length
+        if coarse > 1:
+            pixel, polarity = found // POLARITIES, found % POLARITIES
+            y, x = pixel // width // coarse, pixel % width // coarse
+            found = (y * -(-width // coarse) + x) * POLARITIES + polarity
+        return SpikeTrains.of_steps(np.zeros_like(at), at, found, (1, steps))
+
+    return _joined([train(sample) for sample in samples], steps)
 
 
 def window_means(trains: SpikeTrains, shape: Shape, window: int) -> NDArray[np.int16]:

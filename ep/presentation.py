@@ -55,7 +55,7 @@ class Presenter:
         stream : int
             Stream of random numbers of the phase that they are for; what is coded at random takes it.
         """
-        ids = np.arange(which.start, which.stop) if isinstance(which, slice) else which
+        ids = np.arange(len(samples))[which]
         if isinstance(samples, EventSet):
             return self._follow(samples, ids)
         return self._finish(samples.images[which], ids, stream)

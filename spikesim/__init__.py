@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from spikesim.populations import Connection, Population
     from spikesim.runreader import RunReader
     from spikesim.simulator import Simulator
+    from spikesim.spiketrains import SpikeTrains
     from spikesim.tables import Conv, Dense, Sparse
 
 _HOMES = {
@@ -26,6 +27,7 @@ _HOMES = {
     "Population": "populations",
     "RunReader": "runreader",
     "Simulator": "simulator",
+    "SpikeTrains": "spiketrains",
     "Conv": "tables",
     "Dense": "tables",
     "Sparse": "tables",
@@ -42,6 +44,7 @@ __all__ = [
     "RunReader",
     "Simulator",
     "Sparse",
+    "SpikeTrains",
     "Stopped",
     "__version__",
 ]

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spikesim.datasets import Dataset, Events, EventSet, archives, load, registry
+from spikesim.datasets import Dataset, Events, EventSet, ImageSet, archives, load, registry
 from spikesim.datasets import check as check_set
 from spikesim.datasets import find as find_set
 from spikesim.datasets.eventparsing import read_gesture, read_nmnist, read_npy
@@ -316,10 +316,16 @@ def test_a_file_that_is_not_there_or_no_file(tmp_path: Path) -> None:
         load("folder.npz", tmp_path)
 
 
-def test_recordings_and_images_do_not_mix_in_shape() -> None:
-    good = ef.make_recordings(6)
-    with pytest.raises(InputError, match="they must be the same"):
-        Dataset(**{**vars(good), "test": ef.collected(bars(3, side=9), 9)})
+def test_a_data_set_is_of_one_kind_and_shape_and_recordings_have_a_duration() -> None:
+    good = vars(ef.make_recordings(6))
+    images = ImageSet(np.zeros((2, 8, 8, 2), np.uint8), np.zeros(2, np.int64))
+    for changes, words in (
+        ({"test": ef.collected(bars(3, side=9), 9)}, "they must be the same"),
+        ({"test": images}, "of one kind"),
+        ({"duration": None}, "duration of bars is None"),
+    ):
+        with pytest.raises(InputError, match=words):
+            Dataset(**{**good, **changes})
 
 
 # -- Archives ---------------------------------------------------------------------------------------------------------
