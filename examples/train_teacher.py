@@ -112,6 +112,8 @@ def main() -> None:
         sys.exit(f"Error: {options.out} must be a new file in a folder that exists")
     try:
         dataset = load(options.dataset, options.data_dir)
+        if dataset.recordings:
+            raise InputError(f"{options.dataset} holds recordings; this convolutional network takes images")
         network, accuracy = train(dataset, options)
         description = (
             f"examples/train_teacher.py: six convolutions, width {options.width}, {options.epochs} epochs, seed "
