@@ -86,7 +86,7 @@ class LazyGroup(click.Group):
         "gradcheck": ("spikesim.cli.gradcheck:gradcheck", "Compare the gradient estimates with the exact gradient."),
         "ablation": ("spikesim.cli.ablation:ablation", "Check the gradients over depths and kinds of error signals."),
         "evaluate": ("spikesim.cli.evaluate:evaluate", "Test the network of a run file."),
-        "report": ("spikesim.cli.report:report", "Show what a run did: accuracy, spikes, operations, energy."),
+        "report": ("spikesim.cli.report:report", "Show what a run did, or how several compare."),
         "teacher": (
             "spikesim.cli.teacher:teacher",
             "Write what a network says of the training images to a teacher file.",

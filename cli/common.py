@@ -1,7 +1,7 @@
 """What several sub-commands share."""
 
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,19 +11,16 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from spikesim.ep.ranks import Ranks
-    from spikesim.runreader import RunReader
 
 __all__ = [
     "available_threads",
     "batch_option",
     "data_dir_option",
     "echo_csv",
-    "flat_settings",
     "inference_option",
     "make_console",
     "repeats_option",
     "run_argument",
-    "state_text",
     "stop_on_signals",
     "style_option",
     "tell_terminal",
@@ -86,30 +83,6 @@ def make_console() -> "Console":
 
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
     return Console(width=width, markup=False, highlight=False, emoji=False)
-
-
-def state_text(reader: "RunReader") -> str:
-    """How a run stands, in words: a run that says that it is running may have been killed."""
-    from spikesim.runlock import lock_holder
-
-    status = reader.status
-    if status == "finished":
-        return "finished"
-    if status == "stopped":
-        return "stopped; the same command with --resume continues it"
-    holder = lock_holder(reader.path)
-    if holder is not None:
-        return f"running ({holder})"
-    return "ended before it was finished; the same command with --resume continues it"
-
-
-def flat_settings(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested values with dotted keys."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flat_settings(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def echo_csv(rows: Iterable[Iterable[Any]]) -> None:

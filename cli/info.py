@@ -4,7 +4,7 @@ import json
 
 import click
 
-from spikesim.cli.common import flat_settings, run_argument, state_text
+from spikesim.cli.common import run_argument
 
 
 @click.command()
@@ -16,7 +16,9 @@ def info(run: str) -> None:
     same, however many threads they had and however often they were stopped.
     """
     from spikesim.checkpoint import checkpoint_folder, positions
+    from spikesim.reports.state import state_text
     from spikesim.runreader import RunReader
+    from spikesim.settings import flat_settings
 
     with RunReader(run) as reader:
         rows = reader.rows

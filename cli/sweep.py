@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spikesim.cli.common import flat_settings
 from spikesim.errors import InputError
+from spikesim.settings import flat_settings
 
 __all__ = ["MEMBERS_MAX", "member_path", "read_sweep", "setting_text", "unfinished"]
 

@@ -17,6 +17,7 @@ from spikesim.energy import EnergyModel
 from spikesim.errors import InputError
 from spikesim.learning import LayerLearning, layer_learning
 from spikesim.pace import step_milliseconds
+from spikesim.profiles import FiringRates, TraceStep, firing_rates, trace_steps
 from spikesim.runreader import RunReader
 from spikesim.schema import PHASES, LayerInfo
 
@@ -178,6 +179,10 @@ class Report:
         By epoch and layer, the read-out last.
     parameters : list of ParameterSummary
         As of the last checkpoint.
+    traces : list of TraceStep
+        The phases step by step, after `epoch`.
+    firing_rates : list of FiringRates
+        By layer, in the test after `epoch`.
     """
 
     epoch: int | None
@@ -186,6 +191,8 @@ class Report:
     phases: list[PhaseSummary]
     learning: list[LayerLearning]
     parameters: list[ParameterSummary]
+    traces: list[TraceStep]
+    firing_rates: list[FiringRates]
 
 
 def make_report(reader: RunReader, epoch: int | None = None) -> Report:
@@ -221,6 +228,8 @@ def make_report(reader: RunReader, epoch: int | None = None) -> Report:
         phases=summarise_phases(batches, reader.layers),
         learning=layer_learning(batches, epochs, reader.layers),
         parameters=parameter_summaries(reader.weights()),
+        traces=[] if epoch is None else trace_steps(reader.traces, epoch),
+        firing_rates=[] if epoch is None else firing_rates(epochs, reader.layers, epoch),
     )
 
 

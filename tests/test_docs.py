@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 BEGIN, END = "<!-- keys: begin -->\n", "<!-- keys: end -->\n"
-FOLDERS = ("spikesim", "spikesim/sparse", "ep", "datasets", "cli")
+FOLDERS = ("spikesim", "spikesim/sparse", "spikesim/reports", "ep", "datasets", "cli")
 
 
 def keys_table() -> str:
@@ -57,7 +57,7 @@ def blocks(page: Path, language: str) -> Iterator[str]:
 def command_lines() -> list[tuple[str, str]]:
     """All lines of shell blocks that call the program: (page, line)."""
     lines = [
-        (page.name, re.sub(r"^mpiexec -n \d+ ", "", line))
+        (page.name, re.sub(r"^mpiexec -n \d+ | > \S+$", "", line))
         for page in PAGES
         for block in blocks(page, "sh")
         for line in block.splitlines()

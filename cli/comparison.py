@@ -1,0 +1,146 @@
+"""Several runs in one table, such as the members of a sweep."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from spikesim.cli.common import echo_csv, make_console
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from spikesim.reports.comparison import ComparedRun
+
+__all__ = ["print_comparison"]
+
+SETTINGS_SHOWN = 6
+"""Columns of settings in a table, at most."""
+NAME_WIDTH = 24
+"""Room that names of runs get before columns are made narrower."""
+BESIDE_MAX = 5
+"""As many runs have a column each; more have a row each."""
+
+
+def print_comparison(runs: "list[ComparedRun]", style: str, folder: str | None = None) -> None:
+    """Print runs as a table, JSON or CSV.
+
+    Parameters
+    ----------
+    runs : list of ComparedRun
+        What `compare` gives.
+    style : str
+        ``"table"``, ``"json"`` or ``"csv"``.
+    folder : str, optional
+        The folder of a sweep, which JSON tells.
+    """
+    from spikesim.reports.comparison import comparison_document
+    from spikesim.reports.document import json_text
+
+    if style == "json":
+        head = {} if folder is None else {"folder": folder}
+        click.echo(json_text({**head, **comparison_document(runs)}))
+    elif style == "csv":
+        values = ([*asdict(run.row).values(), *run.settings.values()] for run in runs)
+        echo_csv([[*asdict(runs[0].row), *runs[0].settings], *values])
+    else:
+        _print_tables(runs, beside=folder is None)
+
+
+def _print_tables(runs: "list[ComparedRun]", *, beside: bool) -> None:
+    console = make_console()
+    if beside and len(runs) <= BESIDE_MAX:
+        console.print(_beside_table(runs))
+        console.print(_epochs_table(runs))
+        return
+    console.print(_runs_table(runs))
+    finished = sum(run.row.state == "finished" for run in runs)
+    console.print(f"{finished} of {len(runs)} runs are finished")
+    more = len(runs[0].settings) - SETTINGS_SHOWN
+    if more > 0:
+        console.print(f"{more} more settings differ; --format csv and json have them")
+
+
+def _beside_table(runs: "list[ComparedRun]") -> "Table":
+    """All settings that differ and the figures of the last complete epochs, a column a run."""
+    from spikesim.reports.text import percent, si
+
+    table = _table("")
+    for run in runs:
+        table.add_column(run.row.run, justify="right", overflow="fold")
+    for key in runs[0].settings:
+        table.add_row(key, *(_setting(run.settings[key]) for run in runs), end_section=key == [*runs[0].settings][-1])
+    rows = [run.row for run in runs]
+    table.add_row("state", *(row.state.partition(";")[0] for row in rows))
+    table.add_row("complete epochs", *(str(row.epochs) for row in rows))
+    table.add_row("train accuracy", *(percent(row.train_accuracy) for row in rows))
+    table.add_row("test accuracy", *(percent(row.test_accuracy) for row in rows))
+    table.add_row("best test accuracy", *(percent(row.best_test_accuracy) for row in rows))
+    table.add_row("  in epoch", *("-" if row.best_epoch is None else str(row.best_epoch) for row in rows))
+    table.add_row("activity, test", *(percent(row.activity) for row in rows))
+    table.add_row("ACs, a test sample", *(si(row.accumulates) for row in rows))
+    table.add_row("MACs, a test sample", *(si(row.multiply_accumulates) for row in rows))
+    table.add_row("energy, a test sample", *("-" if row.joule is None else f"{si(row.joule)}J" for row in rows))
+    table.add_row("seconds", *(_shown(row.seconds, "{:.0f}") for row in rows))
+    return table
+
+
+def _setting(value: object) -> str:
+    """A setting as a configuration has it."""
+    return "not set" if value is None else str(value)
+
+
+def _runs_table(runs: "list[ComparedRun]") -> "Table":
+    table = _table("run", min(NAME_WIDTH, max(len(run.row.run) for run in runs)))
+    shown = list(runs[0].settings)[:SETTINGS_SHOWN]
+    for key in shown:
+        table.add_column(key.rpartition(".")[2].replace("_", " "), justify="right")
+    for heading in ("epochs", "train", "test", "best", "activity", "ACs", "energy", "hours"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("state", overflow="fold")
+    for run in runs:
+        row = run.row
+        table.add_row(
+            row.run,
+            *("-" if run.settings.get(key) is None else str(run.settings[key]) for key in shown),
+            str(row.epochs),
+            _shown(row.train_accuracy, "{:.2%}"),
+            _shown(row.test_accuracy, "{:.2%}"),
+            _shown(row.best_test_accuracy, "{:.2%}"),
+            _shown(row.activity, "{:.1%}"),
+            _shown(row.accumulates, "{:.3g}"),
+            _shown(None if row.joule is None else row.joule * 1e6, "{:.3g} uJ"),
+            _shown(None if row.seconds is None else row.seconds / 3600, "{:.2f}"),
+            row.state.partition(";")[0],
+        )
+    return table
+
+
+def _epochs_table(runs: "list[ComparedRun]") -> "Table":
+    """Test accuracy and loss by epoch, a column a run."""
+    table = _table("epoch")
+    for what in ("accuracy", "loss"):
+        for run in runs:
+            table.add_column(f"{what}\n{run.row.run}", justify="right", overflow="fold")
+    points = [{point.epoch: point for point in run.epochs} for run in runs]
+    for epoch in sorted({epoch for own in points for epoch in own}):
+        found = [own.get(epoch) for own in points]
+        table.add_row(
+            str(epoch),
+            *(_shown(None if point is None else point.test_accuracy, "{:.2%}") for point in found),
+            *(_shown(None if point is None else point.test_loss, "{:.4f}") for point in found),
+        )
+    return table
+
+
+def _table(first: str, width: int | None = None) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(first, overflow="fold", min_width=width)
+    return table
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)

@@ -1,0 +1,162 @@
+"""The tables of ``spikesim report``, and those that ``spikesim watch`` shares with it."""
+
+from typing import TYPE_CHECKING
+
+from spikesim.cli.common import make_console
+from spikesim.reports.text import fixed, percent, scientific, si
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from spikesim.analysis import EpochSummary, LayerWork, Report
+    from spikesim.learning import LayerLearning
+    from spikesim.runreader import RunReader
+
+__all__ = ["accuracy_table", "make_table", "print_tables"]
+
+
+def print_tables(reader: "RunReader", numbers: "Report") -> None:
+    from spikesim.reports.state import state_text
+
+    console = make_console()
+    console.print(f"Run {reader.path}: {state_text(reader)}", soft_wrap=True)
+    rows = reader.rows
+    console.print(f"{rows['batches']} mini-batches, {rows['epochs']} complete epochs in the file")
+    if numbers.epoch is None:
+        console.print("There are 0 rows: the first mini-batch has not ended yet.")
+        return
+    console.print()
+    console.print(accuracy_table(numbers.epochs))
+    console.print(_dynamics_table(numbers))
+    console.print(_learning_table([item for item in numbers.learning if item.epoch == numbers.epoch]))
+    phases = list(dict.fromkeys(work.phase for work in numbers.layers))
+    for phase in phases:
+        works = [work for work in numbers.layers if work.phase == phase]
+        console.print(_work_table(works))
+        if works[0].input_ms is not None:
+            console.print(_pace_table(works, works[0].input_ms))
+    total = numbers.parameters[-1]
+    console.print(
+        f"{si(total.parameters)} parameters, {si(total.footprint_bytes)}B as float32, "
+        f"connection sparsity {percent(total.connection_sparsity)}"
+    )
+    energy = reader.energy_model
+    console.print(
+        f"Energy: {energy.accumulate_joule * 1e12:g} pJ an AC, {energy.multiply_accumulate_joule * 1e12:g} pJ a MAC "
+        f"({energy.source}); synaptic operations only, no memory traffic, no neuron updates."
+    )
+
+
+def accuracy_table(epochs: "list[EpochSummary]") -> "Table":
+    table = make_table("Loss and accuracy by epoch", "epoch")
+    for header in ("train loss", "train accuracy", "test loss", "test accuracy", "learning rate", "beta", "seconds"):
+        table.add_column(header, justify="right")
+    for summary in epochs:
+        table.add_row(
+            f"{summary.epoch}" if summary.complete else f"{summary.epoch} (so far)",
+            fixed(summary.train_loss),
+            percent(summary.train_accuracy),
+            fixed(summary.test_loss),
+            percent(summary.test_accuracy),
+            f"{summary.learning_rate:.3g}",
+            f"{summary.beta:.3g}",
+            f"{summary.seconds:.1f}",
+        )
+    return table
+
+
+def _dynamics_table(numbers: "Report") -> "Table":
+    from spikesim.schema import PHASES
+
+    table = make_table("Energy function (hopfield) and residual at the end of each phase", "epoch")
+    for quantity in ("hopfield", "residual"):
+        for phase in PHASES:
+            table.add_column(f"{quantity}\n{phase}", justify="right")
+    for epoch in dict.fromkeys(summary.epoch for summary in numbers.phases):
+        found = {summary.phase: summary for summary in numbers.phases if summary.epoch == epoch}
+        hopfield = [fixed(found[phase].hopfield) if phase in found else "-" for phase in PHASES]
+        residual = [f"{found[phase].residual:.2e}" if phase in found else "-" for phase in PHASES]
+        table.add_row(f"{epoch}", *hopfield, *residual)
+    return table
+
+
+def _learning_table(learning: "list[LayerLearning]") -> "Table":
+    epoch = learning[0].epoch if learning else 0
+    table = make_table(
+        f"Learning by layer in epoch {epoch}: answer to the nudge, change, error signal, coupling", "layer"
+    )
+    for header in ("|r+ - r-|", "|dW|", "|W|", "signal", "head loss", "head\naccuracy", "saturated", "coupling"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for item in learning:
+        table.add_row(
+            item.layer,
+            scientific(item.rate_difference),
+            scientific(item.weight_change),
+            f"{item.weight_norm:.3g}",
+            "-" if item.signal_strength is None else f"{item.signal_strength:.3g}",
+            fixed(item.head_loss),
+            percent(item.head_accuracy),
+            percent(item.saturated),
+            "-" if item.coupling is None else f"{item.coupling:.2f}",
+        )
+    return table
+
+
+def _work_table(works: "list[LayerWork]") -> "Table":
+    first = works[0]
+    kind = "Test" if first.phase == "test" else f"Phase {first.phase}"
+    table = make_table(
+        f"{kind} of epoch {first.epoch}, a sample (mean of {first.samples} samples, {first.steps:.1f} steps)", "layer"
+    )
+    for header in (
+        "neurons",
+        "spikes",
+        "activity",
+        "Dense\nforward",
+        "Dense\nfeedback",
+        "Eff. ACs\nforward",
+        "Eff. ACs\nfeedback",
+        "Eff.\nMACs",
+        "energy",
+    ):
+        table.add_column(header, justify="right", no_wrap=True)
+    for work in works:
+        table.add_row(
+            work.layer,
+            f"{work.neurons}",
+            si(work.spikes),
+            percent(work.activity),
+            si(work.dense_forward),
+            si(work.dense_feedback),
+            si(work.effective_acs_forward),
+            si(work.effective_acs_feedback),
+            si(work.effective_macs),
+            f"{si(work.joule)}J",
+            end_section=work is works[-2],
+        )
+    return table
+
+
+def _pace_table(works: "list[LayerWork]", input_ms: float) -> "Table":
+    """Work in the time of the input."""
+    table = make_table(f"A millisecond of input, {input_ms:.4g} ms a sample", "layer")
+    for header in ("spikes", "spikes a neuron", "operations"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for work in works:
+        table.add_row(
+            work.layer,
+            si(work.spikes / input_ms),
+            scientific(work.activity_per_ms),
+            si(work.operations_per_ms or 0.0),
+            end_section=work is works[-2],
+        )
+    return table
+
+
+def make_table(title: str, first: str) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(first, overflow="fold")
+    return table

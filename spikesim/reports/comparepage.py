@@ -1,0 +1,88 @@
+"""The page that compares runs: ``spikesim report A.h5 B.h5 --html FILE``."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from spikesim.reports.charts import comparison_charts
+from spikesim.reports.html import Child, element, number, table
+from spikesim.reports.shell import assumptions_form, figure, joule_cell, make_page, section
+from spikesim.reports.text import percent, si
+
+__all__ = ["comparison_page"]
+
+
+def comparison_page(document: Mapping[str, Any]) -> bytes:
+    """Runs side by side as one page.
+
+    Parameters
+    ----------
+    document : dict
+        What `comparison_document` gives.
+
+    Returns
+    -------
+    bytes
+        HTML in UTF-8, which needs nothing else.
+    """
+    runs = document["runs"]
+    figures = [figure(chart) for chart in comparison_charts(document)]
+    settings = list(runs[0]["settings"])
+    rows = [[key, *(element("code", json.dumps(run["settings"][key], ensure_ascii=False)) for run in runs)]
+            for key in settings]  # fmt: skip
+    names = [run["run"] for run in runs]
+    differ = (
+        table("Settings that differ", ["setting", *names], rows)
+        if settings
+        else element("p", "The configurations are the same.")
+    )
+    finished = sum(run["state"] == "finished" for run in runs)
+    sections = [
+        section("results", "Results", table("Last complete epoch of each run", _HEADINGS,
+                [_row(index, run) for index, run in enumerate(runs)], id="runs")),
+        section("settings", "Settings that differ", differ),
+        section("curves", "Curves", element("div", figures, class_="charts")) if figures else None,
+        section("energy", "Energy", element("p", _PRICES),
+                assumptions_form(runs[0]["energy_model"])),
+    ]  # fmt: skip
+    lead: list[Child] = [element("p", f"{finished} of {len(runs)} runs are finished.")]
+    return make_page(f"Comparison of {len(runs)} runs", lead, sections, document, layers=1)
+
+
+_PRICES = "The prices change the energies under Results. They begin as in the file of the first run."
+_HEADINGS = (
+    "run",
+    "state",
+    "epochs",
+    "train accuracy",
+    "test accuracy",
+    "best test accuracy",
+    "in epoch",
+    "activity",
+    "ACs, a test sample",
+    "MACs, a test sample",
+    "energy, a test sample",
+    "hours",
+)
+
+
+def _row(index: int, run: Mapping[str, Any]) -> list[Child]:
+    def cell(key: str, form: Any) -> Child:
+        value = run[key]
+        return number(value, "-" if value is None else form(value), data_from=f"runs.{index}.{key}")
+
+    return [
+        run["run"],
+        run["state"].partition(";")[0],
+        cell("epochs", str),
+        cell("train_accuracy", percent),
+        cell("test_accuracy", percent),
+        cell("best_test_accuracy", percent),
+        cell("best_epoch", str),
+        cell("activity", percent),
+        cell("accumulates", si),
+        cell("multiply_accumulates", si),
+        joule_cell(run["joule"], run["accumulates"] or 0.0, run["multiply_accumulates"] or 0.0,
+                   run["neuron_updates"] or 0.0),
+        cell("seconds", lambda value: f"{value / 3600:.2f}"),
+    ]  # fmt: skip

@@ -1,0 +1,292 @@
+"""The page of a run: ``spikesim report RUN.h5 --html FILE``."""
+
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spikesim.analysis import TEST_PHASE, TOTAL
+from spikesim.reports.charts import Chart
+from spikesim.reports.html import Child, element, number, table
+from spikesim.reports.raster import Raster, draw_raster
+from spikesim.reports.shell import assumptions_form, figure, joule_cell, make_page, section
+from spikesim.reports.text import count, fixed, percent, scientific, short, si
+from spikesim.runreader import RunReader
+from spikesim.settings import flat_settings
+
+__all__ = ["run_page"]
+
+Document = Mapping[str, Any]
+
+
+def run_page(reader: RunReader, document: Document, charts: Sequence[Chart], rasters: Sequence[Raster]) -> bytes:
+    """A run as one page.
+
+    Parameters
+    ----------
+    reader : RunReader
+        The run.
+    document : dict
+        What `report_document` says of it.
+    charts : sequence of Chart
+        What `run_charts` makes of that, and charts of a gradient check.
+    rasters : sequence of Raster
+        Recorded spikes.
+
+    Returns
+    -------
+    bytes
+        HTML in UTF-8, which needs nothing else.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged.
+    """
+
+    def figures(name: str) -> list[ET.Element]:
+        return [figure(chart) for chart in charts if chart.section == name]
+
+    sections = [
+        _accuracy(document, figures("accuracy")),
+        _work(document, figures("work")),
+        _energy(document),
+        _plain("dynamics", "Energy function and residual", figures("dynamics")),
+        _plain("steps", "Phases step by step", figures("steps")),
+        _plain("rates", "Firing rates", figures("rates")),
+        _plain("learning", "Learning by layer", figures("learning")),
+        _plain("gradients", "Gradients", figures("gradients")),
+        _spikes(rasters),
+        _parameters(document),
+        _repeat(reader),
+    ]
+    title = f"Run {reader.path.name}"
+    # The read-out has a colour too, after the layers.
+    return make_page(title, _lead(reader, document, charts), sections, document, layers=len(reader.layers) + 1)
+
+
+def _lead(reader: RunReader, document: Document, charts: Sequence[Chart]) -> list[Child]:
+    config = dict(flat_settings(reader.config))
+    complete = [epoch for epoch in document["epochs"] if epoch["complete"]]
+    tested = [epoch for epoch in complete if epoch["test_accuracy"] is not None]
+    facts: list[tuple[str, Child]] = [("State", document["run"]["state"])]
+    for key, label in (("model.arch", "Architecture"), ("data.dataset", "Data"), ("model.width", "Width")):
+        if config.get(key) is not None:
+            facts.append((label, str(config[key])))
+    facts.append(("Layers", str(len(reader.layers))))
+    facts.append(("Neurons", count(sum(layer.neurons for layer in reader.layers))))
+    facts.append(("Parameters", count(document["parameters"][-1]["parameters"])))
+    facts.append(("Complete epochs", str(len(complete))))
+    if tested:
+        best = max(tested, key=lambda epoch: epoch["test_accuracy"])
+        last = tested[-1]
+        facts.append(("Test accuracy, last", number(last["test_accuracy"], percent(last["test_accuracy"]))))
+        facts.append((f"Best, epoch {best['epoch']}", number(best["test_accuracy"], percent(best["test_accuracy"]))))
+    seconds = sum(epoch["seconds"] + (epoch["test_seconds"] or 0.0) for epoch in document["epochs"])
+    facts.append(("Wall time", f"{seconds:.0f} s" if seconds < 3600 else f"{seconds / 3600:.1f} h"))
+    pairs = [element("div", element("dt", label), element("dd", value)) for label, value in facts]
+    waiting = None if charts else element("p", "There is nothing to draw: the first mini-batch has not ended yet.")
+    return [element("dl", pairs, class_="facts"), waiting]
+
+
+def _plain(name: str, heading: str, figures: list[ET.Element]) -> ET.Element | None:
+    return section(name, heading, element("div", figures, class_="charts")) if figures else None
+
+
+def _accuracy(document: Document, figures: list[ET.Element]) -> ET.Element | None:
+    if not document["epochs"]:
+        return None
+
+    def cell(index: int, epoch: Mapping[str, Any], key: str, text: str) -> Child:
+        return number(epoch[key], text, data_from=f"epochs.{index}.{key}")
+
+    rows = [
+        [
+            f"{epoch['epoch']}" if epoch["complete"] else f"{epoch['epoch']} (so far)",
+            cell(index, epoch, "train_loss", fixed(epoch["train_loss"])),
+            cell(index, epoch, "train_accuracy", percent(epoch["train_accuracy"])),
+            cell(index, epoch, "test_loss", fixed(epoch["test_loss"])),
+            cell(index, epoch, "test_accuracy", percent(epoch["test_accuracy"])),
+            cell(index, epoch, "learning_rate", short(epoch["learning_rate"])),
+            cell(index, epoch, "beta", short(epoch["beta"])),
+            cell(index, epoch, "seconds", f"{epoch['seconds']:.1f}"),
+        ]
+        for index, epoch in enumerate(document["epochs"])
+    ]
+    headings = ["epoch", "train loss (nats)", "train accuracy", "test loss (nats)", "test accuracy", "learning rate",
+                "beta", "seconds"]  # fmt: skip
+    return section(
+        "accuracy",
+        "Accuracy and loss",
+        element("div", figures, class_="charts"),
+        element("details", element("summary", "Table by epoch"), table("Loss and accuracy by epoch", headings, rows)),
+    )
+
+
+_WORK = (
+    ("neurons", "neurons", lambda value: f"{value}"),
+    ("spikes", "spikes", si),
+    ("activity", "activity", percent),
+    ("dense_forward", "Dense forward", si),
+    ("dense_feedback", "Dense feedback", si),
+    ("effective_acs_forward", "Effective ACs forward", si),
+    ("effective_acs_feedback", "Effective ACs feedback", si),
+    ("effective_macs", "Effective MACs", si),
+    ("neuron_updates", "neuron updates", si),
+    ("saturated", "saturated", percent),
+    ("activity_per_ms", "spikes a neuron and ms of input", scientific),
+    ("operations_per_ms", "operations a ms of input", si),
+)
+
+
+def _work(document: Document, figures: list[ET.Element]) -> ET.Element | None:
+    layers = document["layers"]
+    if not layers:
+        return None
+    tables = []
+    for phase in dict.fromkeys(entry["phase"] for entry in layers):
+        found = [(index, entry) for index, entry in enumerate(layers) if entry["phase"] == phase]
+        columns = [column for column in _WORK if any(entry[column[0]] is not None for _, entry in found)]
+        rows = [
+            [
+                entry["layer"],
+                *(number(entry[key], form(entry[key]), data_from=f"layers.{index}.{key}") for key, _, form in columns),
+            ]
+            for index, entry in found
+        ]
+        first = found[0][1]
+        what = "Test" if phase == TEST_PHASE else f"Phase {phase}"
+        caption = f"{what} of epoch {first['epoch']}: {short(first['steps'])} steps, {first['samples']} samples"
+        tables.append(table(caption, ["layer", *(heading for _, heading, _ in columns)], rows, class_="total"))
+    note = "Per sample. Dense: if every neuron sent at every step. Effective: what was done. Names as in NeuroBench."
+    return section(
+        "work",
+        "Activity, spikes and operations",
+        element("p", note, class_="note"),
+        element("div", figures, class_="charts"),
+        element("details", element("summary", "Tables by phase and layer"), tables),
+    )
+
+
+def _energy(document: Document) -> ET.Element | None:
+    layers = document["layers"]
+    if not layers:
+        return None
+    phases = list(dict.fromkeys(entry["phase"] for entry in layers))
+    training = [phase for phase in phases if phase != TEST_PHASE]
+    found = {(entry["phase"], entry["layer"]): entry for entry in layers}
+    names = list(dict.fromkeys(entry["layer"] for entry in layers))
+
+    def cell(entries: list[Mapping[str, Any]]) -> Child:
+        sums = {key: sum(entry[key] for entry in entries) for key in _COUNTED}
+        accumulates = sums["effective_acs_forward"] + sums["effective_acs_feedback"]
+        return joule_cell(sums["joule"], accumulates, sums["effective_macs"], sums["neuron_updates"])
+
+    rows: list[list[Child]] = []
+    for name in names:
+        own = {phase: found[phase, name] for phase in phases if (phase, name) in found}
+        trained = [own[phase] for phase in training if phase in own]
+        bar = element("svg", element("rect", width=0, height=10, y=1), viewBox="0 0 100 12", class_="bar",
+                      aria_hidden="true") if name != TOTAL else None  # fmt: skip
+        rows.append(
+            [
+                name,
+                *(cell([own[phase]]) if phase in own else "-" for phase in phases),
+                cell(trained) if trained else "-",
+                element("span", bar, element("span", class_="percent")) if bar is not None else "",
+            ]
+        )
+    headings = ["layer", *phases, "training, all phases", "share"]
+    epoch = layers[0]["epoch"]
+    return section(
+        "energy",
+        "Estimated energy",
+        assumptions_form(document["energy_model"]),
+        table(f"Energy of a sample in epoch {epoch}", headings, rows, id="energy-table", class_="total"),
+    )
+
+
+_COUNTED = ("effective_acs_forward", "effective_acs_feedback", "effective_macs", "neuron_updates", "joule")
+
+
+def _spikes(rasters: Sequence[Raster]) -> ET.Element | None:
+    if not rasters:
+        return None
+    figures = []
+    for raster in rasters:
+        rows = [
+            [
+                layer.name,
+                str(layer.neurons),
+                str(len(raster.shown(index))),
+                number(len(raster.spikes[index]), str(len(raster.spikes[index]))),
+            ]
+            for index, layer in enumerate(raster.layers)
+        ]
+        title = f"Sample {raster.sample} after epoch {raster.epoch}"
+        drawn = table(f"{title}: spikes", ["layer", "neurons", "neurons drawn", "spikes"], rows)
+        figures.append(
+            element(
+                "figure",
+                element("figcaption", element("h3", title), element("p", _RASTER_NOTE)),
+                draw_raster(raster),
+                element("details", element("summary", "Table of this chart"), drawn),
+                id=f"raster-{raster.sample}",
+            )
+        )
+    return _plain("spikes", "Recorded spikes", figures)
+
+
+_RASTER_NOTE = "A tick is a spike. Of a layer with many neurons some are drawn, at equal distances. The input is below."
+
+
+def _parameters(document: Document) -> ET.Element:
+    rows = [
+        [
+            entry["layer"],
+            number(entry["parameters"], str(entry["parameters"]), data_from=f"parameters.{index}.parameters"),
+            number(
+                entry["connection_sparsity"],
+                percent(entry["connection_sparsity"]),
+                data_from=f"parameters.{index}.connection_sparsity",
+            ),
+            number(
+                entry["footprint_bytes"],
+                si(entry["footprint_bytes"]) + "B",
+                data_from=f"parameters.{index}.footprint_bytes",
+            ),
+        ]
+        for index, entry in enumerate(document["parameters"])
+    ]
+    headings = ["layer", "parameters", "connection sparsity", "size as float32"]
+    return section(
+        "parameters", "Parameters", table("Parameters as of the last checkpoint", headings, rows, class_="total")
+    )
+
+
+def _repeat(reader: RunReader) -> ET.Element:
+    facts = [
+        ("Seed", str(reader.seed)),
+        ("Digest", reader.digest()),
+        ("Hash of the configuration", reader.config_hash),
+        ("Created", reader.created),
+        ("Host", reader.host),
+        ("spikesim", reader.spikesim_version),
+        *reader.versions.items(),
+    ]
+    pairs = [element("div", element("dt", str(label)), element("dd", str(value))) for label, value in facts]
+    settings = dict(flat_settings(reader.config))
+    rows: list[list[Child]] = [
+        [key, element("code", json.dumps(value, ensure_ascii=False))] for key, value in settings.items()
+    ]
+    return section(
+        "repeat",
+        "Configuration, and how to repeat the run",
+        element("p", "The command that wrote the file:"),
+        element("pre", element("code", reader.command_line), tabindex="0", aria_label="Command line"),
+        element("p", "With this version, configuration and seed a run has the same digest, whatever its threads, "
+                "processes, stops and resumes: 'spikesim info' prints it."),
+        element("dl", pairs, class_="facts wide"),
+        element("details", element("summary", f"Configuration, {len(rows)} keys"),
+                table("Configuration", ["key", "value"], rows)),
+    )  # fmt: skip

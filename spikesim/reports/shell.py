@@ -1,0 +1,216 @@
+"""What all pages have in common: head, style, script, navigation, figures, energies that a reader can change."""
+
+import base64
+import hashlib
+import importlib.resources
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spikesim import __version__
+from spikesim.reports.charts import Chart
+from spikesim.reports.energies import MEMORY_NOTE, published
+from spikesim.reports.html import Child, element, embedded_json, number, serialise, table
+from spikesim.reports.svg import draw, value_text
+from spikesim.reports.text import si
+
+__all__ = ["assumptions_form", "figure", "joule_cell", "make_page", "section"]
+
+_LIGHT = ("#2d0a5b", "#20568f", "#1a8f6a")
+_DARK = ("#f6e35a", "#5fd08a", "#6aa8f2")
+
+
+_CHARGED = (
+    "Charged are synaptic operations: an accumulate for a synaptic event, a multiply-accumulate for a graded input. "
+    "Memory traffic and the updates of the neurons cost nothing unless you give them a price. Random numbers, the "
+    "read-out and the optimiser are left out. Use the figures to compare runs and layers, not as the consumption of a "
+    "device. "
+)
+
+
+def make_page(
+    title: str,
+    lead: Sequence[Child],
+    sections: Sequence[ET.Element | None],
+    document: Mapping[str, Any],
+    *,
+    layers: int,
+) -> bytes:
+    """A page that needs nothing else.
+
+    Its content security policy allows its own style and script, by their hashes, and nothing from elsewhere.
+
+    Parameters
+    ----------
+    title : str
+        Title and first heading.
+    lead : sequence of str and Element
+        What stands before the first section.
+    sections : sequence of Element or None
+        What `section` made; None is left out.
+    document : dict
+        The JSON object whose numbers the page shows, embedded as ``report``.
+    layers : int
+        Colours for ordered series that are needed.
+
+    Returns
+    -------
+    bytes
+        HTML in UTF-8.
+    """
+    style = _resource("page.css") + _layer_colours(layers)
+    script = _resource("page.js")
+    policy = (
+        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    present = [own for own in sections if own is not None]
+    links = [element("li", element("a", own.get("aria-label") or "", href=f"#{own.get('id')}")) for own in present]
+    root = element(
+        "html",
+        element(
+            "head",
+            element("meta", charset="utf-8"),
+            element("meta", http_equiv="Content-Security-Policy", content=policy),
+            element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+            element("meta", name="generator", content=f"spikesim {__version__}"),
+            element("meta", name="color-scheme", content="light dark"),
+            element("title", title),
+            element("style", style),
+        ),
+        element(
+            "body",
+            element("a", "Skip to the results", href=f"#{present[0].get('id')}" if present else "#", class_="skip"),
+            element("header", element("h1", title), lead),
+            element("nav", element("ul", links), aria_label="Sections"),
+            element("main", present),
+            element("footer", element("p", f"Written by spikesim {__version__}. Nothing is loaded from elsewhere.")),
+            embedded_json(document, "report"),
+            embedded_json(published(), "assumptions"),
+            element("script", script),
+        ),
+        lang="en",
+    )  # fmt: skip
+    return serialise(root)
+
+
+def section(name: str, heading: str, *children: Child | Sequence[Child]) -> ET.Element:
+    """A section with a heading, to which the navigation leads."""
+    return element("section", element("h2", heading), *children, id=name, aria_label=heading)
+
+
+def figure(chart: Chart) -> ET.Element:
+    """A chart with its title, a sentence on how to read it, and the table behind it."""
+    rows_at = sorted({at for own in chart.series for at in own.x})
+    values = [dict(zip(own.x, own.y, strict=True)) for own in chart.series]
+    rows = [
+        [
+            chart.categories[int(at)] if chart.categories else f"{at:g}",
+            *(number(own.get(at), value_text(chart, own.get(at))) for own in values),
+        ]
+        for at in rows_at
+    ]
+    headings = [chart.x_label, *(own.name for own in chart.series)]
+    return element(
+        "figure",
+        element("figcaption", element("h3", chart.title), element("p", chart.words) if chart.words else None),
+        draw(chart),
+        element("details", element("summary", "Table of this chart"),
+                table(f"{chart.title}: {chart.y_label}", headings, rows)),
+        id=f"chart-{chart.name}",
+    )  # fmt: skip
+
+
+def joule_cell(joule: float | None, accumulates: float, macs: float, updates: float) -> Child:
+    """An energy of which the page knows the counts, so that the script can compute it again."""
+    if joule is None:
+        return "-"
+    counts = {"data_accumulates": repr(accumulates), "data_macs": repr(macs), "data_updates": repr(updates)}
+    return number(joule, si(joule) + "J", class_="joule", **counts)
+
+
+def assumptions_form(energy: Mapping[str, Any]) -> ET.Element:
+    """The table of assumptions: what an operation costs, as the run file says, as published, or as the reader says.
+
+    Parameters
+    ----------
+    energy : dict
+        ``energy_model`` of the report.
+    """
+    rows = published()
+    nodes, formats = (list(dict.fromkeys(row[key] for row in rows)) for key in ("node", "format"))
+    own = {
+        "accumulate": energy["accumulate_joule"] * 1e12,
+        "multiply_accumulate": energy["multiply_accumulate_joule"] * 1e12,
+    }
+
+    def choice(name: str, label: str, options: list[tuple[str, str]]) -> ET.Element:
+        return element("label", label, element("select", [element("option", text, value=value)
+                       for value, text in options], id=name))  # fmt: skip
+
+    def entry(name: str, label: str, value: float) -> ET.Element:
+        return element("label", label, element("input", id=name, type="number", min=0, step="any",
+                       value=f"{value:.6g}", data_run=f"{value:.17g}"))  # fmt: skip
+
+    form = element(
+        "form",
+        element(
+            "fieldset",
+            element("legend", "What an operation costs"),
+            choice("node", "Process node", [("run", f"as in the run file: {energy['name']}"), *((node, node) for node
+                   in nodes), ("own", "values of your own")]),
+            choice("format", "Numbers", [(name, name) for name in formats]),
+            entry("accumulate", "Accumulate (AC), pJ", own["accumulate"]),
+            entry("multiply_accumulate", "Multiply-accumulate (MAC), pJ", own["multiply_accumulate"]),
+            entry("memory", "Memory an operation, pJ", 0.0),
+            entry("update", "Update of a neuron, pJ", 0.0),
+            element("button", "As in the run file", type="reset"),
+        ),
+        element("output", id="energy-summary", aria_live="polite"),
+        id="energy-form",
+        hidden=True,
+    )  # fmt: skip
+    cells = [
+        [f"{row['node']}, {row['format']}", f"{row['accumulate']:g}", f"{row['multiply_accumulate']:g}", row["source"]]
+        for row in rows
+    ]
+    mine = [
+        f"run file: {energy['name']}",
+        f"{own['accumulate']:g}",
+        f"{own['multiply_accumulate']:g}",
+        energy["source"],
+    ]
+    return element(
+        "div",
+        form,
+        element("noscript", element("p", "Without scripts the energies are those of the run file's assumption.")),
+        table("Assumptions, picojoules an operation", ["numbers", "AC", "MAC", "source"], [mine, *cells],
+              id="assumption-table"),
+        element("p", _CHARGED, MEMORY_NOTE, class_="note"),
+    )  # fmt: skip
+
+
+def _layer_colours(count: int) -> str:
+    """Classes of ordered series: dark to light on white, light to dark on black."""
+    lines = []
+    for anchors, form in ((_LIGHT, "{}"), (_DARK, "@media screen and (prefers-color-scheme: dark) {{ {} }}")):
+        rules = [
+            f".layer{index} {{ --c: {_blend(anchors, index / max(count - 1, 1))} }}" for index in range(max(count, 1))
+        ]
+        lines.append(form.format(" ".join(rules)))
+    return "\n".join(lines) + "\n"
+
+
+def _blend(anchors: Sequence[str], place: float) -> str:
+    low = min(int(place * (len(anchors) - 1)), len(anchors) - 2)
+    share = place * (len(anchors) - 1) - low
+    ends = [[int(anchors[low + side][at : at + 2], 16) for at in (1, 3, 5)] for side in (0, 1)]
+    return "#" + "".join(f"{round(one + share * (other - one)):02x}" for one, other in zip(*ends, strict=True))
+
+
+def _resource(name: str) -> str:
+    return importlib.resources.files("spikesim.reports").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,0 +1,44 @@
+"""Numbers as people read them. `page.js` has `si` once more, for the energies that a reader's assumptions change."""
+
+import math
+
+__all__ = ["count", "fixed", "percent", "scientific", "short", "si"]
+
+
+def si(value: float | None) -> str:
+    """A number with three digits and a prefix, such as ``1.23 M``."""
+    if value is None:
+        return "-"
+    if value == 0 or not math.isfinite(value):
+        return f"{value:.0f} "
+    power = min(max(math.floor(math.log10(abs(value)) / 3), -5), 5)
+    scaled = value / 1000.0**power
+    if round(abs(scaled), 0 if abs(scaled) >= 100 else 1) >= 1000 and power < 5:
+        power, scaled = power + 1, scaled / 1000
+    prefix = "fpnum kMGTP"[power + 5].strip()
+    return f"{scaled:#.3g}".rstrip(".") + f" {prefix}"
+
+
+def count(value: int) -> str:
+    """A number of things: whole below ten thousand, with a prefix above."""
+    return f"{value}" if value < 10_000 else si(value).strip()
+
+
+def percent(share: float | None) -> str:
+    """A share as per cent with two digits, ``-`` for None."""
+    return "-" if share is None else f"{100 * share:.2f} %"
+
+
+def fixed(value: float | None) -> str:
+    """Four digits after the point, ``-`` for None."""
+    return "-" if value is None else f"{value:.4f}"
+
+
+def scientific(value: float | None) -> str:
+    """Three digits and an exponent, ``-`` for None."""
+    return "-" if value is None else f"{value:.2e}"
+
+
+def short(value: float | None) -> str:
+    """Six significant digits in the shorter form, ``-`` for None."""
+    return "-" if value is None else f"{value:.6g}"

@@ -1,0 +1,133 @@
+"""The files that a report writes: a page, pictures, or both."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spikesim.errors import InputError
+from spikesim.reports.files import make_folder, require_free, write_files
+
+if TYPE_CHECKING:
+    from spikesim.analysis import Report
+    from spikesim.reports.charts import Chart
+    from spikesim.reports.comparison import ComparedRun
+    from spikesim.reports.raster import Raster
+    from spikesim.runreader import RunReader
+
+__all__ = ["Outputs"]
+
+
+class Outputs:
+    """Where a report goes.
+
+    Parameters
+    ----------
+    page : Path or None
+        The HTML file.
+    pictures : Path or None
+        The folder of PNG and SVG files, which is made if need be.
+    overwrite : bool
+        Replace files that exist.
+
+    Raises
+    ------
+    InputError
+        Something of it cannot be written, as far as can be told now, or matplotlib is missing.
+    """
+
+    def __init__(self, page: Path | None, pictures: Path | None, overwrite: bool) -> None:
+        self._page, self._pictures, self._overwrite = page, pictures, overwrite
+        if page is not None:
+            if page.suffix not in (".html", ".htm"):
+                raise InputError(f"--html {page}: the name must end in .html")
+            require_free([page], overwrite=overwrite)
+        if pictures is not None:
+            from spikesim.reports.plots import require_matplotlib
+
+            require_matplotlib()
+            if pictures.exists() and not pictures.is_dir():
+                raise InputError(f"--plot {pictures}: that is a file; give the name of a folder")
+            if not pictures.parent.is_dir():
+                raise InputError(f"--plot {pictures}: there is no folder {pictures.parent}; make it, or give another")
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is to be written."""
+        return self._page is not None or self._pictures is not None
+
+    def write_run(self, reader: "RunReader", numbers: "Report", gradients: Path | None) -> list[Path]:
+        """Write the page and the pictures of a run.
+
+        Parameters
+        ----------
+        reader : RunReader
+            The run.
+        numbers : Report
+            What `make_report` says of it.
+        gradients : Path or None
+            A gradient check of it.
+
+        Returns
+        -------
+        list of Path
+            The files.
+
+        Raises
+        ------
+        InputError
+            The run or the check is damaged, or a file exists or cannot be written.
+        """
+        if not self.wanted:
+            return []
+        from spikesim.reports.charts import run_charts
+        from spikesim.reports.document import report_document
+        from spikesim.reports.gradients import gradient_charts, read_gradients
+        from spikesim.reports.page import run_page
+        from spikesim.reports.raster import read_rasters
+
+        check = None if gradients is None else read_gradients(gradients, [layer.name for layer in reader.layers])
+        document, rasters = report_document(reader, numbers), read_rasters(reader)
+        charts = [*run_charts(document), *([] if check is None else gradient_charts(check))]
+        page = b"" if self._page is None else run_page(reader, document, charts, rasters)
+        return self._write(page, charts, rasters)
+
+    def write_comparison(self, runs: "list[ComparedRun]") -> list[Path]:
+        """Write the page and the pictures of a comparison.
+
+        Parameters
+        ----------
+        runs : list of ComparedRun
+            What `compare` gives.
+
+        Returns
+        -------
+        list of Path
+            The files.
+
+        Raises
+        ------
+        InputError
+            A file exists or cannot be written.
+        """
+        if not self.wanted:
+            return []
+        from spikesim.reports.charts import comparison_charts
+        from spikesim.reports.comparepage import comparison_page
+        from spikesim.reports.comparison import comparison_document
+
+        document = comparison_document(runs)
+        page = b"" if self._page is None else comparison_page(document)
+        return self._write(page, comparison_charts(document))
+
+    def _write(self, page: bytes, charts: "Sequence[Chart]", rasters: "Sequence[Raster]" = ()) -> list[Path]:
+        contents: dict[Path, bytes] = {}
+        if self._page is not None:
+            contents[self._page] = page
+        if self._pictures is not None:
+            from spikesim.reports.plots import draw_files, plot_paths
+
+            make_folder(self._pictures)
+            require_free(plot_paths(self._pictures, charts, rasters), overwrite=self._overwrite)
+            contents.update(draw_files(self._pictures, charts, rasters))
+        write_files(contents, overwrite=self._overwrite)
+        return list(contents)
