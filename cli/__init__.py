@@ -87,6 +87,7 @@ class LazyGroup(click.Group):
         "ablation": ("spikesim.cli.ablation:ablation", "Check the gradients over depths and kinds of error signals."),
         "evaluate": ("spikesim.cli.evaluate:evaluate", "Test the network of a run file."),
         "report": ("spikesim.cli.report:report", "Show what a run did, or how several compare."),
+        "watch": ("spikesim.cli.watch:watch", "Follow a run that another process writes."),
         "teacher": (
             "spikesim.cli.teacher:teacher",
             "Write what a network says of the training images to a teacher file.",

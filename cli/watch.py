@@ -1,0 +1,190 @@
+"""``spikesim watch``: a run in progress, live."""
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from spikesim.errors import Stopped
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from spikesim.analysis import EpochSummary
+    from spikesim.reports.following import Snapshot
+
+EPOCHS_SHOWN = 8
+BAR_WIDTH = 80
+
+
+@click.command()
+@click.argument("run", metavar="RUN.h5", type=click.Path(path_type=Path))
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1, max=3600),
+    default=2.0,
+    show_default=True,
+    help="Seconds between looks at the file, or more where a look takes long.",
+)
+def watch(run: Path, interval: float) -> None:
+    """Follow a run that another process writes, until it ends.
+
+    On a terminal, tables that are renewed; otherwise a line for every look that finds something new. The run is only
+    read. Ctrl-C ends this command (exit code 130), not the run.
+
+    Exit codes: 0 when the run is finished, 75 when it stopped or its process was killed, so that --resume continues it.
+    """
+    import sys
+
+    from spikesim.cli.common import make_console
+    from spikesim.reports.following import follow
+
+    console = make_console()
+    view: LiveView | LineView = LiveView(console, run) if sys.stdout.isatty() else LineView()
+    last = None
+    with view.shown():
+        for snapshot in follow(run, interval):
+            view.show(snapshot)
+            last = snapshot
+    if last is None or last.state != "finished":
+        raise Stopped(f"{run}: {_state(last)}")
+    click.echo(f"{run}: finished")
+
+
+class LineView:
+    """A line for each epoch, and for each look at the epoch in progress."""
+
+    def __init__(self) -> None:
+        self._told = 0
+        self._last: EpochSummary | None = None
+
+    def shown(self) -> AbstractContextManager[Any]:
+        """Nothing that needs an end."""
+        return nullcontext()
+
+    def show(self, snapshot: "Snapshot") -> None:
+        """Print what is new."""
+        complete = [summary for summary in snapshot.report.epochs if summary.complete]
+        for summary in complete[self._told :]:
+            click.echo(_epoch_line(summary, snapshot.epochs))
+        self._told = len(complete)
+        if snapshot.last is not None and not snapshot.last.complete and snapshot.last != self._last:
+            click.echo(_progress_line(snapshot, snapshot.last))
+        self._last = snapshot.last
+
+
+class LiveView:
+    """Tables that are renewed in place.
+
+    Parameters
+    ----------
+    console : Console
+        Where.
+    run : Path
+        The run file, for the heading.
+    """
+
+    def __init__(self, console: "Console", run: Path) -> None:
+        from rich.live import Live
+
+        self._run = run
+        self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+
+    def shown(self) -> AbstractContextManager[Any]:
+        """While in the context, the tables are on the screen; afterwards the last ones stay."""
+        return self._live
+
+    def show(self, snapshot: "Snapshot") -> None:
+        """Renew the tables."""
+        from rich.console import Group
+        from rich.text import Text
+
+        from spikesim.cli.reporttables import accuracy_table
+
+        parts: list[Any] = [Text(f"{self._run}: {_state(snapshot)}")]
+        if snapshot.last is None:
+            parts.append(Text("The first mini-batch has not ended yet."))
+        else:
+            parts += [Text(_progress_line(snapshot, snapshot.last)), _bar(snapshot, snapshot.last)]
+            parts += [accuracy_table(snapshot.report.epochs[-EPOCHS_SHOWN:]), _layers_table(snapshot)]
+        self._live.update(Group(*parts), refresh=True)
+
+
+def _state(snapshot: "Snapshot | None") -> str:
+    if snapshot is None:
+        return "nothing was read"
+    return {
+        "running": f"running ({snapshot.holder})" if snapshot.holder else "no process holds its lock; looking again",
+        "finished": "finished",
+        "stopped": "stopped; the same command with --resume continues it",
+        "ended": "its process was killed or has crashed (nobody holds the lock); the same command with --resume "
+        "continues it",
+    }[snapshot.state]
+
+
+def _of(count: int, total: int | None) -> str:
+    return f"{count}" if total is None else f"{count}/{total}"
+
+
+def _epoch_line(summary: "EpochSummary", epochs: int | None) -> str:
+    from spikesim.reports.text import fixed, percent
+
+    return (
+        f"epoch {_of(summary.epoch, epochs)}: train loss {fixed(summary.train_loss)}, "
+        f"accuracy {percent(summary.train_accuracy)}; test loss {fixed(summary.test_loss)}, "
+        f"accuracy {percent(summary.test_accuracy)}; {summary.seconds:.1f} s"
+    )
+
+
+def _progress_line(snapshot: "Snapshot", last: "EpochSummary") -> str:
+    from spikesim.cli.progress import duration
+    from spikesim.reports.text import fixed, percent
+
+    total = [work for work in snapshot.report.layers if work.layer == "total" and work.phase == "free"]
+    speed, left = snapshot.samples_per_second, snapshot.seconds_left
+    return (
+        f"epoch {_of(last.epoch, snapshot.epochs)}, {_of(last.train_samples, snapshot.samples)} samples: "
+        f"loss {fixed(last.train_loss)}, accuracy {percent(last.train_accuracy)}, "
+        f"activity {percent(total[0].activity if total else None)}, "
+        f"{'--' if speed is None else f'{speed:.1f}'} samples/s, {'--' if left is None else duration(left)} left"
+    )
+
+
+def _bar(snapshot: "Snapshot", last: "EpochSummary") -> Any:
+    from rich.padding import Padding
+    from rich.progress_bar import ProgressBar
+
+    complete = sum(summary.complete for summary in snapshot.report.epochs)
+    part = 0.0 if last.complete or not snapshot.samples else min(last.train_samples / snapshot.samples, 1.0)
+    bar = ProgressBar(total=float(snapshot.epochs or complete + 1), completed=complete + part, width=BAR_WIDTH)
+    return Padding(bar, (0, 0, 1, 0))
+
+
+def _layers_table(snapshot: "Snapshot") -> "Table":
+    """What the free phase did and how each layer learns, in the epoch in progress."""
+    from spikesim.cli.reporttables import make_table
+    from spikesim.reports.text import percent, scientific, si
+
+    report = snapshot.report
+    table = make_table(f"Free phase and learning by layer in epoch {report.epoch}", "layer")
+    for heading in ("spikes", "activity", "ACs", "energy", "residual", "|r+ - r-|", "|dW|", "head accuracy"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    work = {own.layer: own for own in report.layers if own.phase == "free"}
+    for item in report.learning:
+        own = work.get(item.layer)
+        if item.epoch != report.epoch or own is None:
+            continue
+        table.add_row(
+            item.layer,
+            si(own.spikes),
+            percent(own.activity),
+            si(own.effective_acs_forward + own.effective_acs_feedback),
+            f"{si(own.joule)}J",
+            scientific(own.residual),
+            scientific(item.rate_difference),
+            scientific(item.weight_change),
+            percent(item.head_accuracy),
+        )
+    return table

@@ -1,0 +1,131 @@
+"""A run that is followed while another process writes it, to its end, however it ends."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from spikesim.analysis import EpochSummary, Report, make_report
+from spikesim.errors import InputError
+from spikesim.runlock import lock_holder
+from spikesim.runreader import RunReader
+from spikesim.settings import flat_settings
+
+__all__ = ["RUNNING", "Snapshot", "follow"]
+
+RUNNING, STOPPED, FINISHED, ENDED = "running", "stopped", "finished", "ended"
+LOOKS = 3
+"""A file that cannot be read is looked at as often before it counts as damaged: its writer may just be closing it."""
+SHARE = 4
+"""Pauses are this many times as long as a look, at least: following a long run takes a fifth of a core at most."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run at one time.
+
+    Attributes
+    ----------
+    state : str
+        ``"running"``, ``"stopped"``, ``"finished"``, or ``"ended"``: no process writes it, and it is not finished.
+    holder : str or None
+        The process that writes it.
+    report : Report
+        Its numbers; the table by layer is that of the epoch in progress, or else of the last one.
+    epochs : int or None
+        Epochs that the run is to have.
+    samples : int or None
+        Training samples of an epoch, as far as the file tells.
+    """
+
+    state: str
+    holder: str | None
+    report: Report
+    epochs: int | None
+    samples: int | None
+
+    @property
+    def last(self) -> EpochSummary | None:
+        """The epoch in progress, or else the last one; None before the first mini-batch has ended."""
+        return self.report.epochs[-1] if self.report.epochs else None
+
+    @property
+    def samples_per_second(self) -> float | None:
+        """Speed of the training in that epoch."""
+        last = self.last
+        return last.train_samples / last.seconds if last is not None and last.seconds > 0 else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time to the end of the run at the speed of this epoch and its tests; None where that is not known."""
+        last, speed = self.last, self.samples_per_second
+        if last is None or speed is None or self.epochs is None or self.samples is None:
+            return None
+        tests = [own.test_seconds for own in self.report.epochs if own.test_seconds is not None]
+        test = sum(tests) / len(tests) if tests else 0.0
+        complete = sum(own.complete for own in self.report.epochs)
+        done = 0 if last.complete else last.train_samples
+        return max(0.0, (self.epochs - complete) * (self.samples / speed + test) - done / speed)
+
+
+def follow(path: Path, interval: float = 2.0) -> Iterator[Snapshot]:
+    """Look at a run until it ends.
+
+    A file that says "running" while nobody holds its lock, and which stays as it is for another look, was left behind
+    by a process that was killed or crashed.
+
+    Parameters
+    ----------
+    path : Path
+        The run file, which must exist. It may be replaced meanwhile, as ``--resume`` does.
+    interval : float
+        Seconds between looks, or more where a look takes long.
+
+    Yields
+    ------
+    Snapshot
+        Whenever something has changed, and at the end of the run.
+
+    Raises
+    ------
+    InputError
+        The file is missing, is no run file, or is damaged.
+    """
+    seen: object = None
+    failures = 0
+    while True:
+        began = time.monotonic()
+        holder = lock_holder(path)  # before the status: a writer sets that and then lets go of the lock
+        try:
+            with RunReader(path) as reader:
+                state, rows = reader.status, reader.rows
+                mark = (state, holder, rows)
+                abandoned = state == RUNNING and holder is None and mark == seen
+                if abandoned or mark != seen:
+                    yield _look(reader, ENDED if abandoned else state, holder)
+            failures = 0
+        except InputError:
+            failures += 1
+            if seen is None or failures >= LOOKS:
+                raise
+        else:
+            if abandoned or state != RUNNING:
+                return
+            seen = mark
+        time.sleep(max(interval, SHARE * (time.monotonic() - began)))
+
+
+def _look(reader: RunReader, state: str, holder: str | None) -> Snapshot:
+    newest = reader.batches["epoch"][-1:]
+    report = make_report(reader, int(newest[0]) if len(newest) else None)
+    settings = dict(flat_settings(reader.config))
+    epochs, limit = settings.get("optimiser.epochs"), settings.get("data.limit")
+    complete = [own.train_samples for own in report.epochs if own.complete]
+    samples = complete[-1] if complete else limit
+    return Snapshot(
+        state,
+        holder,
+        report,
+        epochs if isinstance(epochs, int) else None,
+        samples if isinstance(samples, int) else None,
+    )
