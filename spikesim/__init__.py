@@ -10,9 +10,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from spikesim.compiled import CompiledNetwork
+    from spikesim.energy import EnergyModel
     from spikesim.errors import InputError, Stopped
     from spikesim.network import Network
     from spikesim.populations import Connection, Population
+    from spikesim.rundata import Run, Table, open_run
     from spikesim.runreader import RunReader
     from spikesim.simulator import Simulator
     from spikesim.spiketrains import SpikeTrains
@@ -23,14 +25,18 @@ _HOMES = {
     "Stopped": "errors",
     "CompiledNetwork": "compiled",
     "Connection": "populations",
+    "EnergyModel": "energy",
     "Network": "network",
     "Population": "populations",
+    "Run": "rundata",
     "RunReader": "runreader",
     "Simulator": "simulator",
     "SpikeTrains": "spiketrains",
     "Conv": "tables",
     "Dense": "tables",
     "Sparse": "tables",
+    "Table": "rundata",
+    "open_run": "rundata",
 }
 
 __all__ = [
@@ -38,15 +44,19 @@ __all__ = [
     "Connection",
     "Conv",
     "Dense",
+    "EnergyModel",
     "InputError",
     "Network",
     "Population",
+    "Run",
     "RunReader",
     "Simulator",
     "Sparse",
     "SpikeTrains",
     "Stopped",
+    "Table",
     "__version__",
+    "open_run",
 ]
 
 
