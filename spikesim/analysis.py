@@ -217,20 +217,20 @@ def make_report(reader: RunReader, epoch: int | None = None) -> Report:
     elif epoch is not None and epoch not in present:
         held = f"epochs {present[0]} to {present[-1]}" if present else "no epochs yet"
         raise InputError(f"{reader.path} has no epoch {epoch}: it holds {held}")
-    return Report(
-        epoch=epoch,
-        layers=[]
-        if epoch is None
-        else layer_work(
-            batches, epochs, reader.layers, reader.energy_model, epoch, step_ms=step_milliseconds(reader.config)
-        ),
-        epochs=summarise_epochs(batches, epochs),
-        phases=summarise_phases(batches, reader.layers),
-        learning=layer_learning(batches, epochs, reader.layers),
-        parameters=parameter_summaries(reader.weights()),
-        traces=[] if epoch is None else trace_steps(reader.traces, epoch),
-        firing_rates=[] if epoch is None else firing_rates(epochs, reader.layers, epoch),
-    )
+    tables = (batches, epochs, reader.layers, reader.energy_model)
+    step_ms = step_milliseconds(reader.config)
+    # Runs that diverged have infinite numbers, which a report shows and nobody needs to be warned of.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return Report(
+            epoch=epoch,
+            layers=[] if epoch is None else layer_work(*tables, epoch, step_ms=step_ms),
+            epochs=summarise_epochs(batches, epochs),
+            phases=summarise_phases(batches, reader.layers),
+            learning=layer_learning(batches, epochs, reader.layers),
+            parameters=parameter_summaries(reader.weights()),
+            traces=[] if epoch is None else trace_steps(reader.traces, epoch),
+            firing_rates=[] if epoch is None else firing_rates(epochs, reader.layers, epoch),
+        )
 
 
 def layer_work(
@@ -415,7 +415,7 @@ def summarise_phases(batches: Columns, layers: list[LayerInfo]) -> list[PhaseSum
         samples = batches["samples"][chosen].astype(np.float64)
         for index, phase in enumerate(PHASES):
             steps = float(batches["steps"][chosen, index].sum(dtype=np.float64))
-            if steps == 0:
+            if steps == 0 or samples.sum() == 0:
                 continue
             by_layer = _mean(batches["residual"][chosen, index], samples)
             found.append(

@@ -59,6 +59,8 @@ def layer_learning(batches: Columns, epochs: Columns, layers: list[LayerInfo]) -
     for epoch in np.unique(batches["epoch"]):
         chosen = batches["epoch"] == epoch
         samples = batches["samples"][chosen].astype(np.float64)
+        if samples.sum() == 0:
+            continue
         share = samples / samples.sum()
         complete = np.flatnonzero(epochs["epoch"] == epoch)
 

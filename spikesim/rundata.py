@@ -163,7 +163,8 @@ class Run(RunReader):
         if section not in _KINDS:
             raise InputError(f"there is no section {section!r}; choose from {', '.join(_KINDS)}")
         kind = _KINDS[section]
-        return _table(kind, self._entries(kind))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _table(kind, self._entries(kind))
 
     def tidy(self, path: str) -> Table:
         """A column of the file in long form: a row a number, beside the epoch, mini-batch, phase and layer it is of.
@@ -262,7 +263,7 @@ def _column(kind: type, name: str, values: list[Any]) -> NDArray[Any]:
     if declared is str:
         return np.array(values, dtype=np.str_)
     if declared in (int, bool):
-        return np.array(values, dtype=np.int64 if declared is int else np.bool_)
+        return np.array(values) if values else np.zeros(0, np.int64 if declared is int else np.bool_)
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 

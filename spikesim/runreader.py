@@ -94,7 +94,7 @@ class RunReader:
         self.host = str(attributes["host"])
         self.command_line = str(attributes["command_line"])
         self.versions: dict[str, str] = dict(json.loads(attributes["versions"]))
-        self.config: dict[str, Any] = dict(json.loads(attributes["config"]))
+        self.config: dict[str, Any] = dict(json.loads(attributes["config"], parse_constant=_refuse_constant))
         self.config_hash = str(attributes["config_hash"])
         self.seed = int(attributes["seed"])
         phases = tuple(name.decode() for name in self._dataset("/phases")[...].tolist())
@@ -357,6 +357,11 @@ def _require_stored(dataset: Any, start: int, stop: int, file_size: int) -> None
     missing = set(range(start // length, -(-stop // length))) - inside
     if missing:
         raise OSError(f"rows of {dataset.name} lie beyond the end of the file")
+
+
+def _refuse_constant(name: str) -> None:
+    """A configuration has no NaN and no infinities, which JSON does not have either."""
+    raise ValueError(f"its configuration has {name}")
 
 
 def _one_line(error: BaseException | None) -> str:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 __all__ = ["Axis", "linear_axis", "log_axis"]
 
+SMALLEST = 1e-200
+"""Values that are nearer are the same to an axis."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -47,8 +50,9 @@ def linear_axis(values: list[float], *, zero: bool = False, integers: bool = Fal
     low, high = min(values), max(values)
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
-    if low == high:
-        margin = 1.0 if integers else abs(low) * 0.1 or 1.0
+    size = max(abs(low), abs(high))
+    if high - low <= max(1e-9 * size, SMALLEST):
+        margin = max(1.0, 1e-6 * size) if integers or size <= SMALLEST else 0.1 * size
         low, high = low - margin, high + margin
     rough = (high - low) / count
     magnitude = 10.0 ** math.floor(math.log10(rough))

@@ -13,6 +13,8 @@ from spikesim.schema import PHASES, READOUT
 
 __all__ = ["Chart", "Series", "comparison_charts", "run_charts"]
 
+HUGE, TINY = 1e100, 1e-100
+"""Beyond these are values of runs that diverged, or of damaged files."""
 STEPS_MIN = 3
 """Phases of fewer steps have no residual and activity over the steps."""
 
@@ -70,6 +72,10 @@ class Chart:
     dots: bool = False
     note: str = ""
 
+    def drawable(self, value: float | None) -> bool:
+        """Whether a value has a place in the picture."""
+        return value is not None and abs(value) < HUGE and (value > TINY or not self.log)
+
     @property
     def words(self) -> str:
         """The note, and what a logarithmic axis leaves out."""
@@ -79,11 +85,7 @@ class Chart:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to draw."""
-        return not any(_drawable(value, self.log) for own in self.series for value in own.y)
-
-
-def _drawable(value: float | None, log: bool) -> bool:
-    return value is not None and (value > 0 or not log)
+        return not any(self.drawable(value) for own in self.series for value in own.y)
 
 
 def run_charts(document: Document) -> list[Chart]:

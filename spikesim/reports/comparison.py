@@ -1,6 +1,5 @@
 """Several runs side by side: a row for each, the settings in which they differ, and their curves."""
 
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -121,7 +120,7 @@ def compare(paths: Iterable[Path], *, strict: bool) -> list[ComparedRun]:
     configurations: list[dict[str, Any] | None] = []
     for path, name in zip(paths, _short_names(paths), strict=True):
         try:
-            with RunReader(path) as reader:
+            with RunReader(path) as reader, np.errstate(over="ignore", invalid="ignore"):
                 found.append((*_read(name, reader), reader.energy_model))
                 configurations.append(reader.config)
         except InputError as error:
@@ -194,7 +193,7 @@ def _read(name: str, reader: RunReader) -> tuple[RunRow, list[EpochPoint]]:
         multiply_accumulates=_ratio(macs, samples, -1),
         neuron_updates=_ratio(updates, samples, -1),
         joule=last.joule,
-        seconds=math.fsum(seconds),
+        seconds=float(seconds.sum()),
     )
     return row, points
 

@@ -58,7 +58,7 @@ def run_page(reader: RunReader, document: Document, charts: Sequence[Chart], ras
         _plain("gradients", "Gradients", figures("gradients")),
         _spikes(rasters),
         _parameters(document),
-        _repeat(reader),
+        _repeat(reader, document),
     ]
     title = f"Run {reader.path.name}"
     # The read-out has a colour too, after the layers.
@@ -82,7 +82,7 @@ def _lead(reader: RunReader, document: Document, charts: Sequence[Chart]) -> lis
         last = tested[-1]
         facts.append(("Test accuracy, last", number(last["test_accuracy"], percent(last["test_accuracy"]))))
         facts.append((f"Best, epoch {best['epoch']}", number(best["test_accuracy"], percent(best["test_accuracy"]))))
-    seconds = sum(epoch["seconds"] + (epoch["test_seconds"] or 0.0) for epoch in document["epochs"])
+    seconds = sum((epoch["seconds"] or 0.0) + (epoch["test_seconds"] or 0.0) for epoch in document["epochs"])
     facts.append(("Wall time", f"{seconds:.0f} s" if seconds < 3600 else f"{seconds / 3600:.1f} h"))
     pairs = [element("div", element("dt", label), element("dd", value)) for label, value in facts]
     waiting = None if charts else element("p", "There is nothing to draw: the first mini-batch has not ended yet.")
@@ -109,7 +109,7 @@ def _accuracy(document: Document, figures: list[ET.Element]) -> ET.Element | Non
             cell(index, epoch, "test_accuracy", percent(epoch["test_accuracy"])),
             cell(index, epoch, "learning_rate", short(epoch["learning_rate"])),
             cell(index, epoch, "beta", short(epoch["beta"])),
-            cell(index, epoch, "seconds", f"{epoch['seconds']:.1f}"),
+            cell(index, epoch, "seconds", short(epoch["seconds"])),
         ]
         for index, epoch in enumerate(document["epochs"])
     ]
@@ -178,7 +178,7 @@ def _energy(document: Document) -> ET.Element | None:
     names = list(dict.fromkeys(entry["layer"] for entry in layers))
 
     def cell(entries: list[Mapping[str, Any]]) -> Child:
-        sums = {key: sum(entry[key] for entry in entries) for key in _COUNTED}
+        sums = {key: sum(entry[key] or 0.0 for entry in entries) for key in _COUNTED}
         accumulates = sums["effective_acs_forward"] + sums["effective_acs_feedback"]
         return joule_cell(sums["joule"], accumulates, sums["effective_macs"], sums["neuron_updates"])
 
@@ -264,10 +264,10 @@ def _parameters(document: Document) -> ET.Element:
     )
 
 
-def _repeat(reader: RunReader) -> ET.Element:
+def _repeat(reader: RunReader, document: Document) -> ET.Element:
     facts = [
         ("Seed", str(reader.seed)),
-        ("Digest", reader.digest()),
+        ("Digest" if document["run"]["status"] == "finished" else "Digest so far", reader.digest()),
         ("Hash of the configuration", reader.config_hash),
         ("Created", reader.created),
         ("Host", reader.host),

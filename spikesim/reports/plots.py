@@ -98,7 +98,7 @@ def _draw_chart(axes: Any, chart: Chart) -> None:
     scale = 100.0 if chart.share else 1.0
     ordered = _ramp(len(chart.series))
     for index, own in enumerate(chart.series):
-        values = [np.nan if value is None else scale * value for value in own.y]
+        values = [scale * value if value is not None and chart.drawable(value) else np.nan for value in own.y]
         aside = (index - (len(chart.series) - 1) / 2) * 0.08 if chart.dots else 0.0
         axes.plot(
             [x + aside for x in own.x],

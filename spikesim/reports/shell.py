@@ -140,8 +140,8 @@ def assumptions_form(energy: Mapping[str, Any]) -> ET.Element:
     rows = published()
     nodes, formats = (list(dict.fromkeys(row[key] for row in rows)) for key in ("node", "format"))
     own = {
-        "accumulate": energy["accumulate_joule"] * 1e12,
-        "multiply_accumulate": energy["multiply_accumulate_joule"] * 1e12,
+        "accumulate": (energy["accumulate_joule"] or 0.0) * 1e12,
+        "multiply_accumulate": (energy["multiply_accumulate_joule"] or 0.0) * 1e12,
     }
 
     def choice(name: str, label: str, options: list[tuple[str, str]]) -> ET.Element:
