@@ -1,5 +1,6 @@
 """What enters the network: coded images, events in their steps, and their means."""
 
+from pathlib import Path
 from typing import Any
 
 import event_files as ef
@@ -10,9 +11,10 @@ import small
 from numpy.typing import NDArray
 from test_spiketrains import dense
 
-from spikesim.datasets import Events
+from spikesim.datasets import Events, load
 from spikesim.ep import coding as cd
 from spikesim.ep import phases as ph
+from spikesim.ep.config import make_config
 from spikesim.ep.model import Model
 from spikesim.ep.presentation import Presenter
 from spikesim.errors import InputError
@@ -149,6 +151,20 @@ def test_coded_images_are_augmented_and_padded() -> None:
     plain = padded.plain(dataset.train, slice(0, 9))
     assert isinstance(plain, SpikeTrains)
     assert (plain.counts(64, 0, plain.steps).reshape(9, 8, 8) != maps).any(), "shifted at random"
+
+
+def test_a_gesture_fits_a_vgg_network_when_pixels_share_neurons(tmp_path: Path) -> None:
+    ef.write_gestures(tmp_path, {"ibmGestureTrain": ef.bars(3, side=128), "ibmGestureTest": ef.bars(3, side=128)})
+    dataset = load("dvsgesture", tmp_path)
+    config = make_config({"model": {"arch": "vgg5", "width": 0.05}, "data": {"coarse": 4, "duration": 20.0}})
+    model = Model(config, dataset)
+    assert model.stack.image.shape == (32, 32, 2)
+    found = Presenter(config, dataset, (32, 32, 2)).train(0, np.arange(3))
+    assert isinstance(found, SpikeTrains)
+    maps = found.counts(32 * 32 * 2, 0, found.steps).reshape(3, 32, 32, 2)
+    assert (maps.sum(axis=(1, 2, 3)) > 100).all() and maps[0, :, 31].any(), "the bars cross the whole sensor"
+    with pytest.raises(InputError, match=r"vgg5 takes images of 32x32.*dvsgesture has 128x128"):
+        Model(make_config({"model": {"arch": "vgg5"}}), dataset)
 
 
 @pytest.mark.parametrize(("coding", "events"), [("bernoulli", True), ("latency", True), ("events", False)])
