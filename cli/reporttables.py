@@ -23,7 +23,8 @@ def print_tables(reader: "RunReader", numbers: "Report") -> None:
     rows = reader.rows
     console.print(f"{rows['batches']} mini-batches, {rows['epochs']} complete epochs in the file")
     if numbers.epoch is None:
-        console.print("There are 0 rows: the first mini-batch has not ended yet.")
+        console.print("There are 0 rows: no mini-batch has ended yet.")
+        console.print(_parameters_line(numbers))
         return
     console.print()
     console.print(accuracy_table(numbers.epochs))
@@ -35,16 +36,31 @@ def print_tables(reader: "RunReader", numbers: "Report") -> None:
         console.print(_work_table(works))
         if works[0].input_ms is not None:
             console.print(_pace_table(works, works[0].input_ms))
-    total = numbers.parameters[-1]
-    console.print(
-        f"{si(total.parameters)} parameters, {si(total.footprint_bytes)}B as float32, "
-        f"connection sparsity {percent(total.connection_sparsity)}"
-    )
+    console.print(_parameters_line(numbers))
+    if any(layer.cells > 1 for layer in reader.layers):
+        console.print(
+            "Dense counts the cells of an average pool apart, as they send; where the pool is a layer of its own, the "
+            "layer behind it has a quarter (docs/metrics.md)."
+        )
     energy = reader.energy_model
     console.print(
         f"Energy: {energy.accumulate_joule * 1e12:g} pJ an AC, {energy.multiply_accumulate_joule * 1e12:g} pJ a MAC "
         f"({energy.source}); synaptic operations only, no memory traffic, no neuron updates."
     )
+
+
+def _parameters_line(numbers: "Report") -> str:
+    network, total = numbers.parameters[-2:]
+    heads = total.parameters - network.parameters
+    return (
+        f"{_count(network.parameters)} parameters, {si(network.footprint_bytes)}B as float32, "
+        f"connection sparsity {percent(network.connection_sparsity)}"
+        + (f"; {_count(heads)} more in heads that only training needs" if heads else "")
+    )
+
+
+def _count(number: int) -> str:
+    return str(number) if number < 1000 else si(number).strip()
 
 
 def accuracy_table(epochs: "list[EpochSummary]") -> "Table":
@@ -104,7 +120,7 @@ def _learning_table(learning: "list[LayerLearning]") -> "Table":
 
 def _work_table(works: "list[LayerWork]") -> "Table":
     first = works[0]
-    kind = "Test" if first.phase == "test" else f"Phase {first.phase}"
+    kind = {"test": "Test", "total": "All phases"}.get(first.phase, f"Phase {first.phase}")
     table = make_table(
         f"{kind} of epoch {first.epoch}, a sample (mean of {first.samples} samples, {first.steps:.1f} steps)", "layer"
     )

@@ -29,6 +29,7 @@ def make_header(model: Model, config: Config, parameters: Parameters, command_li
                 synapses_forward=connection.dense_operations,
                 synapses_feedback=above.dense_operations if above is not None else 0,
                 analogue=number == 0 and not model.streamed,
+                cells=4 if getattr(connection.table, "pool", None) == "average" else 1,
             )
         )
     return RunHeader(

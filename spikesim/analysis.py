@@ -1,8 +1,4 @@
-"""The numbers of a report, from the rows of a run file.
-
-Synaptic operations and sparsities have NeuroBench's names: *dense* operations are those of the same network if every
-neuron sent at every step; *effective* accumulates (ACs) and multiply-accumulates (MACs) are those that were done.
-"""
+"""The numbers of a report, from the rows of a run file; docs/metrics.md has their definitions."""
 
 import dataclasses
 import math
@@ -13,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.energy import EnergyModel
 from spikesim.errors import InputError
 from spikesim.learning import LayerLearning, layer_learning
-from spikesim.pace import step_milliseconds
+from spikesim.operations import TEST_PHASE, TOTAL, LayerWork, layer_work
 from spikesim.profiles import FiringRates, TraceStep, firing_rates, trace_steps
 from spikesim.runreader import RunReader
-from spikesim.schema import PHASES, LayerInfo
+from spikesim.schema import PHASES, READOUT, LayerInfo
 
 __all__ = [
+    "NETWORK",
     "TEST_PHASE",
     "TOTAL",
     "EpochSummary",
@@ -37,73 +33,9 @@ __all__ = [
     "tidy_rows",
 ]
 
-TOTAL = "total"
-TEST_PHASE = "test"
+NETWORK = "network"
 
 Columns = Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class LayerWork:
-    """What a layer did in a phase, per sample, over the mini-batches of an epoch or over a test.
-
-    Attributes
-    ----------
-    epoch : int
-        The epoch.
-    phase : str
-        A phase of training, or ``"test"``.
-    layer : str
-        Name of the layer, or ``"total"``.
-    neurons, samples : int
-        Neurons of the layer; samples that the averages are over.
-    steps : float
-        Time steps a sample.
-    spikes : float
-        Spikes a sample.
-    activity, activation_sparsity : float
-        Spikes a neuron and step, and 1 less that.
-    dense_forward, dense_feedback : float
-        Dense synaptic operations a sample into the layer.
-    effective_acs_forward, effective_acs_feedback : float
-        Accumulates a sample (synaptic events) into the layer.
-    effective_macs : float
-        Multiply-accumulates a sample into the layer.
-    neuron_updates : float
-        Updates of a membrane potential a sample.
-    saturated : float or None
-        Share of neurons with a firing probability of 1 at the end of the phase; not measured in tests.
-    residual : float or None
-        Mean change of the firing probability between the halves of the window; not measured in tests.
-    joule : float
-        Estimated energy a sample.
-    input_ms : float or None
-        Milliseconds of input a sample; None where the phase does not follow a recording of events.
-    activity_per_ms, operations_per_ms : float or None
-        Spikes a neuron and millisecond of input; accumulates and multiply-accumulates a millisecond of input.
-    """
-
-    epoch: int
-    phase: str
-    layer: str
-    neurons: int
-    samples: int
-    steps: float
-    spikes: float
-    activity: float
-    activation_sparsity: float
-    dense_forward: float
-    dense_feedback: float
-    effective_acs_forward: float
-    effective_acs_feedback: float
-    effective_macs: float
-    neuron_updates: float
-    saturated: float | None
-    residual: float | None
-    joule: float
-    input_ms: float | None = None
-    activity_per_ms: float | None = None
-    operations_per_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -146,11 +78,12 @@ class ParameterSummary:
     Attributes
     ----------
     layer : str
-        Name of the layer, ``"readout"`` or ``"total"``.
+        Name of the layer or head, ``"readout"``; ``"network"``, layers and read-out, what answers; or ``"total"``, with
+        the heads that only training needs.
     parameters : int
-        Weights and biases.
+        Weights and biases (NeuroBench: ParameterCount).
     connection_sparsity : float or None
-        Share of the parameters that are zero; None if there are none.
+        Share of the weights that are zero, biases left out; None if there are none.
     footprint_bytes : int
         Bytes of the float32 parameters.
     """
@@ -217,145 +150,18 @@ def make_report(reader: RunReader, epoch: int | None = None) -> Report:
     elif epoch is not None and epoch not in present:
         held = f"epochs {present[0]} to {present[-1]}" if present else "no epochs yet"
         raise InputError(f"{reader.path} has no epoch {epoch}: it holds {held}")
-    tables = (batches, epochs, reader.layers, reader.energy_model)
-    step_ms = step_milliseconds(reader.config)
     # Runs that diverged have infinite numbers, which a report shows and nobody needs to be warned of.
     with np.errstate(over="ignore", invalid="ignore"):
         return Report(
             epoch=epoch,
-            layers=[] if epoch is None else layer_work(*tables, epoch, step_ms=step_ms),
+            layers=[] if epoch is None else layer_work(batches, epochs, reader, epoch),
             epochs=summarise_epochs(batches, epochs),
             phases=summarise_phases(batches, reader.layers),
             learning=layer_learning(batches, epochs, reader.layers),
-            parameters=parameter_summaries(reader.weights()),
+            parameters=parameter_summaries(reader.weights(), reader.layers),
             traces=[] if epoch is None else trace_steps(reader.traces, epoch),
             firing_rates=[] if epoch is None else firing_rates(epochs, reader.layers, epoch),
         )
-
-
-def layer_work(
-    batches: Columns,
-    epochs: Columns,
-    layers: list[LayerInfo],
-    energy: EnergyModel,
-    epoch: int,
-    *,
-    step_ms: float | None = None,
-) -> list[LayerWork]:
-    """Work by phase and layer in one epoch, with totals, and that of the test after it.
-
-    Parameters
-    ----------
-    batches, epochs : mapping of str to ndarray
-        Columns as `RunReader` gives them.
-    layers : list of LayerInfo
-        The layers.
-    energy : EnergyModel
-        Energy charged for each operation.
-    epoch : int
-        The epoch.
-    step_ms : float, optional
-        Milliseconds of input that a step of the free phase and of the test follows.
-
-    Returns
-    -------
-    list of LayerWork
-        Phases without samples or steps are left out.
-    """
-    neurons = np.array([layer.neurons for layer in layers], dtype=np.float64)
-    found: list[LayerWork] = []
-    chosen = batches["epoch"] == epoch
-    samples = batches["samples"][chosen].astype(np.float64)
-    for index, phase in enumerate(PHASES):
-        names = ("spikes", "events_forward", "events_feedback", "macs", "neuron_updates", "saturated")
-        sums = {name: batches[name][chosen, index].sum(axis=0, dtype=np.float64) for name in names}
-        found += _work_of_phase(
-            epoch=epoch,
-            phase=phase,
-            samples=int(samples.sum()),
-            steps=float(batches["steps"][chosen, index].sum(dtype=np.float64)),
-            sums=sums,
-            residual=_mean(batches["residual"][chosen, index], samples),
-            saturated=sums["saturated"] / neurons,
-            layers=layers,
-            energy=energy,
-            step_ms=step_ms,
-        )
-    for row in np.flatnonzero(epochs["epoch"] == epoch):
-        tested = ("spikes", "events_forward", "events_feedback", "macs", "neuron_updates")
-        found += _work_of_phase(
-            epoch=epoch,
-            phase=TEST_PHASE,
-            samples=int(epochs["test_samples"][row]),
-            steps=float(epochs["test_steps"][row]),
-            sums={name: epochs[f"test_{name}"][row].astype(np.float64) for name in tested},
-            residual=None,
-            saturated=None,
-            layers=layers,
-            energy=energy,
-            step_ms=step_ms,
-        )
-    return found
-
-
-def _work_of_phase(
-    *,
-    epoch: int,
-    phase: str,
-    samples: int,
-    steps: float,
-    sums: Mapping[str, NDArray[np.float64]],
-    residual: NDArray[np.float64] | None,
-    saturated: NDArray[np.float64] | None,
-    layers: list[LayerInfo],
-    energy: EnergyModel,
-    step_ms: float | None,
-) -> list[LayerWork]:
-    if samples == 0 or steps == 0:
-        return []
-    # The drive of a constant image is computed when a sample starts, and kept by the phases that go on from there.
-    starts = phase in (PHASES[0], TEST_PHASE)
-    dense_forward = [
-        layer.synapses_forward * (float(starts) if layer.analogue else steps / samples) for layer in layers
-    ]
-    input_ms = step_ms * steps / samples if step_ms is not None and starts else None
-    dense_feedback = [layer.synapses_feedback * steps / samples for layer in layers]
-    neurons = np.array([layer.neurons for layer in layers])
-
-    def work(name: str, chosen: slice) -> LayerWork:
-        size = int(neurons[chosen].sum())
-        share = neurons[chosen] / size
-        spikes = float(sums["spikes"][chosen].sum())
-        forward = float(sums["events_forward"][chosen].sum())
-        feedback = float(sums["events_feedback"][chosen].sum())
-        macs = float(sums["macs"][chosen].sum())
-        activity = spikes / (size * steps)
-        return LayerWork(
-            epoch=epoch,
-            phase=phase,
-            layer=name,
-            neurons=size,
-            samples=samples,
-            steps=steps / samples,
-            spikes=spikes / samples,
-            activity=activity,
-            activation_sparsity=1 - activity,
-            dense_forward=float(sum(dense_forward[chosen])),
-            dense_feedback=float(sum(dense_feedback[chosen])),
-            effective_acs_forward=forward / samples,
-            effective_acs_feedback=feedback / samples,
-            effective_macs=macs / samples,
-            neuron_updates=float(sums["neuron_updates"][chosen].sum()) / samples,
-            saturated=None if saturated is None else float((saturated[chosen] * share).sum() / samples),
-            residual=None if residual is None else float((residual[chosen] * share).sum()),
-            joule=float(energy.estimate(forward + feedback, macs)) / samples,
-            input_ms=input_ms,
-            activity_per_ms=None if input_ms is None else spikes / (size * samples * input_ms),
-            operations_per_ms=None if input_ms is None else (forward + feedback + macs) / (samples * input_ms),
-        )
-
-    by_layer = [work(layer.name, slice(index, index + 1)) for index, layer in enumerate(layers)]
-    return [*by_layer, work(TOTAL, slice(0, len(layers)))]
 
 
 def summarise_epochs(batches: Columns, epochs: Columns) -> list[EpochSummary]:
@@ -431,20 +237,30 @@ def summarise_phases(batches: Columns, layers: list[LayerInfo]) -> list[PhaseSum
     return found
 
 
-def parameter_summaries(weights: Mapping[str, NDArray[np.float32]]) -> list[ParameterSummary]:
-    """Parameters, zeros and bytes of each layer and in total."""
-    names = list(dict.fromkeys(name.split("/")[0] for name in weights))
-    groups = {name: [array for path, array in weights.items() if path.split("/")[0] == name] for name in names}
-    return [
-        ParameterSummary(
-            layer=name,
-            parameters=size,
-            connection_sparsity=_share(sum(int((array == 0).sum()) for array in arrays), size),
-            footprint_bytes=sum(array.nbytes for array in arrays),
-        )
-        for name, arrays in [*groups.items(), (TOTAL, list(weights.values()))]
-        for size in [sum(array.size for array in arrays)]
-    ]
+def parameter_summaries(weights: Mapping[str, NDArray[np.float32]], layers: list[LayerInfo]) -> list[ParameterSummary]:
+    """Parameters, zeros and bytes of each layer, head and read-out, of the network without heads, and in total."""
+    groups: dict[str, dict[str, NDArray[np.float32]]] = {}
+    for path, array in weights.items():
+        name, kind = path.split("/")
+        groups.setdefault(name, {})[kind] = array
+    own = {READOUT, *(layer.name for layer in layers)}
+    parts = {name: [group] for name, group in groups.items()}
+    parts[NETWORK] = [group for name, group in groups.items() if name in own]
+    parts[TOTAL] = list(groups.values())
+    return [_parameter_summary(name, members) for name, members in parts.items()]
+
+
+def _parameter_summary(name: str, groups: list[dict[str, NDArray[np.float32]]]) -> ParameterSummary:
+    arrays = [array for group in groups for array in group.values()]
+    synaptic = [array for group in groups for kind, array in group.items() if kind != "bias"]
+    return ParameterSummary(
+        layer=name,
+        parameters=sum(array.size for array in arrays),
+        connection_sparsity=_share(
+            sum(int((array == 0).sum()) for array in synaptic), sum(array.size for array in synaptic)
+        ),
+        footprint_bytes=sum(array.nbytes for array in arrays),
+    )
 
 
 def tidy_rows(report: Report) -> Iterator[tuple[str, str, str, str, str, str]]:

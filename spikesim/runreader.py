@@ -109,6 +109,7 @@ class RunReader:
                 synapses_forward=int(table["synapses_forward"][index]),
                 synapses_feedback=int(table["synapses_feedback"][index]),
                 analogue=bool(table["analogue"][index]),
+                cells=int(table["cells"][index]),
             )
             for index, shape in enumerate(table["shape"])
         ]
@@ -119,6 +120,15 @@ class RunReader:
             multiply_accumulate_joule=float(energy["multiply_accumulate_joule"]),
             source=str(energy["source"]),
         )
+
+    def setting(self, key: str, default: Any = None) -> Any:
+        """A value of the configuration by its dotted key; the default where there is none."""
+        value: Any = self.config
+        for part in key.split("."):
+            if not isinstance(value, Mapping) or part not in value:
+                return default
+            value = value[part]
+        return value
 
     @property
     def status(self) -> str:

@@ -281,6 +281,14 @@ LAYER_COLUMNS = _table(
         "1",
         "1: the forward input is a constant image, its operations happen once a sample and not once a step",
     ),
+    (
+        "cells",
+        "|u1",
+        (),
+        "1",
+        "4 behind an average pool, whose cells send their spikes apart, each through the synapses of the pooled "
+        "position; else 1",
+    ),
 )
 
 ATTRIBUTES: Mapping[str, str] = MappingProxyType(
@@ -328,6 +336,8 @@ class LayerInfo:
         Dense synaptic operations into the layer, of one step of one sample.
     analogue : bool
         The forward input is a constant image: its operations happen once a sample.
+    cells : int
+        Neurons whose spikes pass through each forward synapse: 4 behind an average pool, else 1.
     """
 
     name: str
@@ -336,6 +346,7 @@ class LayerInfo:
     synapses_forward: int
     synapses_feedback: int
     analogue: bool
+    cells: int = 1
 
     @property
     def neurons(self) -> int:

@@ -10,7 +10,7 @@ from spikesim.schema import TABLES, Column
 
 LAYERS = (
     LayerInfo("conv1", (4, 4, 3), 27, 432, 0, True),
-    LayerInfo("conv2", (2, 2, 5), 135, 540, 600, False),
+    LayerInfo("conv2", (2, 2, 5), 135, 540, 600, False, 4),
     LayerInfo("dense3", (1, 1, 7), 140, 140, 0, False),
 )
 WEIGHT_SHAPES = {

@@ -60,7 +60,8 @@ def test_the_numbers_by_phase_and_layer(run):
                 "spikes": spikes / samples,
                 "activity": spikes / samples / layer.neurons / steps,
                 "activation_sparsity": 1 - spikes / samples / layer.neurons / steps,
-                "dense_forward": layer.synapses_forward * times,
+                "dense_forward": layer.synapses_forward * times * layer.cells,
+                "dense_forward_pooled": layer.synapses_forward * times,
                 "dense_feedback": layer.synapses_feedback * steps,
                 "effective_acs_forward": forward / samples,
                 "effective_acs_feedback": feedback / samples,
@@ -86,9 +87,66 @@ def test_the_test_is_a_phase_of_its_own(run):
         entry = found[layer.name]
         assert entry["spikes"] == pytest.approx(row["test_spikes"][i] / 50)
         assert entry["activity"] == pytest.approx(row["test_spikes"][i] / layer.neurons / 3000)
-        assert entry["dense_forward"] == layer.synapses_forward * (1 if layer.analogue else 60)
+        assert entry["dense_forward"] == layer.synapses_forward * (1 if layer.analogue else 60) * layer.cells
         assert entry["effective_acs_forward"] == pytest.approx(row["test_events_forward"][i] / 50)
         assert entry["residual"] is None and entry["saturated"] is None
+
+
+def test_all_phases_together(run):
+    entries = report(run)["layers"]
+    summed = {"steps", "spikes", "effective_macs", "neuron_updates", "joule"} | {
+        f"{kind}_{way}" for kind in ("dense", "effective_acs") for way in ("forward", "feedback")
+    }
+    for layer in (*(layer.name for layer in LAYERS), "total"):
+        phases = [entry for entry in entries if entry["layer"] == layer and entry["phase"] in PHASES]
+        (whole,) = [entry for entry in entries if entry["layer"] == layer and entry["phase"] == "total"]
+        assert len(phases) == 3 and whole["samples"] == 4 * 32
+        for name in summed | {"dense_forward_pooled"}:
+            assert whole[name] == pytest.approx(sum(entry[name] for entry in phases))
+        assert whole["activity"] == pytest.approx(whole["spikes"] / whole["neurons"] / 100)
+        assert whole["activation_sparsity"] == pytest.approx(1 - whole["activity"])
+        assert whole["residual"] is None and whole["saturated"] is None
+
+
+@pytest.mark.parametrize("errors", ["graded", "spikes"])
+def test_held_phases_use_no_forward_table(tmp_path, errors):
+    config = {"dynamics": {"nudged_drive": "held", "error_events": errors, "inference": "stochastic"}}
+    path = write_run(tmp_path / "run.h5", 4, config=config)
+    found = {(entry["phase"], entry["layer"]): entry for entry in report(path)["layers"]}
+    for layer in LAYERS:
+        for phase in ("nudged+", "nudged-"):
+            entry = found[phase, layer.name]
+            once = errors == "spikes" and phase == "nudged+"  # mean rates, by all tables, and back by the held ones
+            assert entry["dense_forward"] == (layer.synapses_forward if once and not layer.analogue else 0)
+            assert entry["dense_feedback"] == layer.synapses_feedback * (20 + 2 * once)
+            assert (entry["activation_sparsity"] is None) == (errors == "graded")
+        free = found["free", layer.name]
+        assert free["dense_forward"] == layer.synapses_forward * (1 if layer.analogue else 60 * layer.cells)
+        assert free["activation_sparsity"] == pytest.approx(1 - free["activity"])
+
+
+def test_a_mean_field_sends_the_sum_of_a_pool(tmp_path):
+    path = write_run(tmp_path / "run.h5", 4, config={"dynamics": {"inference": "mean-field"}})
+    for entry in report(path)["layers"]:
+        assert entry["dense_forward"] == entry["dense_forward_pooled"]
+
+
+def test_parameters(tmp_path):
+    shapes = {"conv1/weight": (2, 3), "conv1/bias": (3,), "head1/weight": (5, 2), "head1/bias": (2,)}
+    shapes |= {"readout/weight": (4, 2), "readout/bias": (2,)}
+    weights = {name: np.ones(shape) for name, shape in shapes.items()}
+    weights["conv1/weight"][0] = weights["conv1/bias"][0] = weights["head1/weight"][0] = 0
+    header = make_header(layers=LAYERS[:1], weight_shapes=shapes)
+    with RunWriter.create(tmp_path / "run.h5", header) as writer:
+        writer.write_weights(weights)
+    found = {entry.pop("layer"): entry for entry in report(tmp_path / "run.h5")["parameters"]}
+    assert {name: tuple(entry.values()) for name, entry in found.items()} == {
+        "conv1": (9, 3 / 6, 36),  # of the weights: the bias that is zero does not count
+        "head1": (12, 2 / 10, 48),
+        "readout": (10, 0, 40),
+        "network": (19, 3 / 14, 76),
+        "total": (31, 5 / 24, 124),
+    }
 
 
 def test_the_energy_of_the_report_is_that_of_the_file(run):
@@ -97,7 +155,7 @@ def test_the_energy_of_the_report_is_that_of_the_file(run):
         batches = reader.batches
         chosen = batches["epoch"] == value["epoch"]
         joule = batches["joule"][chosen].sum(axis=0) / batches["samples"][chosen].sum()
-    totals = [entry["joule"] for entry in value["layers"] if entry["layer"] == "total" and entry["phase"] != "test"]
+    totals = [entry["joule"] for entry in value["layers"] if entry["layer"] == "total" and entry["phase"] in PHASES]
     assert totals == pytest.approx(joule.tolist())
     assert [entry["joule"] for entry in value["phases"] if entry["epoch"] == 2] == pytest.approx(joule.tolist())
 

@@ -126,7 +126,7 @@ def _epoch_charts(epochs: list[Entry]) -> list[Chart]:
 
 
 def _work_charts(layers: list[Entry]) -> list[Chart]:
-    shown = [entry for entry in layers if entry["layer"] != TOTAL]
+    shown = [entry for entry in layers if TOTAL not in (entry["layer"], entry["phase"])]
     names = _names(layers)
     phases = list(dict.fromkeys(entry["phase"] for entry in shown))
     epoch = f" of epoch {shown[0]['epoch']}" if shown else ""

@@ -155,7 +155,7 @@ def _work(document: Document, figures: list[ET.Element]) -> ET.Element | None:
             for index, entry in found
         ]
         first = found[0][1]
-        what = "Test" if phase == TEST_PHASE else f"Phase {phase}"
+        what = {TEST_PHASE: "Test", TOTAL: "All phases"}.get(phase, f"Phase {phase}")
         caption = f"{what} of epoch {first['epoch']}: {short(first['steps'])} steps, {first['samples']} samples"
         tables.append(table(caption, ["layer", *(heading for _, heading, _ in columns)], rows, class_="total"))
     note = "Per sample. Dense: if every neuron sent at every step. Effective: what was done. Names as in NeuroBench."
@@ -172,7 +172,7 @@ def _energy(document: Document) -> ET.Element | None:
     layers = document["layers"]
     if not layers:
         return None
-    phases = list(dict.fromkeys(entry["phase"] for entry in layers))
+    phases = list(dict.fromkeys(entry["phase"] for entry in layers if entry["phase"] != TOTAL))
     training = [phase for phase in phases if phase != TEST_PHASE]
     found = {(entry["phase"], entry["layer"]): entry for entry in layers}
     names = list(dict.fromkeys(entry["layer"] for entry in layers))
