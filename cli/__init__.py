@@ -92,6 +92,8 @@ class LazyGroup(click.Group):
             "spikesim.cli.teacher:teacher",
             "Write what a network says of the training images to a teacher file.",
         ),
+        "export": ("spikesim.cli.export:export", "Write what a run holds in formats of other programs."),
+        "import": ("spikesim.cli.importing:import_", "Make a run file of weights from elsewhere."),
         "simulate": ("spikesim.cli.simulate:simulate", "Run a sparse network that a TOML file describes."),
         "info": ("spikesim.cli.info:info", "Show the configuration, the state and the digest of a run file."),
         "data": ("spikesim.cli.data:data", "List, check and fetch data sets."),

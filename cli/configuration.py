@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from spikesim.datasets import Dataset
     from spikesim.ep.config import Config
 
-__all__ = ["configuration_options", "resolve", "take_teacher", "teacher_option"]
+__all__ = ["configuration_options", "option_words", "resolve", "take_teacher", "teacher_option"]
 
 # Options that stand for a key of the configuration, in the order of --help.
 _KEYS: tuple[tuple[str, str, Any], ...] = (
@@ -112,6 +112,20 @@ def resolve(
     values = merge(values, [parse_setting(text) for text in settings])
     given = [(key.replace("__", "."), value) for key, value in options.items() if value is not None]
     return make_config(merge(values, given))
+
+
+def option_words(
+    config_file: Path | None, settings: tuple[str, ...], options: Mapping[str, Any], data_dir: Path | None
+) -> list[str]:
+    """The words of a command line that configures the same; parameters as `resolve`."""
+    words = [] if config_file is None else ["--config", str(config_file)]
+    for text in settings:
+        words += ["--set", text]
+    for flag, key, _ in _KEYS:
+        value = options.get(key.replace(".", "__"))
+        if value is not None:
+            words += [flag, str(value)]
+    return words if data_dir is None else [*words, "--data-dir", str(data_dir)]
 
 
 teacher_option = click.option(

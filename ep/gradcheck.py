@@ -33,7 +33,7 @@ from spikesim.ep.presentation import Presenter
 from spikesim.ep.ranks import Ranks, share
 from spikesim.ep.retest import run_parameters
 from spikesim.ep.signals import check_teacher
-from spikesim.ep.start import start
+from spikesim.ep.start import check_random_start, start
 from spikesim.ep.team import Team
 from spikesim.errors import InputError
 from spikesim.fixedpoint import ONE
@@ -307,6 +307,7 @@ def check_gradients(
         if reader is not None:
             parameters = run_parameters(reader, model, dataset.name)
         else:
+            check_random_start(config)
             progress("calibrating the biases")
             parameters = initial_parameters(model, config)
             start(model, config, parameters, team, presenter, samples)

@@ -97,6 +97,9 @@ class Model:
         per_layer=True,
     )
     calibration_samples: int = option(64, "Training samples on which the biases are calibrated.", low=1, high=4096)
+    weights: str = option(
+        "", "SHA-256 of the weights that the run starts from, in place of random ones; set by `spikesim import`."
+    )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from spikesim.ep.coupling import SAMPLES, Reals, coupling, free_rates, limit_cou
 from spikesim.ep.model import Array, Model, Parameters
 from spikesim.ep.presentation import Presenter
 from spikesim.ep.team import Team
+from spikesim.errors import InputError
 
 COUPLING_ROUNDS = 6
 """Weights that are scaled down change the activity, hence the coupling: calibration and limit take turns."""
@@ -20,6 +21,20 @@ CALIBRATED = ph.stream_of(ROUNDS_MAX, ph.STREAM_CALIBRATION)
 def needs_start(config: Config) -> bool:
     """Whether there is anything to do: an activity of 0 leaves all biases at 0."""
     return bool(np.any(np.asarray(config.model.activity)))
+
+
+def check_random_start(config: Config) -> None:
+    """Refuse to draw weights for a configuration that names others.
+
+    Raises
+    ------
+    InputError
+    """
+    if config.model.weights:
+        raise InputError(
+            f"model.weights is {config.model.weights!r}: these weights are in the run file that 'spikesim import' "
+            "made, which --resume trains; give that file as --out, or leave the key out"
+        )
 
 
 def start(

@@ -24,14 +24,14 @@ from spikesim.ep.diagnosis import Diagnosis
 from spikesim.ep.evaluation import Evaluation, evaluate, record_spikes
 from spikesim.ep.journal import Journal, RunOptions
 from spikesim.ep.learner import Learner
-from spikesim.ep.model import Model, initial_parameters
+from spikesim.ep.model import Model, Parameters, initial_parameters
 from spikesim.ep.observer import EpochSummary, Observer, Progress
 from spikesim.ep.optimisers import schedule
 from spikesim.ep.presentation import Presenter
 from spikesim.ep.ranks import Alone, Ranks, share
 from spikesim.ep.records import batch_row, epoch_counts, make_header
 from spikesim.ep.signals import check_teacher
-from spikesim.ep.start import needs_start, start
+from spikesim.ep.start import check_random_start, needs_start, start
 from spikesim.ep.team import Team
 from spikesim.ep.tracing import trace
 from spikesim.errors import InputError, Stopped
@@ -133,7 +133,9 @@ class Trainer:
             if found.finished:
                 self.observer.message(f"{self.options.out} is finished; nothing to do")
                 return
-            if found.checkpoint is not None and found.checkpoint.warning:
+            if found.checkpoint is None:
+                check_random_start(self.config)
+            elif found.checkpoint.warning:
                 self.observer.message(found.checkpoint.warning)
             parameters = initial_parameters(self.model, self.config)
             learner = Learner(self.model, self.config, parameters, team, self._soft_targets)
@@ -141,6 +143,23 @@ class Trainer:
             header = make_header(self.model, self.config, parameters, self.options.command_line)
             journal.open(header, found)
             self._run(journal, learner, found.checkpoint)
+
+    def begin(self, parameters: Parameters) -> None:
+        """Make the run file with these parameters, and a checkpoint from which `run` trains them.
+
+        Raises
+        ------
+        InputError
+            The parameters do not fit the dynamics, or the file cannot be written.
+        """
+        team = Team(self.model, self.config, 1, self.stop, self.ranks)
+        with Journal(self.options, self.ranks) as journal, team:
+            learner = Learner(self.model, self.config, parameters, team, self._soft_targets)
+            self.model.load(parameters, self.config.dynamics.beta)  # refused before anything is replaced
+            found = journal.find(self.config)
+            journal.open(make_header(self.model, self.config, parameters, self.options.command_line), found)
+            self._save(journal, learner, Position())
+            journal.write(lambda writer: writer.set_status("stopped"))
 
     def _warm_up(self) -> None:
         """Compile the kernels, or load them, on a mini-batch that changes nothing."""

@@ -26,7 +26,6 @@ from spikesim.analysis import (
 )
 from spikesim.errors import InputError
 from spikesim.learning import LayerLearning, layer_learning
-from spikesim.pace import step_milliseconds
 from spikesim.runreader import RunReader
 from spikesim.schema import PHASES, READOUT, TABLES, Column
 
@@ -204,7 +203,7 @@ class Run(RunReader):
 
     def _entries(self, kind: type) -> Sequence[Any]:
         if kind is ParameterSummary:
-            return parameter_summaries(self.weights())
+            return parameter_summaries(self.weights(), self.layers)
         batches, epochs = self.batches, self.epochs
         if kind is EpochSummary:
             return summarise_epochs(batches, epochs)
@@ -212,12 +211,8 @@ class Run(RunReader):
             return summarise_phases(batches, self.layers)
         if kind is LayerLearning:
             return layer_learning(batches, epochs, self.layers)
-        tables = (batches, epochs, self.layers, self.energy_model)
-        step_ms = step_milliseconds(self.config)
         return [
-            work
-            for epoch in np.unique(batches["epoch"]).tolist()
-            for work in layer_work(*tables, epoch, step_ms=step_ms)
+            work for epoch in np.unique(batches["epoch"]).tolist() for work in layer_work(batches, epochs, self, epoch)
         ]
 
     def _axes(self, column: Column) -> list[tuple[str, int]]:

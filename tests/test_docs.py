@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 BEGIN, END = "<!-- keys: begin -->\n", "<!-- keys: end -->\n"
-FOLDERS = ("spikesim", "spikesim/sparse", "spikesim/reports", "ep", "datasets", "cli")
+FOLDERS = ("spikesim", "spikesim/sparse", "spikesim/reports", "ep", "ep/exchange", "datasets", "cli")
 
 
 def keys_table() -> str:

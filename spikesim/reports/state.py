@@ -12,6 +12,10 @@ def state_text(reader: RunReader) -> str:
     status = reader.status
     if status == "finished":
         return "finished"
+    if reader.setting("model.weights") and not reader.rows["batches"]:
+        return (
+            "imported, not trained; evaluate tests it, 'spikesim train' with its configuration and --resume trains it"
+        )
     if status == "stopped":
         return "stopped; the same command with --resume continues it"
     if holder is not None:

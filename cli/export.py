@@ -1,0 +1,61 @@
+"""``spikesim export``: what a run holds, in formats of other programs."""
+
+from pathlib import Path
+
+import click
+
+from spikesim.cli.common import run_argument
+
+# The keys of spikesim.ep.exchange.exporting.FORMATS, which is not imported for --help; a test compares them.
+FORMATS = ("sonata", "nir", "nirdata", "neurobench", "csv", "safetensors")
+
+
+@click.command()
+@run_argument
+@click.option("--to", type=click.Choice(FORMATS), required=True, help="The format.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The file.")
+@click.option(
+    "--step-ms",
+    type=click.FloatRange(min=0, max=1e6, min_open=True),
+    help="sonata, nir, nirdata, csv spikes: milliseconds that a time step stands for.  [default: 1]",
+)
+@click.option(
+    "--sample",
+    "samples",
+    type=click.IntRange(min=0),
+    multiple=True,
+    help="sonata, nirdata, csv spikes: a sample to write; repeatable.  [default: all that were recorded]",
+)
+@click.option(
+    "--table", type=click.Choice(["batches", "epochs", "spikes"]), help="csv: what is written.  [default: batches]"
+)
+@click.option(
+    "--layout", type=click.Choice(["torch", "spikesim"]), help="safetensors: names and axes.  [default: torch]"
+)
+@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
+def export(
+    run: str,
+    to: str,
+    out: Path,
+    step_ms: float | None,
+    samples: tuple[int, ...],
+    table: str | None,
+    layout: str | None,
+    overwrite: bool,
+) -> None:
+    """Write what a run holds for other programs.
+
+    Recorded spikes as SONATA, NIRData or CSV, the network as a NIR graph, its weights as safetensors, the counters
+    under NeuroBench's names (JSON) or one by one (CSV). What a format cannot say is told, and stands in the file's
+    metadata if it has some: docs/exchange.md. The run file is not changed.
+    """
+    from spikesim.ep.exchange.exporting import ExportOptions
+    from spikesim.ep.exchange.exporting import export as write
+    from spikesim.runreader import RunReader
+
+    options = ExportOptions(step_ms, tuple(dict.fromkeys(samples)), table, layout)
+    with RunReader(run) as reader:
+        losses = write(reader, to, out, options, overwrite=overwrite)
+    click.echo(f"{to} file: {out}")
+    if losses:
+        click.echo(f"note: {losses}")

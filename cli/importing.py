@@ -1,0 +1,62 @@
+"""``spikesim import``: weights from elsewhere, into a run file."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spikesim.cli.configuration import configuration_options, option_words, resolve, take_teacher, teacher_option
+
+
+@click.command("import")
+@click.argument("weights", metavar="WEIGHTS.safetensors", type=click.Path(path_type=Path))
+@configuration_options()
+@teacher_option
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The run file, HDF5.")
+@click.option("--overwrite", is_flag=True, help="Replace the run file if it exists.")
+def import_(
+    weights: Path,
+    data_dir: Path | None,
+    config_file: Path | None,
+    settings: tuple[str, ...],
+    teacher_file: Path | None,
+    out: Path,
+    overwrite: bool,
+    **keys: Any,
+) -> None:
+    """Make a run file of the weights of a network that was trained elsewhere.
+
+    The network is configured as for train, and the file must have the weights and biases of its layers and of its
+    read-out, by name and shape as docs/exchange.md has them. The run has no mini-batches: evaluate, gradcheck --run,
+    teacher and export take it, and train --resume trains it further.
+
+    \b
+    Example:
+      spikesim import twin.safetensors --arch conv --dataset fashion-mnist-mini --out twin.h5
+    """
+    config = resolve(config_file, settings, keys)
+
+    from spikesim.datasets import load
+    from spikesim.ep.exchange.importing import import_weights
+    from spikesim.ep.journal import RunOptions
+
+    dataset = load(config.data.dataset, data_dir)
+    soft_targets = None
+    if teacher_file is not None:
+        config, soft_targets = take_teacher(config, dataset, teacher_file)
+    options = RunOptions(out=out, overwrite=overwrite, command_line=shlex.join(["spikesim", *sys.argv[1:]]))
+    found = import_weights(config, dataset, weights, options, soft_targets)
+    click.echo(f"{weights}: layout {found.layout}")
+    for layer in found.layers:
+        shape = "x".join(map(str, layer.shape))
+        click.echo(f"  {layer.name}: {shape} weights, in steps of 2^{-layer.exponent}; {layer.lost:.2%} become 0")
+    if found.fresh:
+        click.echo(f"  not in the file, as a training begins with them: {', '.join(found.fresh)}")
+    click.echo(f"run file: {out}")
+    words = option_words(config_file, settings, keys, data_dir)
+    if teacher_file is not None:
+        words += ["--teacher", str(teacher_file)]
+    words += ["--set", f"model.weights={found.digest}", "--out", str(out), "--resume"]
+    click.echo(f"train it further: {shlex.join(['spikesim', 'train', *words])}")

@@ -1,0 +1,1 @@
+"""Exchange with other programs: what a run holds in their formats, and weights from elsewhere (docs/exchange.md)."""

@@ -1,0 +1,148 @@
+"""One run, many formats: which options each takes, what it writes, and what it cannot say."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
+
+from spikesim import __version__
+from spikesim.ep.exchange import metrics, nirgraph, spikes
+from spikesim.ep.exchange.output import check_output, write_output
+from spikesim.ep.exchange.structure import read_structure
+from spikesim.ep.exchange.tensors import safetensors_library, write_weights
+from spikesim.errors import InputError
+from spikesim.runreader import RunReader
+from spikesim.schema import canonical_json
+
+__all__ = ["FORMATS", "ExportOptions", "export"]
+
+STEP_MS = 1.0
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What some of the formats leave open; None, or nothing, for the default.
+
+    Attributes
+    ----------
+    step_ms : float or None
+        Milliseconds that a time step stands for; 1 by default. The dynamics have no unit of time.
+    samples : tuple of int
+        Samples whose spikes are written; all by default.
+    table : str or None
+        Of CSV: ``"batches"`` (the default), ``"epochs"`` or ``"spikes"``.
+    layout : str or None
+        Of weights: ``"torch"`` (the default) or ``"spikesim"``.
+    """
+
+    step_ms: float | None = None
+    samples: tuple[int, ...] = ()
+    table: str | None = None
+    layout: str | None = None
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is to be written, and what the file cannot say."""
+
+    write: Callable[[Path], None]
+    losses: str = ""
+
+
+def export(reader: RunReader, to: str, path: Path, options: ExportOptions, *, overwrite: bool = False) -> str:
+    """Write what a run holds in a format of others.
+
+    Parameters
+    ----------
+    reader : RunReader
+    to : str
+        A key of `FORMATS`.
+    path : Path
+    options : ExportOptions
+    overwrite : bool
+        Replace a file that exists; run files are never replaced.
+
+    Returns
+    -------
+    str
+        What the format cannot say; "" if it says all.
+
+    Raises
+    ------
+    InputError
+        The run does not hold it, an option has no use, or the file cannot be written.
+    """
+    prepare, used = FORMATS[to]
+    for item in fields(options):
+        if getattr(options, item.name) != item.default and item.name not in used:
+            flag = {"samples": "--sample", "step_ms": "--step-ms"}.get(item.name, f"--{item.name}")
+            raise InputError(f"{flag} has no use with --to {to}; leave it out")
+    check_output(path, overwrite=overwrite)
+    work = prepare(reader, options)
+    write_output(path, work.write, overwrite=overwrite)
+    return work.losses
+
+
+def _step(options: ExportOptions) -> float:
+    return STEP_MS if options.step_ms is None else options.step_ms
+
+
+def _sonata(reader: RunReader, options: ExportOptions) -> _Work:
+    recording, step_ms = spikes.read_recording(reader, options.samples), _step(options)
+    losses = ""
+    if len(recording.samples) > 1:
+        each = recording.steps * step_ms
+        losses = f"SONATA knows no samples: the {len(recording.samples)} follow each other in time, {each:g} ms each"
+    return _Work(lambda path: spikes.write_sonata(path, recording, step_ms), losses)
+
+
+def _nirdata(reader: RunReader, options: ExportOptions) -> _Work:
+    spikes.nir_library()
+    recording, step_ms = spikes.read_recording(reader, options.samples), _step(options)
+    losses = "neurons are numbered channel, row, column, as NIR lays out arrays"
+    return _Work(lambda path: spikes.write_nirdata(path, recording, step_ms), losses)
+
+
+def _nir(reader: RunReader, options: ExportOptions) -> _Work:
+    spikes.nir_library()
+    structure, step_ms = read_structure(reader), _step(options)
+    return _Work(lambda path: nirgraph.write_graph(path, structure, step_ms), nirgraph.LOSSES)
+
+
+def _neurobench(reader: RunReader, options: ExportOptions) -> _Work:
+    metrics.neurobench_results(reader)
+    return _Work(lambda path: metrics.write_neurobench(path, reader), metrics.NEUROBENCH_LOSSES)
+
+
+def _csv(reader: RunReader, options: ExportOptions) -> _Work:
+    table = options.table or "batches"
+    if table != "spikes":
+        if options.samples or options.step_ms is not None:
+            raise InputError(f"--sample and --step-ms have no use with --table {table}; leave them out")
+        return _Work(lambda path: metrics.write_table(path, reader, table))
+    recording = spikes.read_recording(reader, options.samples)
+    return _Work(lambda path: spikes.write_spike_table(path, recording, _step(options)))
+
+
+def _safetensors(reader: RunReader, options: ExportOptions) -> _Work:
+    safetensors_library()
+    structure, layout = read_structure(reader), options.layout or "torch"
+    metadata = {
+        "producer": f"spikesim {__version__}",
+        "config": canonical_json(reader.config),
+        "config_hash": reader.config_hash,
+    }
+    return _Work(lambda path: write_weights(path, structure.weights, structure.forms, layout, metadata))
+
+
+FORMATS: Mapping[str, tuple[Callable[[RunReader, ExportOptions], _Work], frozenset[str]]] = MappingProxyType(
+    {
+        "sonata": (_sonata, frozenset({"step_ms", "samples"})),
+        "nir": (_nir, frozenset({"step_ms"})),
+        "nirdata": (_nirdata, frozenset({"step_ms", "samples"})),
+        "neurobench": (_neurobench, frozenset()),
+        "csv": (_csv, frozenset({"table", "step_ms", "samples"})),
+        "safetensors": (_safetensors, frozenset({"layout"})),
+    }
+)
+"""By name, what prepares the file, and the options that it uses."""

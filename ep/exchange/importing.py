@@ -1,0 +1,149 @@
+"""Weights from elsewhere as a run that has not trained yet."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.datasets import Dataset
+from spikesim.ep.config import Config, make_config, merge
+from spikesim.ep.exchange.layouts import parameter_forms
+from spikesim.ep.exchange.tensors import GivenWeights, read_weights, weights_digest
+from spikesim.ep.heads import READOUT
+from spikesim.ep.journal import RunOptions
+from spikesim.ep.model import Model, Parameters, initial_parameters
+from spikesim.ep.observer import EpochSummary, Observer, Progress
+from spikesim.ep.presentation import Presenter
+from spikesim.ep.trainer import Trainer
+from spikesim.errors import InputError
+
+__all__ = ["Imported", "LayerImport", "import_weights"]
+
+CHECKED_IMAGES = 64
+"""Training images with which the drive of the first layer is tried."""
+
+
+@dataclass(frozen=True)
+class LayerImport:
+    """What the integers of the dynamics make of the weights of a layer.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int
+        In this program's layout.
+    exponent : int
+        The weights are multiples of 2**-exponent.
+    lost : float
+        Share of the weights that are not zero and become zero.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    exponent: int
+    lost: float
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import did.
+
+    Attributes
+    ----------
+    layout : str
+        That of the file.
+    digest : str
+        SHA-256 of the weights, the run's ``model.weights``.
+    layers : tuple of LayerImport
+    fresh : tuple of str
+        Heads that the file did not have; they are as a training begins with them.
+    """
+
+    layout: str
+    digest: str
+    layers: tuple[LayerImport, ...]
+    fresh: tuple[str, ...]
+
+
+def import_weights(
+    config: Config,
+    dataset: Dataset,
+    path: Path,
+    options: RunOptions,
+    soft_targets: NDArray[np.float64] | None = None,
+) -> Imported:
+    """Make a run file, without mini-batches, of the weights of a safetensors file.
+
+    The configuration of the run gets the digest of the weights as ``model.weights``: what the run comes to depends on
+    them, and a run is what its configuration says.
+
+    Parameters
+    ----------
+    config : Config
+    dataset : Dataset
+    path : Path
+        The weights; docs/exchange.md has names and shapes.
+    options : RunOptions
+        Where the run file goes.
+    soft_targets : float64 (training samples, classes), optional
+        The softened answers of a teacher, for signals that need one.
+
+    Raises
+    ------
+    InputError
+        The weights do not fit the network or the dynamics, the configuration names others, or the run file exists.
+    """
+    if options.out.exists() and not options.overwrite:
+        raise InputError(f"{options.out} exists: --overwrite replaces it")
+    model = Model(config, dataset)
+    optional = frozenset(head.name for head in model.heads) - {READOUT}
+    given = read_weights(path, parameter_forms(model.stack, model.heads, model.classes), optional)
+    digest = weights_digest(given.arrays)
+    if config.model.weights not in ("", digest):
+        raise InputError(
+            f"model.weights is {config.model.weights!r}, but the digest of {path} is {digest!r}; give the file of that "
+            "digest, or leave the key out"
+        )
+    own = make_config(merge(config.to_dict(), [("model.weights", digest)]))
+    trainer = Trainer(own, dataset, options, _Silent(), soft_targets)
+    try:
+        _try_out(model, Presenter(config, dataset, model.stack.image.shape), _parameters(model, config, given))
+        trainer.begin(_parameters(trainer.model, own, given))
+    except InputError as error:
+        raise InputError(f"{path} cannot be imported: {error}") from error
+    fresh = tuple(name for name in model.parameter_names if f"{name}/weight" not in given.arrays)
+    return Imported(given.layout, digest, _layers(model, given), fresh)
+
+
+def _parameters(model: Model, config: Config, given: GivenWeights) -> Parameters:
+    arrays = initial_parameters(model, config).to_dict(model.parameter_names)
+    return Parameters.from_dict(model.parameter_names, model.layers, {**arrays, **given.arrays})
+
+
+def _try_out(model: Model, presenter: Presenter, parameters: Parameters) -> None:
+    """Load the weights and show some images to the first layer, whose drive has a range too."""
+    model.load(parameters)
+    images = presenter.plain(presenter.dataset.train, slice(CHECKED_IMAGES))
+    model.compiled.drive_from(model.stack.connections[0], images)
+
+
+def _layers(model: Model, given: GivenWeights) -> tuple[LayerImport, ...]:
+    found = []
+    for name, connection in zip(model.names, model.stack.connections, strict=True):
+        weights = given.arrays[f"{name}/weight"]
+        lost = float(np.mean((connection.integers == 0) & (weights != 0)))
+        found.append(LayerImport(name, weights.shape, connection.exponent, lost))
+    return tuple(found)
+
+
+class _Silent(Observer):
+    """Nobody watches."""
+
+    def message(self, text: str) -> None: ...
+
+    def batch(self, progress: Progress) -> None: ...
+
+    def testing(self, epoch: int, done: int, total: int) -> None: ...
+
+    def epoch(self, summary: EpochSummary) -> None: ...

@@ -1,0 +1,85 @@
+"""Names and layouts of weights: this program's, and those of a network of the same layers in torch.
+
+============  ==================================  =============================================
+what          here, ``conv1/weight``              torch, ``conv1.weight``
+============  ==================================  =============================================
+convolution   (ky, kx, Cin, Cout)                 (Cout, Cin, ky, kx), of ``nn.Conv2d``
+dense, heads  (features, outputs), features in    (outputs, features), features in the order
+              the order (y, x, channel)           (channel, y, x), of ``nn.Flatten, nn.Linear``
+bias          (outputs,)                          (outputs,)
+============  ==================================  =============================================
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.ep.architectures import Stack
+from spikesim.ep.heads import Head
+from spikesim.tables import Conv, Dense, Shape, neurons, pooled
+
+__all__ = ["LAYOUTS", "Form", "parameter_forms"]
+
+LAYOUTS = {"torch": ".", "spikesim": "/"}
+"""By name, what joins the name of a layer and of its array."""
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Form:
+    """Form of the weights of a layer or head.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the weights, in this program's layout.
+    features : (height, width, channels) or None
+        The map that the first axis of `shape` runs over; None for a convolution.
+    """
+
+    shape: tuple[int, ...]
+    features: Shape | None
+
+    @property
+    def bias_shape(self) -> tuple[int]:
+        """Shape of the biases."""
+        return (self.shape[-1],)
+
+    def layout_shape(self, layout: str) -> tuple[int, ...]:
+        """Shape of the weights in a layout."""
+        return self.shape if layout == "spikesim" else self.shape[:-3:-1] + self.shape[:-2]
+
+    def to_layout(self, weights: Array, layout: str) -> Array:
+        """Weights of this program in a layout; contiguous."""
+        if layout == "spikesim":
+            return np.ascontiguousarray(weights)
+        if self.features is None:
+            return np.ascontiguousarray(weights.transpose(3, 2, 0, 1))
+        by_map = weights.reshape(*self.features, -1)  # (y, x, channel, output)
+        return np.ascontiguousarray(by_map.transpose(3, 2, 0, 1)).reshape(self.shape[::-1])
+
+    def from_layout(self, weights: Array, layout: str) -> Array:
+        """The inverse of `to_layout`."""
+        if layout == "spikesim":
+            return np.ascontiguousarray(weights)
+        if self.features is None:
+            return np.ascontiguousarray(weights.transpose(2, 3, 1, 0))
+        height, width, channels = self.features
+        by_map = weights.reshape(-1, channels, height, width)  # (output, channel, y, x)
+        return np.ascontiguousarray(by_map.transpose(2, 3, 1, 0)).reshape(self.shape)
+
+
+def parameter_forms(stack: Stack, heads: tuple[Head, ...], classes: int) -> dict[str, Form]:
+    """Forms of the weights by name of the layer or head, in the order of `Model.parameter_names`."""
+    forms = {}
+    for connection in stack.connections:
+        table, source = connection.table, connection.source.shape
+        assert isinstance(table, Conv | Dense)
+        seen = pooled(source) if table.pool else source
+        features = None if isinstance(table, Conv) else seen
+        forms[connection.target.name] = Form(connection.integers.shape, features)
+    for head in heads:
+        forms[head.name] = Form((neurons(head.shape), classes), head.shape)
+    return forms

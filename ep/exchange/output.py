@@ -1,0 +1,65 @@
+"""Files for other programs: written beside their place, whole or not at all."""
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from spikesim.errors import InputError
+from spikesim.runreader import is_run_file
+
+__all__ = ["check_output", "write_output"]
+
+
+def check_output(path: Path, *, overwrite: bool) -> Path:
+    """Where a file is to be written, links followed.
+
+    Raises
+    ------
+    InputError
+        There cannot be a file, there is one and it may not be replaced, or it is a run file.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise InputError(f"cannot write {path}: {target.parent} is not a folder; make it, or choose another --out")
+    if target.exists():
+        if not target.is_file():
+            raise InputError(f"{path} is not a regular file; choose another --out")
+        if not overwrite:
+            raise InputError(f"{path} exists: --overwrite replaces it")
+        if is_run_file(target):
+            raise InputError(f"{path} is a run file, which an export never replaces; choose another --out")
+    return target
+
+
+def write_output(path: Path, write: Callable[[Path], None], *, overwrite: bool) -> None:
+    """Have a file written under another name, and put it in its place.
+
+    Parameters
+    ----------
+    path : Path
+    write : callable
+        Makes the file of this name.
+    overwrite : bool
+        Replace a file that exists; run files are never replaced.
+
+    Raises
+    ------
+    InputError
+        As `check_output`, or the file cannot be written.
+    """
+    target = check_output(path, overwrite=overwrite)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        part.unlink(missing_ok=True)
+        write(part)
+        with open(part, "rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(part, target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error).split("\n")[0]
+            raise InputError(f"cannot write {path}: {reason}; choose another --out") from error
+        raise

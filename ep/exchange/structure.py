@@ -1,0 +1,99 @@
+"""The network of a run file, rebuilt from its configuration and its layers, without the data."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.datasets import registry
+from spikesim.ep.architectures import Architecture, Layer, Stack, architecture, build
+from spikesim.ep.config import Config, make_config
+from spikesim.ep.exchange.layouts import Form, parameter_forms
+from spikesim.ep.heads import Head
+from spikesim.ep.signals import place_heads
+from spikesim.errors import InputError
+from spikesim.runreader import RunReader
+from spikesim.tables import Shape
+
+__all__ = ["Structure", "read_structure"]
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """What a run's network is made of.
+
+    Attributes
+    ----------
+    config : Config
+    rows : tuple of Layer
+        The architecture, a row a layer.
+    stack : Stack
+        Populations and tables; its weights are not set.
+    heads : tuple of Head
+        The read-out is the last.
+    weights : dict of str to float32 array
+        By ``"<layer or head>/weight"`` and ``"<layer or head>/bias"``.
+    """
+
+    config: Config
+    rows: tuple[Layer, ...]
+    stack: Stack
+    heads: tuple[Head, ...]
+    weights: dict[str, NDArray[np.float32]]
+
+    @property
+    def forms(self) -> dict[str, Form]:
+        """Forms of the weights by name of the layer or head."""
+        return parameter_forms(self.stack, self.heads, len(self.weights["readout/bias"]))
+
+
+def read_structure(reader: RunReader) -> Structure:
+    """Rebuild the network of a run.
+
+    Raises
+    ------
+    InputError
+        The run has no weights yet, or its configuration does not describe the layers of the file.
+    """
+    config = make_config(reader.config)
+    arch = architecture(config.model.arch, config.model.layers)
+    weights = reader.weights()
+    if not any(array.any() for array in weights.values()):
+        raise InputError(f"{reader.path} has no weights yet; wait for its first checkpoint")
+    stack = build(
+        arch,
+        _image_shape(reader, config, arch, weights),
+        width=config.model.width,
+        pooling=cast(Any, config.dynamics.pooling),
+        leak=config.dynamics.leak,
+    )
+    structure = Structure(config, arch.layers, stack, place_heads(config, stack), weights)
+    built = [(population.name, population.shape) for population in stack.populations]
+    if built != [(layer.name, layer.shape) for layer in reader.layers] or "readout/bias" not in weights:
+        raise InputError(f"{reader.path} has other layers than its configuration describes; it is damaged")
+    for name, form in structure.forms.items():
+        found = weights.get(f"{name}/weight"), weights.get(f"{name}/bias")
+        if [None if array is None else array.shape for array in found] != [form.shape, form.bias_shape]:
+            raise InputError(f"{reader.path} has other weights of {name} than its configuration describes")
+    return structure
+
+
+def _image_shape(
+    reader: RunReader, config: Config, arch: Architecture, weights: dict[str, NDArray[np.float32]]
+) -> Shape:
+    """Shape of the images as the network sees them, which the run file does not hold."""
+    row, first = arch.layers[0], reader.layers[0]
+    weight = weights.get(f"{first.name}/weight")
+    channels = 0 if weight is None or weight.ndim != 4 else int(weight.shape[2])
+    if channels and arch.image_size is not None:
+        return arch.image_size, arch.image_size, channels
+    if channels and not (row.pool and config.dynamics.pooling == "strided"):
+        height, width = (side + row.kernel - 1 - 2 * row.padding for side in first.shape[:2])
+        return height, width, channels
+    if config.data.dataset in registry.names():
+        return registry.find(config.data.dataset).shape
+    raise InputError(
+        f"{reader.path} does not say how large its images are, and {config.data.dataset!r} is no data set that the "
+        "program knows"
+    )

@@ -1,0 +1,152 @@
+"""The exported NIR graph, run by a small interpreter of NIR's primitives, against the mean field of the network."""
+
+import json
+
+import nir
+import numpy as np
+import pytest
+from scipy.signal import correlate
+from small import CONV, DENSE, POOLED, make, make_dataset, random_parameters
+
+from spikesim.ep.exchange.nirgraph import write_graph
+from spikesim.ep.exchange.structure import read_structure
+from spikesim.ep.meanfield import MeanField
+from spikesim.ep.model import Model
+from spikesim.ep.records import make_header
+from spikesim.errors import InputError
+from spikesim.runfile import RunReader, RunWriter
+
+CASES = {
+    "conv": ((POOLED, {**CONV, "channels": 6}), {}, 6),
+    "odd": ((POOLED, POOLED), {}, 7),
+    "dense": ((POOLED, DENSE, DENSE), {}, 6),
+    "mlp": ((DENSE,), {}, 5),
+    "sampled": ((POOLED, CONV), {"dynamics__pooling": "sampled"}, 6),
+    "strided": ((CONV, POOLED, DENSE), {"dynamics__pooling": "strided"}, 6),
+    "wide": (({**CONV, "kernel": 5, "padding": 1}, CONV), {}, 6),
+}
+
+
+def write_run(path, rows, changes, size, leak=2):
+    """A run file with random weights of this network, without a mini-batch."""
+    config = make(*rows, dynamics__leak=leak, **changes)
+    dataset = make_dataset(size=size, channels=2)
+    model = Model(config, dataset)
+    parameters = random_parameters(model)
+    model.load(parameters)
+    with RunWriter.create(path, make_header(model, config, parameters, "test")) as writer:
+        writer.write_weights(parameters.to_dict(model.parameter_names))
+    return model
+
+
+@pytest.fixture
+def patterns(monkeypatch):
+    """The registry knows the data set of the tests, whose images are 5x5."""
+    from spikesim.datasets import registry
+
+    known = make_dataset(size=5, channels=2)
+    entry = registry.entries()[0]
+    own = type(entry)(**{**vars(entry), "shape": known.train.images.shape[1:]})
+    monkeypatch.setattr(registry, "find", lambda name: own)
+
+
+def run(graph, image):
+    """Values of all nodes for an image (C, H, W): what a layer sends is clip(v, 0, 1) at v = its input."""
+    values = {}
+    (start,) = graph.inputs
+    values[start], name = image, start
+    follows = dict(graph.edges)
+    while name in follows:
+        x, name = values[name], follows[name]
+        node = graph.nodes[name]
+        if isinstance(node, nir.Conv2d):
+            padded = np.pad(x, ((0, 0), *((int(side), int(side)) for side in node.padding)))
+            stride = int(np.ravel(node.stride)[0])
+            x = np.stack([correlate(padded, kernel, mode="valid", method="direct")[0] for kernel in node.weight])
+            x = x[:, ::stride, ::stride] + node.bias[:, None, None]
+        elif isinstance(node, nir.Affine):
+            x = node.weight @ x + node.bias
+        elif isinstance(node, nir.AvgPool2d):
+            c, h, w = x.shape
+            x = x[:, : h // 2 * 2, : w // 2 * 2].reshape(c, h // 2, 2, w // 2, 2).mean(axis=(2, 4))
+        elif isinstance(node, nir.Flatten):
+            x = x.reshape(-1)
+        elif isinstance(node, nir.Threshold):
+            x = np.clip(x, 0, 1)
+        else:
+            assert isinstance(node, nir.LI | nir.Output)
+        expected = node.output_type["output"]
+        assert tuple(expected) == x.shape, name
+        values[name] = x
+    return values
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_graph_computes_what_the_layers_do(tmp_path, case, patterns):
+    rows, changes, size = CASES[case]
+    size = 5 if case == "mlp" else size
+    model = write_run(tmp_path / "run.h5", rows, changes, size)
+    with RunReader(tmp_path / "run.h5") as reader:
+        write_graph(tmp_path / "graph.nir", read_structure(reader), 1.0)
+    values = run(nir.read(tmp_path / "graph.nir"), image := np.random.default_rng(0).normal(size=(2, size, size)))
+    field = MeanField.from_model(model, (1.0,))
+    below = np.moveaxis(image, 0, -1)[None]
+    for name, link, bias in zip(field.names, field.links, field.biases, strict=True):
+        below = np.clip(link.up(below) + bias, 0, 1)
+        found = values[name].reshape(below.shape[-1], *below.shape[1:3])
+        np.testing.assert_allclose(np.moveaxis(found, 0, -1), below[0], atol=2e-3)  # the field has the integers
+    np.testing.assert_allclose(values["readout"], field.heads[-1].logits(below)[0], atol=5e-3)
+
+
+@pytest.mark.parametrize(("leak", "step_ms"), [(0, 1.0), (2, 0.5), (3, 10.0)])
+def test_the_membrane_is_a_leaky_integrator(tmp_path, leak, step_ms):
+    write_run(tmp_path / "run.h5", (POOLED, CONV), {}, 6, leak=leak)
+    with RunReader(tmp_path / "run.h5") as reader:
+        write_graph(tmp_path / "graph.nir", read_structure(reader), step_ms)
+    membrane = nir.read(tmp_path / "graph.nir").nodes["conv2_membrane"]
+    alpha = step_ms * 1e-3 / membrane.tau  # of an Euler step of tau dv/dt = v_leak - v + r i
+    np.testing.assert_allclose(alpha, 2.0**-leak, rtol=1e-6)
+    assert (membrane.r == 1).all() and not membrane.v_leak.any()
+
+
+def test_what_nir_cannot_say_is_metadata(tmp_path):
+    write_run(tmp_path / "run.h5", (POOLED, CONV), {"dynamics__feedback_gain": 0.25}, 6)
+    with RunReader(tmp_path / "run.h5") as reader:
+        write_graph(tmp_path / "graph.nir", read_structure(reader), 1.0)
+    graph = nir.read(tmp_path / "graph.nir")
+    text = json.dumps({key: str(value) for key, value in graph.metadata.items()})
+    assert "transposed weights" in text and "clip(v, 0, 1)" in text and "outside the dynamics" not in text
+    said = {key: str(value) for key, value in graph.nodes["conv1"].metadata.items()}
+    assert "transpose of conv2_weight" in said["feedback"] and said["feedback_gain"] == "0.25"
+    assert "none" in str(graph.nodes["conv2"].metadata["feedback"])
+    assert "outside the dynamics" in str(graph.nodes["readout"].metadata["applied_to"])
+
+
+def test_a_map_behind_a_vector_has_no_node(tmp_path):
+    write_run(tmp_path / "run.h5", (POOLED, DENSE, CONV), {}, 6)
+    with RunReader(tmp_path / "run.h5") as reader, pytest.raises(InputError, match="conv3 is a convolution behind"):
+        write_graph(tmp_path / "graph.nir", read_structure(reader), 1.0)
+
+
+def test_a_network_whose_images_nobody_knows(tmp_path):
+    write_run(tmp_path / "run.h5", (DENSE,), {"data__dataset": "elsewhere"}, 5)
+    with RunReader(tmp_path / "run.h5") as reader, pytest.raises(InputError, match="how large its images are"):
+        read_structure(reader)
+
+
+def test_a_file_that_contradicts_itself(tmp_path):
+    model = write_run(tmp_path / "run.h5", (POOLED, CONV), {}, 6)
+    other = make(POOLED, {**CONV, "channels": 5})
+    parameters = random_parameters(model)
+    with RunWriter.create(tmp_path / "run2.h5", make_header(model, other, parameters, "test")) as writer:
+        writer.write_weights(parameters.to_dict(model.parameter_names))
+    with RunReader(tmp_path / "run2.h5") as reader, pytest.raises(InputError, match="other layers than its config"):
+        read_structure(reader)
+
+
+def test_a_run_that_has_only_begun(tmp_path):
+    model = write_run(tmp_path / "run.h5", (POOLED, CONV), {}, 6)
+    with RunWriter.create(tmp_path / "new.h5", make_header(model, make(POOLED, CONV), random_parameters(model), "")):
+        pass
+    with RunReader(tmp_path / "new.h5") as reader, pytest.raises(InputError, match="no weights yet"):
+        read_structure(reader)
