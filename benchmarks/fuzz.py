@@ -36,6 +36,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import safetensors.numpy
 from kills import CONFIG
 from measure import machine
 
@@ -48,6 +49,8 @@ from spikesim.datasets.parsing import read_cifar, read_idx
 from spikesim.datasets.registry import File
 from spikesim.datasets.unpacking import read_archive, read_bounded
 from spikesim.ep.config import make_config
+from spikesim.ep.exchange.layouts import LAYOUTS, Form
+from spikesim.ep.exchange.tensors import read_weights
 from spikesim.ep.teacher import read_teacher
 from spikesim.errors import InputError
 from spikesim.sparse.description import read_network
@@ -68,6 +71,7 @@ GUIDES = (
     "spikesim.datasets.parsing",
     "spikesim.datasets.unpacking",
     "spikesim.ep.config",
+    "spikesim.ep.exchange.tensors",
     "spikesim.ep.teacher",
     "spikesim.sparse.description",
     "spikesim.tomlfile",
@@ -77,6 +81,8 @@ EXTREMES = (0, 1, 2**7 - 1, 2**8 - 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 
 WORDS = {
     "toml": b'[ ] [[ ]] { } = . , " \' """ # nan inf -inf 1e999 -1 0 1.5 999999999999999999 true false "" [] {}'.split()
     + b"1979-05-27 0x7fffffff model dynamics arch layers grid runs seed populations projections \xff\xfe \x00".split(),
+    "safetensors": b'__metadata__ layout torch conv1.weight conv1/weight "dtype" "F32" "F64" "BF16" "shape"'.split()
+    + b'"data_offsets" [0,8] [2,2] [] { } , : 18446744073709551616 -1 1e999 null true \xff \x00'.split(),
     "": [b"TREE", b"OHDR", b"OCHK", b"SNOD", b"FRHP", b"BTHD", b"PK\x03\x04", b"PK\x01\x02", b"ustar", b"\x93NUMPY"],
 }
 """Words by kind of file."""
@@ -185,6 +191,21 @@ def archives() -> list[bytes]:
     return made
 
 
+FORMS = {"conv1": Form((3, 3, 1, 2), None), "head1": Form((8, 3), (2, 2, 2)), "readout": Form((8, 3), (2, 2, 2))}
+
+
+def weight_files() -> list[bytes]:
+    """Weights in both layouts, as a file of torch has them and as this program writes them."""
+    made = []
+    for layout, joint in LAYOUTS.items():
+        arrays = {f"{name}{joint}bias": np.zeros(form.bias_shape, np.float32) for name, form in FORMS.items()}
+        arrays |= {
+            f"{name}{joint}weight": np.ones(form.layout_shape(layout), np.float64) for name, form in FORMS.items()
+        }
+        made += [safetensors.numpy.save(arrays), safetensors.numpy.save(arrays, {"layout": layout})]
+    return made
+
+
 def files(folder: Path) -> dict[str, list[bytes]]:
     """Files that the program has written."""
 
@@ -259,6 +280,7 @@ def targets(folder: Path) -> dict[str, Target]:
         "teacher": Target("", written["teacher"], read_teacher),
         "simulation": Target("", written["simulation"], read_simulation),
         "checkpoint": Target("", written["checkpoint"], read_checkpoint),
+        "weights": Target("safetensors", weight_files(), lambda path: read_weights(path, FORMS, frozenset({"head1"}))),
     }
 
 
