@@ -11,7 +11,7 @@ import nir
 import numpy as np
 import pytest
 import safetensors.numpy
-from commands import CONFIG, assert_one_line, digest, newest_checkpoint, spikesim, start, succeed, wait_until
+from commands import CONFIG, ROOT, assert_one_line, digest, newest_checkpoint, spikesim, start, succeed, wait_until
 
 from spikesim.cli.export import FORMATS as NAMES
 from spikesim.ep.exchange.exporting import FORMATS
@@ -175,27 +175,12 @@ def test_what_an_export_refuses(folder, tmp_path):
     assert out.read_text().startswith("epoch,batch,")
 
 
-def test_a_library_that_is_not_there_is_one_line(folder, tmp_path):
-    for name, to in (("nir", "nir"), ("nir", "nirdata"), ("safetensors", "safetensors")):
-        fake = tmp_path / to
-        fake.mkdir()
-        (fake / f"{name}.py").write_text("raise ImportError")
-        path = os.pathsep.join([str(fake), str(folder.parent), os.environ.get("PYTHONPATH", "")])
-        command = "from spikesim.cli import main; main()"
-        env = {"PYTHONPATH": path, "PYTHONSAFEPATH": ""}
-        result = run_python(command, "export", folder / "run.h5", "--to", to, "--out", tmp_path / "x", env=env)
-        assert_one_line(result, name, "pip install 'spikesim[exchange]'")
-
-
-def run_python(code, *arguments, env):
-    import subprocess
-    import sys
-
-    from commands import ROOT
-
-    env = {**os.environ, **env, "PYTHONPATH": env["PYTHONPATH"] + os.pathsep + str(ROOT)}
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
+@pytest.mark.parametrize(("library", "to"), [("nir", "nir"), ("safetensors", "safetensors")])
+def test_a_library_that_is_not_there_is_one_line(folder, tmp_path, library, to):
+    (tmp_path / f"{library}.py").write_text("raise ImportError")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    result = spikesim("export", folder / "run.h5", "--to", to, "--out", tmp_path / "x", env={"PYTHONPATH": path})
+    assert_one_line(result, library, "pip install 'spikesim[exchange]'")
 
 
 # Import

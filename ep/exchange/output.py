@@ -59,7 +59,7 @@ def write_output(path: Path, write: Callable[[Path], None], *, overwrite: bool) 
     except BaseException as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            reason = error.strerror or str(error).split("\n")[0]
+        if isinstance(error, OSError | RuntimeError):  # HDF5 raises either
+            reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
             raise InputError(f"cannot write {path}: {reason}; choose another --out") from error
         raise
