@@ -147,6 +147,8 @@ def test_parameters(tmp_path):
         "network": (19, 3 / 14, 76),
         "total": (31, 5 / 24, 124),
     }
+    text = spikesim("report", tmp_path / "run.h5").stdout
+    assert "19 parameters, 76.0 B as float32, connection sparsity 21.43 %; 12 more in heads" in text
 
 
 def test_the_energy_of_the_report_is_that_of_the_file(run):
