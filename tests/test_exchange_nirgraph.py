@@ -115,6 +115,7 @@ def test_what_nir_cannot_say_is_metadata(tmp_path):
         write_graph(tmp_path / "graph.nir", read_structure(reader), 1.0)
     graph = nir.read(tmp_path / "graph.nir")
     text = json.dumps({key: str(value) for key, value in graph.metadata.items()})
+    assert "constant over time" in text and "at each step" not in text
     assert "transposed weights" in text and "clip(v, 0, 1)" in text and "outside the dynamics" not in text
     said = {key: str(value) for key, value in graph.nodes["conv1"].metadata.items()}
     assert "transpose of conv2_weight" in said["feedback"] and said["feedback_gain"] == "0.25"
@@ -150,3 +151,12 @@ def test_a_run_that_has_only_begun(tmp_path):
         pass
     with RunReader(tmp_path / "new.h5") as reader, pytest.raises(InputError, match="no weights yet"):
         read_structure(reader)
+
+
+def test_an_input_of_spikes_is_said(tmp_path):
+    write_run(tmp_path / "run.h5", (POOLED, CONV), {"data__coding": "bernoulli"}, 6)
+    with RunReader(tmp_path / "run.h5") as reader:
+        structure = read_structure(reader)
+        write_graph(tmp_path / "graph.nir", structure, 1.0)
+    assert structure.spikes
+    assert "spikes, at each step" in str(nir.read(tmp_path / "graph.nir").metadata["input"])

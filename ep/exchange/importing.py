@@ -124,8 +124,10 @@ def _parameters(model: Model, config: Config, given: GivenWeights) -> Parameters
 def _try_out(model: Model, presenter: Presenter, parameters: Parameters) -> None:
     """Load the weights and show some images to the first layer, whose drive has a range too."""
     model.load(parameters)
-    images = presenter.plain(presenter.dataset.train, slice(CHECKED_IMAGES))
-    model.compiled.drive_from(model.stack.connections[0], images)
+    train = presenter.dataset.train
+    inputs = presenter.plain(train, slice(0, min(CHECKED_IMAGES, len(train))))
+    if isinstance(inputs, np.ndarray):  # what spikes can add to a drive is known from the weights
+        model.compiled.drive_from(model.stack.connections[0], inputs)
 
 
 def _layers(model: Model, given: GivenWeights) -> tuple[LayerImport, ...]:

@@ -125,12 +125,13 @@ def _neuron_metadata(structure: Structure, name: str) -> dict[str, Any]:
 
 def _graph_metadata(structure: Structure, step_ms: float) -> dict[str, Any]:
     config = structure.config
+    image = f"normalised (mean 0, deviation {1 / config.data.std_factor:g}), constant over time"
+    what = "spikes, at each step" if structure.spikes else f"padded and {image}"
     return {
         "producer": f"spikesim {__version__}",
         "losses": LOSSES,
         "step_ms": step_ms,
-        "input": f"an image of {config.data.dataset}, padded and normalised (mean 0, deviation "
-        f"{1 / config.data.std_factor:g}), constant over time",
+        "input": f"a sample of {config.data.dataset}: {what}",
         "pooling": f"{config.dynamics.pooling}; its adjoint gives a quarter to each of four cells on the way back",
         "steps_free": config.dynamics.steps_free,
         "steps_onset": config.dynamics.onset(len(structure.rows)),

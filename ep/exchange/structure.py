@@ -32,6 +32,8 @@ class Structure:
         Populations and tables; its weights are not set.
     heads : tuple of Head
         The read-out is the last.
+    spikes : bool
+        Samples enter as spikes, not as a constant image.
     weights : dict of str to float32 array
         By ``"<layer or head>/weight"`` and ``"<layer or head>/bias"``.
     """
@@ -40,6 +42,7 @@ class Structure:
     rows: tuple[Layer, ...]
     stack: Stack
     heads: tuple[Head, ...]
+    spikes: bool
     weights: dict[str, NDArray[np.float32]]
 
     @property
@@ -68,7 +71,8 @@ def read_structure(reader: RunReader) -> Structure:
         pooling=cast(Any, config.dynamics.pooling),
         leak=config.dynamics.leak,
     )
-    structure = Structure(config, arch.layers, stack, place_heads(config, stack), weights)
+    spikes = not reader.layers[0].analogue
+    structure = Structure(config, arch.layers, stack, place_heads(config, stack), spikes, weights)
     built = [(population.name, population.shape) for population in stack.populations]
     if built != [(layer.name, layer.shape) for layer in reader.layers] or "readout/bias" not in weights:
         raise InputError(f"{reader.path} has other layers than its configuration describes; it is damaged")
@@ -82,7 +86,7 @@ def read_structure(reader: RunReader) -> Structure:
 def _image_shape(
     reader: RunReader, config: Config, arch: Architecture, weights: dict[str, NDArray[np.float32]]
 ) -> Shape:
-    """Shape of the images as the network sees them, which the run file does not hold."""
+    """Shape of the samples as the network sees them, which the run file does not hold."""
     row, first = arch.layers[0], reader.layers[0]
     weight = weights.get(f"{first.name}/weight")
     channels = 0 if weight is None or weight.ndim != 4 else int(weight.shape[2])
@@ -92,7 +96,9 @@ def _image_shape(
         height, width = (side + row.kernel - 1 - 2 * row.padding for side in first.shape[:2])
         return height, width, channels
     if config.data.dataset in registry.names():
-        return registry.find(config.data.dataset).shape
+        entry = registry.find(config.data.dataset)
+        coarse = config.data.coarse if entry.recordings else 1
+        return -(-entry.shape[0] // coarse), -(-entry.shape[1] // coarse), entry.shape[2]
     raise InputError(
         f"{reader.path} does not say how large its images are, and {config.data.dataset!r} is no data set that the "
         "program knows"
