@@ -37,7 +37,7 @@ def fault(values: dict[str, Any]) -> str:
 def legal_values(item: "dataclasses.Field[Any]") -> st.SearchStrategy[Any]:
     """Values that a field allows, whatever the others are."""
     rules, kind = item.metadata, str(item.type)
-    if item.name in ("arch", "dataset", "teacher"):
+    if item.name in ("arch", "dataset", "teacher", "weights"):
         return st.text(max_size=8)
     if item.name == "layers" and item.metadata["low"] == 1:
         return st.lists(st.integers(1, 20), max_size=3)
