@@ -95,13 +95,14 @@ def test_the_energies_are_those_of_the_json(browser, page):
     browser.open(page)
     expected = document(page)["layers"]
     found = browser.run(
-        "[...document.querySelectorAll('#energy-table tbody tr')].map(r => [...r.children].slice(1, 5).map(c => "
+        "[...document.querySelectorAll('#energy-table tbody tr')].map(r => [...r.children].slice(1, 6).map(c => "
         "Number(c.querySelector('data').value)))"
     )
     headings = browser.run("[...document.querySelectorAll('#energy-table thead th')].map(h => h.textContent)")
     layers = list(dict.fromkeys(entry["layer"] for entry in expected))
     for entry in expected:
-        value = found[layers.index(entry["layer"])][headings.index(entry["phase"]) - 1]
+        column = "training, all phases" if entry["phase"] == "total" else entry["phase"]
+        value = found[layers.index(entry["layer"])][headings.index(column) - 1]
         assert value == pytest.approx(entry["joule"], rel=1e-12)
 
 

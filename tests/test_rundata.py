@@ -87,8 +87,8 @@ def test_pandas_takes_a_table(run):
     totals = frame[frame.layer == "total"].groupby("phase").joule.sum()
     spikes = pd.DataFrame(run.tidy("batches/spikes")).groupby(["phase", "layer"]).spikes.sum()
     assert spikes["free", "conv2"] == run.batches["spikes"][:, 0, 1].sum()
-    assert set(totals.index) == {*PHASES, "test"}
-    assert frame.neurons.dtype == np.int64 and frame.residual.isna().sum() == (frame.phase == "test").sum()
+    assert set(totals.index) == {*PHASES, "total", "test"}
+    assert frame.neurons.dtype == np.int64 and frame.residual.isna().sum() == frame.phase.isin(["total", "test"]).sum()
 
 
 def test_what_is_not_there_is_refused(run, tmp_path):
