@@ -71,16 +71,16 @@ def ablation(
 
     ranks = take_ranks()
 
-    from spikesim.datasets import load
     from spikesim.ep.ablation import ARCHITECTURES, KINDS, ablate
     from spikesim.ep.config import make_config, merge
+    from spikesim.ep.dataset import load_dataset
 
     keys["data.batch_size"] = batch
     config = resolve(config_file, settings, keys)
     default = "none,local" if teacher_file is None else ",".join(KINDS)
     chosen = _words("--kinds", kinds or default, KINDS)
     names = _words("--archs", archs, (*ARCHITECTURES, "conv", "mlp"))
-    dataset = load(config.data.dataset, data_dir)
+    config, dataset = load_dataset(config, data_dir)
     soft_targets = None
     if teacher_file is not None:
         taught = make_config(merge(config.to_dict(), [("signals.kind", "both")]))

@@ -147,11 +147,11 @@ def _check(
     threads: int | None,
     ranks: "Ranks",
 ) -> "CheckResult":
-    from spikesim.datasets import load
+    from spikesim.ep.dataset import load_dataset
     from spikesim.ep.gradcheck import check_gradients, variants
 
     windows, betas, levers = over
-    dataset = load(config.data.dataset, data_dir)
+    config, dataset = load_dataset(config, data_dir)
     soft_targets = None
     if teacher_file is not None:
         config, soft_targets = take_teacher(config, dataset, teacher_file)

@@ -63,11 +63,11 @@ def train(
     config = resolve(config_file, settings, keys)
 
     from spikesim.cli.progress import make_observer
-    from spikesim.datasets import load
+    from spikesim.ep.dataset import load_dataset
     from spikesim.ep.journal import RunOptions
     from spikesim.ep.trainer import Trainer
 
-    dataset = load(config.data.dataset, data_dir)
+    config, dataset = load_dataset(config, data_dir)
     soft_targets = None
     if teacher_file is not None:
         config, soft_targets = take_teacher(config, dataset, teacher_file)

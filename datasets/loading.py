@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets import eventfile, recordings, registry, search
+from spikesim.datasets import arrays, eventfile, recordings, registry, search
 from spikesim.datasets.model import Dataset, ImageSet
 from spikesim.datasets.parsing import read_cifar, read_idx
 from spikesim.datasets.registry import Entry, File
@@ -22,7 +22,8 @@ EMBEDDED = "embedded"
 def load(name: str, data_dir: str | Path | None = None) -> Dataset:
     """Find, check and read a data set.
 
-    A name that ends in .npz, .h5 or .hdf5 is that of a file of recordings (`spikesim.datasets.eventfile`).
+    A name that ends in .npz, .h5 or .hdf5 is that of a file of one's own: images if it is an .npz file with the arrays
+    of images (`spikesim.datasets.arrays.load_file`), else recordings (`spikesim.datasets.eventfile`).
 
     It is looked for in `data_dir`, then in the folder that the environment variable SPIKESIM_DATA names, then where
     the operating system's package installs it (Fashion-MNIST on Debian): in the usual sub-folders and in the folder
@@ -32,7 +33,7 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
     Parameters
     ----------
     name : str
-        One of `names()`, or a file of recordings.
+        One of `names()`, or a file of one's own.
     data_dir : path, optional
 
     Returns
@@ -44,6 +45,8 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
     InputError
         There is no such data set; it is not found; a file is missing, truncated, or not the published one.
     """
+    if arrays.holds_images(name, data_dir):
+        return arrays.load_file(name, data_dir)
     if eventfile.is_event_file(name):
         return eventfile.load(name, data_dir)
     entry = registry.find(name)
@@ -66,6 +69,9 @@ def find(name: str, data_dir: str | Path | None = None) -> str | None:
     InputError
         There is no such data set, or `data_dir` is no folder.
     """
+    if arrays.is_file(name):
+        path = arrays.locate(name, data_dir)
+        return None if path is None else str(path)
     entry = registry.find(name)
     if entry.embedded:
         return EMBEDDED
@@ -80,7 +86,8 @@ def find(name: str, data_dir: str | Path | None = None) -> str | None:
 
 
 def check(name: str, data_dir: str | Path | None = None) -> str:
-    """Check every file of a data set against the published sha256; of recordings, that each can be read.
+    """Check every file of a data set against the published sha256; of recordings and of one's own files, that they
+    can be read.
 
     Returns
     -------
@@ -92,6 +99,8 @@ def check(name: str, data_dir: str | Path | None = None) -> str:
     InputError
         As for `load`.
     """
+    if arrays.is_file(name) or eventfile.is_event_file(name):
+        return load(name, data_dir).source
     entry = registry.find(name)
     if entry.embedded:
         _exhaust(_embedded(entry))
@@ -155,10 +164,10 @@ def _constants(values: tuple[float, ...]) -> NDArray[np.float64]:
 
 
 def _idx_sets(entry: Entry, contents: Iterable[tuple[File, bytes]]) -> tuple[ImageSet, ImageSet]:
-    arrays = {file: read_idx(data, file.name) for file, data in contents}
+    parsed = {file: read_idx(data, file.name) for file, data in contents}
 
     def image_set(files: tuple[File, ...]) -> ImageSet:
-        images, labels = (arrays[file] for file in files)
+        images, labels = (parsed[file] for file in files)
         # The format leaves out the axis of a single channel.
         return ImageSet(images[..., np.newaxis], labels.astype(np.int64))
 

@@ -135,7 +135,7 @@ def find(name: str) -> Entry:
     """
     if name not in _ENTRIES:
         raise InputError(
-            f"unknown data set {name!r}; known are {', '.join(names())}, and files of recordings (.npz, .h5)"
+            f"unknown data set {name!r}; known are {', '.join(names())}, and files of one's own (.npz, .h5)"
         )
     return _ENTRIES[name]
 

@@ -108,7 +108,8 @@ class Data:
 
     dataset: str = option(
         "fashion-mnist-mini",
-        "Name of the data set, which `spikesim data list` shows, or a file of recordings (docs/streams.md).",
+        "Name of the data set, which `spikesim data list` shows, or a file of one's own: images (docs/own-data.md) or "
+        "recordings (docs/streams.md).",
     )
     limit: int | None = option(None, "Use only the first N training samples.", low=1, optional=True)
     test_limit: int | None = option(None, "Use only the first N test samples.", low=1, optional=True)

@@ -16,6 +16,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from spikesim.errors import InputError
+from spikesim.npzfile import read_array
 from spikesim.schema import canonical_json
 
 __all__ = ["Checkpoint", "checkpoint_folder", "load_latest", "positions", "remove", "save"]
@@ -242,7 +243,7 @@ def _read(path: Path) -> Checkpoint:
         digest = hashlib.sha256(header_bytes)
         arrays: dict[str, NDArray[Any]] = {}
         for name in sorted(filename.removesuffix(".npy") for filename in members if filename.endswith(".npy")):
-            arrays[name] = _read_array(archive, members[f"{name}.npy"])
+            arrays[name] = read_array(archive, members[f"{name}.npy"])
             _digest_array(digest, name, arrays[name])
         if archive.read("sha256").decode("ascii") != digest.hexdigest():
             raise ValueError("the checksum does not match")
@@ -250,25 +251,6 @@ def _read(path: Path) -> Checkpoint:
     if header["kind"] != _KIND or header["version"] != _VERSION:
         raise ValueError(f"it is of kind {header['kind']!r}, version {header['version']!r}")
     return Checkpoint(int(header["position"]), arrays, dict(header["meta"]))
-
-
-def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
-    with archive.open(member) as stream:
-        version = npy.read_magic(stream)
-        if version == (1, 0):
-            shape, _, dtype = npy.read_array_header_1_0(stream)
-        elif version == (2, 0):
-            shape, _, dtype = npy.read_array_header_2_0(stream)
-        else:
-            raise ValueError(f"array of format {version}")
-        count = 1
-        for length in shape:
-            count *= length
-        if dtype.hasobject or count * dtype.itemsize != member.file_size - stream.tell():
-            raise ValueError(f"{member.filename} does not hold the array that it announces")
-    with archive.open(member) as stream:
-        array: NDArray[Any] = npy.read_array(stream, allow_pickle=False)
-    return array
 
 
 def _sync(directory: Path) -> None:
