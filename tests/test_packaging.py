@@ -1,0 +1,130 @@
+"""What is installed: an sdist makes the wheel, the wheel has what it needs and nothing else, and stands beside others.
+
+The wheel is put into a folder of its own here; ``.ci/package`` installs it into an empty environment, with a training.
+"""
+
+import email
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from commands import ROOT
+
+import spikesim
+from spikesim.tomlfile import tomllib
+
+FOLDERS = {"spikesim": "spikesim", "sparse": "spikesim/sparse", "ep": "ep", "datasets": "datasets", "cli": "cli"}
+DATA = "datasets/data/fashion-mnist-mini"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and with the wheel that is made of the sdist."""
+    folder = tmp_path_factory.mktemp("package")
+    tree = folder / "tree"
+    ignored = shutil.ignore_patterns(".*", "build", "dist", "runs", "*.egg-info", "__pycache__")
+    shutil.copytree(ROOT, tree, symlinks=True, ignore=ignored)
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(tree)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (found,) = built.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path) -> Path:
+    """A folder of packages with the wheel, and a foreign package of the name of one of our folders."""
+    site = wheel.parent / "site"
+    for name in ("datasets", "cli", "ep"):
+        (site / name).mkdir(parents=True)
+        (site / name / "__init__.py").write_text("FOREIGN = True\n")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile"]
+    subprocess.run([*command, "--target", str(site), str(wheel)], check=True, cwd=wheel.parent)
+    return site
+
+
+def sources() -> set[str]:
+    """Names in a wheel of all that belongs into it, besides its metadata."""
+    names = {"spikesim/py.typed"}
+    for name, folder in FOLDERS.items():
+        package = "spikesim" if name == "spikesim" else f"spikesim/{name}"
+        names |= {f"{package}/{path.name}" for path in (ROOT / folder).glob("*.py")}
+    return names | {f"spikesim/{DATA}/{path.name}" for path in (ROOT / DATA).iterdir()}
+
+
+def test_the_wheel_has_what_it_needs_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        assert archive.testzip() is None
+    metadata = {name for name in names if name.partition("/")[0].endswith(".dist-info")}
+    assert names - metadata == sources()
+    assert {Path(name).name for name in metadata} >= {"METADATA", "RECORD", "entry_points.txt", "LICENSE"}
+
+
+def test_the_metadata_are_those_of_the_project(wheel: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        found = email.message_from_bytes(archive.read(name))
+    assert (found["Name"], found["Version"]) == ("spikesim", spikesim.__version__)
+    assert found["License-Expression"] == "MIT" and found["Requires-Python"] == project["requires-python"]
+    assert set(found.get_all("Provides-Extra", [])) == set(project["optional-dependencies"])
+    plain = [line for line in found.get_all("Requires-Dist", []) if "extra ==" not in line]
+    assert len(plain) == len(project["dependencies"])
+    assert str(found.get_payload()).startswith("# spikesim")
+
+
+def test_the_sdist_has_no_links_and_no_cache(built: Path) -> None:
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        members = archive.getmembers()
+    assert not [member.name for member in members if not (member.isfile() or member.isdir())]
+    assert not [member.name for member in members if "__pycache__" in member.name]
+
+
+def run(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python with the folder of packages before all others, away from the checkout."""
+    environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=site.parent, env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_it_stands_beside_packages_of_the_names_of_its_folders(installed: Path) -> None:
+    program = (
+        "import cli, datasets, ep, spikesim, spikesim.cli, spikesim.datasets, spikesim.ep; "
+        "assert cli.FOREIGN and datasets.FOREIGN and ep.FOREIGN; "
+        "names = [m.__file__ for m in (spikesim, spikesim.cli, spikesim.datasets, spikesim.ep)]; "
+        "print(*names, sep='\\n')"
+    )
+    done = run(installed, "-c", program)
+    assert done.returncode == 0, done.stderr
+    assert all(line.startswith(str(installed)) for line in done.stdout.splitlines())
+
+
+def test_the_installed_command_finds_its_data(installed: Path) -> None:
+    done = run(installed, "-m", "spikesim", "data", "check", "fashion-mnist-mini")
+    assert (done.returncode, done.stdout) == (0, "fashion-mnist-mini: good (embedded)\n"), done.stderr
+    assert run(installed, "-m", "spikesim", "--version").stdout.split()[-1] == spikesim.__version__
+
+
+@pytest.mark.parametrize("module", ["spikesim", "spikesim.sparse", "spikesim.ep", "spikesim.datasets"])
+def test_all_public_names_can_be_imported_and_have_docstrings(installed: Path, module: str) -> None:
+    program = (
+        f"import {module} as package\n"
+        "for name in package.__all__:\n"
+        "    assert name == '__version__' or getattr(package, name).__doc__.strip(), name\n"
+        "assert set(package.__all__) <= set(dir(package))\n"
+    )
+    done = run(installed, "-c", program)
+    assert done.returncode == 0, done.stderr
