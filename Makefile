@@ -1,12 +1,13 @@
 # make train: set up and train a small VGG11 on the embedded data.   make test: set up and run the tests.
-# Both need Python 3.10 or later with venv, and nothing else; everything is installed into .venv.
+# make docs: build the manual, build/manual/index.html.
+# All need Python 3.10 or later with venv, and nothing else; everything is installed into .venv.
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 RUN    := runs/vgg11.h5
 
-.PHONY: train test lint clean
+.PHONY: train test lint docs clean
 
 train: $(VENV)/.run
 	@mkdir -p runs
@@ -22,6 +23,10 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build -c docs --fail-on-warning --nitpicky --quiet -b html . build/manual
+	@echo "manual: build/manual/index.html"
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -35,6 +40,10 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 
 $(VENV)/.lint: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,lint]"
+	@touch $@
+
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
 	@touch $@
 
 clean:

@@ -1,0 +1,31 @@
+"""The manual: docs/ and the pages beside it, built by ``make docs`` into build/manual.
+
+The source folder is the top of the checkout, so that links between pages are the same here and in a repository browser.
+"""
+
+import spikesim
+
+project = "spikesim"
+author = "The spikesim developers"
+copyright = "the spikesim developers, MIT licence"
+release = version = spikesim.__version__
+
+root_doc = "docs/index"
+include_patterns = ["docs/**", "README.md", "CHANGELOG.md", "benchmarks/README.md"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
+nitpicky = True
+
+myst_heading_anchors = 4  # formulas are plain text: no script or font is needed to show them
+
+autodoc_typehints = "none"  # the docstrings have shapes and units besides
+autodoc_member_order = "bysource"
+default_role = "literal"
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+
+html_theme = "furo"
+html_title = f"spikesim {release}"
+html_extra_path = ["_site"]
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {"navigation_with_keys": True}

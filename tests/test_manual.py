@@ -1,0 +1,161 @@
+"""Every block of shell and of Python in the manual is run, page by page and in order, or says why not.
+
+What takes longer than a few seconds a page is run with ``SPIKESIM_MANUAL=all``.
+"""
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import CONFIG, ROOT
+from datasets_support import make_idx, serve
+from manual import PAGES, Block, Place, blocks, indented_commands, published
+
+ALL = os.environ.get("SPIKESIM_MANUAL") == "all"
+LANGUAGES = ("sh", "python")
+OTHER_LANGUAGES = ("toml", "text", "json", "diff")
+WHEN_ASKED = (
+    "docs/cluster.md",
+    "docs/gradient-check.md",
+    "docs/own-architecture.md",
+    "docs/reproducibility.md",
+    "docs/sparse-networks.md",
+    "docs/teacher-file.md",
+)
+INDENTED = {
+    "docs/results.md": "the trainings behind the figures, of minutes to hours",
+    "docs/performance.md": "the measurements behind the figures",
+    "benchmarks/README.md": "measurements beside programs that are not installed here",
+}
+"""Pages whose commands stand in indented blocks, which are not run, and why. Their options are checked by test_docs."""
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def pictures(folder: Path) -> None:
+    from PIL import Image
+
+    for part in ("train", "test"):
+        for name in ("cats", "dogs"):
+            (folder / "pictures" / part / name).mkdir(parents=True)
+            for number in range(3):
+                Image.new("L", (40, 30), 20 * number).save(folder / "pictures" / part / name / f"{number}.png")
+
+
+def own_data(place: Place) -> None:
+    """Files of other programs, for the page on own data."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 9), ("t10k", 3)):
+        images = make_idx(rng.integers(0, 256, (count, 28, 28)))
+        (place.folder / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(images))
+        (place.folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(make_idx(np.arange(count) % 3)))
+        records = rng.integers(0, 3, (count, 1 + 3 * 32 * 32), dtype=np.uint8)
+        (place.folder / f"{part.replace('t10k', 'test')}.bin").write_bytes(records.tobytes())
+    pictures(place.folder)
+
+
+def trained(*names: str) -> Callable[[Place], None]:
+    """Run files that a page takes as given."""
+
+    def prepare(place: Place) -> None:
+        (place.folder / "given.toml").write_text(CONFIG.replace("epochs = 2", "epochs = 1"))
+        first = Block("sh", "", f"spikesim train --config given.toml --out {names[0]}", 0)
+        assert place.run(first).returncode == 0
+        for name in names[1:]:
+            shutil.copy(place.folder / names[0], place.folder / name)
+
+    return prepare
+
+
+PREPARE: dict[str, Callable[[Place], None]] = {
+    "docs/own-data.md": own_data,
+    "docs/cluster.md": Place.put_data,
+    "docs/gradient-check.md": trained("run.h5"),
+    "docs/teacher-file.md": trained("RUN.h5"),
+    "docs/run-file.md": trained("RUN.h5"),
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with serve(published()) as running:
+        yield running.url
+
+
+def runnable(page: Path) -> list[Block]:
+    return [block for block in blocks(page) if block.language in LANGUAGES and not block.reason]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=name_of)
+def test_the_blocks_of_a_page_run(page: Path, server: str, tmp_path: Path) -> None:
+    name = name_of(page)
+    if name in WHEN_ASKED and not ALL:
+        pytest.skip("takes long: SPIKESIM_MANUAL=all runs it")
+    place = Place(tmp_path / "page", server)
+    PREPARE.get(name, lambda place: None)(place)
+    for block in blocks(page):
+        if block.language == "toml" and block.info:
+            (place.folder / block.info).write_text(block.text)
+        if block.language not in LANGUAGES or block.reason:
+            continue
+        done = place.run(block)
+        assert done.returncode == 0, f"{name}, line {block.line}:\n{block.text}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, f"{name}, line {block.line}: {done.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_what_is_not_run_says_why(page: Path) -> None:
+    for block in blocks(page):
+        assert block.language in (*LANGUAGES, *OTHER_LANGUAGES), f"line {block.line}: {block.language}"
+        if block.language in LANGUAGES:
+            assert block.reason or not block.info, f"line {block.line}: {block.info}"
+    if name_of(page) not in INDENTED:
+        assert indented_commands(page) == [], "use a fenced block, which is run"
+
+
+def test_the_lists_of_pages_are_up_to_date() -> None:
+    names = {name_of(page) for page in PAGES}
+    assert {*WHEN_ASKED, *PREPARE, *INDENTED} <= names
+    assert all(indented_commands(ROOT / name) for name in INDENTED)
+
+
+def patched(folder: Path) -> Path:
+    """A copy of the checkout with the neuron of docs/own-neuron.md."""
+    ignored = shutil.ignore_patterns(".*", "build", "dist", "runs", "*.egg-info", "__pycache__")
+    shutil.copytree(ROOT, folder, symlinks=True, ignore=ignored)
+    diff = "".join(block.text for block in blocks(ROOT / "docs" / "own-neuron.md") if block.language == "diff")
+    done = subprocess.run(["git", "apply", "-"], input=diff, text=True, cwd=folder, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_neuron_of_the_manual_can_be_made(tmp_path: Path) -> None:
+    changed = ("spikesim/firing.py", "tests/reference.py", "tests/test_rows.py", "tests/test_simulator_law.py")
+    copy = patched(tmp_path / "copy")
+    for name in changed:
+        assert (copy / name).read_text() != (ROOT / name).read_text()
+
+
+@pytest.mark.skipif(not ALL, reason="compiles the kernels again: SPIKESIM_MANUAL=all runs it")
+def test_the_neuron_of_the_manual_passes_the_tests_it_names(tmp_path: Path) -> None:
+    copy = patched(tmp_path / "copy")
+    (block,) = (block for block in blocks(copy / "docs" / "own-neuron.md") if block.language == "sh")
+    words = block.text.split()
+    environment = {**os.environ, "PYTHONPATH": str(copy), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    program = [sys.executable, *words[1:], "-q"]
+    done = subprocess.run(program, cwd=copy, env=environment, capture_output=True, text=True, timeout=3600)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_a_block_that_fails_is_noticed(server: str, tmp_path: Path) -> None:
+    place = Place(tmp_path / "page", server)
+    for language, text in (("sh", "false | cat"), ("sh", "spikesim info none.h5\ntrue"), ("python", "import nothing")):
+        assert place.run(Block(language, "", text, 0)).returncode != 0

@@ -1,0 +1,99 @@
+"""The built manual: no warning, every page, and nothing that asks for the network when it is opened."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from commands import ROOT
+from manual import PAGES
+
+MISSING = [name for name in ("sphinx", "myst_parser", "furo", "numpydoc") if importlib.util.find_spec(name) is None]
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"needs the extra docs: {', '.join(MISSING)}")
+
+LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "link": "href"}
+"""Attributes whose addresses a browser loads by itself."""
+
+
+class Addresses(HTMLParser):
+    """Collects what a page loads, and where its links lead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.links: list[str] = []
+        self.names: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self.names |= {given[name] for name in ("id", "name") if name in given}
+        if tag in LOADED and given.get(LOADED[tag]):
+            self.loaded.append(given[LOADED[tag]])
+        if tag == "a" and given.get("href"):
+            self.links.append(given["href"])
+
+
+def parsed(page: Path) -> Addresses:
+    addresses = Addresses()
+    addresses.feed(page.read_text())
+    return addresses
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The manual as `make docs` builds it."""
+    (command,) = re.findall(r"sphinx-build (.+) build/manual$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    out = tmp_path_factory.mktemp("site")
+    program = [sys.executable, "-m", "sphinx", *command.split(), str(out)]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert {"--fail-on-warning", "--nitpicky"} <= set(program)
+    return out
+
+
+def pages_of(site: Path) -> Iterator[Path]:
+    return site.glob("**/*.html")
+
+
+def test_every_page_is_there(site: Path) -> None:
+    built = {str(page.relative_to(site).with_suffix("")) for page in pages_of(site)}
+    assert {str(page.relative_to(ROOT).with_suffix("")) for page in PAGES} | {"CHANGELOG", "index"} <= built
+
+
+def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
+    loaded = {address for page in pages_of(site) for address in parsed(page).loaded}
+    assert loaded and [address for address in loaded if re.match(r"([a-z]+:)?//", address)] == []
+    styles = {path.name: path.read_text() for path in site.glob("**/*.css")}
+    assert styles
+    for name, text in styles.items():
+        assert re.findall(r"@import[^;]*//|url\(\s*[\"']?(?:https?:)?//", text) == [], name
+
+
+def test_links_within_the_manual_lead_somewhere(site: Path) -> None:
+    names = {page.resolve(): parsed(page) for page in pages_of(site)}
+    links = 0
+    for page, addresses in names.items():
+        for link in addresses.links:
+            path, _, anchor = link.partition("#")
+            if re.match(r"[a-z]+:", path):
+                continue
+            target = (page.parent / path).resolve() if path else page
+            assert target.is_file(), f"{page.name}: {link}"
+            assert not anchor or target not in names or anchor in names[target].names, f"{page.name}: {link}"
+            links += 1
+    assert links > 100
+
+
+def test_the_names_of_the_packages_are_in_the_manual(site: Path) -> None:
+    import spikesim.datasets
+    import spikesim.ep
+    import spikesim.sparse
+
+    for package in (spikesim, spikesim.sparse, spikesim.ep, spikesim.datasets):
+        page = parsed(site / "docs" / "api" / f"{package.__name__.rpartition('.')[2]}.html")
+        wanted = {f"{package.__name__}.{name}" for name in package.__all__ if not name.startswith("__")}
+        assert wanted <= page.names
