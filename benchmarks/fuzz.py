@@ -43,6 +43,7 @@ from measure import machine
 from spikesim import RunReader, checkpoint
 from spikesim.analysis import make_report
 from spikesim.cli.sweep import read_sweep
+from spikesim.datasets.arrays import load_file
 from spikesim.datasets.eventfile import load
 from spikesim.datasets.eventparsing import read_gesture, read_nmnist
 from spikesim.datasets.parsing import read_cifar, read_idx
@@ -66,6 +67,7 @@ GUIDES = (
     "tarfile",
     "spikesim.checkpoint",
     "spikesim.cli.sweep",
+    "spikesim.datasets.arrays",
     "spikesim.datasets.eventfile",
     "spikesim.datasets.eventparsing",
     "spikesim.datasets.parsing",
@@ -73,6 +75,7 @@ GUIDES = (
     "spikesim.ep.config",
     "spikesim.ep.exchange.tensors",
     "spikesim.ep.teacher",
+    "spikesim.npzfile",
     "spikesim.sparse.description",
     "spikesim.tomlfile",
 )
@@ -250,6 +253,18 @@ def recordings(folder: Path, suffix: str) -> list[bytes]:
     return made
 
 
+def images() -> list[bytes]:
+    """Images of one's own, stored and compressed."""
+    pixels, labels = (np.arange(96) % 251).astype(np.uint8).reshape(6, 4, 4), np.arange(6) % 3
+    arrays = {"train_images": pixels, "train_labels": labels, "test_images": pixels[:3], "test_labels": labels[:3]}
+    made = []
+    for save in (np.savez, np.savez_compressed):
+        stream = io.BytesIO()
+        save(stream, **arrays)
+        made.append(stream.getvalue())
+    return made
+
+
 def targets(folder: Path) -> dict[str, Target]:
     """All readers."""
     tomls = [path.read_bytes() for path in sorted(ROOT.glob("examples/*.toml"))]
@@ -269,6 +284,7 @@ def targets(folder: Path) -> dict[str, Target]:
         "sweep": Target("toml", [sweep], read_sweep),
         "idx": Target("", [idx], lambda path: read_idx(path.read_bytes())),
         "cifar": Target("", [bytes(3 * 50)], lambda path: read_cifar(path.read_bytes(), (4, 4, 3), 2)),
+        "images": Target("", images(), lambda path: load_file(str(path)), name="file.npz"),
         "gzip": Target("", gzipped, lambda path: read_bounded(path, 1 << 16), name="file.gz"),
         "tar": Target("", archives(), archive, gzip.compress),
         "tar.gz": Target("", [gzip.compress(data) for data in archives()], archive),

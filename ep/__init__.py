@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spikesim.ep.config import make_config, parse_setting
     from spikesim.ep.dataset import load_dataset
-    from spikesim.ep.gradcheck import check_gradients
+    from spikesim.ep.gradcheck import check_gradients, variants
     from spikesim.ep.journal import RunOptions
     from spikesim.ep.observer import EpochSummary, Observer, Progress
     from spikesim.ep.options import Config
@@ -29,6 +29,7 @@ _HOMES = {
     "make_config": "config",
     "parse_setting": "config",
     "read_teacher": "teacher",
+    "variants": "gradcheck",
     "write_teacher": "teacher",
 }
 
@@ -45,6 +46,7 @@ __all__ = [
     "make_config",
     "parse_setting",
     "read_teacher",
+    "variants",
     "write_teacher",
 ]
 

@@ -6,7 +6,23 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Progress:
-    """A mini-batch has been done."""
+    """A mini-batch has been done.
+
+    Attributes
+    ----------
+    epoch, epochs : int
+        Its epoch, from 1, and the epochs of the run.
+    batch, batches : int
+        Mini-batches of the epoch that are done, and all of them.
+    samples : int
+        Samples of this mini-batch.
+    loss : float
+        Mean cost of the read-out over them; nats, or without unit for the squared error.
+    accuracy : float
+        Share of them that the read-out names right.
+    activity : float
+        Spikes a neuron and step of the free phase.
+    """
 
     epoch: int
     epochs: int
@@ -20,7 +36,19 @@ class Progress:
 
 @dataclass(frozen=True)
 class EpochSummary:
-    """An epoch has been done."""
+    """An epoch and its test have been done.
+
+    Attributes
+    ----------
+    epoch, epochs : int
+        Its number, from 1, and the epochs of the run.
+    train_loss, test_loss : float
+        Mean cost of the read-out, the former while the weights changed; nats, or without unit for the squared error.
+    train_accuracy, test_accuracy : float
+        Shares of samples that the read-out names right.
+    seconds : float
+        Wall time of training and test.
+    """
 
     epoch: int
     epochs: int
@@ -32,7 +60,7 @@ class EpochSummary:
 
 
 class Observer(Protocol):
-    """Who watches a run."""
+    """Who watches a run: inherit from it, and define what you want to hear."""
 
     def message(self, text: str) -> None:
         """Something that happens once."""
