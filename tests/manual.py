@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from manual_command import SERVER, stand_ins
+from event_files import arrays_of, bars, write_file, write_nmnist
+from manual_command import SERVER, TEST, TRAIN, stand_ins
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), ROOT / "benchmarks" / "README.md"])
@@ -112,6 +113,13 @@ class Place:
         """The stand-ins for the published sets in a data folder."""
         for tiny in stand_ins().values():
             tiny.write(self.folder / data_dir / tiny.entry.folders[0])
+        self.put_recordings(data_dir)
+
+    def put_recordings(self, data_dir: str = "D") -> None:
+        """Recordings in the format of N-MNIST, and a file of them, in a data folder."""
+        folder = self.folder / data_dir
+        write_nmnist(folder / "nmnist", {"Train": bars(TRAIN), "Test": bars(TEST, first=TRAIN)})
+        write_file(folder / "mine.npz", arrays_of(bars(TRAIN + TEST), TRAIN))
 
     def run(self, block: Block) -> subprocess.CompletedProcess[str]:
         """Run a block of shell or of Python."""

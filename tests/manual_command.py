@@ -51,8 +51,8 @@ def stand_in(entry: Entry) -> Tiny:
 
 
 def stand_ins() -> dict[str, Tiny]:
-    """A stand-in for each set that does not come with the program."""
-    return {entry.name: stand_in(entry) for entry in registry.entries() if not entry.embedded}
+    """A stand-in for each set of images that does not come with the program."""
+    return {entry.name: stand_in(entry) for entry in registry.entries() if not (entry.embedded or entry.recordings)}
 
 
 def shortened(arguments: list[str]) -> list[str]:

@@ -26,6 +26,7 @@ WHEN_ASKED = (
     "docs/own-architecture.md",
     "docs/reproducibility.md",
     "docs/sparse-networks.md",
+    "docs/streams.md",
     "docs/teacher-file.md",
 )
 INDENTED = {
@@ -76,6 +77,8 @@ def trained(*names: str) -> Callable[[Place], None]:
 
 
 PREPARE: dict[str, Callable[[Place], None]] = {
+    "README.md": Place.put_recordings,
+    "docs/streams.md": Place.put_data,
     "docs/own-data.md": own_data,
     "docs/cluster.md": Place.put_data,
     "docs/gradient-check.md": trained("run.h5"),
