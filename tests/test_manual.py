@@ -32,6 +32,7 @@ WHEN_ASKED = (
 INDENTED = {
     "docs/results.md": "the trainings behind the figures, of minutes to hours",
     "docs/performance.md": "the measurements behind the figures",
+    "docs/streams.md": "the trainings behind its results; those in front are fenced, and run",
     "benchmarks/README.md": "measurements beside programs that are not installed here",
 }
 """Pages whose commands stand in indented blocks, which are not run, and why. Their options are checked by test_docs."""
