@@ -62,6 +62,9 @@ def shortened(arguments: list[str]) -> list[str]:
         return [*arguments, "--mirror", os.environ[SERVER]]
     if name == "gradcheck" and "--run" in arguments:  # the network is that of the run
         return [*arguments, "--batch", "4"]
+    if name == "simulate" and "--steps" in arguments:
+        steps = int(arguments[arguments.index("--steps") + 1])
+        return [*arguments, "--steps", str(steps // 10)]
     return [*arguments, *SHORTER.get(name, [])]
 
 
