@@ -18,7 +18,14 @@ from commands import ROOT
 import spikesim
 from spikesim.tomlfile import tomllib
 
-FOLDERS = {"spikesim": "spikesim", "sparse": "spikesim/sparse", "ep": "ep", "datasets": "datasets", "cli": "cli"}
+FOLDERS = {
+    "spikesim": "spikesim",
+    "sparse": "spikesim/sparse",
+    "reports": "spikesim/reports",
+    "ep": "ep",
+    "datasets": "datasets",
+    "cli": "cli",
+}
 DATA = "datasets/data/fashion-mnist-mini"
 
 
@@ -55,7 +62,7 @@ def installed(wheel: Path) -> Path:
 
 def sources() -> set[str]:
     """Names in a wheel of all that belongs into it, besides its metadata."""
-    names = {"spikesim/py.typed"}
+    names = {"spikesim/py.typed", "spikesim/reports/page.css", "spikesim/reports/page.js"}
     for name, folder in FOLDERS.items():
         package = "spikesim" if name == "spikesim" else f"spikesim/{name}"
         names |= {f"{package}/{path.name}" for path in (ROOT / folder).glob("*.py")}
