@@ -24,6 +24,7 @@ WHEN_ASKED = (
     "docs/cluster.md",
     "docs/gradient-check.md",
     "docs/own-architecture.md",
+    "docs/reports.md",
     "docs/reproducibility.md",
     "docs/sparse-networks.md",
     "docs/streams.md",
@@ -72,17 +73,29 @@ def trained(*names: str) -> Callable[[Place], None]:
         first = Block("sh", "", f"spikesim train --config given.toml --out {names[0]}", 0)
         assert place.run(first).returncode == 0
         for name in names[1:]:
+            (place.folder / name).parent.mkdir(exist_ok=True)
             shutil.copy(place.folder / names[0], place.folder / name)
 
     return prepare
 
 
+def both(*steps: Callable[[Place], None]) -> Callable[[Place], None]:
+    """One preparation after the other."""
+
+    def prepare(place: Place) -> None:
+        for step in steps:
+            step(place)
+
+    return prepare
+
+
 PREPARE: dict[str, Callable[[Place], None]] = {
-    "README.md": Place.put_recordings,
+    "README.md": both(Place.put_recordings, trained("a.h5", "b.h5")),
     "docs/streams.md": Place.put_data,
     "docs/own-data.md": own_data,
     "docs/cluster.md": Place.put_data,
     "docs/gradient-check.md": trained("run.h5"),
+    "docs/reports.md": both(Place.put_data, trained("run.h5", "a.h5", "b.h5", "runs/run-0.h5")),
     "docs/teacher-file.md": trained("RUN.h5"),
     "docs/run-file.md": trained("RUN.h5"),
 }
