@@ -22,6 +22,7 @@ LANGUAGES = ("sh", "python")
 OTHER_LANGUAGES = ("toml", "text", "json", "diff")
 WHEN_ASKED = (
     "docs/cluster.md",
+    "docs/exchange.md",
     "docs/gradient-check.md",
     "docs/own-architecture.md",
     "docs/reports.md",
@@ -33,6 +34,8 @@ WHEN_ASKED = (
 INDENTED = {
     "docs/results.md": "the trainings behind the figures, of minutes to hours",
     "docs/performance.md": "the measurements behind the figures",
+    "docs/exchange.md": "a training in torch, which is not installed here",
+    "docs/metrics.md": "NeuroBench, which is not installed here",
     "docs/streams.md": "the trainings behind its results; those in front are fenced, and run",
     "benchmarks/README.md": "measurements beside programs that are not installed here",
 }
