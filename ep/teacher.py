@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from spikesim.datasets import Dataset
 from spikesim.ep.elementary import softmax_and_log_sum
 from spikesim.errors import InputError
+from spikesim.hdf5file import FAULTS, Contents, HDF5File, one_line, write_text
 
 __all__ = ["Teacher", "check_target", "read_teacher", "soften", "write_teacher"]
 
@@ -28,8 +29,8 @@ FORMAT_VERSION = 1
 SAMPLES_MAX, CLASSES_MAX, VALUES_MAX = 2**27, 2**16, 2**31
 
 _HOW = "docs/teacher-file.md says how to write one, 'spikesim teacher' makes one of a run"
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_FAULTS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
+_WANTED = f"give a teacher file: {_HOW}"
+_REMEDY = "make it again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,11 +112,11 @@ def write_teacher(
     try:
         part.unlink(missing_ok=True)
         with h5py.File(part, "x") as file:
-            file.attrs["format"] = FORMAT
+            write_text(file.attrs, "format", FORMAT)
             file.attrs["format_version"] = FORMAT_VERSION
-            file.attrs["dataset"] = dataset
+            write_text(file.attrs, "dataset", dataset)
             if description:
-                file.attrs["description"] = description
+                write_text(file.attrs, "description", description)
             file["logits"] = np.asarray(logits)
             file.flush()
             os.fsync(file.id.get_vfd_handle())
@@ -123,9 +124,9 @@ def write_teacher(
     except BaseException as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-        if isinstance(error, InputError) or not isinstance(error, _FAULTS):
+        if isinstance(error, InputError) or not isinstance(error, FAULTS):
             raise
-        raise InputError(f"cannot write {path}: {_one_line(error)}; choose another file") from error
+        raise InputError(f"cannot write {path}: {one_line(error)}; choose another file") from error
     return teacher
 
 
@@ -144,8 +145,8 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> None:
     if not overwrite:
         raise InputError(f"{path} exists: --overwrite replaces it")
     try:
-        with _opened(target):
-            pass
+        with contextlib.closing(HDF5File(target, _WANTED, _REMEDY)) as file:
+            file.read(lambda contents: _require_teacher(contents, target))
     except InputError:
         raise InputError(
             f"{path} is not a teacher file that can be read, and --overwrite replaces only teacher files; "
@@ -167,15 +168,24 @@ def read_teacher(path: str | os.PathLike[str], dataset: Dataset | None = None) -
     InputError
         The file is missing, is no teacher file, is damaged, or does not fit.
     """
-    source = Path(path)
-    with _opened(source) as file:
-        name = _plain(file.attrs.get("dataset"))
+
+    def read(contents: Contents) -> Teacher:
+        _require_teacher(contents, path)
+        name = _attribute(contents, path, "dataset")
         if not isinstance(name, str):
             raise InputError(f"{path} has no attribute 'dataset' with the name of a data set; {_HOW}")
-        stored = _logits_of(file, source)
+        if not contents.has("/logits"):
+            raise InputError(f"{path} has no dataset 'logits'; {_HOW}")
+        with _usable(path):
+            stored = contents.dataset("/logits")
+        _check_form(str(path), stored.dtype, stored.shape)
+        contents.require_stored(stored)
         if dataset is not None:
             _check_fits(f"the teacher {path}", name, stored.shape, dataset)
         return make_teacher(stored[...], name, f"the teacher {path}")
+
+    with contextlib.closing(HDF5File(path, _WANTED, _REMEDY)) as file:
+        return file.read(read)
 
 
 def soften(logits: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
@@ -211,84 +221,34 @@ def _check_form(name: str, dtype: np.dtype[Any], shape: tuple[int, ...] | None) 
         )
 
 
+def _require_teacher(contents: Contents, path: object) -> None:
+    """Refuse what does not say that it is a teacher file of our version."""
+    found, version = (_attribute(contents, path, name) for name in ("format", "format_version"))
+    if found != FORMAT:
+        raise InputError(f"{path} has the format {_shown(found)}, not {FORMAT!r}; {_WANTED}")
+    if version != FORMAT_VERSION:
+        raise InputError(
+            f"{path} has format_version {_shown(version)}, this program reads {FORMAT_VERSION}; write it in that form"
+        )
+
+
+def _attribute(contents: Contents, path: object, name: str) -> int | float | str | None:
+    """An attribute, if there is one."""
+    try:
+        with _usable(path):
+            return contents.attribute(name)
+    except KeyError:
+        return None
+
+
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """The file, if it says that it is a teacher file of our version; what HDF5 stumbles over becomes InputError."""
+def _usable(path: object) -> Iterator[None]:
+    """What is there, but of another kind than a teacher's, need not be damaged."""
     try:
-        if not path.is_file():  # a pipe or a device would keep us waiting
-            problem = "is not a file" if path.exists() else "does not exist"
-            raise InputError(f"{path} {problem}; give a teacher file: {_HOW}")
-        with open(path, "rb") as stream:
-            start = stream.read(len(_SIGNATURE))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if start != _SIGNATURE:
-        raise InputError(f"{path} is not an HDF5 file; give a teacher file: {_HOW}")
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            found = _plain(file.attrs.get("format"))
-            if found != FORMAT:
-                raise InputError(f"{path} has the format {found!r}, not {FORMAT!r}; give a teacher file: {_HOW}")
-            version = _plain(file.attrs.get("format_version"))
-            if isinstance(version, bool) or not isinstance(version, int) or version != FORMAT_VERSION:
-                raise InputError(
-                    f"{path} has format_version {version!r}, this program reads {FORMAT_VERSION}; write it in that form"
-                )
-            yield file
-    except InputError:
-        raise
-    except _FAULTS as error:
-        raise InputError(f"{path} is truncated or damaged ({_one_line(error)}); make it again") from error
+        yield
+    except TypeError as error:
+        raise InputError(f"{path} cannot be used: {error}; {_HOW}") from error
 
 
-def _logits_of(file: Any, path: Path) -> Any:
-    """The dataset of the logits, all of it in this file, and of a size that can be read."""
-    link = file.get("logits", getlink=True)
-    if link is None:
-        raise InputError(f"{path} has no dataset 'logits'; {_HOW}")
-    stored = file["logits"] if isinstance(link, h5py.HardLink) else None
-    if not isinstance(stored, h5py.Dataset):
-        raise InputError(f"{path} has something else under 'logits' than a dataset of its own; {_HOW}")
-    layout = stored.id.get_create_plist().get_layout()
-    if layout not in (h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED) or stored.external:
-        raise InputError(f"{path} stores its logits outside the file or in a rare layout; write them plain; {_HOW}")
-    _check_form(str(path), stored.dtype, stored.shape)
-    _require_stored(stored, os.fstat(file.id.get_vfd_handle()).st_size)
-    return stored
-
-
-def _require_stored(stored: Any, file_size: int) -> None:
-    """Refuse logits that are not all in the file: HDF5 would read zeros."""
-    if stored.chunks is None:
-        offset = stored.id.get_offset()
-        whole = offset is not None and offset + stored.nbytes <= file_size
-    else:
-        needed = 1
-        for length, chunk in zip(stored.shape, stored.chunks, strict=True):
-            needed *= -(-length // chunk)
-        inside = 0
-
-        def visit(chunk: Any) -> None:
-            nonlocal inside
-            inside += chunk.byte_offset + chunk.size <= file_size
-
-        stored.id.chunk_iter(visit)
-        whole = inside == needed
-    if not whole:
-        raise OSError("not all logits are in the file")
-
-
-def _plain(value: Any) -> Any:
-    """An attribute as a plain value: programs write a text as str, bytes or an array of one."""
-    if isinstance(value, np.ndarray) and value.size == 1:
-        value = value.reshape(-1)[0]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    return value[:200] if isinstance(value, str) else value if isinstance(value, int | None) else type(value).__name__
-
-
-def _one_line(error: BaseException) -> str:
-    text = str(error).split("\n")[0].strip().strip("'\"")
-    return text[:160] or type(error).__name__
+def _shown(value: object) -> str:
+    return repr(one_line(value)) if isinstance(value, str) else str(value)

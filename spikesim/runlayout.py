@@ -17,7 +17,9 @@ import numpy as np
 
 from spikesim import __version__
 from spikesim.errors import InputError
-from spikesim.runreader import RunReader, stored_end
+from spikesim.hdf5bytes import stored_end
+from spikesim.hdf5file import write_text
+from spikesim.runreader import RunReader
 from spikesim.schema import (
     FORMAT_VERSION,
     LAYER_COLUMNS,
@@ -34,6 +36,7 @@ __all__ = ["SPIKE_CHUNK", "abandon", "create", "now", "reserve", "trim", "versio
 
 SPIKE_CHUNK = 65536
 _CHUNK_BYTES = 16384
+_ATTRIBUTES_MAX = 64
 _METADATA_BYTES = 1 << 17
 _LIBRARIES = ("numpy", "numba", "scipy", "h5py")
 
@@ -58,7 +61,7 @@ def create(target: Path, room: int, fill: Callable[[Any], None]) -> Any:
     file = None
     try:
         part.unlink(missing_ok=True)
-        file = h5py.File(part, "x", libver=("v110", "v110"), locking="best-effort")
+        file = _empty(part)
         reserve(file, room)
         fill(file)
         # Before the rename, so that whoever finds the file can follow it.
@@ -78,6 +81,20 @@ def create(target: Path, room: int, fill: Callable[[Any], None]) -> Any:
     return file
 
 
+def _empty(path: Path) -> Any:
+    """An empty HDF5 file, with which SWMR is possible, open for writing.
+
+    h5py's own way does not let say that attributes are to lie with the file's root however many they are. Otherwise
+    more than eight would go to a heap, which `spikesim.hdf5bytes` refuses.
+    """
+    creation, access = h5py.h5p.create(h5py.h5p.FILE_CREATE), h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    creation.set_attr_phase_change(_ATTRIBUTES_MAX, 0)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
+    access.set_file_locking(True, True)
+    return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_EXCL, fcpl=creation, fapl=access))
+
+
 def write_new(target: Path, header: RunHeader, source: RunReader | None, rows: Mapping[str, int]) -> Any:
     """Write a file with the first rows of `source`, put it in place of `target`, and return it, open for appending."""
 
@@ -94,15 +111,19 @@ def write_new(target: Path, header: RunHeader, source: RunReader | None, rows: M
 
 
 def _write_header(file: Any, header: RunHeader, created: str) -> None:
-    file.attrs["format"] = MAGIC
+    texts = {
+        "format": MAGIC,
+        "spikesim_version": __version__,
+        "created": created,
+        "host": socket.gethostname(),
+        "command_line": header.command_line,
+        "versions": canonical_json(versions()),
+        "config": header.config_json,
+        "config_hash": header.config_hash,
+    }
+    for name, text in texts.items():
+        write_text(file.attrs, name, text)
     file.attrs["format_version"] = FORMAT_VERSION
-    file.attrs["spikesim_version"] = __version__
-    file.attrs["created"] = created
-    file.attrs["host"] = socket.gethostname()
-    file.attrs["command_line"] = header.command_line
-    file.attrs["versions"] = canonical_json(versions())
-    file.attrs["config"] = header.config_json
-    file.attrs["config_hash"] = header.config_hash
     file.attrs["seed"] = header.seed
     file["phases"] = np.array([name.encode() for name in PHASES])
     file.create_dataset("status", data=np.uint8(STATUSES.index("running")))
@@ -112,13 +133,16 @@ def _write_header(file: Any, header: RunHeader, created: str) -> None:
             values = [name.encode() for name in values]
         file.create_dataset(column.path, data=np.array(values, dtype=column.dtype))
     for name, shape in header.weight_shapes.items():
-        file.create_dataset(f"weights/{name}", shape=shape, dtype="<f4", fillvalue=0.0)
+        file[f"weights/{name}"] = np.zeros(shape, "<f4")  # in the file from the start: what is not there is not read
     for table, columns in TABLES.items():
         file.create_dataset(f"rows/{table}", data=np.uint64(0))
         for column in columns:
             _create_column(file, table, column, len(header.layers))
-    for name in ("name", "accumulate_joule", "multiply_accumulate_joule", "source"):
-        file["energy"].attrs[name] = getattr(header.energy, name)
+    energy = file["energy"].attrs
+    for name in ("name", "source"):
+        write_text(energy, name, getattr(header.energy, name))
+    for name in ("accumulate_joule", "multiply_accumulate_joule"):
+        energy[name] = getattr(header.energy, name)
 
 
 def _create_column(file: Any, table: str, column: Column, layers: int) -> None:
@@ -133,8 +157,8 @@ def _create_column(file: Any, table: str, column: Column, layers: int) -> None:
         dataset = file.create_dataset(
             column.path, (0, *trailing), column.dtype, maxshape=(None, *trailing), chunks=(length, *trailing)
         )
-    dataset.attrs["unit"] = column.unit
-    dataset.attrs["description"] = column.doc
+    write_text(dataset.attrs, "unit", column.unit)
+    write_text(dataset.attrs, "description", column.doc)
 
 
 def _copy_rows(file: Any, source: RunReader | None, table: str, columns: tuple[Column, ...], rows: int) -> None:

@@ -1,21 +1,19 @@
 """Reading a run file: finished, in progress, or left behind by a process that was killed."""
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.energy import EnergyModel
 from spikesim.errors import InputError
+from spikesim.hdf5file import Contents, HDF5File, one_line
 from spikesim.schema import (
     FORMAT_VERSION,
     LAYER_COLUMNS,
@@ -23,15 +21,14 @@ from spikesim.schema import (
     PHASES,
     STATUSES,
     TABLES,
-    Column,
     LayerInfo,
     canonical_json,
 )
 
-__all__ = ["FAULTS", "RunReader", "is_run_file", "open_hdf5"]
+__all__ = ["RunReader", "is_run_file"]
 
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-FAULTS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError)
+_WANTED = "give the run file that 'spikesim train --out' wrote"
+_REMEDY = "use a copy of it, or start the run again"
 
 
 class RunReader:
@@ -71,36 +68,39 @@ class RunReader:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self._file = _open(self.path)
-        self._follows = bool(self._file.swmr_mode)  # otherwise the file has been closed and does not change
+        self._file = HDF5File(path, _WANTED, _REMEDY)
+        self.path = self._file.path
         try:
-            with self._readable():
-                self._read_header()
+            self._file.read(self._read_header)
         except BaseException:
             self.close()
             raise
 
-    def _read_header(self) -> None:
-        attributes = self._file.attrs
-        self.format_version = int(attributes["format_version"])
-        self.spikesim_version = str(attributes["spikesim_version"])
+    def _read_header(self, contents: Contents) -> None:
+        _require_run_file(contents, self.path)
+        self.format_version = int(contents.attribute("format_version"))
         if self.format_version != FORMAT_VERSION:
+            wrote = one_line(contents.attribute("spikesim_version"))
             raise InputError(
                 f"{self.path} has format version {self.format_version}, this program reads {FORMAT_VERSION}: "
-                f"read it with spikesim {self.spikesim_version}, which wrote it"
+                f"read it with spikesim {wrote}, which wrote it"
             )
-        self.created = str(attributes["created"])
-        self.host = str(attributes["host"])
-        self.command_line = str(attributes["command_line"])
-        self.versions: dict[str, str] = dict(json.loads(attributes["versions"]))
-        self.config: dict[str, Any] = dict(json.loads(attributes["config"], parse_constant=_refuse_constant))
-        self.config_hash = str(attributes["config_hash"])
-        self.seed = int(attributes["seed"])
-        phases = tuple(name.decode() for name in self._dataset("/phases")[...].tolist())
+        self.spikesim_version = contents.text("spikesim_version")
+        self.created = contents.text("created")
+        self.host = contents.text("host")
+        self.command_line = contents.text("command_line")
+        self.versions: dict[str, str] = dict(json.loads(contents.text("versions")))
+        self.config: dict[str, Any] = dict(json.loads(contents.text("config"), parse_constant=_refuse_constant))
+        self.config_hash = contents.text("config_hash")
+        self.seed = int(contents.attribute("seed"))
+        phases = tuple(name.decode() for name in contents.array("/phases", "S7").tolist())
         if phases != PHASES:
             raise ValueError(f"phases {phases}")
-        table = {column.name: self._dataset(column.path)[...] for column in LAYER_COLUMNS}
+        count = contents.length(LAYER_COLUMNS[0].path)
+        table = {
+            column.name: contents.array(column.path, column.dtype, (count, *column.row_shape(count)))
+            for column in LAYER_COLUMNS
+        }
         self.layers = [
             LayerInfo(
                 name=table["name"][index].decode(),
@@ -113,12 +113,11 @@ class RunReader:
             )
             for index, shape in enumerate(table["shape"])
         ]
-        energy = self._file["energy"].attrs
         self.energy_model = EnergyModel(
-            name=str(energy["name"]),
-            accumulate_joule=float(energy["accumulate_joule"]),
-            multiply_accumulate_joule=float(energy["multiply_accumulate_joule"]),
-            source=str(energy["source"]),
+            name=contents.text("name", "/energy"),
+            accumulate_joule=float(contents.attribute("accumulate_joule", "/energy")),
+            multiply_accumulate_joule=float(contents.attribute("multiply_accumulate_joule", "/energy")),
+            source=contents.text("source", "/energy"),
         )
 
     def setting(self, key: str, default: Any = None) -> Any:
@@ -133,14 +132,12 @@ class RunReader:
     @property
     def status(self) -> str:
         """``"running"``, ``"stopped"`` or ``"finished"``; a run that was killed still says running."""
-        with self._readable():
-            return STATUSES[int(self._scalar("/status"))]
+        return self._file.read(lambda contents: STATUSES[int(contents.array("/status", "u1", ()))])
 
     @property
     def rows(self) -> dict[str, int]:
         """Complete rows of each table, now."""
-        with self._readable():
-            return {table: self._complete_rows(table) for table in TABLES}
+        return self._file.read(lambda contents: {table: _complete_rows(contents, table) for table in TABLES})
 
     @property
     def batches(self) -> dict[str, NDArray[Any]]:
@@ -163,13 +160,13 @@ class RunReader:
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """The weights as of the last checkpoint, float32, by ``"<layer>/<array>"``."""
-        with self._readable():
-            group = self._file["weights"]
-            return {
-                f"{layer}/{name}": np.asarray(self._dataset(f"/weights/{layer}/{name}")[...], dtype=np.float32)
-                for layer in group
-                for name in group[layer]
+        return self._file.read(
+            lambda contents: {
+                f"{layer}/{name}": np.asarray(contents.array(f"/weights/{layer}/{name}", "<f4"), dtype=np.float32)
+                for layer in contents.names("/weights")
+                for name in contents.names(f"/weights/{layer}")
             }
+        )
 
     def blocks(self, table: str, rows: int, block: int = 1 << 20) -> Iterator[dict[str, NDArray[Any]]]:
         """The first `rows` rows of a table in pieces of at most `block` rows.
@@ -179,18 +176,14 @@ class RunReader:
         InputError
             If the table has fewer complete rows, or is damaged.
         """
-        with self._readable():
-            complete = self._complete_rows(table)
+        complete = self._file.read(lambda contents: _complete_rows(contents, table))
         if complete < rows:
             raise InputError(
                 f"{self.path} has {complete} complete rows of /{table} and {rows} are needed: it is not the file that "
                 "the checkpoint was made for"
             )
         for start in range(0, rows, block):
-            stop = min(rows, start + block)
-            with self._readable():
-                columns = {column.name: self._column(column, start, stop) for column in TABLES[table]}
-            yield columns
+            yield self._columns(table, start, min(rows, start + block))
 
     def digest(self) -> str:
         """SHA-256 over configuration, layers, weights, counts and metrics, hexadecimal.
@@ -220,8 +213,7 @@ class RunReader:
 
     def close(self) -> None:
         """Close the file. May be called more than once."""
-        with contextlib.suppress(*FAULTS):
-            self._file.close()
+        self._file.close()
 
     def __enter__(self) -> "RunReader":
         return self
@@ -232,151 +224,58 @@ class RunReader:
         self.close()
 
     def _table(self, table: str) -> dict[str, NDArray[Any]]:
-        with self._readable():
-            rows = self._complete_rows(table)
-            return {column.name: self._column(column, 0, rows) for column in TABLES[table]}
+        return self._columns(table, 0, None)
 
-    def _complete_rows(self, table: str) -> int:
-        # The writer raises the count after it has flushed the columns, so a row that is counted is whole. The lengths
-        # matter where a machine lost its power, when the order of writes is not kept.
-        count = int(self._scalar(f"/rows/{table}"))
-        return min(count, *(int(self._dataset(column.path).shape[0]) for column in TABLES[table]))
+    def _columns(self, table: str, start: int, stop: int | None) -> dict[str, NDArray[Any]]:
+        """Rows `start` to `stop`, or to the last complete one."""
 
-    def _scalar(self, path: str) -> Any:
-        return self._dataset(path)[()]
+        def read(contents: Contents) -> dict[str, NDArray[Any]]:
+            end = _complete_rows(contents, table) if stop is None else stop
+            return {
+                column.name: np.asarray(
+                    contents.rows(column.path, start, end, column.dtype, column.row_shape(len(self.layers))),
+                    dtype=column.dtype,
+                )
+                for column in TABLES[table]
+            }
 
-    def _column(self, column: Column, start: int, stop: int) -> NDArray[Any]:
-        dataset = self._dataset(column.path)
-        trailing = column.row_shape(len(self.layers))
-        if dataset.shape[1:] != trailing or dataset.dtype != np.dtype(column.dtype):
-            raise ValueError(f"{column.path} has rows of {dataset.dtype} {dataset.shape[1:]}")
-        if stop <= start:
-            return np.zeros((0, *trailing), dtype=column.dtype)
-        _require_stored(dataset, start, stop, os.fstat(self._file.id.get_vfd_handle()).st_size)
-        return np.asarray(dataset[start:stop], dtype=column.dtype)
-
-    def _dataset(self, path: str) -> Any:
-        """A dataset of the file itself: no link to another file, no data outside it."""
-        dataset = self._file[path]
-        link = self._file.get(path, getlink=True)
-        if not isinstance(dataset, h5py.Dataset) or not isinstance(link, h5py.HardLink):
-            raise TypeError(f"{path} is not a dataset of this file")
-        if dataset.is_virtual or dataset.external:
-            raise TypeError(f"{path} has its data in another file")
-        if self._follows:
-            dataset.refresh()
-        return dataset
-
-    @contextlib.contextmanager
-    def _readable(self) -> Iterator[None]:
-        try:
-            yield
-        except InputError:
-            raise
-        except FAULTS as error:
-            raise InputError(
-                f"{self.path} is damaged ({_one_line(error)}): use a copy of it, or start the run again"
-            ) from error
+        return self._file.read(read)
 
 
 def is_run_file(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a run file of any format version, as far as can be told."""
     try:
-        _open(Path(path)).close()
+        file = HDF5File(path, _WANTED, _REMEDY)
     except InputError:
         return False
+    try:
+        file.read(lambda contents: _require_run_file(contents, file.path))
+    except InputError:
+        return False
+    finally:
+        file.close()
     return True
 
 
-def _open(path: Path) -> Any:
-    """Open a file that says that it is a run file."""
+def _require_run_file(contents: Contents, path: object) -> None:
     try:
-        with open(path, "rb") as stream:
-            start = stream.read(len(_SIGNATURE))
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; give the run file that 'spikesim train --out' wrote") from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder; give the run file that 'spikesim train --out' wrote") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    if start != _SIGNATURE:
-        raise InputError(f"{path} is not an HDF5 file; give the run file that 'spikesim train --out' wrote")
-    file = open_hdf5(path)
-    try:
-        magic = file.attrs.get("format")
-    except FAULTS:
-        magic = None
-    if magic != MAGIC:
-        file.close()
-        raise InputError(
-            f"{path} is an HDF5 file of another program (its 'format' is not {MAGIC!r}); "
-            "give the run file that 'spikesim train --out' wrote"
-        )
-    return file
+        found = contents.attribute("format")
+    except (LookupError, TypeError):
+        found = ""
+    if found != MAGIC:
+        raise InputError(f"{path} is an HDF5 file of another program (its 'format' is not {MAGIC!r}); {_WANTED}")
 
 
-def open_hdf5(path: Path) -> Any:
-    # HDF5 does not look for truncation in SWMR mode, and it retries what it cannot read for minutes. So SWMR is kept
-    # for files that are being written, or whose writer was killed, and their length is compared first.
-    written, end = _superblock(path)
-    try:
-        if path.stat().st_size < end:
-            raise OSError("truncated")
-        return _open_either_way(path, swmr=written)
-    except FAULTS as error:
-        raise InputError(
-            f"{path} cannot be opened: truncated or damaged ({_one_line(error)}); use a copy of it, or start the run "
-            "again"
-        ) from error
-
-
-def _open_either_way(path: Path, **options: bool) -> Any:
-    try:
-        # A process that also writes the file must give the writer's way of locking.
-        return h5py.File(path, "r", locking="best-effort", **options)
-    except FAULTS:
-        return h5py.File(path, "r", locking=False, **options)
-
-
-def stored_end(path: Path) -> int:
-    """Where a closed run file ends as far as HDF5 is concerned, in bytes; the file may be longer."""
-    return _superblock(path)[1]
-
-
-def _superblock(path: Path) -> tuple[bool, int]:
-    """Whether a file is marked as being written, and where it ends as far as HDF5 knows; 0 in older formats."""
-    with open(path, "rb") as stream:
-        start = stream.read(36)
-    if len(start) < 36 or start[8] < 3 or start[9] != 8:
-        return False, 0
-    return start[11] != 0, int.from_bytes(start[28:36], "little")
-
-
-def _require_stored(dataset: Any, start: int, stop: int, file_size: int) -> None:
-    """Check that rows lie within the file: HDF5 reads zeros where a file was cut, and for chunks that are not there."""
-    if dataset.chunks is None or dataset.chunks[1:] != dataset.shape[1:]:
-        raise ValueError(f"{dataset.name} has an unknown layout")
-    length = dataset.chunks[0]
-    inside: set[int] = set()
-
-    def visit(chunk: Any) -> None:
-        if chunk.byte_offset + chunk.size <= file_size:
-            inside.add(chunk.chunk_offset[0] // length)
-
-    dataset.id.chunk_iter(visit)
-    missing = set(range(start // length, -(-stop // length))) - inside
-    if missing:
-        raise OSError(f"rows of {dataset.name} lie beyond the end of the file")
+def _complete_rows(contents: Contents, table: str) -> int:
+    # The writer raises the count after it has flushed the columns, so a row that is counted is whole. The lengths
+    # matter where a machine lost its power, when the order of writes is not kept.
+    count = int(contents.array(f"/rows/{table}", "<u8", ()))
+    return min(count, *(contents.length(column.path) for column in TABLES[table]))
 
 
 def _refuse_constant(name: str) -> None:
     """A configuration has no NaN and no infinities, which JSON does not have either."""
     raise ValueError(f"its configuration has {name}")
-
-
-def _one_line(error: BaseException | None) -> str:
-    text = str(error).split("\n")[0].strip().strip("'\"")
-    return text[:160] or type(error).__name__
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -10,6 +10,7 @@ from runs import write_run
 
 from spikesim.analysis import make_report
 from spikesim.errors import InputError
+from spikesim.hdf5file import write_text
 from spikesim.reports.charts import run_charts
 from spikesim.reports.comparepage import comparison_page
 from spikesim.reports.comparison import compare, comparison_document
@@ -83,14 +84,14 @@ def test_prices_that_nobody_pays(whole, tmp_path, value):
 def test_configurations_that_nobody_wrote(whole, tmp_path, config):
     shutil.copy(whole, tmp_path / "run.h5")
     with h5py.File(tmp_path / "run.h5", "r+") as file:
-        file.attrs["config"] = config
+        write_text(file.attrs, "config", config)
     all_reports(tmp_path / "run.h5", whole)
 
 
 def test_a_configuration_with_what_json_does_not_have_is_damaged(whole, tmp_path):
     shutil.copy(whole, tmp_path / "run.h5")
     with h5py.File(tmp_path / "run.h5", "r+") as file:
-        file.attrs["config"] = '{"a": NaN}'
+        write_text(file.attrs, "config", '{"a": NaN}')
     with pytest.raises(InputError, match=r"damaged.*configuration has NaN"):
         open_run(tmp_path / "run.h5")
 

@@ -15,6 +15,7 @@ from runs import LAYERS, append_rows, make_batch, make_epoch, make_header, make_
 
 from spikesim.energy import EnergyModel
 from spikesim.errors import InputError
+from spikesim.hdf5file import write_text
 from spikesim.runfile import RunLock, RunReader, RunWriter
 from spikesim.runlock import lock_holder
 from spikesim.schema import ATTRIBUTES, FORMAT_VERSION, LAYER_COLUMNS, PHASES, TABLES
@@ -516,7 +517,7 @@ def test_the_digest_covers_every_result_and_no_time(tmp_path):
     expected = read_all(path)
     with h5py.File(path, "r+") as file:
         for name in ("host", "command_line", "created", "versions", "spikesim_version"):
-            file.attrs[name] = '{"x": "other"}'
+            write_text(file.attrs, name, '{"x": "other"}')
         file["status"][...] = 1
     assert read_all(path) == expected
     seen = {expected}

@@ -303,7 +303,7 @@ def test_files_that_exist_are_kept(network, undisturbed, tmp_path) -> None:
     other = tmp_path / "notes.txt"
     other.write_text("mine")
     assert "not the file of a simulation" in refused(*command, other, "--overwrite")
-    assert "cannot be opened" in refused(*command, other, "--resume")
+    assert "not an HDF5 file" in refused(*command, other, "--resume")
     assert other.read_text() == "mine"
     assert "cannot read" in refused(tmp_path / "none.toml", "--steps", 1, "--out", tmp_path / "x.h5")
     assert "does not exist" in refused(*command, tmp_path / "none" / "x.h5")
@@ -331,7 +331,7 @@ def test_a_state_that_does_not_fit_the_file_is_refused(network, tmp_path) -> Non
     with pytest.raises(InputError, match="do not belong together"):
         Job(read_network(network), out, resume=True).run(100)
     state_path(out).write_bytes(b"garbage")
-    with pytest.raises(InputError, match="no saved state"):
+    with pytest.raises(InputError, match="not an HDF5 file"):
         Job(read_network(network), out, resume=True)
 
 

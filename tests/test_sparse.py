@@ -298,7 +298,7 @@ def test_a_state_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="1 trials of seed 9, this simulation has 2 of seed 9"):
         Simulation(net, seed=9, trials=2).restore(tmp_path / "state.h5")
     (tmp_path / "text.h5").write_text("no state")
-    with pytest.raises(InputError, match=r"text\.h5 is no saved state"):
+    with pytest.raises(InputError, match=r"text\.h5 is not an HDF5 file"):
         simulation.restore(tmp_path / "text.h5")
     for name, value in {
         "ring_count": 99,
@@ -311,11 +311,11 @@ def test_a_state_of_something_else_is_refused(tmp_path: Path) -> None:
         shutil.copy(tmp_path / "state.h5", tmp_path / "damaged.h5")
         with h5py.File(tmp_path / "damaged.h5", "r+") as file:
             file[f"trial0/{name}"][...] = value
-        with pytest.raises(InputError, match=r"damaged\.h5 is no saved state"):
+        with pytest.raises(InputError, match=r"damaged\.h5 is damaged"):
             Simulation(net, seed=9).restore(tmp_path / "damaged.h5")
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
-    with pytest.raises(InputError, match=r"other\.h5 is no saved state"):
+    with pytest.raises(InputError, match=r"other\.h5 is damaged"):
         simulation.restore(tmp_path / "other.h5")
     with pytest.raises(InputError, match="cannot be written"):
         simulation.save(tmp_path / "nowhere" / "state.h5")

@@ -63,10 +63,10 @@ def test_round_trip(path: Path, dtype: str) -> None:
     with h5py.File(path) as file:
         assert file["logits"].dtype == dtype
         assert {name: file.attrs[name] for name in file.attrs} == {
-            "format": "spikesim-teacher",
+            "format": b"spikesim-teacher",
             "format_version": 1,
-            "dataset": "patterns",
-            "description": "free text\nof two lines",
+            "dataset": b"patterns",
+            "description": b"free text\nof two lines",
         }
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
@@ -192,7 +192,7 @@ def test_no_folder(tmp_path: Path) -> None:
 def test_no_file_and_no_hdf5(path: Path) -> None:
     refused(path, "does not exist")
     path.mkdir()
-    refused(path, "is not a file")
+    refused(path, "is a folder")
     path.rmdir()
     for content in (b"", b"no HDF5", b"\x89HDF\r\n\x1a\n", b"\x89HDF\r\n\x1a\n" + bytes(range(256)) * 8):
         path.write_bytes(content)
@@ -254,21 +254,22 @@ def compact(file: Any) -> None:
 
 BAD = {
     "no format": (change_attribute("format", None), "format"),
-    "a run file": (change_attribute("format", "spikesim-run"), "spikesim-run"),
+    "a run file": (change_attribute("format", np.bytes_("spikesim-run")), "spikesim-run"),
+    "a format of variable length": (change_attribute("format", "spikesim-teacher"), "must be of fixed length"),
     "a number as format": (change_attribute("format", 3), "3"),
-    "an array as format": (change_attribute("format", [1, 2]), "ndarray"),
-    "an empty format": (change_attribute("format", h5py.Empty("S1")), "Empty"),
+    "an array as format": (change_attribute("format", [1, 2]), "format is not one value"),
+    "an empty format": (change_attribute("format", h5py.Empty("S1")), "format is not one value"),
     "no version": (change_attribute("format_version", None), "format_version None"),
     "a newer version": (change_attribute("format_version", 2), "format_version 2"),
-    "a word as version": (change_attribute("format_version", "1"), "format_version '1'"),
+    "a word as version": (change_attribute("format_version", np.bytes_("1")), "format_version '1'"),
     "no data set": (change_attribute("dataset", None), "'dataset'"),
     "a number as data set": (change_attribute("dataset", 5), "'dataset'"),
-    "lines as data set": (change_attribute("dataset", "a\nb"), "'a\\nb'"),
+    "lines as data set": (change_attribute("dataset", np.bytes_("a\nb")), "'a\\nb'"),
     "no logits": (no_dataset, "no dataset 'logits'"),
-    "a group": (a_group, "something else"),
-    "a soft link": (link(h5py.SoftLink("/elsewhere")), "something else"),
-    "another file": (link(h5py.ExternalLink("other.h5", "/logits")), "something else"),
-    "virtual": (virtual, "outside the file"),
+    "a group": (a_group, "not a dataset"),
+    "a soft link": (link(h5py.SoftLink("/elsewhere")), "a link to something else"),
+    "another file": (link(h5py.ExternalLink("other.h5", "/logits")), "a link to something else"),
+    "virtual": (virtual, "damaged"),
     "external": (
         replace(shape=(4, 2), dtype="f8", external=[("teacher.raw", 0, h5py.h5f.UNLIMITED)]),
         "outside the file",
@@ -287,8 +288,8 @@ BAD = {
     "too many samples": (replace(shape=(2**27 + 1, 2), dtype="f4", chunks=(64, 2)), "134217729"),
     "too many classes": (replace(shape=(4, 2**16 + 1), dtype="f4", chunks=(4, 64)), "65537"),
     "too many values": (replace(shape=(2**20, 2**12), dtype="f4", chunks=(64, 64)), "2147483648 values"),
-    "nothing stored": (replace(shape=(2**20, 2**10), dtype="f8", chunks=(64, 64)), "not all logits"),
-    "nothing stored, in one piece": (replace(shape=(100, 10), dtype="f8"), "not all logits"),
+    "nothing stored": (replace(shape=(2**20, 2**10), dtype="f8", chunks=(64, 64)), "not all of /logits"),
+    "nothing stored, in one piece": (replace(shape=(100, 10), dtype="f8"), "not all of /logits"),
     "not finite": (not_finite, "-inf for class 2 of sample 4"),
 }
 

@@ -1,6 +1,7 @@
 """The file of a simulation: what `spikesim simulate` records, step by step.
 
-    attributes                          format, network (JSON), seed, trials, versions, command line, ...
+    attributes                          format, seed, trials, versions, command line, ...
+    /network                            text, JSON: the description of the network
     /steps                              uint64: steps that are completely in the file
     /status                             uint8: 0 running, 1 stopped, 2 finished
     /populations/NAME/counts            uint32 (steps, trials): spikes in each step
@@ -29,18 +30,31 @@ from numpy.typing import NDArray
 
 from spikesim import __version__
 from spikesim.errors import InputError
+from spikesim.hdf5file import Contents, HDF5File, write_text
 from spikesim.runfile import writable_target
 from spikesim.runlayout import SPIKE_CHUNK, abandon, create, now, reserve, trim, versions, write_error
 from spikesim.runlock import RunLock
-from spikesim.runreader import FAULTS, open_hdf5
 from spikesim.schema import STATUSES, canonical_json
 from spikesim.sparse.description import Description
 from spikesim.sparse.simulation import Simulation, Spikes
 
 MAGIC = "spikesim-simulation"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 ROWS_CHUNK = 1024
-SPIKE_COLUMNS = {"trial": np.dtype("<u4"), "step": np.dtype("<u8"), "neuron": np.dtype("<u4")}
+SPIKE_COLUMNS: dict[str, np.dtype[Any]] = {
+    "trial": np.dtype("<u4"),
+    "step": np.dtype("<u8"),
+    "neuron": np.dtype("<u4"),
+}
+COLUMNS: dict[str, np.dtype[Any]] = {
+    "counts": np.dtype("<u4"),
+    "potentials": np.dtype("<f4"),
+    **{f"spikes/{name}": dtype for name, dtype in SPIKE_COLUMNS.items()},
+}
+"""What may be recorded of a population, with a row a step or a spike."""
+
+_WANTED = "give the file that `spikesim simulate --out` wrote"
+_REMEDY = "use a copy of it, or start the simulation again"
 
 
 def state_path(path: Path) -> Path:
@@ -65,41 +79,46 @@ class SimulationReader:
     Raises
     ------
     InputError
-        Not such a file.
+        If the file is missing, is not the file of a simulation, has another format, or is damaged. Reading more of it
+        later may raise the same.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        if not self.path.is_file():
-            raise InputError(f"{path} does not exist or is no file")
-        self._file = open_hdf5(self.path)
+        self._file = HDF5File(path, _WANTED, _REMEDY)
+        self.path = self._file.path
         try:
-            if self._file.attrs.get("format") != MAGIC or self._file.attrs["format_version"] != FORMAT_VERSION:
-                raise InputError(
-                    f"{path} is not the file of a simulation of this version; `spikesim simulate` makes one"
-                )
-            self.steps = int(self._file["steps"][()])
-            self.status = STATUSES[int(self._file["status"][()])]
-            self.trials, self.seed = int(self._file.attrs["trials"]), int(self._file.attrs["seed"])
-            self.network: dict[str, Any] = json.loads(self._file.attrs["network"])
-            self.created = str(self._file.attrs["created"])
-            self.populations = tuple(row["name"] for row in self.network["population"])
-        except BaseException as error:
+            self._file.read(self._read_header)
+        except BaseException:
             self._file.close()
-            if isinstance(error, (*FAULTS, IndexError)) and not isinstance(error, InputError):
-                raise InputError(f"{path} is damaged: {error}") from None
             raise
+
+    def _read_header(self, contents: Contents) -> None:
+        try:
+            found = contents.attribute("format"), contents.attribute("format_version")
+        except (LookupError, TypeError):
+            found = "", 0
+        if found != (MAGIC, FORMAT_VERSION):
+            raise InputError(
+                f"{self.path} is not the file of a simulation of this version; `spikesim simulate` makes one"
+            )
+        self.steps = int(contents.array("/steps", "<u8", ()))
+        self.status = STATUSES[int(contents.array("/status", "u1", ()))]
+        self.trials, self.seed = int(contents.attribute("trials")), int(contents.attribute("seed"))
+        self.network: dict[str, Any] = dict(json.loads(contents.stored_text("/network")))
+        self.created = contents.text("created")
+        self.populations = tuple(str(row["name"]) for row in self.network["population"])
 
     def counts(self, population: str, trial: int = 0) -> NDArray[np.uint32]:
         """Spikes of a population in each step, uint32 (steps,)."""
-        return np.asarray(self.group(population, trial)["counts"][: self.steps, trial])
+        self._require(population, trial)
+        return self.rows(population, "counts", 0, self.steps)[:, trial]
 
     def potentials(self, population: str, trial: int = 0) -> NDArray[np.float32]:
         """Recorded membrane potentials, float32 (steps, neurons); no columns where none were recorded."""
-        group = self.group(population, trial)
-        if "potentials" not in group:
+        self._require(population, trial)
+        if not self.has(population, "potentials"):
             return np.zeros((self.steps, 0), np.float32)
-        return np.asarray(group["potentials"][: self.steps, trial])
+        return self.rows(population, "potentials", 0, self.steps)[:, trial]
 
     def spikes(self, population: str, trial: int = 0) -> Spikes:
         """Recorded spikes of a trial, by step, then by neuron.
@@ -109,26 +128,51 @@ class SimulationReader:
         InputError
             No such population, or its spikes were not recorded.
         """
-        group = self.group(population, trial)
-        if "spikes" not in group:
+        self._require(population, trial)
+        if not self.has(population, "spikes"):
             raise InputError(f"{self.path} has no spikes of {population}; give the population `record = true`")
-        trials, steps, neurons = (group["spikes"][name][()] for name in SPIKE_COLUMNS)
-        kept = (trials == trial) & (steps < self.steps)
+        length = self.spike_rows(population, self.steps)
+        trials, steps, neurons = (self.rows(population, f"spikes/{name}", 0, length) for name in SPIKE_COLUMNS)
+        kept = trials == trial
         return Spikes(steps[kept].astype(np.int64), neurons[kept].astype(np.int64))
 
-    def group(self, population: str, trial: int = 0) -> Any:
-        """The h5py group of a population, of which this trial is asked.
+    def has(self, population: str, column: str) -> bool:
+        """Whether there is such a column, or a group of columns."""
+        return self._file.read(lambda contents: contents.has(f"/populations/{population}/{column}"))
 
-        Raises
-        ------
-        InputError
-            There is no such population or trial.
+    def spike_rows(self, population: str, steps: int) -> int:
+        """How many rows of the spikes are of the first steps.
+
+        They come first, because stretches of whole steps are written one after the other; what follows them may be of
+        steps that are not complete.
         """
+        path, count = f"/populations/{population}/spikes/step", 0
+        length = self._file.read(lambda contents: contents.length(path))
+        for start in range(0, length, SPIKE_CHUNK):
+            stop = min(start + SPIKE_CHUNK, length)
+            own = int(np.count_nonzero(self.rows(population, "spikes/step", start, stop) < steps))
+            count += own
+            if own < stop - start:
+                break
+        return count
+
+    def rows(self, population: str, column: str, start: int, stop: int) -> NDArray[Any]:
+        """Rows of one of `COLUMNS` as they are stored, for all trials."""
+        path = f"/populations/{population}/{column}"
+
+        def read(contents: Contents) -> NDArray[Any]:
+            trailing = contents.dataset(path).shape[1:]
+            if "/" not in column and trailing[:1] != (self.trials,):
+                raise ValueError(f"{path} is not of {self.trials} trials")
+            return contents.rows(path, start, stop, COLUMNS[column], trailing)
+
+        return self._file.read(read)
+
+    def _require(self, population: str, trial: int) -> None:
         if not 0 <= trial < self.trials:
             raise InputError(f"{self.path} has no trial {trial}; it has {self.trials}, from 0")
         if population not in self.populations:
             raise InputError(f"{self.path} has no population {population!r}; it has {', '.join(self.populations)}")
-        return self._file["populations"][population]
 
     def close(self) -> None:
         """Close the file."""
@@ -264,8 +308,8 @@ class SimulationWriter:
 
         def fill(file: Any) -> None:
             self._write_layout(file, simulation)
-            file.attrs["created"] = now() if source is None else source.created
-            file.attrs["command_line"] = command_line
+            write_text(file.attrs, "created", now() if source is None else source.created)
+            write_text(file.attrs, "command_line", command_line)
             if source is not None:
                 _copy(source, file, simulation.step)
             self._write_totals(file, simulation)
@@ -274,18 +318,16 @@ class SimulationWriter:
 
     def _write_layout(self, file: Any, simulation: Simulation) -> None:
         network, trials = self.description.network, simulation.trials
-        file.attrs.update(
-            {
-                "format": MAGIC,
-                "format_version": FORMAT_VERSION,
-                "spikesim_version": __version__,
-                "host": socket.gethostname(),
-                "versions": canonical_json(versions()),
-                "network": canonical_json(self.description.content),
-                "seed": np.uint64(simulation.seed),
-                "trials": trials,
-            }
-        )
+        texts = {
+            "format": MAGIC,
+            "spikesim_version": __version__,
+            "host": socket.gethostname(),
+            "versions": canonical_json(versions()),
+        }
+        for name, text in texts.items():
+            write_text(file.attrs, name, text)
+        file.attrs.update({"format_version": FORMAT_VERSION, "seed": np.uint64(simulation.seed), "trials": trials})
+        file.create_dataset("network", data=np.bytes_(canonical_json(self.description.content).encode()))
         file.create_dataset("steps", data=np.uint64(0))
         file.create_dataset("status", data=np.uint8(STATUSES.index("running")))
         for population in network.populations:
@@ -302,7 +344,8 @@ class SimulationWriter:
                     _growing(group, f"spikes/{name}", dtype, (), SPIKE_CHUNK)
         for projection in network.projections:
             group = file.create_group(f"projections/{projection.index}")
-            group.attrs.update({"source": projection.source.name, "target": projection.target.name})
+            write_text(group.attrs, "source", projection.source.name)
+            write_text(group.attrs, "target", projection.target.name)
             group.attrs["synapses"] = projection.synapses.count(projection.source.size)
             group.create_dataset("events", data=np.zeros(trials, "<u8"))
 
@@ -347,21 +390,15 @@ def _growing(group: Any, name: str, dtype: Any, trailing: tuple[int, ...], chunk
 def _copy(source: SimulationReader, file: Any, steps: int) -> None:
     """Take over the first steps."""
     for name in source.populations:
-        old, new = source.group(name), file[f"populations/{name}"]
-        for rows in ("counts", "potentials"):
-            if rows in new:
-                new[rows].resize(steps, axis=0)
-                for first in range(0, steps, ROWS_CHUNK):
-                    part = slice(first, min(first + ROWS_CHUNK, steps))
-                    new[rows][part] = old[rows][part]
-        if "spikes" not in new:
-            continue
-        length, kept = len(old["spikes/step"]), 0
-        for first in range(0, length, SPIKE_CHUNK):  # whole stretches of steps follow each other: what is kept leads
-            kept += int(np.count_nonzero(old["spikes/step"][first : first + SPIKE_CHUNK] < steps))
-        for column in SPIKE_COLUMNS:
-            new[f"spikes/{column}"].resize(kept, axis=0)
-            for first in range(0, kept, SPIKE_CHUNK):
-                part = slice(first, min(first + SPIKE_CHUNK, kept))
-                new[f"spikes/{column}"][part] = old[f"spikes/{column}"][part]
+        group = file[f"populations/{name}"]
+        kept = dict.fromkeys(("counts", "potentials"), steps)
+        if "spikes" in group:
+            kept |= dict.fromkeys((f"spikes/{column}" for column in SPIKE_COLUMNS), source.spike_rows(name, steps))
+        for column, count in kept.items():
+            if column in group:
+                group[column].resize(count, axis=0)
+                length = group[column].chunks[0]
+                for start in range(0, count, length):
+                    stop = min(start + length, count)
+                    group[column][start:stop] = source.rows(name, column, start, stop)
     file["steps"][...] = steps

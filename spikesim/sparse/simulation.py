@@ -1,5 +1,6 @@
 """Running a sparse network: `Simulation` owns the state of its trials, continues, saves and restores them."""
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikesim.errors import InputError, Stopped
 from spikesim.fixedpoint import ONE
+from spikesim.hdf5file import Contents, HDF5File
 from spikesim.philox import seed_key
 from spikesim.plan import FIRING_IID, Clock
 from spikesim.sparse import layout as ly
@@ -26,7 +28,7 @@ LOG_ROOM = 1 << 20
 STEPS_MAX = 2**32
 SAVED = ("membrane", "doing", "refractory", "due", "ring_count", "spikes", "events", "updates")
 """What is saved of a state besides the ring: wheel and lists follow from it."""
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -274,7 +276,7 @@ class Simulation:
         try:
             with h5py.File(partial, "w", libver=("v110", "v110")) as file:
                 file.attrs.update({"format": FORMAT, "seed": np.uint64(self.seed), "step": self.step})
-                file.attrs["network"] = self._shape()
+                file["network"] = self._shape()
                 for trial in self._trials:
                     group = file.create_group(f"trial{trial.number}")
                     for name in SAVED:
@@ -295,32 +297,32 @@ class Simulation:
         InputError
             The file cannot be read, or is of another network.
         """
-        try:
-            with h5py.File(path, "r") as file:
-                self._restore(file, path)
-        except (OSError, KeyError, ValueError, TypeError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path} is no saved state of a simulation ({error})") from None
+        file = HDF5File(path, "give a state that a simulation has saved", "simulate from the start")
+        with contextlib.closing(file):
+            file.read(lambda contents: self._restore(contents, path))
 
-    def _restore(self, file: h5py.File, path: str | Path) -> None:
-        shape = file.attrs["network"]
-        if int(file.attrs["format"]) != FORMAT or not np.array_equal(shape, self._shape()):
+    def _restore(self, contents: Contents, path: str | Path) -> None:
+        shape = self._shape()
+        if contents.attribute("format") != FORMAT or contents.dataset("/network").shape != shape.shape:
+            raise InputError(f"{path} is the state of another network, or was saved by another version")
+        if not np.array_equal(contents.array("/network", shape.dtype), shape):
             raise InputError(f"{path} is the state of another network")
-        if int(file.attrs["seed"]) != self.seed or len(file) != len(self._trials):
+        seed, trials = contents.attribute("seed"), sum(name.startswith("trial") for name in contents.names("/"))
+        if seed != self.seed or trials != len(self._trials):
             raise InputError(
-                f"{path} has {len(file)} trials of seed {int(file.attrs['seed'])}, this simulation has "
-                f"{len(self._trials)} of seed {self.seed}"
+                f"{path} has {trials} trials of seed {seed}, this simulation has {len(self._trials)} of seed "
+                f"{self.seed}"
             )
         for trial in self._trials:
-            group = file[f"trial{trial.number}"]
+            group = f"/trial{trial.number}"
             for name in SAVED:
-                getattr(trial.state, name)[...] = group[name][...]
+                own = getattr(trial.state, name)
+                own[...] = contents.array(f"{group}/{name}", own.dtype, own.shape)
             _check_counts(self._tables, trial.state)
-            _fill_ring(self._tables, trial.state, group["ring"][...])
+            _fill_ring(self._tables, trial.state, contents.array(f"{group}/ring", np.int32))
             _rebuild(self._tables, trial.state)
         self.forget_records()
-        step = int(file.attrs["step"])
+        step = int(contents.attribute("step"))
         if not 0 <= step < STEPS_MAX:
             raise ValueError(f"step {step}")
         self.step = step
