@@ -1,6 +1,7 @@
 """What machines do to a run: a small disk that fills up, a file system without locks, a clock that jumps."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,19 @@ def test_a_small_disk_fills_up_at_every_size_and_nothing_is_lost(undisturbed: Pa
         reached = newest_checkpoint(small_disk / "run.h5")
     assert refused >= 2
     assert digest(small_disk / "run.h5") == digest(undisturbed)
+
+
+def test_a_disk_that_is_read_only(undisturbed: Path, small_disk: Path) -> None:
+    """Nothing can be begun or continued there, in one line; what is there can be read."""
+    assert mount("-o", "remount,size=16m", small_disk)
+    shutil.copy(undisturbed, small_disk / "run.h5")
+    assert mount("-o", "remount,ro", small_disk)
+    for out, *options in (("new.h5",), ("run.h5", "--overwrite"), ("run.h5", "--resume")):
+        result = spikesim(*train(undisturbed.parent), "--out", small_disk / out, *options)
+        assert_one_line(result, "Read-only file system")
+    assert digest(small_disk / "run.h5") == digest(undisturbed)
+    succeed("report", small_disk / "run.h5")
+    assert os.listdir(small_disk) == ["run.h5"]
 
 
 def with_patch(folder: Path, text: str) -> dict[str, str]:
