@@ -1,5 +1,6 @@
 """`spikesim simulate`: networks from files, what is recorded, stops and resumes."""
 
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -320,6 +321,25 @@ def test_overwriting_starts_anew(network, tmp_path) -> None:
     Job(read_network(network), out, overwrite=True).run(20)
     with SimulationReader(out) as reader:
         assert reader.counts("cells").tolist() != other
+
+
+@pytest.mark.parametrize(
+    ("column", "shape", "read"),
+    [
+        ("spikes/step", (400, 2), SimulationReader.spikes),
+        ("counts", (400,), SimulationReader.counts),
+        ("potentials", (400, 9, 2), SimulationReader.potentials),
+    ],
+)
+def test_columns_of_another_shape_are_damage(undisturbed, tmp_path, column, shape, read) -> None:
+    path = tmp_path / "damaged.h5"
+    shutil.copy(undisturbed, path)
+    with h5py.File(path, "r+") as file:
+        dtype = file[f"populations/cells/{column}"].dtype
+        del file[f"populations/cells/{column}"]
+        file.create_dataset(f"populations/cells/{column}", data=np.zeros(shape, dtype), chunks=True)
+    with SimulationReader(path) as reader, pytest.raises(InputError, match="has rows of shape"):
+        read(reader, "cells")
 
 
 def test_a_state_that_does_not_fit_the_file_is_refused(network, tmp_path) -> None:

@@ -162,8 +162,9 @@ class SimulationReader:
 
         def read(contents: Contents) -> NDArray[Any]:
             trailing = contents.dataset(path).shape[1:]
-            if "/" not in column and trailing[:1] != (self.trials,):
-                raise ValueError(f"{path} is not of {self.trials} trials")
+            dimensions = {"counts": 1, "potentials": 2}.get(column, 0)
+            if len(trailing) != dimensions or (trailing and trailing[0] != self.trials):
+                raise ValueError(f"{path} has rows of shape {trailing}")
             return contents.rows(path, start, stop, COLUMNS[column], trailing)
 
         return self._file.read(read)
