@@ -1,6 +1,7 @@
 """The command as a user types it, in a process of its own, and a training run of a few seconds."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -63,9 +64,14 @@ def succeed(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
-    """Start a command."""
+    """Start a command, one that Ctrl-C reaches even where the suite itself runs in the background."""
     return subprocess.Popen(
-        _command(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment({})
+        _command(arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment({}),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
