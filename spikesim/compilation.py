@@ -35,6 +35,7 @@ _DAMAGED = (EOFError, pickle.UnpicklingError, ValueError, TypeError, KeyError, A
 _IMPORT = re.compile(
     r"^\s*(?:from\s+(spikesim[\w.]*)\s+import\s+(\([^)]*\)|[^\n]*)|import\s+(spikesim[\w.]*))", re.MULTILINE
 )
+_FOR_TYPE_CHECKERS = re.compile(r"^if TYPE_CHECKING:\n(?:[ \t]+[^\n]*\n|\n)+", re.MULTILINE)
 _USES_KERNELS = re.compile(r"^\s*@(?:\w+\.)?(?:inline_)?kernel\b|\bintrinsic\b", re.MULTILINE)
 
 
@@ -81,9 +82,9 @@ def _compiled_sources(root: Path) -> list[tuple[str, bytes]]:
 
 
 def _imports(text: str) -> set[str]:
-    """Modules of the package that a source imports, and names in them that may be modules."""
+    """Modules of the package that a source imports when it runs, and names in them that may be modules."""
     found = set()
-    for package, names, module in _IMPORT.findall(text):
+    for package, names, module in _IMPORT.findall(_FOR_TYPE_CHECKERS.sub("", text)):
         found.add(package or module)
         found.update(f"{package}.{name}" for name in re.findall(r"\w+", names) if package)
     return found

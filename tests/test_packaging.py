@@ -23,6 +23,7 @@ FOLDERS = {
     "sparse": "spikesim/sparse",
     "reports": "spikesim/reports",
     "ep": "ep",
+    "ep/exchange": "ep/exchange",
     "datasets": "datasets",
     "cli": "cli",
 }
