@@ -1,13 +1,14 @@
 """Recordings of events in a user's own file, .npz or HDF5 (docs/streams.md describes the format)."""
 
 import contextlib
+import math
 import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from spikesim.datasets.eventparsing import integers, read_npy
 from spikesim.datasets.eventset import Collector, Events, EventSet
 from spikesim.datasets.model import Augmentation, Dataset
 from spikesim.errors import InputError
+
+if TYPE_CHECKING:
+    from spikesim.hdf5file import Contents
 
 SUFFIXES = (".npz", ".h5", ".hdf5")
 EXPANSION = 64
@@ -28,7 +32,8 @@ CLASSES_MAX = 10_000
 RECORDINGS_MAX = 10**6
 _FIELDS = ("x", "y", "t", "p")
 _ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError)
-_HDF5_FAULTS = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
+
+_T = TypeVar("_T")
 
 Array = NDArray[Any]
 Get = Callable[[str], Array | None]
@@ -65,8 +70,7 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
         It is not found, cannot be read, lacks an array, or an array has another shape or type, or values out of range.
     """
     path = find(name, data_dir)
-    with _opened(path) as get:
-        train, test, classes = _sets(get, path)
+    train, test, classes = _read(path, lambda get: _sets(get, path))
     return Dataset(
         name=name,
         train=train,
@@ -157,9 +161,8 @@ def _numbers(array: Array, path: Path, what: str) -> NDArray[np.int64]:
     return integers(array, f"{path}: {what}")
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Get]:
-    """The arrays of a file."""
+def _read(path: Path, what: Callable[[Get], _T]) -> _T:
+    """What a function makes of the arrays of a file."""
     try:
         status = os.stat(path)
     except OSError as error:
@@ -167,20 +170,17 @@ def _opened(path: Path) -> Iterator[Get]:
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{path}: no regular file; give a .npz or an HDF5 file")
     limit = max(SMALL, EXPANSION * status.st_size)
-    with contextlib.ExitStack() as stack:
-        try:
-            if path.name.endswith(".npz"):
-                archive = stack.enter_context(zipfile.ZipFile(path))
-            else:
-                import h5py
+    if not path.name.endswith(".npz"):
+        from spikesim.hdf5file import HDF5File
 
-                file = stack.enter_context(h5py.File(path, "r", locking=False))
-        except (*_ZIP_FAULTS, *_HDF5_FAULTS) as error:
-            raise InputError(f"{path}: cannot be read, or damaged ({_one_line(error)})") from None
-        if path.name.endswith(".npz"):
-            yield lambda name: _member(archive, name, path, limit)
-        else:
-            yield lambda name: _stored(file, name, path, limit)
+        with contextlib.closing(HDF5File(path, "give a .npz or an HDF5 file", "write it again")) as file:
+            return file.read(lambda contents: what(lambda name: _stored(contents, name, path, limit)))
+    try:
+        archive = zipfile.ZipFile(path)
+    except _ZIP_FAULTS as error:
+        raise InputError(f"{path}: cannot be read, or damaged ({_one_line(error)})") from None
+    with archive:
+        return what(lambda name: _member(archive, name, path, limit))
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: Path, limit: int) -> Array | None:
@@ -197,29 +197,18 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path, limit: int) -> Arra
     return read_npy(data, f"{path}: {name}")
 
 
-def _stored(file: Any, name: str, path: Path, limit: int) -> Array | None:
+def _stored(contents: "Contents", name: str, path: Path, limit: int) -> Array | None:
     """An array of an HDF5 file, all of it in this file."""
-    import h5py
-
-    try:
-        link = file.get(name, getlink=True)
-        if link is None:
-            return None
-        stored = file[name] if isinstance(link, h5py.HardLink) else None
-        if not isinstance(stored, h5py.Dataset) or stored.external or stored.is_virtual or stored.shape is None:
-            raise InputError(f"{path}: {name} is no plain dataset of its own; write it as one")
-        kinds = [stored.dtype[field] for field in stored.dtype.names] if stored.dtype.names else [stored.dtype]
-        if any(kind.kind not in "biuf" or kind.shape for kind in kinds):
-            raise InputError(f"{path}: {name}: elements of type {stored.dtype}; they must be numbers")
-        if stored.nbytes > limit:
-            raise InputError(f"{path}: {name} unpacks to more than {limit} bytes; store it with less compression")
-        if stored.nbytes and not stored.id.get_storage_size():
-            raise InputError(f"{path}: {name} has a shape but no values; write them")
-        return np.asarray(stored[()])
-    except InputError:
-        raise
-    except _HDF5_FAULTS as error:
-        raise InputError(f"{path}: {name} cannot be read, or is damaged ({_one_line(error)})") from None
+    if not contents.has(name):
+        return None
+    stored = contents.dataset(name)
+    kinds = [stored.dtype[field] for field in stored.dtype.names] if stored.dtype.names else [stored.dtype]
+    if any(kind.kind not in "biuf" or kind.shape for kind in kinds):
+        raise InputError(f"{path}: {name}: elements of type {stored.dtype}; they must be numbers")
+    if math.prod(stored.shape or ()) * stored.dtype.itemsize > limit:
+        raise InputError(f"{path}: {name} unpacks to more than {limit} bytes; store it with less compression")
+    contents.require_stored(stored)
+    return np.asarray(stored[()])
 
 
 def _one_line(error: BaseException) -> str:
