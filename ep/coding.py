@@ -113,7 +113,13 @@ def latency(images: NDArray[np.uint8], *, steps: int) -> SpikeTrains:
 
 
 def follow(
-    recordings: EventSet, samples: NDArray[np.int64], *, steps: int, duration: float, coarse: int = 1
+    recordings: EventSet,
+    samples: NDArray[np.int64],
+    *,
+    steps: int,
+    duration: float,
+    coarse: int = 1,
+    frames: int | None = None,
 ) -> SpikeTrains:
     """The events of recordings in the steps that they fall into; what comes later than the last step is left out.
 
@@ -125,7 +131,11 @@ def follow(
         Milliseconds, from the first event, that the steps divide evenly.
     coarse : int
         Pixels along each side that share an input neuron.
+    frames : int, optional
+        The duration is divided evenly into so many frames, at most `steps`, and the steps among them: an input neuron
+        spikes in all steps of a frame in which it has an event.
     """
+    parts = steps if frames is None else frames
     length = max(1, round(duration * 1000))  # microseconds
     width = recordings.shape[1]
 
@@ -133,12 +143,13 @@ def follow(
         first, last = recordings.offsets[sample : sample + 2]
         last = first + np.searchsorted(recordings.times[first:last], length)
         found = recordings.neurons[first:last].astype(np.int64)
-        at = recordings.times[first:last].astype(np.int64) * steps // length
+        at = recordings.times[first:last].astype(np.int64) * parts // length
         if coarse > 1:
             pixel, polarity = found // POLARITIES, found % POLARITIES
             y, x = pixel // width // coarse, pixel % width // coarse
             found = (y * -(-width // coarse) + x) * POLARITIES + polarity
-        return SpikeTrains.of_steps(np.zeros_like(at), at, found, (1, steps))
+        trains = SpikeTrains.of_steps(np.zeros_like(at), at, found, (1, parts))
+        return trains if frames is None else trains.stretched(steps)
 
     return _joined([train(sample) for sample in samples], steps)
 

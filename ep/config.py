@@ -163,6 +163,10 @@ def _check_together(config: Config) -> None:
     ):
         if window % 2 or window > steps:
             raise InputError(f"dynamics.{name} is {window}; it must be even and at most the {steps} steps of its phase")
+    if (config.data.frames or 1) > dynamics.steps_free:
+        raise InputError(
+            f"data.frames is {config.data.frames}; it must be at most the {dynamics.steps_free} steps of the free phase"
+        )
     if (dynamics.steps_onset or 0) > dynamics.steps_free - dynamics.window_free:
         raise InputError(
             f"dynamics.steps_onset is {dynamics.steps_onset}; it must be at most the "

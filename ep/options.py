@@ -134,6 +134,14 @@ class Data:
         optional=True,
         later=True,
     )
+    frames: int | None = option(
+        None,
+        "Frames that a recording is binned into, at most the steps of the free phase, which are divided among them; by "
+        "default there are none, and events are delivered in the step that they fall into.",
+        low=1,
+        optional=True,
+        later=True,
+    )
     coarse: int = option(
         1, "Pixels of a recording along each side that share an input neuron.", low=1, high=64, later=True
     )

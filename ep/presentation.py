@@ -80,7 +80,9 @@ class Presenter:
         data, duration = self.config.data, self.config.data.duration or self.dataset.duration
         assert duration is not None
         steps = self.config.dynamics.steps_free
-        return self._given(cd.follow(recordings, samples, steps=steps, duration=duration, coarse=data.coarse))
+        return self._given(
+            cd.follow(recordings, samples, steps=steps, duration=duration, coarse=data.coarse, frames=data.frames)
+        )
 
     def _given(self, trains: SpikeTrains) -> cd.Input:
         """Spikes as they are, or their mean where the network takes currents."""

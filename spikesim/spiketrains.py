@@ -74,6 +74,15 @@ class SpikeTrains:
             at += len(part.neurons)
         return cls(np.concatenate(neurons), np.concatenate(pointers))
 
+    def stretched(self, steps: int) -> "SpikeTrains":
+        """The same in another number of steps, in step t the spikes of step floor(t * own steps / steps)."""
+        shown = np.arange(steps) * self.steps // steps
+        first, counts = self.pointers[:, shown], self.pointers[:, shown + 1] - self.pointers[:, shown]  # (n, steps)
+        ends = np.concatenate([[0], np.cumsum(counts)])
+        within = np.arange(ends[-1]) - np.repeat(ends[:-1], counts.ravel())
+        at = np.arange(len(self))[:, None] * steps + np.arange(steps + 1)  # (n, steps + 1)
+        return SpikeTrains(self.neurons[np.repeat(first.ravel(), counts.ravel()) + within], ends[at])
+
     def counts(self, neurons: int, first: int, last: int) -> NDArray[np.int64]:
         """Spikes of each neuron in the steps first .. last - 1, int64 (n, neurons)."""
         counts = np.zeros((len(self), neurons), np.int64)

@@ -85,11 +85,31 @@ def test_events_are_delivered_in_their_step(steps: int, duration: float, coarse:
     assert wanted[:, -1].any() == (duration <= 20), "a long duration leaves the last steps empty"
 
 
+@pytest.mark.parametrize(("steps", "frames", "duration"), [(16, 4, 20.0), (7, 3, 20.0), (5, 5, 11.0), (6, 1, 11.0)])
+def test_a_frame_is_shown_in_all_of_its_steps(steps: int, frames: int, duration: float) -> None:
+    recordings = ef.make_recordings(6).train
+    samples = np.array([4, 1])
+    found = dense(cd.follow(recordings, samples, steps=steps, duration=duration, frames=frames), 128)
+    wanted = np.zeros_like(found)
+    for row, sample in enumerate(samples):
+        events, _ = ef.bars(6)[sample]
+        for x, y, t, p in zip(events.x, events.y, events.t - events.t.min(), events.p, strict=True):
+            frame = int(t) * frames // round(duration * 1000)
+            for step in range(steps):
+                wanted[row, step, (y * 8 + x) * 2 + p] |= step * frames // steps == frame
+    np.testing.assert_array_equal(found, wanted)
+    assert wanted.any(axis=2).all() and (frames == steps or not wanted.all(axis=2).any())
+    if frames == steps:
+        np.testing.assert_array_equal(found, dense(cd.follow(recordings, samples, steps=steps, duration=duration), 128))
+
+
 def test_an_empty_recording_and_none_at_all() -> None:
     empty = ef.collected([(Events(*(np.zeros(0, np.int64) for _ in range(4))), 0)], 8)
     assert not dense(cd.follow(empty, np.array([0]), steps=4, duration=1.0), 128).any()
     none = cd.follow(empty, np.zeros(0, np.int64), steps=4, duration=1.0)
     assert len(none) == 0 and none.steps == 4
+    framed = cd.follow(empty, np.zeros(0, np.int64), steps=4, duration=1.0, frames=2)
+    assert len(framed) == 0 and framed.steps == 4
     nothing = np.zeros((0, *SHAPE), np.uint8)
     for trains in (cd.bernoulli(nothing, IDS[:0], steps=4, stream=0, seed=0), cd.latency(nothing, steps=4)):
         assert len(trains) == 0 and trains.steps == 4

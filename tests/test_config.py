@@ -152,6 +152,7 @@ def test_unknown_keys_are_refused_with_what_there_is() -> None:
 def test_phases_and_their_windows_fit_each_other() -> None:
     assert "window_free" in fault({"dynamics": {"window_free": 7}})
     assert "window_free" in fault({"dynamics": {"steps_free": 6}})
+    assert "data.frames is 9" in fault({"data": {"frames": 9}, "dynamics": {"steps_free": 8, "window_free": 4}})
     assert "window_nudged" in fault({"dynamics": {"window_nudged": 22}})
     assert "window_nudged" in fault({"dynamics": {"window_nudged": 3}})
     for steps, window in ((20, 20), (21, 20), (3, 2), (60000, CONTRAST_WINDOW_MAX)):
