@@ -21,6 +21,7 @@ from spikesim.datasets import Dataset
 from spikesim.ep.elementary import softmax_and_log_sum
 from spikesim.errors import InputError
 from spikesim.hdf5file import FAULTS, Contents, HDF5File, one_line, write_text
+from spikesim.wholefile import replacing
 
 __all__ = ["Teacher", "check_target", "read_teacher", "soften", "write_teacher"]
 
@@ -108,24 +109,17 @@ def write_teacher(
     teacher = make_teacher(logits, dataset)
     check_target(path, overwrite=overwrite)
     target = Path(os.path.realpath(path))
-    part = target.with_name(f".{target.name}.part")
     try:
-        part.unlink(missing_ok=True)
-        with h5py.File(part, "x") as file:
+        with replacing(target) as part, h5py.File(part, "x") as file:
             write_text(file.attrs, "format", FORMAT)
             file.attrs["format_version"] = FORMAT_VERSION
             write_text(file.attrs, "dataset", dataset)
             if description:
                 write_text(file.attrs, "description", description)
             file["logits"] = np.asarray(logits)
-            file.flush()
-            os.fsync(file.id.get_vfd_handle())
-        os.replace(part, target)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        if isinstance(error, InputError) or not isinstance(error, FAULTS):
-            raise
+    except InputError:
+        raise
+    except FAULTS as error:
         raise InputError(f"cannot write {path}: {one_line(error)}; choose another file") from error
     return teacher
 

@@ -1,12 +1,12 @@
 """Files for other programs: written beside their place, whole or not at all."""
 
-import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from spikesim.errors import InputError
 from spikesim.runreader import is_run_file
+from spikesim.wholefile import replacing
 
 __all__ = ["check_output", "write_output"]
 
@@ -49,17 +49,9 @@ def write_output(path: Path, write: Callable[[Path], None], *, overwrite: bool) 
         As `check_output`, or the file cannot be written.
     """
     target = check_output(path, overwrite=overwrite)
-    part = target.with_name(f".{target.name}.part")
     try:
-        part.unlink(missing_ok=True)
-        write(part)
-        with open(part, "rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(part, target)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        if isinstance(error, OSError | RuntimeError):  # HDF5 raises either
-            reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
-            raise InputError(f"cannot write {path}: {reason}; choose another --out") from error
-        raise
+        with replacing(target) as part:
+            write(part)
+    except (OSError, RuntimeError) as error:  # HDF5 raises either
+        reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
+        raise InputError(f"cannot write {path}: {reason}; choose another --out") from error

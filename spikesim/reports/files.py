@@ -1,12 +1,10 @@
 """Writing the files of a report: nothing that exists is replaced unasked, and nothing is left half written."""
 
-import contextlib
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from spikesim.errors import InputError
+from spikesim.wholefile import replacing
 
 __all__ = ["make_folder", "require_free", "write_files"]
 
@@ -59,25 +57,8 @@ def write_files(contents: Mapping[Path, bytes], *, overwrite: bool) -> None:
     """
     require_free(contents, overwrite=overwrite)
     for path, content in contents.items():
-        part: str | None = None
         try:
-            descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(descriptor)
-            os.chmod(part, 0o666 & ~_umask())
-            os.replace(part, path)
-        except BaseException as error:
-            if part is not None:
-                with contextlib.suppress(OSError):
-                    os.unlink(part)
-            if not isinstance(error, OSError):
-                raise
+            with replacing(path) as part:
+                part.write_bytes(content)
+        except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror}; choose another name") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
