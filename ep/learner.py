@@ -143,6 +143,25 @@ class Learner:
                 bias += homeostasis.bias_change(stability, activity)
         return result
 
+    def load(self, progress: float) -> tuple[float, NDArray[np.float64]]:
+        """Put the parameters into the network, for nudges of the present strengths.
+
+        Returns
+        -------
+        float
+            beta.
+        float64 (heads,)
+            Strengths of the heads beside the read-out's.
+
+        Raises
+        ------
+        InputError
+            A parameter is out of range.
+        """
+        beta, lambdas = self.steering.beta, self.steering.lambdas(progress)
+        self.model.load(self.parameters, beta * max(1.0, float(lambdas.max())), self.team.map)
+        return beta, lambdas
+
     def _step(self, gradients: dict[str, Array], result: BatchResult, factor: float) -> dict[str, float]:
         """Move the parameters, layers and heads on different threads; the mean change of the weights of each."""
         self.optimiser.begin()
@@ -206,8 +225,7 @@ class Learner:
         progress: float,
     ) -> tuple[dict[str, Array], BatchResult]:
         """`estimate`, with gradients that the next mini-batch overwrites."""
-        dynamics, beta, lambdas = self.config.dynamics, self.steering.beta, self.steering.lambdas(progress)
-        self.model.load(self.parameters, beta * max(1.0, float(lambdas.max())), self.team.map)
+        dynamics, (beta, lambdas) = self.config.dynamics, self.load(progress)
         samples, own = len(sample_ids), share(self.team.ranks, len(sample_ids))
         sign = self.sign(epoch, batch)
         rates = self._room(len(inputs))

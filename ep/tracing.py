@@ -46,9 +46,8 @@ def trace(
     ------
     Stopped
     """
-    model, team = learner.model, learner.team
-    beta, lambdas = learner.steering.beta, learner.steering.lambdas(progress)
-    model.load(learner.parameters, beta * max(1.0, float(lambdas.max())), team.map)
+    team = learner.team
+    beta, lambdas = learner.load(progress)
     targets = None if learner.soft_targets is None else learner.soft_targets[sample_ids]
 
     def run(part: slice) -> dict[int, "_Steps"]:
