@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import search
-from spikesim.datasets.eventparsing import integers, read_npy
+from spikesim.datasets.eventparsing import integers, one_line, read_npy
 from spikesim.datasets.eventset import Collector, Events, EventSet
 from spikesim.datasets.model import Augmentation, Dataset
 from spikesim.errors import InputError
@@ -178,7 +178,7 @@ def _read(path: Path, what: Callable[[Get], _T]) -> _T:
     try:
         archive = zipfile.ZipFile(path)
     except _ZIP_FAULTS as error:
-        raise InputError(f"{path}: cannot be read, or damaged ({_one_line(error)})") from None
+        raise InputError(f"{path}: cannot be read, or damaged ({one_line(error)})") from None
     with archive:
         return what(lambda name: _member(archive, name, path, limit))
 
@@ -191,7 +191,7 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path, limit: int) -> Arra
         with archive.open(f"{name}.npy") as stream:
             data = stream.read(limit + 1)
     except _ZIP_FAULTS as error:
-        raise InputError(f"{path}: {name} is damaged ({_one_line(error)})") from None
+        raise InputError(f"{path}: {name} is damaged ({one_line(error)})") from None
     if len(data) > limit:
         raise InputError(f"{path}: {name} unpacks to more than {limit} bytes; store the file with less compression")
     return read_npy(data, f"{path}: {name}")
@@ -209,7 +209,3 @@ def _stored(contents: "Contents", name: str, path: Path, limit: int) -> Array | 
         raise InputError(f"{path}: {name} unpacks to more than {limit} bytes; store it with less compression")
     contents.require_stored(stored)
     return np.asarray(stored[()])
-
-
-def _one_line(error: BaseException) -> str:
-    return str(error).split("\n")[0].strip()[:160] or type(error).__name__

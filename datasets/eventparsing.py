@@ -89,7 +89,7 @@ def read_npy(data: bytes, name: str) -> NDArray[Any]:
             warnings.simplefilter("ignore")  # headers that look like those of old programs are read in a second way
             shape, fortran, dtype = header(stream)
     except _HEADER_FAULTS as error:
-        raise InputError(f"{name}: not a .npy file, or a damaged one ({_one_line(error)})") from None
+        raise InputError(f"{name}: not a .npy file, or a damaged one ({one_line(error)})") from None
     plain = [dtype[field] for field in dtype.names] if dtype.names else [dtype]
     if any(kind.kind not in "biuf" or kind.shape for kind in plain):
         raise InputError(f"{name}: elements of type {dtype}; they must be numbers")
@@ -126,5 +126,6 @@ def _require_range(times: NDArray[np.int64], name: str) -> None:
         raise InputError(f"{name}: reach from {times.min()} to {times.max()}; no recording lasts so long")
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """What is worth showing of an error of a parser."""
     return str(error).split("\n")[0].strip()[:160] or type(error).__name__
