@@ -128,7 +128,7 @@ class Report:
     firing_rates: list[FiringRates]
 
 
-def make_report(reader: RunReader, epoch: int | None = None) -> Report:
+def make_report(reader: RunReader, epoch: int | None = None, *, current: bool = False) -> Report:
     """Compute the report of a run as it stands.
 
     Parameters
@@ -137,6 +137,8 @@ def make_report(reader: RunReader, epoch: int | None = None) -> Report:
         The run.
     epoch : int, optional
         Epoch for the table by layer. Default: the last complete one, or the current one if none is complete.
+    current : bool
+        The default is the current one.
 
     Raises
     ------
@@ -146,7 +148,7 @@ def make_report(reader: RunReader, epoch: int | None = None) -> Report:
     batches, epochs = reader.batches, reader.epochs
     present = sorted({int(value) for value in batches["epoch"]} | {int(value) for value in epochs["epoch"]})
     if epoch is None and present:
-        epoch = int(epochs["epoch"][-1]) if len(epochs["epoch"]) else present[-1]
+        epoch = int(epochs["epoch"][-1]) if len(epochs["epoch"]) and not current else present[-1]
     elif epoch is not None and epoch not in present:
         held = f"epochs {present[0]} to {present[-1]}" if present else "no epochs yet"
         raise InputError(f"{reader.path} has no epoch {epoch}: it holds {held}")

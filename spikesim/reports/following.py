@@ -9,7 +9,6 @@ from spikesim.analysis import EpochSummary, Report, make_report
 from spikesim.errors import InputError
 from spikesim.runlock import lock_holder
 from spikesim.runreader import RunReader
-from spikesim.settings import flat_settings
 
 __all__ = ["RUNNING", "Snapshot", "follow"]
 
@@ -116,10 +115,8 @@ def follow(path: Path, interval: float = 2.0) -> Iterator[Snapshot]:
 
 
 def _look(reader: RunReader, state: str, holder: str | None) -> Snapshot:
-    newest = reader.batches["epoch"][-1:]
-    report = make_report(reader, int(newest[0]) if len(newest) else None)
-    settings = dict(flat_settings(reader.config))
-    epochs, limit = settings.get("optimiser.epochs"), settings.get("data.limit")
+    report = make_report(reader, current=True)
+    epochs, limit = reader.setting("optimiser.epochs"), reader.setting("data.limit")
     complete = [own.train_samples for own in report.epochs if own.complete]
     samples = complete[-1] if complete else limit
     return Snapshot(

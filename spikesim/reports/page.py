@@ -66,13 +66,12 @@ def run_page(reader: RunReader, document: Document, charts: Sequence[Chart], ras
 
 
 def _lead(reader: RunReader, document: Document, charts: Sequence[Chart]) -> list[Child]:
-    config = dict(flat_settings(reader.config))
     complete = [epoch for epoch in document["epochs"] if epoch["complete"]]
     tested = [epoch for epoch in complete if epoch["test_accuracy"] is not None]
     facts: list[tuple[str, Child]] = [("State", document["run"]["state"])]
     for key, label in (("model.arch", "Architecture"), ("data.dataset", "Data"), ("model.width", "Width")):
-        if config.get(key) is not None:
-            facts.append((label, str(config[key])))
+        if reader.setting(key) is not None:
+            facts.append((label, str(reader.setting(key))))
     facts.append(("Layers", str(len(reader.layers))))
     facts.append(("Neurons", count(sum(layer.neurons for layer in reader.layers))))
     facts.append(("Parameters", count(document["parameters"][-1]["parameters"])))
