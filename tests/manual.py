@@ -18,10 +18,10 @@ SECONDS = 300
 
 _BLOCK = re.compile(r"^```(\w+)[ \t]*([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NO_RUN = re.compile(r"\{no-run: (.{8,})\}")
-_COMMAND = re.compile(r"^(?: {4}|\t)(?:spikesim|python3?|pip|make|mpiexec|srun|sbatch|git)\b.*$", re.MULTILINE)
 
 PROGRAMS = {
-    "spikesim": 'exec "{python}" "{tests}/manual_command.py" "$@"',
+    "spikesim": 'exec "{python}" "{tests}/manual_command.py" spikesim "$@"',
+    "python": 'exec "{python}" "{tests}/manual_command.py" python "$@"',
     # two processes, on any number of cores and as root too
     "mpiexec": 'shift 2; exec "{bin}/mpiexec" --oversubscribe --bind-to none -n 2 "$@"',
     # a job is run at once; of an array, its first two members
@@ -63,12 +63,6 @@ def blocks(page: Path) -> Iterator[Block]:
     text = page.read_text()
     for found in _BLOCK.finditer(text):
         yield Block(found[1], found[2].strip(), found[3], text.count("\n", 0, found.start()) + 1)
-
-
-def indented_commands(page: Path) -> list[str]:
-    """Lines of indented blocks that look like commands."""
-    fenced = _BLOCK.sub("", page.read_text())
-    return [found[0].strip() for found in _COMMAND.finditer(fenced)]
 
 
 class Place:

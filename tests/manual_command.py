@@ -1,11 +1,16 @@
-"""The command ``spikesim`` as the blocks of the manual find it: on small stand-ins for the data, and shortened.
+"""What the commands of the manual find: ``spikesim`` and the scripts on small stand-ins for the data, and shortened.
 
 The text of the manual is not changed. Options are put behind those of the line, where the last one counts.
+
+    python tests/manual_command.py spikesim ARGUMENTS
+    python tests/manual_command.py python ARGUMENTS
 """
 
 import os
+import runpy
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -26,6 +31,27 @@ SHORTER = {
     "gradcheck": [*NETWORK, "--batch", "4"],
     "ablation": [*NETWORK, "--batch", "4"],
 }
+SMALL = ["--set", "model.width=0.125", "--set", "model.calibration_samples=8", "--set", "data.batch_size=8"]
+EMBEDDED = ["--dataset", "fashion-mnist-mini"]  # for processes of a script's own, which find no stand-ins
+PEER = ["--peer-repeats", "1", "--peer-batch", "2"]
+SCRIPTS = {
+    "backprop": [*RUN, "--width", "0.125"],
+    "footprint": ["--repeats", "2"],
+    "fuzz": ["--cases", "20"],
+    "greedy": [*SMALL, "--set", "data.limit=16", "--set", "data.test_limit=8", "--set", "optimiser.epochs=1"],
+    "kills": ["--kills", "2", "--ranks", "1"],
+    "limits": SMALL,
+    "metrics": ["--samples", "1"],
+    "parts": [*SMALL, "--samples", "16"],
+    "ranks": [*SMALL, "--batch", "4", "--batches", "1"],
+    "sparse": ["--neurons", "200", "--synapses", "20", "--steps", "20", "--repeats", "1"],
+    "sparsity": ["--steps", "6", "--tolerances", "0.1", "--test-limit", "8"],
+    "step": ["--activity", "6", "--steps", "1", "--repeats", "1", "--batch", "2", "--group", "2"],
+    "train": [*EMBEDDED, "--width", "0.125", "--samples", "16", "--batch-size", "8", "--threads", "1", *PEER],
+    "train_teacher": ["--epochs", "1", "--width", "4"],
+    "train_twin": ["--epochs", "1"],
+}
+"""What makes the scripts of benchmarks/ and examples/ short."""
 
 
 def stand_in(entry: Entry) -> Tiny:
@@ -69,8 +95,29 @@ def shortened(arguments: list[str]) -> list[str]:
     return [*arguments, *SHORTER.get(name, [])]
 
 
+def without_brian(arguments: list[str]) -> list[str]:
+    """Arguments without the comparison with Brian2, which has an environment of its own that is not here."""
+    if "--brian" not in arguments:
+        return arguments
+    at = arguments.index("--brian")
+    return [word for word in arguments[:at] + arguments[at + 2 :] if word != "--runtime"]
+
+
+def run_python(arguments: list[str]) -> None:
+    """``python ARGUMENTS``: a script of the checkout here, shortened; anything else as it is."""
+    script = Path(arguments[0])
+    if script.parent.name not in ("benchmarks", "examples") or script.stem not in SCRIPTS:
+        os.execv(sys.executable, [sys.executable, *arguments])
+    sys.argv = [*without_brian(arguments), *SCRIPTS[script.stem]]
+    sys.path[0] = str(script.parent.resolve())
+    runpy.run_path(str(script), run_name="__main__")
+
+
 if __name__ == "__main__":
     known = {entry.name: entry for entry in registry.entries()}
     known |= {name: tiny.entry for name, tiny in stand_ins().items()}
     registry._ENTRIES = MappingProxyType(known)  # type: ignore[attr-defined]
-    main(shortened(sys.argv[1:]), prog_name="spikesim")
+    if sys.argv[1] == "python":
+        run_python(sys.argv[2:])
+    else:
+        main(shortened(sys.argv[2:]), prog_name="spikesim")

@@ -1,6 +1,7 @@
 """Every block of shell and of Python in the manual is run, page by page and in order, or says why not.
 
-What takes longer than a few seconds a page is run with ``SPIKESIM_MANUAL=all``.
+What takes longer than a few seconds a page is run with ``SPIKESIM_MANUAL=all``; so are the commands behind the
+figures, shortened, those of scripts that need torch or NeuroBench where these are installed.
 """
 
 import gzip
@@ -15,7 +16,11 @@ import numpy as np
 import pytest
 from commands import CONFIG, ROOT
 from datasets_support import make_idx, serve
-from manual import PAGES, Block, Place, blocks, indented_commands, published
+from manual import PAGES, Block, Place, blocks, published
+from manual_command import TRAIN
+from manual_indented import NEEDED, indented_commands
+
+from spikesim.ep.teacher import write_teacher
 
 ALL = os.environ.get("SPIKESIM_MANUAL") == "all"
 LANGUAGES = ("sh", "python")
@@ -31,15 +36,15 @@ WHEN_ASKED = (
     "docs/streams.md",
     "docs/teacher-file.md",
 )
-INDENTED = {
-    "docs/results.md": "the trainings behind the figures, of minutes to hours",
-    "docs/performance.md": "the measurements behind the figures",
-    "docs/exchange.md": "a training in torch, which is not installed here",
-    "docs/metrics.md": "NeuroBench, which is not installed here",
-    "docs/streams.md": "the trainings behind its results; those in front are fenced, and run",
-    "benchmarks/README.md": "measurements beside programs that are not installed here",
-}
-"""Pages whose commands stand in indented blocks, which are not run, and why. Their options are checked by test_docs."""
+FIGURES = (
+    "benchmarks/README.md",
+    "docs/exchange.md",
+    "docs/metrics.md",
+    "docs/performance.md",
+    "docs/results.md",
+    "docs/streams.md",
+)
+"""Pages with indented blocks: the commands behind their figures, which take minutes to hours."""
 
 
 def name_of(page: Path) -> str:
@@ -131,20 +136,101 @@ def test_the_blocks_of_a_page_run(page: Path, server: str, tmp_path: Path) -> No
         assert "Traceback" not in done.stderr, f"{name}, line {block.line}: {done.stderr}"
 
 
+TEACHERS = {
+    "teacher10.h5": ("cifar10", TRAIN, 10),
+    "TEACHER": ("cifar10", TRAIN, 10),
+    "teacher100.h5": ("cifar100", TRAIN, 100),
+    "teacher.h5": ("fashion-mnist-mini", 5000, 10),
+}
+"""Teachers that the commands behind the figures name: data set, samples and classes."""
+
+
+def given(place: Place) -> None:
+    """What the commands behind the figures take as given, or from a command of their page that needs other packages."""
+    for name, (dataset, *size) in TEACHERS.items():
+        logits = np.random.default_rng(0).normal(size=size).astype(np.float32)
+        write_teacher(place.folder / name, logits, dataset)
+    twin = """
+    spikesim train --arch conv --dataset fashion-mnist-mini --out like-twin.h5
+    spikesim export like-twin.h5 --to safetensors --out twin.safetensors"""
+    assert place.run(Block("sh", "", twin, 0)).returncode == 0
+
+
+def groups() -> list[tuple[str, str]]:
+    """Pages with figures, and the packages that their commands need; empty: those of the tests."""
+    found = {
+        (name, command.needs) for name in FIGURES for command in indented_commands(ROOT / name) if not command.installs
+    }
+    return sorted(found)
+
+
+@pytest.mark.skipif(not ALL, reason="takes minutes: SPIKESIM_MANUAL=all runs it")
+@pytest.mark.parametrize(("name", "needs"), groups())
+def test_the_commands_behind_the_figures_run(name: str, needs: str, server: str, tmp_path: Path) -> None:
+    if needs:
+        pytest.importorskip(needs)
+    place = Place(tmp_path / "page", server)
+    place.put_data()
+    (place.folder / "DATA").symlink_to("D")
+    trained("RUN.h5", "RUN")(place)
+    if not needs:
+        given(place)
+    for command in indented_commands(ROOT / name):
+        if command.needs == needs and not command.installs:
+            done = place.run(Block("sh", "", command.text, command.line))
+            assert done.returncode == 0, f"{name}, line {command.line}:\n{command.text}\n{done.stdout}\n{done.stderr}"
+            assert "Traceback" not in done.stderr, f"{name}, line {command.line}: {done.stderr}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_what_is_not_run_says_why(page: Path) -> None:
     for block in blocks(page):
         assert block.language in (*LANGUAGES, *OTHER_LANGUAGES), f"line {block.line}: {block.language}"
         if block.language in LANGUAGES:
             assert block.reason or not block.info, f"line {block.line}: {block.info}"
-    if name_of(page) not in INDENTED:
+    if name_of(page) not in FIGURES:
         assert indented_commands(page) == [], "use a fenced block, which is run"
 
 
 def test_the_lists_of_pages_are_up_to_date() -> None:
     names = {name_of(page) for page in PAGES}
-    assert {*WHEN_ASKED, *PREPARE, *INDENTED} <= names
-    assert all(indented_commands(ROOT / name) for name in INDENTED)
+    assert {*WHEN_ASKED, *PREPARE, *FIGURES} <= names
+    assert all(indented_commands(ROOT / name) for name in FIGURES)
+    assert {Path(name).stem for name in NEEDED} <= {path.stem for path in ROOT.glob("[be]*/*.py")}
+
+
+NOTATION = r"""
+    spikesim train --config A.toml \
+        --out a.h5
+    ... --beta 1 [--signals none]
+    spikesim train $OLD --seed 1
+    python benchmarks/step.py [FILE ...]
+    pip install '.[teacher]'
+    train  98.1 %
+
+    OLD='--set a.b=1
+        --set c.d=2'
+
+```sh
+spikesim info a.h5
+```
+"""
+
+
+def test_the_notation_of_commands_behind_figures(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(NOTATION)
+    train = "spikesim train --config A.toml"
+    found = indented_commands(page)
+    assert [(command.line, command.text, command.needs) for command in found] == [
+        (2, f"{train} --out a.h5", ""),
+        (4, f"{train} --beta 1 --out made-1.h5", ""),
+        (4, f"{train} --beta 1 --signals none --out made-2.h5", ""),
+        (5, "spikesim train --set a.b=1 --set c.d=2 --seed 1 --out made-3.h5", ""),
+        (6, "python benchmarks/step.py", "torch"),
+        (7, "pip install '.[teacher]'", ""),
+    ]
+    assert [command.installs for command in found] == [False] * 5 + [True]
 
 
 def patched(folder: Path) -> Path:
