@@ -99,7 +99,7 @@ def multiplying() -> list[float]:
     random = np.random.default_rng(0)
     numbers = random.integers(0, 2**20, NEAR // 4).astype(np.int32)
     offsets = (random.integers(0, len(numbers) // 32 - 1, 1000) * 32).astype(np.int32)
-    values, sums, repeats = np.full(1000, 3, np.int32), np.zeros(32, np.int64), 300
+    values, sums, repeats = np.full(1000, 3.0), np.zeros(32, np.int64), 300
     return rates(repeats * 1000 * 32, seconds(lambda: _multiply(numbers, offsets, values, sums, repeats), REPEATS))
 
 

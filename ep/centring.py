@@ -16,11 +16,12 @@ m being the mean rate of the presynaptic channel, which is local to the synapse.
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.compilation import kernel
 from spikesim.ep.model import Array, Model
 
 
 def presynaptic_mean(model: Model, layer: int, activity: NDArray[np.float64]) -> Array:
-    """Mean rate behind each weight of a layer, float32, ready to be broadcast over its weights.
+    """Mean rate behind each weight into a channel of a layer, at one place of the kernel.
 
     Parameters
     ----------
@@ -32,20 +33,51 @@ def presynaptic_mean(model: Model, layer: int, activity: NDArray[np.float64]) ->
 
     Returns
     -------
-    float32 (Cin, 1) for a convolution's (kernel, kernel, Cin, Cout), (inputs, 1) for a dense layer's
+    float32 (Cin,) for a convolution's weights (kernel, kernel, Cin, Cout), (inputs,) for a dense layer's (inputs, Cout)
     """
     mean = activity.astype(np.float32)
     if not model.is_conv(layer):
         mean = np.tile(mean, model.weight_shape(layer)[0] // len(mean))
-    return np.asarray(mean[:, None], np.float32)
+    return mean
 
 
-def centre(gradient: Array, bias_gradient: Array, mean: Array) -> Array:
-    """The gradient of the weights without its component along the mean; the shape of the weights."""
-    return np.asarray(gradient - mean * bias_gradient, np.float32)
+def centre(gradient: Array, bias_gradient: Array, mean: Array) -> None:
+    """Take from the gradient of the weights, (..., Cin, Cout), its component along the mean; in place."""
+    _centre(gradient.reshape(-1, gradient.shape[-1]), bias_gradient, mean)
 
 
-def bias_compensation(change: Array, mean: Array) -> Array:
-    """What a change of the weights adds to the mean drive of each channel, float32 (Cout,)."""
-    drive = (change * mean).reshape(-1, change.shape[-1])
-    return np.asarray(drive.sum(axis=0, dtype=np.float64), np.float32)
+def bias_compensation(weights: Array, before: Array, mean: Array) -> Array:
+    """What a change of the weights adds to the mean drive of each channel.
+
+    Parameters
+    ----------
+    weights, before : float32 (..., Cin, Cout)
+        Now and before the change.
+    mean : float32 (Cin,)
+
+    Returns
+    -------
+    float32 (Cout,)
+    """
+    drive = np.zeros(weights.shape[-1])
+    _add_drive(weights.reshape(-1, weights.shape[-1]), before.reshape(-1, weights.shape[-1]), mean, drive)
+    return drive.astype(np.float32)
+
+
+@kernel
+def _centre(gradient, bias_gradient, mean):
+    """gradient: (places Cin, Cout)."""
+    for row in range(gradient.shape[0]):
+        factor = mean[row % len(mean)]
+        for channel in range(gradient.shape[1]):
+            gradient[row, channel] -= np.float32(factor * bias_gradient[channel])
+
+
+@kernel
+def _add_drive(weights, before, mean, drive):
+    """weights, before: (places Cin, Cout). drive: float64 (Cout,)."""
+    for row in range(weights.shape[0]):
+        factor = mean[row % len(mean)]
+        for channel in range(weights.shape[1]):
+            change = np.float32(weights[row, channel] - before[row, channel])
+            drive[channel] += np.float64(np.float32(change * factor))

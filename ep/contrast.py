@@ -27,9 +27,9 @@ from spikesim.ep.correlation import ALONE, Correlation, Rows, correlate, image_r
 from spikesim.ep.model import Model
 from spikesim.fixedpoint import INPUT_BITS, ONE
 
-TERMS = 1024
+TERMS = 512
 """Positions, over all samples, of a piece of the work: few enough for the cache, enough to share the sums out."""
-WEIGHTS = 2**18
+WEIGHTS = 2**19
 """Weights of a piece of the work: the tables of upper layers are cut into blocks of channels."""
 
 

@@ -3,7 +3,8 @@
 For every weight, ``sum over samples and positions of post[position, c] * pre[position + offset, c']``. Most
 postsynaptic terms are zero (a neuron that is silent in both phases does not change), so the work follows those that are
 not: each channel has a list of them, and each entry adds a row of presynaptic rates, as a spike adds a row of weights.
-Rates are window sums in int32, products and sums int64: the same in any order and division of the samples.
+Rates are window sums in int32, the sums int64: the same in any order and division of the samples. What one list adds
+up to fits the 53 bits of a float64, in which products are twice as fast; should it not, it is added in int64.
 """
 
 from typing import NamedTuple
@@ -15,33 +16,53 @@ from spikesim.compilation import kernel
 from spikesim.populations import Connection, Population
 from spikesim.rows import SCALED_LANES, add_scaled_rows_16, add_scaled_rows_32
 from spikesim.tables import Conv
+from spikesim.vectors import difference_word, lowest_bit
 
 NARROW, WIDE = SCALED_LANES
 ALONE = np.zeros((0, 0), np.int32)
 """In place of the window sums of a second phase."""
+EXACT = 2.0**53
+"""Integers up to here are exact in float64."""
 
 
 class Rows(NamedTuple):
-    """Presynaptic rates, laid out such that what a position sees is a few runs of numbers.
+    """Presynaptic rates, laid out such that what a position sees is some pieces of neighbouring numbers.
+
+    Maps ``[block of channels][sample][y][x][channel]``, with zeros left and right: the rates that a piece takes from
+    all samples lie together. Few channels are one block, and its pieces are taken from whole lines.
 
     Attributes
     ----------
     rates : int32, flat
-        Maps ``[sample][y][x][channel]`` in a frame of zeros, and zeros behind them, as many as a run is rounded up by.
+        With zeros behind the maps, as many as a piece has.
+    largest : int
+        None of their sizes is larger.
     sample, line, place : int
-        Distance between samples, and between what lines and neighbouring positions of the target see; of a dense table,
-        whose single position sees the whole map, only that between samples.
-    runs, length, apart : int
-        Runs that a position sees (lines of the convolution's kernel), the length of each and the distance between them.
+        Distance between samples, and between what lines and neighbouring positions of the target see; a dense table has
+        a single position, which sees the whole map.
+    origins : int64 (pieces,)
+        Where pieces begin, counted from where the first line that the first position sees would begin.
+    lines : int64 (2, pieces)
+        Lines of the target to which pieces matter, first and behind the last: to others they are zero.
+    sums : int64 (pieces,)
+        Where the sums of a piece begin in those of a channel.
+    width : int
+        Numbers of a piece.
+    parts, length : int
+        The sums of a channel are so many parts of that length, of which the numbers beyond the weights are of no use.
     """
 
     rates: NDArray[np.int32]
+    largest: int
     sample: int
     line: int
     place: int
-    runs: int
+    origins: NDArray[np.int64]
+    lines: NDArray[np.int64]
+    sums: NDArray[np.int64]
+    width: int
+    parts: int
     length: int
-    apart: int
 
 
 class Correlation(NamedTuple):
@@ -63,27 +84,109 @@ class Correlation(NamedTuple):
         return np.moveaxis(self.weights, 0, -1)
 
 
-def _rows(connection: Connection, samples: int, shape: tuple[int, int, int]) -> tuple[Rows, NDArray[np.int32]]:
-    """Rows of zeros, and a view of them without their frame, (n, H, W, C)."""
+class _Layout(NamedTuple):
+    """How rates are laid out (`Rows`), and what a position of the target sees of them.
+
+    The frame, as wide as the padding, is left and right of the maps alone: lines beyond them are left out.
+    """
+
+    kernel: tuple[int, int]
+    stride: int
+    padding: int
+    shape: tuple[int, int, int]  # of the maps
+    width: int  # channels of a block
+    blocks: int
+
+
+def _layout(connection: Connection, shape: tuple[int, int, int]) -> _Layout:
+    """shape: of the maps."""
     height, width, channels = shape
-    conv = connection.table if isinstance(connection.table, Conv) else None
-    frame = conv.padding if conv else 0
-    line = (width + 2 * frame) * channels
-    sample = (height + 2 * frame) * line
-    flat = np.zeros(samples * sample + NARROW, np.int32)
-    framed = flat[: samples * sample].reshape(samples, height + 2 * frame, width + 2 * frame, channels)
-    maps = framed[:, frame : frame + height, frame : frame + width]
-    if conv:
-        step = conv.stride
-        return Rows(flat, sample, step * line, step * channels, conv.kernel, conv.kernel * channels, line), maps
-    return Rows(flat, sample, 0, 0, 1, sample, 0), maps
+    table = connection.table
+    if isinstance(table, Conv):
+        kernel, stride, padding = (table.kernel, table.kernel), table.stride, table.padding
+    else:
+        kernel, stride, padding = (height, width), 1, 0
+    lanes = channels if channels < NARROW else _piece(channels)
+    return _Layout(kernel, stride, padding, shape, lanes, -(-channels // lanes))
+
+
+def _piece(numbers: int) -> int:
+    """Numbers of a piece, such that few are of no use."""
+    return WIDE if -(-numbers // NARROW) % 2 == 0 else NARROW
+
+
+def _room(layout: _Layout, samples: int) -> NDArray[np.int32]:
+    """Room for the maps and for zeros behind them: (blocks, n, H, W + 2 padding, width) and a piece more, flat."""
+    height, width, _ = layout.shape
+    maps = layout.blocks * samples * height * (width + 2 * layout.padding) * layout.width
+    return np.zeros(maps + WIDE, np.int32)
+
+
+def _rows(layout: _Layout, targets: int, samples: int, flat: NDArray[np.int32], largest: int) -> Rows:
+    """Rows of maps that are there.
+
+    targets: lines of the target.
+    """
+    height, width, channels = layout.shape
+    across, line = layout.width, (width + 2 * layout.padding) * layout.width
+    rows, columns = layout.kernel
+    if channels >= NARROW:
+        piece, count, step = layout.width, layout.blocks, samples * height * line
+    else:  # lines of the kernel, in pieces
+        piece = step = _piece(columns * channels)
+        count, columns = -(-columns * channels // piece), 1
+    pieces = count * rows * columns
+    origins, lines, sums = np.empty(pieces, np.int64), np.empty((2, pieces), np.int64), np.empty(pieces, np.int64)
+    counts, steps = (count, rows, columns), (step, line, across)
+    _cut(counts, steps, piece, layout.padding, layout.stride, height, targets, origins, lines, sums)
+    return Rows(
+        rates=flat,
+        largest=largest,
+        sample=height * line,
+        line=layout.stride * line,
+        place=layout.stride * across,
+        origins=origins,
+        lines=lines,
+        sums=sums,
+        width=piece,
+        parts=rows * columns,
+        length=count * piece,
+    )
+
+
+@kernel
+def _cut(counts, steps, piece, padding, stride, height, targets, origins, lines, sums):
+    """Where pieces begin, to which lines of the target they matter, and where their sums go.
+
+    counts: pieces side by side, lines and columns of the kernel. steps: distances of these.
+    """
+    count, rows, columns = counts
+    k = 0
+    for i in range(count):
+        for row in range(rows):
+            first = min(max(-((row - padding) // stride), 0), targets)
+            last = max(min((height - 1 - row + padding) // stride + 1, targets), first)
+            for column in range(columns):
+                origins[k] = i * steps[0] + (row - padding) * steps[1] + column * steps[2]
+                lines[0, k], lines[1, k] = first, last
+                sums[k] = ((row * columns + column) * count + i) * piece
+                k += 1
 
 
 def image_rows(connection: Connection, images: NDArray[np.int16]) -> Rows:
     """Rows of images, (n, H, W, C)."""
-    rows, maps = _rows(connection, len(images), images.shape[1:])
-    maps[:] = images
-    return rows
+    samples = len(images)
+    if not isinstance(connection.table, Conv):
+        images = images.reshape(samples, 1, 1, -1)
+    layout = _layout(connection, images.shape[1:])
+    height, width, channels = layout.shape
+    flat = _room(layout, samples)
+    maps = flat[:-WIDE].reshape(layout.blocks, samples, height, width + 2 * layout.padding, layout.width)
+    for block in range(layout.blocks):
+        begin = block * layout.width
+        end = min(begin + layout.width, channels)
+        maps[block, :, :, layout.padding : layout.padding + width, : end - begin] = images[..., begin:end]
+    return _rows(layout, connection.target.shape[0], samples, flat, 2**15)
 
 
 def rate_rows(
@@ -104,28 +207,42 @@ def rate_rows(
         Window sums.
     """
     height, width, channels = source.shape
-    shape = (height // 2, width // 2, channels) if pooled else source.shape
-    rows, maps = _rows(connection, len(first), shape)
+    layout = _layout(connection, (height // 2, width // 2, channels) if pooled else source.shape)
+    flat = _room(layout, len(first))
     for sums in (first, second):
         if len(sums):
-            _add_maps(sums, at, height, width, source.lanes, pooled, maps)
-    return rows
+            _add_maps(sums, at, source.shape, source.lanes, pooled, layout.width, layout.padding, flat)
+    return _rows(layout, connection.target.shape[0], len(first), flat, int(flat.max()))
 
 
 @kernel
-def _add_maps(sums, at, height, width, lanes, pooled, maps):
-    """Add window sums ``[channel block][y][x][lane]`` to maps (n, H, W, C) or, pooled, (n, H / 2, W / 2, C)."""
-    channels = maps.shape[3]
+def _add_maps(sums, at, shape, lanes, pooled, width, frame, flat):
+    """Add window sums ``[channel block][y][x][lane]`` to maps ``[block][sample][y][x][width]``, which may be pooled.
+
+    Numbers of `step` channels lie together in both.
+    """
+    height, columns, channels = shape
     side = 2 if pooled else 1
-    for sample in range(maps.shape[0]):
+    across, down = lanes, columns * lanes  # from a cell to its neighbours
+    line = (columns // side + 2 * frame) * width
+    step = min(lanes, width)
+    for sample in range(sums.shape[0]):
         own = sums[sample]
-        for y in range(maps.shape[1] * side):
-            for x in range(maps.shape[2] * side):
-                cell = maps[sample, y // side, x // side]
-                for first in range(0, channels, lanes):
-                    begin = at + first * height * width + (y * width + x) * lanes
-                    for lane in range(min(lanes, channels - first)):
-                        cell[first + lane] += own[begin + lane]
+        for first in range(0, channels, step):
+            count = min(step, channels - first)
+            source = at + first // lanes * lanes * height * columns + first % lanes
+            target = (first // width * sums.shape[0] + sample) * (height // side) * line + frame * width + first % width
+            for y in range(height // side):
+                for x in range(columns // side):
+                    i = source + side * (y * down + x * across)
+                    j = target + y * line + x * width
+                    if pooled:
+                        for k in range(i, i + count):
+                            cells = own[k] + own[k + across] + own[k + down] + own[k + down + across]
+                            flat[j + k - i] += np.int32(cells)
+                    else:
+                        for k in range(i, i + count):
+                            flat[j + k - i] += own[k]
 
 
 def correlate(
@@ -153,67 +270,93 @@ def correlate(
         Where the sums go; contiguous.
     """
     target = connection.target
+    height, width, _ = target.shape
     chosen = slice(0, target.shape[2]) if channels is None else channels
     part = target.part_of_state(chosen)
-    places = (
-        np.arange(target.shape[0])[:, None] * rows.line + np.arange(target.shape[1]) * rows.place
-    ).ravel()  # (H W,)
-    lists = (part.stop - part.start) // len(places)
-    # each channel has room for all its terms and one more, which the branchless listing may write to
-    length = len(first) * len(places) + 1
-    start = np.arange(lists) * length
-    offsets, values, ends = np.empty(lists * length, np.int32), np.empty(lists * length, np.int32), start.copy()
-    _list_terms(first, second, at + part.start, places, rows.sample, target.lanes, ends, offsets, values)
-    count, padded = chosen.stop - chosen.start, -(-rows.length // NARROW) * NARROW
+    lists = (part.stop - part.start) // (height * width)
+    # each channel has room for all its terms
+    length = len(first) * height * width
+    ends = np.empty((lists, height + 1), np.int64)  # of the terms of each line
+    ends[:, 0] = np.arange(lists) * length
+    offsets, values = np.empty(lists * length, np.int32), np.empty(lists * length)
+    place, steps = (at + part.start, height, width, target.lanes), (rows.sample, rows.line, rows.place)
+    largest = _list_terms(first, second, place, steps, ends, offsets, values)
+    count = chosen.stop - chosen.start
     if out is None:
         shape = count, *connection.integers.shape[:-1]
         out = Correlation(np.empty(shape, np.int64), np.empty(count, np.int64))
-    room = out.weights if padded == rows.length else np.empty((count, rows.runs, padded), np.int64)
-    sums = room.reshape(count, rows.runs, padded)
+    weights = out.weights.reshape(count, rows.parts, -1)
+    whole = weights.shape[2] == rows.length
+    sums = weights if whole else np.empty((count, rows.parts, rows.length), np.int64)
     sums.fill(0)
-    out.bias.fill(0)
-    _add_products(rows.rates, rows.apart, start, ends, offsets, values, sums, out.bias)
-    if padded != rows.length:
-        out.weights[...] = sums[:, :, : rows.length].reshape(out.weights.shape)
+    pieces = rows.origins, rows.lines, rows.sums
+    _add_products(rows.rates, largest * rows.largest, rows.width, pieces, ends, offsets, values, sums, out.bias)
+    if not whole:
+        weights[...] = sums[:, :, : weights.shape[2]]
     return out
 
 
 @kernel
-def _list_terms(first, second, at, places, step, lanes, ends, offsets, values):
-    """List the terms of each channel and where what they are multiplied with begins; `ends` moves behind the last."""
+def _list_terms(first, second, place, steps, ends, offsets, values):
+    """List the terms of each channel, and where what they are multiplied with begins, line by line of the target.
+
+    place: where the target lies in the state of a sample, its height, width and lanes. steps: distances of samples,
+    lines and positions. ends: where the terms of a line of a channel end; those of line 0 begin where the first column
+    says. Returns the largest |value|.
+    """
+    at, height, width, lanes = place
+    largest = 0.0
+    none, difference = np.zeros(16, np.int32), np.empty(16, np.int32)
     alone = len(second) == 0
-    for sample in range(len(first)):
-        for block in range(len(ends) // lanes):
-            for position in range(len(places)):
-                begin = at + (block * len(places) + position) * lanes
-                offset = np.int32(sample * step + places[position])
-                for lane in range(lanes):
-                    other = np.int32(0) if alone else second[sample, begin + lane]
-                    value = np.int32(first[sample, begin + lane] - other)
-                    end = ends[block * lanes + lane]
-                    offsets[end], values[end] = offset, value
-                    ends[block * lanes + lane] = end + (value != 0)
+    for y in range(height):
+        ends[:, y + 1] = ends[:, y]
+        for sample in range(len(first)):
+            one = first[sample]
+            other = none if alone else second[sample]
+            for channel in range(0, len(ends), 16):
+                block = at + channel // lanes * lanes * height * width + channel % lanes
+                for x in range(width):
+                    i = block + (y * width + x) * lanes
+                    word = difference_word(one, i, other, 0 if alone else i, difference)
+                    offset = np.int32(sample * steps[0] + y * steps[1] + x * steps[2])
+                    while word:
+                        lane = lowest_bit(word)
+                        word &= word - np.uint64(1)
+                        value = np.float64(difference[lane])
+                        end = ends[channel + lane, y + 1]
+                        offsets[end], values[end] = offset, value
+                        ends[channel + lane, y + 1] = end + 1
+                        largest = max(largest, abs(value))
+    return largest
 
 
 @kernel
-def _add_products(rates, apart, start, ends, offsets, values, sums, bias):
-    """Add the row of rates behind every term, times the term, to the sums of its channel."""
-    channels, runs, length = sums.shape
+def _add_products(rates, largest, width, pieces, ends, offsets, values, sums, bias):
+    """Add the row of rates behind every term, times the term, to the sums of its channel.
+
+    largest: no product is larger.
+    """
+    origins, lines, places = pieces
+    channels, last = sums.shape[0], ends.shape[1] - 1
+    length = sums.shape[1] * sums.shape[2]
     flat = sums.reshape(-1)
     for channel in range(channels):
-        for i in range(start[channel], ends[channel]):
-            bias[channel] += values[i]
+        total = np.int64(0)
+        for i in range(ends[channel, 0], ends[channel, last]):
+            total += np.int64(values[i])
+        bias[channel] = total
     # a piece of the rows at a time, which stays in the cache for all channels
-    for run in range(runs):
-        piece = 0
-        while piece < length:
-            wide = length - piece >= WIDE
-            origin = run * apart + piece
-            for channel in range(channels):
-                to = (channel * runs + run) * length + piece
-                begin, end = start[channel], ends[channel]
-                if wide:
-                    add_scaled_rows_32(rates, origin, offsets, values, begin, end, flat, to)
-                else:
-                    add_scaled_rows_16(rates, origin, offsets, values, begin, end, flat, to)
-            piece += WIDE if wide else NARROW
+    for piece in range(len(origins)):
+        origin, top, bottom = origins[piece], lines[0, piece], lines[1, piece]
+        for channel in range(channels):
+            begin, end = ends[channel, top], ends[channel, bottom]
+            to = channel * length + places[piece]
+            if (end - begin) * largest > EXACT:
+                for i in range(begin, end):
+                    row = origin + np.int64(offsets[i])
+                    for k in range(width):
+                        flat[to + k] += np.int64(values[i]) * np.int64(rates[row + k])
+            elif width == WIDE:
+                add_scaled_rows_32(rates, origin, offsets, values, begin, end, flat, to)
+            else:
+                add_scaled_rows_16(rates, origin, offsets, values, begin, end, flat, to)

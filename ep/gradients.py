@@ -106,7 +106,9 @@ def layer_sums(model: Model, dynamics: Dynamics, team: Team, inputs: Input, rate
     Stopped
     """
     centred, held = dynamics.nudging == "centred", model.held is not None
-    other, other_window = (rates.minus, dynamics.nudged_window) if centred else (rates.free, dynamics.window_free)
+    other = rates.minus if centred else rates.free
+    # either phase counts by the length of the other's window
+    windows = (1, 1) if centred else (dynamics.window_free, dynamics.nudged_window)
 
     def given(layer: int) -> bool:  # nudged phases hold the mean of its input in the free phase
         return layer == 0 and model.streamed
@@ -116,24 +118,19 @@ def layer_sums(model: Model, dynamics: Dynamics, team: Team, inputs: Input, rate
             raise Stopped
         layer, own, channels = piece.layer, piece.samples, piece.channels
         begin, at = model.state_slice(layer).start, model.stack.populations[layer].part_of_state(channels)
-        state = slice(begin + at.start, begin + at.stop)
+        apart = _apart(rates.plus[own], windows[0], other[own], windows[1], begin + at.start, begin + at.stop)
         out = [co.place(piece, total) for total in sums.correlations[layer]]
         if centred:  # the difference of two phases, whose windows are of the same length; else the phases, one by one
-            difference = rates.plus[own, state] - rates.minus[own, state]
             free = rates.free[own] if held or given(layer) else None
             phases = rates.plus[own], rates.minus[own]
             correlation = co.contrast(model, layer, inputs[own], *phases, dynamics.rule, free, channels, out[0])
-            return [correlation], int(np.abs(difference).sum(dtype=np.int64))
-        difference = (
-            rates.plus[own, state].astype(np.int64) * other_window
-            - other[own, state].astype(np.int64) * dynamics.nudged_window
-        )
+            return [correlation], apart
         before = rates.free[own] if dynamics.rule == "postsynaptic" or given(layer) else None
         correlations = [
             co.phase_correlation(model, layer, inputs[own], phase[own], before, channels, where)
             for phase, where in zip((rates.plus, rates.free), out, strict=True)
         ]
-        return correlations, int(np.abs(difference).sum())
+        return correlations, apart
 
     pieces = list(co.pieces(model, len(inputs)))
     results = list(zip(pieces, team.map(work, pieces), strict=True))
@@ -146,6 +143,17 @@ def layer_sums(model: Model, dynamics: Dynamics, team: Team, inputs: Input, rate
     sums.apart.fill(0)
     for piece, (_, difference) in results:
         sums.apart[piece.layer] += difference
+
+
+@kernel
+def _apart(first, first_factor, second, second_factor, begin, end):
+    """Sum of |first - second|, each times its factor, over samples and a stretch of their states."""
+    total = 0
+    for sample in range(len(first)):
+        one, other = first[sample], second[sample]
+        for i in range(begin, end):
+            total += abs(np.int64(one[i]) * first_factor - np.int64(other[i]) * second_factor)
+    return total
 
 
 def layer_gradients(

@@ -163,7 +163,9 @@ class Learner:
         return beta, lambdas
 
     def _step(self, gradients: dict[str, Array], result: BatchResult, factor: float) -> dict[str, float]:
-        """Move the parameters, layers and heads on different threads; the mean change of the weights of each."""
+        """Move the parameters, layers and heads on different threads; the mean change of the weights of each. Gradients
+        are centred in place.
+        """
         self.optimiser.begin()
 
         def move(index: int) -> float:
@@ -176,10 +178,12 @@ class Learner:
                 return self.optimiser.move(f"{name}/weight", weight, factor)
             below = result.activity[index - 1] if index else result.input_activity[0]
             mean = centring.presynaptic_mean(self.model, index, below)
-            before = self.parameters.weights[index].copy()
-            change = self.optimiser.move(f"{name}/weight", centring.centre(weight, bias, mean), factor)
-            moved = self.parameters.weights[index] - before
-            self.parameters.biases[index] -= centring.bias_compensation(moved, mean)
+            weights = self.parameters.weights[index]
+            before = self._buffers.take(f"before/{name}", weights.shape, weights.dtype)
+            before[...] = weights
+            centring.centre(weight, bias, mean)
+            change = self.optimiser.move(f"{name}/weight", weight, factor)
+            self.parameters.biases[index] -= centring.bias_compensation(weights, before, mean)
             return change
 
         names = self.model.parameter_names

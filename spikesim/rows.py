@@ -17,7 +17,7 @@ from spikesim.vectors import data_of, load, loop, spread
 
 LANES = (16, 32, 64)
 SCALED_LANES = (16, 32)
-"""Widths of the rows of rates that are added in int64: more would not stay in registers."""
+"""Widths of the rows of rates that are added in float64: more would not stay in registers."""
 SMALL = 2**16 - 1
 """Sum of |value| up to which sums of value times weight, an int16, fit into int32."""
 
@@ -63,14 +63,18 @@ def plain_add_graded_rows(lanes: int) -> Callable[..., None]:
 
 
 def plain_add_scaled_rows(lanes: int) -> Callable[..., None]:
-    """``sums[at:][:lanes] += sum of value * rates[origin + offset:][:lanes]`` over ``[first:last]``, in int64."""
+    """``sums[at:][:lanes] += sum of value * rates[origin + offset:][:lanes]`` over ``[first:last]``.
+
+    Rates are int32, values integers in float64, and so is what the terms add up to: below 2**53 throughout, hence exact
+    in any order. The sums are int64.
+    """
 
     def add_scaled_rows(rates, origin, offsets, values, first, last, sums, at):
-        for i in range(first, last):
-            row = origin + np.int64(offsets[i])
-            value = np.int64(values[i])
-            for lane in range(lanes):
-                sums[at + lane] += value * np.int64(rates[row + lane])
+        for lane in range(lanes):
+            total = 0.0
+            for i in range(first, last):
+                total += values[i] * np.float64(rates[origin + np.int64(offsets[i]) + lane])
+            sums[at + lane] += np.int64(total)
 
     return inline_kernel(add_scaled_rows)
 
@@ -173,7 +177,7 @@ def vector_add_graded_rows(lanes: int) -> Callable[..., None]:
 
 
 def vector_add_scaled_rows(lanes: int) -> Callable[..., None]:
-    """The vector form of `plain_add_scaled_rows`."""
+    """The vector form of `plain_add_scaled_rows`; two terms at a time, for one waits for its sums."""
 
     @intrinsic
     def add_scaled_rows(typingctx, rates, origin, offsets, values, first, last, sums, at):
@@ -181,23 +185,38 @@ def vector_add_scaled_rows(lanes: int) -> Callable[..., None]:
 
         def codegen(context, builder, signature, args):
             int64 = ir.IntType(64)
-            row_type, sum_type = ir.VectorType(ir.IntType(32), lanes), ir.VectorType(int64, lanes)
+            row_type, total_type, sum_type = (
+                ir.VectorType(kind, lanes) for kind in (ir.IntType(32), ir.DoubleType(), int64)
+            )
             rates_data = builder.gep(data_of(context, builder, signature.args[0], args[0]), [args[1]])
             offsets_data = data_of(context, builder, signature.args[2], args[2])
             values_data = data_of(context, builder, signature.args[3], args[3])
             sums_data = builder.gep(data_of(context, builder, signature.args[6], args[6]), [args[7]])
             sums_data = builder.bitcast(sums_data, sum_type.as_pointer())
+            first, last, two = args[4], args[5], int64(2)
 
-            def body(i, total):
+            def add_row(i, total):
                 offset = builder.sext(builder.load(builder.gep(offsets_data, [i])), int64)
-                value = builder.load(builder.gep(values_data, [i]))
-                # extended as vectors, the factors show that a product of 32 by 32 bits is enough
-                factor = builder.sext(spread(builder, value, lanes), sum_type)
-                row = builder.sext(load(builder, builder.gep(rates_data, [offset]), row_type, 4), sum_type)
-                return builder.add(total, builder.mul(factor, row))
+                factor = spread(builder, builder.load(builder.gep(values_data, [i])), lanes)
+                row = builder.sitofp(load(builder, builder.gep(rates_data, [offset]), row_type, 4), total_type)
+                # exact, so that it may be one instruction or two
+                return builder.fadd(total, builder.fmul(factor, row, flags=["contract"]), flags=["contract"])
 
-            total = loop(builder, args[4], args[5], load(builder, sums_data, sum_type, 8), body)
-            builder.store(total, sums_data).align = 8
+            def add_pair(pair, totals):
+                i = builder.add(first, builder.mul(pair, two))
+                for k in range(2):
+                    total = add_row(builder.add(i, int64(k)), builder.extract_value(totals, k))
+                    totals = builder.insert_value(totals, total, k)
+                return totals
+
+            zero = ir.Constant(total_type, [0.0] * lanes)
+            none = ir.Constant(ir.LiteralStructType([total_type, total_type]), [zero, zero])
+            pairs = builder.sdiv(builder.sub(last, first), two)
+            totals = loop(builder, int64(0), pairs, none, add_pair)
+            total = builder.fadd(builder.extract_value(totals, 0), builder.extract_value(totals, 1))
+            total = loop(builder, builder.add(first, builder.mul(pairs, two)), last, total, add_row)
+            before = load(builder, sums_data, sum_type, 8)
+            builder.store(builder.add(before, builder.fptosi(total, sum_type)), sums_data).align = 8
             return context.get_dummy_value()
 
         return signature, codegen

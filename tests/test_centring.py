@@ -17,9 +17,9 @@ def model() -> Model:
 def test_means_stand_behind_their_weights() -> None:
     activity = np.array([0.1, 0.2, 0.3, 0.4])
     conv = presynaptic_mean(model(), 1, activity)
-    np.testing.assert_allclose(conv, activity[:, None], rtol=1e-6)
+    np.testing.assert_allclose(conv, activity, rtol=1e-6)
     dense = presynaptic_mean(model(), 2, activity[:3])
-    assert dense.shape == (3 * 3 * 3, 1), "neurons in the order (y, x, channel)"
+    assert dense.shape == (3 * 3 * 3,), "neurons in the order (y, x, channel)"
     np.testing.assert_allclose(dense.reshape(3, 3, 3), np.broadcast_to(activity[:3], (3, 3, 3)), rtol=1e-6)
 
 
@@ -27,20 +27,19 @@ def test_a_centred_gradient_is_that_of_centred_inputs() -> None:
     rng = np.random.default_rng(0)
     inputs, errors = rng.random((50, 7)), rng.normal(size=(50, 4))
     mean = inputs.mean(axis=0)
-    found = centre(
-        (inputs.T @ errors).astype(np.float32), errors.sum(axis=0).astype(np.float32), mean[:, None].astype(np.float32)
-    )
+    found = (inputs.T @ errors).astype(np.float32)
+    centre(found, errors.sum(axis=0).astype(np.float32), mean.astype(np.float32))
     np.testing.assert_allclose(found, (inputs - mean).T @ errors, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 4, 5), (7, 5)])
 def test_compensated_biases_keep_the_drive_of_the_mean_input(shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(1)
-    change = rng.normal(size=shape).astype(np.float32)
-    mean = rng.random((shape[-2], 1)).astype(np.float32)
-    drive = np.einsum("...io,i->...o", change.astype(np.float64), mean[:, 0].astype(np.float64))
+    before, weights = rng.normal(size=(2, *shape)).astype(np.float32)
+    mean = rng.random(shape[-2]).astype(np.float32)
+    drive = np.einsum("...io,i->...o", (weights - before).astype(np.float64), mean.astype(np.float64))
     expected = drive.reshape(-1, shape[-1]).sum(axis=0)
-    np.testing.assert_allclose(bias_compensation(change, mean), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(bias_compensation(weights, before, mean), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_step_moves_the_weights_and_not_the_mean_drive() -> None:
@@ -56,7 +55,7 @@ def test_a_step_moves_the_weights_and_not_the_mean_drive() -> None:
         result = learner.batch(0, 0, presenter.plain(dataset.train, ids), ids, dataset.train.labels, 1.0)
         for layer in (1, 2):
             mean = presynaptic_mean(learner.model, layer, result.activity[layer - 1])
-            moved = bias_compensation(start.weights[layer] - weights[layer], mean)
+            moved = bias_compensation(start.weights[layer], weights[layer], mean)
             assert np.abs(moved).max() > 1e-5
             np.testing.assert_allclose(start.biases[layer] - biases[layer], -moved, atol=1e-6)
     assert (start.biases[0] == biases[0]).all(), "the first layer sees an image, which has no rates"

@@ -55,6 +55,13 @@ def compiled() -> SimpleNamespace:
 
         return call
 
+    def differ(function):  # type: ignore[no-untyped-def]
+        @numba.njit
+        def call(first, i, second, j, out):  # type: ignore[no-untyped-def]
+            return function(first, i, second, j, out)
+
+        return call
+
     def lowest(function):  # type: ignore[no-untyped-def]
         @numba.njit
         def call(word):  # type: ignore[no-untyped-def]
@@ -80,6 +87,7 @@ def compiled() -> SimpleNamespace:
             for variant in range(3)
         ],
         word=(worder(firing.vector_spike_word), worder(firing.plain_spike_word)),
+        difference=(differ(vectors.vector_difference_word), differ(vectors.plain_difference_word)),
         lowest=(lowest(vectors.vector_lowest_bit), lowest(vectors.plain_lowest_bit)),
     )
 
@@ -175,22 +183,39 @@ def test_add_graded_rows(compiled: SimpleNamespace, case: dict) -> None:  # type
     lanes=st.sampled_from(rows.SCALED_LANES),
     seed=st.integers(0, 2**32 - 1),
     terms=st.integers(0, 9),
-    bits=st.sampled_from([4, 20, 31]),
+    bits=st.sampled_from([(4, 4), (18, 31), (24, 24), (31, 17)]),  # ten products of 2**49 are exact
     at=st.integers(0, 5),
 )
-def test_add_scaled_rows(compiled: SimpleNamespace, lanes: int, seed: int, terms: int, bits: int, at: int) -> None:
+def test_add_scaled_rows(
+    compiled: SimpleNamespace, lanes: int, seed: int, terms: int, bits: tuple[int, int], at: int
+) -> None:
     rng = np.random.default_rng(seed)
-    rates = rng.integers(-(2**bits), 2**bits, 100).astype(np.int32)
-    values = rng.integers(-(2**bits), 2**bits, terms + 2).astype(np.int32)
+    rates = rng.integers(-(2 ** bits[0]), 2 ** bits[0], 100).astype(np.int32)
+    values = rng.integers(-(2 ** bits[1]), 2 ** bits[1], terms + 2)
     origin, offsets = int(rng.integers(0, 20)), rng.integers(0, 48, terms + 2).astype(np.int32)
-    initial = rng.integers(-(2**50), 2**50, 40)
+    initial = rng.integers(-(2**62), 2**62, 40)  # which float64 could not hold
     expected = initial.copy()
     for offset, value in zip(offsets[1:-1].tolist(), values[1:-1].tolist(), strict=True):
         expected[at : at + lanes] += value * rates[origin + offset :][:lanes].astype(np.int64)
     for add in compiled.scaled[lanes]:
         sums = initial.copy()
-        add(rates, origin, offsets, values, 1, 1 + terms, sums, at)
+        add(rates, origin, offsets, values.astype(np.float64), 1, 1 + terms, sums, at)
         np.testing.assert_array_equal(sums, expected)
+
+
+@QUICK
+@given(seed=st.integers(0, 2**32 - 1), i=st.integers(0, 9), j=st.integers(0, 9), share=st.sampled_from([0, 0.5, 1]))
+def test_difference_word(compiled: SimpleNamespace, seed: int, i: int, j: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    first, second = rng.integers(-(2**30), 2**30, (2, 25)).astype(np.int32)
+    equal = rng.random(16) >= share
+    second[j : j + 16][equal] = first[i : i + 16][equal]
+    expected = first[i : i + 16] - second[j : j + 16]
+    for word in compiled.difference:
+        out = np.full(18, 7, np.int32)
+        found = int(word(first, i, second, j, out))
+        assert found == sum(1 << lane for lane in range(16) if expected[lane])
+        np.testing.assert_array_equal(out, [*expected, 7, 7])
 
 
 def test_an_empty_run_at_the_end_adds_nothing(compiled: SimpleNamespace) -> None:
