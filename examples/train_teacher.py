@@ -69,7 +69,8 @@ def train(dataset: Dataset, options: argparse.Namespace) -> tuple[nn.Module, flo
     torch.manual_seed(options.seed)
     order = np.random.default_rng(options.seed)
     samples = len(dataset.train)
-    batches = samples // BATCH  # batch normalisation likes whole mini-batches: what is left over waits for other epochs
+    size = min(BATCH, samples)
+    batches = samples // size  # batch normalisation likes whole mini-batches: what is left over waits for other epochs
     network = convnet(dataset.train.images.shape[3], options.width, dataset.classes)
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=options.epochs * batches)
@@ -77,10 +78,10 @@ def train(dataset: Dataset, options: argparse.Namespace) -> tuple[nn.Module, flo
     for epoch in range(options.epochs):
         began, total = time.perf_counter(), 0.0
         network.train()
-        for sample_ids in order.permutation(samples)[: batches * BATCH].reshape(batches, BATCH):
-            images = dataset.train.images[sample_ids]  # (BATCH, H, W, C)
+        for sample_ids in order.permutation(samples)[: batches * size].reshape(batches, size):
+            images = dataset.train.images[sample_ids]  # (size, H, W, C)
             images = augment(images, sample_ids, seed=options.seed, epoch=epoch, augmentation=dataset.augmentation)
-            labels = torch.from_numpy(dataset.train.labels[sample_ids])  # (BATCH,)
+            labels = torch.from_numpy(dataset.train.labels[sample_ids])  # (size,)
             loss = functional.cross_entropy(network(to_torch(images, dataset)), labels)
             optimiser.zero_grad()
             loss.backward()
