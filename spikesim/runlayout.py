@@ -36,6 +36,8 @@ __all__ = ["SPIKE_CHUNK", "abandon", "create", "now", "reserve", "trim", "versio
 
 SPIKE_CHUNK = 65536
 _CHUNK_BYTES = 16384
+_CACHE_BYTES = 1 << 17
+"""Of chunks of each data set. They are written once and in order; by default a long run keeps a megabyte of each."""
 _ATTRIBUTES_MAX = 64
 _METADATA_BYTES = 1 << 17
 _LIBRARIES = ("numpy", "numba", "scipy", "h5py")
@@ -92,6 +94,8 @@ def _empty(path: Path) -> Any:
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
     access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
     access.set_file_locking(True, True)
+    _, slots, _, _ = access.get_cache()
+    access.set_cache(0, slots, _CACHE_BYTES, 1.0)
     return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_EXCL, fcpl=creation, fapl=access))
 
 

@@ -41,6 +41,7 @@ FIGURES = (
     "docs/exchange.md",
     "docs/metrics.md",
     "docs/performance.md",
+    "docs/reliability.md",
     "docs/results.md",
     "docs/streams.md",
 )

@@ -123,6 +123,24 @@ def test_rows_reach_the_file_within_a_second_without_a_flush(tmp_path, monkeypat
         assert reader.rows["batches"] == 2
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
+def test_memory_does_not_grow_with_the_rows(tmp_path):
+    script = """
+        import sys
+        from pathlib import Path
+        from runs import append_rows, make_header
+        from spikesim.runfile import RunWriter
+        with RunWriter.create(Path(sys.argv[1]), make_header()) as writer:
+            for epoch in range(6):
+                append_rows(writer, epoch, 2000)
+                writer.flush()
+                print(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0], flush=True)
+    """
+    output, errors = run_python(script, tmp_path / "run.h5").communicate(timeout=120)
+    sizes = [int(size) for size in output.split()]  # kB
+    assert sizes[5] - sizes[1] < 2000, errors  # complete chunks that HDF5 kept were three times as much
+
+
 def test_many_spikes_are_stored_in_order(tmp_path):
     path = tmp_path / "run.h5"
     count = 300_000
