@@ -138,7 +138,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
     """
     output, errors = run_python(script, tmp_path / "run.h5").communicate(timeout=120)
     sizes = [int(size) for size in output.split()]  # kB
-    assert sizes[5] - sizes[1] < 2000, errors  # complete chunks that HDF5 kept were three times as much
+    assert sizes[5] - sizes[1] < 6000, errors  # 300 to 3200; with the complete chunks that HDF5 kept, 11000
 
 
 def test_many_spikes_are_stored_in_order(tmp_path):
