@@ -120,6 +120,13 @@ def runnable(page: Path) -> list[Block]:
     return [block for block in blocks(page) if block.language in LANGUAGES and not block.reason]
 
 
+def run_well(place: Place, name: str, block: Block) -> None:
+    """Run a block of a page, which must end well."""
+    done = place.run(block)
+    assert done.returncode == 0, f"{name}, line {block.line}:\n{block.text}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr, f"{name}, line {block.line}: {done.stderr}"
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=name_of)
 def test_the_blocks_of_a_page_run(page: Path, server: str, tmp_path: Path) -> None:
     name = name_of(page)
@@ -132,9 +139,7 @@ def test_the_blocks_of_a_page_run(page: Path, server: str, tmp_path: Path) -> No
             (place.folder / block.info).write_text(block.text)
         if block.language not in LANGUAGES or block.reason:
             continue
-        done = place.run(block)
-        assert done.returncode == 0, f"{name}, line {block.line}:\n{block.text}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr, f"{name}, line {block.line}: {done.stderr}"
+        run_well(place, name, block)
 
 
 TEACHERS = {
@@ -178,9 +183,7 @@ def test_the_commands_behind_the_figures_run(name: str, needs: str, server: str,
         given(place)
     for command in indented_commands(ROOT / name):
         if command.needs == needs and not command.installs:
-            done = place.run(Block("sh", "", command.text, command.line))
-            assert done.returncode == 0, f"{name}, line {command.line}:\n{command.text}\n{done.stdout}\n{done.stderr}"
-            assert "Traceback" not in done.stderr, f"{name}, line {command.line}: {done.stderr}"
+            run_well(place, name, Block("sh", "", command.text, command.line))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
