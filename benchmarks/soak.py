@@ -1,7 +1,7 @@
 """A long training, watched: memory, open files, speed, and whether its file can be read all the while.
 
     python benchmarks/soak.py --config examples/cifar10-vgg11.toml --data-dir DATA --set signals.kind=local \
-        [--hours 2] [--every 60] [--threads 1] [--out RUN.h5]
+        [--hours 2] [--every 60] [--threads 1] [--teacher FILE] [--out RUN.h5]
 
 Runs `spikesim train` in a process of its own, whose entries under /proc (of Linux) it reads in between, and opens the
 run file each time as any reader would. After so many hours the training gets a TERM, if it has not ended, and must stop
@@ -113,6 +113,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=2.0, help="(default: 2)")
     parser.add_argument("--every", type=float, default=60.0, metavar="SECONDS", help="between two looks (default: 60)")
     parser.add_argument("--threads", type=int, default=1, help="of the training (default: 1)")
+    parser.add_argument("--teacher", type=Path, metavar="FILE", help="teacher file, for signals that need one")
     parser.add_argument("--out", type=Path, metavar="FILE", help="run file to keep (default: one that is removed)")
     options = parser.parse_args()
     print(machine(("numba", "numpy", "h5py")), flush=True)
@@ -121,6 +122,7 @@ def main() -> None:
         command = [sys.executable, "-m", "spikesim", "train", "--out", str(out), "--threads", str(options.threads)]
         command += ["--config", str(options.config)] if options.config else []
         command += ["--data-dir", str(options.data_dir)] if options.data_dir else []
+        command += ["--teacher", str(options.teacher)] if options.teacher else []
         for setting in options.settings:
             command += ["--set", setting]
         looks, code = watch(command, out, options.hours, options.every)
