@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import zipfile
 from collections.abc import Iterable
@@ -12,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.datasets import search
 from spikesim.datasets.model import Augmentation, Dataset, ImageSet
-from spikesim.datasets.search import DATA_VARIABLE
 from spikesim.errors import InputError
 from spikesim.npzfile import read_array
 
@@ -39,7 +38,7 @@ def holds_images(name: str, data_dir: str | Path | None = None) -> bool:
     Raises
     ------
     InputError
-        `data_dir` is given and is no folder.
+        `data_dir` is given and is no folder, or what is found is no regular file.
     """
     if not is_file(name):
         return False
@@ -54,14 +53,14 @@ def holds_images(name: str, data_dir: str | Path | None = None) -> bool:
 
 
 def locate(name: str, data_dir: str | Path | None = None) -> Path | None:
-    """The file of this name: in `data_dir`, in the folder that SPIKESIM_DATA names, or at this path.
+    """The file of this name, of which a hash is no part, where `search.find_own` looks for it; None if there is none.
 
     Raises
     ------
     InputError
-        `data_dir` is given and is no folder.
+        `data_dir` is given and is no folder, or what is found is no regular file.
     """
-    return next((path for path in _candidates(name, data_dir) if os.path.isfile(path)), None)
+    return search.find_own(_file_name(name), data_dir)
 
 
 def load_file(name: str, data_dir: str | Path | None = None) -> Dataset:
@@ -88,10 +87,7 @@ def load_file(name: str, data_dir: str | Path | None = None) -> Dataset:
     InputError
         There is no such file, an array is missing or of another form, or the content has another hash.
     """
-    path = locate(name, data_dir)
-    if path is None:
-        places = ", ".join(str(place.parent) for place in _candidates(name, data_dir))
-        raise InputError(f"{_file_name(name)} is not found (looked in {places}); give its path, or --data-dir")
+    path = search.require_own(_file_name(name), data_dir)
     found = _read(path)
     train, test = (_image_set(found, part, path) for part in ("train", "test"))
     augmentation = _augmentation(found, path)
@@ -128,14 +124,6 @@ def _match(name: str) -> re.Match[str]:
 
 def _file_name(name: str) -> str:
     return _match(name)[1]
-
-
-def _candidates(name: str, data_dir: str | Path | None) -> list[Path]:
-    if data_dir is not None and not os.path.isdir(data_dir):
-        raise InputError(f"data folder {data_dir} does not exist or is not a folder")
-    file = _file_name(name)
-    folders = [data_dir, os.environ.get(DATA_VARIABLE), "."]
-    return list(dict.fromkeys(Path(folder, file) for folder in folders if folder))
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:

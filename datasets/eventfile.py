@@ -2,8 +2,6 @@
 
 import contextlib
 import math
-import os
-import stat
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -45,22 +43,6 @@ def is_event_file(name: str) -> bool:
     return name.endswith(SUFFIXES)
 
 
-def find(name: str, data_dir: str | Path | None = None) -> Path:
-    """A file of recordings: in `data_dir`, in the folder that $SPIKESIM_DATA names, or at this path.
-
-    Raises
-    ------
-    InputError
-        There is none.
-    """
-    folders = [folder for folder in (data_dir, os.environ.get(search.DATA_VARIABLE)) if folder]
-    places = [*(Path(folder) / name for folder in folders), Path(name)]
-    for path in places:
-        if os.path.lexists(path):
-            return path
-    raise InputError(f"{name} is not found (looked for {', '.join(map(str, places))}); give the path of the file")
-
-
 def load(name: str, data_dir: str | Path | None = None) -> Dataset:
     """Read a file of recordings.
 
@@ -69,7 +51,7 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
     InputError
         It is not found, cannot be read, lacks an array, or an array has another shape or type, or values out of range.
     """
-    path = find(name, data_dir)
+    path = search.require_own(name, data_dir)
     train, test, classes = _read(path, lambda get: _sets(get, path))
     return Dataset(
         name=name,
@@ -164,12 +146,10 @@ def _numbers(array: Array, path: Path, what: str) -> NDArray[np.int64]:
 def _read(path: Path, what: Callable[[Get], _T]) -> _T:
     """What a function makes of the arrays of a file."""
     try:
-        status = os.stat(path)
+        size = path.stat().st_size
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{path}: no regular file; give a .npz or an HDF5 file")
-    limit = max(SMALL, EXPANSION * status.st_size)
+    limit = max(SMALL, EXPANSION * size)
     if not path.name.endswith(".npz"):
         from spikesim.hdf5file import HDF5File
 

@@ -67,10 +67,10 @@ def find(name: str, data_dir: str | Path | None = None) -> str | None:
     Raises
     ------
     InputError
-        There is no such data set, or `data_dir` is no folder.
+        There is no such data set, `data_dir` is no folder, or a file of one's own is no regular file.
     """
-    if arrays.is_file(name):
-        path = arrays.locate(name, data_dir)
+    if arrays.is_file(name) or eventfile.is_event_file(name):
+        path = arrays.locate(name, data_dir) if arrays.is_file(name) else search.find_own(name, data_dir)
         return None if path is None else str(path)
     entry = registry.find(name)
     if entry.embedded:

@@ -66,16 +66,50 @@ def roots(entry: Entry, data_dir: str | Path | None) -> list[Path]:
     InputError
         `data_dir` is given and is no folder.
     """
-    found = []
-    if data_dir is not None:
-        if not os.path.isdir(data_dir):
-            raise InputError(f"data folder {data_dir} does not exist or is not a folder")
-        found.append(Path(data_dir))
-    if variable := os.environ.get(DATA_VARIABLE):
-        found.append(Path(variable))
+    found = _data_folders(data_dir)
     if entry.system_folder is not None:
         found.append(Path(entry.system_folder))
     return found
+
+
+def _data_folders(data_dir: str | Path | None) -> list[Path]:
+    """The one that is given and the one that the environment names, as far as there are any."""
+    if data_dir is not None and not os.path.isdir(data_dir):
+        raise InputError(f"data folder {data_dir} does not exist or is not a folder")
+    return [Path(folder) for folder in (data_dir, os.environ.get(DATA_VARIABLE)) if folder]
+
+
+def find_own(name: str, data_dir: str | Path | None = None) -> Path | None:
+    """A file of one's own: in `data_dir`, in the folder that $SPIKESIM_DATA names, or at this path.
+
+    Raises
+    ------
+    InputError
+        `data_dir` is given and is no folder, or what is found is no regular file.
+    """
+    path = next((place for place in _own_places(name, data_dir) if os.path.lexists(place)), None)
+    if path is not None and not os.path.isfile(path):
+        raise InputError(f"{path} is no regular file, or leads to none; give a file of data")
+    return path
+
+
+def require_own(name: str, data_dir: str | Path | None = None) -> Path:
+    """As `find_own`.
+
+    Raises
+    ------
+    InputError
+        Also if there is none.
+    """
+    path = find_own(name, data_dir)
+    if path is None:
+        places = ", ".join(map(str, _own_places(name, data_dir)))
+        raise InputError(f"{name} is not found (looked for {places}); give its path, or --data-dir")
+    return path
+
+
+def _own_places(name: str, data_dir: str | Path | None) -> list[Path]:
+    return list(dict.fromkeys(Path(folder, name) for folder in [*_data_folders(data_dir), Path()]))
 
 
 def candidates(file: File) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -106,10 +107,15 @@ def test_where_a_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (folder / "own.npz").unlink()
     assert found == ["given/own.npz", "variable/own.npz", "own.npz"]
     assert find("own.npz", "given") is None
-    with pytest.raises(InputError, match=r"own.npz is not found \(looked in given, variable, \.\); give its path"):
+    with pytest.raises(InputError, match=r"not found .looked for given/own.npz, variable/own.npz, own.npz"):
         load("own.npz#0123456789abcdef", "given")
-    with pytest.raises(InputError, match="data folder none does not exist"):
-        load("own.npz", "none")
+    for name in ("own.npz", "own.h5"):
+        with pytest.raises(InputError, match="data folder none does not exist"):
+            load(name, "none")
+        os.mkfifo(name)  # opening it would wait for somebody who writes
+        for ask in (load, find, check):
+            with pytest.raises(InputError, match=f"{name} is no regular file"):
+                ask(name)
 
 
 def test_images_are_told_from_recordings(tmp_path: Path) -> None:
