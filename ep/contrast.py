@@ -15,8 +15,11 @@ r are window sums of p, hence integers, and so are their products, which are add
 of threads and division of the batch.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from threading import Lock
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +29,8 @@ from spikesim.ep.coding import Input
 from spikesim.ep.correlation import ALONE, Correlation, Rows, correlate, image_rows, rate_rows
 from spikesim.ep.model import Model
 from spikesim.fixedpoint import INPUT_BITS, ONE
+
+Shared = TypeVar("Shared", bound=Rows | None)
 
 TERMS = 512
 """Positions, over all samples, of a piece of the work: few enough for the cache, enough to share the sums out."""
@@ -49,10 +54,33 @@ def pieces(model: Model, samples: int) -> Iterator[Piece]:
         height, width, channels = population.shape
         count = max(1, TERMS // (height * width))
         blocks = max(1, WEIGHTS // (model.fan_in(layer) * population.lanes)) * population.lanes
-        for begin in range(0, channels, blocks):
-            for first in range(0, samples, count):
+        for first in range(0, samples, count):
+            for begin in range(0, channels, blocks):
                 own = slice(begin, min(begin + blocks, channels))
                 yield Piece(layer, own, slice(first, min(first + count, samples)))
+
+
+class SharedRows:
+    """Presynaptic rates that pieces of different channels have in common: made for the first, dropped by the last."""
+
+    def __init__(self, pieces: Iterable[Piece]) -> None:
+        self._waiting = Counter(map(self._key, pieces))
+        self._locks = {key: Lock() for key in self._waiting}
+        self._rows: dict[tuple[int, int], Any] = {}
+
+    def of(self, piece: Piece, make: Callable[[], Shared]) -> Shared:
+        """Those of a piece; `make` is called if there are none yet. Every piece asks once."""
+        key = self._key(piece)
+        with self._locks[key]:
+            if key not in self._rows:
+                self._rows[key] = make()
+            self._waiting[key] -= 1
+            found: Shared = self._rows[key] if self._waiting[key] else self._rows.pop(key)
+            return found
+
+    @staticmethod
+    def _key(piece: Piece) -> tuple[int, int]:
+        return piece.layer, piece.samples.start
 
 
 def room(model: Model, layer: int, name: str, buffers: Buffers) -> Correlation:
@@ -98,7 +126,7 @@ def _pooled(model: Model, layer: int) -> bool:
     return layer > 0 and model.stack.pooled[layer - 1]
 
 
-def _rows(
+def presynaptic_rows(
     model: Model,
     layer: int,
     inputs: Input,
@@ -114,12 +142,29 @@ def _rows(
     return rate_rows(connection, connection.source, _pooled(model, layer), at, first, second)
 
 
+def common_rows(
+    model: Model, layer: int, inputs: Input, rule: str, first: NDArray[np.int32], second: NDArray[np.int32] = ALONE
+) -> Rows | None:
+    """The presynaptic rates of both phases, of whatever channels, if they are the same; else None.
+
+    Those of the postsynaptic rule are sums over both windows, so that its weights are in units half as large (those of
+    the first layer excepted, which sees the image); or those of the free phase, which are what held drives come from.
+
+    Parameters
+    ----------
+    inputs : images int16 (n, H, W, C), or spikes
+    first, second : int32 (n, state size)
+        Window sums of both phases, or those of the free phase alone.
+    """
+    # the input is the same in both
+    return presynaptic_rows(model, layer, inputs, first, second) if rule == "postsynaptic" or layer == 0 else None
+
+
 def phase_correlation(
     model: Model,
     layer: int,
-    inputs: Input,
     sums: NDArray[np.int32],
-    before: NDArray[np.int32] | None = None,
+    rows: Rows,
     channels: slice | None = None,
     out: Correlation | None = None,
 ) -> Correlation:
@@ -127,20 +172,16 @@ def phase_correlation(
 
     Parameters
     ----------
-    inputs : images int16 (n, H, W, C), or spikes
     sums : int32 (n, state size)
         Window sums of the phase.
-    before : int32 (n, state size), optional
-        Window sums that give the presynaptic rates, those of the free phase for an input of spikes; by default those
-        of the phase.
+    rows : Rows
+        Presynaptic rates (`presynaptic_rows`).
     channels : slice, optional
         Of the layer, whole blocks; all by default.
     out : Correlation, optional
         Where the sums go; contiguous.
     """
-    rows = _rows(model, layer, inputs, sums if before is None else before)
-    at = model.state_slice(layer).start
-    return correlate(model.stack.connections[layer], rows, at, sums, channels=channels, out=out)
+    return correlate(model.stack.connections[layer], rows, model.state_slice(layer).start, sums, ALONE, channels, out)
 
 
 def contrast(
@@ -149,23 +190,26 @@ def contrast(
     inputs: Input,
     plus: NDArray[np.int32],
     minus: NDArray[np.int32],
-    rule: str = "symmetric",
-    before: NDArray[np.int32] | None = None,
+    rows: Rows | None,
     channels: slice | None = None,
     out: Correlation | None = None,
 ) -> Correlation:
     """Correlation of the one phase minus that of the other, whose windows are of the same length.
 
-    Presynaptic rates of the postsynaptic rule are sums over both windows, so that its weights are in units half as
-    large (those of the first layer excepted, which sees the image); or those of `before`, the window sums of the free
-    phase, which are what held drives come from.
+    Parameters
+    ----------
+    plus, minus : int32 (n, state size)
+        Window sums of the phases.
+    rows : Rows, optional
+        Presynaptic rates of both phases (`common_rows`); without them each has its own.
+
+    Others are those of `phase_correlation`.
     """
-    if rule == "postsynaptic" or layer == 0:  # the input is the same in both
-        rows = _rows(model, layer, inputs, *((plus, minus) if before is None else (before,)))
+    if rows is not None:
         at = model.state_slice(layer).start
         return correlate(model.stack.connections[layer], rows, at, plus, minus, channels, out)
-    first = phase_correlation(model, layer, inputs, plus, channels=channels, out=out)
-    second = phase_correlation(model, layer, inputs, minus, channels=channels)
+    first = phase_correlation(model, layer, plus, presynaptic_rows(model, layer, inputs, plus), channels, out)
+    second = phase_correlation(model, layer, minus, presynaptic_rows(model, layer, inputs, minus), channels)
     first.weights[...] -= second.weights
     first.bias[...] -= second.bias
     return first

@@ -110,8 +110,11 @@ def layer_sums(model: Model, dynamics: Dynamics, team: Team, inputs: Input, rate
     # either phase counts by the length of the other's window
     windows = (1, 1) if centred else (dynamics.window_free, dynamics.nudged_window)
 
-    def given(layer: int) -> bool:  # nudged phases hold the mean of its input in the free phase
-        return layer == 0 and model.streamed
+    def seen(layer: int, own: slice) -> tuple[NDArray[np.int32], ...]:
+        """Window sums out of which both phases have the same presynaptic rates: those of the free phase where nudged
+        phases hold the means of its drives, or of its input."""
+        own_phases = centred and not held and not (layer == 0 and model.streamed)
+        return (rates.plus[own], rates.minus[own]) if own_phases else (rates.free[own],)
 
     def work(piece: co.Piece) -> tuple[list[Correlation], int]:
         if team.stop[0]:
@@ -120,19 +123,18 @@ def layer_sums(model: Model, dynamics: Dynamics, team: Team, inputs: Input, rate
         begin, at = model.state_slice(layer).start, model.stack.populations[layer].part_of_state(channels)
         apart = _apart(rates.plus[own], windows[0], other[own], windows[1], begin + at.start, begin + at.stop)
         out = [co.place(piece, total) for total in sums.correlations[layer]]
+        images, plus, second = inputs[own], rates.plus[own], other[own]
+        rows = shared.of(piece, lambda: co.common_rows(model, layer, images, dynamics.rule, *seen(layer, own)))
         if centred:  # the difference of two phases, whose windows are of the same length; else the phases, one by one
-            free = rates.free[own] if held or given(layer) else None
-            phases = rates.plus[own], rates.minus[own]
-            correlation = co.contrast(model, layer, inputs[own], *phases, dynamics.rule, free, channels, out[0])
-            return [correlation], apart
-        before = rates.free[own] if dynamics.rule == "postsynaptic" or given(layer) else None
-        correlations = [
-            co.phase_correlation(model, layer, inputs[own], phase[own], before, channels, where)
-            for phase, where in zip((rates.plus, rates.free), out, strict=True)
-        ]
+            return [co.contrast(model, layer, images, plus, second, rows, channels, out[0])], apart
+        correlations = []
+        for phase, where in zip((plus, second), out, strict=True):
+            before = co.presynaptic_rows(model, layer, images, phase) if rows is None else rows
+            correlations.append(co.phase_correlation(model, layer, phase, before, channels, where))
         return correlations, apart
 
     pieces = list(co.pieces(model, len(inputs)))
+    shared = co.SharedRows(pieces)
     results = list(zip(pieces, team.map(work, pieces), strict=True))
 
     def add(layer: int) -> None:

@@ -79,12 +79,14 @@ def price_sums(
     """
     sums = {layer: co.room(model, layer, "price", buffers) for layer in map(int, np.flatnonzero(prices > 0))}
     pieces = [piece for piece in co.pieces(model, len(inputs)) if prices[piece.layer] > 0]
+    shared = co.SharedRows(pieces)
 
     def work(piece: co.Piece) -> Correlation:
         if team.stop[0]:
             raise Stopped
         own, out = piece.samples, co.place(piece, sums[piece.layer])
-        return co.phase_correlation(model, piece.layer, inputs[own], followed[own], free[own], piece.channels, out)
+        rows = shared.of(piece, lambda: co.presynaptic_rows(model, piece.layer, inputs[own], free[own]))
+        return co.phase_correlation(model, piece.layer, followed[own], rows, piece.channels, out)
 
     found = list(zip(pieces, team.map(work, pieces), strict=True))
     for layer, total in sums.items():

@@ -1,6 +1,8 @@
 """The contrast in exact integers: against Python's integers and naive loops."""
 
 import itertools
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from spikesim.ep import contrast as co
 from spikesim.ep.config import Config
+from spikesim.ep.correlation import Correlation, Rows
 from spikesim.ep.model import Model
 from spikesim.fixedpoint import ONE
 from spikesim.tables import Conv
@@ -70,6 +73,30 @@ def stack(name: str) -> tuple[Config, Model]:
     return config, Model(config, small.make_dataset(size=(7, 5), channels=2))
 
 
+def one_phase(
+    model: Model,
+    layer: int,
+    images: NDArray[np.int16],
+    sums: NDArray[np.int32],
+    before: NDArray[np.int32] | None = None,
+) -> Correlation:
+    rows = co.presynaptic_rows(model, layer, images, sums if before is None else before)
+    return co.phase_correlation(model, layer, sums, rows)
+
+
+def contrast(
+    model: Model,
+    layer: int,
+    images: NDArray[np.int16],
+    plus: NDArray[np.int32],
+    minus: NDArray[np.int32],
+    rule: str = "symmetric",
+    channels: slice | None = None,
+) -> Correlation:
+    rows = co.common_rows(model, layer, images, rule, plus, minus)
+    return co.contrast(model, layer, images, plus, minus, rows, channels)
+
+
 @pytest.fixture(params=STACKS)
 def model(request: pytest.FixtureRequest) -> Model:
     return stack(request.param)[1]
@@ -89,10 +116,10 @@ def test_correlations_agree_with_naive_loops(model: Model, below: int) -> None:
                 pre = co.layer_rates(model, layer - 1, sums).astype(np.int64)
                 pre = sum_cells(pre) if model.stack.pooled[layer - 1] else pre
             expected.append((naive(model, layer, pre, post), post.sum(axis=(0, 1, 2))))
-            found = co.phase_correlation(model, layer, images, sums)
+            found = one_phase(model, layer, images, sums)
             np.testing.assert_array_equal(found.as_weights(), expected[-1][0])
             np.testing.assert_array_equal(found.bias, expected[-1][1])
-        difference = co.contrast(model, layer, images, plus, minus)
+        difference = contrast(model, layer, images, plus, minus)
         np.testing.assert_array_equal(difference.as_weights(), expected[0][0] - expected[1][0])
         np.testing.assert_array_equal(difference.bias, expected[0][1] - expected[1][1])
 
@@ -110,9 +137,9 @@ def test_the_postsynaptic_rule_agrees_with_naive_loops(model: Model, nudging: st
             pre = sum_cells(pre) if model.stack.pooled[layer - 1] else pre
         expected = naive(model, layer, pre, one - other)
         if nudging == "centred":
-            found = co.contrast(model, layer, images, plus, minus, "postsynaptic").as_weights()
+            found = contrast(model, layer, images, plus, minus, "postsynaptic").as_weights()
         else:
-            parts = [co.phase_correlation(model, layer, images, sums, minus).as_weights() for sums in (plus, minus)]
+            parts = [one_phase(model, layer, images, sums, minus).as_weights() for sums in (plus, minus)]
             found = parts[0] - parts[1]
         np.testing.assert_array_equal(found, expected)
 
@@ -122,10 +149,10 @@ def test_splitting_the_samples_changes_no_bit(model: Model, rule: str) -> None:
     images = np.random.default_rng(9).integers(-(2**15), 2**15, (SAMPLES, 7, 5, 2)).astype(np.int16)
     plus, minus = random_rates(model, 0), random_rates(model, 1)
     for layer in range(model.layers):
-        whole = co.contrast(model, layer, images, plus, minus, rule)
+        whole = contrast(model, layer, images, plus, minus, rule)
         for cuts in ((0, 1, 5), (0, 2, 3, 5)):
             parts = [
-                co.contrast(model, layer, images[a:b], plus[a:b], minus[a:b], rule) for a, b in itertools.pairwise(cuts)
+                contrast(model, layer, images[a:b], plus[a:b], minus[a:b], rule) for a, b in itertools.pairwise(cuts)
             ]
             np.testing.assert_array_equal(sum(part.weights for part in parts), whole.weights)
             np.testing.assert_array_equal(sum(part.bias for part in parts), whole.bias)
@@ -142,11 +169,11 @@ def test_splitting_the_channels_changes_no_bit(
     assert 2 * lanes < 43 < 3 * lanes
     images = np.random.default_rng(9).integers(-(2**15), 2**15, (SAMPLES, 7, 5, 2)).astype(np.int16)
     plus, minus = random_rates(model, 0), random_rates(model, 1)
-    whole = co.contrast(model, 1, images, plus, minus, rule)
+    whole = contrast(model, 1, images, plus, minus, rule)
     monkeypatch.setattr(co, "WEIGHTS", 1)
     cuts = [piece.channels for piece in co.pieces(model, SAMPLES) if piece.layer == 1]
     assert len(cuts) == 3
-    parts = [co.contrast(model, 1, images, plus, minus, rule, channels=cut) for cut in cuts]
+    parts = [contrast(model, 1, images, plus, minus, rule, channels=cut) for cut in cuts]
     np.testing.assert_array_equal(np.concatenate([part.weights for part in parts]), whole.weights)
     np.testing.assert_array_equal(np.concatenate([part.bias for part in parts]), whole.bias)
 
@@ -159,3 +186,30 @@ def test_pieces_cover_every_channel_and_sample_once(model: Model, samples: int) 
         assert piece.channels.start < piece.channels.stop <= seen[piece.layer].shape[1]
         seen[piece.layer][piece.samples, piece.channels] += 1
     assert all((counts == 1).all() for counts in seen)
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_rows_are_made_once_for_all_channels_and_not_kept(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Model(small.make(small.CONV, {**small.CONV, "channels": 90}), small.make_dataset(size=(7, 5), channels=2))
+    monkeypatch.setattr(co, "WEIGHTS", 1)
+    monkeypatch.setattr(co, "TERMS", 40)
+    pieces = list(co.pieces(model, SAMPLES))
+    plus = random_rates(model, 0)
+    images = np.zeros((SAMPLES, 7, 5, 2), np.int16)
+    made = []
+
+    def make(piece: co.Piece) -> Rows:
+        made.append((piece.layer, piece.samples.start))
+        return co.presynaptic_rows(model, piece.layer, images[piece.samples], plus[piece.samples])
+
+    shared = co.SharedRows(pieces)
+    with ThreadPoolExecutor(threads) as executor:
+        found = list(executor.map(lambda piece: shared.of(piece, lambda: make(piece)), pieces))
+    assert len(made) == len(set(made)) < len(pieces)
+    for piece, rows in zip(pieces, found, strict=True):
+        expected = co.presynaptic_rows(model, piece.layer, images[piece.samples], plus[piece.samples])
+        assert rows is not None
+        np.testing.assert_array_equal(rows.rates, expected.rates)
+    kept = [weakref.ref(rows.rates) for rows in found if rows is not None]
+    del found, rows
+    assert all(reference() is None for reference in kept)

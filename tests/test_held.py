@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from spikesim.ep import adjoint as ad
 from spikesim.ep import contrast as co
 from spikesim.ep import phases as ph
+from spikesim.ep.buffers import Buffers
 from spikesim.ep.config import Config
+from spikesim.ep.gradients import LayerSums, layer_sums
 from spikesim.ep.meanfield import MeanField, Reals
+from spikesim.ep.team import Team
 from spikesim.errors import InputError
 from spikesim.fixedpoint import ONE
 
@@ -211,11 +214,14 @@ def test_the_contrast_takes_the_rates_of_the_free_phase() -> None:
     tp.settled(workspace)
     free = tp.sums_of(workspace)
     plus, minus = tp.nudged(workspace, 2.0), tp.nudged(workspace, -2.0)
-    found = co.contrast(model, 1, tp.images(), plus, minus, "postsynaptic", free)
-    expected = co.phase_correlation(model, 1, tp.images(), plus, free).weights
-    expected = expected - co.phase_correlation(model, 1, tp.images(), minus, free).weights
-    np.testing.assert_array_equal(found.weights, expected)
-    assert found.weights.any() and config.dynamics.nudged_drive == "held"
+    found = LayerSums.room(model, config.dynamics, Buffers())
+    with Team(model, config, 2) as team:
+        layer_sums(model, config.dynamics, team, tp.images(), ph.Rates(plus, minus, free, free[:0]), found)
+    (difference,), rows = found.correlations[1], co.presynaptic_rows(model, 1, tp.images(), free)
+    expected = co.phase_correlation(model, 1, plus, rows).weights
+    expected = expected - co.phase_correlation(model, 1, minus, rows).weights
+    np.testing.assert_array_equal(difference.weights, expected)
+    assert expected.any() and config.dynamics.nudged_drive == "held"
 
 
 @pytest.mark.parametrize(
