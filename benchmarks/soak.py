@@ -68,21 +68,24 @@ def look(process: subprocess.Popen[str], began: float, out: Path) -> Look:
 
 def watch(command: list[str], out: Path, hours: float, every: float) -> tuple[list[Look], int]:
     """Train for so long: what was seen, and the exit status."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        began = time.monotonic()
-        while process.poll() is None and not (out.exists() and rows(out)) and time.monotonic() - began < PATIENCE:
-            time.sleep(min(1.0, every))
-        began, looks = time.monotonic(), []
-        while process.poll() is None and time.monotonic() - began < 3600 * hours:
-            looks.append(look(process, began, out))
-            time.sleep(every)
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=PATIENCE)
-    finally:
-        process.kill()
-    if process.returncode not in (0, EXIT_STOPPED):
-        print(errors, file=sys.stderr)
+    # a file, for a pipe that nobody reads fills up with progress and stops the training
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, text=True)
+        try:
+            began = time.monotonic()
+            while process.poll() is None and not (out.exists() and rows(out)) and time.monotonic() - began < PATIENCE:
+                time.sleep(min(1.0, every))
+            began, looks = time.monotonic(), []
+            while process.poll() is None and time.monotonic() - began < 3600 * hours:
+                looks.append(look(process, began, out))
+                time.sleep(every)
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=PATIENCE)
+        finally:
+            process.kill()
+        if process.returncode not in (0, EXIT_STOPPED):
+            errors.seek(0)
+            print(errors.read(), file=sys.stderr)
     return looks, process.returncode
 
 
