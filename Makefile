@@ -16,7 +16,7 @@ train: $(VENV)/.run
 	@echo "run file: $(RUN)"
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
