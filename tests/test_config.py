@@ -60,7 +60,8 @@ def legal_values(item: "dataclasses.Field[Any]") -> st.SearchStrategy[Any]:
 
 
 BOUND_TO_OTHERS = (
-    "steps", "window", "tolerance", "feedback_gain", "error_", "nudging", "contrast", "rule", "beta_", "activity_"
+    "steps", "window", "tolerance", "feedback_gain", "error_", "nudging", "contrast", "rule", "beta_", "activity_",
+    "frames",
 )  # fmt: skip
 LATER = {item.name: item.default for _, item in FIELDS if item.metadata["later"]}
 SETTABLE = [(section, item) for section, item in FIELDS if not item.name.startswith(BOUND_TO_OTHERS)]
