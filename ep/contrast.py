@@ -134,10 +134,15 @@ def presynaptic_rows(
     second: NDArray[np.int32] = ALONE,
 ) -> Rows:
     """What a layer sees of the image, or of what is below it in one phase or two together."""
-    connection = model.stack.connections[layer]
     if layer == 0 and not model.streamed:
         assert isinstance(inputs, np.ndarray)
-        return image_rows(connection, inputs)
+        return image_rows(model.stack.connections[layer], inputs)
+    return _rows_below(model, layer, first, second)
+
+
+def _rows_below(model: Model, layer: int, first: NDArray[np.int32], second: NDArray[np.int32] = ALONE) -> Rows:
+    """`presynaptic_rows` of a layer that sees no image."""
+    connection = model.stack.connections[layer]
     at = model.slice_of(connection.source).start
     return rate_rows(connection, connection.source, _pooled(model, layer), at, first, second)
 
@@ -164,7 +169,7 @@ def phase_correlation(
     model: Model,
     layer: int,
     sums: NDArray[np.int32],
-    rows: Rows,
+    rows: Rows | None,
     channels: slice | None = None,
     out: Correlation | None = None,
 ) -> Correlation:
@@ -174,20 +179,20 @@ def phase_correlation(
     ----------
     sums : int32 (n, state size)
         Window sums of the phase.
-    rows : Rows
-        Presynaptic rates (`presynaptic_rows`).
+    rows : Rows, optional
+        Presynaptic rates (`presynaptic_rows`); without them those of the phase itself, for a layer that sees no image.
     channels : slice, optional
         Of the layer, whole blocks; all by default.
     out : Correlation, optional
         Where the sums go; contiguous.
     """
-    return correlate(model.stack.connections[layer], rows, model.state_slice(layer).start, sums, ALONE, channels, out)
+    at, rows = model.state_slice(layer).start, _rows_below(model, layer, sums) if rows is None else rows
+    return correlate(model.stack.connections[layer], rows, at, sums, ALONE, channels, out)
 
 
 def contrast(
     model: Model,
     layer: int,
-    inputs: Input,
     plus: NDArray[np.int32],
     minus: NDArray[np.int32],
     rows: Rows | None,
@@ -208,8 +213,8 @@ def contrast(
     if rows is not None:
         at = model.state_slice(layer).start
         return correlate(model.stack.connections[layer], rows, at, plus, minus, channels, out)
-    first = phase_correlation(model, layer, plus, presynaptic_rows(model, layer, inputs, plus), channels, out)
-    second = phase_correlation(model, layer, minus, presynaptic_rows(model, layer, inputs, minus), channels)
+    first = phase_correlation(model, layer, plus, None, channels, out)
+    second = phase_correlation(model, layer, minus, None, channels)
     first.weights[...] -= second.weights
     first.bias[...] -= second.bias
     return first

@@ -120,17 +120,17 @@ def layer_sums(model: Model, dynamics: Dynamics, team: Team, inputs: Input, rate
         if team.stop[0]:
             raise Stopped
         layer, own, channels = piece.layer, piece.samples, piece.channels
+        first, second = rates.plus[own], other[own]
         begin, at = model.state_slice(layer).start, model.stack.populations[layer].part_of_state(channels)
-        apart = _apart(rates.plus[own], windows[0], other[own], windows[1], begin + at.start, begin + at.stop)
+        apart = _apart(first, windows[0], second, windows[1], begin + at.start, begin + at.stop)
         out = [co.place(piece, total) for total in sums.correlations[layer]]
-        images, plus, second = inputs[own], rates.plus[own], other[own]
-        rows = shared.of(piece, lambda: co.common_rows(model, layer, images, dynamics.rule, *seen(layer, own)))
+        rows = shared.of(piece, lambda: co.common_rows(model, layer, inputs[own], dynamics.rule, *seen(layer, own)))
         if centred:  # the difference of two phases, whose windows are of the same length; else the phases, one by one
-            return [co.contrast(model, layer, images, plus, second, rows, channels, out[0])], apart
-        correlations = []
-        for phase, where in zip((plus, second), out, strict=True):
-            before = co.presynaptic_rows(model, layer, images, phase) if rows is None else rows
-            correlations.append(co.phase_correlation(model, layer, phase, before, channels, where))
+            return [co.contrast(model, layer, first, second, rows, channels, out[0])], apart
+        correlations = [
+            co.phase_correlation(model, layer, phase, rows, channels, where)
+            for phase, where in zip((first, second), out, strict=True)
+        ]
         return correlations, apart
 
     pieces = list(co.pieces(model, len(inputs)))

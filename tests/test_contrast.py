@@ -94,7 +94,7 @@ def contrast(
     channels: slice | None = None,
 ) -> Correlation:
     rows = co.common_rows(model, layer, images, rule, plus, minus)
-    return co.contrast(model, layer, images, plus, minus, rows, channels)
+    return co.contrast(model, layer, plus, minus, rows, channels)
 
 
 @pytest.fixture(params=STACKS)

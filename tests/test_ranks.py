@@ -70,7 +70,7 @@ def on(processes: int, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 def errors_of(result: subprocess.CompletedProcess[str]) -> list[str]:
     assert "Traceback" not in result.stderr, result.stderr
-    # the mpiexec of Open MPI 5.0.11 now and then puts a NUL before what it passes on
+    # once there was a NUL before the first line that the mpiexec of Open MPI 5.0.11 passed on
     return [line.lstrip("\0") for line in result.stderr.splitlines() if "Error: " in line]
 
 
