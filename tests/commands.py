@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,18 @@ def spikesim(*arguments: object, env: dict[str, str] | None = None, **options) -
     """Run a command to its end."""
     return subprocess.run(
         _command(arguments), capture_output=True, text=True, timeout=SECONDS, env=environment(env or {}), **options
+    )
+
+
+def python_process(code: str, *arguments: object, **options: object) -> subprocess.Popen[str]:
+    """A Python of its own that runs this code, begun, with the modules of the tests at hand."""
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT)])},
+        **options,
     )
 
 

@@ -1,10 +1,14 @@
 """Small run files with random counts, for the tests of whatever writes or reads them."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
+import pytest
 
+from spikesim.errors import InputError
 from spikesim.runfile import LayerInfo, RunHeader, RunWriter
 from spikesim.schema import TABLES, Column
 
@@ -91,3 +95,16 @@ def write_run(path: Path, batches: int = 10, status: str = "finished", **changes
         writer.write_weights(make_weights())
         writer.set_status(status)
     return path
+
+
+def make_foreign(path: Path) -> None:
+    """A file of HDF5 that is no run file."""
+    with h5py.File(path, "w") as file:
+        file["x"] = 1
+
+
+def expect_fault(pattern: str, action: Callable[..., object], *arguments: object, **options: object) -> None:
+    """The action refuses, in one line."""
+    with pytest.raises(InputError, match=pattern) as caught:
+        action(*arguments, **options)
+    assert "\n" not in str(caught.value)

@@ -3,15 +3,13 @@ import os
 import pickle
 import resource
 import signal
-import subprocess
-import sys
-import textwrap
 import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import python_process
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -19,7 +17,6 @@ from hypothesis.extra import numpy as hnp
 from spikesim import checkpoint
 from spikesim.errors import InputError
 
-ROOT = Path(__file__).parents[1]
 STATE = {"conv1/weight": np.arange(500, dtype=np.float32).reshape(20, 25), "rng": np.array(7, dtype=np.uint64)}
 
 dtypes = st.sampled_from([np.float32, np.float64, np.int16, np.int64, np.uint8, np.bool_])
@@ -174,16 +171,6 @@ def test_hostile_files_run_no_code_and_take_no_memory(tmp_path):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KiB
 
 
-def run_python(code: str, *arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-
-
 @pytest.mark.parametrize("seconds", [0.01, 0.04, 0.09])
 def test_a_kill_leaves_the_last_checkpoint_whole(tmp_path, seconds):
     script = """
@@ -194,7 +181,7 @@ def test_a_kill_leaves_the_last_checkpoint_whole(tmp_path, seconds):
             checkpoint.save(sys.argv[1], position, {"a": np.full(200_000, position)}, {"p": position})
             print(position, flush=True)
     """
-    process = run_python(script, tmp_path)
+    process = python_process(script, tmp_path)
     assert process.stdout.readline() == "1\n"
     time.sleep(seconds)
     process.send_signal(signal.SIGKILL)
@@ -221,7 +208,7 @@ def test_a_full_disk_keeps_the_earlier_checkpoints(tmp_path):
         except InputError as error:
             sys.exit(str(error))
     """
-    process = run_python(script, tmp_path)
+    process = python_process(script, tmp_path)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "File too large" in errors and errors.count("\n") == 1

@@ -4,43 +4,28 @@ import re
 import signal
 import stat
 import subprocess
-import sys
-import textwrap
 import time
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from runs import LAYERS, append_rows, make_batch, make_epoch, make_header, make_traces, make_weights, write_run
+from commands import ROOT, python_process
+from runs import (
+    LAYERS,
+    append_rows,
+    expect_fault,
+    make_batch,
+    make_epoch,
+    make_foreign,
+    make_header,
+    make_traces,
+    make_weights,
+    write_run,
+)
 
 from spikesim.energy import EnergyModel
-from spikesim.errors import InputError
-from spikesim.hdf5file import write_text
 from spikesim.runfile import RunLock, RunReader, RunWriter
-from spikesim.runlock import lock_holder
 from spikesim.schema import ATTRIBUTES, FORMAT_VERSION, LAYER_COLUMNS, PHASES, TABLES
-
-ROOT = Path(__file__).parents[1]
-
-
-def run_python(code: str, *arguments: object, **options: object) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT)])}
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        **options,
-    )
-
-
-def expect_fault(pattern: str, action, *arguments, **options) -> None:
-    """The action refuses, in one line."""
-    with pytest.raises(InputError, match=pattern) as caught:
-        action(*arguments, **options)
-    assert "\n" not in str(caught.value)
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -103,7 +88,7 @@ def test_a_reader_follows_a_run_in_another_process(tmp_path):
                 for _ in sys.stdin:
                     print(reader.status, reader.rows["batches"], len(reader.batches["loss"]), flush=True)
         """
-        process = run_python(script, path, stdin=subprocess.PIPE)
+        process = python_process(script, path, stdin=subprocess.PIPE)
         for count in (0, 3, 300):
             append_rows(writer, writer.rows["batches"], count)
             writer.flush()
@@ -145,7 +130,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
                 now = usage()
                 print((now.uordblks + now.hblkhd) // 1024, flush=True)
     """
-    output, errors = run_python(script, tmp_path / "run.h5").communicate(timeout=120)
+    output, errors = python_process(script, tmp_path / "run.h5").communicate(timeout=120)
     sizes = [int(size) for size in output.split()]  # kB
     assert sizes[5] - sizes[1] < 3000, errors  # 1500; with the complete chunks that HDF5 kept, 8000
 
@@ -258,11 +243,6 @@ def test_a_run_is_not_overwritten_unasked(tmp_path):
     assert os.listdir(tmp_path) == ["run.h5"]
 
 
-def make_foreign(path: Path) -> None:
-    with h5py.File(path, "w") as file:
-        file["x"] = 1
-
-
 @pytest.mark.parametrize("make", [lambda path: path.write_text("my thesis"), make_foreign])
 @pytest.mark.parametrize("action", ["create", "overwrite", "resume"])
 def test_files_of_other_programs_are_never_replaced(tmp_path, make, action):
@@ -304,67 +284,7 @@ def test_a_symlink_stays_one(tmp_path):
         assert reader.rows["batches"] == 0
 
 
-# Locks
-
-
-def test_a_second_writer_is_told_who_writes(tmp_path):
-    path = tmp_path / "run.h5"
-    script = """
-        import sys
-        from runs import make_header
-        from spikesim.runfile import RunWriter
-        with RunWriter.create(sys.argv[1], make_header()):
-            print("ready", flush=True)
-            sys.stdin.read()
-    """
-    process = run_python(script, path, stdin=subprocess.PIPE)
-    assert process.stdout.readline() == "ready\n"
-    pattern = f"being written by process {process.pid} on "
-    rows = dict.fromkeys(TABLES, 0)
-    expect_fault(pattern, RunWriter.create, path, make_header(), overwrite=True)
-    expect_fault(pattern, RunWriter.resume, path, make_header(), rows=rows)
-    assert str(process.pid) in lock_holder(path)
-    process.kill()
-    process.communicate()
-    assert lock_holder(path) is None
-    with RunWriter.resume(path, make_header(), rows=rows):
-        assert str(os.getpid()) in lock_holder(path)
-    assert os.listdir(tmp_path) == ["run.h5"]
-
-
-def test_a_lock_given_by_the_caller_is_kept(tmp_path):
-    path = tmp_path / "run.h5"
-    with RunLock(path) as lock:
-        RunWriter.create(path, make_header(), lock=lock).close()
-        assert lock_holder(path) is not None
-        RunWriter.resume(path, make_header(), rows=dict.fromkeys(TABLES, 0), lock=lock).close()
-        with pytest.raises(ValueError, match="lock"):
-            RunWriter.create(tmp_path / "other.h5", make_header(), lock=lock)
-    assert lock_holder(path) is None
-    lock.release()
-
-
-def test_only_one_of_many_processes_gets_the_lock(tmp_path):
-    script = """
-        import fcntl, os, sys
-        from spikesim.errors import InputError
-        from spikesim.runlock import RunLock
-        witness = os.open(sys.argv[1] + ".witness", os.O_RDWR | os.O_CREAT)
-        for _ in range(200):
-            try:
-                with RunLock(sys.argv[1]):
-                    fcntl.lockf(witness, fcntl.LOCK_EX | fcntl.LOCK_NB)   # fails if another process is in here
-                    fcntl.lockf(witness, fcntl.LOCK_UN)
-            except InputError:
-                pass
-    """
-    processes = [run_python(script, tmp_path / "run.h5") for _ in range(3)]
-    for process in processes:
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, errors
-
-
-# Kills, full disks, damage
+# Kills and full disks
 
 WRITE_FOREVER = """
     import itertools, sys
@@ -382,7 +302,7 @@ WRITE_FOREVER = """
 @pytest.mark.parametrize("seconds", [0.0, 0.03, 0.11, 0.2, 0.35])
 def test_a_killed_run_is_readable_and_goes_on(tmp_path, seconds):
     path = tmp_path / "run.h5"
-    process = run_python(WRITE_FOREVER, path)
+    process = python_process(WRITE_FOREVER, path)
     assert process.stdout.readline() == "ready\n"
     time.sleep(seconds)
     process.send_signal(signal.SIGKILL)
@@ -455,7 +375,7 @@ def test_a_full_disk_is_one_clear_line_and_loses_nothing(tmp_path, limit):
         except InputError as error:
             sys.exit(str(error))
     """
-    process = run_python(script, path, limit)
+    process = python_process(script, path, limit)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert errors == f"cannot write {path}: File too large; what was written before is kept; " + (
@@ -472,97 +392,3 @@ def test_a_full_disk_is_one_clear_line_and_loses_nothing(tmp_path, limit):
         assert len(batches["loss"]) >= flushed
         for index in (0, flushed // 2, len(batches["loss"]) - 1):
             np.testing.assert_array_equal(batches["spikes"][index], make_batch(index)["spikes"])
-
-
-def read_all(path: Path) -> str:
-    with RunReader(path) as reader:
-        return reader.digest()
-
-
-def test_files_that_are_no_run_files(tmp_path):
-    expect_fault("does not exist", RunReader, tmp_path / "none.h5")
-    expect_fault("is a folder", RunReader, tmp_path)
-    (tmp_path / "empty.h5").touch()
-    expect_fault("not an HDF5 file", RunReader, tmp_path / "empty.h5")
-    make_foreign(tmp_path / "foreign.h5")
-    expect_fault("another program", RunReader, tmp_path / "foreign.h5")
-
-
-@pytest.mark.parametrize("other", [FORMAT_VERSION - 1, FORMAT_VERSION + 1])
-def test_another_format_is_refused(tmp_path, other):
-    path = write_run(tmp_path / "run.h5", 1)
-    with h5py.File(path, "r+") as file:
-        file.attrs["format_version"] = other
-    expect_fault(f"format version {other}, this program reads {FORMAT_VERSION}", RunReader, path)
-
-
-def test_a_truncated_file_is_never_read_as_zeros(tmp_path):
-    path = write_run(tmp_path / "run.h5", 40)
-    whole = path.read_bytes()
-    for size in np.linspace(0, len(whole) - 1, 25).astype(int):
-        path.write_bytes(whole[:size])
-        expect_fault("not an HDF5 file|damaged", read_all, path)
-
-
-def test_damage_is_reported_as_such(tmp_path):
-    path = write_run(tmp_path / "run.h5", 3)
-    whole = path.read_bytes()
-    random = np.random.default_rng(0)
-    refused = 0
-    for _ in range(30):
-        start = int(random.integers(len(whole)))
-        path.write_bytes(whole[:start] + random.bytes(512) + whole[start + 512 :])
-        try:
-            read_all(path)
-        except InputError as error:
-            refused += 1
-            assert "\n" not in str(error)
-    assert refused > 0
-
-
-def test_data_outside_the_file_is_not_followed(tmp_path):
-    path = write_run(tmp_path / "run.h5", 3)
-    write_run(tmp_path / "secret.h5", 3)
-    with h5py.File(path, "r+") as file:
-        del file["batches/loss"]
-        file["batches/loss"] = h5py.ExternalLink("secret.h5", "/batches/loss")
-    expect_fault("damaged", read_all, path)
-
-
-def test_a_missing_column_is_damage(tmp_path):
-    path = write_run(tmp_path / "run.h5", 3)
-    with h5py.File(path, "r+") as file:
-        del file["energy/hopfield"]
-    expect_fault("damaged", read_all, path)
-
-
-# The digest
-
-
-def test_the_digest_covers_every_result_and_no_time(tmp_path):
-    path = write_run(tmp_path / "run.h5", 4)
-    expected = read_all(path)
-    with h5py.File(path, "r+") as file:
-        for name in ("host", "command_line", "created", "versions", "spikesim_version"):
-            write_text(file.attrs, name, '{"x": "other"}')
-        file["status"][...] = 1
-    assert read_all(path) == expected
-    seen = {expected}
-    for table in TABLES.values():
-        for column in table:
-            with h5py.File(path, "r+") as file:
-                first = file[column.path][0]
-                file[column.path][0] = first + 1
-            changed = read_all(path)
-            assert (changed == expected) == (column.unit == "s"), column.path
-            assert column.unit == "s" or changed not in seen
-            seen.add(changed)
-            with h5py.File(path, "r+") as file:
-                file[column.path][0] = first
-    with h5py.File(path, "r+") as file:
-        file["weights/readout/bias"][3] += 1
-    assert read_all(path) not in seen
-
-
-def test_the_digest_depends_on_the_configuration(tmp_path):
-    assert len({read_all(write_run(tmp_path / f"{seed}.h5", 2, seed=seed)) for seed in (1, 2)}) == 2
