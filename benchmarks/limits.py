@@ -28,7 +28,7 @@ from spikesim.ep.start import start
 from spikesim.ep.team import Team
 from spikesim.errors import InputError
 from spikesim.firing import fire_summed
-from spikesim.rows import add_scaled_rows_32, deliver_runs_64, deliver_values_64
+from spikesim.rows import deliver_runs_64, deliver_values_64, sum_scaled_rows_32
 
 REPEATS = 7
 NEAR = 16 * 1024
@@ -90,8 +90,9 @@ def passing(neurons: int) -> list[float]:
 
 @kernel
 def _multiply(numbers, offsets, values, sums, repeats):
-    for _ in range(repeats):
-        add_scaled_rows_32(numbers, 0, offsets, values, 0, offsets.shape[0], sums, 0)
+    for repeat in range(repeats):
+        at = repeat % 2 * 32  # nothing is overwritten at once, which a compiler could leave out
+        sum_scaled_rows_32(numbers, 0, offsets, values, 0, offsets.shape[0], sums, at)
 
 
 def multiplying() -> list[float]:
@@ -99,7 +100,7 @@ def multiplying() -> list[float]:
     random = np.random.default_rng(0)
     numbers = random.integers(0, 2**20, NEAR // 4).astype(np.int32)
     offsets = (random.integers(0, len(numbers) // 32 - 1, 1000) * 32).astype(np.int32)
-    values, sums, repeats = np.full(1000, 3.0), np.zeros(32, np.int64), 300
+    values, sums, repeats = np.full(1000, 3.0), np.zeros(64, np.int64), 300
     return rates(repeats * 1000 * 32, seconds(lambda: _multiply(numbers, offsets, values, sums, repeats), REPEATS))
 
 

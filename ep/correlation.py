@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spikesim.compilation import kernel
 from spikesim.populations import Connection, Population
-from spikesim.rows import SCALED_LANES, add_scaled_rows_16, add_scaled_rows_32
+from spikesim.rows import SCALED_LANES, sum_scaled_rows_16, sum_scaled_rows_32
 from spikesim.tables import Conv
 from spikesim.vectors import difference_word, lowest_bit
 
@@ -288,9 +288,8 @@ def correlate(
     weights = out.weights.reshape(count, rows.parts, -1)
     whole = weights.shape[2] == rows.length
     sums = weights if whole else np.empty((count, rows.parts, rows.length), np.int64)
-    sums.fill(0)
     pieces = rows.origins, rows.lines, rows.sums
-    _add_products(rows.rates, largest * rows.largest, rows.width, pieces, ends, offsets, values, sums, out.bias)
+    _sum_products(rows.rates, largest * rows.largest, rows.width, pieces, ends, offsets, values, sums, out.bias)
     if not whole:
         weights[...] = sums[:, :, : weights.shape[2]]
     return out
@@ -331,8 +330,8 @@ def _list_terms(first, second, place, steps, ends, offsets, values):
 
 
 @kernel
-def _add_products(rates, largest, width, pieces, ends, offsets, values, sums, bias):
-    """Add the row of rates behind every term, times the term, to the sums of its channel.
+def _sum_products(rates, largest, width, pieces, ends, offsets, values, sums, bias):
+    """Add up the rows of rates behind the terms of a channel, each times its term: the sums of the channel.
 
     largest: no product is larger.
     """
@@ -352,11 +351,12 @@ def _add_products(rates, largest, width, pieces, ends, offsets, values, sums, bi
             begin, end = ends[channel, top], ends[channel, bottom]
             to = channel * length + places[piece]
             if (end - begin) * largest > EXACT:
+                flat[to : to + width] = 0
                 for i in range(begin, end):
                     row = origin + np.int64(offsets[i])
                     for k in range(width):
                         flat[to + k] += np.int64(values[i]) * np.int64(rates[row + k])
             elif width == WIDE:
-                add_scaled_rows_32(rates, origin, offsets, values, begin, end, flat, to)
+                sum_scaled_rows_32(rates, origin, offsets, values, begin, end, flat, to)
             else:
-                add_scaled_rows_16(rates, origin, offsets, values, begin, end, flat, to)
+                sum_scaled_rows_16(rates, origin, offsets, values, begin, end, flat, to)

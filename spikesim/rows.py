@@ -62,21 +62,21 @@ def plain_add_graded_rows(lanes: int) -> Callable[..., None]:
     return inline_kernel(add_graded_rows)
 
 
-def plain_add_scaled_rows(lanes: int) -> Callable[..., None]:
-    """``sums[at:][:lanes] += sum of value * rates[origin + offset:][:lanes]`` over ``[first:last]``.
+def plain_sum_scaled_rows(lanes: int) -> Callable[..., None]:
+    """``sums[at:][:lanes] = sum of value * rates[origin + offset:][:lanes]`` over ``[first:last]``.
 
     Rates are int32, values integers in float64, and so is what the terms add up to: below 2**53 throughout, hence exact
     in any order. The sums are int64.
     """
 
-    def add_scaled_rows(rates, origin, offsets, values, first, last, sums, at):
+    def sum_scaled_rows(rates, origin, offsets, values, first, last, sums, at):
         for lane in range(lanes):
             total = 0.0
             for i in range(first, last):
                 total += values[i] * np.float64(rates[origin + np.int64(offsets[i]) + lane])
-            sums[at + lane] += np.int64(total)
+            sums[at + lane] = np.int64(total)
 
-    return inline_kernel(add_scaled_rows)
+    return inline_kernel(sum_scaled_rows)
 
 
 def vector_deliver_runs(lanes: int, *, weighted: bool) -> Callable[..., None]:
@@ -176,11 +176,11 @@ def vector_add_graded_rows(lanes: int) -> Callable[..., None]:
     return add_graded_rows  # type: ignore[no-any-return]
 
 
-def vector_add_scaled_rows(lanes: int) -> Callable[..., None]:
-    """The vector form of `plain_add_scaled_rows`; two terms at a time, for one waits for its sums."""
+def vector_sum_scaled_rows(lanes: int) -> Callable[..., None]:
+    """The vector form of `plain_sum_scaled_rows`; two terms at a time, for one waits for its sums."""
 
     @intrinsic
-    def add_scaled_rows(typingctx, rates, origin, offsets, values, first, last, sums, at):
+    def sum_scaled_rows(typingctx, rates, origin, offsets, values, first, last, sums, at):
         signature = types.void(rates, types.int64, offsets, values, types.int64, types.int64, sums, types.int64)
 
         def codegen(context, builder, signature, args):
@@ -215,19 +215,18 @@ def vector_add_scaled_rows(lanes: int) -> Callable[..., None]:
             totals = loop(builder, int64(0), pairs, none, add_pair)
             total = builder.fadd(builder.extract_value(totals, 0), builder.extract_value(totals, 1))
             total = loop(builder, builder.add(first, builder.mul(pairs, two)), last, total, add_row)
-            before = load(builder, sums_data, sum_type, 8)
-            builder.store(builder.add(before, builder.fptosi(total, sum_type)), sums_data).align = 8
+            builder.store(builder.fptosi(total, sum_type), sums_data).align = 8
             return context.get_dummy_value()
 
         return signature, codegen
 
-    return add_scaled_rows  # type: ignore[no-any-return]
+    return sum_scaled_rows  # type: ignore[no-any-return]
 
 
 _deliver_runs = plain_deliver_runs if PLAIN_LOOPS else vector_deliver_runs
 _add_graded_rows = plain_add_graded_rows if PLAIN_LOOPS else vector_add_graded_rows
-_add_scaled_rows = plain_add_scaled_rows if PLAIN_LOOPS else vector_add_scaled_rows
+_sum_scaled_rows = plain_sum_scaled_rows if PLAIN_LOOPS else vector_sum_scaled_rows
 deliver_runs_16, deliver_runs_32, deliver_runs_64 = (_deliver_runs(lanes, weighted=False) for lanes in LANES)
 deliver_values_16, deliver_values_32, deliver_values_64 = (_deliver_runs(lanes, weighted=True) for lanes in LANES)
 add_graded_rows_16, add_graded_rows_32, add_graded_rows_64 = (_add_graded_rows(lanes) for lanes in LANES)
-add_scaled_rows_16, add_scaled_rows_32 = (_add_scaled_rows(lanes) for lanes in SCALED_LANES)
+sum_scaled_rows_16, sum_scaled_rows_32 = (_sum_scaled_rows(lanes) for lanes in SCALED_LANES)

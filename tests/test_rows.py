@@ -79,7 +79,7 @@ def compiled() -> SimpleNamespace:
         },
         graded={n: (graded(rows.vector_add_graded_rows(n)), graded(rows.plain_add_graded_rows(n))) for n in rows.LANES},
         scaled={
-            n: (scaled(rows.vector_add_scaled_rows(n)), scaled(rows.plain_add_scaled_rows(n)))
+            n: (scaled(rows.vector_sum_scaled_rows(n)), scaled(rows.plain_sum_scaled_rows(n)))
             for n in rows.SCALED_LANES
         },
         fire=[
@@ -186,20 +186,21 @@ def test_add_graded_rows(compiled: SimpleNamespace, case: dict) -> None:  # type
     bits=st.sampled_from([(4, 4), (18, 31), (24, 24), (31, 17)]),  # ten products of 2**49 are exact
     at=st.integers(0, 5),
 )
-def test_add_scaled_rows(
+def test_sum_scaled_rows(
     compiled: SimpleNamespace, lanes: int, seed: int, terms: int, bits: tuple[int, int], at: int
 ) -> None:
     rng = np.random.default_rng(seed)
     rates = rng.integers(-(2 ** bits[0]), 2 ** bits[0], 100).astype(np.int32)
     values = rng.integers(-(2 ** bits[1]), 2 ** bits[1], terms + 2)
     origin, offsets = int(rng.integers(0, 20)), rng.integers(0, 48, terms + 2).astype(np.int32)
-    initial = rng.integers(-(2**62), 2**62, 40)  # which float64 could not hold
+    initial = rng.integers(-(2**62), 2**62, 40)
     expected = initial.copy()
+    expected[at : at + lanes] = 0
     for offset, value in zip(offsets[1:-1].tolist(), values[1:-1].tolist(), strict=True):
         expected[at : at + lanes] += value * rates[origin + offset :][:lanes].astype(np.int64)
-    for add in compiled.scaled[lanes]:
+    for add_up in compiled.scaled[lanes]:
         sums = initial.copy()
-        add(rates, origin, offsets, values.astype(np.float64), 1, 1 + terms, sums, at)
+        add_up(rates, origin, offsets, values.astype(np.float64), 1, 1 + terms, sums, at)
         np.testing.assert_array_equal(sums, expected)
 
 
