@@ -150,11 +150,17 @@ def layer_sums(model: Model, dynamics: Dynamics, team: Team, inputs: Input, rate
 @kernel
 def _apart(first, first_factor, second, second_factor, begin, end):
     """Sum of |first - second|, each times its factor, over samples and a stretch of their states."""
-    total = 0
+    total = np.int64(0)
     for sample in range(len(first)):
-        one, other = first[sample], second[sample]
-        for i in range(begin, end):
-            total += abs(np.int64(one[i]) * first_factor - np.int64(other[i]) * second_factor)
+        one, other = first[sample, begin:end], second[sample, begin:end]
+        if first_factor == second_factor:  # four times as fast: no vectors multiply int64
+            own = np.int64(0)
+            for i in range(len(one)):
+                own += abs(np.int64(one[i]) - np.int64(other[i]))
+            total += own * first_factor
+        else:
+            for i in range(len(one)):
+                total += abs(np.int64(one[i]) * first_factor - np.int64(other[i]) * second_factor)
     return total
 
 
