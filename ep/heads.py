@@ -24,9 +24,10 @@ from spikesim.compiled import Spread, serial
 from spikesim.delivery import shifted
 from spikesim.ep.elementary import softmax
 from spikesim.errors import InputError
-from spikesim.fixedpoint import DRIVE_LIMIT, ONE, ONE_BITS, P_MAX, WEIGHT_MAX, quantise_weights
+from spikesim.fixedpoint import DRIVE_LIMIT, ONE, ONE_BITS, P_MAX, WEIGHT_MAX
 from spikesim.plan import POP_BLOCKS, POP_HEIGHT, POP_LANES, POP_STATE, POP_WIDTH
 from spikesim.populations import Population
+from spikesim.quantisation import quantise_weights
 from spikesim.tables import Shape
 
 READOUT = "readout"

@@ -12,6 +12,7 @@ from spikesim.ep.counting import hopfield
 from spikesim.ep.evaluation import Evaluation
 from spikesim.ep.learner import BatchResult
 from spikesim.ep.model import Model, Parameters
+from spikesim.quantisation import norm
 from spikesim.schema import LayerInfo, RunHeader
 
 
@@ -46,7 +47,7 @@ def batch_row(model: Model, config: Config, result: BatchResult) -> dict[str, An
     dynamics, counts = config.dynamics, result.counts
     samples = len(result.loss_sum)
     windows = (dynamics.window_free, dynamics.nudged_window, dynamics.nudged_window)
-    norms = [_norm(connection.integers, connection.exponent) for connection in model.stack.connections]
+    norms = [norm(connection.integers, connection.exponent) for connection in model.stack.connections]
     return {
         "samples": samples,
         "loss": math.fsum(result.loss_sum) / samples,
@@ -99,9 +100,4 @@ def _by_layer(model: Model, values: NDArray[Any], missing: float) -> NDArray[np.
 
 
 def _readout_norm(model: Model) -> float:
-    return _norm(hd.weights_of(model.packed, -1), int(model.packed.table[-1, hd.HEAD_EXPONENT]))
-
-
-def _norm(integers: NDArray[Any], exponent: int) -> float:
-    """Euclidean norm of quantised weights; the sum of squares is exact."""
-    return math.sqrt(int(np.square(integers.astype(np.int64)).sum())) * 2.0**-exponent
+    return norm(hd.weights_of(model.packed, -1), int(model.packed.table[-1, hd.HEAD_EXPONENT]))

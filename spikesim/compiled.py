@@ -9,10 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikesim import plan as p
 from spikesim.errors import InputError
-from spikesim.fixedpoint import INPUT_BITS, ONE, ONE_BITS, SHARE_LIMIT, quantise_drive, quantise_weights, shift_rounding
+from spikesim.fixedpoint import INPUT_BITS, ONE, ONE_BITS, SHARE_LIMIT, quantise_drive, shift_rounding
 from spikesim.imagedrive import convolve_images
 from spikesim.listing import SLACK
 from spikesim.populations import Connection, Population
+from spikesim.quantisation import quantise_weights
 from spikesim.tables import Conv, Dense, Sparse, pooled
 
 TABLE_BYTES_IN_CACHE = 200_000
@@ -181,7 +182,8 @@ class CompiledNetwork:
         else:
             directed = integers if forward else table.transpose(integers)
             packed = table.pack(directed, target.lanes, int(row[p.TABLE_OUT_HEIGHT] * row[p.TABLE_OUT_WIDTH]))
-        self.plan.weights[row[p.TABLE_WEIGHTS] : row[p.TABLE_WEIGHTS] + packed.size] = packed
+        place = self.plan.weights[row[p.TABLE_WEIGHTS] : row[p.TABLE_WEIGHTS] + packed.size]
+        place.reshape(packed.shape)[...] = packed
 
 
 class _Quantised(NamedTuple):

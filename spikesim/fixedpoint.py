@@ -68,33 +68,6 @@ def weight_exponent(largest: float, name: str = "weights") -> int:
     return exponent
 
 
-def quantise_weights(weights: NDArray[np.floating], name: str = "weights") -> tuple[NDArray[np.int16], int]:
-    """Round weights to int16 at the finest power-of-two scale that holds all of them.
-
-    Parameters
-    ----------
-    weights : float, any shape
-    name : str
-        What they are called in an error message.
-
-    Returns
-    -------
-    integers : int16, the same shape
-    exponent : int
-        Real value = integer * 2**-exponent.
-
-    Raises
-    ------
-    InputError
-        As `weight_exponent`.
-    """
-    largest = float(np.max(np.abs(weights), initial=0.0))
-    exponent = weight_exponent(largest, name)
-    # a power of two changes no bit of the fraction, in float32 neither
-    scaled = np.multiply(weights, 2.0**exponent, dtype=np.result_type(weights, np.float32))
-    return np.rint(scaled, out=scaled).astype(np.int16), exponent
-
-
 def quantise_drive(values: NDArray[np.floating], name: str = "biases") -> NDArray[np.int32]:
     """Round real drives (a bias, for one) to int32 with 1.0 = 2**16.
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.errors import InputError
+from spikesim.quantisation import largest_sums
 
 Shape = tuple[int, int, int]
 Pool = Literal["average", "sampled"]
@@ -101,10 +102,8 @@ class Conv:
         return (side + 2 * self.padding - self.kernel) // self.stride + 1
 
     def pack(self, weights: NDArray[np.int16], lanes: int) -> NDArray[np.int16]:
-        """Weights for the loop, flat ``[block][ky][kx * Cin][lanes]``."""
-        kernel, _, channels, _ = weights.shape
-        blocked = in_blocks(weights, lanes)  # (ky, kx, Cin, block, lanes)
-        return blocked.transpose(3, 0, 1, 2, 4).reshape(-1, kernel, kernel * channels, lanes).ravel()
+        """Weights in the order of the loop, ``[block][ky][kx][Cin][lanes]``; a view where nothing is to be padded."""
+        return in_blocks(weights, lanes).transpose(3, 0, 1, 2, 4)
 
     def transpose(self, weights: NDArray[np.int16]) -> NDArray[np.int16]:
         """Weights of the reverse direction: flipped kernels, channels exchanged."""
@@ -121,8 +120,7 @@ class Conv:
 
     def bounds(self, weights: NDArray[np.int16]) -> tuple[int, int]:
         """Largest sums of magnitudes into one target, forward and backward; bounds of them with a stride."""
-        size = np.abs(weights).sum(axis=(0, 1), dtype=np.int64)  # (Cin, Cout); no weight is -2**15
-        return int(size.sum(axis=0).max(initial=0)), int(size.sum(axis=1).max(initial=0))
+        return largest_sums(weights.reshape(-1, *weights.shape[2:]))
 
     def dense_operations(self, source: Shape, target: Shape) -> int:
         """Synapses between the (pooled) source and the target, padding not counted: operations of a dense step."""
@@ -170,10 +168,9 @@ class Dense:
         return neurons(_check_pool(self.pool, source)), neurons(target)
 
     def pack(self, weights: NDArray[np.int16], lanes: int, pixels: int) -> NDArray[np.int16]:
-        """Weights for the loop, flat ``[target pixel][block][source neuron][lanes]``."""
-        sources = weights.shape[0]
-        blocked = in_blocks(weights.reshape(sources, pixels, -1), lanes)  # (source, pixel, block, lanes)
-        return blocked.transpose(1, 2, 0, 3).ravel()
+        """Weights in the order of the loop, ``[target pixel][block][source neuron][lanes]``, perhaps a view."""
+        blocked = in_blocks(weights.reshape(weights.shape[0], pixels, -1), lanes)  # (source, pixel, block, lanes)
+        return blocked.transpose(1, 2, 0, 3)
 
     def transpose(self, weights: NDArray[np.int16]) -> NDArray[np.int16]:
         """Weights of the reverse direction."""
@@ -181,11 +178,7 @@ class Dense:
 
     def bounds(self, weights: NDArray[np.int16]) -> tuple[int, int]:
         """Largest sums of magnitudes into one target, forward and backward."""
-        size = np.abs(weights)
-        return (
-            int(size.sum(axis=0, dtype=np.int64).max(initial=0)),
-            int(size.sum(axis=1, dtype=np.int64).max(initial=0)),
-        )
+        return largest_sums(weights[np.newaxis])
 
     def dense_operations(self, source: Shape, target: Shape) -> int:
         """Synapses between the (pooled) source and the target."""
