@@ -80,8 +80,11 @@ def one_phase(
     sums: NDArray[np.int32],
     before: NDArray[np.int32] | None = None,
 ) -> Correlation:
+    """The correlation, in memory that held something else."""
     rows = co.presynaptic_rows(model, layer, images, sums if before is None else before)
-    return co.phase_correlation(model, layer, sums, rows)
+    *rest, channels = model.weight_shape(layer)
+    out = Correlation(np.full((channels, *rest), 7, np.int64), np.full(channels, 7, np.int64))
+    return co.phase_correlation(model, layer, sums, rows, out=out)
 
 
 def contrast(

@@ -109,7 +109,7 @@ def test_rows_reach_the_file_within_a_second_without_a_flush(tmp_path, monkeypat
         assert reader.rows["batches"] == 2
 
 
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="glibc 2.33 counts the memory in use")
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="needs mallinfo2, which glibc has since 2.33")
 def test_memory_does_not_grow_with_the_rows(tmp_path):
     script = """
         import ctypes, sys
