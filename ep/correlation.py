@@ -280,7 +280,7 @@ def correlate(
     ends[:, 0] = np.arange(lists) * length
     offsets, values = np.empty(lists * length, np.int32), np.empty(lists * length)
     place, steps = (at + part.start, height, width, target.lanes), (rows.sample, rows.line, rows.place)
-    largest = _list_terms(first, second, place, steps, ends, offsets, values)
+    largest = _list_terms(first, second, np.zeros((2, 16), np.int32), place, steps, ends, offsets, values)
     count = chosen.stop - chosen.start
     if out is None:
         shape = count, *connection.integers.shape[:-1]
@@ -296,19 +296,20 @@ def correlate(
 
 
 @kernel
-def _list_terms(first, second, place, steps, ends, offsets, values):
+def _list_terms(first, second, room, place, steps, ends, offsets, values):
     """List the terms of each channel, and where what they are multiplied with begins, line by line of the target.
 
-    place: where the target lies in the state of a sample, its height, width and lanes. steps: distances of samples,
-    lines and positions. ends: where the terms of a line of a channel end; those of line 0 begin where the first column
-    says. Returns the largest |value|.
+    room: int32 (2, 16), zeros and what is overwritten. place: where the target lies in the state of a sample, its
+    height, width and lanes. steps: distances of samples, lines and positions. ends: where the terms of a line of a
+    channel end; those of line 0 begin where the first column says. Returns the largest |value|.
     """
     at, height, width, lanes = place
     largest = 0.0
-    none, difference = np.zeros(16, np.int32), np.empty(16, np.int32)
+    none, difference = room
     alone = len(second) == 0
     for y in range(height):
-        ends[:, y + 1] = ends[:, y]
+        for channel in range(len(ends)):
+            ends[channel, y + 1] = ends[channel, y]
         for sample in range(len(first)):
             one = first[sample]
             other = none if alone else second[sample]

@@ -172,9 +172,12 @@ class _Cache(caching.FunctionCache):  # type: ignore[misc]
 def kernel(function: Function) -> Function:
     """Compile a function of arrays and scalars: without the GIL, cached, in strict floating point.
 
-    With NUMBA_DISABLE_JIT=1 the function stays plain Python and gives the same bits.
+    Kernels own no memory: it is their callers' for as long as they run. So Numba's reference counts, which it would
+    change with an atomic instruction for every array of every tuple that is passed on, are left out, and with them
+    what allocates: such a kernel does not compile. (Plain loops need the counts, for `flat`.) With NUMBA_DISABLE_JIT=1
+    the function stays plain Python and gives the same bits.
     """
-    compiled = numba.njit(nogil=True, error_model="numpy")(function)
+    compiled = numba.njit(nogil=True, error_model="numpy", _nrt=PLAIN_LOOPS)(function)
     if JIT:
         compiled._cache = _Cache(compiled.py_func)
     return compiled  # type: ignore[no-any-return]
@@ -182,4 +185,4 @@ def kernel(function: Function) -> Function:
 
 def inline_kernel(function: Function) -> Function:
     """Compile a small helper into each of its callers."""
-    return numba.njit(nogil=True, error_model="numpy", inline="always")(function)  # type: ignore[no-any-return]
+    return numba.njit(nogil=True, error_model="numpy", _nrt=PLAIN_LOOPS, inline="always")(function)  # type: ignore[no-any-return]

@@ -74,7 +74,7 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
         events_at, start_at = source[POP_POOLED_EVENTS], source[POP_POOLED_START]
     else:
         events_at, start_at = source[POP_EVENTS], source[POP_START]
-    # whole arrays and flat indices: numba counts each view of an array, atomically, which costs more than a pixel
+    # whole arrays and flat indices, as the vector functions take them
     events, values, start, load, weights = state.events, state.values, state.start, state.load, plan.weights
     events_at += sample * events.shape[1]
     in_height, in_width, in_channels = row[TABLE_IN_HEIGHT], row[TABLE_IN_WIDTH], row[TABLE_IN_CHANNELS]

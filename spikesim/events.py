@@ -108,24 +108,23 @@ def pool_graded(plan, state, population, sample):
     membrane = state.membrane[sample, pop[POP_STATE] :]
     pooled, pooled_start = state.events[sample, pop[POP_POOLED_EVENTS] :], state.start[sample, pop[POP_POOLED_START] :]
     values = state.values[sample, pop[POP_POOLED_EVENTS] :]
-    sums, highest = np.zeros(lanes, np.int32), np.int32(ONE if pop[POP_STREAMED] else P_MAX)
+    highest = np.int32(ONE if pop[POP_STREAMED] else P_MAX)
     n = 0
     for y in range(height // 2):
         for x in range(width // 2):
             pooled_pixel = y * (width // 2) + x
             pooled_start[pooled_pixel] = n
+            upper, lower = (2 * y * width + 2 * x) * lanes, ((2 * y + 1) * width + 2 * x) * lanes
             for first in range(0, channels, lanes):
-                sums[:] = 0
-                for cell in range(4):
-                    pixel = (2 * y + cell // 2) * width + 2 * x + cell % 2
-                    potential = membrane[first * height * width + pixel * lanes :]
-                    for lane in range(lanes):  # padding never has a positive potential
-                        sums[lane] += min(max(potential[lane], np.int32(0)), highest)
+                at = first * height * width
                 for lane in range(min(lanes, channels - first)):
+                    total = np.int32(0)
+                    for cell in (at + upper, at + upper + lanes, at + lower, at + lower + lanes):
+                        total += min(max(membrane[cell + lane], np.int32(0)), highest)
                     # written in any case, counted where it is not zero: no branch to mispredict
                     pooled[n] = np.int32(pooled_pixel * channels + first + lane)
-                    values[n] = sums[lane]
-                    n += sums[lane] != 0
+                    values[n] = np.int32(total)
+                    n += total != 0
     pooled_start[(height // 2) * (width // 2)] = n
 
 
