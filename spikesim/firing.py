@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 
 from spikesim.compilation import PLAIN_LOOPS, inline_kernel
 from spikesim.fixedpoint import P_MAX
-from spikesim.vectors import data_of, load, spread
+from spikesim.vectors import add_lanes, data_of, load, spread
 
 
 def plain_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:
@@ -94,6 +94,50 @@ def vector_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:
 
 
 @inline_kernel
+def plain_energy(v, n, rows, row, cell, others, other, external, e, bias, b):
+    """The energy of sixteen neurons n, n + 1, ..: the sum of p (p - c - u) in int64, with p = clip(V).
+
+    c = bias[b] + external[e] acts at the neuron alone; u is the drive, ``rows[row] + rows[cell] + others[other] +
+    bias[b]``. Arrays may have several axes, indices are flat.
+    """
+    energy = np.int64(0)
+    for k in range(16):
+        constant = np.int64(bias[b + k]) + np.int64(external.flat[e + k])
+        drive = np.int64(bias[b + k]) + np.int64(rows.flat[row + k]) + np.int64(rows.flat[cell + k])
+        drive += np.int64(others.flat[other + k])
+        p = np.int64(min(max(v.flat[n + k], np.int32(0)), np.int32(P_MAX)))
+        energy += p * (p - constant - drive)
+    return energy
+
+
+@intrinsic
+def vector_energy(typingctx, v, n, rows, row, cell, others, other, external, e, bias, b):
+    """The vector form of `plain_energy`."""
+    index = types.int64
+    signature = types.int64(v, index, rows, index, index, others, index, external, index, bias, index)
+
+    def codegen(context, builder, signature, args):
+        int64 = ir.IntType(64)
+        wide, long = (ir.VectorType(kind, 16) for kind in (ir.IntType(32), int64))
+        v, n, rows, row, cell, others, other, external, e, bias, b = zip(signature.args, args, strict=True)
+
+        def get(array, at):
+            pointer = builder.gep(data_of(context, builder, *array), [at[1]])
+            return builder.sext(load(builder, pointer, wide, 4), long)
+
+        zero, highest = (ir.Constant(long, [limit] * 16) for limit in (0, P_MAX))
+        potential, own = get(v, n), get(bias, b)
+        p = builder.select(builder.icmp_signed(">", potential, zero), potential, zero)
+        p = builder.select(builder.icmp_signed("<", p, highest), p, highest)
+        rest = builder.sub(builder.sub(p, own), own)  # the bias is in c and in u
+        for array, at in ((rows, row), (rows, cell), (others, other), (external, e)):
+            rest = builder.sub(rest, get(array, at))
+        return add_lanes(builder, builder.mul(p, rest))
+
+    return signature, codegen
+
+
+@inline_kernel
 def plain_spike_word(probability, random, lane):
     """Bit i of the result is 1 iff ``random[lane + i] < probability[lane + i]``, for i in 0..15; arrays of uint16."""
     word = 0
@@ -122,4 +166,5 @@ def vector_spike_word(typingctx, probability, random, lane):
 _fire = plain_fire if PLAIN_LOOPS else vector_fire
 fire, fire_summed = _fire(summed=False, counted=False), _fire(summed=True, counted=False)
 fire_counted = _fire(summed=True, counted=True)
+energy_of = plain_energy if PLAIN_LOOPS else vector_energy
 spike_word = plain_spike_word if PLAIN_LOOPS else vector_spike_word

@@ -13,7 +13,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from spikesim.compilation import PLAIN_LOOPS, inline_kernel
-from spikesim.vectors import data_of, load, lowest_bit, spread
+from spikesim.vectors import add_lanes, data_of, load, lowest_bit, spread
 
 SLACK = 16
 
@@ -96,12 +96,8 @@ def vector_list_changes(typingctx, now, then, n, first, events, values, at):
         for k, lanes in ((4, _numbers(builder, args[3])), (5, change)):
             _put(context, builder, signature.args[k], args[k], args[6], _together(builder, lanes, mask))
         size = builder.select(builder.icmp_signed("<", change, zero), builder.neg(change), change)
-        name = "llvm.vector.reduce.add.v16i32"
-        add_up = builder.module.globals.get(name) or ir.Function(
-            builder.module, ir.FunctionType(ir.IntType(32), [sixteen]), name
-        )
         count = builder.ctpop(builder.bitcast(mask, ir.IntType(16)))
-        results = builder.zext(count, int64), builder.sext(builder.call(add_up, [size]), int64)
+        results = builder.zext(count, int64), builder.sext(add_lanes(builder, size), int64)
         return context.make_tuple(builder, signature.return_type, results)
 
     return signature, codegen

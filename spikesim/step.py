@@ -15,8 +15,7 @@ import numpy as np
 from spikesim.compilation import inline_kernel, kernel
 from spikesim.delivery import deliver_block, deliver_sparse
 from spikesim.events import list_spikes
-from spikesim.firing import fire, fire_counted, fire_summed
-from spikesim.fixedpoint import P_MAX
+from spikesim.firing import energy_of, fire, fire_counted, fire_summed
 from spikesim.philox import philox4x32
 from spikesim.plan import (
     FIRING_IID,
@@ -100,7 +99,7 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
     tiled_height, tiled_width = (height >> 1 << 1, width >> 1 << 1) if deliveries & 2 else (0, 0)
     count = width * lanes
     bias_at = pop[POP_BIAS] + block * lanes
-    # whole arrays and flat indices: numba counts each new view of an array, atomically, which costs more than a row
+    # whole arrays and flat indices, as the vector functions take them
     v, sums, steps, rows, bias = state.membrane, state.window, state.unclipped, scratch.rows, plan.bias
     size, samples = v.shape[1], v.shape[0]
     v_at, sums_at = sample * size, (max(half, 0) * samples + sample) * size
@@ -113,6 +112,7 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
     mixed = pop[POP_SPARSE] or pop[POP_NUDGE]  # with these, `scratch.drive` holds external drives too
     plain_external = pop[POP_EXTERNAL] and not mixed
     others = state.external if plain_external else rows
+    external = state.external if pop[POP_EXTERNAL] else rows  # the zeros in front
     energy = np.int64(0)
     for y in range(height):
         at = pop[POP_STATE] + (block * height + y) * count
@@ -121,18 +121,17 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
         if mixed:
             others_at = scratch.drive.shape[0]
             _mix_drives(state, scratch, pop, sample, slot, at, (block * height + y) * count, count)
-        if measure:  # the drive holds each synapse's share at both of its ends, a constant only once
-            for i in range(count):
-                x, lane = i // lanes, i % lanes
-                constant = np.int64(bias[bias_at + lane])
-                if pop[POP_EXTERNAL]:
-                    constant += np.int64(state.external[sample, at + i])
-                drive = np.int64(bias[bias_at + lane]) + np.int64(rows[0, row_at + i])
-                drive += np.int64(state.external[sample, at + i] if plain_external else rows[0, others_at + i])
-                if y < tiled_height and x < tiled_width:
-                    drive += np.int64(rows[0, tile_at + ((y >> 1) * (width >> 1) + (x >> 1)) * lanes + lane])
-                p = np.int64(min(max(v[sample, at + i], 0), P_MAX))
-                energy += p * (p - constant - drive)
+        tile_row = tile_at + (y >> 1) * (width >> 1) * lanes
+        if measure:  # before the nudges, which are no part of it
+            external_at = v_at + at if pop[POP_EXTERNAL] else 0
+            i = 0
+            for x in range(width):
+                cell_at = tile_row + (x >> 1) * lanes if y < tiled_height and x < tiled_width else 0
+                for j in range(per_pixel):
+                    row, cell, other, own = row_at + i, cell_at + 16 * j, others_at + i, external_at + i
+                    b = bias_at + 16 * j
+                    energy += energy_of(v, v_at + at + i, rows, row, cell, others, other, external, own, bias, b)
+                    i += 16
         if pop[POP_NUDGE]:
             for i in range(count):
                 scratch.drive[i] += state.nudge[sample, at + i]
@@ -141,7 +140,6 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
         elif not stratified:  # mean field: every neuron with p > 0 sends its p
             for i in range(count):
                 random[0, i] = np.uint16(0)
-        tile_row = tile_at + (y >> 1) * (width >> 1) * lanes
         word = pop[POP_WORDS] + (y * width * pop[POP_BLOCKS] + block) * per_pixel
         i = 0
         for x in range(width):

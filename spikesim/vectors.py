@@ -50,6 +50,16 @@ def spread(builder: Any, value: Any, lanes: int) -> Any:
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(int32, lanes), [0] * lanes))
 
 
+def add_lanes(builder: Any, lanes: Any) -> Any:
+    """The sum of the lanes of a vector of integers."""
+    kind = lanes.type
+    name = f"llvm.vector.reduce.add.v{kind.count}i{kind.element.width}"
+    function = builder.module.globals.get(name)
+    if function is None:
+        function = ir.Function(builder.module, ir.FunctionType(kind.element, [kind]), name)
+    return builder.call(function, [lanes])
+
+
 @inline_kernel
 def plain_lowest_bit(word):
     """Position of the lowest 1 of a uint64 that is not zero."""

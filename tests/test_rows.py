@@ -55,6 +55,13 @@ def compiled() -> SimpleNamespace:
 
         return call
 
+    def energy(function):  # type: ignore[no-untyped-def]
+        @numba.njit
+        def call(v, n, rows, row, cell, others, other, external, e, bias, b):  # type: ignore[no-untyped-def]
+            return function(v, n, rows, row, cell, others, other, external, e, bias, b)
+
+        return call
+
     def differ(function):  # type: ignore[no-untyped-def]
         @numba.njit
         def call(first, i, second, j, out):  # type: ignore[no-untyped-def]
@@ -86,6 +93,7 @@ def compiled() -> SimpleNamespace:
             [firer(build(summed=variant > 0, counted=variant > 1)) for build in (firing.vector_fire, firing.plain_fire)]
             for variant in range(3)
         ],
+        energy=(energy(firing.vector_energy), energy(firing.plain_energy)),
         word=(worder(firing.vector_spike_word), worder(firing.plain_spike_word)),
         difference=(differ(vectors.vector_difference_word), differ(vectors.plain_difference_word)),
         lowest=(lowest(vectors.vector_lowest_bit), lowest(vectors.plain_lowest_bit)),
@@ -280,6 +288,24 @@ def test_sixteen_neurons_leak_and_fire(
             after = before.astype(np.int64)
             after[at : at + 16] += change
             np.testing.assert_array_equal(array.ravel(), after)
+
+
+@QUICK
+@given(seed=st.integers(0, 2**32 - 1), bits=st.integers(1, 31), places=st.tuples(*[st.integers(0, 8)] * 6))
+def test_energy_of_sixteen_neurons(compiled: SimpleNamespace, seed: int, bits: int, places: tuple[int, ...]) -> None:
+    """Drives of any size: a sum of four numbers of 32 bits, and its product, keep all their bits."""
+    rng = np.random.default_rng(seed)
+    n, row, cell, other, own, b = places
+    v, drives, others, external, bias = rng.integers(-(2**bits), 2**bits, (5, 24)).astype(np.int32)
+
+    def part(array: np.ndarray, at: int) -> np.ndarray:
+        return array[at : at + 16].astype(np.int64)
+
+    p, constant = part(v, n).clip(0, 65535), part(bias, b) + part(external, own)
+    drive = part(bias, b) + part(drives, row) + part(drives, cell) + part(others, other)
+    for energy in compiled.energy:
+        found = energy(v, n, drives, row, cell, others, other, external.reshape(2, 12), own, bias, b)
+        assert int(found) == int((p * (p - constant - drive)).sum())
 
 
 def test_lowest_bit(compiled: SimpleNamespace) -> None:
