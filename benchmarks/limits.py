@@ -193,9 +193,11 @@ def report(config: Config, dataset: Dataset) -> None:
             bias[...] = -100.0  # nothing fires whatever the image
         model.load(engine.parameters)
         silent = seconds(lambda: engine.free(group), REPEATS)
+        model.compiled.plan.incoming_pointers[...] = 0  # no population has tables that deliver to it any more
+        alone = seconds(lambda: engine.free(group), REPEATS)
     delivered = rates(events, [one - float(np.median(silent)) for one in whole])
     answered = rates(deviations, [one - unpushed for one in pushed])
-    swept = [each * one for one in silent]
+    swept, swept_alone = ([each * one for one in times] for times in (silent, alone))
     print(
         f"{config.model.arch}, width {config.model.width:g}, {dataset.name}: group of {n}, {engine.neurons} neurons, "
         f"activity {counts.spikes.sum() / counts.updates.sum():.1%}, largest part of a table {part / 1024:.0f} KB\n"
@@ -209,6 +211,7 @@ def report(config: Config, dataset: Dataset) -> None:
         ("deviations, rows of the largest part", "G events/s", far_values, answered),
         ("sweep, in the nearest cache", "ns a neuron", swept_near, swept),
         ("sweep, over the state of the group", "ns a neuron", swept_far, swept),
+        ("the same, without tables", "ns a neuron", swept_far, swept_alone),
         ("contrast of the mini-batch", "G products/s", multiplied, rates(products, contrasted)),
     ):
         share = float(np.median(own) / np.median(limit))
