@@ -97,8 +97,9 @@ def vector_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:
 def plain_energy(v, n, rows, row, cell, others, other, external, e, bias, b):
     """The energy of sixteen neurons n, n + 1, ..: the sum of p (p - c - u) in int64, with p = clip(V).
 
-    c = bias[b] + external[e] acts at the neuron alone; u is the drive, ``rows[row] + rows[cell] + others[other] +
-    bias[b]``. Arrays may have several axes, indices are flat.
+    The drive u = rows[row] + rows[cell] + others[other] + bias[b] holds each synapse's share, as does that at its other
+    end; the constant c = bias[b] + external[e] acts here alone, hence twice. Arrays may have several axes, indices are
+    flat.
     """
     energy = np.int64(0)
     for k in range(16):
