@@ -47,10 +47,9 @@ def plain_list_changes(now, then, n, first, events, values, at):
 def _together(builder: Any, lanes: Any, mask: Any) -> Any:
     """The lanes of a vector that the mask chooses, moved to its front."""
     kind = lanes.type
-    function = ir.FunctionType(kind, [kind, mask.type, kind])
     name = f"llvm.experimental.vector.compress.v16i{kind.element.width}"
-    known = builder.module.globals.get(name) or ir.Function(builder.module, function, name)
-    return builder.call(known, [lanes, mask, ir.Constant(kind, ir.Undefined)])
+    function = builder.module.declare_intrinsic(name, (), ir.FunctionType(kind, [kind, mask.type, kind]))
+    return builder.call(function, [lanes, mask, ir.Constant(kind, ir.Undefined)])
 
 
 def _put(context: Any, builder: Any, array_type: Any, array: Any, at: Any, lanes: Any) -> None:

@@ -54,9 +54,7 @@ def add_lanes(builder: Any, lanes: Any) -> Any:
     """The sum of the lanes of a vector of integers."""
     kind = lanes.type
     name = f"llvm.vector.reduce.add.v{kind.count}i{kind.element.width}"
-    function = builder.module.globals.get(name)
-    if function is None:
-        function = ir.Function(builder.module, ir.FunctionType(kind.element, [kind]), name)
+    function = builder.module.declare_intrinsic(name, (), ir.FunctionType(kind.element, [kind]))
     return builder.call(function, [lanes])
 
 
