@@ -29,6 +29,7 @@ from spikesim.ep.response import respond
 from spikesim.ep.settling import settling_steps
 from spikesim.errors import Stopped
 from spikesim.events import add_spikes
+from spikesim.memory import aligned_zeros
 from spikesim.simulator import (
     FIRINGS,
     Streams,
@@ -144,21 +145,22 @@ class Workspace:
         self._graded = dynamics.error_events == "graded"
         if model.held is not None:
             self.state = self.state._replace(
-                values=np.zeros(self.state.events.shape, np.int32), nudge=np.zeros_like(self.state.membrane)
+                values=np.zeros(self.state.events.shape, np.int32),
+                nudge=aligned_zeros(self.state.membrane.shape, np.int32),
             )
         elif model.streamed:  # its mean is a graded input of nudged phases with live drives
             self.state = self.state._replace(values=np.zeros(self.state.events.shape, np.int32))
         if self._graded:
             self.state = self.state._replace(load=np.zeros(self.state.start.shape, np.int64))
         if self._graded or followed:
-            self.state = self.state._replace(unclipped=np.zeros(self.state.window.shape, np.uint16))
+            self.state = self.state._replace(unclipped=aligned_zeros(self.state.window.shape, np.uint16))
         self.counts = new_counts(compiled, capacity)
         self.scratch = new_scratch(compiled)
         self._head_scratch = hd.new_scratch(model.packed)
         self._trace = np.zeros((capacity, sum(head.features for head in model.heads)), np.int32)
         self._no_targets = np.zeros((capacity, model.classes))
         self._features, self._answers = np.zeros(model.heads[-1].features, np.int64), np.zeros((2, model.classes))
-        self._membrane = np.empty_like(self.state.membrane)
+        self._membrane = aligned_zeros(self.state.membrane.shape, np.int32)
         self._words = np.empty_like(self.state.words)
         self.streams = Streams.none()
 

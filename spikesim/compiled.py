@@ -12,6 +12,7 @@ from spikesim.errors import InputError
 from spikesim.fixedpoint import INPUT_BITS, ONE, ONE_BITS, SHARE_LIMIT, quantise_drive, shift_rounding
 from spikesim.imagedrive import convolve_images
 from spikesim.listing import SLACK
+from spikesim.memory import aligned_zeros
 from spikesim.populations import Connection, Population
 from spikesim.quantisation import quantise_weights
 from spikesim.tables import Conv, Dense, Sparse, pooled
@@ -302,8 +303,8 @@ def _lay_out_tables(connections: tuple[Connection, ...], populations: NDArray[np
         tables=tables,
         incoming_pointers=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         incoming=order.astype(np.int64),
-        weights=np.zeros(weights, np.int16),
-        bias=np.zeros(bias_size, np.int32),
+        weights=aligned_zeros(weights, np.int16),
+        bias=aligned_zeros(bias_size, np.int32),
         sparse_pointers=np.concatenate([np.zeros(0, np.int64), *pointers]),
         sparse_targets=np.concatenate([np.zeros(0, np.int32), *targets]),
         sparse_weights=np.zeros(sparse_weights, np.int16),

@@ -12,6 +12,7 @@ from spikesim.compiled import CompiledNetwork
 from spikesim.errors import InputError, Stopped
 from spikesim.events import load_stream
 from spikesim.fixedpoint import ONE, WINDOW_MAX, quantise_drive
+from spikesim.memory import aligned_zeros
 from spikesim.philox import seed_key
 from spikesim.populations import Connection, Population
 from spikesim.spiketrains import SpikeTrains
@@ -76,17 +77,17 @@ def new_state(compiled: CompiledNetwork, samples: int, firing: int) -> p.State:
     graded, stratified = firing == p.FIRING_MEAN_FIELD, firing == p.FIRING_STRATIFIED
     has_external, has_nudge = populations[:, p.POP_EXTERNAL].any(), populations[:, p.POP_NUDGE].any()
     return p.State(
-        membrane=np.zeros((samples, sizes["state"]), np.int32),
+        membrane=aligned_zeros((samples, sizes["state"]), np.int32),
         words=np.zeros((samples, sizes["words"]), np.uint16),
         events=np.zeros((samples, sizes["events"]), np.int32),
         values=np.zeros((samples, sizes["events"] if graded else 0), np.int32),
         start=np.zeros((samples, sizes["start"]), np.int64),
         load=np.zeros((samples, 0), np.int64),
-        threshold=np.zeros((samples, sizes["state"] if stratified else 0), np.uint16),
-        external=np.zeros((samples, sizes["state"] if has_external else 0), np.int32),
-        nudge=np.zeros((samples, sizes["state"] if has_nudge else 0), np.int32),
-        window=np.zeros((2, samples, sizes["state"]), np.int32),
-        unclipped=np.zeros((2, samples, 0), np.uint16),
+        threshold=aligned_zeros((samples, sizes["state"] if stratified else 0), np.uint16),
+        external=aligned_zeros((samples, sizes["state"] if has_external else 0), np.int32),
+        nudge=aligned_zeros((samples, sizes["state"] if has_nudge else 0), np.int32),
+        window=aligned_zeros((2, samples, sizes["state"]), np.int32),
+        unclipped=aligned_zeros((2, samples, 0), np.uint16),
         sample_ids=np.arange(samples, dtype=np.int64),
         active=np.ones(samples, np.uint8),
     )
@@ -128,7 +129,7 @@ def new_scratch(compiled: CompiledNetwork) -> p.Scratch:
     sparse_size = int((block * populations[:, p.POP_BLOCKS])[sparse].max(initial=0))
     kernel_height = int(compiled.plan.tables[:, p.TABLE_KERNEL_HEIGHT].max(initial=1))
     per_slot = max(-(-largest // slots), int(block.max()))
-    rows = np.zeros(2 * row + 2 * slots * per_slot, np.int32)
+    rows = aligned_zeros(2 * row + 2 * slots * per_slot, np.int32)
     full_and_tile = rows[2 * row :].reshape(2, slots, per_slot)
     return p.Scratch(
         lines=np.zeros((2, kernel_height), np.int64),
@@ -138,7 +139,7 @@ def new_scratch(compiled: CompiledNetwork) -> p.Scratch:
         drive=rows[row : 2 * row],
         full=full_and_tile[0],
         tile=full_and_tile[1],
-        random=np.zeros((1, row), np.uint16),
+        random=aligned_zeros((1, row), np.uint16),
         sparse=np.zeros(sparse_size, np.int64),
         sparse_drive=np.zeros((slots, max(1, sparse_size)), np.int32),
     )
