@@ -2,12 +2,13 @@
 
     python benchmarks/limits.py --config examples/cifar10-vgg11.toml --data-dir DATA [--set KEY=VALUE ...]
 
-First the limits, each by a loop that does the kernel's innermost work and nothing else: rows of weights added to sums
-that stay in registers, out of a table in the nearest cache and out of one as large as the part of the network's largest
-table that serves one block of channels; the same for deviations, whose rows are multiplied; the pass over membranes,
-thresholds and windows, in the cache and over the state of a group; rows of rates multiplied and added in int64, as in
-the contrast. Then what the engine makes of them in a mini-batch, with the weights that training starts with, on one
-thread, and the share. Medians of seven, with their range.
+First the limits, each by a loop that does the kernel's innermost work and nothing else: listed rows of weights (where
+the machine has no dot products, runs of them) added to sums that stay in registers, out of a table in the nearest cache
+and out of one as large as the part of the network's largest table that serves one block of channels; the same for
+deviations, whose rows are multiplied; the pass over membranes, thresholds and windows, in the cache and over the state
+of a group; rows of rates multiplied and added in int64, as in the contrast. Then what the engine makes of them in a
+mini-batch, with the weights that training starts with, on one thread, and the share. Medians of seven, with their
+range.
 """
 
 import sys
@@ -28,6 +29,8 @@ from spikesim.ep.start import start
 from spikesim.ep.team import Team
 from spikesim.errors import InputError
 from spikesim.firing import fire_summed
+from spikesim.memory import aligned_zeros
+from spikesim.rowlists import DOT_PRODUCTS, UNIT, add_listed_64, add_listed_values_64
 from spikesim.rows import deliver_runs_64, deliver_values_64, sum_scaled_rows_32
 
 REPEATS = 7
@@ -41,30 +44,37 @@ def rates(amount: float, times: list[float]) -> list[float]:
 
 
 @kernel
-def _add_rows(weights, events, values, runs, out, weighted, repeats):
+def _add_rows(weights, events, values, runs, listed, out, weighted, repeats):
     for _ in range(repeats):
-        if weighted:
-            deliver_values_64(weights, events, values, runs, runs.shape[1], 4, 0, out, 0, 0)
-        else:
-            deliver_runs_64(weights, events, values, runs, runs.shape[1], 4, 0, out, 0, 0)
+        for pixel in range(runs.shape[0]):
+            rows, low, high = listed[0, pixel], listed[1, pixel], listed[2, pixel]
+            if DOT_PRODUCTS and weighted:
+                add_listed_values_64(weights, rows, low, high, 48, 4800, 4, 0, out, 0, 0)
+            elif DOT_PRODUCTS:
+                add_listed_64(weights, rows, low, high, 48, 4800, 4, 0, out, 0, 0)
+            elif weighted:
+                deliver_values_64(weights, events, values, runs[pixel], 3, 4800, 4, 0, out, 0, 0)
+            else:
+                deliver_runs_64(weights, events, values, runs[pixel], 3, 4800, 4, 0, out, 0, 0)
 
 
 def adding(table_bytes: int, *, weighted: bool) -> list[float]:
     """Synaptic events a second, 10^9, with runs of 16 events, three a pixel, onto 64 channels."""
-    random, rows = np.random.default_rng(0), max(2, table_bytes // 128)
-    weights = random.integers(-(2**15) + 1, 2**15, rows * 64).astype(np.int16)
-    events = random.integers(0, rows, 48 * 64).astype(np.int32)
-    values = np.full(len(events), 3, np.int32)
-    runs = np.zeros((3, 3), np.int64)
-    runs[0], runs[1] = (0, 16, 32), (16, 32, 48)
-    out, repeats = np.zeros(64, np.int32), 2000
-    starts = [np.ascontiguousarray(runs + np.array([[48 * k], [48 * k], [0]])) for k in range(64)]
+    random, rows, pixels = np.random.default_rng(0), max(2, table_bytes // 128), 64
+    weights = aligned_zeros(rows * 64, np.int16)
+    weights[:] = random.integers(-(2**15) + 1, 2**15, len(weights))
+    events = random.integers(0, rows, (pixels, 48)).astype(np.int32)
+    values = np.full(events.shape, 3, np.int32)
+    listed = np.stack([events * (64 // UNIT), values, values << 16])
+    runs = np.zeros((pixels, 3, 3), np.int64)
+    runs[:, 0] = np.arange(pixels)[:, None] * 48 + (0, 16, 32)
+    runs[:, 1] = runs[:, 0] + 16
+    out, repeats = np.zeros(64, np.int32), 30
 
     def work() -> None:
-        for one in starts:
-            _add_rows(weights, events, values, one, out, weighted, repeats // 64)
+        _add_rows(weights, events, values, runs, listed, out, weighted, repeats)
 
-    return rates(64 * (repeats // 64) * 48 * 64, seconds(work, REPEATS))
+    return rates(pixels * repeats * 48 * 64, seconds(work, REPEATS))
 
 
 @kernel
@@ -80,8 +90,8 @@ def _pass(v, sums, steps, random, rows, bias, words, repeats):
 
 def passing(neurons: int) -> list[float]:
     """Nanoseconds a neuron for the pass over membranes, thresholds and a half of the window."""
-    v, sums = np.full((1, neurons), -100, np.int32), np.zeros((1, neurons), np.int32)
-    steps, random = np.zeros((1, 0), np.uint16), np.zeros((1, neurons), np.uint16)
+    v, sums, random = (aligned_zeros((1, neurons), dtype) for dtype in (np.int32, np.int32, np.uint16))
+    v[:], steps = -100, np.zeros((1, 0), np.uint16)
     rows, bias, words = np.zeros((1, 512), np.int32), np.full(64, -100, np.int32), np.zeros((1, neurons), np.uint16)
     repeats = max(1, 2**24 // neurons)
     times = seconds(lambda: _pass(v, sums, steps, random, rows, bias, words, repeats), REPEATS)

@@ -151,7 +151,7 @@ class Workspace:
         elif model.streamed:  # its mean is a graded input of nudged phases with live drives
             self.state = self.state._replace(values=np.zeros(self.state.events.shape, np.int32))
         if self._graded:
-            self.state = self.state._replace(load=np.zeros(self.state.start.shape, np.int64))
+            self.state = self.state._replace(largest=np.zeros((capacity, len(compiled.plan.populations)), np.int64))
         if self._graded or followed:
             self.state = self.state._replace(unclipped=aligned_zeros(self.state.window.shape, np.uint16))
         self.counts = new_counts(compiled, capacity)

@@ -159,13 +159,14 @@ def _list_deviations(plan, state, rest, population, sample):
     moved, events, values, start_at = state.membrane, state.events, state.values, pop[p.POP_START]
     moved_at = sample * moved.shape[1] + pop[p.POP_STATE]
     begin = sample * events.shape[1] + pop[p.POP_EVENTS]
-    end, size = begin, np.int64(0)
+    end, largest = begin, np.int64(0)
     for pixel in range(pixels):
-        state.start[sample, start_at + pixel], state.load[sample, start_at + pixel] = end - begin, size
+        state.start[sample, start_at + pixel] = end - begin
         for block in range(pop[p.POP_BLOCKS]):
             at, first = moved_at + (block * pixels + pixel) * lanes, pixel * channels + block * lanes
             for lane in range(0, lanes, 16):  # padding, at rest, never differs
-                count, own = list_changes(moved, rest, at + lane, first + lane, events, values, end)
+                count, size = list_changes(moved, rest, at + lane, first + lane, events, values, end)
                 end += count
-                size += own
-    state.start[sample, start_at + pixels], state.load[sample, start_at + pixels] = end - begin, size
+                largest = max(largest, size)
+    state.start[sample, start_at + pixels] = end - begin
+    state.largest[sample, population] = largest

@@ -15,6 +15,7 @@ from spikesim.listing import SLACK
 from spikesim.memory import aligned_zeros
 from spikesim.populations import Connection, Population
 from spikesim.quantisation import quantise_weights
+from spikesim.rowlists import UNIT, ZEROS
 from spikesim.tables import Conv, Dense, Sparse, pooled
 
 TABLE_BYTES_IN_CACHE = 200_000
@@ -24,6 +25,8 @@ TOGETHER = 32
 SMALL_TABLES_BYTES = 4_000_000
 """Tables that together are below this need not be shared by more samples than fit, with their state, into the cache."""
 SMALL_GROUP = 4
+MOST_WEIGHTS = 2**31 * UNIT
+"""More could not be numbered in lists of rows."""
 
 Spread = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
 """Applies a function to items, as `map` does; results in order."""
@@ -265,7 +268,7 @@ def _lay_out_tables(connections: tuple[Connection, ...], populations: NDArray[np
     rows: list[NDArray[np.int64]] = []
     pointers: list[NDArray[np.int64]] = []
     targets: list[NDArray[np.int32]] = []
-    weights = sparse_pointers = sparse_weights = 0
+    weights, sparse_pointers, sparse_weights = ZEROS, 0, 0
     slices = np.zeros(len(populations), np.int64)  # bytes of the tables of one block of channels
     for connection in connections:
         for forward, index in ((True, connection.forward), (False, connection.feedback)):
@@ -294,6 +297,11 @@ def _lay_out_tables(connections: tuple[Connection, ...], populations: NDArray[np
                 weights += int(inputs) * target.blocks * target.lanes
                 slices[target.index] += inputs * target.lanes * 2
             rows.append(row)
+    if weights > MOST_WEIGHTS:
+        raise InputError(
+            f"the tables hold {weights:,} weights, both directions together; at most {MOST_WEIGHTS:,} can be numbered: "
+            "make the network smaller"
+        )
     populations[:, p.POP_TOGETHER] = np.where(slices > TABLE_BYTES_IN_CACHE, TOGETHER, 1)
     tables = np.array(rows, np.int64).reshape(-1, p.TABLE_COLUMNS)
     order = np.argsort(tables[:, p.TABLE_TARGET], kind="stable")

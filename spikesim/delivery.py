@@ -36,6 +36,7 @@ from spikesim.plan import (
     TABLE_TARGET,
     TABLE_WEIGHTS,
 )
+from spikesim.rowlists import deliver_lists, worth_lists
 from spikesim.rows import (
     SMALL,
     add_graded_rows_16,
@@ -63,19 +64,20 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
     """Drives of one block of channels of one sample from one conv or dense table, written or added to `out`.
 
     out: int32, ``[pixel][B]`` at the resolution at which the table delivers. Output-stationary: the sums of one pixel
-    stay in registers while the run of events of a kernel row passes by. Products of graded events are added in float64,
-    which holds them all; those of deviations, which are small, in int32 as far as `State.load` shows that they fit.
+    stay in registers while its events pass by, a run for each kernel row, or all in one list. Products of graded events
+    are added in float64, which holds them all; those of deviations, which are small, in int32, as many at a time as
+    `State.largest` shows to fit.
     """
     row = plan.tables[table]
     source, target = plan.populations[row[TABLE_SOURCE]], plan.populations[row[TABLE_TARGET]]
     lanes, blocks = target[POP_LANES], target[POP_BLOCKS]
-    graded, small = firing >= FIRING_MEAN_FIELD, firing == FIRING_DEVIATIONS
+    graded, deviations = firing >= FIRING_MEAN_FIELD, firing == FIRING_DEVIATIONS
     if row[TABLE_POOLED]:
         events_at, start_at = source[POP_POOLED_EVENTS], source[POP_POOLED_START]
     else:
         events_at, start_at = source[POP_EVENTS], source[POP_START]
     # whole arrays and flat indices, as the vector functions take them
-    events, values, start, load, weights = state.events, state.values, state.start, state.load, plan.weights
+    events, values, start, weights = state.events, state.values, state.start, plan.weights
     events_at += sample * events.shape[1]
     in_height, in_width, in_channels = row[TABLE_IN_HEIGHT], row[TABLE_IN_WIDTH], row[TABLE_IN_CHANNELS]
     out_height, out_width = row[TABLE_OUT_HEIGHT], row[TABLE_OUT_WIDTH]
@@ -88,6 +90,10 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
     shift = row[TABLE_SHIFT_GRADED] if graded else row[TABLE_SHIFT]
     right, left = max(shift, 0), max(-shift, 0)
     runs, lines, keep = scratch.runs, scratch.lines, np.int64(0 if first_table else -1)
+    reach = SMALL // max(state.largest[sample, row[TABLE_SOURCE]], 1) if deviations else 1
+    pixels = in_height * in_width
+    heard = start[sample, start_at + pixels] * (1 if dense else kernel_height * kernel_width)
+    listed = worth_lists(lanes, heard, pixels, graded, deviations, reach)
     delivered = 0
     for y in range(out_height):
         met = 0  # lines of the kernel that meet sources: the first source of the line, and where its weights would be
@@ -112,30 +118,31 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
             if dense:
                 lines[0, 0], lines[1, 0] = start_at, weights_at + (pixel * blocks + block) * rows * lanes
                 first_x, last_x, before, count = 0, in_height * in_width, 0, 1
-            heaviest = np.int64(0)  # the largest sum of |value| of a run
             for k in range(count):
-                first_pixel, last_pixel = lines[0, k] + first_x, lines[0, k] + last_x
-                first, last = start[sample, first_pixel], start[sample, last_pixel]
+                first, last = start[sample, lines[0, k] + first_x], start[sample, lines[0, k] + last_x]
                 runs[0, k], runs[1, k], runs[2, k] = events_at + first, events_at + last, lines[1, k] - before
-                if small:
-                    heaviest = max(heaviest, load[sample, last_pixel] - load[sample, first_pixel])
                 delivered += last - first
             at = pixel * lanes
-            if graded and not (small and heaviest <= SMALL):
-                add_graded(plan, values, events, scratch, runs, count, lanes, shift, out, at, first_table)
-            elif small:
+            if listed:
+                deliver_lists(
+                    weights, events, values, runs, count, lanes, graded, scratch.listed, reach, right, left, out, at,
+                    keep,
+                )  # fmt: skip
+            elif deviations:
                 if lanes == 64:
-                    deliver_values_64(weights, events, values, runs, count, right, left, out, at, keep)
+                    deliver_values_64(weights, events, values, runs, count, reach, right, left, out, at, keep)
                 elif lanes == 32:
-                    deliver_values_32(weights, events, values, runs, count, right, left, out, at, keep)
+                    deliver_values_32(weights, events, values, runs, count, reach, right, left, out, at, keep)
                 else:
-                    deliver_values_16(weights, events, values, runs, count, right, left, out, at, keep)
+                    deliver_values_16(weights, events, values, runs, count, reach, right, left, out, at, keep)
+            elif graded:
+                add_graded(plan, values, events, scratch, runs, count, lanes, shift, out, at, first_table)
             elif lanes == 64:
-                deliver_runs_64(weights, events, values, runs, count, right, left, out, at, keep)
+                deliver_runs_64(weights, events, values, runs, count, reach, right, left, out, at, keep)
             elif lanes == 32:
-                deliver_runs_32(weights, events, values, runs, count, right, left, out, at, keep)
+                deliver_runs_32(weights, events, values, runs, count, reach, right, left, out, at, keep)
             else:
-                deliver_runs_16(weights, events, values, runs, count, right, left, out, at, keep)
+                deliver_runs_16(weights, events, values, runs, count, reach, right, left, out, at, keep)
     if block == 0:
         if graded:
             counts.graded[sample, table] += delivered * target[POP_CHANNELS]

@@ -13,7 +13,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from spikesim.compilation import PLAIN_LOOPS, inline_kernel
-from spikesim.vectors import add_lanes, data_of, load, lowest_bit, spread
+from spikesim.vectors import data_of, largest_lane, load, lowest_bit, spread
 
 SLACK = 16
 
@@ -33,15 +33,15 @@ def plain_list_word(word, first, events, at):
 def plain_list_changes(now, then, n, first, events, values, at):
     """Changes of sixteen neurons, flat indices n and on, as events ``first + k`` with their values, where not zero.
 
-    Returns how many there are, and the sum of their sizes.
+    Returns how many there are, and the size of the largest.
     """
-    end, size = at, np.int64(0)
+    end, largest = at, np.int64(0)
     for k in range(16):
         change = np.int32(now.flat[n + k] - then.flat[n + k])
         events.flat[end], values.flat[end] = np.int32(first + k), change  # in any case: no branch to mispredict
         end += change != 0
-        size += np.int64(abs(change))
-    return end - at, size
+        largest = max(largest, np.int64(abs(change)))
+    return end - at, largest
 
 
 def _together(builder: Any, lanes: Any, mask: Any) -> Any:
@@ -96,7 +96,7 @@ def vector_list_changes(typingctx, now, then, n, first, events, values, at):
             _put(context, builder, signature.args[k], args[k], args[6], _together(builder, lanes, mask))
         size = builder.select(builder.icmp_signed("<", change, zero), builder.neg(change), change)
         count = builder.ctpop(builder.bitcast(mask, ir.IntType(16)))
-        results = builder.zext(count, int64), builder.sext(add_lanes(builder, size), int64)
+        results = builder.zext(count, int64), builder.sext(largest_lane(builder, size), int64)
         return context.make_tuple(builder, signature.return_type, results)
 
     return signature, codegen

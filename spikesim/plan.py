@@ -67,6 +67,7 @@ from numpy.typing import NDArray
 ) = range(21)
 
 KIND_CONV, KIND_DENSE, KIND_SPARSE = range(3)
+
 NOT_POOLED, POOL_AVERAGE, POOL_SAMPLED = range(3)
 
 # How neurons fire; the last: they send signed deviations of their rates (`spikesim.ep.response`)
@@ -99,7 +100,7 @@ class State(NamedTuple):
     events: NDArray[np.int32]  # (n, events)
     values: NDArray[np.int32]  # (n, events) in the mean-field mode, else (n, 0)
     start: NDArray[np.int64]  # (n, delimiters)
-    load: NDArray[np.int64]  # (n, delimiters) for deviations, else (n, 0): sum of |value| of the events before
+    largest: NDArray[np.int64]  # (n, P) for deviations, else (n, 0): size of the largest value of the events
     threshold: NDArray[np.uint16]  # (n, state size) for stratified firing, else (n, 0)
     external: NDArray[np.int32]  # (n, state size) or (n, 0)
     nudge: NDArray[np.int32]  # (n, state size) or (n, 0)
@@ -127,6 +128,7 @@ class Scratch(NamedTuple):
     lines: NDArray[np.int64]  # (2, kernel height): see `deliver_block`
     runs: NDArray[np.int64]  # (3, kernel height): runs of events, see `plain_deliver_runs`
     graded_sums: NDArray[np.float64]  # (64,)
+    listed: NDArray[np.int32]  # (3, room): rows that a pixel hears, and their values, see `plain_list_rows`
     rows: NDArray[np.int32]  # (1, size): a row of pixels of zeros, then the memory of the next three
     drive: NDArray[np.int32]  # (width * B,): a row of pixels
     full: NDArray[np.int32]  # (together, pixels * B): drives of a block of channels

@@ -6,6 +6,7 @@ plain twin with the same bits; the twins serve where the JIT is off and in the t
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -26,21 +27,21 @@ def plain_deliver_runs(lanes: int, *, weighted: bool) -> Callable[..., None]:
     """Weight rows of some runs of events, added and scaled, written to (or added to) the drives of a pixel.
 
     Run k is ``events[runs[0, k] : runs[1, k]]``; an event's row is ``weights[runs[2, k] + event * lanes :][:lanes]``,
-    times its value if they are weighted. Sums are int32; weighted ones of a run too, whose sum of |value| must be at
-    most `SMALL`, and those of all runs int64. The sums S become drives, S * 2**(left - right) with halves rounded up
-    (no more than one of the two is not 0), and ``out[at:][:lanes]`` that plus ``out[at:][:lanes] & keep``. Events and
-    values may have several axes, their indices are flat.
+    times its value if they are weighted. Sums are int32; weighted ones those of `reach` events, whose sum of |value|
+    must be at most `SMALL`, and their totals int64. The sums S become drives, S * 2**(left - right) with halves rounded
+    up (no more than one of the two is not 0), and ``out[at:][:lanes]`` that plus ``out[at:][:lanes] & keep``. Events
+    and values may have several axes, their indices are flat.
     """
     total_type = np.int64 if weighted else np.int32
 
-    def deliver_runs(weights, events, values, runs, count, right, left, out, at, keep):
+    def deliver_runs(weights, events, values, runs, count, reach, right, left, out, at, keep):
         total = np.zeros(lanes, total_type)
         for run in range(count):
             for i in range(runs[0, run], runs[1, run]):
                 row = runs[2, run] + np.int64(events.flat[i]) * lanes
                 for lane in range(lanes):
                     weight = np.int32(weights[row + lane])
-                    total[lane] += np.int32(values.flat[i] * weight) if weighted else weight
+                    total[lane] += np.int64(values.flat[i]) * weight if weighted else weight
         up = min(right, 1)
         for lane in range(lanes):  # rounding by the last bit that is lost: a half that is added could overflow
             drive = np.int32(((total[lane] >> right) + ((total[lane] >> (right - up)) & up)) << left)
@@ -79,13 +80,34 @@ def plain_sum_scaled_rows(lanes: int) -> Callable[..., None]:
     return inline_kernel(sum_scaled_rows)
 
 
+def write_drives(builder: Any, total: Any, right: Any, left: Any, out_data: Any, keep: Any) -> None:
+    """Sums, a vector of int32 or int64, become drives as `plain_deliver_runs` says."""
+    lanes, number, int64 = total.type.count, total.type.element, ir.IntType(64)
+    drive_type = ir.VectorType(ir.IntType(32), lanes)
+
+    def everywhere(value: Any, kind: Any) -> Any:
+        return spread(builder, value if kind == int64 else builder.trunc(value, kind), lanes)
+
+    up = builder.zext(builder.icmp_signed(">", right, int64(0)), int64)
+    shift, low, up = (everywhere(value, number) for value in (right, builder.sub(right, up), up))
+    rounded = builder.add(builder.ashr(total, shift), builder.and_(builder.ashr(total, low), up))
+    drive = builder.shl(rounded, everywhere(left, number))
+    if number == int64:
+        drive = builder.trunc(drive, drive_type)
+    out_data = builder.bitcast(out_data, drive_type.as_pointer())
+    before = builder.load(out_data)
+    before.align = 4
+    drive = builder.add(drive, builder.and_(before, everywhere(keep, drive_type.element)))
+    builder.store(drive, out_data).align = 4
+
+
 def vector_deliver_runs(lanes: int, *, weighted: bool) -> Callable[..., None]:
     """The vector form of `plain_deliver_runs`: the sums never leave the registers."""
 
     @intrinsic
-    def deliver_runs(typingctx, weights, events, values, runs, count, right, left, out, at, keep):
+    def deliver_runs(typingctx, weights, events, values, runs, count, reach, right, left, out, at, keep):
         index = types.int64
-        signature = types.void(weights, events, values, runs, index, index, index, out, index, index)
+        signature = types.void(weights, events, values, runs, index, index, index, index, out, index, index)
 
         def codegen(context, builder, signature, args):
             int32, int64 = ir.IntType(32), ir.IntType(64)
@@ -115,25 +137,18 @@ def vector_deliver_runs(lanes: int, *, weighted: bool) -> Callable[..., None]:
 
                 if not weighted:
                     return loop(builder, first, last, total, add_row)
-                own = loop(builder, first, last, ir.Constant(sum_type, [0] * lanes), add_row)
-                return builder.add(total, builder.sext(own, total_type))
 
-            def everywhere(value, kind):
-                return spread(builder, value if kind is int64 else builder.trunc(value, kind), lanes)
+                def add_stretch(begin, total):
+                    end = builder.add(begin, args[5])
+                    end = builder.select(builder.icmp_signed("<", end, last), end, last)
+                    own = loop(builder, begin, end, ir.Constant(sum_type, [0] * lanes), add_row)
+                    return builder.add(total, builder.sext(own, total_type))
+
+                return loop(builder, first, last, total, add_stretch, args[5])
 
             total = loop(builder, int64(0), args[4], ir.Constant(total_type, [0] * lanes), add_run)
-            up = builder.zext(builder.icmp_signed(">", args[5], int64(0)), int64)
-            right, low, up = (everywhere(value, number) for value in (args[5], builder.sub(args[5], up), up))
-            rounded = builder.add(builder.ashr(total, right), builder.and_(builder.ashr(total, low), up))
-            drive = builder.shl(rounded, everywhere(args[6], number))
-            if weighted:
-                drive = builder.trunc(drive, sum_type)
-            keep = everywhere(args[9], int32)
-            out_data = builder.gep(data_of(context, builder, signature.args[7], args[7]), [args[8]])
-            out_data = builder.bitcast(out_data, sum_type.as_pointer())
-            before = builder.load(out_data)
-            before.align = 4
-            builder.store(builder.add(drive, builder.and_(before, keep)), out_data).align = 4
+            out_data = builder.gep(data_of(context, builder, signature.args[8], args[8]), [args[9]])
+            write_drives(builder, total, args[6], args[7], out_data, args[10])
             return context.get_dummy_value()
 
         return signature, codegen

@@ -15,6 +15,7 @@ from spikesim.fixedpoint import ONE, WINDOW_MAX, quantise_drive
 from spikesim.memory import aligned_zeros
 from spikesim.philox import seed_key
 from spikesim.populations import Connection, Population
+from spikesim.rowlists import room_for_lists
 from spikesim.spiketrains import SpikeTrains
 from spikesim.step import begin_phase, measure_residual, step
 
@@ -82,7 +83,7 @@ def new_state(compiled: CompiledNetwork, samples: int, firing: int) -> p.State:
         events=np.zeros((samples, sizes["events"]), np.int32),
         values=np.zeros((samples, sizes["events"] if graded else 0), np.int32),
         start=np.zeros((samples, sizes["start"]), np.int64),
-        load=np.zeros((samples, 0), np.int64),
+        largest=np.zeros((samples, 0), np.int64),
         threshold=aligned_zeros((samples, sizes["state"] if stratified else 0), np.uint16),
         external=aligned_zeros((samples, sizes["state"] if has_external else 0), np.int32),
         nudge=aligned_zeros((samples, sizes["state"] if has_nudge else 0), np.int32),
@@ -135,6 +136,7 @@ def new_scratch(compiled: CompiledNetwork) -> p.Scratch:
         lines=np.zeros((2, kernel_height), np.int64),
         runs=np.zeros((3, kernel_height), np.int64),
         graded_sums=np.zeros(64, np.float64),
+        listed=np.zeros((3, room_for_lists(compiled.plan)), np.int32),
         rows=rows[None],
         drive=rows[row : 2 * row],
         full=full_and_tile[0],

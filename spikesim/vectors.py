@@ -15,8 +15,9 @@ def data_of(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
     return context.make_array(array_type)(context, builder, array).data
 
 
-def loop(builder: Any, first: Any, last: Any, initial: Any, body: Callable[[Any, Any], Any]) -> Any:
+def loop(builder: Any, first: Any, last: Any, initial: Any, body: Callable[[Any, Any], Any], step: Any = None) -> Any:
     """``total = initial; for i in first..last: total = body(i, total)``, the total a vector held in registers."""
+    step = ir.Constant(first.type, 1) if step is None else step
     entry = builder.block
     loop, done = builder.append_basic_block("rows"), builder.append_basic_block("rows.done")
     builder.cbranch(builder.icmp_signed("<", first, last), loop, done)
@@ -24,7 +25,7 @@ def loop(builder: Any, first: Any, last: Any, initial: Any, body: Callable[[Any,
     i, total = builder.phi(first.type), builder.phi(initial.type)
     new_total = body(i, total)
     latch = builder.block  # the body may hold a loop of its own
-    next_i = builder.add(i, ir.Constant(first.type, 1))
+    next_i = builder.add(i, step)
     for phi, before, after in ((i, first, next_i), (total, initial, new_total)):
         phi.add_incoming(before, entry)
         phi.add_incoming(after, latch)
@@ -34,6 +35,14 @@ def loop(builder: Any, first: Any, last: Any, initial: Any, body: Callable[[Any,
     result.add_incoming(initial, entry)
     result.add_incoming(new_total, latch)
     return result
+
+
+def unknown(builder: Any, number: Any) -> Any:
+    """The number, in a way that LLVM cannot see: a loop with such a step stays as it is.
+
+    Where it unrolls a loop over dot products, it also cuts some of these into a product and a sum.
+    """
+    return builder.asm(ir.FunctionType(number.type, [number.type]), "", "=r,0", [number], False)
 
 
 def load(builder: Any, pointer: Any, vector: Any, align: int) -> Any:
@@ -54,6 +63,14 @@ def add_lanes(builder: Any, lanes: Any) -> Any:
     """The sum of the lanes of a vector of integers."""
     kind = lanes.type
     name = f"llvm.vector.reduce.add.v{kind.count}i{kind.element.width}"
+    function = builder.module.declare_intrinsic(name, (), ir.FunctionType(kind.element, [kind]))
+    return builder.call(function, [lanes])
+
+
+def largest_lane(builder: Any, lanes: Any) -> Any:
+    """The largest of the lanes of a vector of integers."""
+    kind = lanes.type
+    name = f"llvm.vector.reduce.smax.v{kind.count}i{kind.element.width}"
     function = builder.module.declare_intrinsic(name, (), ir.FunctionType(kind.element, [kind]))
     return builder.call(function, [lanes])
 

@@ -68,8 +68,8 @@ def test_changes_become_events(compiled: SimpleNamespace, seed: int, share: floa
     expected = [first + int(k) for k in np.flatnonzero(change)]
     for call in compiled.changes:
         events, values = (np.full((2, 16 + listing.SLACK), -1, np.int32) for _ in range(2))
-        count, size = call(now, then, n, first, events, values, at)
-        assert (count, size) == (len(expected), np.abs(change).sum())
+        count, largest = call(now, then, n, first, events, values, at)
+        assert (count, largest) == (len(expected), np.abs(change).max())
         for array, wanted in ((events, expected), (values, change[change != 0].tolist())):
             flat = array.ravel()
             assert flat[at : at + count].tolist() == wanted

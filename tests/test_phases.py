@@ -1,5 +1,6 @@
 """The phases: against the slow reference to the bit, and the contrast of their mean field against the true gradient."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -28,10 +29,10 @@ RUN = np.zeros(1, np.uint8)
 Reals = NDArray[np.float64]
 
 
-def prepare(*, capacity: int = SAMPLES, **settings: Any) -> tuple[Model, Config, ph.Workspace]:
+def prepare(*layers: Mapping[str, Any], capacity: int = SAMPLES, **settings: Any) -> tuple[Model, Config, ph.Workspace]:
     """A model with random parameters and a workspace for it."""
     phases = {"dynamics__steps_free": 20, "dynamics__window_free": 8, "dynamics__steps_nudged": 9}
-    config = small.make(*LAYERS, **{**phases, **settings})
+    config = small.make(*(layers or LAYERS), **{**phases, **settings})
     model = Model(config, small.make_dataset(size=(5, 4), channels=2))
     model.load(small.random_parameters(model, 4), config.dynamics.beta)
     return model, config, ph.Workspace(model, config.dynamics, capacity, config.seed)

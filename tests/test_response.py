@@ -19,6 +19,7 @@ from spikesim.ep import phases as ph
 from spikesim.ep.model import Model
 from spikesim.errors import InputError
 from spikesim.fixedpoint import ONE
+from spikesim.rowlists import ABREAST_32, ABREAST_64
 from spikesim.rows import SMALL
 
 GRADED = {**th.HELD, "dynamics__error_events": "graded"}
@@ -83,24 +84,30 @@ def test_phases_agree_with_the_reference_to_the_bit(firing: str, pooling: str, e
     assert counts.macs[0] > 0 and counts.macs[1] == 0
 
 
-@pytest.mark.parametrize("beta", [0.05, 1.0, 200.0])
-def test_deviations_of_any_size_are_delivered_exactly(beta: float) -> None:
-    """Sums in int32 where they fit and in float64 where not, against the latter everywhere, which holds them all."""
-    model, _, workspace = tp.prepare(**GRADED, signals__kind="local")
+SINGLE = ABREAST_32 + ABREAST_64
+"""Values of which fewer than this have a sum in int32 are not listed."""
+
+
+@pytest.mark.parametrize("beta", [0.02, 1.0, 200.0])
+@pytest.mark.parametrize("channels", [(5, 3), (32, 64), (64, 32)])
+def test_deviations_of_any_size_are_delivered_exactly(beta: float, channels: tuple[int, int]) -> None:
+    """Sums in int32 of as many as fit, down to a single one, against sums in float64, which hold them all."""
+    layers = ({**small.POOLED, "channels": count} for count in channels)
+    model, _, workspace = tp.prepare(*layers, **GRADED, signals__kind="local")
     tp.settled(workspace)
     tp.nudged(workspace, beta, beta)
     assert model.held is not None
-    plan, state, largest = model.held.plan, workspace.state, []
+    plan, state, reaches = model.held.plan, workspace.state, []
     for table in plan.incoming:
         row = plan.tables[table]
         source, target = plan.populations[row[p.TABLE_SOURCE]], plan.populations[row[p.TABLE_TARGET]]
         pixels, size = source[p.POP_HEIGHT] * source[p.POP_WIDTH], target[p.POP_HEIGHT] * target[p.POP_WIDTH]
         for sample in range(tp.SAMPLES):
             at = source[p.POP_START]
-            loads = np.diff(state.load[sample, at : at + pixels + 1])
             events = state.values[sample, source[p.POP_EVENTS] :][: state.start[sample, at + pixels]]
-            assert loads.sum() == np.abs(events.astype(np.int64)).sum() > 0
-            largest.append((loads.max(), loads.sum()))
+            largest = int(np.abs(events.astype(np.int64)).max())
+            assert state.largest[sample, row[p.TABLE_SOURCE]] == largest > 0
+            reaches.append((SMALL // largest, len(events)))
             outs = []
             for firing in (p.FIRING_DEVIATIONS, p.FIRING_MEAN_FIELD):
                 out = np.zeros(size * target[p.POP_LANES], np.int32)
@@ -109,11 +116,11 @@ def test_deviations_of_any_size_are_delivered_exactly(beta: float) -> None:
             assert outs[0].any()
             np.testing.assert_array_equal(*outs)
     if beta < 1:
-        assert all(whole <= SMALL for _, whole in largest), "one sum in int32"
-    elif beta < 10:  # the upper map has two pixels a row
-        assert any(2 * pixel <= SMALL < whole for pixel, whole in largest), "several"
+        assert all(reach >= events for reach, events in reaches), "one sum in int32"
+    elif beta < 10:
+        assert channels == (5, 3) or all(SINGLE < reach < events for reach, events in reaches), "several"
     else:
-        assert all(pixel > SMALL for pixel, _ in largest), "none"
+        assert all(reach < SINGLE for reach, _ in reaches), "too large for 16 bits"
 
 
 def test_no_noise_and_nothing_moves_without_a_nudge() -> None:

@@ -22,8 +22,8 @@ def compiled() -> SimpleNamespace:
 
     def deliverer(function):  # type: ignore[no-untyped-def]
         @numba.njit
-        def call(weights, events, values, runs, count, right, left, out, at, keep):  # type: ignore[no-untyped-def]
-            function(weights, events, values, runs, count, right, left, out, at, keep)
+        def call(weights, events, values, runs, count, reach, right, left, out, at, keep):  # type: ignore[no-untyped-def]
+            function(weights, events, values, runs, count, reach, right, left, out, at, keep)
 
         return call
 
@@ -134,10 +134,12 @@ def run(case: dict, rng: np.random.Generator):  # type: ignore[no-untyped-def, t
     at=st.integers(0, 5),
     keep=st.sampled_from([0, -1]),
     weighted=st.booleans(),
+    reach=st.sampled_from([1, 2, 4, 50]),
 )
 def test_runs_of_events_become_drives(  # type: ignore[type-arg]
-    compiled: SimpleNamespace, case: dict, lengths: list[int], shift: int, at: int, keep: int, weighted: bool
-) -> None:
+    compiled: SimpleNamespace, case: dict, lengths: list[int], shift: int, at: int, keep: int, weighted: bool,
+    reach: int,
+) -> None:  # fmt: skip
     rng = np.random.default_rng(case["seed"])
     lanes = case["lanes"]
     weights = rng.integers(-32767, 32768, 30 * lanes + 64).astype(np.int16)
@@ -149,7 +151,8 @@ def test_runs_of_events_become_drives(  # type: ignore[type-arg]
     runs[1, : len(lengths)] = runs[0, : len(lengths)] + lengths
     runs[2, : len(lengths)] = rng.integers(-5 * lanes, 5 * lanes, len(lengths))  # the origin may lie before the table
     values = rng.integers(-(2**16), 2**16, 50).astype(np.int32)
-    while any(np.abs(values[first:last]).sum() > rows.SMALL for first, last in runs[:2].T):
+    stretches = [(i, min(i + reach, last)) for first, last in runs[:2].T.tolist() for i in range(first, last, reach)]
+    while any(np.abs(values[first:last]).sum() > rows.SMALL for first, last in stretches):
         values //= 2
     if case["extreme"] and lengths and lengths[0]:
         values[:] = 0
@@ -165,7 +168,7 @@ def test_runs_of_events_become_drives(  # type: ignore[type-arg]
     expected[at : at + lanes] = ((sums + half) >> right << left) + (initial[at : at + lanes] if keep else 0)
     for deliver in compiled.deliver[lanes, weighted]:
         out = initial.copy()
-        deliver(weights, events, values, runs, len(lengths), right, left, out, at, keep)
+        deliver(weights, events, values, runs, len(lengths), reach, right, left, out, at, keep)
         np.testing.assert_array_equal(out, expected)
 
 
@@ -232,7 +235,7 @@ def test_an_empty_run_at_the_end_adds_nothing(compiled: SimpleNamespace) -> None
         for weighted in (False, True):
             for deliver in compiled.deliver[lanes, weighted]:
                 out, none = np.arange(64, dtype=np.int32), np.zeros(0, np.int32)
-                deliver(np.zeros(0, np.int16), none, none, np.zeros((3, 1), np.int64), 1, 0, 0, out, 0, -1)
+                deliver(np.zeros(0, np.int16), none, none, np.zeros((3, 1), np.int64), 1, 1, 0, 0, out, 0, -1)
                 np.testing.assert_array_equal(out, np.arange(64))
 
 
