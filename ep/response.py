@@ -20,7 +20,7 @@ import numpy as np
 
 from spikesim import plan as p
 from spikesim.compilation import kernel
-from spikesim.delivery import deliver_block
+from spikesim.delivery import deliver_block, fetch_weights
 from spikesim.ep import heads as hd
 from spikesim.fixedpoint import P_MAX
 from spikesim.listing import list_changes
@@ -90,6 +90,8 @@ def _answer(plan, state, counts, scratch, rest, free_window, population, n_sampl
             for i in range(first_incoming, last_incoming):
                 tiled = plan.tables[plan.incoming[i], p.TABLE_TILED]
                 flag = 2 if tiled else 1
+                if together > 1:
+                    fetch_weights(plan, state, plan.incoming[i], block, begin, end)
                 for sample in range(begin, end):
                     out = scratch.tile[sample - begin] if tiled else scratch.full[sample - begin]
                     deliver_block(

@@ -3,6 +3,7 @@
 import numpy as np
 
 from spikesim.compilation import inline_kernel, kernel
+from spikesim.memory import LINE
 from spikesim.plan import (
     FIRING_DEVIATIONS,
     FIRING_MEAN_FIELD,
@@ -49,6 +50,7 @@ from spikesim.rows import (
     deliver_values_32,
     deliver_values_64,
 )
+from spikesim.vectors import prefetch
 
 
 @inline_kernel
@@ -57,6 +59,30 @@ def shifted(value, shift):
     if shift > 0:
         return (value + (np.int64(1) << (shift - 1))) >> shift
     return value << -shift
+
+
+@kernel
+def fetch_weights(plan, state, table, block, first, last):
+    """Ask for the weights of a table onto one block of channels, if samples `first` to `last` will read them all.
+
+    They read rows here and there, and would wait for each; one after the other they come from afar twice as fast.
+    """
+    row = plan.tables[table]
+    source, target = plan.populations[row[TABLE_SOURCE]], plan.populations[row[TABLE_TARGET]]
+    start_at = source[POP_POOLED_START] if row[TABLE_POOLED] else source[POP_START]
+    pixels, channels = row[TABLE_IN_HEIGHT] * row[TABLE_IN_WIDTH], row[TABLE_IN_CHANNELS]
+    dense, lanes = row[TABLE_KIND] == KIND_DENSE, target[POP_LANES]
+    rows = (pixels if dense else row[TABLE_KERNEL_HEIGHT] * row[TABLE_KERNEL_WIDTH]) * channels
+    events = 0
+    for sample in range(first, last):
+        if state.active[sample]:
+            events += state.start[sample, start_at + pixels]
+    if events < 2 * (rows if dense else channels):
+        return
+    for pixel in range(row[TABLE_OUT_HEIGHT] * row[TABLE_OUT_WIDTH] if dense else 1):
+        at = row[TABLE_WEIGHTS] + (pixel * target[POP_BLOCKS] + block) * rows * lanes
+        for weight in range(at, at + rows * lanes, LINE // 2):
+            prefetch(plan.weights, weight)
 
 
 @kernel

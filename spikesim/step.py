@@ -13,7 +13,7 @@ earlier.
 import numpy as np
 
 from spikesim.compilation import inline_kernel, kernel
-from spikesim.delivery import deliver_block, deliver_sparse
+from spikesim.delivery import deliver_block, deliver_sparse, fetch_weights
 from spikesim.events import list_spikes
 from spikesim.firing import energy_of, fire, fire_counted, fire_summed
 from spikesim.philox import philox4x32
@@ -223,6 +223,8 @@ def update_population(plan, state, counts, scratch, clock, population, n_samples
                     continue
                 tiled = plan.tables[table, TABLE_TILED]
                 flag = 2 if tiled else 1
+                if together > 1:
+                    fetch_weights(plan, state, table, block, begin, end)
                 for sample in range(begin, end):
                     if not state.active[sample]:
                         continue
