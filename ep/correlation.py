@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.compilation import kernel
+from spikesim.memory import aligned_zeros
 from spikesim.populations import Connection, Population
 from spikesim.rows import SCALED_LANES, sum_scaled_rows_16, sum_scaled_rows_32
 from spikesim.tables import Conv
@@ -119,7 +120,7 @@ def _room(layout: _Layout, samples: int) -> NDArray[np.int32]:
     """Room for the maps and for zeros behind them: (blocks, n, H, W + 2 padding, width) and a piece more, flat."""
     height, width, _ = layout.shape
     maps = layout.blocks * samples * height * (width + 2 * layout.padding) * layout.width
-    return np.zeros(maps + WIDE, np.int32)
+    return aligned_zeros(maps + WIDE, np.int32)
 
 
 def _rows(layout: _Layout, targets: int, samples: int, flat: NDArray[np.int32], largest: int) -> Rows:
