@@ -108,7 +108,8 @@ def _multiply(numbers, offsets, values, sums, repeats):
 def multiplying() -> list[float]:
     """Products a second, 10^9, of rates in the nearest cache."""
     random = np.random.default_rng(0)
-    numbers = random.integers(0, 2**20, NEAR // 4).astype(np.int32)
+    numbers = aligned_zeros(NEAR // 4, np.int32)
+    numbers[:] = random.integers(0, 2**20, len(numbers))
     offsets = (random.integers(0, len(numbers) // 32 - 1, 1000) * 32).astype(np.int32)
     values, sums, repeats = np.full(1000, 3.0), np.zeros(64, np.int64), 300
     return rates(repeats * 1000 * 32, seconds(lambda: _multiply(numbers, offsets, values, sums, repeats), REPEATS))
