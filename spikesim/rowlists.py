@@ -17,6 +17,7 @@ from numba.core import config
 from numba.extending import intrinsic
 
 from spikesim.compilation import PLAIN_LOOPS, inline_kernel
+from spikesim.listing import SLACK
 from spikesim.plan import (
     KIND_DENSE,
     KIND_SPARSE,
@@ -29,16 +30,14 @@ from spikesim.plan import (
     TABLE_POOLED,
     Plan,
 )
-from spikesim.rows import write_drives
-from spikesim.vectors import data_of, load, loop, spread, unknown
+from spikesim.rows import drive_of, write_drives
+from spikesim.vectors import data_of, load, loop, spread, stretches, unknown
 
 LISTED_LANES = (32, 64)
 UNIT = 4
 """Weights that a number in a list counts: a machine multiplies an address by as many bytes."""
 ABREAST_32, ABREAST_64 = 4, 3
 """Rows that are added at a time, each to sums of its own. Lists are as long as a multiple of it."""
-SLACK = 16
-"""Numbers behind the last of a list that may be overwritten."""
 DENSE_32, DENSE_64 = 24, 10
 """Spikes, heard by a pixel on average, from which on their rows are listed; by lanes."""
 ZEROS = 64
@@ -71,19 +70,14 @@ def plain_add_listed(lanes: int, *, weighted: bool) -> Callable[..., None]:
     The number is a multiple of those that are added at a time. Sums are int32; with values, those of ``reach`` rows
     are, also such a multiple, and their totals int64. See `plain_deliver_runs` for what becomes of the sums.
     """
-    total_type = np.int64 if weighted else np.int32
 
     def add_listed(weights, rows, low, high, count, reach, right, left, out, at, keep):
-        total = np.zeros(lanes, total_type)
-        for i in range(count):
-            row = np.int64(rows[i]) * UNIT
-            for lane in range(lanes):
-                weight = np.int32(weights[row + lane])
-                total[lane] += (np.int64(high[i]) >> 16) * weight if weighted else weight
-        up = min(right, 1)
-        for lane in range(lanes):
-            drive = np.int32(((total[lane] >> right) + ((total[lane] >> (right - up)) & up)) << left)
-            out[at + lane] = drive + (out[at + lane] & np.int32(keep))
+        for lane in range(lanes):  # no array of sums: machines without dot products compile this, if they never use it
+            total = np.int64(0)
+            for i in range(count):
+                weight = np.int64(weights[np.int64(rows[i]) * UNIT + lane])
+                total += (np.int64(high[i]) >> 16) * weight if weighted else weight
+            out[at + lane] = drive_of(total, right, left) + (out[at + lane] & np.int32(keep))
 
     return inline_kernel(add_listed)
 
@@ -187,9 +181,7 @@ def vector_add_listed(lanes: int, *, weighted: bool) -> Callable[..., None]:
             if weighted:
                 long = ir.VectorType(int64, width)
 
-                def add_stretch(begin, totals):
-                    end = builder.add(begin, reach)
-                    end = builder.select(builder.icmp_signed("<", end, count), end, count)
+                def add_stretch(begin, end, totals):
                     for part, sums in enumerate(added(begin, end)):
                         total = builder.add(builder.extract_value(totals, part), builder.sext(sums, long))
                         totals = builder.insert_value(totals, total, part)
@@ -197,7 +189,7 @@ def vector_add_listed(lanes: int, *, weighted: bool) -> Callable[..., None]:
 
                 zeros = [ir.Constant(long, [0] * width)] * parts
                 totals = ir.Constant(ir.LiteralStructType([long] * parts), zeros)
-                totals = loop(builder, int64(0), count, totals, add_stretch, reach)
+                totals = stretches(builder, int64(0), count, reach, totals, add_stretch)
                 sums = [builder.extract_value(totals, part) for part in range(parts)]
             else:
                 sums = added(int64(0), count)

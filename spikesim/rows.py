@@ -14,13 +14,20 @@ from numba import types
 from numba.extending import intrinsic
 
 from spikesim.compilation import PLAIN_LOOPS, inline_kernel
-from spikesim.vectors import data_of, load, loop, spread
+from spikesim.vectors import data_of, load, loop, spread, stretches
 
 LANES = (16, 32, 64)
 SCALED_LANES = (16, 32)
 """Widths of the rows of rates that are added in float64: more would not stay in registers."""
 SMALL = 2**16 - 1
 """Sum of |value| up to which sums of value times weight, an int16, fit into int32."""
+
+
+@inline_kernel
+def drive_of(total, right, left):
+    """A sum as a drive: total * 2**(left - right) with halves rounded up."""
+    up = min(right, 1)  # rounding by the last bit that is lost: a half that is added could overflow
+    return np.int32(((total >> right) + ((total >> (right - up)) & up)) << left)
 
 
 def plain_deliver_runs(lanes: int, *, weighted: bool) -> Callable[..., None]:
@@ -42,10 +49,8 @@ def plain_deliver_runs(lanes: int, *, weighted: bool) -> Callable[..., None]:
                 for lane in range(lanes):
                     weight = np.int32(weights[row + lane])
                     total[lane] += np.int64(values.flat[i]) * weight if weighted else weight
-        up = min(right, 1)
-        for lane in range(lanes):  # rounding by the last bit that is lost: a half that is added could overflow
-            drive = np.int32(((total[lane] >> right) + ((total[lane] >> (right - up)) & up)) << left)
-            out[at + lane] = drive + (out[at + lane] & np.int32(keep))
+        for lane in range(lanes):
+            out[at + lane] = drive_of(total[lane], right, left) + (out[at + lane] & np.int32(keep))
 
     return inline_kernel(deliver_runs)
 
@@ -138,13 +143,11 @@ def vector_deliver_runs(lanes: int, *, weighted: bool) -> Callable[..., None]:
                 if not weighted:
                     return loop(builder, first, last, total, add_row)
 
-                def add_stretch(begin, total):
-                    end = builder.add(begin, args[5])
-                    end = builder.select(builder.icmp_signed("<", end, last), end, last)
+                def add_stretch(begin, end, total):
                     own = loop(builder, begin, end, ir.Constant(sum_type, [0] * lanes), add_row)
                     return builder.add(total, builder.sext(own, total_type))
 
-                return loop(builder, first, last, total, add_stretch, args[5])
+                return stretches(builder, first, last, args[5], total, add_stretch)
 
             total = loop(builder, int64(0), args[4], ir.Constant(total_type, [0] * lanes), add_run)
             out_data = builder.gep(data_of(context, builder, signature.args[8], args[8]), [args[9]])

@@ -37,6 +37,19 @@ def loop(builder: Any, first: Any, last: Any, initial: Any, body: Callable[[Any,
     return result
 
 
+def stretches(
+    builder: Any, first: Any, last: Any, length: Any, initial: Any, body: Callable[[Any, Any, Any], Any]
+) -> Any:
+    """As `loop`, a stretch of at most this length at a time: ``total = body(begin, end, total)``."""
+
+    def add_stretch(begin: Any, total: Any) -> Any:
+        end = builder.add(begin, length)
+        end = builder.select(builder.icmp_signed("<", end, last), end, last)
+        return body(begin, end, total)
+
+    return loop(builder, first, last, initial, add_stretch, length)
+
+
 def unknown(builder: Any, number: Any) -> Any:
     """The number, in a way that LLVM cannot see: a loop with such a step stays as it is.
 
@@ -61,16 +74,17 @@ def spread(builder: Any, value: Any, lanes: int) -> Any:
 
 def add_lanes(builder: Any, lanes: Any) -> Any:
     """The sum of the lanes of a vector of integers."""
-    kind = lanes.type
-    name = f"llvm.vector.reduce.add.v{kind.count}i{kind.element.width}"
-    function = builder.module.declare_intrinsic(name, (), ir.FunctionType(kind.element, [kind]))
-    return builder.call(function, [lanes])
+    return _reduced(builder, "add", lanes)
 
 
 def largest_lane(builder: Any, lanes: Any) -> Any:
     """The largest of the lanes of a vector of integers."""
+    return _reduced(builder, "smax", lanes)
+
+
+def _reduced(builder: Any, operation: str, lanes: Any) -> Any:
     kind = lanes.type
-    name = f"llvm.vector.reduce.smax.v{kind.count}i{kind.element.width}"
+    name = f"llvm.vector.reduce.{operation}.v{kind.count}i{kind.element.width}"
     function = builder.module.declare_intrinsic(name, (), ir.FunctionType(kind.element, [kind]))
     return builder.call(function, [lanes])
 

@@ -14,6 +14,7 @@ from spikesim import plan as p
 from spikesim import rowlists, rows
 from spikesim.compilation import JIT
 from spikesim.errors import InputError
+from spikesim.listing import SLACK
 from spikesim.simulator import Simulator
 from spikesim.tables import Conv, Dense
 
@@ -95,7 +96,7 @@ def test_events_become_places_of_rows(
             np.testing.assert_array_equal(found[1] >> 16, 0)
             np.testing.assert_array_equal(found[2] >> 16, values.ravel()[chosen])
             np.testing.assert_array_equal(found[2] & 0xFFFF, 0)
-        end = n + length + (rowlists.SLACK if length else 0)
+        end = n + length + (SLACK if length else 0)
         assert (listed[:, :n] == UNTOUCHED).all() and (listed[:, end:] == UNTOUCHED).all(), "no more than the slack"
 
 
@@ -160,13 +161,13 @@ def test_lists_and_runs_agree(
     values = rng.integers(-largest, largest + 1, 60).astype(np.int32)
     runs = np.zeros((3, 6), np.int64)
     for k, length in enumerate(lengths):
-        first = int(rng.integers(0, 61 - length - rowlists.SLACK if length < 45 else 1))
+        first = int(rng.integers(0, 61 - length - SLACK if length < 45 else 1))
         runs[:, k] = first, first + length, 64 + int(rng.integers(0, 30)) * lanes
     before = rng.integers(-(2**20), 2**20, lanes).astype(np.int32)
     expected, found = before.copy(), before.copy()
     plain = rows.plain_deliver_runs(lanes, weighted=weighted)
     plain.py_func(weights, events, values, runs, len(lengths), reach, 6, 0, expected, 0, -1)
-    listed = np.zeros((3, sum(lengths) + rowlists.SLACK), np.int32)
+    listed = np.zeros((3, sum(lengths) + SLACK), np.int32)
     compiled.lists(weights, events, values, runs, len(lengths), lanes, weighted, listed, reach, 6, 0, found, 0, -1)
     np.testing.assert_array_equal(found, expected)
 
