@@ -68,21 +68,24 @@ def deliver(tables, state, block, t, listed):
                 at = (np.int64(fired[i]) - source_first) * delays + d
                 begin, end = pointers[at], pointers[at + 1]
                 delivered += end - begin
+                # slices: loops from 0 need no checks for negative indices, which cost more than the addition
+                row_targets = targets[begin:end]
+                row_weights = weights[:0] if constant else weights[weights_at + begin : weights_at + end]
                 if listed:
-                    for synapse in range(begin, end):
-                        target = np.int64(targets[synapse])
+                    for j in range(row_targets.shape[0]):
+                        target = np.int64(row_targets[j])
                         before = drive[target]
                         if before == 0:
                             if n < size:
                                 touched[n] = np.int32(first + target)
                             n += 1
-                        own = weight if constant else np.int32(weights[weights_at + synapse])
+                        own = weight if constant else np.int32(row_weights[j])
                         drive[target] = np.int32(before + own)
                 elif constant:
-                    for synapse in range(begin, end):
-                        drive[np.int64(targets[synapse])] += weight
+                    for j in range(row_targets.shape[0]):
+                        drive[np.int64(row_targets[j])] += weight
                 else:
-                    for synapse in range(begin, end):
-                        drive[np.int64(targets[synapse])] += np.int32(weights[weights_at + synapse])
+                    for j in range(row_targets.shape[0]):
+                        drive[np.int64(row_targets[j])] += np.int32(row_weights[j])
         state.events[table[TABLE_PROJECTION]] += delivered
     return n
