@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 RUN    := runs/vgg11.h5
+# files of tests side by side; in the order of their names, which has the longest of few tests not at the end
+TESTS  := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: train test lint docs clean
 
@@ -16,7 +18,7 @@ train: $(VENV)/.run
 	@echo "run file: $(RUN)"
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TESTS)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
