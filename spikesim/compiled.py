@@ -1,5 +1,6 @@
 """A network as the arrays that the compiled loop runs on: their layout, and the weights and biases in them."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -290,12 +291,11 @@ def _lay_out_tables(connections: tuple[Connection, ...], populations: NDArray[np
                 populations[target.index, p.POP_SPARSE] = 1
             else:
                 row[p.TABLE_WEIGHTS] = weights
-                inputs = row[p.TABLE_IN_CHANNELS] * row[p.TABLE_KERNEL_HEIGHT] * row[p.TABLE_KERNEL_WIDTH]
+                size = int(row[p.TABLE_ROWS]) * target.lanes  # weights onto one block of channels
                 if row[p.TABLE_KIND] == p.KIND_DENSE:
-                    inputs = row[p.TABLE_IN_CHANNELS] * row[p.TABLE_IN_HEIGHT] * row[p.TABLE_IN_WIDTH]
-                    inputs *= row[p.TABLE_OUT_HEIGHT] * row[p.TABLE_OUT_WIDTH]
-                weights += int(inputs) * target.blocks * target.lanes
-                slices[target.index] += inputs * target.lanes * 2
+                    size *= int(row[p.TABLE_OUT_HEIGHT] * row[p.TABLE_OUT_WIDTH])
+                weights += size * target.blocks
+                slices[target.index] += size * 2
             rows.append(row)
     if weights > MOST_WEIGHTS:
         raise InputError(
@@ -341,6 +341,10 @@ def _table_row(connection: Connection, forward: bool) -> NDArray[np.int64]:
         row[p.TABLE_STRIDE], row[p.TABLE_APART] = (table.stride, 1) if forward else (1, table.stride)
     else:
         row[p.TABLE_KIND] = p.KIND_DENSE if isinstance(table, Dense) else p.KIND_SPARSE
+    if row[p.TABLE_KIND] == p.KIND_CONV:
+        row[p.TABLE_ROWS] = row[p.TABLE_KERNEL_HEIGHT] * row[p.TABLE_KERNEL_WIDTH] * read[2]
+    elif row[p.TABLE_KIND] == p.KIND_DENSE:
+        row[p.TABLE_ROWS] = math.prod(read)
     if pool and forward:
         row[p.TABLE_POOLED] = p.POOL_AVERAGE if pool == "average" else p.POOL_SAMPLED
     row[p.TABLE_TILED] = bool(pool) and not forward

@@ -30,6 +30,7 @@ from spikesim.plan import (
     TABLE_PAD_WIDTH,
     TABLE_POINTERS,
     TABLE_POOLED,
+    TABLE_ROWS,
     TABLE_SHIFT,
     TABLE_SHIFT_GRADED,
     TABLE_SOURCE,
@@ -70,14 +71,13 @@ def fetch_weights(plan, state, table, block, first, last):
     row = plan.tables[table]
     source, target = plan.populations[row[TABLE_SOURCE]], plan.populations[row[TABLE_TARGET]]
     start_at = source[POP_POOLED_START] if row[TABLE_POOLED] else source[POP_START]
-    pixels, channels = row[TABLE_IN_HEIGHT] * row[TABLE_IN_WIDTH], row[TABLE_IN_CHANNELS]
+    pixels, rows = row[TABLE_IN_HEIGHT] * row[TABLE_IN_WIDTH], row[TABLE_ROWS]
     dense, lanes = row[TABLE_KIND] == KIND_DENSE, target[POP_LANES]
-    rows = (pixels if dense else row[TABLE_KERNEL_HEIGHT] * row[TABLE_KERNEL_WIDTH]) * channels
     events = 0
     for sample in range(first, last):
         if state.active[sample]:
             events += state.start[sample, start_at + pixels]
-    if events < 2 * (rows if dense else channels):
+    if events < 2 * (rows if dense else row[TABLE_IN_CHANNELS]):
         return
     for pixel in range(row[TABLE_OUT_HEIGHT] * row[TABLE_OUT_WIDTH] if dense else 1):
         at = row[TABLE_WEIGHTS] + (pixel * target[POP_BLOCKS] + block) * rows * lanes

@@ -59,12 +59,13 @@ from numpy.typing import NDArray
     TABLE_IN_CHANNELS,
     TABLE_OUT_HEIGHT,  # of the map it delivers
     TABLE_OUT_WIDTH,
+    TABLE_ROWS,  # rows of weights that a position can read: what its kernel covers, or the whole map; 0 in CSR
     TABLE_WEIGHTS,  # offset in Plan.weights, or in Plan.sparse_weights
     TABLE_POINTERS,  # CSR: offset in Plan.sparse_pointers
     TABLE_SHIFT,  # sums of spikes are shifted right by this to become drives
     TABLE_SHIFT_GRADED,  # the same for sums of graded events
     TABLE_COLUMNS,
-) = range(21)
+) = range(22)
 
 KIND_CONV, KIND_DENSE, KIND_SPARSE = range(3)
 

@@ -18,18 +18,7 @@ from numba.extending import intrinsic
 
 from spikesim.compilation import PLAIN_LOOPS, inline_kernel
 from spikesim.listing import SLACK
-from spikesim.plan import (
-    KIND_DENSE,
-    KIND_SPARSE,
-    TABLE_IN_CHANNELS,
-    TABLE_IN_HEIGHT,
-    TABLE_IN_WIDTH,
-    TABLE_KERNEL_HEIGHT,
-    TABLE_KERNEL_WIDTH,
-    TABLE_KIND,
-    TABLE_POOLED,
-    Plan,
-)
+from spikesim.plan import TABLE_POOLED, TABLE_ROWS, Plan
 from spikesim.rows import drive_of, write_drives
 from spikesim.vectors import data_of, load, loop, spread, stretches, unknown
 
@@ -271,9 +260,5 @@ def room_for_lists(plan: Plan) -> int:
     """Numbers that the list of a pixel may need, whatever fires."""
     room = 0
     for row in plan.tables:
-        if row[TABLE_KIND] != KIND_SPARSE:
-            dense = row[TABLE_KIND] == KIND_DENSE
-            height, width = (TABLE_IN_HEIGHT, TABLE_IN_WIDTH) if dense else (TABLE_KERNEL_HEIGHT, TABLE_KERNEL_WIDTH)
-            heard = row[height] * row[width] * row[TABLE_IN_CHANNELS] * (4 if row[TABLE_POOLED] else 1)
-            room = max(room, heard)
+        room = max(room, row[TABLE_ROWS] * (4 if row[TABLE_POOLED] else 1))
     return int(room) + SLACK
