@@ -132,14 +132,16 @@ def update_all(tables, state, clock, trial, population, t, slot):
             state.doing[at : at + count],
         )
         refractory, bias = state.refractory[at : at + count], tables.bias[at : at + count]
-        drives, states, waking = np.int32(0), np.uint8(0), np.int32(0)
+        drives, states = np.int32(0), np.uint8(0)
         for i in range(count):
             drives = np.int32(drives | drive[i])
-            waking = np.int32(waking | (drive[i] if doing[i] != ACTIVE else np.int32(0)))
         for i in range(count):
             states = np.uint8(states | doing[i])  # ACTIVE has a bit of its own
         if drives == 0 and not states & ACTIVE:
             continue  # all rest: their potentials are where they are going to stay
+        waking = np.int32(0)
+        for i in range(count):
+            waking = np.int32(waking | (drive[i] if doing[i] != ACTIVE else np.int32(0)))
         if waking:
             wake_range(tables, state, population, at, at + count)
         for i in range(count):
