@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 RUN    := runs/vgg11.h5
-# files of tests side by side; in the order of their names, which has the longest of few tests not at the end
+# files of tests side by side, in the order of their names: by their number of tests the slowest would come last
 TESTS  := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: train test lint docs clean

@@ -339,12 +339,11 @@ def _table_row(connection: Connection, forward: bool) -> NDArray[np.int64]:
         padding = table.padding if forward else table.kernel - 1 - table.padding
         row[p.TABLE_PAD_HEIGHT] = row[p.TABLE_PAD_WIDTH] = padding
         row[p.TABLE_STRIDE], row[p.TABLE_APART] = (table.stride, 1) if forward else (1, table.stride)
+        row[p.TABLE_ROWS] = table.kernel**2 * read[2]
+    elif isinstance(table, Dense):
+        row[p.TABLE_KIND], row[p.TABLE_ROWS] = p.KIND_DENSE, math.prod(read)
     else:
-        row[p.TABLE_KIND] = p.KIND_DENSE if isinstance(table, Dense) else p.KIND_SPARSE
-    if row[p.TABLE_KIND] == p.KIND_CONV:
-        row[p.TABLE_ROWS] = row[p.TABLE_KERNEL_HEIGHT] * row[p.TABLE_KERNEL_WIDTH] * read[2]
-    elif row[p.TABLE_KIND] == p.KIND_DENSE:
-        row[p.TABLE_ROWS] = math.prod(read)
+        row[p.TABLE_KIND] = p.KIND_SPARSE
     if pool and forward:
         row[p.TABLE_POOLED] = p.POOL_AVERAGE if pool == "average" else p.POOL_SAMPLED
     row[p.TABLE_TILED] = bool(pool) and not forward

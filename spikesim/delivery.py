@@ -112,7 +112,7 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
     stride, apart = row[TABLE_STRIDE], row[TABLE_APART]  # 1 or 2, one of them 1
     weights_at = row[TABLE_WEIGHTS]
     dense = row[TABLE_KIND] == KIND_DENSE
-    rows = in_height * in_width * in_channels if dense else kernel_width * in_channels
+    rows = row[TABLE_ROWS] if dense else kernel_width * in_channels  # of a position, or of a line of its kernel
     shift = row[TABLE_SHIFT_GRADED] if graded else row[TABLE_SHIFT]
     right, left = max(shift, 0), max(-shift, 0)
     runs, lines, keep = scratch.runs, scratch.lines, np.int64(0 if first_table else -1)
