@@ -2,7 +2,8 @@
 
 Numba's own cache looks only at the file that holds a function: after an edit of a kernel in one file it goes on using
 the compiled callers in other files, silently. Here the cache folder is named after a hash of the compiler's version and
-of all sources that a kernel can see, so that an edit of one starts a new folder. A damaged cache file counts as absent.
+of all sources that a kernel can see, so that an edit of one starts a new folder. Where that folder is, and what of it
+is read, says kernelcache.py.
 """
 
 import contextlib
@@ -12,9 +13,7 @@ import os
 import pickle
 import platform
 import re
-import stat
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,13 +22,16 @@ import llvmlite
 import numba
 from numba.core import caching, config
 
+from spikesim.kernelcache import CacheFolder, KernelFiles, find_folder
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 JIT = not config.DISABLE_JIT
 PLAIN_LOOPS = not JIT or os.environ.get("SPIKESIM_PLAIN_LOOPS", "0") not in ("", "0")
 """Plain loops in place of the hand-built vector code: the same bits, slower; for tests and compilers that refuse it."""
 
-_DAMAGED = (EOFError, pickle.UnpicklingError, ValueError, TypeError, KeyError, AttributeError, ImportError, IndexError)
+_UNREADABLE = (OSError, EOFError, pickle.UnpicklingError, ValueError, TypeError, KeyError, AttributeError, ImportError)
+"""What a whole entry can still meet: another Numba that calls its version the same, for one."""
 
 
 _IMPORT = re.compile(
@@ -91,36 +93,14 @@ def _imports(text: str) -> set[str]:
 
 
 @functools.cache
-def cache_folder() -> Path:
-    """Folder of the compiled kernels of exactly these sources.
-
-    $NUMBA_CACHE_DIR, else $XDG_CACHE_HOME/spikesim, else ~/.cache/spikesim, whichever comes first and can be written;
-    else a private folder below the system's temporary one. The cache holds code that will be run, so a folder that
-    belongs to somebody else is never used.
+def cache_folder() -> CacheFolder:
+    """Folder of the compiled kernels of exactly these sources, if there is a private place for one.
 
     Returns
     -------
-    pathlib.Path
+    CacheFolder
     """
-    bases = []
-    if config.CACHE_DIR:
-        bases.append(Path(config.CACHE_DIR))
-    if os.environ.get("XDG_CACHE_HOME"):
-        bases.append(Path(os.environ["XDG_CACHE_HOME"], "spikesim"))
-    with contextlib.suppress(RuntimeError):  # no home folder
-        bases.append(Path.home() / ".cache" / "spikesim")
-    bases.append(Path(tempfile.gettempdir(), f"spikesim-{os.getuid()}"))
-    for base in bases:
-        folder = base / source_hash()
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            info = folder.stat()
-            private = info.st_uid == os.getuid() and not info.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-            if private and os.access(folder, os.W_OK | os.X_OK):
-                return folder
-        except OSError:
-            continue
-    return Path(tempfile.mkdtemp(prefix="spikesim-"))
+    return find_folder(source_hash())
 
 
 class _Locator(caching._CacheLocator):  # type: ignore[misc]
@@ -134,7 +114,7 @@ class _Locator(caching._CacheLocator):  # type: ignore[misc]
         return cls(py_func, py_file)
 
     def get_cache_path(self) -> str:
-        return str(cache_folder())
+        return str(cache_folder().path)
 
     def get_source_stamp(self) -> str:
         return source_hash()
@@ -148,25 +128,23 @@ class _Implementation(caching.CompileResultCacheImpl):  # type: ignore[misc]
 
 
 class _Cache(caching.FunctionCache):  # type: ignore[misc]
-    """Numba's cache of one function, in our folder; what cannot be read or written is compiled anew."""
+    """Numba's cache of one function, with files of our own; what cannot be read or written is compiled anew."""
 
     _impl_class = _Implementation
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        self._cache_file = KernelFiles(Path(self.cache_path), self._impl.filename_base, source_hash())
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(sig, target_context)
-        except (*_DAMAGED, OSError):
+        except _UNREADABLE:
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        try:
+        with contextlib.suppress(OSError):  # a full disk costs the next start its time, not this run its result
             super().save_overload(sig, data)
-        except _DAMAGED:  # the index cannot be read: start a new one
-            with contextlib.suppress(OSError):
-                self.flush()
-                super().save_overload(sig, data)
-        except OSError:  # a full disk costs the next start its time, not this run its result
-            pass
 
 
 def kernel(function: Function) -> Function:
@@ -178,7 +156,7 @@ def kernel(function: Function) -> Function:
     the function stays plain Python and gives the same bits.
     """
     compiled = numba.njit(nogil=True, error_model="numpy", _nrt=PLAIN_LOOPS)(function)
-    if JIT:
+    if JIT and cache_folder().path is not None:
         compiled._cache = _Cache(compiled.py_func)
     return compiled  # type: ignore[no-any-return]
 

@@ -19,6 +19,7 @@ from pairs import digest
 
 from spikesim import compilation
 from spikesim.compilation import JIT, PLAIN_LOOPS, cache_folder, kernel, source_hash
+from spikesim.kernelcache import CHECKSUM_BYTES, CacheFolder
 
 needs_jit = pytest.mark.skipif(not JIT, reason="nothing is compiled")
 needs_vectors = pytest.mark.skipif(PLAIN_LOOPS, reason="plain loops count references")
@@ -134,12 +135,14 @@ def bases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str,
 
 
 def fresh_folder() -> Path:
-    return cache_folder.__wrapped__()
+    path = cache_folder.__wrapped__().path
+    assert path is not None
+    return path
 
 
 def test_places_are_tried_in_order(bases: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     name = source_hash()
-    assert fresh_folder() == bases["numba"] / name
+    assert cache_folder.__wrapped__() == CacheFolder(bases["numba"] / name)
     assert stat.S_IMODE(fresh_folder().stat().st_mode) == 0o700
     monkeypatch.setattr(config, "CACHE_DIR", "")
     assert fresh_folder() == bases["xdg"] / "spikesim" / name
@@ -147,10 +150,24 @@ def test_places_are_tried_in_order(bases: dict[str, Path], monkeypatch: pytest.M
     assert fresh_folder() == bases["home"] / ".cache" / "spikesim" / name
     monkeypatch.setenv("HOME", str(bases["system"] / "file" / "none"))
     (bases["system"] / "file").write_text("")
-    assert fresh_folder() == bases["system"] / f"spikesim-{os.getuid()}" / name
+    found = cache_folder.__wrapped__()
+    assert found.path == bases["system"] / f"spikesim-{os.getuid()}" / name
+    (reason,) = found.passed_over
+    assert str(bases["system"] / "file") in reason
 
 
-def test_a_place_that_cannot_be_made_is_passed_over(bases: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_on_the_way_are_made_private_whatever_the_umask(bases: dict[str, Path]) -> None:
+    shutil.rmtree(bases["numba"])
+    before = os.umask(0)
+    try:
+        folder = fresh_folder()
+    finally:
+        os.umask(before)
+    assert folder.is_relative_to(bases["numba"])
+    assert stat.S_IMODE(bases["numba"].stat().st_mode) == 0o700
+
+
+def test_a_place_that_cannot_be_made_is_passed_over(bases: dict[str, Path]) -> None:
     bases["numba"].rmdir()
     bases["numba"].write_text("a file where a folder should be")
     assert fresh_folder().is_relative_to(bases["xdg"])
@@ -165,23 +182,80 @@ def test_a_read_only_folder_is_passed_over(bases: dict[str, Path], monkeypatch: 
     assert fresh_folder().is_relative_to(bases["xdg"])
 
 
-@pytest.mark.parametrize("mode", [0o720, 0o702, 0o777])
+def test_the_temporary_folder_is_asked_for_last(bases: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise FileNotFoundError("no usable temporary directory")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    assert fresh_folder().is_relative_to(bases["numba"])
+    for place in bases.values():
+        shutil.rmtree(place)
+        place.write_text("")
+    assert cache_folder.__wrapped__().path is None
+
+
+@pytest.mark.parametrize("mode", [0o720, 0o702, 0o777, 0o1777])
 def test_a_folder_that_others_can_write_is_not_used(bases: dict[str, Path], mode: int) -> None:
-    fresh_folder().chmod(mode)
+    taken = fresh_folder()
+    taken.chmod(mode)
+    found = cache_folder.__wrapped__()
+    assert found.path is not None and found.path.is_relative_to(bases["xdg"])
+    assert found.passed_over == (f"{taken} can be written by others",)
+
+
+@pytest.mark.parametrize(("mode", "private"), [(0o770, False), (0o707, False), (0o1777, True), (0o755, True)])
+def test_who_may_write_a_folder_above_could_rename_ours(bases: dict[str, Path], mode: int, private: bool) -> None:
+    bases["numba"].chmod(mode)
+    assert fresh_folder().is_relative_to(bases["numba" if private else "xdg"])
+
+
+@pytest.mark.parametrize("where", ["absolute", "relative", "behind .."])
+def test_folders_behind_a_link_count(bases: dict[str, Path], monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    bases["numba"].rmdir()
+    shared = bases["system"] / "shared"
+    target = shared / "cache"
+    target.mkdir(parents=True)
+    text = {"absolute": target, "relative": "system/shared/cache", "behind ..": "home/../system/shared/cache"}[where]
+    bases["numba"].symlink_to(text)
+    assert fresh_folder() == bases["numba"] / source_hash()
+    shared.chmod(0o777)
+    assert fresh_folder().is_relative_to(bases["xdg"])
+
+
+def test_links_in_a_circle_end(bases: dict[str, Path]) -> None:
+    bases["numba"].rmdir()
+    bases["numba"].symlink_to(bases["numba"])
     assert fresh_folder().is_relative_to(bases["xdg"])
 
 
 def test_a_folder_of_somebody_else_is_not_used(bases: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh_folder()
     owner = os.getuid()
-    folders = [fresh_folder()]
-    for _ in range(3):
-        folders.append(fresh_folder())
-        shutil.rmtree(bases["xdg"], ignore_errors=True)
     monkeypatch.setattr(os, "getuid", lambda: owner + 1)  # now everything that is there is somebody else's
-    folder = fresh_folder()
-    assert folder not in folders
-    assert folder.parent == bases["system"] and folder.name != f"spikesim-{owner + 1}", "a new folder of unknown name"
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    found = cache_folder.__wrapped__()
+    assert found.path is None and len(found.passed_over) == 4
+
+
+@needs_jit
+@pytest.mark.skipif(os.getuid() != 0 or shutil.which("setpriv") is None, reason="needs root, to be two users")
+def test_another_users_folder_above_ours_runs_no_code_of_theirs() -> None:
+    """Whoever owns the folder above could rename ours between the look at it and its use."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        theirs = Path(name, "theirs")
+        theirs.mkdir()
+        os.chown(theirs, 65002, 65002)
+        theirs.chmod(0o777)
+        code = "from spikesim.kernelcache import find_folder; print(find_folder('name'))"
+        places = dict.fromkeys(("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME", "TMPDIR"), str(theirs))
+        ran = subprocess.run(
+            ["setpriv", "--reuid", "65001", "--regid", "65001", "--clear-groups", sys.executable, "-B", "-c", code],
+            env={**os.environ, **places}, cwd="/", capture_output=True, text=True, timeout=100,
+        )  # fmt: skip
+    if "Permission denied" in ran.stderr:
+        pytest.skip("the checkout is root's alone")
+    assert ran.returncode == 0, ran.stderr
+    assert "path=None" in ran.stdout and ran.stdout.count(f"{theirs} belongs to user 65002") == 4
 
 
 # -- Damage -----------------------------------------------------------------------------------------------------------
@@ -208,16 +282,12 @@ def call(hit: bool) -> None:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder that holds the tiny kernel."""
     place = tmp_path / "cache"
-    place.mkdir()
-    monkeypatch.setattr(compilation, "cache_folder", lambda: place)
+    place.mkdir(mode=0o700)
+    monkeypatch.setattr(compilation, "cache_folder", lambda: CacheFolder(place))
     call(hit=False)
     call(hit=True)
     assert {path.suffix for path in place.iterdir()} == {".nbi", ".nbc"}
     return place
-
-
-class Unwanted:
-    """Something that no cache of ours holds; it says so when it is unpickled whole."""
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
@@ -229,8 +299,18 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "zeros": lambda content: bytes(len(content)),
     "text": lambda content: b"not a pickle\n",
     "another pickle": lambda content: pickle.dumps({"nothing": "of use"}),
-    "version, then nothing": lambda content: pickle.dumps("0.0.0"),
+    "checksum, then nothing": lambda content: content[:CHECKSUM_BYTES],
+    "first bit": lambda content: bytes([content[0] ^ 1]) + content[1:],
+    "a bit of the checksum's end": lambda content: flip(content, CHECKSUM_BYTES - 1),
+    "a bit behind the checksum": lambda content: flip(content, CHECKSUM_BYTES),
+    "a bit in the middle": lambda content: flip(content, len(content) // 2),
+    "last bit": lambda content: flip(content, len(content) - 1),
 }
+
+
+def flip(content: bytes, place: int) -> bytes:
+    """One bit is another."""
+    return content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :]
 
 
 @needs_jit
@@ -241,6 +321,49 @@ def test_damaged_files_are_compiled_anew(folder: Path, suffix: str, damage: str)
         path.write_bytes(DAMAGE[damage](path.read_bytes()))
     call(hit=False)
     call(hit=True)  # and the cache is whole again
+
+
+@needs_jit
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+@pytest.mark.parametrize("mode", [0o620, 0o602])
+def test_files_that_others_could_have_written_are_not_loaded(folder: Path, suffix: str, mode: int) -> None:
+    for path in folder.glob(f"*{suffix}"):
+        path.chmod(mode)
+    call(hit=False)
+    call(hit=True)
+    assert not any(path.stat().st_mode & 0o022 for path in folder.iterdir()), "they were replaced"
+
+
+@needs_jit
+def test_an_entry_under_the_name_of_another_is_not_loaded(folder: Path) -> None:
+    @kernel
+    def add_nine(number):  # type: ignore[no-untyped-def]
+        return number + 9
+
+    assert add_nine(5) == 14
+    (seven,) = folder.glob("*add_seven*.nbc")
+    (nine,) = folder.glob("*add_nine*.nbc")
+    seven.write_bytes(nine.read_bytes())
+    call(hit=False)
+
+
+@needs_jit
+def test_files_are_written_for_the_user_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compilation, "cache_folder", lambda: CacheFolder(tmp_path))
+    before = os.umask(0)
+    try:
+        call(hit=False)
+    finally:
+        os.umask(before)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {0o600}
+
+
+@needs_jit
+def test_without_a_private_folder_each_start_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compilation, "cache_folder", lambda: CacheFolder(None, ("nowhere",)))
+    call(hit=False)
+    call(hit=False)
 
 
 @needs_jit
