@@ -11,6 +11,7 @@ from spikesim.cli.common import (
     make_console,
     repeats_option,
     style_option,
+    tell_compilation,
     tell_terminal,
     threads_option,
 )
@@ -70,6 +71,7 @@ def ablation(
     import json
 
     ranks = take_ranks()
+    tell_compilation()
 
     from spikesim.ep.ablation import ARCHITECTURES, KINDS, ablate
     from spikesim.ep.config import make_config, merge

@@ -23,6 +23,7 @@ __all__ = [
     "run_argument",
     "stop_on_signals",
     "style_option",
+    "tell_compilation",
     "tell_terminal",
     "threads_option",
 ]
@@ -72,6 +73,26 @@ def tell_terminal(text: str) -> None:
 
     if sys.stderr.isatty():
         click.echo(text, err=True)
+
+
+def tell_compilation(seconds: float | None = None) -> None:
+    """For the rest of this command, say on standard error when kernels are compiled.
+
+    Parameters
+    ----------
+    seconds : float or None
+        Between lines of progress; None says it on a terminal only.
+    """
+    from spikesim.cli.compiling import compilation_told
+    from spikesim.cli.launch import is_first
+
+    if not is_first():
+        return
+    if seconds is None:
+        told = compilation_told(tell_terminal)
+    else:
+        told = compilation_told(lambda text: click.echo(text, err=True), seconds)
+    click.get_current_context().with_resource(told)
 
 
 def make_console() -> "Console":

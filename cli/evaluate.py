@@ -12,6 +12,7 @@ from spikesim.cli.common import (
     make_console,
     run_argument,
     style_option,
+    tell_compilation,
     threads_option,
 )
 from spikesim.cli.launch import take_ranks
@@ -56,6 +57,7 @@ def evaluate(
     file is not changed. Started by mpiexec or srun, it shares the images among the processes.
     """
     ranks = take_ranks()
+    tell_compilation()
 
     from spikesim.ep.config import make_config, merge, parse_setting
     from spikesim.ep.dataset import load_dataset

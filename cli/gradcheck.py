@@ -12,6 +12,7 @@ from spikesim.cli.common import (
     make_console,
     repeats_option,
     style_option,
+    tell_compilation,
     tell_terminal,
     threads_option,
 )
@@ -106,6 +107,7 @@ def gradcheck(
       spikesim gradcheck --arch conv --batch 32 --betas 1,2,4
     """
     ranks = take_ranks()
+    tell_compilation()
     if plot is not None:
         from spikesim.cli.gradplot import require_matplotlib
 

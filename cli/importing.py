@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from spikesim.cli.common import tell_compilation
 from spikesim.cli.configuration import configuration_options, option_words, resolve, take_teacher, teacher_option
 
 
@@ -37,6 +38,7 @@ def import_(
       spikesim import twin.safetensors --arch conv --dataset fashion-mnist-mini --out twin.h5
     """
     config = resolve(config_file, settings, keys)
+    tell_compilation()
 
     from spikesim.datasets import load
     from spikesim.ep.exchange.importing import import_weights

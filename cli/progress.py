@@ -68,6 +68,9 @@ class SilentObserver:
     def message(self, text: str) -> None:
         """Nothing."""
 
+    def calibrating(self, rounds: int, most: int) -> None:
+        """Nothing."""
+
     def batch(self, progress: "Progress") -> None:
         """Nothing."""
 
@@ -95,6 +98,11 @@ class LineObserver:
     def message(self, text: str) -> None:
         """Something that happens once."""
         print(text, file=sys.stderr, flush=True)
+
+    def calibrating(self, rounds: int, most: int) -> None:
+        """A line, if it is time for one."""
+        if self._due():
+            self.message(f"calibrating the biases: {rounds} rounds of at most {most}")
 
     def batch(self, progress: "Progress") -> None:
         """A line, if it is time for one."""
@@ -149,6 +157,10 @@ class BarObserver:
     def message(self, text: str) -> None:
         """Something that happens once."""
         self._console.print(text)
+
+    def calibrating(self, rounds: int, most: int) -> None:
+        """Move the bar."""
+        self._show("calibrating", rounds, most, f"{rounds} rounds of at most {most}")
 
     def batch(self, progress: "Progress") -> None:
         """Move the bar."""

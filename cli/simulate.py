@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spikesim.cli.common import available_threads, make_console, stop_on_signals
+from spikesim.cli.common import available_threads, make_console, stop_on_signals, tell_compilation
 from spikesim.cli.launch import refuse_ranks
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def simulate(
       spikesim simulate examples/networks/balanced.toml --steps 1000 --out balanced.h5
     """
     refuse_ranks("simulate")
+    tell_compilation(progress_every)
 
     from spikesim.ep.ranks import Alone
     from spikesim.sparse.description import read_network

@@ -11,6 +11,7 @@ from spikesim.cli.common import (
     data_dir_option,
     inference_option,
     run_argument,
+    tell_compilation,
     threads_option,
 )
 from spikesim.cli.launch import take_ranks
@@ -49,6 +50,7 @@ def teacher(
     `spikesim train --signals kd --teacher FILE.h5`; docs/teacher-file.md describes it. The run file is not changed.
     """
     ranks = take_ranks()
+    tell_compilation()
 
     from spikesim.ep.config import make_config, merge
     from spikesim.ep.dataset import load_dataset

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from spikesim.cli.common import available_threads, stop_on_signals
+from spikesim.cli.common import available_threads, stop_on_signals, tell_compilation
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
 from spikesim.cli.launch import take_ranks
 
@@ -61,6 +61,7 @@ def train(
     """
     ranks = take_ranks()
     config = resolve(config_file, settings, keys)
+    tell_compilation(progress_every)
 
     from spikesim.cli.progress import make_observer
     from spikesim.ep.dataset import load_dataset

@@ -3,6 +3,8 @@
 Large steps silence deep layers, so the biases follow the activity in small ones while the dynamics run on.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +31,7 @@ def calibrate(
     team: Team,
     inputs: Input,
     sample_ids: NDArray[np.int64],
+    progress: Callable[[int], None] = lambda done: None,
 ) -> NDArray[np.float64]:
     """Move the biases of all layers, in place, until their mean firing probability is `model.activity`.
 
@@ -37,6 +40,8 @@ def calibrate(
     inputs : images int16 (n, H, W, C), or spikes
         The samples on which the activity is measured; the spikes of a free phase are given again in each round.
     sample_ids : int64 (n,)
+    progress : callable
+        Called after each round with the rounds that are done, at most `ROUNDS_MAX`.
 
     Returns
     -------
@@ -69,6 +74,7 @@ def calibrate(
             return np.array([layer_rates(model, layer, sums).sum(dtype=np.int64) for layer in range(model.layers)])
 
         totals = sum(team.gather([team.executor.submit(run, workspace) for workspace in workspaces]))
+        progress(number + 1)
         activity = totals / (ONE * window * n * model.neurons)
         if (np.abs(activity - wanted)[wanted > 0] <= TOLERANCE * wanted[wanted > 0]).all():
             break

@@ -64,12 +64,20 @@ class Observer(Protocol):
 
     def message(self, text: str) -> None:
         """Something that happens once."""
+        return None
+
+    def calibrating(self, rounds: int, most: int) -> None:
+        """The biases have been moved so many times before the first mini-batch, of at most so many."""
+        return None
 
     def batch(self, progress: Progress) -> None:
         """A mini-batch has been done."""
+        return None
 
     def testing(self, epoch: int, done: int, total: int) -> None:
         """Part of a test has been done."""
+        return None
 
     def epoch(self, summary: EpochSummary) -> None:
         """An epoch has been done."""
+        return None

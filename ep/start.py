@@ -1,5 +1,7 @@
 """The parameters that a training run starts with: calibrated biases, and weights whose coupling is within its limit."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from spikesim.ep import phases as ph
@@ -37,8 +39,18 @@ def check_random_start(config: Config) -> None:
         )
 
 
+Rounds = Callable[[int, int], None]
+"""Told how many rounds of calibration are done, and how many there are at most."""
+
+
 def start(
-    model: Model, config: Config, parameters: Parameters, team: Team, presenter: Presenter, samples: int
+    model: Model,
+    config: Config,
+    parameters: Parameters,
+    team: Team,
+    presenter: Presenter,
+    samples: int,
+    progress: Rounds = lambda done, most: None,
 ) -> Reals | None:
     """Bring initial parameters, in place, to the wanted activity and below the limit of the coupling.
 
@@ -49,6 +61,8 @@ def start(
     ----------
     samples : int
         Training samples of the run; the first of them are looked at.
+    progress : callable
+        Told, on the rank that does the work, how many rounds are done and how many there are at most.
 
     Returns
     -------
@@ -63,7 +77,9 @@ def start(
         return None
 
     def find() -> tuple[Reals | None, dict[str, Array]]:
-        return _start(model, config, parameters, team, presenter, samples), parameters.to_dict(model.parameter_names)
+        return _start(model, config, parameters, team, presenter, samples, progress), parameters.to_dict(
+            model.parameter_names
+        )
 
     found, given = team.ranks.first(find)
     for name, array in parameters.to_dict(model.parameter_names).items():
@@ -73,7 +89,13 @@ def start(
 
 
 def _start(
-    model: Model, config: Config, parameters: Parameters, team: Team, presenter: Presenter, samples: int
+    model: Model,
+    config: Config,
+    parameters: Parameters,
+    team: Team,
+    presenter: Presenter,
+    samples: int,
+    progress: Rounds,
 ) -> Reals | None:
     """`start`, on one rank."""
     train, limit = presenter.dataset.train, config.stability.coupling_limit
@@ -81,8 +103,9 @@ def _start(
     few = np.arange(min(samples, SAMPLES))
     images, few_images = presenter.plain(train, ids, CALIBRATED), presenter.plain(train, few, CALIBRATED)
     found = None
-    for _ in range(COUPLING_ROUNDS):
-        calibrate(model, config, parameters, team, images, ids)
+    tries = 1 if limit is None else COUPLING_ROUNDS + 1
+    for number in range(COUPLING_ROUNDS):
+        calibrate(model, config, parameters, team, images, ids, _rounds_of(number, tries, progress))
         if limit is None:
             return None
         rates = free_rates(team, few_images, few, CALIBRATED)
@@ -92,8 +115,13 @@ def _start(
                 weights *= np.float32(0.5)
         elif not limit_coupling(parameters, found, limit):
             return found
-    calibrate(model, config, parameters, team, images, ids)
+    calibrate(model, config, parameters, team, images, ids, _rounds_of(COUPLING_ROUNDS, tries, progress))
     return found
+
+
+def _rounds_of(number: int, tries: int, progress: Rounds) -> Callable[[int], None]:
+    """What one of several calibrations tells of its rounds, as part of all of them."""
+    return lambda done: progress(number * ROUNDS_MAX + done, tries * ROUNDS_MAX)
 
 
 def _is_bistable(config: Config, rates: list[Reals]) -> bool:

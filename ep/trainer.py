@@ -342,7 +342,15 @@ class Trainer:
         """Parameters as the training starts with them."""
         if needs_start(self.config):
             self.observer.message("calibrating the biases")
-        found = start(self.model, self.config, learner.parameters, learner.team, self.presenter, self.samples)
+        found = start(
+            self.model,
+            self.config,
+            learner.parameters,
+            learner.team,
+            self.presenter,
+            self.samples,
+            self.observer.calibrating,
+        )
         if found is not None:
             self._tell_coupling(found)
 

@@ -5,7 +5,7 @@ import pytest
 import small
 
 from spikesim.ep import phases as ph
-from spikesim.ep.calibration import calibrate
+from spikesim.ep.calibration import ROUNDS_MAX, calibrate
 from spikesim.ep.contrast import layer_rates
 from spikesim.ep.model import Model, Parameters, initial_parameters
 from spikesim.ep.team import Team
@@ -76,3 +76,13 @@ def test_a_list_of_another_length_is_refused_and_a_stop_is_obeyed() -> None:
     with Team(model, config, 2, np.ones(1, np.uint8)) as team, pytest.raises(Stopped):
         images = np.zeros((SAMPLES, 6, 6, 1), np.int16)
         calibrate(model, config, initial_parameters(model, config), team, images, np.arange(SAMPLES))
+
+
+def test_rounds_are_told_as_they_are_done() -> None:
+    told: list[int] = []
+    config = small.make(*LAYERS, model__activity=0.2, data__batch_size=SAMPLES)
+    dataset = small.make_dataset(samples=SAMPLES)
+    with small.learning(config, dataset) as (learner, presenter):
+        images = presenter.plain(dataset.train, slice(0, SAMPLES))
+        calibrate(learner.model, config, learner.parameters, learner.team, images, np.arange(SAMPLES), told.append)
+    assert told == list(range(1, len(told) + 1)) and 1 < len(told) <= ROUNDS_MAX

@@ -1,0 +1,72 @@
+"""Telling that kernels are being compiled: the first start of a version is silent for a minute or more otherwise."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from numba.core import event
+
+from spikesim.compilation import cache_folder
+
+__all__ = ["compilation_told"]
+
+_COMPILING = "numba:compile"
+"""Numba's name of the event; kernels that come from the cache cause none."""
+
+
+@contextmanager
+def compilation_told(tell: Callable[[str], None], seconds: float = 10.0) -> Iterator[None]:
+    """While in the context, say when kernels are compiled.
+
+    Parameters
+    ----------
+    tell : callable
+        Takes a line: one when the first kernel is compiled, with the reason, and one every so many seconds.
+    seconds : float
+        Between lines of progress.
+    """
+    listener = _Listener(tell, seconds)
+    event.register(_COMPILING, listener)
+    try:
+        yield
+    finally:
+        event.unregister(_COMPILING, listener)
+
+
+def _reason() -> str:
+    """Why kernels are compiled, and whether this will be so the next time."""
+    cache = cache_folder()
+    if cache.path is not None:
+        return f"compiling the kernels, once for this version and kind of machine (kept in {cache.path})"
+    why = f"; {cache.passed_over[0]}" if cache.passed_over else ""
+    return (
+        f"compiling the kernels, at each start, for no folder is private{why}: set NUMBA_CACHE_DIR to one that only "
+        "you can write"
+    )
+
+
+class _Listener(event.Listener):  # type: ignore[misc]
+    """Counts kernels; one that is compiled for another is counted too."""
+
+    def __init__(self, tell: Callable[[str], None], seconds: float) -> None:
+        self._tell = tell
+        self._seconds = seconds
+        self._first: float | None = None
+        self._last = 0.0
+        self._done = 0
+
+    def on_start(self, event: event.Event) -> None:
+        now = time.monotonic()
+        if self._first is None:
+            self._first = self._last = now
+            self._tell(_reason())
+        elif now - self._last >= self._seconds:
+            self._last = now
+            function = event.data["dispatcher"].py_func
+            self._tell(
+                f"compiling: {self._done} kernels in {now - self._first:.0f} s, "
+                f"now {function.__name__} of {function.__module__}"
+            )
+
+    def on_end(self, event: event.Event) -> None:
+        self._done += 1

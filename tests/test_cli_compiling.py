@@ -1,0 +1,88 @@
+"""Kernels that are compiled are told, once, with the reason and what is being done."""
+
+import os
+import re
+
+import pytest
+from commands import succeed
+from numba.core import event
+
+from spikesim import compilation
+from spikesim.cli import compiling
+from spikesim.cli.compiling import compilation_told
+from spikesim.compilation import JIT, kernel
+from spikesim.kernelcache import CacheFolder
+
+pytestmark = pytest.mark.skipif(not JIT, reason="nothing is compiled")
+
+
+def compile_three() -> None:
+    """A kernel that calls another, and one more."""
+
+    @kernel
+    def inner(number):  # type: ignore[no-untyped-def]
+        return number + 1
+
+    @kernel
+    def outer(number):  # type: ignore[no-untyped-def]
+        return 2 * inner(number)
+
+    @kernel
+    def other(number):  # type: ignore[no-untyped-def]
+        return number - 1
+
+    assert outer(3) == 8 and other(3) == 2
+
+
+@pytest.fixture(autouse=True)
+def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compilation, "cache_folder", lambda: CacheFolder(None))
+
+
+def test_one_line_says_why_and_lines_of_progress_say_what() -> None:
+    lines: list[str] = []
+    with compilation_told(lines.append, seconds=0):
+        assert lines == []
+        compile_three()
+    first, *progress = lines
+    assert first.startswith("compiling the kernels, once") and str(compilation.source_hash()) in first
+    assert len(progress) == 2
+    assert re.fullmatch(r"compiling: 0 kernels in \d+ s, now inner of [\w.]*test_cli_compiling", progress[0])
+    assert re.fullmatch(r"compiling: 2 kernels in \d+ s, now other of [\w.]*test_cli_compiling", progress[1])
+    compile_three()
+    assert len(lines) == 3, "nothing is told behind the context"
+
+
+def test_progress_comes_every_so_many_seconds() -> None:
+    lines: list[str] = []
+    with compilation_told(lines.append, seconds=1e6):
+        compile_three()
+    assert len(lines) == 1
+
+
+def test_without_a_private_folder_the_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "cache_folder", lambda: CacheFolder(None, ("/home can be written by others",)))
+    lines: list[str] = []
+    with compilation_told(lines.append):
+        compile_three()
+    (line,) = lines
+    assert "at each start" in line and "/home can be written by others" in line and "NUMBA_CACHE_DIR" in line
+
+
+def test_the_listener_goes_with_an_error() -> None:
+    lines: list[str] = []
+    with pytest.raises(KeyError), compilation_told(lines.append):
+        raise KeyError
+    compile_three()
+    assert lines == []
+    assert event._registered["numba:compile"] == []
+
+
+def test_kernels_from_the_cache_are_not_told(tmp_path) -> None:
+    network = tmp_path / "net.toml"
+    network.write_text('[[population]]\nname = "a"\nkind = "lif"\nsize = 4\n')
+    place = {"NUMBA_CACHE_DIR": os.fspath(tmp_path / "cache")}
+    first = succeed("simulate", network, "--steps", 4, "--out", tmp_path / "a.h5", env=place)
+    assert first.stderr.count("compiling the kernels, once") == 1 and str(tmp_path / "cache") in first.stderr
+    again = succeed("simulate", network, "--steps", 4, "--out", tmp_path / "b.h5", env=place)
+    assert "compiling" not in again.stderr
