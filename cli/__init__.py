@@ -11,6 +11,7 @@ import click
 from spikesim import __version__
 from spikesim.cli.launch import end_together
 from spikesim.errors import InputError, Stopped
+from spikesim.stopping import EXIT_STOPPED
 
 __all__ = ["main"]
 
@@ -21,7 +22,6 @@ for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
 
 EXIT_ERROR = 1
 EXIT_FAULT = 2
-EXIT_STOPPED = 75
 EXIT_INTERRUPTED = 130
 
 
@@ -74,7 +74,7 @@ class LazyGroup(click.Group):
             if ctx.obj is None:
                 raise
             code, message = EXIT_ERROR, traceback.format_exc().rstrip()
-        end_together(ctx.obj, code, message)
+        end_together(ctx.obj, code, message, ctx.invoked_subcommand)
         ctx.exit(code)
 
 

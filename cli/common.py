@@ -1,7 +1,6 @@
 """What several sub-commands share."""
 
-import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,6 @@ __all__ = [
     "make_console",
     "repeats_option",
     "run_argument",
-    "stop_on_signals",
     "style_option",
     "tell_compilation",
     "tell_terminal",
@@ -124,27 +122,3 @@ def available_threads(ranks: "Ranks") -> int:
     if given.isdigit() and int(given) > 0:
         return int(given)
     return ranks.cores_each()
-
-
-class stop_on_signals:
-    """While in the context, SIGINT, SIGTERM and SIGUSR1 call `request_stop`; a second one ends the program as ever.
-
-    USR1 is what batch systems are asked to send some time before a job's end.
-    """
-
-    def __init__(self, request_stop: Callable[[], None]) -> None:
-        self._request_stop = request_stop
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> "stop_on_signals":
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-            self._previous[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, previous in self._previous.items():
-            signal.signal(number, previous)
-
-    def _handle(self, number: int, _: object) -> None:
-        signal.signal(number, self._previous[number])
-        self._request_stop()

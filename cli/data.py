@@ -116,7 +116,10 @@ def fetch(name: str, data_dir: Path, mirrors: tuple[str, ...]) -> None:
     """
     import sys
 
+    from spikesim.cli.launch import refuse_ranks
     from spikesim.datasets.fetch import fetch as fetch_set
+
+    refuse_ranks("data fetch")
 
     with _bars() if sys.stderr.isatty() else nullcontext(_lines()) as progress:
         folder = fetch_set(name, data_dir, progress=progress, base_urls=mirrors or None)

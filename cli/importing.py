@@ -9,6 +9,7 @@ import click
 
 from spikesim.cli.common import tell_compilation
 from spikesim.cli.configuration import configuration_options, option_words, resolve, take_teacher, teacher_option
+from spikesim.cli.launch import refuse_ranks
 
 
 @click.command("import")
@@ -37,6 +38,7 @@ def import_(
     Example:
       spikesim import twin.safetensors --arch conv --dataset fashion-mnist-mini --out twin.h5
     """
+    refuse_ranks("import")
     config = resolve(config_file, settings, keys)
     tell_compilation()
 

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import click
@@ -22,8 +21,10 @@ _LAUNCHERS = (
     ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),  # srun
 )
 """Variables that a launcher sets for each process: how many there are, and which one this is."""
-_LATER_SECONDS = 1.0
-"""Launchers end all processes when one has failed: the first must have said why."""
+_SHARED = frozenset({"train", "evaluate", "teacher", "gradcheck", "ablation"})
+"""Commands that share their work among processes."""
+_OWN = frozenset({"threads", "data_dir", "config_file", "teacher_file", "progress_every"})
+"""What processes may be given differently: it changes no bit, or is compared by its content."""
 
 
 def _launched() -> tuple[int, int]:
@@ -45,13 +46,15 @@ def take_ranks() -> "Ranks":
     Raises
     ------
     InputError
-        Several processes were started, and MPI is missing or does not know of them.
+        Several processes were started, and MPI is missing or does not know of them, or their options differ.
     """
     from spikesim.ep.ranks import Alone
 
     started = _launched()[0]
     if started == 1:
         return Alone()
+    from spikesim.ep.agreement import check_same
+
     try:
         from spikesim.ep.mpiranks import MpiRanks
     except (ImportError, RuntimeError) as error:
@@ -66,8 +69,19 @@ def take_ranks() -> "Ranks":
             f"{started} processes were started but MPI sees {ranks.size}: mpi4py belongs to another MPI than the "
             "launcher; use that MPI's mpiexec, or 'srun --mpi=pmix' or '--mpi=pmi2' (docs/cluster.md)"
         )
-    click.get_current_context().find_root().obj = ranks
+    context = click.get_current_context()
+    context.find_root().obj = ranks
+    check_same(ranks, _given(context))
     return ranks
+
+
+def _given(context: click.Context) -> dict[str, str]:
+    """What this process was told to do, by the names that a user knows."""
+    given = {"the command": str(context.info_name)}
+    for parameter in context.command.params:
+        if parameter.name is not None and parameter.name not in _OWN:
+            given[parameter.opts[0]] = str(context.params.get(parameter.name))
+    return given
 
 
 def refuse_ranks(command: str) -> None:
@@ -83,23 +97,46 @@ def refuse_ranks(command: str) -> None:
         raise InputError(f"{started} processes were started; {command} runs as one process, with --threads")
 
 
-def end_together(ranks: "MpiRanks | None", code: int, message: str) -> None:
+def end_together(ranks: "MpiRanks | None", code: int, message: str, command: str | None) -> None:
     """Say why a command ends with an error, and end the processes that would wait for this one.
 
-    A fault that all of them have is told once, by the first.
+    Of processes that share their work, what all of them have to say is told once, by the first, and what only one has
+    is told by that one. Processes that only happen to be started together speak each for itself.
 
     Parameters
     ----------
     ranks : MpiRanks or None
         As `take_ranks` has found them; None before that.
+    code : int
+        To end with.
     message : str
+    command : str or None
+        The sub-command.
     """
-    if is_first() and message:
+    shared = command in _SHARED
+    if message and (is_first() or not shared):
         click.echo(message, err=True)
-    elif ranks is None and not is_first():
-        time.sleep(_LATER_SECONDS)
-    if ranks is not None and not ranks.all_leave():
-        if ranks.rank > 0:
-            click.echo(f"process {ranks.rank} of {ranks.size}: {message}", err=True)
-        sys.stderr.flush()
+    if not shared:
+        return
+    if ranks is None and _launched()[0] > 1:
+        ranks = _late_ranks()
+        if ranks is None and message and not is_first():
+            click.echo(message, err=True)
+    if ranks is None:
+        return
+    messages = ranks.all_leave(message)
+    if message and ranks.rank > 0 and (messages is None or messages[ranks.rank] not in messages[: ranks.rank]):
+        click.echo(f"process {ranks.rank} of {ranks.size}: {message}", err=True)
+    sys.stderr.flush()
+    if messages is None:
         ranks.abort(code)
+
+
+def _late_ranks() -> "MpiRanks | None":
+    """The processes of a command that ends before it has met them; the others may be about to wait for this one."""
+    try:
+        from spikesim.ep.mpiranks import MpiRanks
+    except (ImportError, RuntimeError):
+        return None
+    ranks = MpiRanks()
+    return ranks if ranks.size == _launched()[0] else None

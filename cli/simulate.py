@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spikesim.cli.common import available_threads, make_console, stop_on_signals, tell_compilation
+from spikesim.cli.common import available_threads, make_console, tell_compilation
 from spikesim.cli.launch import refuse_ranks
+from spikesim.stopping import stop_on_signals
 
 if TYPE_CHECKING:
     from spikesim.sparse.job import Job, JobProgress

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from spikesim.cli.launch import refuse_ranks
 from spikesim.cli.slurm import Resources, batch_script, check_time
 from spikesim.cli.sweep import member_path, read_sweep, setting_text, unfinished
 from spikesim.errors import InputError
@@ -72,6 +73,7 @@ def submit(
       spikesim submit --time 4:00:00 --cpus-per-task 16 -- train --arch vgg11 --dataset cifar10 --out run.h5
       spikesim submit --sweep sweep.toml --cpus-per-task 4 -- train --arch conv --out runs
     """
+    refuse_ranks("submit")
     wanted = Resources(name=job_name or "", **resources)
     if wanted.time is not None:
         check_time(wanted.time, wanted.warn_seconds)

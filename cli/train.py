@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from spikesim.cli.common import available_threads, stop_on_signals, tell_compilation
+from spikesim.cli.common import available_threads, tell_compilation
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
 from spikesim.cli.launch import take_ranks
+from spikesim.stopping import stop_on_signals
 
 
 @click.command()

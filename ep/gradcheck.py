@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from spikesim.datasets import Dataset
 from spikesim.ep import adjoint as ad
 from spikesim.ep import phases as ph
+from spikesim.ep.agreement import check_agreement
 from spikesim.ep.coding import Input
 from spikesim.ep.config import Config, make_config, merge
 from spikesim.ep.contrast import layer_rates
@@ -303,9 +304,12 @@ def check_gradients(
         raise InputError(f"data.limit is {samples}; {dataset.name} has {len(dataset.train.labels)} training samples")
     if config.data.batch_size > samples:
         raise InputError(f"a batch of {config.data.batch_size} samples was asked for; there are {samples}")
+    stored = None if reader is None else run_parameters(reader, model, dataset.name)
+    if ranks is not None:
+        check_agreement(ranks, config, dataset, soft_targets, stored)
     with Team(model, config, threads, ranks=ranks) as team:
-        if reader is not None:
-            parameters = run_parameters(reader, model, dataset.name)
+        if stored is not None:
+            parameters = stored
         else:
             check_random_start(config)
             progress("calibrating the biases")

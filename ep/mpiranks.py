@@ -1,6 +1,7 @@
 """Ranks of an MPI job, by mpi4py, which is imported by nothing else."""
 
 import functools
+import hashlib
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, TypeVar
@@ -47,6 +48,10 @@ class MpiRanks:
     def any(self, flag: bool) -> bool:
         """Whether one of them says yes."""
         return bool(self._world.allreduce(int(flag), MPI.MAX))
+
+    def gather(self, item: Result) -> list[Result]:
+        """The items of all, in the order of the processes."""
+        return list(self._world.allgather(item))
 
     def add(self, arrays: Iterable[NDArray[np.int64]]) -> None:
         """Add arrays up over the processes, in place."""
@@ -95,14 +100,27 @@ class MpiRanks:
         together = {core for cores in self._node.allgather(own) for core in cores}
         return max(1, min(len(own), len(together) // self._node.Get_size()))
 
-    def all_leave(self) -> bool:
-        """Whether all processes leave: each calls it before it ends with an error, and waits for the others a while."""
-        request, deadline = self._leaving.Ibarrier(), time.monotonic() + LEAVE_SECONDS
+    def all_leave(self, message: str) -> list[bytes] | None:
+        """Wait a while for the other processes to end with an error too, as each does that has one.
+
+        Parameters
+        ----------
+        message : str
+            Why this one ends.
+
+        Returns
+        -------
+        list of bytes, or None
+            Hashes of the messages of all, by number of the process; None if some are still at work.
+        """
+        own = np.frombuffer(hashlib.sha256(message.encode("utf-8", "replace")).digest(), np.uint8)
+        everyone = np.empty((self.size, len(own)), np.uint8)
+        request, deadline = self._leaving.Iallgather(own, everyone), time.monotonic() + LEAVE_SECONDS
         while time.monotonic() < deadline:
             if request.Test():
-                return True
+                return [row.tobytes() for row in everyone]
             time.sleep(0.01)
-        return False
+        return None
 
     def abort(self, code: int) -> NoReturn:
         """End all processes: those that are at work would wait for this one for ever."""

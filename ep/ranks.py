@@ -38,6 +38,9 @@ class Ranks(Protocol):
     def any(self, flag: bool) -> bool:
         """Whether one of them says yes."""
 
+    def gather(self, item: Result) -> list[Result]:
+        """The items of all, in the order of the processes."""
+
     def add(self, arrays: Iterable[NDArray[np.int64]]) -> None:
         """Add arrays up over the processes, in place."""
 
@@ -81,6 +84,10 @@ class Alone:
     def any(self, flag: bool) -> bool:
         """Whether it says yes."""
         return flag
+
+    def gather(self, item: Result) -> list[Result]:
+        """Its item."""
+        return [item]
 
     def add(self, arrays: Iterable[NDArray[np.int64]]) -> None:
         """Nothing to add."""

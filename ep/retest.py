@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset
 from spikesim.ep import phases as ph
+from spikesim.ep.agreement import check_agreement
 from spikesim.ep.config import Config
 from spikesim.ep.evaluation import evaluate, logits
 from spikesim.ep.model import Model, Parameters
@@ -61,21 +62,26 @@ def run_parameters(reader: RunReader, model: Model, dataset: str) -> Parameters:
     return Parameters.from_dict(model.parameter_names, model.layers, weights)
 
 
-def load_run_model(reader: RunReader, config: Config, dataset: Dataset) -> Model:
+def load_run_model(reader: RunReader, config: Config, dataset: Dataset, ranks: Ranks | None = None) -> Model:
     """The network of a run, with the weights of its last checkpoint.
 
     Parameters
     ----------
     config : Config
         That of the run, or with another data set, inference or length.
+    ranks : Ranks, optional
+        The processes that share the work.
 
     Raises
     ------
     InputError
-        The network does not fit the data set, or the run has no weights yet.
+        The network does not fit the data set, the run has no weights yet, or the processes differ.
     """
     model = Model(config, dataset)
-    model.load(run_parameters(reader, model, dataset.name))
+    parameters = run_parameters(reader, model, dataset.name)
+    if ranks is not None:
+        check_agreement(ranks, config, dataset, parameters=parameters)
+    model.load(parameters)
     return model
 
 
@@ -103,7 +109,7 @@ def retest(
     InputError
         The network does not fit the data set, or the run has no weights yet.
     """
-    model = load_run_model(reader, config, dataset)
+    model = load_run_model(reader, config, dataset, ranks)
     presenter = Presenter(config, dataset, model.stack.image.shape)
     available = len(dataset.test.labels)
     samples = config.data.test_limit if config.data.test_limit is not None else available
@@ -162,7 +168,7 @@ def training_logits(
     InputError
         The network does not fit the data set, or the run has no weights yet.
     """
-    model = load_run_model(reader, config, dataset)
+    model = load_run_model(reader, config, dataset, ranks)
     presenter = Presenter(config, dataset, model.stack.image.shape)
     samples = len(dataset.train.labels)
     total = np.zeros((samples, dataset.classes))

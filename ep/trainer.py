@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from spikesim.checkpoint import Checkpoint
 from spikesim.datasets import Dataset
 from spikesim.ep import phases as ph
+from spikesim.ep.agreement import check_agreement
 from spikesim.ep.coding import Input, with_duration
 from spikesim.ep.config import Config, per_layer
 from spikesim.ep.coupling import SAMPLES as COUPLING_SAMPLES
@@ -126,6 +127,7 @@ class Trainer:
             `request_stop` was called; a checkpoint has been written and the message says how to go on.
         """
         if self.ranks.size > 1:
+            check_agreement(self.ranks, self.config, self.dataset, self._soft_targets)
             self.ranks.by_node(self._warm_up)
         team = Team(self.model, self.config, self.options.threads, self.stop, self.ranks)
         with Journal(self.options, self.ranks) as journal, team:

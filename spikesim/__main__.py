@@ -1,6 +1,20 @@
-"""``python -m spikesim``: the same as the ``spikesim`` command."""
+"""The ``spikesim`` command, also as ``python -m spikesim``."""
 
-from spikesim.cli import main
+import sys
+
+from spikesim.stopping import stop_early
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command; what can be resumed is stopped in good order from here on."""
+    stop_early(next(iter(sys.argv[1:]), ""))
+
+    from spikesim.cli import main as command
+
+    command(prog_name="spikesim")
+
 
 if __name__ == "__main__":
-    main(prog_name="spikesim")
+    main()

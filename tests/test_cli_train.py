@@ -137,6 +137,18 @@ def test_signal_and_resume(number, position, reference, config, tmp_path):
     assert digest(run) == reference[2]
 
 
+def test_a_signal_that_is_sent_twice_is_one(reference, config, tmp_path):
+    """As coreutils' timeout does: to the process, and to its group."""
+    run = tmp_path / "run.h5"
+    command = ("train", "--config", config, "--out", run, "--checkpoint-every", 1, "--threads", 1)
+    process = start(*command)
+    wait_until(lambda: newest_checkpoint(run) >= 3, process)
+    process.send_signal(signal.SIGTERM)
+    stop(process, signal.SIGTERM)
+    succeed(*command, "--resume")
+    assert digest(run) == reference[2]
+
+
 def test_signal_during_calibration(reference, config, tmp_path):
     run = tmp_path / "run.h5"
     command = ("train", "--config", config, "--out", run, "--threads", 1)

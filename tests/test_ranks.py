@@ -1,22 +1,29 @@
 """Processes that share a run: shares, and whole commands under mpiexec, from one rank to four."""
 
 import importlib.util
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import small
 from commands import CONFIG, SECONDS, digest, environment, newest_checkpoint, spikesim, succeed, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
-from threadranks import on_ranks
+from threadranks import ThreadRanks, on_ranks
 
+from spikesim.datasets.model import ImageSet
+from spikesim.ep import agreement
+from spikesim.ep.agreement import check_agreement
 from spikesim.ep.ranks import Alone, share
+from spikesim.errors import InputError
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 MPI = MPIEXEC.exists() and importlib.util.find_spec("mpi4py") is not None
@@ -145,7 +152,6 @@ def test_a_fault_that_all_have_is_told_once(alone: Path) -> None:
     for arguments, fragment in (
         (("train", "--config", alone.with_name("tiny.toml"), "--out", alone), "exists: --resume continues it"),
         (("train", "--no-such-option"), "No such option"),
-        (("simulate", "net.toml", "--steps", 3, "--out", "x.h5"), "2 processes were started"),
     ):
         result = run_ranks((2, arguments))
         assert result.returncode == 2
@@ -154,14 +160,124 @@ def test_a_fault_that_all_have_is_told_once(alone: Path) -> None:
 
 
 @needs_mpi
-def test_a_fault_of_one_rank_ends_the_others(alone: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "wrong", "fragment"),
+    [
+        (1, ("--set", "model.width=-3"), "process 1 of 2: Error: --set is"),  # before what it means is asked
+        (1, ("--no-such-option",), "process 1 of 2: Error: No such option"),
+        (0, ("--no-such-option",), "Error: No such option"),
+    ],
+)
+def test_a_fault_of_one_rank_is_told_and_ends_the_others(
+    number: int, wrong: tuple[str, ...], fragment: str, alone: Path, tmp_path: Path
+) -> None:
     common = ("train", "--config", alone.with_name("tiny.toml"), "--out", tmp_path / "run.h5")
     began = time.monotonic()
-    result = run_ranks((1, common), (1, (*common, "--width", -3)))
+    result = run_ranks(*((1, (*common, *wrong) if rank == number else common) for rank in range(2)))
     assert result.returncode == 2
     (line,) = errors_of(result)
-    assert line.startswith("process 1 of 2: Error: model.width is -3")
+    assert fragment.removeprefix("process 1 of 2: ") in line
     assert time.monotonic() - began < 60
+    assert not (tmp_path / "run.h5").exists()
+
+
+DIFFERENT = {
+    "--seed": ("--seed {}",),
+    "--limit": ("--limit 4{}",),
+    "--epochs": ("--epochs {}",),
+    "--width": ("--width 0.{}",),
+    "--out": ("--out run-{}.h5",),
+    "--resume": ("", "--resume"),
+    "dynamics.beta": ("--config {}.toml",),
+}
+
+
+@needs_mpi
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_processes_that_differ_are_refused_in_one_line(name: str, tmp_path: Path) -> None:
+    own = [form.format(rank + 1) for rank, form in zip(range(2), 2 * DIFFERENT[name], strict=False)]
+    for number in (1, 2):
+        (tmp_path / f"{number}.toml").write_text(CONFIG.replace("[dynamics]", f"[dynamics]\nbeta = 0.{number}"))
+    config = "" if "--config" in own[0] else "--config 1.toml"
+    commands = [f"train {config} --out run.h5 {text}".split() for text in own]
+    result = subprocess.run(
+        mpiexec(*((1, tuple(words)) for words in commands)),
+        capture_output=True, text=True, timeout=SECONDS, env=environment(AS_ROOT), cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 2
+    (line,) = errors_of(result)
+    assert f"Error: {name} is " in line and "in process 1 and" in line and "in process 0" in line
+    assert not list(tmp_path.glob("*.h5*"))
+
+
+def agree(own: list[dict[str, Any]]) -> list[str]:
+    """What each of so many ranks says of what it was given."""
+    defaults = {"config": small.make(small.CONV), "dataset": small.make_dataset()}
+
+    def work(ranks: ThreadRanks) -> str:
+        try:
+            check_agreement(ranks, **{**defaults, **own[ranks.rank]})
+        except InputError as error:
+            return str(error)
+        return ""
+
+    return on_ranks(len(own), work)
+
+
+def test_what_is_compared_is_what_decides_the_bits() -> None:
+    assert agree([{}, {}, {}]) == ["", "", ""]
+    images = small.make_dataset()
+    pixels = images.train.images.copy()
+    pixels[-1, -1, -1, -1] ^= 1
+    other = replace(images, train=ImageSet(pixels, images.train.labels))
+    targets = np.full((len(images.train.labels), images.classes), 0.25)
+    nudged = targets.copy()
+    nudged[0, 0] = np.nextafter(0.25, 1)
+    for own, fragment in (
+        ([{}, {"config": small.make(small.CONV, seed=1)}], "seed is 1 in process 1 and 0 in process 0"),
+        ([{}, {}, {"config": small.make(small.CONV, dynamics__beta=0.5)}], "dynamics.beta is 0.5 in process 2"),
+        ([{}, {"dataset": other}], f"the content of {images.name} (training) is "),
+        ([{"soft_targets": targets}, {"soft_targets": nudged}], "the content of the teacher file is "),
+        ([{"soft_targets": targets}, {}], "the content of the teacher file is missing in process 1"),
+    ):
+        first, *others = agree(own)
+        assert fragment in first and "processes of one run need the same" in first
+        assert others == [first] * len(others), "all refuse alike"
+
+
+def test_other_versions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = itertools.count()
+    monkeypatch.setattr(agreement, "_versions", lambda: {"NumPy": f"2.{next(versions)}"})
+    for line in agree([{}, {}]):
+        assert line.startswith("the version of NumPy is 2.")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [{"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "3"}, {"PMI_SIZE": "4", "PMI_RANK": "2"}],
+    ids=["srun", "pmi"],
+)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("info", "missing.h5"),
+        ("report", "missing.h5"),
+        ("export", "missing.h5", "--to", "nir", "--out", "x.nir"),
+        ("simulate", "missing.toml", "--steps", "3", "--out", "x.h5"),
+        ("import", "missing.safetensors", "--out", "x.h5"),
+        ("data", "fetch", "mnist", "--data-dir", "."),
+        ("submit", "--time", "10", "--", "train", "--out", "x.h5"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_processes_that_share_no_work_speak_each_for_itself(
+    arguments: tuple[str, ...], place: dict[str, str], tmp_path: Path
+) -> None:
+    result = spikesim(*arguments, env=place, cwd=tmp_path)
+    assert result.returncode == 2
+    (line,) = errors_of(result)
+    alone = arguments[0] in ("simulate", "import", "data", "submit")
+    assert ("runs as one process" if alone else "missing.h5") in line
 
 
 def test_processes_without_mpi_are_refused(alone: Path, tmp_path: Path) -> None:

@@ -38,6 +38,9 @@ class ThreadRanks:
             raise failure
         return value
 
+    def gather(self, item: Result) -> list[Result]:
+        return self._gather(item)
+
     def any(self, flag: bool) -> bool:
         return any(self._gather(flag))
 

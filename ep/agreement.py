@@ -1,0 +1,136 @@
+"""Whether the processes of a run mean the same run: their configuration, data, teacher, weights and versions.
+
+Processes that differ would train one network on two sets of data, or exchange messages of different lengths. So they
+compare before the first mini-batch, and all of them refuse alike.
+"""
+
+import hashlib
+import platform
+from collections.abc import Mapping
+
+import h5py
+import numba
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from spikesim import __version__
+from spikesim.compilation import source_hash
+from spikesim.datasets import Dataset
+from spikesim.datasets.eventset import EventSet
+from spikesim.ep.config import Config
+from spikesim.ep.model import Parameters
+from spikesim.ep.ranks import Ranks
+from spikesim.errors import InputError
+
+__all__ = ["check_agreement", "check_same"]
+
+SHOWN = 60
+"""Characters of a value in a message."""
+
+
+def check_agreement(
+    ranks: Ranks,
+    config: Config,
+    dataset: Dataset,
+    soft_targets: NDArray[np.float64] | None = None,
+    parameters: Parameters | None = None,
+) -> None:
+    """Refuse processes that differ in what decides the bits of a result. Called by all of them.
+
+    Parameters
+    ----------
+    ranks : Ranks
+    config : Config
+    dataset : Dataset
+    soft_targets : float64 (training samples, classes), optional
+        A teacher's softened answers.
+    parameters : Parameters, optional
+        Those of a run file.
+
+    Raises
+    ------
+    InputError
+        In all processes.
+    """
+    if ranks.size == 1:
+        return
+    facts = {f"the version of {name}": version for name, version in _versions().items()}
+    facts |= _flat(config.to_dict())
+    facts |= {f"the content of {dataset.name} ({name})": value for name, value in _contents(dataset).items()}
+    if soft_targets is not None:
+        facts["the content of the teacher file"] = _hash(soft_targets)
+    if parameters is not None:
+        facts["the content of the run file"] = _hash(
+            *parameters.weights, *parameters.biases, *parameters.head_weights, *parameters.head_biases
+        )
+    check_same(ranks, facts)
+
+
+def check_same(ranks: Ranks, facts: Mapping[str, str]) -> None:
+    """Refuse processes that differ in one of these facts. Called by all of them.
+
+    Parameters
+    ----------
+    facts : mapping of str to str
+        Names of things, as a message has them, to their values in this process.
+
+    Raises
+    ------
+    InputError
+        In all processes, with the first thing that differs.
+    """
+    first, *others = ranks.gather(dict(facts))
+    for number, other in enumerate(others, 1):
+        for name in [*first, *(name for name in other if name not in first)]:
+            here, there = first.get(name, "missing"), other.get(name, "missing")
+            if here != there:
+                raise InputError(
+                    f"{name} is {_short(there)} in process {number} and {_short(here)} in process 0; the processes of "
+                    "one run need the same; start independent runs one by one, or send them as a sweep"
+                )
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "spikesim": f"{__version__} ({source_hash()})",
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+        "SciPy": scipy.__version__,
+        "Numba": numba.__version__,
+        "h5py": h5py.__version__,
+    }
+
+
+def _flat(tree: Mapping[str, object], prefix: str = "") -> dict[str, str]:
+    """A nested mapping as dotted keys and texts."""
+    found: dict[str, str] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = str(value)
+    return found
+
+
+def _contents(dataset: Dataset) -> dict[str, str]:
+    found = {"normalisation": _hash(dataset.mean, dataset.std)}
+    for name, part in (("training", dataset.train), ("test", dataset.test)):
+        if isinstance(part, EventSet):
+            found[name] = _hash(part.neurons, part.times, part.offsets, part.labels)
+        else:
+            found[name] = _hash(part.images, part.labels)
+    return found
+
+
+def _hash(*arrays: NDArray[np.generic]) -> str:
+    """16 hexadecimal digits over dtypes, shapes and bytes."""
+    digest = hashlib.blake2b(digest_size=8)
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape};".encode())
+        digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+    return digest.hexdigest()
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
