@@ -11,6 +11,7 @@ import click
 from spikesim import __version__
 from spikesim.cli.launch import end_together
 from spikesim.errors import InputError, Stopped
+from spikesim.printable import printable
 from spikesim.stopping import EXIT_STOPPED
 
 __all__ = ["main"]
@@ -60,12 +61,13 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            code, message = EXIT_FAULT, f"Error: {' '.join(str(error).splitlines())}"
+            code, message = EXIT_FAULT, f"Error: {printable(' '.join(str(error).splitlines()))}"
         except click.UsageError as error:
             if error.ctx is None or error.message == error.ctx.get_help():
                 raise  # a group without a sub-command shows its help
             code = EXIT_FAULT
-            message = f"Error: {error.format_message().rstrip('.')}; see '{error.ctx.command_path} --help'"
+            text = printable(" ".join(error.format_message().rstrip(".").splitlines()))
+            message = f"Error: {text}; see '{error.ctx.command_path} --help'"
         except Stopped as stop:
             code, message = EXIT_STOPPED, str(stop) or "Stopped."
         except KeyboardInterrupt:

@@ -98,10 +98,10 @@ def make_console() -> "Console":
     import os
     import sys
 
-    from rich.console import Console
+    from spikesim.cli.console import PlainConsole
 
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
-    return Console(width=width, markup=False, highlight=False, emoji=False)
+    return PlainConsole(width=width)
 
 
 def echo_csv(rows: Iterable[Iterable[Any]]) -> None:

@@ -16,6 +16,7 @@ def info(run: str) -> None:
     same, however many threads they had and however often they were stopped.
     """
     from spikesim.checkpoint import checkpoint_folder, positions
+    from spikesim.printable import printable
     from spikesim.reports.state import state_text
     from spikesim.runreader import RunReader
     from spikesim.settings import flat_settings
@@ -38,13 +39,13 @@ def info(run: str) -> None:
             **reader.versions,
         }
         for name, text in lines.items():
-            click.echo(f"{name + ':':<13}{text}")
+            click.echo(f"{printable(name) + ':':<13}{printable(text)}")
         click.echo("layers:")
         for layer in reader.layers:
             size = "x".join(map(str, layer.shape))
             click.echo(f"  {layer.name:<11}{size} = {layer.neurons} neurons, {layer.weights} weights")
         click.echo("configuration:")
         for key, value in flat_settings(reader.config):
-            click.echo(f"  {key} = {json.dumps(value, ensure_ascii=False)}")
+            click.echo(f"  {printable(key)} = {printable(json.dumps(value, ensure_ascii=False))}")
         click.echo(f"config_hash: {reader.config_hash}")
         click.echo(f"digest: {reader.digest()}")

@@ -135,11 +135,12 @@ class BarObserver:
     """A live bar on standard error, and a line an epoch above it."""
 
     def __init__(self) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bar
 
-        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        from spikesim.cli.console import PlainConsole
+
+        self._console = PlainConsole(stderr=True)
         self._bar = Bar(
             TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.fields[text]}"),
             console=self._console, expand=True,

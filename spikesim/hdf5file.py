@@ -203,15 +203,28 @@ class Contents:
         return self._datasets[path]
 
     def array(self, path: str, dtype: DTypeLike, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
-        """A whole dataset, which must have this type, and this shape if one is given."""
+        """A whole dataset, not compressed, which must have this type, and this shape if one is given."""
         dataset = self.dataset(path)
         if dataset.dtype != np.dtype(dtype) or (shape is not None and dataset.shape != shape):
             raise ValueError(f"{path} is an array of {dataset.dtype} {dataset.shape}")
+        self._require_plain(dataset)
         self.require_stored(dataset)
         return np.asarray(dataset[()])
 
-    def rows(self, path: str, start: int, stop: int, dtype: DTypeLike, trailing: tuple[int, ...]) -> NDArray[Any]:
-        """Rows `start` to `stop` of a dataset, which must have this type and rows of this shape."""
+    def rows(
+        self,
+        path: str,
+        start: int,
+        stop: int,
+        dtype: DTypeLike,
+        trailing: tuple[int, ...],
+        *,
+        compressed: bool = False,
+    ) -> NDArray[Any]:
+        """Rows `start` to `stop` of a dataset, which must have this type and rows of this shape.
+
+        Rows that may be compressed can take up far more than the file: whoever asks for them bounds their number.
+        """
         dataset = self.dataset(path)
         if dataset.dtype != np.dtype(dtype) or dataset.shape[1:] != trailing or not 0 <= start <= dataset.shape[0]:
             raise ValueError(f"{path} is an array of {dataset.dtype} {dataset.shape}")
@@ -219,12 +232,19 @@ class Contents:
             raise ValueError(f"{path} has {dataset.shape[0]} rows and {stop} are needed")
         if stop <= start:
             return np.zeros((0, *trailing), dtype)
+        if not compressed:
+            self._require_plain(dataset)
         self.require_stored(dataset, start, stop)
         return np.asarray(dataset[start:stop])
 
     def length(self, path: str) -> int:
         """Number of rows of a dataset."""
         return int(self.dataset(path).shape[0])
+
+    def _require_plain(self, dataset: Any) -> None:
+        """Refuse data that could unpack to more than the file holds."""
+        if dataset.id.get_create_plist().get_nfilters():
+            raise TypeError(f"{dataset.name} is compressed, which the program never does")
 
     def require_stored(self, dataset: Any, start: int = 0, stop: int | None = None) -> None:
         """Refuse rows that are not all within the file: HDF5 reads zeros where a file ends, or a chunk is missing."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from spikesim.compiled import CompiledNetwork, lay_out
 from spikesim.errors import InputError
+from spikesim.limits import NEURONS_MAX
 from spikesim.populations import Connection, Population
 from spikesim.tables import Shape, Sparse, Table
 
@@ -30,8 +31,8 @@ class Network:
         if len(shape) != 3 or min(shape) < 1 or any(side != int(side) for side in shape):
             raise InputError(f"shape is {shape}; it must be (height, width, channels), integers of at least 1")
         height, width, channels = (int(side) for side in shape)
-        if height * width * channels >= 2**27:
-            raise InputError(f"a population of shape {shape} is too large; at most 2**27 neurons")
+        if height * width * channels > NEURONS_MAX:
+            raise InputError(f"a population of shape {shape} is too large; at most {NEURONS_MAX} neurons")
         return height, width, channels
 
     def add_image(self, shape: tuple[int, ...], name: str = "image") -> Population:

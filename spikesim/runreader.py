@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from spikesim.energy import EnergyModel
 from spikesim.errors import InputError
 from spikesim.hdf5file import Contents, HDF5File, one_line
+from spikesim.limits import NEURONS_MAX
+from spikesim.printable import printable
 from spikesim.schema import (
     FORMAT_VERSION,
     LAYER_COLUMNS,
@@ -23,12 +26,15 @@ from spikesim.schema import (
     TABLES,
     LayerInfo,
     canonical_json,
+    is_layer_name,
 )
 
 __all__ = ["RunReader", "is_run_file"]
 
 _WANTED = "give the run file that 'spikesim train --out' wrote"
 _REMEDY = "use a copy of it, or start the run again"
+_COMPRESSION_MAX = 64
+"""Rows of spikes for each byte of a file whose configuration does not say how many there can be."""
 
 
 class RunReader:
@@ -89,8 +95,10 @@ class RunReader:
         self.created = contents.text("created")
         self.host = contents.text("host")
         self.command_line = contents.text("command_line")
-        self.versions: dict[str, str] = dict(json.loads(contents.text("versions")))
-        self.config: dict[str, Any] = dict(json.loads(contents.text("config"), parse_constant=_refuse_constant))
+        self.versions: dict[str, str] = {
+            key: str(value) for key, value in _json(contents, "versions", "list of versions").items()
+        }
+        self.config: dict[str, Any] = _json(contents, "config", "configuration")
         self.config_hash = contents.text("config_hash")
         self.seed = int(contents.attribute("seed"))
         phases = tuple(name.decode() for name in contents.array("/phases", "S7").tolist())
@@ -101,18 +109,9 @@ class RunReader:
             column.name: contents.array(column.path, column.dtype, (count, *column.row_shape(count)))
             for column in LAYER_COLUMNS
         }
-        self.layers = [
-            LayerInfo(
-                name=table["name"][index].decode(),
-                shape=(int(shape[0]), int(shape[1]), int(shape[2])),
-                weights=int(table["weights"][index]),
-                synapses_forward=int(table["synapses_forward"][index]),
-                synapses_feedback=int(table["synapses_feedback"][index]),
-                analogue=bool(table["analogue"][index]),
-                cells=int(table["cells"][index]),
-            )
-            for index, shape in enumerate(table["shape"])
-        ]
+        self.layers = [_layer({name: values[index] for name, values in table.items()}) for index in range(count)]
+        if not self.layers or len({layer.name for layer in self.layers}) != count:
+            raise ValueError("layers without names of their own")
         self.energy_model = EnergyModel(
             name=contents.text("name", "/energy"),
             accumulate_joule=float(contents.attribute("accumulate_joule", "/energy")),
@@ -137,7 +136,7 @@ class RunReader:
     @property
     def rows(self) -> dict[str, int]:
         """Complete rows of each table, now."""
-        return self._file.read(lambda contents: {table: _complete_rows(contents, table) for table in TABLES})
+        return self._file.read(lambda contents: {table: self._complete_rows(contents, table) for table in TABLES})
 
     @property
     def batches(self) -> dict[str, NDArray[Any]]:
@@ -160,13 +159,19 @@ class RunReader:
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """The weights as of the last checkpoint, float32, by ``"<layer>/<array>"``."""
-        return self._file.read(
-            lambda contents: {
-                f"{layer}/{name}": np.asarray(contents.array(f"/weights/{layer}/{name}", "<f4"), dtype=np.float32)
-                for layer in contents.names("/weights")
-                for name in contents.names(f"/weights/{layer}")
-            }
-        )
+
+        def read(contents: Contents) -> dict[str, NDArray[np.float32]]:
+            found, total = {}, 0
+            for layer in contents.names("/weights"):
+                for name in contents.names(f"/weights/{layer}"):
+                    array = contents.array(f"/weights/{layer}/{name}", "<f4")
+                    total += array.nbytes
+                    if total > contents.size:
+                        raise ValueError("weights that are in the file once and under several names")
+                    found[f"{layer}/{name}"] = np.asarray(array, dtype=np.float32)
+            return found
+
+        return self._file.read(read)
 
     def blocks(self, table: str, rows: int, block: int = 1 << 20) -> Iterator[dict[str, NDArray[Any]]]:
         """The first `rows` rows of a table in pieces of at most `block` rows.
@@ -176,7 +181,7 @@ class RunReader:
         InputError
             If the table has fewer complete rows, or is damaged.
         """
-        complete = self._file.read(lambda contents: _complete_rows(contents, table))
+        complete = self._file.read(lambda contents: self._complete_rows(contents, table))
         if complete < rows:
             raise InputError(
                 f"{self.path} has {complete} complete rows of /{table} and {rows} are needed: it is not the file that "
@@ -230,16 +235,35 @@ class RunReader:
         """Rows `start` to `stop`, or to the last complete one."""
 
         def read(contents: Contents) -> dict[str, NDArray[Any]]:
-            end = _complete_rows(contents, table) if stop is None else stop
+            end = self._complete_rows(contents, table) if stop is None else stop
+            layers, compressed = len(self.layers), table == "spikes"
             return {
                 column.name: np.asarray(
-                    contents.rows(column.path, start, end, column.dtype, column.row_shape(len(self.layers))),
+                    contents.rows(
+                        column.path, start, end, column.dtype, column.row_shape(layers), compressed=compressed
+                    ),
                     dtype=column.dtype,
                 )
                 for column in TABLES[table]
             }
 
         return self._file.read(read)
+
+    def _complete_rows(self, contents: Contents, table: str) -> int:
+        # The writer raises the count after it has flushed the columns, so a row that is counted is whole. The lengths
+        # matter where a machine lost its power, when the order of writes is not kept.
+        count = int(contents.array(f"/rows/{table}", "<u8", ()))
+        rows = min(count, *(contents.length(column.path) for column in TABLES[table]))
+        if table == "spikes" and rows > self._spikes_max(contents):
+            raise ValueError(f"{rows} spikes, more than its neurons can have")
+        return rows
+
+    def _spikes_max(self, contents: Contents) -> int:
+        """Spikes that the recorded samples can have: these columns are compressed, so the file's size bounds little."""
+        samples, steps = self.setting("record.spikes"), self.setting("dynamics.steps_free")
+        if not isinstance(samples, list) or not isinstance(steps, int):
+            return _COMPRESSION_MAX * contents.size
+        return len(samples) * max(steps, 0) * sum(layer.neurons for layer in self.layers)
 
 
 def is_run_file(path: str | os.PathLike[str]) -> bool:
@@ -266,16 +290,50 @@ def _require_run_file(contents: Contents, path: object) -> None:
         raise InputError(f"{path} is an HDF5 file of another program (its 'format' is not {MAGIC!r}); {_WANTED}")
 
 
-def _complete_rows(contents: Contents, table: str) -> int:
-    # The writer raises the count after it has flushed the columns, so a row that is counted is whole. The lengths
-    # matter where a machine lost its power, when the order of writes is not kept.
-    count = int(contents.array(f"/rows/{table}", "<u8", ()))
-    return min(count, *(contents.length(column.path) for column in TABLES[table]))
+def _layer(row: Mapping[str, Any]) -> LayerInfo:
+    """A row of the table of layers.
+
+    Raises
+    ------
+    ValueError
+        It describes no layer.
+    """
+    name, shape = row["name"].decode(), tuple(int(length) for length in row["shape"])
+    if not is_layer_name(name):
+        raise ValueError(f"a layer with the name {printable(name)}")
+    if min(shape) < 1 or math.prod(shape) > NEURONS_MAX or math.prod(shape) != int(row["neurons"]):
+        raise ValueError(f"shape of {name}: {'x'.join(map(str, shape))}, {row['neurons']} neurons")
+    height, width, channels = shape
+    return LayerInfo(
+        name=name,
+        shape=(height, width, channels),
+        weights=int(row["weights"]),
+        synapses_forward=int(row["synapses_forward"]),
+        synapses_feedback=int(row["synapses_feedback"]),
+        analogue=bool(row["analogue"]),
+        cells=int(row["cells"]),
+    )
 
 
-def _refuse_constant(name: str) -> None:
-    """A configuration has no NaN and no infinities, which JSON does not have either."""
-    raise ValueError(f"its configuration has {name}")
+def _json(contents: Contents, name: str, what: str) -> dict[str, Any]:
+    """An attribute that is a JSON object; a message calls it `what`.
+
+    Raises
+    ------
+    ValueError
+        It is none, or has a number that JSON does not have, or one beyond float64.
+    """
+
+    def refuse(text: str) -> None:
+        raise ValueError(f"its {what} has {text}")
+
+    def finite(text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value):
+            refuse(text)
+        return value
+
+    return dict(json.loads(contents.text(name), parse_constant=refuse, parse_float=finite))
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -23,6 +23,7 @@ __all__ = [
     "LayerInfo",
     "RunHeader",
     "canonical_json",
+    "is_layer_name",
 ]
 
 MAGIC = "spikesim-run"
@@ -354,6 +355,11 @@ class LayerInfo:
         return math.prod(self.shape)
 
 
+def is_layer_name(name: str) -> bool:
+    """Whether a layer can be called so: 1 to 32 printable ASCII characters without ``/``."""
+    return name.isascii() and name.isprintable() and 0 < len(name) <= 32 and "/" not in name and name != "."
+
+
 @dataclass(frozen=True)
 class RunHeader:
     """What is known of a run before its first mini-batch.
@@ -392,7 +398,7 @@ class RunHeader:
         canonical_json(self.config)
         names = [layer.name for layer in self.layers]
         for name in names:
-            if not (name.isascii() and name.isprintable() and 0 < len(name) <= 32 and "/" not in name and name != "."):
+            if not is_layer_name(name):
                 raise ValueError(f"layer name {name!r}: 1 to 32 printable ASCII characters without '/' are allowed")
         if not names or len(set(names)) != len(names):
             raise ValueError(f"layer names must differ and there must be at least one layer, got {names}")

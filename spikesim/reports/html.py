@@ -1,13 +1,19 @@
-"""HTML and SVG as elements of the standard library, which escapes all text; only styles and scripts are raw."""
+"""HTML and SVG as elements of the standard library, which escapes all text; only styles and scripts are raw.
+
+What a browser would obey in a text without showing it, such as marks of direction, is escaped too.
+"""
 
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from spikesim.printable import printable
+
 __all__ = ["Child", "element", "embedded_json", "number", "serialise", "table"]
 
 Child = ET.Element | str | None
+_RAW = ("script", "style")
 
 
 def element(tag: str, *children: Child | Sequence[Child], **attributes: Any) -> ET.Element:
@@ -26,9 +32,9 @@ def element(tag: str, *children: Child | Sequence[Child], **attributes: Any) -> 
     made = ET.Element(tag)
     for name, value in attributes.items():
         if value is not None and value is not False:
-            made.set(name.rstrip("_").replace("_", "-"), "" if value is True else str(value))
+            made.set(name.rstrip("_").replace("_", "-"), "" if value is True else printable(str(value)))
     last: ET.Element | None = None
-    for child in _flat(children):
+    for child in _flat(children, tag in _RAW):
         if isinstance(child, ET.Element):
             made.append(child)
             last = child
@@ -39,12 +45,14 @@ def element(tag: str, *children: Child | Sequence[Child], **attributes: Any) -> 
     return made
 
 
-def _flat(children: Iterable[Child | Sequence[Child]]) -> Iterable[ET.Element | str]:
+def _flat(children: Iterable[Child | Sequence[Child]], raw: bool) -> Iterable[ET.Element | str]:
     for child in children:
-        if isinstance(child, str | ET.Element):
+        if isinstance(child, str):
+            yield child if raw else printable(child, keep="\n\t")
+        elif isinstance(child, ET.Element):
             yield child
         elif child is not None:
-            yield from _flat(child)
+            yield from _flat(child, raw)
 
 
 def number(value: float | None, text: str, **attributes: Any) -> Child:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from spikesim.errors import InputError
+from spikesim.printable import printable
 from spikesim.reports.charts import Chart
 from spikesim.reports.raster import Raster
 
@@ -150,5 +151,5 @@ def _ramp(count: int) -> list[Any]:
 
 def _literal(text: str) -> str:
     """Text that matplotlib takes as it is: no formulas, and labels that begin with an underscore are shown."""
-    escaped = text.replace("$", r"\$")
+    escaped = printable(text).replace("$", r"\$")
     return f"\u200b{escaped}" if escaped.startswith("_") else escaped
