@@ -44,6 +44,7 @@ SCRIPTS = {
     "metrics": ["--samples", "1"],
     "parts": [*SMALL, "--samples", "16"],
     "ranks": [*SMALL, "--batch", "4", "--batches", "1"],
+    "signals": ["--stops", "2"],
     "soak": [*SMALL, "--set", "data.dataset=fashion-mnist-mini", "--hours", "0.003", "--every", "1"],
     "sparse": ["--neurons", "200", "--synapses", "20", "--steps", "20", "--repeats", "1"],
     "sparsity": ["--steps", "6", "--tolerances", "0.1", "--test-limit", "8"],
