@@ -102,7 +102,7 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
     counted = steps.shape[2] > 0
     stratified = clock.firing == FIRING_STRATIFIED
     random = state.threshold if stratified else scratch.random
-    offset = np.uint16(reversed_bits(t) & 0xF000 if stratified else 0)
+    offset = np.uint16(reversed_bits(t) if stratified else 0)
     full_at = 2 * scratch.drive.shape[0] + slot * scratch.full.shape[1]
     tile_at = full_at + scratch.full.size
     mixed = pop[POP_SPARSE] or pop[POP_NUDGE]  # with these, `scratch.drive` holds external drives too

@@ -327,7 +327,7 @@ class Model:
             return np.zeros((len(self.samples), self.populations[index].neurons), np.int64)
         step = t if self.firing == "iid" else 0
         bits = np.stack([random_bits(shape, sample, index, stream, step, self.seed) for sample in self.samples])
-        return bits if self.firing == "iid" else (bits + 2**12 * bit_reversed(t, 4)) % ONE
+        return bits if self.firing == "iid" else (bits + bit_reversed(t, 16)) % ONE
 
     def signal(self, index: int) -> Integers:
         """What a population sends: 1 for a spike; in the mean field p in units of 2**-16, 1.0 for outside spikes."""
