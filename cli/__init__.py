@@ -69,7 +69,10 @@ class LazyGroup(click.Group):
         except Stopped as stop:
             code, message = EXIT_STOPPED, str(stop) or "Stopped."
         except MemoryError as error:
-            code, message = EXIT_FAULT, f"Error: out of memory{f' ({error})' if str(error) else ''}; lower the sizes"
+            code, message = (
+                EXIT_FAULT,
+                f"Error: out of memory{f' ({error})' if str(error) else ''}; lower the sizes or find more memory",
+            )
         except KeyboardInterrupt:
             code, message = EXIT_INTERRUPTED, ""
         except Exception:

@@ -7,14 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from spikesim.cli import main
 from spikesim.errors import InputError
-from spikesim.freememory import free_memory, naming_memory, require_memory
 from spikesim.sparse import LeakyIntegrateAndFire, Network, Probabilistic, RandomSynapses, Simulation, matrixfile
 from spikesim.sparse.description import make_network
 from spikesim.sparse.entries import Entries, stored_entries
@@ -443,19 +440,7 @@ def test_potentials_are_recorded_once_each(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    free = free_memory()
-    assert free is None or free > 2**20
     monkeypatch.setattr("spikesim.freememory.free_memory", lambda: 10**9)
-    require_memory({"this": 10**9 // 2, "that": 10**9 // 2}, "take less")
-    with pytest.raises(
-        InputError, match=r"1\.40 GiB of memory are needed, 0\.93 GiB for that, and 0\.93 GiB are free; t"
-    ):
-        require_memory({"this": 10**9 // 2, "that": 10**9}, "take less")
-    with (
-        pytest.raises(InputError, match="the memory has no room for the map; take less"),
-        naming_memory("the map", "take less"),
-    ):
-        raise MemoryError
     net = Network()
     small = net.add_population(1000, name="small")
     net.add_population(2 * 10**9, name="large")  # nothing is taken yet
@@ -472,16 +457,6 @@ def test_what_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         Simulation(net)
     with pytest.raises(InputError, match=r"ring of spikes.*for 1,099,511,627,776 neurons x 4,097 steps.*shorten"):
         _new_ring(4097, 2**40)
-
-
-def test_memory_that_runs_out_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(path: object) -> None:
-        np.empty(2**60, np.int8)
-
-    monkeypatch.setattr("spikesim.runreader.RunReader.__init__", lambda self, path: fail(path))
-    result = CliRunner().invoke(main, ["info", "x.h5"])
-    assert result.exit_code == 2 and result.output.startswith("Error: out of memory (Unable to allocate 1.00 EiB")
-    assert result.output.count("\n") == 1
 
 
 def test_entries_are_taken_as_they_are() -> None:
