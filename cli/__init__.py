@@ -70,6 +70,11 @@ class LazyGroup(click.Group):
             message = f"Error: {text}; see '{error.ctx.command_path} --help'"
         except Stopped as stop:
             code, message = EXIT_STOPPED, str(stop) or "Stopped."
+        except MemoryError as error:
+            code, message = (
+                EXIT_FAULT,
+                f"Error: out of memory{f' ({error})' if str(error) else ''}; lower the sizes or find more memory",
+            )
         except KeyboardInterrupt:
             code, message = EXIT_INTERRUPTED, ""
         except Exception:

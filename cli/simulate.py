@@ -69,6 +69,8 @@ def simulate(
         overwrite=overwrite,
         command_line=shlex.join(["spikesim", *sys.argv[1:]]),
     )
+    if job.note:
+        click.echo(job.note, err=True)
     with stop_on_signals(job.request_stop):
         progress = job.run(steps, _Lines(progress_every))
     _summarise(job, progress)

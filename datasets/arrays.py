@@ -136,7 +136,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             if total > BYTES_MAX:
                 raise InputError(f"{path}: its arrays take {total} bytes; at most {BYTES_MAX}")
             return {name: read_array(archive, member) for name, member in members.items()}
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except Exception as error:  # the parsers of archives and of arrays raise many kinds for damaged bytes
         detail = error.strerror if isinstance(error, OSError) and error.strerror else error

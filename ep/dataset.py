@@ -5,6 +5,7 @@ from pathlib import Path
 
 from spikesim.datasets import Dataset, load
 from spikesim.ep.config import Config
+from spikesim.freememory import naming_memory
 
 
 def load_dataset(config: Config, data_dir: str | Path | None = None) -> tuple[Config, Dataset]:
@@ -22,5 +23,6 @@ def load_dataset(config: Config, data_dir: str | Path | None = None) -> tuple[Co
     InputError
         As for `spikesim.datasets.load`.
     """
-    dataset = load(config.data.dataset, data_dir)
+    with naming_memory(f"the samples of {config.data.dataset}", "use a machine with more memory, or fewer samples"):
+        dataset = load(config.data.dataset, data_dir)
     return replace(config, data=replace(config.data, dataset=dataset.name)), dataset

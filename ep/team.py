@@ -13,9 +13,13 @@ from spikesim.ep import phases as ph
 from spikesim.ep.config import Config
 from spikesim.ep.model import Model
 from spikesim.ep.ranks import Alone, Ranks
+from spikesim.freememory import naming_memory, require_memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+NEURON_BYTES = 16
+"""Of a neuron of a sample at least: its potential, that at the end of the free phase, and sums of two windows."""
+_ADVICE = "use fewer --threads, smaller samples or layers, or a machine with more memory"
 
 
 class Team:
@@ -49,8 +53,17 @@ class Team:
         self.group = max(1, min(model.compiled.best_group, -(-config.data.batch_size // workers)))
         self._workspaces: queue.SimpleQueue[ph.Workspace] = queue.SimpleQueue()
         followed = config.stability.target_rate is not None
-        for _ in range(threads):
-            self._workspaces.put(ph.Workspace(model, config.dynamics, self.group, config.seed, followed=followed))
+        state = model.compiled.sizes["state"]
+        what = f"the samples of a group ({self.group} with {state:,} neurons on each of {threads} threads)"
+        require_memory({what: threads * self.group * state * NEURON_BYTES}, _ADVICE)
+        with naming_memory(what, _ADVICE):
+            self._make_workspaces(followed)
+
+    def _make_workspaces(self, followed: bool) -> None:
+        for _ in range(self.threads):
+            self._workspaces.put(
+                ph.Workspace(self.model, self.config.dynamics, self.group, self.config.seed, followed=followed)
+            )
 
     def __enter__(self) -> "Team":
         return self

@@ -6,6 +6,7 @@ position and the number of rows written are all there is to keep.
 
 import math
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -37,6 +38,7 @@ from spikesim.ep.start import check_random_start, needs_start, start
 from spikesim.ep.team import Team
 from spikesim.ep.tracing import trace
 from spikesim.errors import InputError, Stopped
+from spikesim.freememory import naming_memory
 from spikesim.runfile import RunWriter
 
 CHECKPOINT_SECONDS = 60.0
@@ -92,7 +94,8 @@ class Trainer:
         self.dataset = dataset
         self.options = options
         self.observer = observer
-        self.model = Model(config, dataset)
+        with self._naming_memory("the network", dataset):
+            self.model = Model(config, dataset)
         self.presenter = Presenter(config, dataset, self.model.stack.image.shape)
         self.samples = _limited("data.limit", config.data.limit, len(dataset.train.labels))
         self.test_samples = _limited("data.test_limit", config.data.test_limit, len(dataset.test.labels))
@@ -112,6 +115,13 @@ class Trainer:
         check_teacher(config.signals, soft_targets is not None)
         self._soft_targets = soft_targets
         self._diagnosis = Diagnosis(self.model, config)
+
+    def _naming_memory(self, what: str, dataset: Dataset) -> AbstractContextManager[None]:
+        height, width = dataset.train.shape[:2]
+        return naming_memory(
+            f"{what} ({self.config.model.arch} for samples of {height}x{width})",
+            "use smaller samples or layers, or a machine with more memory",
+        )
 
     def request_stop(self) -> None:
         """Ask the run to end soon: the mini-batch in progress is dropped. Safe in a signal handler."""
@@ -140,9 +150,10 @@ class Trainer:
                 check_random_start(self.config)
             elif found.checkpoint.warning:
                 self.observer.message(found.checkpoint.warning)
-            parameters = initial_parameters(self.model, self.config)
-            learner = Learner(self.model, self.config, parameters, team, self._soft_targets)
-            self.model.load(parameters, self.config.dynamics.beta)  # refused before anything is replaced
+            with self._naming_memory("the weights and what learning keeps of them", self.dataset):
+                parameters = initial_parameters(self.model, self.config)
+                learner = Learner(self.model, self.config, parameters, team, self._soft_targets)
+                self.model.load(parameters, self.config.dynamics.beta)  # refused before anything is replaced
             header = make_header(self.model, self.config, parameters, self.options.command_line)
             journal.open(header, found)
             self._run(journal, learner, found.checkpoint)

@@ -110,6 +110,8 @@ class HDF5File:
             yield
         except InputError:
             raise
+        except MemoryError as error:
+            raise InputError(f"{self.path}: the memory has no room for what it holds ({one_line(error)})") from error
         except FAULTS as error:
             raise InputError(f"{self.path} is damaged ({one_line(error)}); {self._remedy}") from error
 

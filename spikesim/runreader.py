@@ -1,5 +1,6 @@
 """Reading a run file: finished, in progress, or left behind by a process that was killed."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -19,6 +20,7 @@ from spikesim.limits import NEURONS_MAX
 from spikesim.printable import printable
 from spikesim.schema import (
     FORMAT_VERSION,
+    FORMATS,
     LAYER_COLUMNS,
     MAGIC,
     PHASES,
@@ -29,7 +31,7 @@ from spikesim.schema import (
     is_layer_name,
 )
 
-__all__ = ["RunReader", "is_run_file"]
+__all__ = ["RunReader", "is_run_file", "stored_format"]
 
 _WANTED = "give the run file that 'spikesim train --out' wrote"
 _REMEDY = "use a copy of it, or start the run again"
@@ -281,11 +283,22 @@ def is_run_file(path: str | os.PathLike[str]) -> bool:
     return True
 
 
+def stored_format(path: str | os.PathLike[str]) -> str:
+    """What an HDF5 file says that it is (`spikesim.schema.FORMATS`); nothing if it says nothing or cannot be read."""
+    try:
+        with contextlib.closing(HDF5File(path, _WANTED, _REMEDY)) as file:
+            return file.read(lambda contents: contents.text("format"))
+    except InputError:
+        return ""
+
+
 def _require_run_file(contents: Contents, path: object) -> None:
     try:
         found = contents.attribute("format")
     except (LookupError, TypeError):
         found = ""
+    if found != MAGIC and found in FORMATS:
+        raise InputError(f"{path} is {FORMATS[str(found)]}; {_WANTED}")
     if found != MAGIC:
         raise InputError(f"{path} is an HDF5 file of another program (its 'format' is not {MAGIC!r}); {_WANTED}")
 

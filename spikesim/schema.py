@@ -12,11 +12,14 @@ from spikesim.energy import EnergyModel
 
 __all__ = [
     "ATTRIBUTES",
+    "FORMATS",
     "FORMAT_VERSION",
     "LAYER_COLUMNS",
     "MAGIC",
     "PHASES",
     "READOUT",
+    "SIMULATION_MAGIC",
+    "SIMULATION_STATE_MAGIC",
     "STATUSES",
     "TABLES",
     "Column",
@@ -27,6 +30,18 @@ __all__ = [
 ]
 
 MAGIC = "spikesim-run"
+SIMULATION_MAGIC, SIMULATION_STATE_MAGIC = "spikesim-simulation", "spikesim-simulation-state"
+FORMATS: Mapping[str, str] = MappingProxyType(
+    {
+        MAGIC: "the run file of a training, which 'spikesim report' shows and spikesim.open_run reads",
+        SIMULATION_MAGIC: (
+            "a file of 'spikesim simulate', which 'spikesim info' shows and spikesim.sparse.SimulationReader reads"
+        ),
+        SIMULATION_STATE_MAGIC: "the state of a simulation, from which 'spikesim simulate --resume' goes on",
+        "spikesim-teacher": "a teacher file, which 'spikesim train --teacher' reads",
+    }
+)
+"""What the HDF5 files of the program are, by their attribute `format`, and what reads them."""
 FORMAT_VERSION = 4
 PHASES = ("free", "nudged+", "nudged-")
 STATUSES = ("running", "stopped", "finished")

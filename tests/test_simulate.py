@@ -9,9 +9,12 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from commands import assert_one_line, spikesim, start, succeed, wait_until
 from scipy import sparse
 
+from spikesim import open_run
+from spikesim.cli import main
 from spikesim.errors import InputError
 from spikesim.sparse import LeakyIntegrateAndFire, Network, Probabilistic, RandomSynapses, Simulation
 from spikesim.sparse.description import make_network, read_network
@@ -353,6 +356,80 @@ def test_a_state_that_does_not_fit_the_file_is_refused(network, tmp_path) -> Non
     state_path(out).write_bytes(b"garbage")
     with pytest.raises(InputError, match="not an HDF5 file"):
         Job(read_network(network), out, resume=True)
+
+
+@pytest.mark.parametrize("steps", [20, 600])
+def test_a_finished_file_without_its_state_is_kept(steps, network, undisturbed, tmp_path) -> None:
+    out = tmp_path / "run.h5"
+    shutil.copy(undisturbed, out)
+    before = out.read_bytes()
+    assert "has 400 steps and is finished, but its state run.h5.state is missing" in refused(
+        network, "--steps", steps, "--out", out, "--resume"
+    )
+    assert out.read_bytes() == before and not state_path(out).exists()
+    Job(read_network(network), out, overwrite=True).run(steps)
+    assert recorded(out) == steps
+
+
+def test_a_file_is_never_made_shorter(network, tmp_path) -> None:
+    """Nor where its state is older than the file, nor where it was killed before it had a state."""
+    out = tmp_path / "run.h5"
+    Job(read_network(network), out).run(100)
+    old = state_path(out).read_bytes()
+    Job(read_network(network), out, resume=True).run(250)
+    state_path(out).write_bytes(old)
+    before = out.read_bytes()
+    with pytest.raises(InputError, match=r"steps is 200, and .*run\.h5 has 250 of them already"):
+        Job(read_network(network), out, resume=True).run(200)
+    assert out.read_bytes() == before
+    state_path(out).unlink()
+    with h5py.File(out, "r+") as file:
+        file["status"][...] = 0  # as a kill leaves it
+    with pytest.raises(InputError, match="has 250 of them already"):
+        Job(read_network(network), out, resume=True).run(249)
+    job = Job(read_network(network), out, resume=True)
+    assert "has 250 steps but no state was saved" in job.note
+    job.run(251)
+    assert recorded(out) == 251
+
+
+def test_a_state_without_its_file_is_not_thrown_away(network, tmp_path) -> None:
+    out = tmp_path / "run.h5"
+    Job(read_network(network), out).run(30)
+    out.rename(tmp_path / "moved.h5")
+    before = state_path(out).read_bytes()
+    with pytest.raises(InputError, match=r"run\.h5 does not exist, but its state run\.h5\.state does"):
+        Job(read_network(network), out, resume=True)
+    assert state_path(out).read_bytes() == before
+    (tmp_path / "moved.h5").rename(out)
+    Job(read_network(network), out, resume=True).run(40)
+    assert recorded(out) == 40
+
+
+def test_info_shows_what_was_simulated_and_others_say_what_it_is(undisturbed, tmp_path) -> None:
+    lines = succeed("info", undisturbed).stdout.splitlines()
+    with SimulationReader(undisturbed) as reader:
+        spikes = sum(int(reader.counts("cells", trial).sum()) for trial in range(2))
+        assert reader.total("cells") == spikes and reader.neurons("cells") == 150
+        events = reader.projections()[0].events
+    with h5py.File(undisturbed) as file:
+        assert events == file["projections/0/events"][()].sum()
+    assert "state:       finished, 400 steps" in lines and "trials:      2" in lines
+    share = spikes / (150 * 400 * 2)
+    assert (
+        f"  cells      150 neurons, {spikes} spikes, {share:.4%} fire in a step, recorded: spikes and potentials"
+        in lines
+    )
+    assert f"  0: noise -> cells, 800 synapses, {events} events" in lines
+    assert '  population.1.name = "cells"' in lines and "  projection.0.delay = [1, 5]" in lines
+    for command in (["report"], ["evaluate"], ["export", "--to", "nir", "--out", str(tmp_path / "x.nir")], ["watch"]):
+        result = CliRunner().invoke(main, [*command, str(undisturbed)])
+        assert result.exit_code == 2
+        assert f"{undisturbed} is a file of 'spikesim simulate', which 'spikesim info' shows" in result.output
+    with pytest.raises(InputError, match=r"undisturbed\.h5\.state is the state of a simulation"):
+        SimulationReader(state_path(undisturbed))
+    with pytest.raises(InputError, match="is the state of a simulation"):
+        open_run(state_path(undisturbed))
 
 
 def test_one_writer_at_a_time(network, tmp_path) -> None:

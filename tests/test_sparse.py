@@ -321,6 +321,36 @@ def test_a_state_of_something_else_is_refused(tmp_path: Path) -> None:
         simulation.save(tmp_path / "nowhere" / "state.h5")
 
 
+def altered(change: str) -> Network:
+    """A network of one structure, in which one thing may be another."""
+    rows = [1, 0, 1] if change == "target" else [0, 0, 1]
+    weights = [0.5, 0.25, -0.5 if change == "sign" else 0.5]
+    delays = [2, 3, 1] if change == "delay" else [3, 2, 1]
+    net = Network()
+    a = net.add_population(3, Probabilistic(bias=[0.1, 0.2, 0.4 if change == "bias" else 0.3]))
+    b = net.add_population(2, LeakyIntegrateAndFire(threshold=0.75 if change == "threshold" else 0.5))
+    net.add_poisson(b, 1.5 if change == "rate" else 2.0, 0.1)
+    places = rows, [0, 1, 2]
+    net.connect(a, b, sparse.coo_array((weights, places), (2, 3)), delay=sparse.coo_array((delays, places), (2, 3)))
+    net.connect(a, a, RandomSynapses(2, 0.1, seed=1 if change == "seed" else 0))
+    return net
+
+
+def test_a_state_belongs_to_one_network_to_the_bit(tmp_path: Path) -> None:
+    """Also where both have the same number of everything; what is recorded is no part of the network."""
+    simulation = Simulation(altered(""), seed=1)
+    simulation.run(4)
+    simulation.save(tmp_path / "state.h5")
+    for change in ("sign", "delay", "bias", "threshold", "rate", "seed", "target"):
+        with pytest.raises(InputError, match=r"state\.h5 is the state of another network"):
+            Simulation(altered(change), seed=1).restore(tmp_path / "state.h5")
+    net = altered("")
+    same = Simulation(net, seed=1)
+    same.record(net.populations[0])
+    same.restore(tmp_path / "state.h5")
+    assert same.step == 4
+
+
 MATRIX = sparse.csc_array(np.ones((2, 3)))
 
 

@@ -26,17 +26,19 @@ The keys are the arguments of `spikesim.sparse.Network`; docs/sparse-networks.md
 pattern (`number`, `weight`) or a file of `scipy.sparse.save_npz` (`matrix`), named relative to the TOML file.
 """
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from spikesim.errors import InputError
-from spikesim.philox import seed_key
+from spikesim.sparse.matrixfile import load_entries
 from spikesim.sparse.network import Network, Population
 from spikesim.sparse.neurons import LeakyIntegrateAndFire, Probabilistic
 from spikesim.sparse.synapses import RandomSynapses
+from spikesim.sparse.values import integer, shown
 from spikesim.tomlfile import read_toml
 
 KINDS = ("probabilistic", "lif", "source")
@@ -106,9 +108,8 @@ def make_network(values: Mapping[str, Any], folder: Path) -> Description:
         An unknown key, a wrong type, or a value out of range.
     """
     _check_keys(values, ("trials", "seed", "population", "projection"), "the file")
-    seed = _integer(values.get("seed", 0), "seed")
-    seed_key(seed)
-    read = Description(Network(), _integer(values.get("trials", 1), "trials"), seed, content=_plain(values))
+    seed = integer(_integer(values.get("seed", 0), "seed"), "seed", 0, 2**64 - 1)
+    read = Description(Network(seed), _integer(values.get("trials", 1), "trials"), seed, content=_plain(values))
     named: dict[str, Population] = {}
     for table in _tables(values, "population"):
         population = _add_population(read, table)
@@ -126,7 +127,7 @@ def _add_population(read: Description, table: Mapping[str, Any]) -> Population:
         raise InputError(f"a population is named {name!r}; a name is printable and has no slash")
     kind = table.get("kind", "probabilistic")
     if kind not in KINDS:
-        raise InputError(f"kind of {name} is {kind!r}; it must be one of {', '.join(KINDS)}")
+        raise InputError(f"kind of {name} is {shown(kind)}; it must be one of {', '.join(KINDS)}")
     _check_keys(table, (*_POPULATION_KEYS, *_MODEL_KEYS[kind]), f"{name}, a population of kind {kind}")
     size = _integer(table.get("size"), f"size of {name}")
     given = {key: _MODEL_CHECKS[key](table[key], f"{key} of {name}") for key in _MODEL_KEYS[kind] if key in table}
@@ -140,19 +141,21 @@ def _add_population(read: Description, table: Mapping[str, Any]) -> Population:
     if "poisson" in table:
         drive = table["poisson"]
         if not isinstance(drive, Mapping) or set(drive) != {"rate", "weight"}:
-            raise InputError(f"poisson of {name} is {drive!r}; it is {{ rate = arrivals a step, weight = of each }}")
+            raise InputError(
+                f"poisson of {name} is {shown(drive)}; it is {{ rate = arrivals a step, weight = of each }}"
+            )
         rate, weight = (_number(drive[key], f"{key} of the Poisson drive of {name}") for key in ("rate", "weight"))
         read.network.add_poisson(population, rate, weight)
     record = table.get("record", False)
     if not isinstance(record, bool):
-        raise InputError(f"record of {name} is {record!r}; it is true or false")
+        raise InputError(f"record of {name} is {shown(record)}; it is true or false")
     if record:
         read.recorded.append(population)
     probes = table.get("record_potential", [])
     if not isinstance(probes, list) or not all(type(one) is int and 0 <= one < size for one in probes):
-        raise InputError(f"record_potential of {name} is {probes!r}; it is a list of neurons, 0 .. {size - 1}")
+        raise InputError(f"record_potential of {name} is {shown(probes)}; it is a list of neurons, 0 .. {size - 1}")
     if probes:
-        read.probes[name] = probes
+        read.probes[name] = list(dict.fromkeys(probes))
     return population
 
 
@@ -174,42 +177,48 @@ def _add_projection(
     if "number" in table:
         if isinstance(delay, list):
             if len(delay) != 2:
-                raise InputError(f"delay of {where} is {delay}; it is a number of steps, or [first, last]")
-            delay = tuple(_integer(one, f"delay of {where}") for one in delay)
+                raise InputError(f"delay of {where} is {shown(delay)}; it is a number of steps, or [first, last]")
+            delay = [_integer(one, f"delay of {where}") for one in delay]
         else:
             delay = _integer(delay, f"delay of {where}")
-        # every projection draws targets of its own unless it is told otherwise
-        seed = _integer(table.get("seed", read.seed + len(read.network.projections)), f"seed of {where}")
         number = _integer(table["number"], f"number of {where}")
         weight = _number(table.get("weight"), f"weight of {where}")
-        read.network.connect(ends[0], ends[1], RandomSynapses(number, weight, delay, seed % 2**64))
+        seed = _integer(table["seed"], f"seed of {where}") if "seed" in table else None
+        with _naming(where):
+            read.network.connect(ends[0], ends[1], RandomSynapses(number, weight, delay, seed))
         return {}
     files = {"matrix": folder / _word(table["matrix"], f"matrix of {where}")}
     if isinstance(delay, str):
         files["delay"] = folder / delay
     else:
         delay = _integer(delay, f"delay of {where}")
-    loaded = {key: _load_matrix(path, where) for key, path in files.items()}
-    read.network.connect(ends[0], ends[1], loaded["matrix"], delay=loaded.get("delay", delay))
-    return {key: hashlib.sha256(path.read_bytes()).hexdigest() for key, path in files.items()}
+    loaded = {key: load_entries(path, where) for key, path in files.items()}
+    with _naming(f"{' with '.join(map(str, files.values()))}, for {where}"):
+        read.network.connect(ends[0], ends[1], loaded["matrix"], delay=loaded.get("delay", delay))
+    return {key: _digest(path) for key, path in files.items()}
 
 
-def _load_matrix(path: Path, where: str) -> Any:
-    from scipy import sparse
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
+
+@contextlib.contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """Say of what a value is that Python's interface refuses."""
     try:
-        return sparse.load_npz(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}, for {where}, does not exist") from None
-    except Exception as error:  # zip, header or array: NumPy and SciPy raise what they like
-        text = " ".join(str(error).split())
-        raise InputError(f"{path}, for {where}, is no file of scipy.sparse.save_npz: {text}") from None
+        yield
+    except InputError as error:
+        raise InputError(f"{what}: {error}") from None
 
 
 def _tables(values: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     tables = values.get(key, [])
     if not isinstance(tables, list) or not all(isinstance(table, Mapping) for table in tables):
-        raise InputError(f"{key} is {tables!r}; it is a list of tables, each under [[{key}]]")
+        raise InputError(f"{key} is {shown(tables)}; it is a list of tables, each under [[{key}]]")
     return tables
 
 
@@ -220,18 +229,19 @@ def _check_keys(table: Mapping[str, Any], known: tuple[str, ...], where: str) ->
 
 
 def _integer(value: Any, what: str) -> int:
-    if type(value) is not int:
-        raise InputError(f"{what} is {_shown(value)}; it is an integer")
+    if type(value) is not int or value.bit_length() > 64:
+        raise InputError(f"{what} is {shown(value)}; it is an integer")
     return value
 
 
 def _number(value: Any, what: str) -> float:
     if type(value) not in (int, float):
-        raise InputError(f"{what} is {_shown(value)}; it is a number")
+        raise InputError(f"{what} is {shown(value)}; it is a number")
     try:
         return float(value)
     except OverflowError:
-        raise InputError(f"{what} has {len(str(value))} digits; it is a number of float64") from None
+        digits = int(value.bit_length() * 0.30103) + 1  # Python does not write integers of thousands of digits
+        raise InputError(f"{what} has {digits} digits; it is a number of float64") from None
 
 
 def _numbers(value: Any, what: str) -> float | list[float]:
@@ -240,12 +250,8 @@ def _numbers(value: Any, what: str) -> float | list[float]:
 
 def _word(value: Any, what: str) -> str:
     if not isinstance(value, str):
-        raise InputError(f"{what} is {_shown(value)}; it is text")
+        raise InputError(f"{what} is {shown(value)}; it is text")
     return value
-
-
-def _shown(value: Any) -> str:
-    return "missing" if value is None else repr(value)
 
 
 def _plain(value: Any) -> Any:

@@ -41,6 +41,11 @@ class Job:
         What to do with a file that exists.
     command_line : str
 
+    Attributes
+    ----------
+    note : str
+        What a user should know before it runs; mostly empty.
+
     Raises
     ------
     InputError
@@ -65,6 +70,8 @@ class Job:
         self._state = state_path(self.path)
         self._overwrite = overwrite
         self._stop = False
+        self._recorded = 0
+        self.note = ""
         self.simulation = Simulation(
             description.network, trials=description.trials, seed=description.seed, threads=threads
         )
@@ -72,16 +79,31 @@ class Job:
         for population in description.network.populations:
             if population.name in description.probes:
                 self.simulation.record_potential(population, description.probes[population.name])
-        if resume and self.path.exists():
+        if resume:
             self._take_up()
 
     def _take_up(self) -> None:
+        """Go on with what is there, if anything is."""
+        if not self.path.exists():
+            if self._state.exists():
+                raise InputError(
+                    f"{self.path} does not exist, but its state {self._state.name} does: put the file back beside it, "
+                    "or remove the state to simulate from the start"
+                )
+            return
         with SimulationReader(self.path) as reader:
             require_same(reader, self.description)
+            self._recorded, status = reader.steps, reader.status
         if self._state.exists():
             self.simulation.restore(self._state)
-        else:  # killed before it was first saved: the same bits come from the start
+        elif status == "running":  # killed before it was first saved: the same bits come from the start
             self._overwrite = True
+            self.note = f"{self.path} has {self._recorded} steps but no state was saved: they are simulated again"
+        else:
+            raise InputError(
+                f"{self.path} has {self._recorded} steps and is {status}, but its state {self._state.name} is missing: "
+                "put it back beside the file, or --overwrite simulates from the start"
+            )
 
     def request_stop(self) -> None:
         """End after the present stretch; safe in a signal handler."""
@@ -93,14 +115,15 @@ class Job:
         Raises
         ------
         InputError
-            The simulation is beyond that step already, or the file cannot be written.
+            The file has more steps already, or cannot be written.
         Stopped
             `request_stop` was called; everything is saved.
         """
         simulation = self.simulation
-        if steps < simulation.step:
+        recorded = max(self._recorded, simulation.step)
+        if steps < recorded:
             raise InputError(
-                f"steps is {steps}, and {self.path} has {simulation.step} of them already; ask for at least as many"
+                f"steps is {steps}, and {self.path} has {recorded} of them already; ask for at least as many"
             )
         with SimulationWriter(
             self.path, self.description, simulation, overwrite=self._overwrite, command_line=self.command_line

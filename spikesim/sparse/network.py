@@ -9,16 +9,17 @@
 >>> simulation.run(200)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikesim.errors import InputError
-from spikesim.fixedpoint import quantise_drive
+from spikesim.fixedpoint import DRIVE_LIMIT, ONE, SHARE_LIMIT, quantise_drive
 from spikesim.sparse.neurons import LeakyIntegrateAndFire, Probabilistic, check_lif
 from spikesim.sparse.synapses import MatrixSynapses, RandomSynapses, Synapses
+from spikesim.sparse.values import integer, real, reals, shown
 
 POPULATIONS_MAX = 250
 NEURONS_MAX = 2**31 - 1
@@ -34,6 +35,8 @@ class Population:
         Position in the network.
     first, size : int
         Number of its first neuron among all, and how many they are.
+    bias : int32 (size,)
+        1.0 = 2**16; where all are equal, a single number that is seen `size` times.
     """
 
     index: int
@@ -67,9 +70,23 @@ class Projection:
 
 
 class Network:
-    """A sparse network under construction."""
+    """A sparse network under construction.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    seed : int
+        0 .. 2**64 - 1. A random pattern without a seed of its own has this one plus the position of its projection, or
+        the next one that no pattern of the network has. What happens in a simulation depends on the seed of
+        `Simulation`.
+
+    Raises
+    ------
+    InputError
+        A seed out of range.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = integer(seed, "seed", 0, 2**64 - 1)
         self.populations: list[Population] = []
         self.projections: list[Projection] = []
 
@@ -103,7 +120,7 @@ class Network:
         InputError
             A value out of range.
         """
-        rates = np.asarray(rate, np.float64)
+        rates = reals(rate, "rates")
         if not np.all((rates >= 0) & (rates <= 1)):
             raise InputError(f"rates reach from {rates.min():.4g} to {rates.max():.4g}; they must be in 0 .. 1")
         return self._add(size, Probabilistic(leak=0, bias=rates), name, True)
@@ -111,27 +128,28 @@ class Network:
     def _add(
         self, size: int, model: Probabilistic | LeakyIntegrateAndFire, name: str | None, source: bool
     ) -> Population:
-        name = name or f"population{len(self.populations)}"
+        name = f"population{len(self.populations)}" if name is None or name == "" else name
+        if not isinstance(name, str):
+            raise InputError(f"a population is named {shown(name)}; a name is text")
         if len(self.populations) >= POPULATIONS_MAX:
             raise InputError(f"a network has at most {POPULATIONS_MAX} populations")
         if any(name == population.name for population in self.populations):
             raise InputError(f"there is a population named {name!r} already; choose another name")
-        if size != int(size) or size < 1 or self.neurons + size > NEURONS_MAX:
+        size = integer(size, f"the size of {name}", 1, NEURONS_MAX)
+        if self.neurons + size > NEURONS_MAX:
             raise InputError(
-                f"the size of {name} is {size}; it must be an integer of at least 1, all together 2**31 - 1"
+                f"with the {size} neurons of {name} the network has more than 2**31 - 1; lower their number"
             )
-        if model.leak not in range(16):
-            raise InputError(f"leak of {name} is {model.leak}; it must be an integer in 0 .. 15")
-        try:
-            bias = np.broadcast_to(np.asarray(model.bias, np.float64), (int(size),))
-        except ValueError:
-            raise InputError(
-                f"biases of {name} have shape {np.shape(model.bias)}; it must be () or ({size},)"
-            ) from None
+        if not isinstance(model, Probabilistic | LeakyIntegrateAndFire):
+            raise InputError(f"the model of {name} is {shown(model)}; it is Probabilistic or LeakyIntegrateAndFire")
+        model = replace(model, leak=integer(model.leak, f"leak of {name}", 0, 15))
+        bias = reals(model.bias, f"biases of {name}")
+        if bias.shape not in ((), (1,), (size,)):
+            raise InputError(f"biases of {name} have shape {bias.shape}; it must be () or ({size},)")
         if isinstance(model, LeakyIntegrateAndFire):
-            check_lif(model, name)
-        integers = quantise_drive(bias, f"biases of {name}")
-        population = Population(len(self.populations), name, self.neurons, int(size), model, integers, source)
+            model = check_lif(model, name)
+        integers = np.broadcast_to(quantise_drive(_within_reach(bias, f"biases of {name}")), (size,))
+        population = Population(len(self.populations), name, self.neurons, size, model, integers, source)
         self.populations.append(population)
         return population
 
@@ -155,10 +173,12 @@ class Network:
         self._check_own(population)
         if population.source or population.poisson is not None:
             raise InputError(f"{population.name} cannot take this Poisson drive: it is a source or has one already")
-        if not 0 < rate <= 64:
+        arrivals = real(rate, f"the Poisson rate of {population.name}")
+        if not 0 < arrivals <= 64:
             raise InputError(f"the Poisson rate of {population.name} is {rate}; it must be above 0 and at most 64")
-        quantise_drive(np.array([weight]), f"Poisson weight of {population.name}")
-        population.poisson = (float(rate), float(weight))
+        each = real(weight, f"the Poisson weight of {population.name}")
+        _within_reach(np.array(each), f"the Poisson weight of {population.name}", "reaches")
+        population.poisson = (arrivals, each)
 
     def connect(self, source: Population, target: Population, synapses: Any, *, delay: Any = None) -> Projection:
         """Add synapses; several projections between the same populations add up.
@@ -166,6 +186,8 @@ class Network:
         Parameters
         ----------
         synapses : scipy.sparse matrix (targets, sources), or RandomSynapses
+            Each stored entry of a matrix is a synapse with a weight and a delay of its own, also where several have
+            the same place.
         delay : int or scipy.sparse matrix, optional
             Steps, for a matrix of weights; 1 unless given.
 
@@ -180,15 +202,37 @@ class Network:
         if isinstance(synapses, RandomSynapses):
             if delay is not None:
                 raise InputError("a random pattern brings its own delays; give them to RandomSynapses")
-            own: Synapses = synapses
+            own: Synapses = synapses if synapses.seed is not None else replace(synapses, seed=self._free_seed())
         else:
             own = MatrixSynapses(synapses, 1 if delay is None else delay)
         own.check(source.size, target.size)
+        if own.largest >= DRIVE_LIMIT / ONE:
+            raise InputError(
+                f"the weights of {source.name} -> {target.name} reach {own.largest:.4g}; their magnitude must be below "
+                f"{DRIVE_LIMIT // ONE}"
+            )
         projection = Projection(len(self.projections), source, target, own)
         self.projections.append(projection)
         return projection
 
+    def _free_seed(self) -> int:
+        """A seed for the pattern of the next projection: without one of its own each wires neurons in its own way."""
+        taken = {own.synapses.seed for own in self.projections if isinstance(own.synapses, RandomSynapses)}
+        seed = (self.seed + len(self.projections)) % 2**64
+        while seed in taken:
+            seed = (seed + 1) % 2**64
+        return seed
+
     def _check_own(self, *populations: Population) -> None:
         for population in populations:
             if not any(population is own for own in self.populations):
-                raise InputError(f"{population.name} is no population of this network")
+                name = population.name if isinstance(population, Population) else shown(population)
+                raise InputError(f"{name} is no population of this network")
+
+
+def _within_reach(values: NDArray[np.float64], what: str, verb: str = "reach") -> NDArray[np.float64]:
+    """Refuse drives beyond what the integers of a membrane potential hold."""
+    largest = float(np.max(np.abs(values), initial=0.0))
+    if not largest < SHARE_LIMIT / ONE:
+        raise InputError(f"{what} {verb} {largest:.4g}; the magnitude must be below {SHARE_LIMIT // ONE}")
+    return values

@@ -1,11 +1,12 @@
 """The two kinds of neurons."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from numpy.typing import ArrayLike
 
 from spikesim.errors import InputError
 from spikesim.fixedpoint import ONE, SHARE_LIMIT
+from spikesim.sparse.values import integer, real
 
 
 @dataclass(frozen=True)
@@ -54,18 +55,20 @@ class LeakyIntegrateAndFire:
     refractory: int = 0
 
 
-def check_lif(model: LeakyIntegrateAndFire, name: str) -> None:
-    """Refuse parameters out of range.
+def check_lif(model: LeakyIntegrateAndFire, name: str) -> LeakyIntegrateAndFire:
+    """Refuse parameters out of range; the model with numbers of Python.
 
     Raises
     ------
     InputError
     """
-    for what in ("threshold", "reset"):
-        value = getattr(model, what)
+    threshold, width, reset = (
+        real(getattr(model, what), f"{what} of {name}") for what in ("threshold", "width", "reset")
+    )
+    for what, value in (("threshold", threshold), ("reset", reset)):
         if not abs(value) * ONE < SHARE_LIMIT:
             raise InputError(f"{what} of {name} is {value}; its magnitude must be below {SHARE_LIMIT // ONE}")
-    if not 1 / ONE <= model.width <= 1024:
-        raise InputError(f"width of {name} is {model.width}; it must be in 2**-16 .. 1024")
-    if model.refractory != int(model.refractory) or not 0 <= model.refractory < 2**31:
-        raise InputError(f"refractory of {name} is {model.refractory}; it must be an integer in 0 .. 2**31 - 1")
+    if not 1 / ONE <= width <= 1024:
+        raise InputError(f"width of {name} is {width}; it must be in 2**-16 .. 1024")
+    refractory = integer(model.refractory, f"refractory of {name}", 0, 2**31 - 1)
+    return replace(model, threshold=threshold, width=width, reset=reset, refractory=refractory)

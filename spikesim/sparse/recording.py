@@ -23,7 +23,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +34,12 @@ from spikesim.hdf5file import Contents, HDF5File, write_text
 from spikesim.runfile import writable_target
 from spikesim.runlayout import SPIKE_CHUNK, abandon, create, now, reserve, trim, versions, write_error
 from spikesim.runlock import RunLock
-from spikesim.schema import STATUSES, canonical_json
+from spikesim.schema import FORMATS, SIMULATION_MAGIC, STATUSES, canonical_json
 from spikesim.sparse.description import Description
 from spikesim.sparse.simulation import Simulation, Spikes
 
-MAGIC = "spikesim-simulation"
 FORMAT_VERSION = 2
-ROWS_CHUNK = 1024
+ROWS_CHUNK, TOTAL_COUNTS = 1024, 1 << 20
 SPIKE_COLUMNS: dict[str, np.dtype[Any]] = {
     "trial": np.dtype("<u4"),
     "step": np.dtype("<u8"),
@@ -62,6 +61,16 @@ def state_path(path: Path) -> Path:
     return path.with_name(path.name + ".state")
 
 
+class ProjectionTotals(NamedTuple):
+    """A projection in the file of a simulation."""
+
+    source: str
+    target: str
+    synapses: int
+    events: int
+    """Of all steps and trials."""
+
+
 class SimulationReader:
     """Read the file of a simulation, finished or not.
 
@@ -75,6 +84,10 @@ class SimulationReader:
     network : dict
         The description of the network.
     populations : tuple of str
+    created, host, command_line, spikesim_version : str
+        Where the file comes from.
+    versions : dict
+        Versions of Python and of the libraries.
 
     Raises
     ------
@@ -94,10 +107,12 @@ class SimulationReader:
 
     def _read_header(self, contents: Contents) -> None:
         try:
-            found = contents.attribute("format"), contents.attribute("format_version")
+            found, version = contents.attribute("format"), contents.attribute("format_version")
         except (LookupError, TypeError):
-            found = "", 0
-        if found != (MAGIC, FORMAT_VERSION):
+            found, version = "", 0
+        if found != SIMULATION_MAGIC and found in FORMATS:
+            raise InputError(f"{self.path} is {FORMATS[str(found)]}; {_WANTED}")
+        if (found, version) != (SIMULATION_MAGIC, FORMAT_VERSION):
             raise InputError(
                 f"{self.path} is not the file of a simulation of this version; `spikesim simulate` makes one"
             )
@@ -105,7 +120,11 @@ class SimulationReader:
         self.status = STATUSES[int(contents.array("/status", "u1", ()))]
         self.trials, self.seed = int(contents.attribute("trials")), int(contents.attribute("seed"))
         self.network: dict[str, Any] = dict(json.loads(contents.stored_text("/network")))
-        self.created = contents.text("created")
+        for kind in self.network.keys() & {"population", "projection"}:
+            self.network[kind] = [dict(table) for table in self.network[kind]]
+        self.created, self.host = contents.text("created"), contents.text("host")
+        self.command_line, self.spikesim_version = contents.text("command_line"), contents.text("spikesim_version")
+        self.versions: dict[str, str] = dict(json.loads(contents.text("versions")))
         self.populations = tuple(str(row["name"]) for row in self.network["population"])
 
     def counts(self, population: str, trial: int = 0) -> NDArray[np.uint32]:
@@ -135,6 +154,39 @@ class SimulationReader:
         trials, steps, neurons = (self.rows(population, f"spikes/{name}", 0, length) for name in SPIKE_COLUMNS)
         kept = trials == trial
         return Spikes(steps[kept].astype(np.int64), neurons[kept].astype(np.int64))
+
+    def neurons(self, population: str) -> int:
+        """Number of neurons of a population."""
+        self._require(population, 0)
+        return self._file.read(lambda contents: int(contents.attribute("size", f"/populations/{population}")))
+
+    def total(self, population: str) -> int:
+        """Spikes of a population in all steps and trials."""
+        self._require(population, 0)
+        block, found = max(1, TOTAL_COUNTS // max(1, self.trials)), 0
+        for start in range(0, self.steps, block):
+            own = self.rows(population, "counts", start, min(start + block, self.steps))
+            found += int(own.sum(dtype=np.uint64))
+        return found
+
+    def projections(self) -> list[ProjectionTotals]:
+        """What a file says of each projection."""
+
+        def read(contents: Contents) -> list[ProjectionTotals]:
+            found = []
+            for number in range(len(contents.names("/projections")) if contents.has("/projections") else 0):
+                path = f"/projections/{number}"
+                found.append(
+                    ProjectionTotals(
+                        source=contents.text("source", path),
+                        target=contents.text("target", path),
+                        synapses=int(contents.attribute("synapses", path)),
+                        events=int(contents.array(f"{path}/events", "<u8", (self.trials,)).sum()),
+                    )
+                )
+            return found
+
+        return self._file.read(read)
 
     def has(self, population: str, column: str) -> bool:
         """Whether there is such a column, or a group of columns."""
@@ -320,7 +372,7 @@ class SimulationWriter:
     def _write_layout(self, file: Any, simulation: Simulation) -> None:
         network, trials = self.description.network, simulation.trials
         texts = {
-            "format": MAGIC,
+            "format": SIMULATION_MAGIC,
             "spikesim_version": __version__,
             "host": socket.gethostname(),
             "versions": canonical_json(versions()),

@@ -1,6 +1,7 @@
 """Running a sparse network: `Simulation` owns the state of its trials, continues, saves and restores them."""
 
 import contextlib
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikesim.errors import InputError, Stopped
 from spikesim.fixedpoint import ONE
-from spikesim.hdf5file import Contents, HDF5File
+from spikesim.freememory import gibibytes, naming_memory, require_memory
+from spikesim.hdf5file import Contents, HDF5File, write_text
 from spikesim.philox import seed_key
 from spikesim.plan import FIRING_IID, Clock
+from spikesim.schema import SIMULATION_STATE_MAGIC
 from spikesim.sparse import layout as ly
 from spikesim.sparse.assembly import assemble
 from spikesim.sparse.loop import run_steps
 from spikesim.sparse.network import Network, Population
 from spikesim.sparse.resting import GEOMETRIC_BITS, MEMBRANE_MAX, STREAM_FIRE
+from spikesim.sparse.values import integer, shown
 from spikesim.sparse.wheel import refill
 
 STRETCH, STRETCH_VISITS = 256, 2**25
@@ -28,7 +32,10 @@ LOG_ROOM = 1 << 20
 STEPS_MAX = 2**32
 SAVED = ("membrane", "doing", "refractory", "due", "ring_count", "spikes", "events", "updates")
 """What is saved of a state besides the ring: wheel and lists follow from it."""
-FORMAT = 2
+FORMAT = 3
+NEURON_BYTES, SYNAPSE_BYTES, ROW_BYTES = 49, 2, 16
+"""Of a neuron in each trial, of a synapse with a weight that others share, of a row of synapses while it is built."""
+_ADVICE = "lower the numbers of neurons, synapses or trials, or use a machine with more memory"
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ def _new_state(tables: ly.Tables, projections: int) -> ly.State:
         active=np.arange(neurons, dtype=np.int32),
         active_count=tables.populations[:, ly.POP_SIZE].copy(),
         touched=np.empty(neurons, np.int32),
-        ring=np.empty((depth, neurons), np.int32),
+        ring=_new_ring(depth, neurons),
         ring_count=np.zeros((depth, populations), np.int64),
         powers=np.empty(GEOMETRIC_BITS, np.float64),
         chunk=ly.Chunk(
@@ -115,6 +122,29 @@ def _new_state(tables: ly.Tables, projections: int) -> ly.State:
         updates=np.zeros(populations, np.int64),
     )
     return state
+
+
+def _new_ring(depth: int, neurons: int) -> NDArray[np.int32]:
+    """Room for the spikes of the last steps; memory is taken from the machine for those only that are fired."""
+    size = f"{gibibytes(4 * depth * neurons)} for {neurons:,} neurons x {depth:,} steps"
+    with naming_memory(
+        f"the ring of spikes of a trial, which reaches back as far as the longest delay: {size}",
+        "shorten the longest delay or lower the number of neurons",
+    ):
+        return np.empty((depth, neurons), np.int32)
+
+
+def _needs(network: Network, trials: int) -> dict[str, int]:
+    """Bytes that a simulation takes at least, by what takes them; the ring of spikes excepted."""
+    parts = {
+        f"the {own.size:,} neurons of {own.name} ({trials} trials)": own.size * (NEURON_BYTES * trials + 4)
+        for own in network.populations
+    }
+    for own in network.projections:
+        synapses, rows = own.synapses.count(own.source.size), own.source.size * len(own.synapses.delays)
+        parts[f"the {synapses:,} synapses of {own.name}, number {own.index}"] = SYNAPSE_BYTES * synapses
+        parts[f"the {rows:,} rows (neurons x delays) of {own.name}, number {own.index}"] = ROW_BYTES * rows
+    return parts
 
 
 class Simulation:
@@ -136,20 +166,22 @@ class Simulation:
     Raises
     ------
     InputError
-        A value out of range, or a network that cannot be run.
+        A value out of range, a network that cannot be run, or more than fits into the memory.
     """
 
     def __init__(self, network: Network, *, trials: int = 1, seed: int = 0, threads: int = 1) -> None:
-        if not 1 <= trials <= 2**20:
-            raise InputError(f"trials is {trials}; it must be in 1 .. 2**20")
-        if threads < 1:
-            raise InputError(f"threads is {threads}; it must be at least 1")
+        trials, threads = integer(trials, "trials", 1, 2**20), integer(threads, "threads", 1, 2**20)
+        seed = integer(seed, "seed", 0, 2**64 - 1)
         low, high = seed_key(seed)
         self._clock = Clock(FIRING_IID, STREAM_FIRE, int(low), int(high))
         self._populations = tuple(network.populations)
-        self._tables = assemble(network)
+        require_memory(_needs(network, trials), _ADVICE)
+        with naming_memory("the tables of the network", _ADVICE):
+            self._tables = assemble(network)
         self._probes: dict[int, NDArray[np.int64]] = {}
-        self._trials = [_Trial(number, self._tables, len(network.projections)) for number in range(trials)]
+        with naming_memory(f"the state of {trials} trials of {network.neurons:,} neurons", _ADVICE):
+            self._trials = [_Trial(number, self._tables, len(network.projections)) for number in range(trials)]
+        self._fingerprint: NDArray[np.uint8] | None = None
         self._stop = np.zeros(1, np.uint8)
         self.seed = seed
         self.threads = threads
@@ -163,7 +195,9 @@ class Simulation:
             self._tables.populations[population.index, ly.POP_RECORDED] = 1
 
     def record_potential(self, population: Population, neurons: ArrayLike) -> None:
-        """Record the membrane potentials of these neurons; to be called before the first step.
+        """Record the membrane potentials of these neurons, each once; to be called before the first step.
+
+        Called again, it adds those that are not recorded yet.
 
         Raises
         ------
@@ -171,12 +205,15 @@ class Simulation:
             Too late, or no such neuron.
         """
         self._check_own(population)
-        chosen = np.atleast_1d(np.asarray(neurons))
         if self.step:
             raise InputError("potentials are recorded from the first step on; call record_potential before run")
-        if chosen.dtype.kind not in "iu" or chosen.min(initial=0) < 0 or chosen.max(initial=0) >= population.size:
+        chosen = np.atleast_1d(np.asarray(neurons))
+        whole = chosen.dtype.kind in "iu" or not chosen.size
+        if chosen.ndim != 1 or not whole or chosen.min(initial=0) < 0 or chosen.max(initial=0) >= population.size:
             raise InputError(f"neurons of {population.name} are integers in 0 .. {population.size - 1}")
-        self._probes[population.index] = chosen.astype(np.int64) + population.first
+        before = self._probes.get(population.index, np.zeros(0, np.int64)).tolist()
+        wanted = [*before, *(chosen.astype(np.int64) + population.first).tolist()]
+        self._probes[population.index] = np.array(list(dict.fromkeys(wanted)), np.int64)
 
     def run(self, steps: int) -> None:
         """Go on for some steps.
@@ -188,8 +225,9 @@ class Simulation:
         Stopped
             `stop` was called; the simulation cannot go on.
         """
-        if steps < 0 or self.step + steps >= STEPS_MAX:
-            raise InputError(f"steps is {steps}; it may not be negative, and all together fewer than 2**32")
+        steps = integer(steps, "steps", 0, STEPS_MAX - 1)
+        if self.step + steps >= STEPS_MAX:
+            raise InputError(f"steps is {steps} after {self.step}; all together they must be fewer than 2**32")
         self._stop[0] = 0
         probes = self._all_probes()
 
@@ -221,7 +259,7 @@ class Simulation:
     def spikes(self, population: Population, trial: int = 0) -> Spikes:
         """The recorded spikes of a population."""
         self._check_own(population)
-        records = self._trials[trial].spikes
+        records = self._trial(trial).spikes
         steps = np.concatenate([np.zeros(0, np.int64), *(own for own, _ in records)])
         neurons = np.concatenate([np.zeros(0, np.int64), *(own for _, own in records)]) - population.first
         kept = (neurons >= 0) & (neurons < population.size)
@@ -232,34 +270,34 @@ class Simulation:
     def counts(self, population: Population, trial: int = 0) -> NDArray[np.int64]:
         """Spikes of a population in each step since the start, `restore` or `forget_records`, int64 (steps,)."""
         self._check_own(population)
-        parts = [own[:, population.index] for own in self._trials[trial].counts]
+        parts = [own[:, population.index] for own in self._trial(trial).counts]
         return np.concatenate([np.zeros(0, np.int64), *parts])
 
     def spike_counts(self, population: Population, trial: int = 0) -> NDArray[np.int64]:
         """Spikes of each neuron since the first step, int64 (neurons,)."""
         self._check_own(population)
-        return self._trials[trial].state.spikes[population.part].copy()
+        return self._trial(trial).state.spikes[population.part].copy()
 
     def potential(self, population: Population, trial: int = 0) -> NDArray[np.float64]:
         """Present membrane potentials, float64 (neurons,)."""
         self._check_own(population)
-        return self._trials[trial].state.membrane[population.part] / ONE
+        return self._trial(trial).state.membrane[population.part] / ONE
 
     def potentials(self, population: Population, trial: int = 0) -> NDArray[np.float64]:
         """Recorded membrane potentials, float64 (steps, recorded neurons)."""
         self._check_own(population)
         before = sum(len(own) for index, own in sorted(self._probes.items()) if index < population.index)
         columns = slice(before, before + len(self._probes.get(population.index, ())))
-        traces = [own[:, columns] for own in self._trials[trial].traces]
+        traces = [own[:, columns] for own in self._trial(trial).traces]
         return np.concatenate([np.zeros((0, columns.stop - columns.start), np.int32), *traces]) / ONE
 
     def events(self, trial: int = 0) -> NDArray[np.int64]:
         """Synaptic events of each projection since the first step, int64 (projections,)."""
-        return self._trials[trial].state.events.copy()
+        return self._trial(trial).state.events.copy()
 
     def updates(self, trial: int = 0) -> NDArray[np.int64]:
         """Visits to neurons of each population since the first step, int64 (populations,)."""
-        return self._trials[trial].state.updates.copy()
+        return self._trial(trial).state.updates.copy()
 
     def save(self, path: str | Path) -> None:
         """Write the state of all trials, events in flight included; recorded spikes are not part of it.
@@ -275,8 +313,9 @@ class Simulation:
         partial = path.with_name(path.name + ".partial")
         try:
             with h5py.File(partial, "w", libver=("v110", "v110")) as file:
-                file.attrs.update({"format": FORMAT, "seed": np.uint64(self.seed), "step": self.step})
-                file["network"] = self._shape()
+                write_text(file.attrs, "format", SIMULATION_STATE_MAGIC)
+                file.attrs.update({"format_version": FORMAT, "seed": np.uint64(self.seed), "step": self.step})
+                file["network"] = self._network_digest()
                 for trial in self._trials:
                     group = file.create_group(f"trial{trial.number}")
                     for name in SAVED:
@@ -290,7 +329,8 @@ class Simulation:
     def restore(self, path: str | Path) -> None:
         """Go on from a saved state of the same network, number of trials and seed; records start anew.
 
-        After an error the simulation cannot be used.
+        The network is the same if it is so to the bit: sizes, parameters, synapses with weights and delays. What is
+        recorded may be something else. After an error the simulation cannot be used.
 
         Raises
         ------
@@ -302,11 +342,13 @@ class Simulation:
             file.read(lambda contents: self._restore(contents, path))
 
     def _restore(self, contents: Contents, path: str | Path) -> None:
-        shape = self._shape()
-        if contents.attribute("format") != FORMAT or contents.dataset("/network").shape != shape.shape:
-            raise InputError(f"{path} is the state of another network, or was saved by another version")
-        if not np.array_equal(contents.array("/network", shape.dtype), shape):
-            raise InputError(f"{path} is the state of another network")
+        if contents.attribute("format") != SIMULATION_STATE_MAGIC or contents.attribute("format_version") != FORMAT:
+            raise InputError(f"{path} is not the state of a simulation of this version; simulate from the start")
+        if not np.array_equal(contents.array("/network", np.uint8, (32,)), self._network_digest()):
+            raise InputError(
+                f"{path} is the state of another network: sizes, parameters, weights or delays differ; restore it with "
+                "its own"
+            )
         seed, trials = contents.attribute("seed"), sum(name.startswith("trial") for name in contents.names("/"))
         if seed != self.seed or trials != len(self._trials):
             raise InputError(
@@ -327,18 +369,29 @@ class Simulation:
             raise ValueError(f"step {step}")
         self.step = step
 
-    def _shape(self) -> NDArray[np.int64]:
-        """Numbers that a network of another structure does not share."""
-        columns = self._tables.populations[:, : ly.POP_RECORDED].ravel()
-        sizes = [len(array) for array in self._tables]
-        return np.concatenate([np.array(sizes, np.int64), columns])
+    def _network_digest(self) -> NDArray[np.uint8]:
+        """SHA-256 of the compiled network, uint8 (32,)."""
+        if self._fingerprint is None:
+            digest = hashlib.sha256(f"{len(self._trials[0].state.events)} projections".encode())
+            for name, array in zip(self._tables._fields, self._tables, strict=True):
+                if name == "populations":
+                    array = array.copy()
+                    array[:, ly.POP_RECORDED] = 0
+                digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+                digest.update(np.ascontiguousarray(array).data if array.size else b"")
+            self._fingerprint = np.frombuffer(digest.digest(), np.uint8)
+        return self._fingerprint
+
+    def _trial(self, number: int) -> _Trial:
+        return self._trials[integer(number, "trial", 0, len(self._trials) - 1)]
 
     def _all_probes(self) -> NDArray[np.int64]:
         return np.concatenate([np.zeros(0, np.int64), *(own for _, own in sorted(self._probes.items()))])
 
     def _check_own(self, population: Population) -> None:
         if not any(population is own for own in self._populations):
-            raise InputError(f"{population.name} is no population of this simulation's network")
+            name = population.name if isinstance(population, Population) else shown(population)
+            raise InputError(f"{name} is no population of this simulation's network")
 
 
 def _ring_contents(tables: ly.Tables, state: ly.State) -> NDArray[np.int32]:

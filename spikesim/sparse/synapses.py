@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from spikesim.compilation import kernel
 from spikesim.errors import InputError
 from spikesim.philox import philox4x32, seed_key
+from spikesim.sparse.entries import Entries, group_by_source, paired_values, stored_entries
+from spikesim.sparse.values import integer, real, shown
 
 DELAY_MAX = 4096
 CHUNK = 1 << 18
@@ -60,69 +62,86 @@ class Synapses(Protocol):
         ...
 
 
-def _check_delays(delays: NDArray[np.int64]) -> NDArray[np.int64]:
-    found = np.unique(delays)
-    if len(found) and not (1 <= found[0] and found[-1] <= DELAY_MAX):
-        raise InputError(f"delays reach from {found[0]} to {found[-1]} steps; they must be in 1 .. {DELAY_MAX}")
-    return found
-
-
 class MatrixSynapses:
-    """The stored entries of a sparse matrix.
+    """The stored entries of a sparse matrix: each is a synapse, also several with the same source and target.
 
     Parameters
     ----------
-    matrix : scipy.sparse matrix or array, shape (targets, sources)
-        Weights; explicit zeros are synapses.
-    delay : int, or scipy.sparse matrix of the same entries
-        Steps from a spike to its arrival, at least 1.
+    matrix : scipy.sparse matrix or array, shape (targets, sources), or Entries
+        Weights; explicit zeros are synapses, except in blocks (bsr) and diagonals (dia), which are padded with zeros.
+    delay : int, or scipy.sparse matrix or Entries
+        Steps from a spike to its arrival, at least 1; a matrix with the same entries as that of the weights.
 
     Raises
     ------
     InputError
-        Not a sparse matrix, a weight that is not finite, a delay out of range, or delays of other entries.
+        Not a sparse matrix, one with entries outside of it, a weight that is not finite, a delay out of range, or
+        delays of other entries.
     """
 
     def __init__(self, matrix: Any, delay: Any = 1) -> None:
-        from scipy import sparse
-
-        if not sparse.issparse(matrix):
+        entries = _entries(matrix, "the matrix of weights")
+        if entries is None:
             raise InputError(f"synapses are a scipy.sparse matrix or a random pattern, not {type(matrix).__name__}")
-        self._matrix = sparse.csc_array(matrix, copy=True)
-        self._matrix.sum_duplicates()
-        weights = np.asarray(self._matrix.data, np.float64)
+        found = _entries(delay, "the matrix of delays")
+        given = None if found is None else _delays(paired_values(entries, found))
+        if given is None:
+            self.delays = np.array([_steps(delay)], np.int64)
+        else:
+            self.delays = np.unique(given).astype(np.int64)
+        self._shape = entries.shape
+        self._pointers, order = group_by_source(entries)
+        ordered: Any = (lambda values: values.copy()) if order is None else (lambda values: values[order])
+        self._targets, self._weights = ordered(entries.targets), ordered(entries.values)
+        self._own_delays = None if given is None else ordered(given)
+        weights = self._weights.astype(np.float64)
         if not np.isfinite(weights).all():
             raise InputError("the matrix of weights holds a value that is not finite")
         self.largest = float(np.abs(weights).max(initial=0.0))
         self.weight = float(weights[0]) if len(weights) and np.all(weights == weights[0]) else None
-        self._delays: NDArray[np.int64] | None = None
-        if sparse.issparse(delay):
-            given = sparse.csc_array(delay, copy=True)
-            given.sum_duplicates()
-            same = given.shape == self._matrix.shape and np.array_equal(given.indptr, self._matrix.indptr)
-            if not (same and np.array_equal(given.indices, self._matrix.indices)):
-                raise InputError("the matrix of delays must store the same entries as that of the weights")
-            self._delays = _whole(given.data)
-            self.delays = _check_delays(self._delays)
-        else:
-            self.delays = _check_delays(_whole([delay]))
 
     def check(self, sources: int, targets: int) -> None:
         """Refuse populations of other sizes."""
-        if self._matrix.shape != (targets, sources):
+        if self._shape != (targets, sources):
             raise InputError(
-                f"the matrix of weights has shape {self._matrix.shape}; (targets, sources) is {(targets, sources)}"
+                f"the matrix of weights has shape {self._shape}; (targets, sources) is {(targets, sources)}"
             )
 
     def count(self, sources: int) -> int:
         """Number of stored entries."""
-        return len(self._matrix.data)
+        return len(self._weights)
 
     def rows(self, sources: int, targets: int) -> Iterator[Rows]:
         """All rows at once: they are in memory anyway."""
-        weights = None if self.weight is not None else np.asarray(self._matrix.data, np.float64)
-        indices = self._matrix.indices.astype(np.int64)
-        yield Rows(self._matrix.indptr.astype(np.int64), indices, weights, self._delays)
+        weights = None if self.weight is not None else self._weights.astype(np.float64)
+        delays = None if self._own_delays is None else self._own_delays.astype(np.int64)
+        yield Rows(self._pointers, self._targets.astype(np.int64), weights, delays)
+
+
+def _entries(matrix: Any, what: str) -> Entries | None:
+    from scipy import sparse
+
+    if isinstance(matrix, Entries):
+        return matrix
+    return stored_entries(matrix, what) if sparse.issparse(matrix) else None
+
+
+def _delays(values: NDArray[Any]) -> NDArray[np.int16]:
+    """Delays as integers."""
+    if len(values) and not (1 <= values.min() and values.max() <= DELAY_MAX):
+        low, high = f"{values.min():g}", f"{values.max():g}"
+        raise InputError(f"delays reach from {low} to {high} steps; they must be in 1 .. {DELAY_MAX}")
+    if np.any(values != np.rint(values)):
+        raise InputError("the matrix of delays holds fractions; delays must be whole numbers of steps")
+    return values.astype(np.int16)
+
+
+def _steps(given: Any) -> int:
+    """The delay of all synapses."""
+    delay = real(given, "delay")
+    if delay != np.rint(delay):
+        raise InputError(f"delay is {shown(given)}; delays must be whole numbers of steps")
+    return int(_delays(np.array([delay]))[0])
 
 
 @dataclass(frozen=True)
@@ -136,25 +155,29 @@ class RandomSynapses:
     weight : float
     delay : int or (int, int)
         Steps; of a pair, each delay is uniform between the two, both included.
-    seed : int
-        0 .. 2**64 - 1.
+    seed : int, optional
+        0 .. 2**64 - 1. Unless it is given, `Network.connect` chooses one that no other pattern of the network has.
+
+    Raises
+    ------
+    InputError
+        A value that is no number, or is out of range.
     """
 
     number: int
     weight: float
     delay: int | tuple[int, int] = 1
-    seed: int = 0
+    seed: int | None = None
 
     def __post_init__(self) -> None:
-        if self.number != int(self.number) or not 0 <= self.number < 2**31:
-            raise InputError(f"number is {self.number}; it must be an integer in 0 .. 2**31 - 1")
-        if not np.isfinite(self.weight):
-            raise InputError(f"weight is {self.weight}; it must be finite")
-        low, high = self._range()
-        if low > high:
-            raise InputError(f"delay is {self.delay}; the first of the pair must be the smaller one")
-        _check_delays(_whole([low, high]))
-        seed_key(self.seed)
+        known = {
+            "number": integer(self.number, "number", 0, 2**31 - 1),
+            "weight": real(self.weight, "weight"),
+            "delay": _delay(self.delay),
+            "seed": None if self.seed is None else integer(self.seed, "seed", 0, 2**64 - 1),
+        }
+        for name, value in known.items():
+            object.__setattr__(self, name, value)
 
     def _range(self) -> tuple[int, int]:
         return self.delay if isinstance(self.delay, tuple) else (self.delay, self.delay)
@@ -181,13 +204,26 @@ class RandomSynapses:
         """Rows, `CHUNK` synapses at a time."""
         low, high = self._range()
         many = max(1, CHUNK // max(1, self.number))
+        key = seed_key(self.seed or 0)
         for first in range(0, sources, many):
             count = min(many, sources - first)
             drawn = np.empty((count, self.number), np.int64)
             delays = np.empty((count, self.number if high > low else 0), np.int64)
-            _draw(drawn, delays, first, targets, low, high - low + 1, seed_key(self.seed))
+            _draw(drawn, delays, first, targets, low, high - low + 1, key)
             pointers = np.arange(count + 1, dtype=np.int64) * self.number
             yield Rows(pointers, drawn.ravel(), None, delays.ravel() if high > low else None)
+
+
+def _delay(given: Any) -> int | tuple[int, int]:
+    """A delay, or the first and the last one; a list as TOML has it will do."""
+    if not isinstance(given, list | tuple):
+        return _steps(given)
+    if len(given) != 2:
+        raise InputError(f"delay is {shown(given)}; it is a number of steps, or the first and the last one")
+    low, high = map(_steps, given)
+    if low > high:
+        raise InputError(f"delay is {shown(given)}; the first of the pair must be the smaller one")
+    return low, high
 
 
 @kernel
@@ -202,11 +238,3 @@ def _draw(drawn, delays, first, targets, delay_first, delay_count, key):
             row[j] = np.int64((w0 * np.uint64(targets)) >> np.uint64(32))
             if delays.shape[1]:
                 delays[i, j] = delay_first + np.int64(((w1 & low) * np.uint64(delay_count)) >> np.uint64(32))
-
-
-def _whole(values: ArrayLike) -> NDArray[np.int64]:
-    """Delays as integers."""
-    given = np.asarray(values)
-    if given.dtype.kind not in "iuf" or not np.all(given == np.rint(given)):
-        raise InputError("delays must be whole numbers of steps")
-    return given.astype(np.int64)
