@@ -3,13 +3,17 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from spikesim.cli.common import available_threads, stop_on_signals
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
 from spikesim.cli.launch import take_ranks
+
+if TYPE_CHECKING:
+    from spikesim.datasets import Dataset
+    from spikesim.ep.config import Config
 
 
 @click.command()
@@ -86,7 +90,26 @@ def train(
             f"{config.model.arch} on {dataset.name} ({dataset.source}): {trainer.samples} training samples, "
             f"{trainer.batches} mini-batches an epoch, {processes}{options.threads} threads, seed {config.seed}"
         )
+        if ranks.rank == 0:
+            for line in _what_was_read(trainer.config, dataset):
+                observer.message(line)
         with stop_on_signals(trainer.request_stop):
             trainer.run()
     if ranks.rank == 0:
         click.echo(f"run file: {out}")
+
+
+def _what_was_read(config: "Config", dataset: "Dataset") -> list[str]:
+    """What the data set holds, in one line, and a line for each thing that looks odd."""
+    from dataclasses import replace
+
+    from spikesim.datasets.plausibility import of_limit, warnings
+    from spikesim.datasets.summary import facts, summarise
+
+    summary = replace(summarise(dataset), followed=config.data.duration if dataset.recordings else None)
+    odd = [
+        *warnings(summary),
+        *of_limit(dataset.train.labels, config.data.limit, "data.limit"),
+        *of_limit(dataset.test.labels, config.data.test_limit, "data.test_limit"),
+    ]
+    return [f"data: {'; '.join(facts(summary))}", *(f"warning: {line}" for line in odd)]
