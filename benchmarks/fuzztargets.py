@@ -22,11 +22,14 @@ from hdf5cases import changed, find_structures
 from spikesim import RunReader, checkpoint
 from spikesim.analysis import make_report
 from spikesim.cli.sweep import read_sweep
+from spikesim.datasets import Dataset
 from spikesim.datasets.arrays import load_file
 from spikesim.datasets.eventfile import load
 from spikesim.datasets.eventparsing import read_gesture, read_nmnist
 from spikesim.datasets.parsing import read_cifar, read_idx
+from spikesim.datasets.plausibility import warnings
 from spikesim.datasets.registry import File
+from spikesim.datasets.summary import facts, summarise
 from spikesim.datasets.unpacking import read_archive, read_bounded
 from spikesim.ep.config import make_config
 from spikesim.ep.exchange.layouts import LAYOUTS, Form
@@ -293,9 +296,15 @@ def recordings(folder: Path, suffix: str) -> list[bytes]:
             else:
                 with h5py.File(path, "w") as file:
                     for name, array in {**events, **sets}.items():
-                        file.create_dataset(name, data=array, compression="gzip" if packed else None)
+                        file.create_dataset(name, data=array, compression="gzip" if packed else None, fletcher32=packed)
             made.append(path.read_bytes())
     return made
+
+
+def looked_at(dataset: Dataset) -> list[str]:
+    """What is said of a data set."""
+    summary = summarise(dataset)
+    return facts(summary) + warnings(summary)
 
 
 def images() -> list[bytes]:
@@ -333,14 +342,16 @@ def targets(folder: Path) -> dict[str, Target]:
         "sweep": Target("toml", [sweep], read_sweep),
         "idx": Target("", [idx], lambda path: read_idx(path.read_bytes())),
         "cifar": Target("", [bytes(3 * 50)], lambda path: read_cifar(path.read_bytes(), (4, 4, 3), 2)),
-        "images": Target("", images(), lambda path: load_file(str(path)), name="file.npz"),
+        "images": Target("", images(), lambda path: looked_at(load_file(str(path))), name="file.npz"),
         "gzip": Target("", gzipped, lambda path: read_bounded(path, 1 << 16), name="file.gz"),
         "tar": Target("", archives(), archive, gzip.compress),
         "tar.gz": Target("", [gzip.compress(data) for data in archives()], archive),
         "nmnist": Target("", [bytes(range(250))], lambda path: read_nmnist(path.read_bytes())),
         "gesture": Target("", [npy_bytes()], lambda path: read_gesture(path.read_bytes())),
-        "recordings npz": Target("", recordings(folder, "npz"), lambda path: load(str(path)), name="file.npz"),
-        "recordings h5": Target("", recordings(folder, "h5"), lambda path: load(str(path)), name="file.h5"),
+        "recordings npz": Target(
+            "", recordings(folder, "npz"), lambda path: looked_at(load(str(path))), name="file.npz"
+        ),
+        "recordings h5": Target("", recordings(folder, "h5"), lambda path: looked_at(load(str(path))), name="file.h5"),
         "run": hdf5_target(written["run"], read_run),
         "teacher": hdf5_target(written["teacher"], read_teacher),
         "simulation": hdf5_target(written["simulation"], read_simulation),

@@ -65,30 +65,57 @@ def list_sets(data_dir: Path | None) -> None:
 @data.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @_data_dir
-def check(names: tuple[str, ...], data_dir: Path | None) -> None:
-    """Compare the files of data sets with the published sha256; read those of one's own (NAME.npz).
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="text for people; json for programs: a list with an entry a data set.",
+)
+def check(names: tuple[str, ...], data_dir: Path | None, form: str) -> None:
+    """Say whether data sets are whole, what they hold, and what looks odd in them.
 
-    Without NAME, every data set that is found. Exit code 2 if one that was asked for is missing or bad.
+    The files of published ones are compared with their sha256; recordings, and files of one's own (NAME.npz, NAME.h5),
+    are read. Without NAME, every data set that is found. Exit code 2 if one that was asked for is missing or bad;
+    a warning is no fault.
     """
+    import json
+    from typing import Any
+
     from spikesim import datasets
     from spikesim.datasets import registry
     from spikesim.datasets.arrays import is_file
+    from spikesim.datasets.eventfile import is_event_file
+    from spikesim.datasets.loading import inspect
+    from spikesim.datasets.plausibility import warnings
+    from spikesim.datasets.summary import as_json, facts
 
     for name in names:
-        if not is_file(name):
+        if not (is_file(name) or is_event_file(name)):
             registry.find(name)
-    bad = []
+    entries: list[dict[str, Any]] = []
     for name in dict.fromkeys(names) or datasets.names():
+        entry: dict[str, Any]
         if not names and datasets.find(name, data_dir) is None:
-            click.echo(f"{name}: not found")
-            continue
-        try:
-            click.echo(f"{name}: good ({datasets.check(name, data_dir)})")
-        except InputError as error:
-            click.echo(f"{name}: BAD: {error}")
-            bad.append(name)
+            lines, entry = [f"{name}: not found"], {"name": name, "state": "missing"}
+        else:
+            try:
+                source, summary = inspect(name, data_dir)
+                odd = warnings(summary)
+                lines = [f"{name}: good ({source})", *facts(summary), *(f"warning: {line}" for line in odd)]
+                entry = {"name": name, "state": "good", "source": source, **as_json(summary), "warnings": odd}
+            except InputError as error:
+                lines, entry = [f"{name}: BAD: {error}"], {"name": name, "state": "bad", "error": str(error)}
+        entries.append(entry)
+        if form == "text":
+            click.echo("\n  ".join(lines))
+    if form == "json":
+        click.echo(json.dumps(entries, indent=1))
+    bad = [entry["name"] for entry in entries if entry["state"] == "bad"]
     if bad:
-        raise InputError(f"not whole: {', '.join(bad)}; the lines above say why and what to do")
+        where = "the lines above say" if form == "text" else "its error says"
+        raise InputError(f"not whole: {', '.join(bad)}; {where} why and what to do")
 
 
 @data.command()

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,10 @@ from spikesim.cli.common import available_threads, tell_compilation
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
 from spikesim.cli.launch import take_ranks
 from spikesim.stopping import stop_on_signals
+
+if TYPE_CHECKING:
+    from spikesim.datasets import Dataset
+    from spikesim.ep.config import Config
 
 
 @click.command()
@@ -88,7 +92,26 @@ def train(
             f"{config.model.arch} on {dataset.name} ({dataset.source}): {trainer.samples} training samples, "
             f"{trainer.batches} mini-batches an epoch, {processes}{options.threads} threads, seed {config.seed}"
         )
+        if ranks.rank == 0:
+            for line in _what_was_read(trainer.config, dataset):
+                observer.message(line)
         with stop_on_signals(trainer.request_stop):
             trainer.run()
     if ranks.rank == 0:
         click.echo(f"run file: {out}")
+
+
+def _what_was_read(config: "Config", dataset: "Dataset") -> list[str]:
+    """What the data set holds, in one line, and a line for each thing that looks odd."""
+    from dataclasses import replace
+
+    from spikesim.datasets.plausibility import of_limit, warnings
+    from spikesim.datasets.summary import facts, summarise
+
+    summary = replace(summarise(dataset), followed=config.data.duration if dataset.recordings else None)
+    odd = [
+        *warnings(summary),
+        *of_limit(dataset.train.labels, config.data.limit, "data.limit"),
+        *of_limit(dataset.test.labels, config.data.test_limit, "data.test_limit"),
+    ]
+    return [f"data: {'; '.join(facts(summary))}", *(f"warning: {line}" for line in odd)]

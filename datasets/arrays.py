@@ -5,6 +5,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import search
+from spikesim.datasets.eventparsing import some_names
 from spikesim.datasets.model import Augmentation, Dataset, ImageSet
 from spikesim.errors import InputError
-from spikesim.npzfile import read_array
+from spikesim.npzfile import ObjectArray, read_array
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 OPTIONS = ("crop", "flip")
+_WORDS = {"images": ("images", "x", "data"), "labels": ("labels", "y", "targets")}
+"""What images and labels are called by those who publish such files: x_train and y_train by Keras."""
 CLASSES_MAX = 2**16
 BYTES_MAX = 2**34
 """Bytes that the arrays of a file may take: a small archive can unpack to any length."""
@@ -47,7 +51,7 @@ def holds_images(name: str, data_dir: str | Path | None = None) -> bool:
         return _match(name)[2] is not None
     try:
         with zipfile.ZipFile(path) as archive:
-            return any(f"{array}.npy" in archive.namelist() for array in ARRAYS)
+            return any(_role(member.removesuffix(".npy")) in ARRAYS for member in archive.namelist())
     except Exception:  # no archive: whoever reads it says so
         return False
 
@@ -71,7 +75,8 @@ def load_file(name: str, data_dir: str | Path | None = None) -> Dataset:
     name : str
         Path or name of a file of `numpy.savez` with ``train_images``, ``test_images`` (uint8, shape (n, height, width)
         or (n, height, width, channels)) and ``train_labels``, ``test_labels`` (integers from 0, shape (n,)), and
-        perhaps ``crop`` (pixels) and ``flip`` (a boolean), which `Augmentation` explains. With # and a hash behind it,
+        perhaps ``crop`` (pixels) and ``flip`` (a boolean), which `Augmentation` explains; or the same under the names
+        that Keras gives them, ``x_train``, ``y_train``, ``x_test`` and ``y_test``. With # and a hash behind it,
         only a file of that content will do.
     data_dir : path, optional
         Where to look first.
@@ -89,8 +94,8 @@ def load_file(name: str, data_dir: str | Path | None = None) -> Dataset:
     """
     path = search.require_own(_file_name(name), data_dir)
     found = _read(path)
-    train, test = (_image_set(found, part, path) for part in ("train", "test"))
-    augmentation = _augmentation(found, path)
+    train, test = (_image_set(found, part) for part in ("train", "test"))
+    augmentation = _augmentation(found, train.shape[:2])
     digest = _digest(train, test, augmentation)
     wanted = _match(name)[2]
     if wanted not in (None, digest):
@@ -98,7 +103,7 @@ def load_file(name: str, data_dir: str | Path | None = None) -> Dataset:
     classes = int(train.labels.max()) + 1
     if classes < 2 or int(train.labels.min()) < 0 or classes > CLASSES_MAX:
         raise InputError(
-            f"{path}: train_labels reach from {train.labels.min()} to {train.labels.max()}; "
+            f"{found.called('train_labels')} reach from {train.labels.min()} to {train.labels.max()}; "
             f"they must begin at 0 and end at 1 .. {CLASSES_MAX - 1}"
         )
     mean, std = _moments(train.images)
@@ -126,55 +131,119 @@ def _file_name(name: str) -> str:
     return _match(name)[1]
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a file by name."""
+def _role(name: str) -> str:
+    """Which of the arrays one of this name is: train_images for train_images, x_train, X_train; else the name."""
+    for part in ("train", "test"):
+        for kind, words in _WORDS.items():
+            if name.lower() in {form for word in words for form in (f"{part}_{word}", f"{word}_{part}")}:
+                return f"{part}_{kind}"
+    return name
+
+
+@dataclass(frozen=True)
+class _File:
+    """The arrays of a file by role, and the names that they have there."""
+
+    path: Path
+    arrays: dict[str, NDArray[Any]]
+    names: dict[str, str]
+
+    def called(self, role: str) -> str:
+        """Where an array is, for a message."""
+        return f"{self.path}: {self.names[role]}"
+
+
+def _read(path: Path) -> _File:
     try:
         with zipfile.ZipFile(path) as archive:
             members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
-            _check_names(members, path)
+            names = _names(members, path)
             total = sum(member.file_size for member in members.values())
             if total > BYTES_MAX:
                 raise InputError(f"{path}: its arrays take {total} bytes; at most {BYTES_MAX}")
-            return {name: read_array(archive, member) for name, member in members.items()}
+            return _File(path, {role: read_array(archive, members[name]) for role, name in names.items()}, names)
     except (InputError, MemoryError):
         raise
+    except ObjectArray as error:
+        raise InputError(
+            f"{path}: {error}; give arrays of numbers of one shape, as numpy.stack makes them of a list; {_HOW}"
+        ) from None
     except Exception as error:  # the parsers of archives and of arrays raise many kinds for damaged bytes
         detail = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(f"{path}: not an .npz file, or a damaged one ({detail}); {_HOW}") from None
 
 
-def _check_names(names: Iterable[str], path: Path) -> None:
-    present = set(names)
-    missing = [name for name in ARRAYS if name not in present]
-    other = sorted(present - {*ARRAYS, *OPTIONS})
+def _names(found: Iterable[str], path: Path) -> dict[str, str]:
+    """The names that the arrays have in a file, by role."""
+    names: dict[str, str] = {}
+    for name in found:
+        role = _role(name)
+        if role in names:
+            raise InputError(f"{path}: has {some_names([names[role], name])}; give only one of them")
+        names[role] = name
+    missing = [role for role in ARRAYS if role not in names]
+    other = sorted(names[role] for role in names if role not in (*ARRAYS, *OPTIONS))
     if missing:
-        raise InputError(f"{path}: lacks {', '.join(missing)}; {_HOW}")
+        raise InputError(f"{path}: lacks {', '.join(missing)}; it has {some_names(sorted(names.values()))}; {_HOW}")
     if other:
-        raise InputError(f"{path}: has {', '.join(other)}; it may have {', '.join((*ARRAYS, *OPTIONS))}")
+        raise InputError(f"{path}: has {some_names(other)}; it may have {', '.join((*ARRAYS, *OPTIONS))}")
+    return names
 
 
-def _image_set(found: dict[str, NDArray[Any]], part: str, path: Path) -> ImageSet:
-    images, labels = found[f"{part}_images"], found[f"{part}_labels"]
+def _image_set(found: _File, part: str) -> ImageSet:
+    images, labels = found.arrays[f"{part}_images"], found.arrays[f"{part}_labels"]
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape:
         raise InputError(
-            f"{path}: {part}_images are {images.dtype} of shape {images.shape}; they must be uint8 of shape "
-            "(n, height, width) or (n, height, width, channels), nothing 0"
+            f"{found.called(f'{part}_images')} are {images.dtype} of shape {images.shape}; they must be uint8 of shape "
+            f"(n, height, width) or (n, height, width, channels), nothing 0{_image_advice(images)}"
         )
+    if labels.shape == (len(images), 1):  # a column, as Keras has those of CIFAR
+        labels = labels[:, 0]
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         raise InputError(
-            f"{path}: {part}_labels are {labels.dtype} of shape {labels.shape}; they must be integers of shape "
-            f"({len(images)},), one an image"
+            f"{found.called(f'{part}_labels')} are {labels.dtype} of shape {labels.shape}; they must be integers of "
+            f"shape ({len(images)},), one an image{_label_advice(labels, len(images))}"
         )
     pixels = images if images.ndim == 4 else images[..., np.newaxis]
     return ImageSet(np.ascontiguousarray(pixels), labels.astype(np.int64))
 
 
-def _augmentation(found: dict[str, NDArray[Any]], path: Path) -> Augmentation:
-    crop, flip = found.get("crop", np.array(0)), found.get("flip", np.array(False))
+def _image_advice(images: NDArray[Any]) -> str:
+    """What numbers of another kind seem to be."""
+    if images.dtype == np.uint8 or images.dtype.kind not in "biuf" or images.size == 0:
+        return ""
+    low, high = images.min(), images.max()
+    said = f"; they reach from {low} to {high}: "
+    if not np.isfinite([low, high]).all():
+        return f"{said}some are no numbers; look at how they were made"
+    if 0 <= low and high <= 1:
+        return f"{said}store (images * 255).round().astype(numpy.uint8)"
+    if 0 <= low and high <= 255:
+        return f"{said}store images.round().astype(numpy.uint8)"
+    return f"{said}bring them to 0 .. 255 first"
+
+
+def _label_advice(labels: NDArray[Any], images: int) -> str:
+    if labels.ndim == 2 and len(labels) == images and labels.dtype.kind in "biuf":
+        return "; of one column a class (one-hot), store labels.argmax(axis=1)"
+    if labels.dtype.kind == "f" and labels.size and (np.rint(labels) == labels).all():
+        return "; store labels.astype(int)"
+    if labels.dtype.kind in "US":
+        return "; of names, store numpy.unique(labels, return_inverse=True)[1]"
+    return ""
+
+
+def _augmentation(found: _File, sides: tuple[int, int]) -> Augmentation:
+    crop, flip = found.arrays.get("crop", np.array(0)), found.arrays.get("flip", np.array(False))
     if crop.shape or crop.dtype.kind not in "iu" or flip.shape or flip.dtype.kind != "b":
         raise InputError(
-            f"{path}: crop is {crop.dtype} of shape {crop.shape}, flip {flip.dtype} of shape {flip.shape}; "
+            f"{found.path}: crop is {crop.dtype} of shape {crop.shape}, flip {flip.dtype} of shape {flip.shape}; "
             "crop must be one integer (pixels), flip one boolean"
+        )
+    if int(crop) > min(sides):
+        raise InputError(
+            f"{found.path}: crop is {crop} pixels, larger than the images of {sides[0]}x{sides[1]}; it must be in 0 .. "
+            f"{min(sides)}"
         )
     return Augmentation(crop=int(crop), flip=bool(flip))
 

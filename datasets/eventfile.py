@@ -6,13 +6,13 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import search
-from spikesim.datasets.eventparsing import integers, one_line, read_npy
+from spikesim.datasets.eventparsing import integers, one_line, read_npy, some_names
 from spikesim.datasets.eventset import Collector, Events, EventSet
 from spikesim.datasets.model import Augmentation, Dataset
 from spikesim.errors import InputError
@@ -33,9 +33,25 @@ _ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, No
 
 _T = TypeVar("_T")
 
+_GROUP = "events"
+"""Group of an HDF5 file in which arrays may lie."""
+
 Array = NDArray[Any]
-Get = Callable[[str], Array | None]
-"""An array of a file by name; None if there is none."""
+
+
+class Arrays(NamedTuple):
+    """The arrays of a file.
+
+    Attributes
+    ----------
+    get : function
+        An array by name; None if there is none.
+    names : function
+        What is in the file.
+    """
+
+    get: Callable[[str], Array | None]
+    names: Callable[[], list[str]]
 
 
 def is_event_file(name: str) -> bool:
@@ -52,7 +68,7 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
         It is not found, cannot be read, lacks an array, or an array has another shape or type, or values out of range.
     """
     path = search.require_own(name, data_dir)
-    train, test, classes = _read(path, lambda get: _sets(get, path))
+    train, test, classes = _read(path, lambda arrays: _sets(arrays, path))
     return Dataset(
         name=name,
         train=train,
@@ -63,15 +79,24 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
         std=np.ones(train.shape[2]),
         augmentation=Augmentation(crop=0, flip=False),
         source=str(path),
-        duration=max(0.001, float(np.median(train.durations()) + 1) / 1000),
+        duration=_duration(train),
     )
 
 
-def _sets(get: Get, path: Path) -> tuple[EventSet, EventSet, int]:
+def _duration(train: EventSet) -> float:
+    """Milliseconds: the median of the recordings, or of those that last, if it would be 0."""
+    durations = train.durations()
+    median = float(np.median(durations))
+    if median == 0 and durations.any():
+        median = float(np.median(durations[durations > 0]))
+    return max(0.001, (median + 1) / 1000)
+
+
+def _sets(arrays: Arrays, path: Path) -> tuple[EventSet, EventSet, int]:
     """Training and test recordings and the number of classes."""
-    columns = _columns(get, path)
-    offsets, labels = (_numbers(_required(get, what, path), path, what) for what in ("offsets", "labels"))
-    n_train = _numbers(np.atleast_1d(_required(get, "n_train", path)), path, "n_train")
+    columns = _columns(arrays, path)
+    offsets, labels = (_numbers(_required(arrays, what, path), path, what) for what in ("offsets", "labels"))
+    n_train = _numbers(np.atleast_1d(_required(arrays, "n_train", path)), path, "n_train")
     events, n = len(columns.t), len(labels)
     if n > RECORDINGS_MAX:
         raise InputError(f"{path}: {n} labels; a file has at most {RECORDINGS_MAX} recordings")
@@ -86,7 +111,7 @@ def _sets(get: Get, path: Path) -> tuple[EventSet, EventSet, int]:
         raise InputError(
             f"{path}: labels reach from {labels.min()} to {labels.max()}; they must be in 0 .. {CLASSES_MAX - 1}"
         )
-    height, width = _sensor(get, columns, path)
+    height, width = _sensor(arrays, columns, path)
     sets = []
     for part in (range(n_train[0]), range(n_train[0], n)):
         collector = Collector(height, width)
@@ -98,16 +123,18 @@ def _sets(get: Get, path: Path) -> tuple[EventSet, EventSet, int]:
     return sets[0], sets[1], max(2, int(labels.max()) + 1)
 
 
-def _columns(get: Get, path: Path) -> Events:
+def _columns(arrays: Arrays, path: Path) -> Events:
     """The events: a structured array `events`, or an array a field."""
-    together = get("events")
+    together = arrays.get("events")
     if together is not None:
         names = together.dtype.names or ()
         if not set(_FIELDS) <= set(names):
-            raise InputError(f"{path}: events have the fields {', '.join(names) or 'none'}; they must have x, y, t, p")
+            raise InputError(f"{path}: events have the fields {some_names(names)}; they must have x, y, t, p")
     found = []
     for what in _FIELDS:
-        column = together[what] if together is not None else _required(get, what, path)
+        column = together[what] if together is not None else _required(arrays, what, path)
+        if what == "t":
+            _require_whole(column, path)
         found.append(_numbers(column, path, what))
     if len({len(column) for column in found}) > 1:
         raise InputError(f"{path}: x, y, t, p have {[len(column) for column in found]} elements; one for each event")
@@ -117,11 +144,28 @@ def _columns(get: Get, path: Path) -> Events:
     return Events(*found)
 
 
-def _sensor(get: Get, events: Events, path: Path) -> tuple[int, int]:
+def _require_whole(times: Array, path: Path) -> None:
+    """Refuse fractions of a microsecond: they are those of a longer unit."""
+    if times.dtype.kind != "f" or times.size == 0 or not np.isfinite(times).all():
+        return
+    fractions = times[times != np.rint(times)]
+    if len(fractions):
+        raise InputError(
+            f"{path}: t has {fractions[0]}, and reaches from {times.min()} to {times.max()}; times must be whole "
+            "microseconds: of seconds, store (t * 1e6).round(), of milliseconds (t * 1e3).round()"
+        )
+
+
+def _sensor(arrays: Arrays, events: Events, path: Path) -> tuple[int, int]:
     """Height and width, as given or as the events need."""
-    given = get("shape")
+    given = arrays.get("shape")
     if given is None:
         sides = [int(column.max(initial=0)) + 1 for column in (events.y, events.x)]
+        if max(sides) > SIDE_MAX:
+            raise InputError(
+                f"{path}: shape is {sides}, for y reaches {sides[0] - 1} and x {sides[1] - 1}; it must be (height, "
+                f"width), each in 1 .. {SIDE_MAX}: drop events outside the sensor"
+            )
     else:
         sides = [int(side) for side in _numbers(np.atleast_1d(given), path, "shape")]
     if len(sides) != 2 or not all(1 <= side <= SIDE_MAX for side in sides):
@@ -129,11 +173,14 @@ def _sensor(get: Get, events: Events, path: Path) -> tuple[int, int]:
     return sides[0], sides[1]
 
 
-def _required(get: Get, what: str, path: Path) -> Array:
-    found = get(what)
+def _required(arrays: Arrays, what: str, path: Path) -> Array:
+    found = arrays.get(what)
     if found is None:
-        needed = "x, y, t, p (or events), offsets, labels and n_train"
-        raise InputError(f"{path}: has no array {what!r}; a file of recordings has {needed} (docs/streams.md)")
+        raise InputError(
+            f"{path}: has no array {what!r}, but {some_names(arrays.names())}; a file of recordings has x, y, t, p (or "
+            "events), offsets, labels and n_train (docs/streams.md), an .npz file of images train_images, train_labels, "
+            "test_images and test_labels (docs/own-data.md)"
+        )
     return found
 
 
@@ -143,7 +190,7 @@ def _numbers(array: Array, path: Path, what: str) -> NDArray[np.int64]:
     return integers(array, f"{path}: {what}")
 
 
-def _read(path: Path, what: Callable[[Get], _T]) -> _T:
+def _read(path: Path, what: Callable[[Arrays], _T]) -> _T:
     """What a function makes of the arrays of a file."""
     try:
         size = path.stat().st_size
@@ -154,13 +201,22 @@ def _read(path: Path, what: Callable[[Get], _T]) -> _T:
         from spikesim.hdf5file import HDF5File
 
         with contextlib.closing(HDF5File(path, "give a .npz or an HDF5 file", "write it again")) as file:
-            return file.read(lambda contents: what(lambda name: _stored(contents, name, path, limit)))
+            return file.read(
+                lambda contents: what(
+                    Arrays(lambda name: _stored(contents, name, path, limit), lambda: _stored_names(contents))
+                )
+            )
     try:
         archive = zipfile.ZipFile(path)
     except _ZIP_FAULTS as error:
         raise InputError(f"{path}: cannot be read, or damaged ({one_line(error)})") from None
     with archive:
-        return what(lambda name: _member(archive, name, path, limit))
+        return what(
+            Arrays(
+                lambda name: _member(archive, name, path, limit),
+                lambda: [name.removesuffix(".npy") for name in archive.namelist()],
+            )
+        )
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: Path, limit: int) -> Array | None:
@@ -178,9 +234,14 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path, limit: int) -> Arra
 
 
 def _stored(contents: "Contents", name: str, path: Path, limit: int) -> Array | None:
-    """An array of an HDF5 file, all of it in this file."""
-    if not contents.has(name):
+    """An array of an HDF5 file, all of it in this file: at its top, or in a group `events`."""
+    grouped = contents.has(_GROUP) and contents.is_group(_GROUP)
+    if name == _GROUP and grouped:
         return None
+    if not contents.has(name):
+        name = f"{_GROUP}/{name}"
+        if not (grouped and contents.has(name)):
+            return None
     stored = contents.dataset(name)
     kinds = [stored.dtype[field] for field in stored.dtype.names] if stored.dtype.names else [stored.dtype]
     if any(kind.kind not in "biuf" or kind.shape for kind in kinds):
@@ -189,3 +250,11 @@ def _stored(contents: "Contents", name: str, path: Path, limit: int) -> Array | 
         raise InputError(f"{path}: {name} unpacks to more than {limit} bytes; store it with less compression")
     contents.require_stored(stored)
     return np.asarray(stored[()])
+
+
+def _stored_names(contents: "Contents") -> list[str]:
+    """What is at the top of an HDF5 file, and in a group `events`."""
+    names = contents.names("")
+    if _GROUP in names and contents.is_group(_GROUP):
+        names += [f"{_GROUP}/{name}" for name in contents.names(_GROUP)]
+    return names

@@ -4,6 +4,7 @@ import io
 import math
 import tokenize
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ _NMNIST_BYTES = 5
 _OVERFLOW_ROW = 240
 _OVERFLOW = 2**13
 """Microseconds by which an entry in row 240 of an N-MNIST file, which is no event, moves the clock from there on."""
+_NAMES = 12
 _GESTURE_COLUMNS = 4
 _GESTURE_UNIT = 1000
 """Microseconds of a time in a DVS128 Gesture file."""
@@ -92,7 +94,8 @@ def read_npy(data: bytes, name: str) -> NDArray[Any]:
         raise InputError(f"{name}: not a .npy file, or a damaged one ({one_line(error)})") from None
     plain = [dtype[field] for field in dtype.names] if dtype.names else [dtype]
     if any(kind.kind not in "biuf" or kind.shape for kind in plain):
-        raise InputError(f"{name}: elements of type {dtype}; they must be numbers")
+        told = "Python objects, which are not unpickled" if dtype.hasobject else f"elements of type {dtype}"
+        raise InputError(f"{name}: {told}; they must be numbers")
     # Python's integers do not wrap, so that no product of dimensions can pass for a small one.
     needed, present = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
     if min(shape, default=0) < 0 or needed != present:
@@ -129,3 +132,9 @@ def _require_range(times: NDArray[np.int64], name: str) -> None:
 def one_line(error: BaseException) -> str:
     """What is worth showing of an error of a parser."""
     return str(error).split("\n")[0].strip()[:160] or type(error).__name__
+
+
+def some_names(names: Iterable[str]) -> str:
+    """Names of arrays in a file, for a message in one line: the first few, and what cannot be printed escaped."""
+    listed = [name if name.isprintable() else ascii(name) for name in names]
+    return ", ".join([*listed[:_NAMES], *(["..."] if len(listed) > _NAMES else [])]) or "none"

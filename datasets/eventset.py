@@ -5,11 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.datasets.clock import straighten
+from spikesim.datasets.tally import Counter, Tally
 from spikesim.errors import InputError
 
 POLARITIES = 2
 TIME_MAX = 2**32 - 1
 """Microseconds of the longest recording."""
+GAP_FACTOR = 10
+"""A gap so many times as long as all else in a recording parts it in two that do not belong together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +51,8 @@ class EventSet:
     labels : int64 (n,)
     shape : (height, width, 2)
         Of the sensor.
+    tally : Tally
+        What was counted while they were read.
     """
 
     neurons: NDArray[np.uint32]
@@ -54,6 +60,7 @@ class EventSet:
     offsets: NDArray[np.int64]
     labels: NDArray[np.int64]
     shape: tuple[int, int, int]
+    tally: Tally
 
     def __post_init__(self) -> None:
         for name in ("neurons", "times", "offsets", "labels"):
@@ -77,10 +84,14 @@ class Collector:
     ----------
     height, width : int
         Of the sensor.
+    keep : bool
+        False: the recordings are checked and counted only.
     """
 
-    def __init__(self, height: int, width: int) -> None:
+    def __init__(self, height: int, width: int, *, keep: bool = True) -> None:
         self._shape = (height, width, POLARITIES)
+        self._keep = keep
+        self._counter = Counter(height, width)
         self._neurons: list[NDArray[np.uint32]] = []
         self._times: list[NDArray[np.uint32]] = []
         self._labels: list[int] = []
@@ -105,16 +116,26 @@ class Collector:
                     f"{name}: {what} reaches from {values.min()} to {values.max()}; it must be in 0 .. {limit - 1} "
                     f"(the sensor has {height}x{width} pixels and 2 polarities)"
                 )
-        times = events.t - events.t.min() if len(events.t) else events.t
+        times, clock = straighten(events.t)
+        if len(times):
+            times = times - times.min()
         if len(times) and not 0 <= times.max() <= TIME_MAX:
-            raise InputError(f"{name}: lasts {times.max() / 1e6:.4g} s; it must be at most {TIME_MAX / 1e6:.0f} s")
+            raise InputError(
+                f"{name}: lasts {times.max() / 1e6:.4g} s; it must be at most {TIME_MAX / 1e6:.0f} s{_advice(events.t)}"
+            )
         neurons = (events.y * width + events.x) * POLARITIES + events.p
-        if len(times) and (np.diff(times) < 0).any():
+        if clock.falls:
             order = np.argsort(times, kind="stable")
             neurons, times = neurons[order], times[order]
-        self._neurons.append(neurons.astype(np.uint32))
-        self._times.append(times.astype(np.uint32))
-        self._labels.append(label)
+        self._counter.add(events.x, events.y, times, label, clock)
+        if self._keep:
+            self._neurons.append(neurons.astype(np.uint32))
+            self._times.append(times.astype(np.uint32))
+            self._labels.append(label)
+
+    def tally(self) -> Tally:
+        """What was counted of all of them."""
+        return self._counter.finish()
 
     def finish(self) -> EventSet:
         """All of them, in the order in which they were added."""
@@ -125,4 +146,19 @@ class Collector:
             offsets=np.cumsum([0, *lengths]).astype(np.int64),
             labels=np.array(self._labels, np.int64),
             shape=self._shape,
+            tally=self.tally(),
         )
+
+
+def _advice(times: NDArray[np.int64]) -> str:
+    """What may be wrong with the clock of a recording that lasts too long, if one event is far from all others."""
+    ordered = np.sort(times)
+    gaps = np.diff(ordered)
+    at = int(gaps.argmax())
+    if len(times) < 3 or gaps[at] < GAP_FACTOR * (ordered[-1] - ordered[0] - gaps[at]):
+        return "; are its times microseconds?"
+    if at == 0:
+        return f"; its first event is at {ordered[0]} and the next at {ordered[1]}: drop the first one"
+    if at == len(gaps) - 1:
+        return f"; its last event is at {ordered[-1]} and the one before at {ordered[-2]}: drop the last one"
+    return f"; nothing happens from {ordered[at]} to {ordered[at + 1]}: was its clock set anew?"

@@ -12,6 +12,7 @@ from spikesim.datasets.model import Dataset, ImageSet
 from spikesim.datasets.parsing import read_cifar, read_idx
 from spikesim.datasets.registry import Entry, File
 from spikesim.datasets.search import Location
+from spikesim.datasets.summary import Summary, summarise
 from spikesim.datasets.unpacking import read_file
 from spikesim.errors import InputError
 
@@ -99,20 +100,23 @@ def check(name: str, data_dir: str | Path | None = None) -> str:
     InputError
         As for `load`.
     """
-    if arrays.is_file(name) or eventfile.is_event_file(name):
-        return load(name, data_dir).source
-    entry = registry.find(name)
-    if entry.embedded:
-        _exhaust(_embedded(entry))
-        return EMBEDDED
-    if entry.recordings:
-        return recordings.check(entry, data_dir)
-    location = search.locate(entry, data_dir)
-    try:
-        _exhaust(location.contents())
-    except InputError as error:
-        raise _with_advice(error, entry, data_dir) from None
-    return location.source
+    return inspect(name, data_dir)[0]
+
+
+def inspect(name: str, data_dir: str | Path | None = None) -> tuple[str, Summary]:
+    """`check`, and what the data set holds. Of recordings in folders, one is in memory at a time.
+
+    Raises
+    ------
+    InputError
+        As for `load`.
+    """
+    if not (arrays.is_file(name) or eventfile.is_event_file(name)):
+        entry = registry.find(name)
+        if entry.recordings:
+            return recordings.check(entry, data_dir)
+    dataset = load(name, data_dir)
+    return dataset.source, summarise(dataset)
 
 
 def is_good(location: Location) -> bool:

@@ -97,6 +97,8 @@ class Dataset:
         Where the data was found.
     duration : float or None
         Of recordings: milliseconds of each that are worth following. None for images.
+    time_unit : str
+        Of recordings: unit of the times as they are stored.
 
     Raises
     ------
@@ -115,6 +117,7 @@ class Dataset:
     augmentation: Augmentation
     source: str
     duration: float | None = None
+    time_unit: str = "microseconds"
 
     def __post_init__(self) -> None:
         if len(self.class_names) != self.classes:

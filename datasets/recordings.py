@@ -15,14 +15,16 @@ import numpy as np
 
 from spikesim.datasets import search
 from spikesim.datasets.eventparsing import read_gesture, read_nmnist
-from spikesim.datasets.eventset import Collector, EventSet
+from spikesim.datasets.eventset import Collector
 from spikesim.datasets.model import Dataset
 from spikesim.datasets.registry import Entry
+from spikesim.datasets.summary import Summary, part_of_recordings
 from spikesim.errors import InputError
 
 BYTES_MAX = 2**28
 """Bytes of the largest file that is taken for a recording."""
 _READERS = {"nmnist": read_nmnist, "gesture": read_gesture}
+_TIME_UNITS = {"nmnist": "microseconds", "gesture": "milliseconds"}
 
 
 class Layout(NamedTuple):
@@ -89,7 +91,9 @@ def load(entry: Entry, data_dir: str | Path | None = None) -> Dataset:
         It is not found, or a recording cannot be read.
     """
     folder = _folder(entry, data_dir)
-    train, test = (_read(entry, folder / part) for part in LAYOUTS[entry.form].parts)
+    train, test = (
+        _collect(entry, folder / part, Collector(*entry.shape[:2])).finish() for part in LAYOUTS[entry.form].parts
+    )
     return Dataset(
         name=entry.name,
         train=train,
@@ -101,11 +105,12 @@ def load(entry: Entry, data_dir: str | Path | None = None) -> Dataset:
         augmentation=entry.augmentation,
         source=str(folder),
         duration=entry.duration,
+        time_unit=_TIME_UNITS[entry.form],
     )
 
 
-def check(entry: Entry, data_dir: str | Path | None = None) -> str:
-    """Read every recording of a set, one at a time; where it was found, and how many there are.
+def check(entry: Entry, data_dir: str | Path | None = None) -> tuple[str, Summary]:
+    """Read every recording of a set, one at a time; where it was found and how many there are, and what they hold.
 
     Raises
     ------
@@ -113,13 +118,16 @@ def check(entry: Entry, data_dir: str | Path | None = None) -> str:
         As for `load`.
     """
     folder = _folder(entry, data_dir)
-    counts = []
-    for part in LAYOUTS[entry.form].parts:
-        counts.append(0)
-        for recording in _recordings(entry, folder / part):
-            _add(entry, Collector(*entry.shape[:2]), recording)
-            counts[-1] += 1
-    return f"{folder}: {counts[0]} of {entry.n_train} and {counts[1]} of {entry.n_test} recordings"
+    train, test = (
+        part_of_recordings(
+            name, _collect(entry, folder / place, Collector(*entry.shape[:2], keep=False)).tally(),
+            len(entry.class_names),
+        )
+        for name, place in zip(("training", "test"), LAYOUTS[entry.form].parts, strict=True)
+    )  # fmt: skip
+    summary = Summary(entry.shape, train, test, followed=entry.duration, time_unit=_TIME_UNITS[entry.form])
+    found = f"{folder}: {train.samples} of {entry.n_train} and {test.samples} of {entry.n_test} recordings"
+    return found, summary
 
 
 def _folder(entry: Entry, data_dir: str | Path | None) -> Path:
@@ -152,11 +160,10 @@ def _recordings(entry: Entry, part: Path) -> Iterator[Recording]:
                 yield Recording(int(said["number"]), folder, int(said["label"]), part / folder / name)
 
 
-def _read(entry: Entry, part: Path) -> EventSet:
-    collector = Collector(*entry.shape[:2])
+def _collect(entry: Entry, part: Path, collector: Collector) -> Collector:
     for recording in sorted(_recordings(entry, part)):
         _add(entry, collector, recording)
-    return collector.finish()
+    return collector
 
 
 def _add(entry: Entry, collector: Collector, recording: Recording) -> None:

@@ -1,5 +1,6 @@
 """The data sets that the program knows: files, sums, addresses, classes and customary constants."""
 
+import re
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -134,8 +135,10 @@ def find(name: str) -> Entry:
         There is no data set of this name.
     """
     if name not in _ENTRIES:
+        other_version = re.fullmatch(r"(.*/)?cifar-?10.*(python|-py|matlab|-mat)\b.*", name)
         raise InputError(
             f"unknown data set {name!r}; known are {', '.join(names())}, and files of one's own (.npz, .h5)"
+            + ("; of CIFAR the binary version is read, as cifar10 and cifar100" if other_version else "")
         )
     return _ENTRIES[name]
 

@@ -160,10 +160,14 @@ def locate(entry: Entry, data_dir: str | Path | None = None) -> Location:
                 return location
             else:
                 partial = partial or location
+    others += [
+        f"{path} is the {version} version, which is not read; the binary version is needed"
+        for version, path in _other_versions(entry, searched)
+    ]
     advice = fetch_advice(entry, data_dir)
     if partial is not None:
         names = ", ".join(file.name for file in partial.missing)
-        raise InputError(f"{partial.folder} lacks {names} of {entry.name}, plain or .gz; {advice}")
+        raise InputError("; ".join([f"{partial.folder} lacks {names} of {entry.name}, plain or .gz", *others, advice]))
     places = ", ".join(map(str, searched)) if searched else f"no data folder is given, nor ${DATA_VARIABLE}"
     wanted = entry.archive or f"{entry.test[-1].name}[.gz]"
     found = "; ".join([f"looked for {wanted} and the like in: {places}", *others])
@@ -190,3 +194,18 @@ def _other_owner(entry: Entry, location: Location) -> str | None:
         if other.name != entry.name and sha256 in {file.sha256 for file in other.files}:
             return other.name
     return None
+
+
+def _other_versions(entry: Entry, searched: list[Path]) -> Iterator[tuple[str, Path]]:
+    """CIFAR is published in three versions: pickles for Python, which are never read, MATLAB's files, and binary."""
+    if entry.form != "cifar" or entry.archive is None:
+        return
+    stem = entry.archive.removesuffix("-binary.tar.gz")
+    folders = {"Python": (f"{stem}-batches-py", f"{stem}-python"), "MATLAB": (f"{stem}-batches-mat", f"{stem}-matlab")}
+    inside = {"Python": ("batches.meta", "meta"), "MATLAB": ("batches.meta.mat", "meta.mat")}  # beside the samples
+    for root in searched:
+        for place in dict.fromkeys((root, *(root / name for name in entry.folders))):
+            for version, names in folders.items():
+                packed = tuple(f"{stem}-{version.lower()}{ending}" for ending in (".tar.gz", ".tgz", ".tar"))
+                found = [place / name for name in (*names, *packed, *inside[version]) if os.path.exists(place / name)]
+                yield from ((version, path) for path in found[:1])

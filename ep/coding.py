@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from spikesim.datasets import Dataset, EventSet
 from spikesim.datasets.eventset import POLARITIES
 from spikesim.ep.config import Config, make_config, merge
+from spikesim.ep.options import DURATION_MAX
 from spikesim.errors import InputError
 from spikesim.fixedpoint import INPUT_BITS
 from spikesim.philox import philox_words
@@ -62,9 +63,21 @@ def enters_as_spikes(config: Config, dataset: Dataset) -> bool:
 
 
 def with_duration(config: Config, dataset: Dataset) -> Config:
-    """The configuration with the time of recordings that the free phase follows, so that a run file says it."""
+    """The configuration with the time of recordings that the free phase follows, so that a run file says it.
+
+    Raises
+    ------
+    InputError
+        Recordings that last longer than can be followed, and no duration that is set.
+    """
     if not dataset.recordings or config.data.duration is not None:
         return config
+    if dataset.duration is not None and dataset.duration > DURATION_MAX:
+        raise InputError(
+            f"half of the training recordings of {dataset.name} last {dataset.duration / 1000:.0f} s or more, and at "
+            f"most {DURATION_MAX / 1000:.0f} s can be followed: look at their times with 'spikesim data check', or set "
+            "data.duration"
+        )
     return make_config(merge(config.to_dict(), [("data.duration", dataset.duration)]))
 
 

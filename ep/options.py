@@ -13,6 +13,8 @@ CONTRAST_WINDOW_MAX = 2048
 """Steps of the longest window that enters a contrast: up to it a sum of p over the window, the four cells of a pool and
 the two phases that add up on the presynaptic side fits into int32."""
 
+DURATION_MAX = 4e6
+"""Milliseconds of a recording that can be followed."""
 NUDGED_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "graded": {"error_events": "graded", "steps_nudged": 2, "beta": 0.25, "error_gain": 0.5},
@@ -130,7 +132,7 @@ class Data:
         "Milliseconds of a recording, from its first event, that the steps of the free phase divide; by default what "
         "suits the data set, or the median duration of a file's training recordings.",
         above=0,
-        high=4e6,
+        high=DURATION_MAX,
         optional=True,
         later=True,
     )

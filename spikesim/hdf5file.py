@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 from spikesim.errors import InputError
 from spikesim.hdf5bytes import SIGNATURE, HDF5Bytes
 
-__all__ = ["FAULTS", "Contents", "HDF5File", "one_line", "write_text"]
+__all__ = ["FAULTS", "Contents", "HDF5File", "NotRead", "one_line", "write_text"]
 
 FAULTS = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError)
 """What h5py, and code that looks at what it returns, raise for a damaged file."""
@@ -31,8 +31,20 @@ ATTRIBUTE_BYTES_MAX = 60_000
 """A text as an attribute; HDF5 has 64 KB for all that belongs to one."""
 
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_LZF}
-"""Fletcher32 is none of them: it reads beyond a chunk that is shorter than its checksum."""
+_CHECKSUM = h5py.h5z.FILTER_FLETCHER32
+"""Read where it is the last filter, so that the lengths of the chunks are known: it reads beyond a chunk that is
+shorter than its checksum."""
+_CHECKSUM_BYTES = 4
+_FILTER_NAMES = {
+    h5py.h5z.FILTER_SZIP: "szip", h5py.h5z.FILTER_NBIT: "nbit", h5py.h5z.FILTER_SCALEOFFSET: "scale-offset",
+    _CHECKSUM: "fletcher32 before another filter", 307: "bzip2", 32001: "blosc", 32004: "lz4", 32008: "bitshuffle",
+    32013: "zfp", 32015: "zstd", 32026: "blosc2",
+}  # fmt: skip
 _T = TypeVar("_T")
+
+
+class NotRead(TypeError):
+    """Something in a sound file that is not read here; one of `FAULTS`."""
 
 
 class HDF5File:
@@ -83,7 +95,8 @@ class HDF5File:
         Raises
         ------
         InputError
-            If the function raises one of `FAULTS`: the file is damaged. Its own `InputError` goes through.
+            If the function raises one of `FAULTS`: the file is damaged, or, of `NotRead`, sound and not read here. Its
+            own `InputError` goes through.
         """
         for pause in PAUSES if self.written else ():
             try:
@@ -112,6 +125,8 @@ class HDF5File:
             raise
         except MemoryError as error:
             raise InputError(f"{self.path}: the memory has no room for what it holds ({one_line(error)})") from error
+        except NotRead as error:
+            raise InputError(f"{self.path}: {one_line(error)}") from error
         except FAULTS as error:
             raise InputError(f"{self.path} is damaged ({one_line(error)}); {self._remedy}") from error
 
@@ -160,6 +175,10 @@ class Contents:
         """Whether there is something of that name in the group above it, which must exist."""
         above, _, name = path.rpartition("/")
         return name in self._item(above)
+
+    def is_group(self, path: str) -> bool:
+        """Whether what is there is a group."""
+        return isinstance(self._item(path), h5py.Group)
 
     def attribute(self, name: str, path: str = "/") -> int | float | str:
         """A number or a text of fixed length, alone or in an array of one, of what is at a path."""
@@ -260,6 +279,7 @@ class Contents:
             if offset is None or offset + math.prod(shape) * itemsize > self.size:
                 raise OSError(f"not all of {dataset.name} is in the file")
             return
+        shortest = _CHECKSUM_BYTES + 1 if _CHECKSUM in _filters(dataset) else 0
         first, last = start // chunks[0], -(-(shape[0] if stop is None else stop) // chunks[0])
         needed = (last - first) * math.prod(
             -(-length // chunk) for length, chunk in zip(shape[1:], chunks[1:], strict=True)
@@ -268,6 +288,8 @@ class Contents:
 
         def visit(chunk: Any) -> None:
             nonlocal inside, stored
+            if chunk.size < shortest:
+                raise OSError(f"a chunk of {dataset.name} is shorter than its checksum")
             stored += chunk.size
             inside += first <= chunk.chunk_offset[0] // chunks[0] < last and chunk.byte_offset + chunk.size <= self.size
 
@@ -277,17 +299,27 @@ class Contents:
 
     def _checked_dataset(self, path: str) -> Any:
         dataset = self._item(path)
+        if isinstance(dataset, h5py.Group):
+            raise NotRead(f"{path} is a group; it must be an array (a dataset)")
         if not isinstance(dataset, h5py.Dataset):
             raise TypeError(f"{path} is not a dataset")
         properties = dataset.id.get_create_plist()
         if properties.get_layout() not in (h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED) or properties.get_external_count():
-            raise TypeError(f"{path} has its data outside the file or in a rare layout")
-        for index in range(properties.get_nfilters()):
-            if properties.get_filter(index)[0] not in _FILTERS:
-                raise TypeError(f"{path} went through filter {properties.get_filter(index)[0]}, which is not known")
+            raise NotRead(
+                f"{path} has its data outside the file or in a rare layout; store the data in the file, plain"
+            )
+        filters = _filters(dataset)
+        if filters[-1:] == [_CHECKSUM]:
+            filters.pop()
+        for number in filters:
+            if number not in _FILTERS:
+                name = f" ({_FILTER_NAMES[number]})" if number in _FILTER_NAMES else ""
+                raise NotRead(
+                    f"{path} went through filter {number}{name}, which is not read; store it plain or with gzip"
+                )
         shape, most = dataset.shape, dataset.maxshape
         if shape and (most[1:] != shape[1:] or most[0] not in (None, shape[0])):
-            raise TypeError(f"{path} could grow to {most}; only its first dimension may be without limit")
+            raise NotRead(f"{path} could grow to {most}; only its first dimension may be without limit")
         return dataset
 
     def _item(self, path: str) -> Any:
@@ -300,11 +332,17 @@ class Contents:
         if not isinstance(group, h5py.Group) or name not in group:
             raise KeyError(f"/{path} is missing")
         if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
-            raise TypeError(f"/{path} is a link to something else")
+            raise NotRead(f"/{path} is a link to something else; store what it leads to in its place")
         item = group[name]
         if isinstance(item, h5py.Group):
             self._groups[path] = item
         return item
+
+
+def _filters(dataset: Any) -> list[int]:
+    """Numbers of the filters that the chunks of a dataset went through, in their order."""
+    properties = dataset.id.get_create_plist()
+    return [properties.get_filter(index)[0] for index in range(properties.get_nfilters())]
 
 
 def write_text(attributes: Any, name: str, text: str) -> None:

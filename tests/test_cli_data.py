@@ -63,14 +63,16 @@ def test_list_refuses_a_folder_that_is_none(tmp_path):
 
 def test_check_of_the_embedded_set():
     result = run("check", "fashion-mnist-mini")
-    assert (result.returncode, result.stdout) == (0, "fashion-mnist-mini: good (embedded)\n")
+    assert (result.returncode, result.stdout.splitlines()[0]) == (0, "fashion-mnist-mini: good (embedded)")
+    assert "5000 training and 1000 test images of 28x28 pixels and 1 channel, values 0 .. 255" in result.stdout
+    assert "10 classes of 500 training and 100 test samples each" in result.stdout
 
 
 def test_check_of_an_unknown_or_missing_set(tmp_path):
     assert_refused(run("check", "nist"), "unknown data set 'nist'")
     missing = run("check", "fashion-mnist-mini", "cifar10", SPIKESIM_DATA=str(tmp_path))
     assert_refused(missing, "cifar10")
-    good, bad = missing.stdout.splitlines()
+    good, *_, bad = missing.stdout.splitlines()
     assert good == "fashion-mnist-mini: good (embedded)"
     assert bad.startswith("cifar10: BAD: cifar10 is not found")
     assert f"spikesim data fetch cifar10 --data-dir {tmp_path}" in bad
@@ -82,6 +84,30 @@ def test_check_of_a_truncated_set(tmp_path):
     result = run("check", "--data-dir", tmp_path, "cifar100")
     assert_refused(result, "cifar100")
     assert "train.bin: truncated, 1000 of 153700000 bytes" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "inside", "version"),
+    [
+        ("cifar10", "cifar-10-python.tar.gz", "Python"),
+        ("cifar10", "cifar-10/cifar-10-batches-py/data_batch_1", "Python"),
+        ("cifar10", "batches.meta", "Python"),
+        ("cifar100", "cifar-100-python/train", "Python"),
+        ("cifar10", "cifar-10-matlab.tar.gz", "MATLAB"),
+    ],
+)
+def test_another_version_of_cifar_is_told_by_name(invoke, tmp_path, name, inside, version):
+    (tmp_path / inside).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / inside).write_bytes(b"cos\nsystem\n(S'touch harm'\ntR.")  # a pickle that would run a command
+    result = invoke("check", name, "--data-dir", tmp_path)
+    assert result.exit_code == 2
+    assert f"is the {version} version, which is not read; the binary version is needed" in result.stdout
+    assert f"spikesim data fetch {name}" in result.stdout
+
+
+def test_the_name_of_another_version_of_cifar(invoke):
+    result = invoke("check", "cifar-10-batches-py")
+    assert result.exit_code == 2 and "of CIFAR the binary version is read, as cifar10 and cifar100" in result.stderr
 
 
 def test_check_without_names_is_about_what_is_found(invoke, tmp_path):

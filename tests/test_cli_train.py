@@ -399,6 +399,11 @@ def test_lines_of_progress(reference):
     lines = result.stderr.splitlines()
     assert result.stdout == f"run file: {reference[0]}\n"
     assert "48 training samples, 12 mini-batches an epoch, 1 threads, seed 0" in lines[0]
+    assert lines[1] == (
+        "data: 5000 training and 1000 test images of 28x28 pixels and 1 channel, values 0 .. 255; "
+        "10 classes of 500 training and 100 test samples each"
+    )
+    assert "warning" not in result.stderr
     epochs = [line for line in lines if line.startswith("epoch ") and "test loss" in line]
     assert [line.split(":")[0] for line in epochs] == ["epoch 1/2", "epoch 2/2"]
     assert any(line.startswith("epoch 1/2, mini-batch ") and "samples/s" in line for line in lines)

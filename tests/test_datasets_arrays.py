@@ -127,13 +127,44 @@ def test_images_are_told_from_recordings(tmp_path: Path) -> None:
     assert not load(str(write(path, make_arrays()))).recordings
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("x_train", "y_train", "x_test", "y_test"),
+        ("X_train", "Y_train", "X_test", "Y_test"),
+        ("train_data", "train_targets", "test_data", "test_targets"),
+    ],
+)
+def test_arrays_under_the_names_that_others_give_them(names: tuple[str, ...], tmp_path: Path) -> None:
+    arrays = make_arrays()
+    wanted = load(str(write(tmp_path / "own.npz", arrays)))
+    renamed = dict(zip(names, arrays.values(), strict=True))
+    renamed = {name: array[:, np.newaxis] if array.ndim == 1 else array for name, array in renamed.items()}
+    found = load(str(write(tmp_path / "own.npz", renamed)))  # labels as columns too, as Keras has those of CIFAR
+    assert found.name == wanted.name, "the same content"
+    np.testing.assert_array_equal(found.train.labels, wanted.train.labels)
+
+
+@pytest.mark.parametrize("names", [("images", "labels"), ("arr_0", "arr_1"), ("x_train", "y_train")])
+def test_a_file_of_neither_kind_is_told_what_both_need(names: tuple[str, ...], tmp_path: Path) -> None:
+    arrays = list(make_arrays().values())[:2]
+    with pytest.raises(InputError) as caught:
+        load(str(write(tmp_path / "own.npz", dict(zip(names, arrays, strict=True)))))
+    message = str(caught.value)
+    assert all(name in message for name in names) and "\n" not in message
+    if "x_train" not in names:
+        assert "x, y, t, p" in message and "train_images, train_labels, test_images and test_labels" in message
+    else:
+        assert "lacks test_images, test_labels" in message
+
+
 def test_which_names_are_files() -> None:
     assert is_file("a/b.npz") and is_file("b.npz#0123456789abcdef")
     assert not any(map(is_file, ("mnist", ".npz", "b.npz#012", "b.npy", "b.npz#0123456789abcdeg")))
 
 
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
-    "no labels": ({"test_labels": None}, "lacks test_labels"),
+    "no labels": ({"test_labels": None}, "lacks test_labels; it has test_images, train_images, train_labels"),
     "a misspelt array": ({"train_image": np.zeros(3)}, "has train_image; it may have train_images, "),
     "floats": ({"train_images": np.zeros((48, 8, 8))}, "train_images are float64 of shape"),
     "flat images": ({"test_images": np.zeros((12, 64), np.uint8)}, "test_images are uint8 of shape"),
@@ -145,7 +176,18 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "too many classes": ({"train_labels": np.arange(48) * 10**6}, "end at 1 .. 65535"),
     "a test label of no class": ({"test_labels": np.full(12, 3)}, r"test labels of .* must be in 0 \.\. 2"),
     "another size": ({"test_images": np.zeros((12, 8, 9), np.uint8)}, "they must be the same"),
-    "a pickle": ({"train_labels": np.array([{}] * 48, object)}, "damaged one"),
+    "a pickle": ({"train_labels": np.array([{}] * 48, object)}, "train_labels.npy holds Python objects, which are not"),
+    "a list of images": ({"test_images": np.array([0, None])}, "test_images.npy holds Python objects, .* numpy.stack"),
+    "floats from 0 to 1": ({"train_images": np.full((48, 8, 8), 0.5)}, r"from 0.5 to 0.5: store \(images \* 255\)"),
+    "whole numbers": ({"train_images": np.full((48, 8, 8), 255)}, r"from 255 to 255: store images.round\(\).astype"),
+    "floats beyond": ({"train_images": np.full((48, 8, 8), -1.5)}, "bring them to 0 .. 255"),
+    "no numbers": ({"train_images": np.full((48, 8, 8), np.nan)}, "from nan to nan: some are no numbers"),
+    "one-hot labels": ({"train_labels": np.eye(48, dtype=int)}, r"one-hot\), store labels.argmax"),
+    "float labels": ({"train_labels": np.arange(48.0)}, r"store labels.astype\(int\)"),
+    "names for labels": ({"train_labels": np.array(["cat"] * 48)}, "of names, store numpy.unique"),
+    "two of a kind": ({"x_train": np.zeros((48, 8, 8), np.uint8)}, "has train_images, x_train; give only one"),
+    "a huge crop": ({"crop": np.array(1000)}, r"crop is 1000 pixels, larger than the images of 8x8; .* 0 \.\. 8"),
+    "a crop of 2^64": ({"crop": np.array(2**64 - 1, np.uint64)}, "crop is 18446744073709551615 pixels, larger"),
     "a crop that is none": ({"crop": np.array(0.5)}, "crop must be one integer"),
     "a negative crop": ({"crop": np.array(-1)}, "crop is -1"),
     "a flip that is none": ({"flip": np.array([True])}, "flip one boolean"),
@@ -233,6 +275,11 @@ def test_a_run_on_ones_own_images(tmp_path: Path) -> None:
 
 def test_check_of_ones_own_images(tmp_path: Path) -> None:
     path = write(tmp_path / "own.npz", make_arrays())
-    assert succeed("data", "check", path).stdout == f"{path}: good ({path})\n"
+    said = succeed("data", "check", path).stdout.splitlines()
+    assert said[0] == f"{path}: good ({path})"
+    assert said[1:] == [
+        "  48 training and 12 test images of 8x8 pixels and 1 channel, values 0 .. 219",
+        "  3 classes of 16 training and 4 test samples each",
+    ]
     path.write_bytes(path.read_bytes()[:-30])
     assert_one_line(spikesim("data", "check", path), "not whole")

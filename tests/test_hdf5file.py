@@ -146,8 +146,18 @@ def scaled(file: Any) -> None:
     file.create_dataset("group/plain", data=VALUES, chunks=(2, 3), scaleoffset=2)
 
 
-def checked(file: Any) -> None:
-    file.create_dataset("group/plain", data=VALUES, chunks=(2, 3), fletcher32=True)
+def summed_first(file: Any) -> None:
+    """With a checksum that is not the last filter: h5py puts it last."""
+    filters = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    filters.set_chunk((2, 3))
+    filters.set_fletcher32()
+    filters.set_deflate(4)
+    space = h5py.h5s.create_simple((4, 3))
+    h5py.h5d.create(file["group"].id, b"plain", h5py.h5t.IEEE_F64LE, space, filters).write(space, space, VALUES)
+
+
+def a_group(file: Any) -> None:
+    file.create_group("group/plain")
 
 
 def missing(file: Any) -> None:
@@ -175,8 +185,9 @@ def other_type(file: Any) -> None:
     [
         (outside, "outside the file"),
         (virtual, "of a kind that is not read"),
-        (scaled, "went through filter"),
-        (checked, "went through filter"),
+        (scaled, "went through filter 6 (scale-offset), which is not read; store it plain or with gzip"),
+        (summed_first, "went through filter 3 (fletcher32 before another filter), which is not read"),
+        (a_group, "/group/plain is a group; it must be an array"),
         (missing, "not all of"),
         (not_allocated, "not all of"),
         (wide, "could grow to (None, None)"),
@@ -189,6 +200,36 @@ def test_data_that_are_not_read(path: Path, change: Callable[[Any], None], words
         del file["group/plain"]
         change(file)
     assert words in refused(path, lambda contents: contents.array("/group/plain", "<f8"))
+
+
+@pytest.mark.parametrize("change", [scaled, summed_first, a_group, soft, external, outside, wide])
+def test_what_is_sound_is_not_called_damaged(path: Path, change: Callable[[Any], None]) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["group" if change in (soft, external) else "group/plain"]
+        change(file)
+    assert "damaged" not in refused(path, lambda contents: contents.array("/group/plain", "<f8"))
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "lzf"])
+def test_checksums_are_read_and_heeded(path: Path, compression: str | None) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["group/plain"]
+        options = {"chunks": (2, 3), "compression": compression, "shuffle": True}
+        file.create_dataset("group/plain", data=VALUES, fletcher32=True, **options)
+        at = file["group/plain"].id.get_chunk_info(1).byte_offset
+    np.testing.assert_array_equal(read(path, lambda contents: contents.array("/group/plain", "<f8")), VALUES)
+    data = bytearray(path.read_bytes())
+    data[at + 2] ^= 4
+    path.write_bytes(data)
+    assert "is damaged" in refused(path, lambda contents: contents.array("/group/plain", "<f8"))
+
+
+def test_a_chunk_shorter_than_its_checksum_is_not_read(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["group/plain"]
+        dataset = file.create_dataset("group/plain", shape=(4, 3), dtype="<f8", chunks=(4, 3), fletcher32=True)
+        dataset.id.write_direct_chunk((0, 0), b"sum")
+    assert "shorter than its checksum" in refused(path, lambda contents: contents.array("/group/plain", "<f8"))
 
 
 def test_a_chunk_that_is_there_for_many_is_not_read(tmp_path: Path) -> None:

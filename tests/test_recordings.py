@@ -308,6 +308,32 @@ def test_hdf5_that_points_elsewhere_is_refused(tmp_path: Path) -> None:
         load(str(path))
 
 
+def test_hdf5_with_checksums_and_a_group_of_events_is_read(tmp_path: Path) -> None:
+    arrays = own_arrays()
+    grouped = {f"events/{name}" if name in tuple("xytp") else name: array for name, array in arrays.items()}
+    wanted_sets = load(str(ef.write_file(tmp_path / "plain.h5", arrays)))
+    for content, options in ((arrays, {"fletcher32": True, "compression": "gzip"}), (grouped, {})):
+        found = load(str(ef.write_file(tmp_path / "own.h5", content, **options)))
+        assert listed(found.train) == listed(wanted_sets.train) and found.shape == wanted_sets.shape
+
+
+@pytest.mark.parametrize(
+    ("rename", "words"),
+    [
+        ({"x": "events/x", "y": "events/y", "t": "events/ts", "p": "events/p"}, "has no array 't', but .*events/ts"),
+        ({"x": "labels/x", "labels": "label"}, "labels is a group; it must be an array"),
+        ({"x": "train_images"}, "has no array 'x', but .*train_images"),
+    ],
+)
+def test_what_an_hdf5_file_has_instead_is_told(tmp_path: Path, rename: dict[str, str], words: str) -> None:
+    arrays = {rename.get(name, name): array for name, array in own_arrays().items()}
+    if "labels/x" in arrays:
+        arrays["x"] = own_arrays()["x"]
+    with pytest.raises(InputError, match=words) as caught:
+        load(str(ef.write_file(tmp_path / "own.h5", arrays)))
+    assert "damaged" not in str(caught.value) and "\n" not in str(caught.value)
+
+
 def test_a_file_that_is_not_there_or_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none.npz is not found \(looked for"):
         load("none.npz", tmp_path)

@@ -266,7 +266,7 @@ BAD = {
     "a number as data set": (change_attribute("dataset", 5), "'dataset'"),
     "lines as data set": (change_attribute("dataset", np.bytes_("a\nb")), "'a\\nb'"),
     "no logits": (no_dataset, "no dataset 'logits'"),
-    "a group": (a_group, "not a dataset"),
+    "a group": (a_group, "/logits is a group; it must be an array"),
     "a soft link": (link(h5py.SoftLink("/elsewhere")), "a link to something else"),
     "another file": (link(h5py.ExternalLink("other.h5", "/logits")), "a link to something else"),
     "virtual": (virtual, "damaged"),
