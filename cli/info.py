@@ -6,8 +6,6 @@ import click
 
 from spikesim.cli.common import run_argument
 
-LENGTH_MAX = 160
-
 
 @click.command()
 @run_argument
@@ -60,6 +58,7 @@ def info(run: str) -> None:
 
 def _show_simulation(path: str) -> None:
     """What a file of `spikesim simulate` holds."""
+    from spikesim.printable import printable
     from spikesim.sparse.recording import FORMAT_VERSION, SimulationReader
 
     with SimulationReader(path) as reader:
@@ -76,27 +75,21 @@ def _show_simulation(path: str) -> None:
             **reader.versions,
         }
         for name, text in lines.items():
-            click.echo(f"{_printable(name) + ':':<13}{_printable(text)}")
+            click.echo(f"{printable(name) + ':':<13}{printable(text)}")
         click.echo("populations:")
         for name in reader.populations:
             neurons, spikes = reader.neurons(name), reader.total(name)
             share = spikes / max(1, neurons * reader.steps * reader.trials)
             recorded = [text for text in ("spikes", "potentials") if reader.has(name, text)]
             kept = f", recorded: {' and '.join(recorded)}" if recorded else ""
-            click.echo(f"  {_printable(name):<11}{neurons} neurons, {spikes} spikes, {share:.4%} fire in a step{kept}")
+            click.echo(f"  {printable(name):<11}{neurons} neurons, {spikes} spikes, {share:.4%} fire in a step{kept}")
         click.echo("projections:")
         for number, own in enumerate(reader.projections()):
-            name = _printable(f"{own.source} -> {own.target}")
+            name = printable(f"{own.source} -> {own.target}")
             click.echo(f"  {number}: {name}, {own.synapses} synapses, {own.events} events")
         click.echo("network:")
         for kind in ("population", "projection"):
             for number, table in enumerate(reader.network.get(kind, ())):
                 for key, value in table.items():
-                    text = _printable(json.dumps(value, ensure_ascii=False))
-                    click.echo(f"  {kind}.{number}.{_printable(key)} = {text}")
-
-
-def _printable(text: str) -> str:
-    """A text from a file, on one line and not longer than is worth reading."""
-    shown = "".join(letter if letter.isprintable() else "?" for letter in text[:LENGTH_MAX])
-    return shown + "..." * (len(text) > LENGTH_MAX)
+                    text = printable(json.dumps(value, ensure_ascii=False))
+                    click.echo(f"  {kind}.{number}.{printable(key)} = {text}")

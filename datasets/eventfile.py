@@ -177,9 +177,9 @@ def _required(arrays: Arrays, what: str, path: Path) -> Array:
     found = arrays.get(what)
     if found is None:
         raise InputError(
-            f"{path}: has no array {what!r}, but {some_names(arrays.names())}; a file of recordings has x, y, t, p (or "
-            "events), offsets, labels and n_train (docs/streams.md), an .npz file of images train_images, train_labels, "
-            "test_images and test_labels (docs/own-data.md)"
+            f"{path}: has no array {what!r}, but {some_names(arrays.names())}; a file of recordings has x, y, t, p "
+            "(or events), offsets, labels and n_train (docs/streams.md), an .npz file of images train_images, "
+            "train_labels, test_images and test_labels (docs/own-data.md)"
         )
     return found
 
