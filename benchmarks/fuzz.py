@@ -55,6 +55,8 @@ GUIDES = (
     "spikesim.ep.teacher",
     "spikesim.npzfile",
     "spikesim.sparse.description",
+    "spikesim.sparse.entries",
+    "spikesim.sparse.matrixfile",
     "spikesim.tomlfile",
 )
 """Modules whose code guides Atheris."""

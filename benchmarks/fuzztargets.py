@@ -3,11 +3,13 @@
 import gzip
 import hashlib
 import io
+import itertools
 import os
 import random
 import subprocess
 import sys
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ import h5py
 import numpy as np
 import safetensors.numpy
 from hdf5cases import changed, find_structures
+from scipy import sparse
 
 from spikesim import RunReader, checkpoint
 from spikesim.analysis import make_report
@@ -39,8 +42,10 @@ from spikesim.hdf5bytes import checksum
 from spikesim.runfile import LayerInfo, RunHeader, RunWriter
 from spikesim.schema import TABLES
 from spikesim.sparse.description import read_network
+from spikesim.sparse.matrixfile import load_entries
 from spikesim.sparse.recording import SimulationReader
 from spikesim.sparse.simulation import Simulation
+from spikesim.sparse.synapses import MatrixSynapses
 from spikesim.tomlfile import read_toml
 
 ROOT = Path(__file__).parents[1]
@@ -319,6 +324,39 @@ def images() -> list[bytes]:
     return made
 
 
+def matrices() -> list[bytes]:
+    """Matrices of every format, stored and compressed."""
+    dense = np.where(np.arange(24).reshape(4, 6) % 3, 0.0, 0.5)
+    made = []
+    for form, packed in itertools.product(("csc", "csr", "bsr", "coo", "dia"), (False, True)):
+        stream = io.BytesIO()
+        sparse.save_npz(stream, sparse.coo_array(dense).asformat(form), compressed=packed)
+        made.append(stream.getvalue())
+    return made
+
+
+def with_checksums(data: bytes) -> bytes:
+    """An archive whose plain members have the checksums that fit; as it is where it cannot be read."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = [member for member in archive.infolist() if member.compress_type == zipfile.ZIP_STORED]
+    except Exception:  # damaged in its index: zipfile raises what it likes
+        return data
+    for member in members:
+        names = data[member.header_offset + 26 : member.header_offset + 30]
+        start = member.header_offset + 30 + int.from_bytes(names[:2], "little") + int.from_bytes(names[2:], "little")
+        fitting = zlib.crc32(data[start : start + member.file_size])
+        data = data.replace(member.CRC.to_bytes(4, "little"), fitting.to_bytes(4, "little"))
+    return data
+
+
+def read_matrix(path: Path) -> None:
+    """The synapses of a matrix in a file, and where they lead."""
+    synapses = MatrixSynapses(load_entries(path, "a projection"), 1, (4, 6))
+    for rows in synapses.rows(6, 4):
+        assert np.all((rows.targets >= 0) & (rows.targets < 4)) and rows.pointers[-1] == len(rows.targets)
+
+
 def targets(folder: Path) -> dict[str, Target]:
     """All readers."""
     tomls = [path.read_bytes() for path in sorted(ROOT.glob("examples/*.toml"))]
@@ -339,6 +377,7 @@ def targets(folder: Path) -> dict[str, Target]:
     return {
         "config": Target("toml", tomls, lambda path: make_config(read_toml(path))),
         "network": Target("toml", networks, read_network),
+        "matrix": Target("", matrices(), read_matrix, with_checksums, name="file.npz"),
         "sweep": Target("toml", [sweep], read_sweep),
         "idx": Target("", [idx], lambda path: read_idx(path.read_bytes())),
         "cifar": Target("", [bytes(3 * 50)], lambda path: read_cifar(path.read_bytes(), (4, 4, 3), 2)),

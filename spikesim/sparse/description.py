@@ -230,7 +230,7 @@ def _check_keys(table: Mapping[str, Any], known: tuple[str, ...], where: str) ->
 
 def _integer(value: Any, what: str) -> int:
     if type(value) is not int or value.bit_length() > 64:
-        raise InputError(f"{what} is {shown(value)}; it is an integer")
+        raise InputError(f"{what} is {shown(value)}; it is an integer of at most 64 bits")
     return value
 
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from spikesim.errors import InputError, Stopped
 from spikesim.sparse.description import Description
 from spikesim.sparse.recording import SimulationReader, SimulationWriter, require_same, state_path
-from spikesim.sparse.simulation import Simulation
+from spikesim.sparse.simulation import STEPS_MAX, Simulation
+from spikesim.sparse.values import integer
 
 STRETCH_SECONDS = 0.5
 """Between two looks at the clock and at what asks for a stop; what is recorded is written as often."""
@@ -120,6 +121,7 @@ class Job:
             `request_stop` was called; everything is saved.
         """
         simulation = self.simulation
+        steps = integer(steps, "steps", 0, STEPS_MAX - 1)
         recorded = max(self._recorded, simulation.step)
         if steps < recorded:
             raise InputError(

@@ -59,6 +59,8 @@ def load_entries(path: str | os.PathLike[str], where: str) -> Entries:
         matrix = _matrix(arrays)
     except InputError as error:
         raise InputError(f"{path}, for {where}: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path}, for {where}, cannot be read: {error.strerror or error}") from None
     except MemoryError:
         raise InputError(f"{path}, for {where}: the memory has no room for its arrays") from None
     except Exception as error:  # zip, header or array: zipfile, NumPy and SciPy raise what they like

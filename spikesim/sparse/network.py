@@ -204,7 +204,7 @@ class Network:
                 raise InputError("a random pattern brings its own delays; give them to RandomSynapses")
             own: Synapses = synapses if synapses.seed is not None else replace(synapses, seed=self._free_seed())
         else:
-            own = MatrixSynapses(synapses, 1 if delay is None else delay)
+            own = MatrixSynapses(synapses, 1 if delay is None else delay, (target.size, source.size))
         own.check(source.size, target.size)
         if own.largest >= DRIVE_LIMIT / ONE:
             raise InputError(

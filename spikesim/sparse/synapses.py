@@ -71,6 +71,8 @@ class MatrixSynapses:
         Weights; explicit zeros are synapses, except in blocks (bsr) and diagonals (dia), which are padded with zeros.
     delay : int, or scipy.sparse matrix or Entries
         Steps from a spike to its arrival, at least 1; a matrix with the same entries as that of the weights.
+    shape : (int, int), optional
+        What the matrices must have, (targets, sources); looked at before memory is taken for as many.
 
     Raises
     ------
@@ -79,17 +81,19 @@ class MatrixSynapses:
         delays of other entries.
     """
 
-    def __init__(self, matrix: Any, delay: Any = 1) -> None:
+    def __init__(self, matrix: Any, delay: Any = 1, shape: tuple[int, int] | None = None) -> None:
         entries = _entries(matrix, "the matrix of weights")
         if entries is None:
             raise InputError(f"synapses are a scipy.sparse matrix or a random pattern, not {type(matrix).__name__}")
+        self._shape = entries.shape
+        if shape is not None:
+            self.check(shape[1], shape[0])
         found = _entries(delay, "the matrix of delays")
         given = None if found is None else _delays(paired_values(entries, found))
         if given is None:
             self.delays = np.array([_steps(delay)], np.int64)
         else:
             self.delays = np.unique(given).astype(np.int64)
-        self._shape = entries.shape
         self._pointers, order = group_by_source(entries)
         ordered: Any = (lambda values: values.copy()) if order is None else (lambda values: values[order])
         self._targets, self._weights = ordered(entries.targets), ordered(entries.values)
