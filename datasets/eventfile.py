@@ -178,8 +178,8 @@ def _required(arrays: Arrays, what: str, path: Path) -> Array:
     if found is None:
         raise InputError(
             f"{path}: has no array {what!r}, but {some_names(arrays.names())}; a file of recordings has x, y, t, p (or "
-            "events), offsets, labels and n_train (docs/streams.md), an .npz file of images train_images, train_labels, "
-            "test_images and test_labels (docs/own-data.md)"
+            "events), offsets, labels and n_train (docs/streams.md), an .npz file of images train_images, "
+            "train_labels, test_images and test_labels (docs/own-data.md)"
         )
     return found
 
@@ -253,8 +253,8 @@ def _stored(contents: "Contents", name: str, path: Path, limit: int) -> Array | 
 
 
 def _stored_names(contents: "Contents") -> list[str]:
-    """What is at the top of an HDF5 file, and in a group `events`."""
-    names = contents.names("")
-    if _GROUP in names and contents.is_group(_GROUP):
-        names += [f"{_GROUP}/{name}" for name in contents.names(_GROUP)]
+    """What is at the top of an HDF5 file, and in the groups there."""
+    names = []
+    for name in contents.names(""):
+        names += [f"{name}/{inside}" for inside in contents.names(name)] if contents.is_group(name) else [name]
     return names

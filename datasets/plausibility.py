@@ -34,6 +34,8 @@ CHANCE = 10
 """Samples for each class on average, among which one is missing by chance with probability exp(-10)."""
 CHANNELS_MAX = 4
 """Channels of usual images."""
+ASPECT_MAX = 4
+"""The longer side of a usual image, of the shorter one."""
 PARTED_EVENTS = 6
 """Of fewer events, a long gap is chance."""
 
@@ -105,7 +107,7 @@ def _of_classes(summary: Summary) -> Iterator[str]:
 
 def _of_images(summary: Summary) -> Iterator[str]:
     height, width, channels = summary.shape
-    if channels > CHANNELS_MAX >= height and width > CHANNELS_MAX:
+    if height <= CHANNELS_MAX < min(width, channels) and max(width, channels) <= ASPECT_MAX * min(width, channels):
         yield (
             f"images have {height}x{width} pixels and {channels} channels: the channels come last, (n, height, width, "
             f"channels); if these come first, give images.transpose(0, 2, 3, 1), of {width}x{channels} pixels"

@@ -367,9 +367,9 @@ def test_odd_images_are_told(case: str, tmp_path: Path) -> None:
     assert len(told) >= 1 and re.search(words, told[0]), text
 
 
-@pytest.mark.parametrize("shape", [(12, 12), (28, 28, 1), (32, 32, 3), (4, 64), (64, 4, 3)])
+@pytest.mark.parametrize("shape", [(12, 12), (28, 28, 1), (32, 32, 3), (4, 64), (64, 4, 3), (1, 100, 8)])
 def test_good_images_give_no_warning(shape: tuple[int, ...], tmp_path: Path) -> None:
-    text, told = check(ef.write_file(tmp_path / "good.npz", {**images(shape), "crop": np.array(2)}))
+    text, told = check(ef.write_file(tmp_path / "good.npz", {**images(shape), "crop": np.array(min(2, shape[0] // 2))}))
     assert not told
     channels = shape[2] if len(shape) == 3 else 1
     kind = "channel" if channels == 1 else "channels"
