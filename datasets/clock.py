@@ -9,7 +9,7 @@ WRAPS = (2**32, 2**31)
 """What counters of 32 bits, and of 31 with a sign, count to before they begin anew; microseconds."""
 SLACK = 2**24
 """Microseconds, 17 s, by which a fall may differ from these: as far apart may events be where a counter begins anew."""
-RESET_EVENTS = 8
+RESET_EVENTS = 20
 """Fewer events say nothing about the order in which they were stored."""
 
 
@@ -23,8 +23,8 @@ class Clock(NamedTuple):
     falls : int
         Events that are earlier than the one before, after that.
     resets : int
-        Falls by more than a quarter of the recording, if they are few: parts that are in order, one behind the other,
-        as a clock leaves them that was set to 0. Events in no order have many such falls, and no resets.
+        Falls by more than a quarter of the recording, if there are few falls: parts that are in order, one behind the
+        other, as a clock leaves them that was set to 0. Events in no order have many falls, and no resets.
     """
 
     wraps: int
@@ -67,5 +67,5 @@ def straighten(times: NDArray[np.int64]) -> tuple[NDArray[np.int64], Clock]:
             break
     falls = int((steps < 0).sum())
     far = int((steps < -(np.ptp(times) // 4)).sum()) if falls else 0
-    few = len(times) >= RESET_EVENTS and far <= max(1, len(times) // 20)
+    few = len(times) >= RESET_EVENTS and falls <= len(times) // 4 and far <= max(1, len(times) // 20)
     return times, Clock(wraps, falls, far if few else 0)

@@ -253,8 +253,8 @@ def _stored(contents: "Contents", name: str, path: Path, limit: int) -> Array | 
 
 
 def _stored_names(contents: "Contents") -> list[str]:
-    """What is at the top of an HDF5 file, and in a group `events`."""
-    names = contents.names("")
-    if _GROUP in names and contents.is_group(_GROUP):
-        names += [f"{_GROUP}/{name}" for name in contents.names(_GROUP)]
+    """What is at the top of an HDF5 file, and in the groups there."""
+    names = []
+    for name in contents.names(""):
+        names += [f"{name}/{inside}" for inside in contents.names(name)] if contents.is_group(name) else [name]
     return names

@@ -14,6 +14,8 @@ from spikesim.datasets.tally import Tally
 
 SHORT, LONG = 10_000, 60_000_000
 """Microseconds between which the median duration of recordings is usual: 10 ms and a minute."""
+UNITS = {"microseconds": ("nanoseconds", "milliseconds or seconds"), "milliseconds": ("microseconds", "seconds")}
+"""The shorter and the longer units that times may be in, if they are not in these."""
 GAP_MIN = 1_000
 """Microseconds of the shortest gap that is looked at."""
 RATE_MAX = 1000.0
@@ -34,6 +36,8 @@ CHANCE = 10
 """Samples for each class on average, among which one is missing by chance with probability exp(-10)."""
 CHANNELS_MAX = 4
 """Channels of usual images."""
+ASPECT_MAX = 4
+"""The longer side of a usual image, of the shorter one."""
 PARTED_EVENTS = 6
 """Of fewer events, a long gap is chance."""
 
@@ -105,7 +109,7 @@ def _of_classes(summary: Summary) -> Iterator[str]:
 
 def _of_images(summary: Summary) -> Iterator[str]:
     height, width, channels = summary.shape
-    if channels > CHANNELS_MAX >= height and width > CHANNELS_MAX:
+    if height <= CHANNELS_MAX < min(width, channels) and max(width, channels) <= ASPECT_MAX * min(width, channels):
         yield (
             f"images have {height}x{width} pixels and {channels} channels: the channels come last, (n, height, width, "
             f"channels); if these come first, give images.transpose(0, 2, 3, 1), of {width}x{channels} pixels"
@@ -169,40 +173,30 @@ def _of_durations(summary: Summary) -> Iterator[str]:
         return
     median = float(np.median(lasting))
     rate = float(np.median(events[events > 1] / np.maximum(lasting, 1))) * 1e6 / (summary.shape[0] * summary.shape[1])
-    asked = f"are the times {summary.time_unit}"
+    usual = f"usual are {span(SHORT)} to {span(LONG)}: are the times {summary.time_unit}, as they are taken,"
+    shorter, longer = UNITS[summary.time_unit]
     if median < SHORT:
-        yield (
-            f"half of the recordings last {span(median)} or less; usual are {span(SHORT)} to {span(LONG)}: {asked}, or "
-            "milliseconds or seconds? Convert them"
-        )
+        yield f"half of the recordings last {span(median)} or less; {usual} or {longer}? Convert them"
     elif rate > RATE_MAX:
         yield (
-            f"a pixel has {rate:.0f} events a second; usual are up to {RATE_MAX:.0f}, and the recordings last "
-            f"{span(median)}: {asked}, or milliseconds? Convert them"
-        )
-    elif summary.time_unit == "milliseconds" and median > LONG:
-        yield (
-            f"half of the recordings last {span(median)} or more; usual are {span(SHORT)} to {span(LONG)}: {asked}, as "
-            "is published, or microseconds? Divide them by 1000"
+            f"a pixel has {rate:.0f} events a second, usual are up to {RATE_MAX:.0f}, in recordings of {span(median)}; "
+            f"{usual} or {longer}? Convert them"
         )
     elif median > LONG:
-        yield (
-            f"half of the recordings last {span(median)} or more; usual are {span(SHORT)} to {span(LONG)}: {asked}, or "
-            "nanoseconds? Convert them"
-        )
+        yield f"half of the recordings last {span(median)} or more; {usual} or {shorter}? Convert them"
     followed = (summary.followed or 0) * 1000
     if SHORT <= median <= LONG and followed and not followed / FOLLOWED_FACTOR <= median <= followed * FOLLOWED_FACTOR:
         yield (
             f"{span(followed)} of each recording are followed (data.duration), and half of them last {span(median)} or "
-            f"{'less' if median < followed else 'more'}: most of {'that time' if median < followed else 'them'} is "
-            f"left out or empty; {asked}? Or set data.duration"
+            + ("less: nothing happens for most of that time" if median < followed else "more: most is left out")
+            + "; set data.duration"
         )
     for part, tally in summary.tallies:
         outliers = (tally.durations > OUTLIER_FACTOR * max(median, 1)) & ~_parted(tally)
         if outliers.any():
             yield (
-                f"{_recordings(part.name, outliers)} lasts up to {span(int(tally.durations[outliers].max()))}, the "
-                f"median {span(median)}: look at the times; what comes after data.duration is left out"
+                f"{_recordings(part.name, outliers)}: {span(int(tally.durations[outliers].max()))} long, the median is "
+                f"{span(median)}: look at the times; what comes after data.duration is left out"
             )
 
 

@@ -137,13 +137,13 @@ def facts(summary: Summary) -> list[str]:
             classes,
         ]
     events, durations, falls = (
-        np.concatenate([getattr(part.tally, what) for part in summary.parts])
+        np.concatenate([getattr(tally, what) for _, tally in summary.tallies])
         for what in ("events", "durations", "falls")
     )
     empty = ", ".join(
-        named(f"{part.name} recording", f"{part.name} recordings", np.flatnonzero(part.tally.events == 0).tolist())
-        for part in summary.parts
-        if part.tally is not None and (part.tally.events == 0).any()
+        named(f"{part.name} recording", f"{part.name} recordings", np.flatnonzero(tally.events == 0).tolist())
+        for part, tally in summary.tallies
+        if (tally.events == 0).any()
     )
     unordered = int((falls > 0).sum())
     quartiles = " / ".join(f"{value:.0f}" for value in np.percentile(events, QUARTILES))

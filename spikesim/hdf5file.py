@@ -35,6 +35,8 @@ _CHECKSUM = h5py.h5z.FILTER_FLETCHER32
 """Read where it is the last filter, so that the lengths of the chunks are known: it reads beyond a chunk that is
 shorter than its checksum."""
 _CHECKSUM_BYTES = 4
+_USER_BLOCKS = (512, 1024, 2048, 4096)
+"""Where the content of a file may begin behind bytes of others."""
 _FILTER_NAMES = {
     h5py.h5z.FILTER_SZIP: "szip", h5py.h5z.FILTER_NBIT: "nbit", h5py.h5z.FILTER_SCALEOFFSET: "scale-offset",
     _CHECKSUM: "fletcher32 before another filter", 307: "bzip2", 32001: "blosc", 32004: "lz4", 32008: "bitshuffle",
@@ -177,8 +179,11 @@ class Contents:
         return name in self._item(above)
 
     def is_group(self, path: str) -> bool:
-        """Whether what is there is a group."""
-        return isinstance(self._item(path), h5py.Group)
+        """Whether what is there is a group; a link to one is none."""
+        try:
+            return isinstance(self._item(path), h5py.Group)
+        except NotRead:
+            return False
 
     def attribute(self, name: str, path: str = "/") -> int | float | str:
         """A number or a text of fixed length, alone or in an array of one, of what is at a path."""
@@ -271,7 +276,7 @@ class Contents:
         """Refuse rows that are not all within the file: HDF5 reads zeros where a file ends, or a chunk is missing."""
         shape, chunks, itemsize = dataset.shape, dataset.chunks, dataset.dtype.itemsize
         if shape is None:
-            raise ValueError(f"{dataset.name} has no values")
+            raise NotRead(f"{dataset.name} has no values; it must be an array")
         if math.prod(shape) == 0:
             return
         if chunks is None:
@@ -378,6 +383,8 @@ def _open(path: Path, wanted: str) -> int:
         if not stat.S_ISREG(mode):
             raise InputError(f"{path} is {'a folder' if stat.S_ISDIR(mode) else 'not a regular file'}; {wanted}")
         if os.pread(descriptor, len(SIGNATURE), 0) != SIGNATURE:
+            if any(os.pread(descriptor, len(SIGNATURE), at) == SIGNATURE for at in _USER_BLOCKS):
+                raise InputError(f"{path} begins with a user block, as MATLAB writes it, which is not read; {wanted}")
             raise InputError(f"{path} is not an HDF5 file; {wanted}")
     except OSError as error:
         os.close(descriptor)

@@ -106,6 +106,8 @@ def test_nmnist_from_its_folders(tmp_path: Path) -> None:
         "--set", "data.duration=20", "--out", tmp_path / "run.h5",
     )  # fmt: skip
     assert "24 training samples" in result.stderr
+    assert "data: 24 training and 12 test recordings of a sensor of 34x34 pixels; 10 classes" in result.stderr
+    assert "warning: there is no training sample of 7 classes (3, 4, 5, 6, 7, 8, 9), of 10" in result.stderr
 
 
 def test_digits_that_move_are_learned(tmp_path: Path) -> None:

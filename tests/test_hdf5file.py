@@ -80,6 +80,11 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket"))
         assert "cannot be read" in message(tmp_path / "socket")
+    with h5py.File(tmp_path / "block.h5", "w", userblock_size=1024) as file:
+        file["x"] = 1
+    assert "block.h5 begins with a user block, as MATLAB writes it, which is not read; give" in message(
+        tmp_path / "block.h5"
+    )
     (tmp_path / "short.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     assert message(tmp_path / "short.h5").endswith("; make it again")
 
@@ -156,6 +161,10 @@ def summed_first(file: Any) -> None:
     h5py.h5d.create(file["group"].id, b"plain", h5py.h5t.IEEE_F64LE, space, filters).write(space, space, VALUES)
 
 
+def without_values(file: Any) -> None:
+    file["group/plain"] = h5py.Empty("<f8")
+
+
 def a_group(file: Any) -> None:
     file.create_group("group/plain")
 
@@ -202,7 +211,7 @@ def test_data_that_are_not_read(path: Path, change: Callable[[Any], None], words
     assert words in refused(path, lambda contents: contents.array("/group/plain", "<f8"))
 
 
-@pytest.mark.parametrize("change", [scaled, summed_first, a_group, soft, external, outside, wide])
+@pytest.mark.parametrize("change", [scaled, summed_first, without_values, a_group, soft, external, outside, wide])
 def test_what_is_sound_is_not_called_damaged(path: Path, change: Callable[[Any], None]) -> None:
     with h5py.File(path, "r+") as file:
         del file["group" if change in (soft, external) else "group/plain"]

@@ -323,6 +323,7 @@ def test_hdf5_with_checksums_and_a_group_of_events_is_read(tmp_path: Path) -> No
         ({"x": "events/x", "y": "events/y", "t": "events/ts", "p": "events/p"}, "has no array 't', but .*events/ts"),
         ({"x": "labels/x", "labels": "label"}, "labels is a group; it must be an array"),
         ({"x": "train_images"}, "has no array 'x', but .*train_images"),
+        ({name: f"data/{name}" for name in own_arrays()}, "has no array 'x', but data/labels, .*data/x, data/y"),
     ],
 )
 def test_what_an_hdf5_file_has_instead_is_told(tmp_path: Path, rename: dict[str, str], words: str) -> None:
