@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikesim.errors import InputError
-from spikesim.fixedpoint import quantise_drive
 from spikesim.sparse.neurons import LeakyIntegrateAndFire, Probabilistic, check_lif
+from spikesim.sparse.rounding import check_reach, poisson_tails, round_bias
 from spikesim.sparse.synapses import MatrixSynapses, RandomSynapses, Synapses
 
 POPULATIONS_MAX = 250
@@ -49,6 +49,10 @@ class Population:
     def part(self) -> slice:
         """Its neurons among all."""
         return slice(self.first, self.first + self.size)
+
+    def real_bias(self) -> NDArray[np.float64]:
+        """Biases before they are rounded; of a source, its rates."""
+        return np.broadcast_to(np.asarray(self.model.bias, np.float64), (self.size,))
 
 
 @dataclass(eq=False)
@@ -96,7 +100,7 @@ class Network:
         Parameters
         ----------
         rate : float or array (size,)
-            Probability of a spike in a step, 0 .. 1; rounded to multiples of 2**-16.
+            Probability of a spike in a step, 0 .. 1.
 
         Raises
         ------
@@ -130,7 +134,7 @@ class Network:
             ) from None
         if isinstance(model, LeakyIntegrateAndFire):
             check_lif(model, name)
-        integers = quantise_drive(bias, f"biases of {name}")
+        integers = round_bias(bias, name)
         population = Population(len(self.populations), name, self.neurons, int(size), model, integers, source)
         self.populations.append(population)
         return population
@@ -143,21 +147,25 @@ class Network:
         Parameters
         ----------
         rate : float
-            Mean number of arrivals a step, above 0, at most 64.
+            Mean number of arrivals a step, 1e-12 .. 64.
         weight : float
             What an arrival adds to the drive.
 
         Raises
         ------
         InputError
-            A value out of range, a source, or a population that has such a drive already.
+            A value out of range, a source, or a population that has such a drive already. A step has at most as many
+            arrivals as are exceeded with a probability of 2**-33, and these may not add up to 12288.
         """
         self._check_own(population)
         if population.source or population.poisson is not None:
             raise InputError(f"{population.name} cannot take this Poisson drive: it is a source or has one already")
-        if not 0 < rate <= 64:
-            raise InputError(f"the Poisson rate of {population.name} is {rate}; it must be above 0 and at most 64")
-        quantise_drive(np.array([weight]), f"Poisson weight of {population.name}")
+        if not 1e-12 <= rate <= 64:
+            raise InputError(f"the Poisson rate of {population.name} is {rate}; it must be in 1e-12 .. 64")
+        if not np.isfinite(weight):
+            raise InputError(f"the Poisson weight of {population.name} is {weight}; it must be finite")
+        largest = len(poisson_tails(rate)) * abs(weight)
+        check_reach(largest, largest, population.name)
         population.poisson = (float(rate), float(weight))
 
     def connect(self, source: Population, target: Population, synapses: Any, *, delay: Any = None) -> Projection:

@@ -1,6 +1,7 @@
 """Running a sparse network: `Simulation` owns the state of its trials, continues, saves and restores them."""
 
 import contextlib
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,10 @@ from spikesim.hdf5file import Contents, HDF5File
 from spikesim.philox import seed_key
 from spikesim.plan import FIRING_IID, Clock
 from spikesim.sparse import layout as ly
-from spikesim.sparse.assembly import assemble
+from spikesim.sparse.assembly import assemble_told
 from spikesim.sparse.loop import run_steps
 from spikesim.sparse.network import Network, Population
-from spikesim.sparse.resting import GEOMETRIC_BITS, MEMBRANE_MAX, STREAM_FIRE
+from spikesim.sparse.resting import GEOMETRIC_BITS, MEMBRANE_MAX, STREAM_FIRE, start_sources
 from spikesim.sparse.wheel import refill
 
 STRETCH, STRETCH_VISITS = 256, 2**25
@@ -28,7 +29,11 @@ LOG_ROOM = 1 << 20
 STEPS_MAX = 2**32
 SAVED = ("membrane", "doing", "refractory", "due", "ring_count", "spikes", "events", "updates")
 """What is saved of a state besides the ring: wheel and lists follow from it."""
-FORMAT = 2
+FORMAT = 3
+
+
+class RoundingWarning(UserWarning):
+    """The integers of a simulation change numbers of its network by more than a hundredth."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,11 @@ class Spikes:
 class _Trial:
     """State and records of one trial."""
 
-    def __init__(self, number: int, tables: ly.Tables, projections: int) -> None:
+    def __init__(self, number: int, tables: ly.Tables, projections: int, clock: Clock) -> None:
         self.number = number
         self.tables = tables
         self.state = _new_state(tables, projections)
+        start_sources(tables, self.state, clock, number)
         self.spikes: list[tuple[NDArray[np.int64], NDArray[np.int32]]] = []
         self.counts: list[NDArray[np.int64]] = []
         self.traces: list[NDArray[np.int32]] = []
@@ -85,7 +91,7 @@ class _Trial:
 
 
 def _new_state(tables: ly.Tables, projections: int) -> ly.State:
-    """V = 0, no spikes; all neurons active."""
+    """V = 0, no spikes; all neurons active, until `start_sources`."""
     neurons, populations = len(tables.bias), len(tables.populations)
     depth = int(tables.delays.max(initial=1)) + 1
     state = ly.State(
@@ -137,6 +143,11 @@ class Simulation:
     ------
     InputError
         A value out of range, or a network that cannot be run.
+
+    Warns
+    -----
+    RoundingWarning
+        Weights or biases that integers hold badly, with what they become.
     """
 
     def __init__(self, network: Network, *, trials: int = 1, seed: int = 0, threads: int = 1) -> None:
@@ -147,9 +158,11 @@ class Simulation:
         low, high = seed_key(seed)
         self._clock = Clock(FIRING_IID, STREAM_FIRE, int(low), int(high))
         self._populations = tuple(network.populations)
-        self._tables = assemble(network)
+        self._tables, told = assemble_told(network)
+        for line in told:
+            warnings.warn(line, RoundingWarning, stacklevel=2)
         self._probes: dict[int, NDArray[np.int64]] = {}
-        self._trials = [_Trial(number, self._tables, len(network.projections)) for number in range(trials)]
+        self._trials = [_Trial(number, self._tables, len(network.projections), self._clock) for number in range(trials)]
         self._stop = np.zeros(1, np.uint8)
         self.seed = seed
         self.threads = threads
