@@ -56,6 +56,33 @@ def waiting_time(p: float, uniform: float) -> int:
     return n
 
 
+def integer_weights(weights: list[float], exponent: int) -> list[int]:
+    """Weights of a projection at the scale of the sums, 1.0 = 2**exponent.
+
+    If they differ, they are integers of 16 bits at a scale of their own that are shifted; if that would change them by
+    more than a thousandth on average, those below 2**-8 of the largest have another, and so on, up to five.
+    """
+    if len(set(weights)) == 1:
+        return [round(weights[0] * 2.0**exponent)] * len(weights)
+    found = [0] * len(weights)
+    left = [i for i, weight in enumerate(weights) if weight]
+    for last in (False, False, False, False, True):
+        if not left:
+            break
+        largest = max(abs(weights[i]) for i in left)
+        own = exponent
+        while round(largest * 2.0**own) > 2**15 - 1:
+            own -= 1
+        rounded = {i: round(weights[i] * 2.0**own) for i in left}
+        changed = sum(min(abs(rounded[i] / 2.0**own / weights[i] - 1), 1) for i in left) / len(left)
+        below = [i for i in left if abs(weights[i]) <= largest / 256]
+        done = last or own == exponent or changed <= 0.001
+        for i in left if done else set(left) - set(below):
+            found[i] = rounded[i] << exponent - own
+        left = [] if done else below
+    return found
+
+
 @dataclass
 class Cells:
     """A population."""

@@ -181,11 +181,7 @@ class _Layout:
             ]
         )
         parts = rd.split(weights, exponent)
-        own = (weights[part.of(weights) & (weights != 0.0)] for part in parts)
-        changed = [
-            rd.changes(values, part.integers(values), part.exponent) for values, part in zip(own, parts, strict=True)
-        ]
-        self._tell(rd.told_weights(changed, f"the weights of {projection.name}", reach))
+        self._tell(rd.told_weights(weights, parts, f"the weights of {projection.name}", reach))
         return None, parts
 
     def _row(self, population: Population, own: list[Projection], size: int) -> float:
@@ -216,12 +212,10 @@ class _Layout:
                 total += (
                     np.ldexp(sums.astype(np.float64), -scale) if synapses.weight is None else sums * synapses.largest
                 )
-        poisson = 0.0
-        if population.poisson is not None:
-            poisson = len(self.tails[population.index]) * abs(population.poisson[1])
-        reach = float(total.max(initial=0.0)) + poisson
-        rd.check_reach(reach, poisson, population.name)
-        return reach
+        weights, arrivals = float(total.max(initial=0.0)), len(self.tails[population.index])
+        poisson = 0.0 if population.poisson is None else abs(population.poisson[1])
+        rd.check_reach(weights, arrivals, poisson, population.name)
+        return weights + arrivals * poisson
 
     def _sorted(self, projection: Projection, part: rd.Part, size: int, blocks: int) -> "_Sorted":
         """The synapses of a projection with weights of one scale, sorted by block, source neuron and delay."""

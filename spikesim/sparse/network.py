@@ -154,8 +154,8 @@ class Network:
         Raises
         ------
         InputError
-            A value out of range, a source, or a population that has such a drive already. A step has at most as many
-            arrivals as are exceeded with a probability of 2**-33, and these may not add up to 12288.
+            A value out of range, a source, a population that has such a drive already, or weights of 12288 together
+            when as many arrive in a step as ever do: more have a probability below 2**-33.
         """
         self._check_own(population)
         if population.source or population.poisson is not None:
@@ -164,8 +164,7 @@ class Network:
             raise InputError(f"the Poisson rate of {population.name} is {rate}; it must be in 1e-12 .. 64")
         if not np.isfinite(weight):
             raise InputError(f"the Poisson weight of {population.name} is {weight}; it must be finite")
-        largest = len(poisson_tails(rate)) * abs(weight)
-        check_reach(largest, largest, population.name)
+        check_reach(0.0, len(poisson_tails(rate)), abs(weight), population.name)
         population.poisson = (float(rate), float(weight))
 
     def connect(self, source: Population, target: Population, synapses: Any, *, delay: Any = None) -> Projection:

@@ -57,6 +57,10 @@ class Part(NamedTuple):
         """Such weights as integers, to nearest."""
         return np.rint(np.ldexp(weights, self.exponent)).astype(np.int16)
 
+    def real(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What such weights become."""
+        return np.ldexp(np.rint(np.ldexp(weights, self.exponent)), -self.exponent)
+
 
 def sum_exponent(reach: float) -> int:
     """Exponent of the sums of a population: the finest one, if all that can reach a neuron adds up to `reach`."""
@@ -85,41 +89,43 @@ def split(weights: NDArray[np.float64], exponent: int) -> list[Part]:
     while True:
         largest = float(magnitudes.max(initial=0.0))
         own = Part(min(fitting_exponent(largest), exponent), -1.0, largest)
-        if own.exponent == exponent or len(parts) == PARTS_MAX - 1:
-            return [*parts, own]
-        lost = changes(magnitudes, own.integers(magnitudes), own.exponent)
         border = math.ldexp(largest, -RANGE_BITS)
         below = magnitudes[magnitudes <= border]
-        if lost.mean() <= SPLIT or not below.any():
+        if own.exponent == exponent or len(parts) == PARTS_MAX - 1 or not len(below):
+            return [*parts, own]
+        if changes(magnitudes, own.real(magnitudes)).mean() <= SPLIT:
             return [*parts, own]
         parts.append(own._replace(above=border))
         magnitudes = below
 
 
-def check_reach(reach: float, poisson: float, name: str) -> None:
+def check_reach(weights: float, arrivals: int, poisson: float, name: str) -> None:
     """Refuse what the integers of a population cannot add up.
 
     Parameters
     ----------
-    reach : float
-        Sum of the magnitudes of the weights onto a neuron and of what its Poisson drive can be in a step.
-    poisson : float
-        Of that, the Poisson drive.
+    weights : float
+        Sum of the magnitudes of the weights onto a neuron.
+    arrivals : int
+        Largest number of Poisson arrivals in a step, each of magnitude `poisson`.
 
     Raises
     ------
     InputError
+        Their sum reaches `REACH_LIMIT`.
     """
+    reach = weights + arrivals * poisson
     if reach < REACH_LIMIT:
         return
-    if poisson:
+    if not arrivals:
         raise InputError(
-            f"the Poisson drive of {name} can be {poisson:.6g} in a step, with the weights onto its neurons "
-            f"{reach:.6g}; the limit is {REACH_LIMIT:g}: lower its rate or its weight"
+            f"the weights onto a neuron of {name} add up to {reach:.6g}; they must stay below {REACH_LIMIT:g}: lower "
+            "the weights or their number"
         )
+    beside = f", with the weights onto a neuron {reach:.6g}" if weights else ""
     raise InputError(
-        f"the weights onto a neuron of {name} add up to {reach:.6g}; the limit is {REACH_LIMIT:g}: lower the weights "
-        "or their number"
+        f"the Poisson drive of {name}, up to {arrivals} arrivals of {poisson:.6g} in a step, can be "
+        f"{arrivals * poisson:.6g}{beside}; it must stay below {REACH_LIMIT:g}: lower its rate or its weight"
     )
 
 
@@ -137,12 +143,9 @@ def round_bias(values: NDArray[np.float64], name: str) -> NDArray[np.int32]:
     return np.rint(values * ONE).astype(np.int32)
 
 
-def changes(values: NDArray[np.float64], integers: NDArray[np.integer], exponent: int) -> NDArray[np.float64]:
-    """How much numbers change by rounding, relative to themselves: 1 where they become 0."""
-    real = np.abs(values)
-    safe = np.where(real > 0.0, real, 1.0)
-    with np.errstate(over="ignore"):
-        return np.minimum(np.abs(np.ldexp(integers.astype(np.float64), -exponent) - values) / safe, 1.0)
+def changes(values: NDArray[np.float64], become: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much numbers, none of them zero, change by rounding, relative to themselves: 1 where they become 0."""
+    return np.minimum(np.abs(become / values - 1.0), 1.0)
 
 
 def told_bias(values: NDArray[np.float64], integers: NDArray[np.int32], name: str) -> str | None:
@@ -170,23 +173,33 @@ def told_weight(value: float, integer: int, exponent: int, what: str, reach: flo
     becomes = math.ldexp(integer, -exponent)
     if abs(becomes - value) <= TOLD * abs(value):
         return None
-    return (
-        f"{what} is rounded to a multiple of 2**-{exponent}, for all that can reach a neuron adds up to {reach:.4g}: "
-        f"{value:.4g} becomes {becomes:.4g}"
-    )
+    beside = _beside(exponent, reach)
+    return f"{what} is rounded to a multiple of 2**-{exponent}{beside}: {value:.4g} becomes {becomes:.4g}"
 
 
-def told_weights(changed: Sequence[NDArray[np.float64]], what: str, reach: float) -> str | None:
-    """A line on weights that rounding changes by more than `TOLD` on average; changed: as `changes` has them."""
-    number = sum(len(own) for own in changed)
-    if not number or sum(float(own.sum()) for own in changed) <= TOLD * number:
+def told_weights(values: NDArray[np.float64], parts: Sequence[Part], what: str, reach: float) -> str | None:
+    """A line on weights that rounding changes by more than `TOLD` on average."""
+    kept = values[values != 0.0]
+    become = np.zeros(len(kept))
+    for part in parts:
+        own = part.of(kept)
+        become[own] = part.real(kept[own])
+    changed = changes(kept, become)
+    if not len(kept) or changed.mean() <= TOLD:
         return None
-    many = sum(int((own > TOLD).sum()) for own in changed)
-    none = sum(int((own == 1.0).sum()) for own in changed)
+    at = int(np.argmax(changed))
     return (
-        f"{what}: rounding changes {many:,} of {number:,} weights by more than {TOLD:.0%}, and {none:,} become 0, "
-        f"beside larger ones (all that can reach a neuron adds up to {reach:.4g})"
+        f"{what} are rounded to multiples of 2**-{parts[-1].exponent}{_beside(parts[-1].exponent, reach)}: "
+        f"{int((changed > TOLD).sum()):,} of {len(kept):,} change by more than {TOLD:.0%}, and "
+        f"{int((become == 0.0).sum()):,} become 0; {kept[at]:.4g} becomes {become[at]:.4g}"
     )
+
+
+def _beside(exponent: int, reach: float) -> str:
+    """Why weights onto a population with such a `reach` have no finer scale, if it is why."""
+    if exponent == ONE_BITS + SHIFT_MAX:
+        return ""
+    return f" (all weights onto a neuron together reach {reach:.4g})"
 
 
 def poisson_tails(rate: float) -> NDArray[np.uint64]:
