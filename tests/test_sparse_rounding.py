@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from numpy.typing import NDArray
 from scipy import sparse, stats
 
+from spikesim.cli.simulate import simulate
 from spikesim.errors import InputError
 from spikesim.philox import philox_words
 from spikesim.plan import FIRING_IID, Clock
@@ -329,6 +331,15 @@ def told(build: Any) -> list[str]:
 def test_numbers_that_change_are_said(build: Any, line: str) -> None:
     [found] = told(build)
     assert found.startswith(line)
+
+
+def test_the_command_says_them_too(tmp_path: Any) -> None:
+    (tmp_path / "net.toml").write_text('[[population]]\nname = "a"\nsize = 3\nbias = 2e-6\nleak = 0\n')
+    command = [str(tmp_path / "net.toml"), "--steps", "2", "--out", str(tmp_path / "a.h5"), "--threads", "1"]
+    result = CliRunner().invoke(simulate, command, obj=None)
+    assert result.exit_code == 0, result.output
+    [line] = [line for line in result.output.splitlines() if line.startswith("warning: ")]
+    assert line.startswith("warning: biases of a are rounded") and "2e-06 becomes 0 " in line
 
 
 def test_ordinary_numbers_are_not_spoken_of() -> None:

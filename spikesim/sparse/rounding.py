@@ -22,6 +22,8 @@ SHIFT_MAX = 28
 """Bits that a sum may have below the resolution of V: with what the rounding adds it fits into int32."""
 REACH_LIMIT = 6 * SHARE_LIMIT / ONE
 """All that can reach a neuron in one step stays below this, and with its bias below 7/8 of `DRIVE_LIMIT`."""
+CHUNK = 1 << 20
+"""Weights that are looked at together."""
 TOLD = 0.01
 """A change by more than this, relative to the number itself, is told."""
 SPLIT, RANGE_BITS, PARTS_MAX = 0.001, 8, 5
@@ -85,15 +87,15 @@ def split(weights: NDArray[np.float64], exponent: int) -> list[Part]:
     have a finer scale of their own, and so on.
     """
     parts: list[Part] = []
-    magnitudes = np.abs(weights[weights != 0.0])
+    magnitudes = np.abs(weights)
     while True:
         largest = float(magnitudes.max(initial=0.0))
         own = Part(min(fitting_exponent(largest), exponent), -1.0, largest)
         border = math.ldexp(largest, -RANGE_BITS)
         below = magnitudes[magnitudes <= border]
-        if own.exponent == exponent or len(parts) == PARTS_MAX - 1 or not len(below):
+        if own.exponent == exponent or len(parts) == PARTS_MAX - 1 or not below.any():
             return [*parts, own]
-        if changes(magnitudes, own.real(magnitudes)).mean() <= SPLIT:
+        if _changes(magnitudes, [own]).mean <= SPLIT:
             return [*parts, own]
         parts.append(own._replace(above=border))
         magnitudes = below
@@ -143,9 +145,33 @@ def round_bias(values: NDArray[np.float64], name: str) -> NDArray[np.int32]:
     return np.rint(values * ONE).astype(np.int32)
 
 
-def changes(values: NDArray[np.float64], become: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much numbers, none of them zero, change by rounding, relative to themselves: 1 where they become 0."""
-    return np.minimum(np.abs(become / values - 1.0), 1.0)
+class _Changes(NamedTuple):
+    """What rounding does to numbers that are not zero."""
+
+    number: int
+    mean: float  # change relative to a number, 1 where it becomes 0
+    many: int  # change by more than `TOLD`
+    none: int  # become 0
+    example: tuple[float, float]  # one that changes most, and what it becomes
+
+
+def _changes(weights: NDArray[np.float64], parts: Sequence[Part]) -> _Changes:
+    """What the scales of a projection do to its weights; some at a time, for there may be many."""
+    number, total, many, none, worst, example = 0, 0.0, 0, 0, 0.0, (0.0, 0.0)
+    for begin in range(0, len(weights), CHUNK):
+        given = weights[begin : begin + CHUNK]
+        given = given[given != 0.0]
+        become = np.zeros(len(given))
+        for part in parts:
+            own = part.of(given)
+            become[own] = part.real(given[own])
+        changed = np.minimum(np.abs(become / given - 1.0), 1.0)
+        number, total = number + len(given), total + float(changed.sum())
+        many, none = many + int((changed > TOLD).sum()), none + int((become == 0.0).sum())
+        if changed.max(initial=0.0) > worst:
+            at = int(np.argmax(changed))
+            worst, example = float(changed[at]), (float(given[at]), float(become[at]))
+    return _Changes(number, total / max(number, 1), many, none, example)
 
 
 def told_bias(values: NDArray[np.float64], integers: NDArray[np.int32], name: str) -> str | None:
@@ -179,19 +205,14 @@ def told_weight(value: float, integer: int, exponent: int, what: str, reach: flo
 
 def told_weights(values: NDArray[np.float64], parts: Sequence[Part], what: str, reach: float) -> str | None:
     """A line on weights that rounding changes by more than `TOLD` on average."""
-    kept = values[values != 0.0]
-    become = np.zeros(len(kept))
-    for part in parts:
-        own = part.of(kept)
-        become[own] = part.real(kept[own])
-    changed = changes(kept, become)
-    if not len(kept) or changed.mean() <= TOLD:
+    found = _changes(values, parts)
+    if found.mean <= TOLD:
         return None
-    at = int(np.argmax(changed))
+    value, becomes = found.example
     return (
         f"{what} are rounded to multiples of 2**-{parts[-1].exponent}{_beside(parts[-1].exponent, reach)}: "
-        f"{int((changed > TOLD).sum()):,} of {len(kept):,} change by more than {TOLD:.0%}, and "
-        f"{int((become == 0.0).sum()):,} become 0; {kept[at]:.4g} becomes {become[at]:.4g}"
+        f"{found.many:,} of {found.number:,} change by more than {TOLD:.0%}, and {found.none:,} become 0; "
+        f"{value:.4g} becomes {becomes:.4g}"
     )
 
 
