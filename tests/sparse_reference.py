@@ -6,7 +6,8 @@ Step t = 0, 1, ... of a neuron that is *active*:
               arrivals, an integer with 1.0 = 2**(16 + shift)
     s       = (S + E(shift)) >> shift
     V'      = V + ((u + s - V + D) >> leak)           probabilistic
-    V'      = V + ((u - V + D) >> leak) + s           leaky integrate-and-fire, unless it is refractory: then V' = V
+    V'      = V + ((u - V + D) >> leak) + s           leaky integrate-and-fire, unless it is refractory: then V' = V;
+                                                      within -2**30 .. 2**30
     p       = clip(V', 0, 65535), or of ((V' - threshold) * slope + E(32)) >> 32; 0 while refractory
     fires if 16 random bits < p; a leaky integrate-and-fire neuron is then reset
 
@@ -47,10 +48,12 @@ def sum_dither(step: int, bits: int) -> int:
 
 
 def waiting_time(p: float, uniform: float) -> int:
-    """Smallest n with 1 - (1 - p)**n > uniform, by a logarithm."""
+    """Smallest n with 1 - (1 - p)**n > uniform, by a logarithm; 2**33 is never."""
     if p == 1.0:
         return 1
-    n = max(1, int(math.log1p(-uniform) / math.log1p(-p)) - 1)
+    n = max(1, int(min(math.log1p(-uniform) / math.log1p(-p), 2.0**33)) - 1)
+    if n > 2**32:
+        return 2**33
     while -math.expm1(n * math.log1p(-p)) <= uniform:
         n += 1
     return n
@@ -142,7 +145,7 @@ class Trial:
         s = total + sum_dither(t, own.shift) >> own.shift
         if own.lif is None:
             return v + (u + s - v + dither >> own.leak)
-        return v + (u - v + dither >> own.leak) + s
+        return min(max(v + (u - v + dither >> own.leak) + s, -(2**30)), 2**30)
 
     def fire(self, name: tuple[int, int]) -> None:
         self.fired[-1].add(name)

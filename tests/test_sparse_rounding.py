@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from scipy import sparse, stats
+from test_sparse import assert_equal, reference_of
 
 from spikesim.cli.simulate import simulate
 from spikesim.errors import InputError
@@ -286,6 +287,60 @@ def test_what_the_sums_lose_is_spread_evenly() -> None:
 def test_the_finest_exponent_that_fits(largest: float) -> None:
     exponent = fitting_exponent(largest)
     assert round(math.ldexp(largest, exponent)) <= 2**15 - 1 < round(math.ldexp(largest, exponent + 1))
+
+
+def any_number(rng: np.random.Generator) -> float:
+    """A number of any magnitude, ordinary ones more often than not."""
+    low, high = ((-3, 0), (-3, 0), (-12, 4), (2, 4), (-300, 300))[rng.integers(5)]
+    return float(rng.choice([-1, 1]) * 10.0 ** rng.uniform(low, high) * (rng.random() < 0.9))
+
+
+def any_network(rng: np.random.Generator) -> Network:
+    """A network of some populations, or an `InputError`."""
+    net = Network()
+    populations = [net.add_source(int(rng.integers(1, 6)), float(rng.choice([0.0, 1.0, 0.5, 1e-3, rng.random()])))]
+    for _ in range(int(rng.integers(1, 4))):
+        size, leak = int(rng.integers(1, 7)), int(rng.integers(16))
+        bias = rng.uniform(-0.3, 1, size) if rng.random() < 0.7 else [any_number(rng) for _ in range(size)]
+        width = float(rng.choice([2.0**-16, 0.1, 1024.0, rng.uniform(1e-4, 10)]))
+        lif = LeakyIntegrateAndFire(leak, bias, 0.5, width, any_number(rng) / 10, int(rng.integers(3)))
+        cells = net.add_population(size, lif if rng.random() < 0.5 else Probabilistic(leak, bias))
+        if rng.random() < 0.3:
+            net.add_poisson(cells, float(rng.choice([1e-12, 1e-6, 0.3, 64.0])), any_number(rng))
+        populations.append(cells)
+    for _ in range(int(rng.integers(6))):
+        before, after = populations[rng.integers(len(populations))], populations[rng.integers(1, len(populations))]
+        if rng.random() < 0.4:
+            net.connect(
+                before, after, RandomSynapses(int(rng.integers(4)), any_number(rng), (1, int(rng.integers(1, 5))))
+            )
+        else:
+            shape = (after.size, before.size)
+            weights = np.array([any_number(rng) for _ in range(math.prod(shape))]).reshape(shape)
+            kept = np.where(rng.random(shape) < 0.7, np.clip(weights, -1000, 1000), 0.0)
+            net.connect(before, after, sparse.csc_array(kept), delay=int(rng.integers(1, 4)))
+    return net
+
+
+@pytest.mark.filterwarnings("ignore::spikesim.sparse.RoundingWarning")
+def test_any_network_is_that_of_the_reference_or_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    compared = refused = 0
+    while compared < 25:
+        try:
+            net = any_network(rng)
+            simulation = Simulation(net, seed=compared)
+        except InputError:
+            refused += 1
+            continue
+        simulation.record(*net.populations)
+        simulation.run(20)
+        reference = reference_of(net, compared)
+        for t in range(20):
+            reference.step(t)
+        assert_equal(simulation, net, reference)
+        compared += 1
+    assert refused > 10
 
 
 # -- What is refused or said ------------------------------------------------------------------------------------------
