@@ -3,6 +3,7 @@
 import shlex
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,17 +59,22 @@ def simulate(
     from spikesim.ep.ranks import Alone
     from spikesim.sparse.description import read_network
     from spikesim.sparse.job import Job
+    from spikesim.sparse.simulation import RoundingWarning
 
     given = {key: value for key, value in (("trials", trials), ("seed", seed)) if value is not None}
     description = read_network(network, **given)
-    job = Job(
-        description,
-        out,
-        threads=threads or available_threads(Alone()),
-        resume=resume,
-        overwrite=overwrite,
-        command_line=shlex.join(["spikesim", *sys.argv[1:]]),
-    )
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", RoundingWarning)
+        job = Job(
+            description,
+            out,
+            threads=threads or available_threads(Alone()),
+            resume=resume,
+            overwrite=overwrite,
+            command_line=shlex.join(["spikesim", *sys.argv[1:]]),
+        )
+    for warning in told:
+        click.echo(f"warning: {warning.message}", err=True)
     if job.note:
         click.echo(job.note, err=True)
     with stop_on_signals(job.request_stop):

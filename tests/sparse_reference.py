@@ -2,17 +2,22 @@
 
 Step t = 0, 1, ... of a neuron that is *active*:
 
-    s       = sum of the weights of the spikes that were fired d steps ago over synapses of delay d, rounded to 2**-16
-    V'      = V + ((u + s - V) >> leak)           probabilistic
-    V'      = V + ((u - V) >> leak) + s           leaky integrate-and-fire, unless it is refractory: then V' = V
-    p       = clip(V', 0, 65535), or of (V' - threshold) * slope / 2**16; 0 while refractory
+    S       = sum of the weights of the spikes that were fired d steps ago over synapses of delay d, and of its Poisson
+              arrivals, an integer with 1.0 = 2**(16 + shift)
+    s       = (S + E(shift)) >> shift
+    V'      = V + ((u + s - V + D) >> leak)           probabilistic
+    V'      = V + ((u - V + D) >> leak) + s           leaky integrate-and-fire, unless it is refractory: then V' = V;
+                                                      within -2**30 .. 2**30
+    p       = clip(V', 0, 65535), or of ((V' - threshold) * slope + E(32)) >> 32; 0 while refractory
     fires if 16 random bits < p; a leaky integrate-and-fire neuron is then reset
 
-After a step without arrivals it rests if V would stay as it is without them. A resting neuron with p > 0 fires after
-the smallest n with 1 - q**n > U, q = 1 - p / 2**16. It becomes active when s is not zero, and its waiting time is
-forgotten.
+D, the lowest `leak` bits of t in reverse order, and E(b), the first b binary digits of the fraction of t / golden ratio
+(of 32), carry what the shifts cut off. After a step without arrivals a neuron rests if V = u. A resting neuron that can
+fire does so after the smallest n with 1 - (1 - P)**n > U, where P, its probability, is a real number. It becomes active
+when the sum of what arrives over synapses is not zero; its waiting time is forgotten. A source rests from step -1 on.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,12 +37,53 @@ def firing_bits(local: int, step: int, trial: int, population: int, seed: int) -
     return one >> 16 if local % 2 else one & 0xFFFF
 
 
-def waiting_time(p: int, uniform: float) -> int:
-    """Smallest n with 1 - q**n > uniform."""
-    n, q = 1, 1 - p / ONE
-    while q**n >= 1 - uniform:
+def leak_dither(step: int, leak: int) -> int:
+    """The lowest bits of the step in reverse order."""
+    return int(f"{step % 2**leak:0{leak}b}"[::-1], 2) if leak else 0
+
+
+def sum_dither(step: int, bits: int) -> int:
+    """The first binary digits of the fraction of step / golden ratio."""
+    return step * 2654435769 % 2**32 >> (32 - bits)
+
+
+def waiting_time(p: float, uniform: float) -> int:
+    """Smallest n with 1 - (1 - p)**n > uniform, by a logarithm; 2**33 is never."""
+    if p == 1.0:
+        return 1
+    n = max(1, int(min(math.log1p(-uniform) / math.log1p(-p), 2.0**33)) - 1)
+    if n > 2**32:
+        return 2**33
+    while -math.expm1(n * math.log1p(-p)) <= uniform:
         n += 1
     return n
+
+
+def integer_weights(weights: list[float], exponent: int) -> list[int]:
+    """Weights of a projection at the scale of the sums, 1.0 = 2**exponent.
+
+    If they differ, they are integers of 16 bits at a scale of their own that are shifted; if that would change them by
+    more than a thousandth on average, those below 2**-8 of the largest have another, and so on, up to five.
+    """
+    if len(set(weights)) == 1:
+        return [round(weights[0] * 2.0**exponent)] * len(weights)
+    found = [0] * len(weights)
+    left = [i for i, weight in enumerate(weights) if weight]
+    for last in (False, False, False, False, True):
+        if not left:
+            break
+        largest = max(abs(weights[i]) for i in left)
+        own = exponent
+        while round(largest * 2.0**own) > 2**15 - 1:
+            own -= 1
+        rounded = {i: round(weights[i] * 2.0**own) for i in left}
+        changed = sum(min(abs(rounded[i] / 2.0**own / weights[i] - 1), 1) for i in left) / len(left)
+        below = [i for i in left if abs(weights[i]) <= largest / 256]
+        done = last or own == exponent or changed <= 0.001
+        for i in left if done else set(left) - set(below):
+            found[i] = rounded[i] << exponent - own
+        left = [] if done else below
+    return found
 
 
 @dataclass
@@ -47,9 +93,11 @@ class Cells:
     size: int
     leak: int
     bias: list[int]
+    resting: list[float]  # probability of a spike at rest
     lif: tuple[int, int, int, int] | None = None  # threshold, slope, reset, refractory steps
     shift: int = 0
-    poisson: tuple[list[int], int] | None = None  # cumulative probabilities, drive of an arrival
+    poisson: tuple[list[float], int] | None = None  # probabilities of more than 0, 1, .. arrivals, weight of one
+    source: bool = False
 
 
 @dataclass
@@ -60,6 +108,7 @@ class Synapse:
     target: tuple[int, int]
     weight: int
     delay: int
+    projection: int = 0
 
 
 @dataclass
@@ -79,19 +128,24 @@ class Trial:
         self.refractory = dict.fromkeys(names, 0)
         self.resting = dict.fromkeys(names, False)
         self.due: dict[tuple[int, int], int] = {}
+        for k, i in names:
+            if self.cells[k].source:
+                self.v[k, i] = self.cells[k].bias[i]
+                self.try_to_rest((k, i), -1, False)
 
-    def p(self, name: tuple[int, int]) -> int:
+    def p(self, name: tuple[int, int], t: int) -> int:
         v, lif = self.v[name], self.cells[name[0]].lif
         if lif is None:
             return min(max(v, 0), ONE - 1)
-        return min(max((v - lif[0]) * lif[1] >> 16, 0), ONE - 1)
+        return min(max(v - lif[0], 0) * lif[1] + sum_dither(t, 32) >> 32, ONE - 1)
 
-    def moved(self, name: tuple[int, int], s: int) -> int:
+    def moved(self, name: tuple[int, int], t: int, total: int) -> int:
         own = self.cells[name[0]]
-        v, u = self.v[name], own.bias[name[1]]
+        v, u, dither = self.v[name], own.bias[name[1]], leak_dither(t, own.leak)
+        s = total + sum_dither(t, own.shift) >> own.shift
         if own.lif is None:
-            return v + (u + s - v >> own.leak)
-        return v + (u - v >> own.leak) + s
+            return v + (u + s - v + dither >> own.leak)
+        return min(max(v + (u - v + dither >> own.leak) + s, -(2**30)), 2**30)
 
     def fire(self, name: tuple[int, int]) -> None:
         self.fired[-1].add(name)
@@ -100,12 +154,14 @@ class Trial:
             self.v[name], self.refractory[name] = lif[2], lif[3]
 
     def try_to_rest(self, name: tuple[int, int], t: int, arrived: bool) -> None:
-        still = not arrived and self.moved(name, 0) == self.v[name] and not self.refractory[name]
-        self.resting[name] = still and self.cells[name[0]].poisson is None
+        own = self.cells[name[0]]
+        still = not arrived and self.v[name] == own.bias[name[1]] and not self.refractory[name]
+        self.resting[name] = still and own.poisson is None
         self.due.pop(name, None)
-        if self.resting[name] and self.p(name):
-            w = word(name[1], t, self.number, name[0], 1, self.seed)
-            self.due[name] = t + waiting_time(self.p(name), ((w[0] >> 5) * 2**26 + (w[1] >> 6)) / 2**53)
+        if self.resting[name] and own.resting[name[1]] > 0.0:
+            w = word(name[1], t % 2**32, self.number, name[0], 1, self.seed)
+            uniform = min(w[0] / 2**32 + w[1] / 2**64, 1 - 2**-53)
+            self.due[name] = t + waiting_time(own.resting[name[1]], uniform)
 
     def step(self, t: int) -> None:
         sums = dict.fromkeys(self.v, 0)
@@ -124,16 +180,15 @@ class Trial:
                     self.fire(name)
                     self.try_to_rest(name, t, False)
                 continue
-            s = total << -own.shift if own.shift <= 0 else total + (1 << own.shift - 1) >> own.shift
-            p = 0
+            p, everything = 0, total
             if self.refractory[name]:
                 self.refractory[name] -= 1
             else:
                 if own.poisson is not None:
                     drawn = word(name[1] // 4, t, self.number, name[0], 2, self.seed)[name[1] % 4]
-                    s += sum(drawn >= limit for limit in own.poisson[0]) * own.poisson[1]
-                self.v[name] = self.moved(name, s)
-                p = self.p(name)
+                    everything += sum(drawn / 2**32 < tail for tail in own.poisson[0]) * own.poisson[1]
+                self.v[name] = self.moved(name, t, everything)
+                p = self.p(name, t)
             if firing_bits(name[1], t, self.number, name[0], self.seed) < p:
                 self.fire(name)
             self.try_to_rest(name, t, total != 0)

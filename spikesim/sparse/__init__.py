@@ -6,7 +6,7 @@ The rest of the program runs layers of images, many samples at a time; this runs
 from spikesim.sparse.network import Network, Population, Projection
 from spikesim.sparse.neurons import LeakyIntegrateAndFire, Probabilistic
 from spikesim.sparse.recording import SimulationReader
-from spikesim.sparse.simulation import Simulation, Spikes
+from spikesim.sparse.simulation import RoundingWarning, Simulation, Spikes
 from spikesim.sparse.synapses import RandomSynapses
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Probabilistic",
     "Projection",
     "RandomSynapses",
+    "RoundingWarning",
     "Simulation",
     "SimulationReader",
     "Spikes",

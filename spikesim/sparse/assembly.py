@@ -1,6 +1,7 @@
 """From a network to the tables of the compiled loop."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,24 +9,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.errors import InputError
-from spikesim.fixedpoint import ONE, ONE_BITS, SHARE_LIMIT, weight_exponent
+from spikesim.fixedpoint import ONE, ONE_BITS, P_MAX
 from spikesim.sparse import build
 from spikesim.sparse import layout as ly
+from spikesim.sparse import rounding as rd
 from spikesim.sparse.network import Network, Population, Projection
 from spikesim.sparse.neurons import LeakyIntegrateAndFire
+from spikesim.sparse.synapses import Rows
 
 
 def assemble(network: Network) -> ly.Tables:
-    """Lay out the tables.
+    """Lay out the tables; `assemble_told` without its lines."""
+    return assemble_told(network)[0]
+
+
+def assemble_told(network: Network) -> tuple[ly.Tables, list[str]]:
+    """Lay out the tables, and say which numbers their integers change a lot, a line each.
 
     Raises
     ------
     InputError
-        There are no neurons, or the weights into a neuron could drive it out of range.
+        There are no neurons, or what reaches a neuron could drive it out of range.
     """
     if not network.populations:
         raise InputError("the network has no neurons; add a population")
-    return _Layout(network).tables()
+    layout = _Layout(network)
+    return layout.tables(), layout.told
 
 
 class _Layout:
@@ -37,10 +46,15 @@ class _Layout:
             [projection for projection in network.projections if projection.target is population]
             for population in network.populations
         ]
-        self.exponents = [
-            weight_exponent(max((p.synapses.largest for p in own), default=0.0), f"weights onto {population.name}")
-            for own, population in zip(self.incoming, network.populations, strict=True)
+        self.told: list[str] = []
+        self.tails = [
+            np.zeros(0, np.uint64) if population.poisson is None else rd.poisson_tails(population.poisson[0])
+            for population in network.populations
         ]
+        self.reach = [
+            self._reach(population, own) for population, own in zip(network.populations, self.incoming, strict=True)
+        ]
+        self.exponents = [rd.sum_exponent(reach) for reach in self.reach]
         short = any(
             population.size > ly.BLOCK_LARGEST and 0 < self._row(population, own, ly.BLOCK_LARGEST) < ly.ROW_SHORTEST
             for own, population in zip(self.incoming, network.populations, strict=True)
@@ -58,12 +72,11 @@ class _Layout:
         weights: list[NDArray[np.int16]] = []
         at = {"pointers": 0, "targets": 0, "weights": 0, "delays": 0}
         for population, own in zip(self.network.populations, self.incoming, strict=True):
-            self._check_reach(population, own)
             size = self._block_size(population, own)
             firsts = range(0, population.size, size)
             of_block: list[list[list[int]]] = [[] for _ in firsts]
-            for projection in own:
-                found = self._projection(projection, size, len(firsts))
+            for projection, constant, part in self._parts(own):
+                found = self._sorted(projection, part, size, len(firsts))
                 count = len(projection.synapses.delays)
                 per_block = projection.source.size * count + 1
                 for block in range(len(firsts)):
@@ -72,9 +85,9 @@ class _Layout:
                     row[ly.TABLE_POINTERS] = at["pointers"] + block * per_block
                     row[ly.TABLE_DELAYS], row[ly.TABLE_DELAY_COUNT] = at["delays"], count
                     row[ly.TABLE_WEIGHTS] = at["weights"] - at["targets"]
-                    if projection.synapses.weight is not None:
-                        row[ly.TABLE_CONSTANT] = 1
-                        row[ly.TABLE_WEIGHT] = self._integer(projection.synapses.weight, population)
+                    if constant is not None:
+                        row[ly.TABLE_CONSTANT], row[ly.TABLE_WEIGHT] = 1, constant
+                    row[ly.TABLE_SHIFT] = self.exponents[population.index] - part.exponent
                     of_block[block].append(row)
                 delays.append(projection.synapses.delays)
                 pointers.append(found.pointers + at["targets"])
@@ -94,6 +107,7 @@ class _Layout:
             blocks=np.array(blocks, np.int64).reshape(-1, ly.BLOCK_COLUMNS),
             tables=np.array(rows, np.int64).reshape(-1, ly.TABLE_COLUMNS),
             bias=np.concatenate([population.bias for population in self.network.populations]),
+            resting=np.concatenate([_resting_probability(population) for population in self.network.populations]),
             poisson=poisson,
             delays=_joined(delays, np.int64),
             pointers=_joined(pointers, np.int64),
@@ -101,28 +115,74 @@ class _Layout:
             weights=_joined(weights, np.int16),
         )
 
-    def _populations(self) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    def _populations(self) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         table = np.zeros((len(self.network.populations), ly.POP_COLUMNS), np.int64)
-        cumulative: list[NDArray[np.uint32]] = []
-        for row, population, exponent in zip(table, self.network.populations, self.exponents, strict=True):
-            model = population.model
+        for row, population in zip(table, self.network.populations, strict=True):
+            model, exponent = population.model, self.exponents[population.index]
+            self._tell_neurons(population)
             row[ly.POP_FIRST], row[ly.POP_SIZE], row[ly.POP_LEAK] = population.first, population.size, model.leak
             row[ly.POP_SHIFT] = exponent - ONE_BITS
             row[ly.POP_POISSON] = -1
+            if population.source:
+                row[ly.POP_KIND] = ly.KIND_SOURCE
             if isinstance(model, LeakyIntegrateAndFire):
                 row[ly.POP_KIND] = ly.KIND_LIF
                 row[ly.POP_THRESHOLD], row[ly.POP_RESET] = round(model.threshold * ONE), round(model.reset * ONE)
-                row[ly.POP_SLOPE], row[ly.POP_REFRACTORY] = round(ONE / model.width), model.refractory
+                row[ly.POP_WIDTH], row[ly.POP_SLOPE] = math.ceil(model.width * ONE), round(2**32 / model.width)
+                row[ly.POP_REFRACTORY] = model.refractory
             if population.poisson is not None:
-                rate, weight = population.poisson
-                terms = _poisson_terms(rate)
-                row[ly.POP_POISSON] = sum(len(own) for own in cumulative)
-                row[ly.POP_POISSON_TERMS], row[ly.POP_POISSON_DRIVE] = len(terms), round(weight * ONE)
-                cumulative.append(terms)
-        return table, _joined(cumulative, np.uint32)
+                row[ly.POP_POISSON] = sum(map(len, self.tails[: population.index]))
+                row[ly.POP_POISSON_TERMS] = len(self.tails[population.index])
+                row[ly.POP_POISSON_DRIVE] = self._integer(
+                    population.poisson[1], population, f"the Poisson weight of {population.name}"
+                )
+        return table, _joined(self.tails, np.uint64)
 
-    def _integer(self, weight: float, target: Population) -> int:
-        return int(np.rint(math.ldexp(weight, self.exponents[target.index])))
+    def _tell(self, line: str | None) -> None:
+        if line is not None:
+            self.told.append(line)
+
+    def _tell_neurons(self, population: Population) -> None:
+        """Say what rounding makes of the parameters of neurons, if it changes them a lot."""
+        model = population.model
+        if not population.source:
+            self._tell(rd.told_bias(population.real_bias(), population.bias, population.name))
+        if isinstance(model, LeakyIntegrateAndFire):
+            for what in ("threshold", "reset"):
+                self._tell(rd.told_number(getattr(model, what), f"{what} of {population.name}"))
+
+    def _integer(self, weight: float, target: Population, what: str) -> int:
+        """A single weight at the scale of the sums of its target."""
+        exponent = self.exponents[target.index]
+        integer = round(math.ldexp(weight, exponent))
+        self._tell(rd.told_weight(weight, integer, exponent, what, self.reach[target.index]))
+        return integer
+
+    def _parts(self, own: list[Projection]) -> Iterator[tuple[Projection, int | None, rd.Part]]:
+        """What has a table in each block."""
+        for projection in own:
+            constant, parts = self._scales(projection)
+            for part in parts:
+                yield projection, constant, part
+
+    def _scales(self, projection: Projection) -> tuple[int | None, list[rd.Part]]:
+        """The weight of a projection in which all are equal, and the scales of one in which they differ."""
+        synapses, target = projection.synapses, projection.target
+        exponent, reach = self.exponents[target.index], self.reach[target.index]
+        if synapses.weight is not None:
+            none = rd.Part(exponent, -1.0, math.inf)
+            if not synapses.count(projection.source.size):
+                return 0, [none]
+            return self._integer(synapses.weight, target, f"the weight of {projection.name}"), [none]
+        weights = np.concatenate(
+            [
+                np.zeros(0) if rows.weights is None else rows.weights
+                for rows in synapses.rows(projection.source.size, target.size)
+            ]
+        )
+        parts = rd.split(weights, exponent)
+        self._tell(rd.told_weights(weights, parts, f"the weights of {projection.name}", reach))
+        return None, parts
 
     def _row(self, population: Population, own: list[Projection], size: int) -> float:
         """Mean number of synapses of a row in blocks of so many neurons."""
@@ -138,31 +198,28 @@ class _Layout:
             size *= 2
         return size
 
-    def _check_reach(self, population: Population, own: list[Projection]) -> None:
-        """Refuse weights whose sum over all synapses of a neuron could leave the range of a drive."""
-        sums = np.zeros(population.size, np.int64)
+    def _reach(self, population: Population, own: list[Projection]) -> float:
+        """All that can reach a neuron in one step, in magnitudes of weights."""
+        total = np.zeros(population.size)
         for projection in own:
-            synapses = projection.synapses
+            synapses, sums = projection.synapses, np.zeros(population.size, np.int64)
+            scale = 32 - math.frexp(synapses.largest)[1]  # as integers: their sum has no order
             for rows in synapses.rows(projection.source.size, population.size):
-                weight = 0 if synapses.weight is None else abs(self._integer(synapses.weight, population))
-                values = (
-                    np.zeros(0, np.int64) if rows.weights is None else np.abs(self._integers(rows.weights, population))
+                given = np.zeros(0) if rows.weights is None else np.abs(rows.weights)
+                magnitudes = np.ceil(np.ldexp(given, scale)).astype(np.int64)
+                build.largest_sum(rows.pointers, rows.targets, magnitudes, 1, sums)
+            with np.errstate(over="ignore"):
+                total += (
+                    np.ldexp(sums.astype(np.float64), -scale) if synapses.weight is None else sums * synapses.largest
                 )
-                build.largest_sum(rows.pointers, rows.targets, values, weight, sums)
-        largest = int(sums.max(initial=0))
-        real = math.ldexp(largest, -self.exponents[population.index])
-        if largest >= 2**30 or real >= 4 * SHARE_LIMIT / ONE:
-            raise InputError(
-                f"the weights onto a neuron of {population.name} add up to {real:.4g}; the limit is "
-                f"{4 * SHARE_LIMIT // ONE}: lower the weights or their number"
-            )
+        weights, arrivals = float(total.max(initial=0.0)), len(self.tails[population.index])
+        poisson = 0.0 if population.poisson is None else abs(population.poisson[1])
+        rd.check_reach(weights, arrivals, poisson, population.name)
+        return weights + arrivals * poisson
 
-    def _integers(self, weights: NDArray[np.float64], target: Population) -> NDArray[np.int64]:
-        return np.rint(np.ldexp(weights, self.exponents[target.index])).astype(np.int64)
-
-    def _projection(self, projection: Projection, size: int, blocks: int) -> "_Sorted":
-        """The synapses of a projection, sorted by block, source neuron and delay."""
-        synapses, source, target = projection.synapses, projection.source, projection.target
+    def _sorted(self, projection: Projection, part: rd.Part, size: int, blocks: int) -> "_Sorted":
+        """The synapses of a projection with weights of one scale, sorted by block, source neuron and delay."""
+        synapses, source = projection.synapses, projection.source
         count = len(synapses.delays)
         delay_at = np.zeros(int(synapses.delays.max(initial=0)) + 1, np.int64)
         delay_at[synapses.delays] = np.arange(count)
@@ -170,7 +227,7 @@ class _Layout:
         pointers = np.zeros(blocks * (source.size * count + 1), np.int64)
         none = np.zeros(0, np.int64)
         first = 0
-        for rows in synapses.rows(source.size, target.size):
+        for rows in _rows(projection, part):
             delays = none if rows.delays is None else rows.delays
             build.count_rows(rows.pointers, rows.targets, delays, first, delay_at, count, size, rows_at, pointers)
             first += len(rows.pointers) - 1
@@ -183,11 +240,9 @@ class _Layout:
         weights = np.empty(total if synapses.weight is None else 0, np.int16)
         next_at = pointers.copy()
         first = 0
-        for rows in synapses.rows(source.size, target.size):
+        for rows in _rows(projection, part):
             delays = none if rows.delays is None else rows.delays
-            values = (
-                np.zeros(0, np.int16) if rows.weights is None else self._integers(rows.weights, target).astype(np.int16)
-            )
+            values = np.zeros(0, np.int16) if rows.weights is None else part.integers(rows.weights)
             build.fill_rows(
                 rows.pointers, rows.targets, delays, values, first, delay_at, count, size, rows_at, next_at,
                 targets, weights,
@@ -210,12 +265,22 @@ def _joined(parts: list[NDArray[Any]], kind: Any) -> NDArray[Any]:
     return np.concatenate([np.zeros(0, kind), *parts])
 
 
-def _poisson_terms(rate: float) -> NDArray[np.uint32]:
-    """P(X <= k) for k = 0, 1, ..., in units of 2**-32, as far as it stays below 1."""
-    terms: list[int] = []
-    term = total = math.exp(-rate)
-    while round(total * 2.0**32) < 2**32 and term > 0.0 and len(terms) < 1024:
-        terms.append(round(total * 2.0**32))
-        term *= rate / len(terms)
-        total += term
-    return np.array(terms, np.uint32)
+def _rows(projection: Projection, part: rd.Part) -> Iterator[Rows]:
+    """The rows of a projection, of those synapses whose weights are of one scale."""
+    for rows in projection.synapses.rows(projection.source.size, projection.target.size):
+        kept = None if rows.weights is None else part.of(rows.weights)
+        if rows.weights is None or kept is None or kept.all():
+            yield rows
+            continue
+        pointers = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])[rows.pointers]
+        yield Rows(pointers, rows.targets[kept], rows.weights[kept], None if rows.delays is None else rows.delays[kept])
+
+
+def _resting_probability(population: Population) -> NDArray[np.float64]:
+    """Probability of a spike in a step in which a neuron is at its bias, not rounded; that of a source can be 1."""
+    model, bias = population.model, population.real_bias()
+    if population.source:
+        return bias.copy()
+    if isinstance(model, LeakyIntegrateAndFire):
+        bias = (bias - model.threshold) / model.width
+    return np.clip(bias, 0.0, P_MAX / ONE)

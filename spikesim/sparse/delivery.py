@@ -14,6 +14,7 @@ from spikesim.sparse.layout import (
     TABLE_DELAYS,
     TABLE_POINTERS,
     TABLE_PROJECTION,
+    TABLE_SHIFT,
     TABLE_SOURCE,
     TABLE_WEIGHT,
     TABLE_WEIGHTS,
@@ -48,7 +49,7 @@ def deliver(tables, state, block, t, listed):
         table = tables.tables[index]
         source, delays = table[TABLE_SOURCE], table[TABLE_DELAY_COUNT]
         source_first = tables.populations[source, POP_FIRST]
-        constant, weight = table[TABLE_CONSTANT], np.int32(table[TABLE_WEIGHT])
+        constant, weight, shift = table[TABLE_CONSTANT], np.int32(table[TABLE_WEIGHT]), np.int32(table[TABLE_SHIFT])
         pointers = tables.pointers[table[TABLE_POINTERS] :]
         weights_at, delivered = table[TABLE_WEIGHTS], np.int64(0)
         for d in range(delays):
@@ -79,13 +80,13 @@ def deliver(tables, state, block, t, listed):
                             if n < size:
                                 touched[n] = np.int32(first + target)
                             n += 1
-                        own = weight if constant else np.int32(row_weights[j])
+                        own = weight if constant else np.int32(np.int32(row_weights[j]) << shift)
                         drive[target] = np.int32(before + own)
                 elif constant:
                     for j in range(row_targets.shape[0]):
                         drive[np.int64(row_targets[j])] += weight
                 else:
                     for j in range(row_targets.shape[0]):
-                        drive[np.int64(row_targets[j])] += np.int32(row_weights[j])
+                        drive[np.int64(row_targets[j])] += np.int32(np.int32(row_weights[j]) << shift)
         state.events[table[TABLE_PROJECTION]] += delivered
     return n

@@ -16,18 +16,19 @@ from numpy.typing import NDArray
     POP_SIZE,
     POP_KIND,
     POP_LEAK,
-    POP_SHIFT,  # a sum of weights counts 2**-shift in units of 2**-16
+    POP_SHIFT,  # a sum of weights counts 2**-shift in units of 2**-16; 0 .. 28
     POP_THRESHOLD,
     POP_RESET,
-    POP_SLOPE,  # probability an excess over the threshold, 1.0 = 2**16
+    POP_WIDTH,  # excess over the threshold above which p rises no further
+    POP_SLOPE,  # probability an excess over the threshold, unit 2**-48
     POP_REFRACTORY,
-    POP_POISSON,  # offset of its cumulative Poisson probabilities, -1: none
+    POP_POISSON,  # offset of its Poisson probabilities, -1: none
     POP_POISSON_TERMS,
-    POP_POISSON_DRIVE,  # what one of its arrivals adds to the drive
+    POP_POISSON_DRIVE,  # what one of its arrivals adds to the sum of weights
     POP_RECORDED,
     POP_COLUMNS,
-) = range(14)
-KIND_PROBABILISTIC, KIND_LIF = 0, 1
+) = range(15)
+KIND_PROBABILISTIC, KIND_LIF, KIND_SOURCE = 0, 1, 2
 
 # Columns of Tables.blocks
 BLOCK_POPULATION, BLOCK_FIRST, BLOCK_SIZE, BLOCK_TABLES, BLOCK_TABLES_END, BLOCK_COLUMNS = range(6)
@@ -42,8 +43,9 @@ BLOCK_POPULATION, BLOCK_FIRST, BLOCK_SIZE, BLOCK_TABLES, BLOCK_TABLES_END, BLOCK
     TABLE_WEIGHTS,  # offset of its weights minus that of its targets, unless all are equal
     TABLE_CONSTANT,  # 1: all weights are TABLE_WEIGHT
     TABLE_WEIGHT,
+    TABLE_SHIFT,  # other weights count 2**shift in the sums
     TABLE_COLUMNS,
-) = range(9)
+) = range(10)
 
 # What a neuron is doing
 SILENT, SCHEDULED, ACTIVE = 0, 1, 2
@@ -66,7 +68,8 @@ class Tables(NamedTuple):
     blocks: NDArray[np.int64]  # (blocks, BLOCK_COLUMNS)
     tables: NDArray[np.int64]  # (tables, TABLE_COLUMNS)
     bias: NDArray[np.int32]  # (neurons,): 1.0 = 2**16
-    poisson: NDArray[np.uint32]  # cumulative probabilities, unit 2**-32
+    resting: NDArray[np.float64]  # (neurons,): probability of a spike in a step of rest
+    poisson: NDArray[np.uint64]  # probabilities of more than 0, 1, .. arrivals, unit 2**-64
     delays: NDArray[np.int64]  # of each table, ascending, at least 1
     pointers: NDArray[np.int64]  # of each table, (sources * delays + 1,), positions in `targets`
     targets: NDArray[np.uint16] | NDArray[np.uint32]  # (synapses,): within the block

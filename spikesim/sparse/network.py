@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikesim.errors import InputError
-from spikesim.fixedpoint import DRIVE_LIMIT, ONE, SHARE_LIMIT, quantise_drive
+from spikesim.fixedpoint import DRIVE_LIMIT, ONE
 from spikesim.sparse.neurons import LeakyIntegrateAndFire, Probabilistic, check_lif
+from spikesim.sparse.rounding import check_reach, poisson_tails, round_bias
 from spikesim.sparse.synapses import MatrixSynapses, RandomSynapses, Synapses
 from spikesim.sparse.values import integer, real, reals, shown
 
@@ -52,6 +53,10 @@ class Population:
     def part(self) -> slice:
         """Its neurons among all."""
         return slice(self.first, self.first + self.size)
+
+    def real_bias(self) -> NDArray[np.float64]:
+        """Biases before they are rounded; of a source, its rates."""
+        return np.broadcast_to(np.asarray(self.model.bias, np.float64), (self.size,))
 
 
 @dataclass(eq=False)
@@ -113,7 +118,7 @@ class Network:
         Parameters
         ----------
         rate : float or array (size,)
-            Probability of a spike in a step, 0 .. 1; rounded to multiples of 2**-16.
+            Probability of a spike in a step, 0 .. 1.
 
         Raises
         ------
@@ -148,7 +153,7 @@ class Network:
             raise InputError(f"biases of {name} have shape {bias.shape}; it must be () or ({size},)")
         if isinstance(model, LeakyIntegrateAndFire):
             model = check_lif(model, name)
-        integers = np.broadcast_to(quantise_drive(_within_reach(bias, f"biases of {name}")), (size,))
+        integers = np.broadcast_to(round_bias(bias, name), (size,))
         population = Population(len(self.populations), name, self.neurons, size, model, integers, source)
         self.populations.append(population)
         return population
@@ -161,23 +166,24 @@ class Network:
         Parameters
         ----------
         rate : float
-            Mean number of arrivals a step, above 0, at most 64.
+            Mean number of arrivals a step, 1e-12 .. 64.
         weight : float
             What an arrival adds to the drive.
 
         Raises
         ------
         InputError
-            A value out of range, a source, or a population that has such a drive already.
+            A value out of range, a source, a population that has such a drive already, or weights of 12288 together
+            when as many arrive in a step as ever do: more have a probability below 2**-33.
         """
         self._check_own(population)
         if population.source or population.poisson is not None:
             raise InputError(f"{population.name} cannot take this Poisson drive: it is a source or has one already")
         arrivals = real(rate, f"the Poisson rate of {population.name}")
-        if not 0 < arrivals <= 64:
-            raise InputError(f"the Poisson rate of {population.name} is {rate}; it must be above 0 and at most 64")
+        if not 1e-12 <= arrivals <= 64:
+            raise InputError(f"the Poisson rate of {population.name} is {rate}; it must be in 1e-12 .. 64")
         each = real(weight, f"the Poisson weight of {population.name}")
-        _within_reach(np.array(each), f"the Poisson weight of {population.name}", "reaches")
+        check_reach(0.0, len(poisson_tails(arrivals)), abs(each), population.name)
         population.poisson = (arrivals, each)
 
     def connect(self, source: Population, target: Population, synapses: Any, *, delay: Any = None) -> Projection:
@@ -228,11 +234,3 @@ class Network:
             if not any(population is own for own in self.populations):
                 name = population.name if isinstance(population, Population) else shown(population)
                 raise InputError(f"{name} is no population of this network")
-
-
-def _within_reach(values: NDArray[np.float64], what: str, verb: str = "reach") -> NDArray[np.float64]:
-    """Refuse drives beyond what the integers of a membrane potential hold."""
-    largest = float(np.max(np.abs(values), initial=0.0))
-    if not largest < SHARE_LIMIT / ONE:
-        raise InputError(f"{what} {verb} {largest:.4g}; the magnitude must be below {SHARE_LIMIT // ONE}")
-    return values

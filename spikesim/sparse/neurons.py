@@ -13,7 +13,7 @@ from spikesim.sparse.values import integer, real
 class Probabilistic:
     """The neuron of the rest of the program: V moves to its drive, p = clip(V, 0, 1).
 
-    V' = V + ((u + s - V) >> leak), with s the weights of what arrives in the step.
+    V' = V + ((u + s - V) >> leak), with s the weights of what arrives in the step; what the shift cuts off is carried.
 
     Attributes
     ----------
@@ -31,8 +31,9 @@ class Probabilistic:
 class LeakyIntegrateAndFire:
     """A leaky integrate-and-fire neuron with a stochastic threshold.
 
-    V' = V + ((u - V) >> leak) + s; p = clip((V - threshold) / width, 0, 1); a spike puts V to `reset`, where it stays
-    for `refractory` steps, whatever arrives (escape noise: Gerstner & Kistler 2002, section 5.3, with a linear hazard).
+    V' = V + ((u - V) >> leak) + s, where what the shift cuts off is carried; p = clip((V - threshold) / width, 0, 1); a
+    spike puts V to `reset`, where it stays for `refractory` steps, whatever arrives (escape noise: Gerstner & Kistler
+    2002, section 5.3, with a linear hazard).
 
     Attributes
     ----------

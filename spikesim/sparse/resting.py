@@ -1,36 +1,35 @@
 """Resting neurons: how their next spike is drawn, and how they become active again.
 
-A neuron comes to *rest* in a step without arrivals that leaves its potential where it is going to stay. A resting
-neuron is not visited: if its firing probability p is zero it is SILENT, else its next spike is SCHEDULED in the wheel,
-after a number of steps drawn from the geometric law of p, and withdrawn when events arrive before. An ACTIVE neuron is
-visited at every step.
+A neuron comes to *rest* in a step without arrivals that leaves its potential at its bias, where it is going to stay. A
+resting neuron is not visited: if its firing probability is zero it is SILENT, else its next spike is SCHEDULED in the
+wheel, after a number of steps drawn from the geometric law, and withdrawn when events arrive before. An ACTIVE neuron
+is visited at every step. Sources rest from the start.
 """
 
 import numpy as np
 
 from spikesim.compilation import inline_kernel, kernel
-from spikesim.fixedpoint import ONE, P_MAX
 from spikesim.philox import philox4x32
 from spikesim.sparse.layout import (
     ACTIVE,
     KIND_LIF,
+    KIND_SOURCE,
     POP_FIRST,
     POP_KIND,
-    POP_LEAK,
     POP_REFRACTORY,
     POP_RESET,
-    POP_SLOPE,
-    POP_THRESHOLD,
+    POP_SIZE,
     SCHEDULED,
     SILENT,
     WHEEL_SLOTS,
 )
 from spikesim.sparse.wheel import insert, withdraw
 
-GEOMETRIC_BITS = 31
-"""Waiting times are below 2**31 steps."""
+GEOMETRIC_BITS = 33
+"""Waiting times are at most 2**33 steps: more than a simulation has."""
 MEMBRANE_MAX = 2**30
-STREAM_FIRE, STREAM_WAIT, STREAM_POISSON = 0, 1, 2
+UNIFORM_MAX = 1.0 - 2.0**-53
+STREAM_FIRE, STREAM_WAIT, STREAM_POISSON, STREAM_POISSON_FINE = 0, 1, 2, 3
 
 
 @inline_kernel
@@ -44,63 +43,56 @@ def random_words(clock, trial, population, stream, step, counter):
 
 @kernel
 def waiting_time(p, uniform, powers):
-    """Steps until the first success of trials of probability p / 2**16: the smallest n with ``1 - q**n > uniform``.
+    """Steps until the first success of trials of probability p: the smallest n with ``1 - (1 - p)**n > uniform``.
 
-    q = 1 - p / 2**16. By squarings of q, not by logarithms, whose last bits differ between machines; relative error of
-    the law below 2**-30. At most 2**31 steps.
+    By doublings of n, not by logarithms, whose last bits differ between machines, and with probabilities of successes,
+    which small p leave exact; relative error of the law below 2**-45. At most 2**33 steps.
 
     Parameters
     ----------
-    p : integer in 1 .. 65535
+    p : float64 in (0, 1]
     uniform : float64 in [0, 1)
     powers : float64 (GEOMETRIC_BITS,)
-        Overwritten.
+        Overwritten: probabilities of a success in 1, 2, 4, ... trials.
     """
-    survival = 1.0 - uniform  # in (0, 1]
-    q = (ONE - p) / ONE
     highest = 0
-    powers[0] = q
-    while powers[highest] >= survival and highest < GEOMETRIC_BITS - 1:
-        powers[highest + 1] = powers[highest] * powers[highest]
+    powers[0] = p
+    while powers[highest] <= uniform and highest < GEOMETRIC_BITS - 1:
+        powers[highest + 1] = powers[highest] * (2.0 - powers[highest])
         highest += 1
-    failures, reached = np.int64(0), 1.0  # the largest number with q**failures >= survival
+    failures, reached = np.int64(0), 0.0  # the largest number of trials with a probability up to `uniform`
     for bit in range(highest, -1, -1):
-        if reached * powers[bit] >= survival:
-            reached *= powers[bit]
+        longer = reached + powers[bit] * (1.0 - reached)
+        if longer <= uniform:
+            reached = longer
             failures += np.int64(1) << bit
     return failures + 1
 
 
-@inline_kernel
-def firing_probability(kind, threshold, slope, potential):
-    """p as 16 bits."""
-    if kind == KIND_LIF:
-        return min(max(((np.int64(potential) - threshold) * slope) >> 16, 0), P_MAX)
-    return np.int64(min(max(potential, 0), P_MAX))
-
-
-@inline_kernel
-def moved(kind, leak, potential, bias, synaptic):
-    """The membrane potential one step later; synaptic: what arrives, 1.0 = 2**16."""
-    v, u = np.int64(potential), np.int64(bias)
-    if kind == KIND_LIF:  # arrivals are jumps
-        v = v + ((u - v) >> leak) + synaptic
-    else:  # arrivals are a drive that the membrane averages
-        v = v + ((u + synaptic - v) >> leak)
-    return np.int32(min(max(v, -MEMBRANE_MAX), MEMBRANE_MAX))
-
-
 @kernel
-def schedule(tables, state, clock, trial, population, neuron, step, p):
-    """Let a neuron rest from this step on; with p > 0, its next spike goes into the wheel."""
-    if p == 0:
+def schedule(tables, state, clock, trial, population, neuron, step):
+    """Let a neuron rest from this step on; if it may fire, its next spike goes into the wheel."""
+    p = tables.resting[neuron]
+    if p == 0.0:
         state.doing[neuron] = SILENT
         return
     counter = neuron - tables.populations[population, POP_FIRST]
-    w0, w1, _, _ = random_words(clock, trial, population, STREAM_WAIT, step, counter)
-    uniform = ((w0 >> np.uint64(5)) * 67108864.0 + (w1 >> np.uint64(6))) / 9007199254740992.0  # 53 bits
+    w0, w1, _, _ = random_words(clock, trial, population, STREAM_WAIT, step & 0xFFFFFFFF, counter)
+    uniform = min(np.float64(w0) * 2.0**-32 + np.float64(w1) * 2.0**-64, UNIFORM_MAX)
     state.doing[neuron] = SCHEDULED
     insert(state, population, neuron, step + waiting_time(p, uniform, state.powers))
+
+
+@kernel
+def start_sources(tables, state, clock, trial):
+    """Let the sources rest from the step before the first one on."""
+    for population in range(tables.populations.shape[0]):
+        pop = tables.populations[population]
+        if pop[POP_KIND] == KIND_SOURCE:
+            state.active_count[population] = 0
+            for neuron in range(pop[POP_FIRST], pop[POP_FIRST] + pop[POP_SIZE]):
+                state.membrane[neuron] = tables.bias[neuron]
+                schedule(tables, state, clock, trial, population, neuron, np.int64(-1))
 
 
 @kernel
@@ -126,7 +118,7 @@ def wake_range(tables, state, population, first, last):
 def fire_due(tables, state, clock, trial, population, t, slot):
     """Spikes of resting neurons that are due in this step."""
     pop = tables.populations[population]
-    first, kind, leak = pop[POP_FIRST], pop[POP_KIND], pop[POP_LEAK]
+    first, kind = pop[POP_FIRST], pop[POP_KIND]
     neuron = np.int64(state.slots[population, t % WHEEL_SLOTS])
     while neuron >= 0:
         after = np.int64(state.following[neuron])
@@ -139,12 +131,9 @@ def fire_due(tables, state, clock, trial, population, t, slot):
             if kind == KIND_LIF:
                 state.membrane[neuron] = np.int32(pop[POP_RESET])
                 state.refractory[neuron] = np.int32(pop[POP_REFRACTORY])
-            potential = state.membrane[neuron]
-            still = moved(kind, leak, potential, tables.bias[neuron], np.int64(0)) == potential
             state.doing[neuron] = SILENT  # it is in no list now
-            if still and state.refractory[neuron] == 0:
-                p = firing_probability(kind, pop[POP_THRESHOLD], pop[POP_SLOPE], potential)
-                schedule(tables, state, clock, trial, population, neuron, t, p)
+            if state.membrane[neuron] == tables.bias[neuron] and state.refractory[neuron] == 0:
+                schedule(tables, state, clock, trial, population, neuron, t)
             else:
                 wake(tables, state, population, neuron)
         neuron = after

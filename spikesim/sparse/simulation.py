@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,10 @@ from spikesim.philox import seed_key
 from spikesim.plan import FIRING_IID, Clock
 from spikesim.schema import SIMULATION_STATE_MAGIC
 from spikesim.sparse import layout as ly
-from spikesim.sparse.assembly import assemble
+from spikesim.sparse.assembly import assemble_told
 from spikesim.sparse.loop import run_steps
 from spikesim.sparse.network import Network, Population
-from spikesim.sparse.resting import GEOMETRIC_BITS, MEMBRANE_MAX, STREAM_FIRE
+from spikesim.sparse.resting import GEOMETRIC_BITS, MEMBRANE_MAX, STREAM_FIRE, start_sources
 from spikesim.sparse.values import integer, shown
 from spikesim.sparse.wheel import refill
 
@@ -36,6 +37,10 @@ FORMAT = 3
 NEURON_BYTES, SYNAPSE_BYTES, ROW_BYTES = 49, 2, 16
 """Of a neuron in each trial, of a synapse with a weight that others share, of a row of synapses while it is built."""
 _ADVICE = "lower the numbers of neurons, synapses or trials, or use a machine with more memory"
+
+
+class RoundingWarning(UserWarning):
+    """The integers of a simulation change numbers of its network by more than a hundredth."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,11 @@ class Spikes:
 class _Trial:
     """State and records of one trial."""
 
-    def __init__(self, number: int, tables: ly.Tables, projections: int) -> None:
+    def __init__(self, number: int, tables: ly.Tables, projections: int, clock: Clock) -> None:
         self.number = number
         self.tables = tables
         self.state = _new_state(tables, projections)
+        start_sources(tables, self.state, clock, number)
         self.spikes: list[tuple[NDArray[np.int64], NDArray[np.int32]]] = []
         self.counts: list[NDArray[np.int64]] = []
         self.traces: list[NDArray[np.int32]] = []
@@ -92,7 +98,7 @@ class _Trial:
 
 
 def _new_state(tables: ly.Tables, projections: int) -> ly.State:
-    """V = 0, no spikes; all neurons active."""
+    """V = 0, no spikes; all neurons active, until `start_sources`."""
     neurons, populations = len(tables.bias), len(tables.populations)
     depth = int(tables.delays.max(initial=1)) + 1
     state = ly.State(
@@ -167,6 +173,11 @@ class Simulation:
     ------
     InputError
         A value out of range, a network that cannot be run, or more than fits into the memory.
+
+    Warns
+    -----
+    RoundingWarning
+        Weights or biases that integers hold badly, with what they become.
     """
 
     def __init__(self, network: Network, *, trials: int = 1, seed: int = 0, threads: int = 1) -> None:
@@ -177,10 +188,13 @@ class Simulation:
         self._populations = tuple(network.populations)
         require_memory(_needs(network, trials), _ADVICE)
         with naming_memory("the tables of the network", _ADVICE):
-            self._tables = assemble(network)
+            self._tables, told = assemble_told(network)
+        for line in told:
+            warnings.warn(line, RoundingWarning, stacklevel=2)
         self._probes: dict[int, NDArray[np.int64]] = {}
         with naming_memory(f"the state of {trials} trials of {network.neurons:,} neurons", _ADVICE):
-            self._trials = [_Trial(number, self._tables, len(network.projections)) for number in range(trials)]
+            count = len(network.projections)
+            self._trials = [_Trial(number, self._tables, count, self._clock) for number in range(trials)]
         self._fingerprint: NDArray[np.uint8] | None = None
         self._stop = np.zeros(1, np.uint8)
         self.seed = seed

@@ -6,10 +6,9 @@ else those on the list. The same bits.
 
 import numpy as np
 
-from spikesim.compilation import kernel
-from spikesim.delivery import shifted
+from spikesim.compilation import inline_kernel, kernel
 from spikesim.firing import spike_word
-from spikesim.fixedpoint import P_MAX
+from spikesim.fixedpoint import P_MAX, leak_dither
 from spikesim.sparse.layout import (
     ACTIVE,
     CHUNK,
@@ -26,31 +25,60 @@ from spikesim.sparse.layout import (
     POP_SIZE,
     POP_SLOPE,
     POP_THRESHOLD,
+    POP_WIDTH,
 )
 from spikesim.sparse.resting import (
     MEMBRANE_MAX,
     STREAM_FIRE,
     STREAM_POISSON,
-    firing_probability,
-    moved,
+    STREAM_POISSON_FINE,
     random_words,
     schedule,
     wake_range,
 )
+from spikesim.sparse.rounding import sum_dither
 from spikesim.step import fill_random
 from spikesim.vectors import lowest_bit
 
 
 @kernel
-def poisson_arrivals(terms, clock, trial, population, local, t):
-    """Number of Poisson arrivals at one neuron in one step; terms: the cumulative probabilities."""
+def poisson_arrivals(tails, clock, trial, population, local, t):
+    """Number of Poisson arrivals at one neuron in one step; tails: probabilities of more than 0, 1, ...."""
     w0, w1, w2, w3 = random_words(clock, trial, population, STREAM_POISSON, t, local >> 2)
     lane = local & 3
     word = w0 if lane == 0 else w1 if lane == 1 else w2 if lane == 2 else w3
     count = 0
-    while count < terms.shape[0] and word >= terms[count]:
+    while count < tails.shape[0] and word < tails[count] >> np.uint64(32):
         count += 1
+    if count < tails.shape[0] and word == tails[count] >> np.uint64(32):  # 32 bits more decide
+        fine, _, _, _ = random_words(clock, trial, population, STREAM_POISSON_FINE, t, local)
+        while (
+            count < tails.shape[0]
+            and word == tails[count] >> np.uint64(32)
+            and fine < tails[count] & np.uint64(0xFFFFFFFF)
+        ):
+            count += 1
     return count
+
+
+@inline_kernel
+def firing_probability(kind, threshold, width, slope, potential, dither):
+    """p as 16 bits; dither: what is added to 48 bits of it before the others are cut off."""
+    if kind == KIND_LIF:
+        excess = min(max(np.int64(potential) - threshold, 0), width)
+        return min((excess * slope + dither) >> 32, P_MAX)
+    return np.int64(min(max(potential, 0), P_MAX))
+
+
+@inline_kernel
+def moved(kind, leak, potential, bias, synaptic, dither):
+    """The membrane potential one step later; synaptic: what arrives, 1.0 = 2**16; dither: as `leak_dither`."""
+    v, u = np.int64(potential), np.int64(bias)
+    if kind == KIND_LIF:  # arrivals are jumps
+        v = v + ((u - v + dither) >> leak) + synaptic
+    else:  # arrivals are a drive that the membrane averages
+        v = v + ((u + synaptic - v + dither) >> leak)
+    return np.int32(min(max(v, -MEMBRANE_MAX), MEMBRANE_MAX))
 
 
 @kernel
@@ -58,10 +86,11 @@ def update_listed(tables, state, clock, trial, population, t, slot):
     """Move the active neurons on the list of a population and let them fire or rest."""
     pop = tables.populations[population]
     first, size, kind, leak, shift = pop[POP_FIRST], pop[POP_SIZE], pop[POP_KIND], pop[POP_LEAK], pop[POP_SHIFT]
-    threshold, slope = pop[POP_THRESHOLD], pop[POP_SLOPE]
+    threshold, width, slope = pop[POP_THRESHOLD], pop[POP_WIDTH], pop[POP_SLOPE]
     reset, refractory_steps = np.int32(pop[POP_RESET]), np.int32(pop[POP_REFRACTORY])
     poisson, poisson_drive = pop[POP_POISSON] >= 0, pop[POP_POISSON_DRIVE]
-    terms = tables.poisson[max(pop[POP_POISSON], 0) :][: pop[POP_POISSON_TERMS]]
+    tails = tables.poisson[max(pop[POP_POISSON], 0) :][: pop[POP_POISSON_TERMS]]
+    of_leak, of_sums, of_p = leak_dither(t, leak), sum_dither(t, shift), sum_dither(t, 32)
     # slices from the population's first neuron on: loops from 0 need no checks for negative indices
     membrane, drive = state.membrane[first : first + size], state.drive[first : first + size]
     refractory, bias = state.refractory[first : first + size], tables.bias[first : first + size]
@@ -71,17 +100,18 @@ def update_listed(tables, state, clock, trial, population, t, slot):
     count = state.active_count[population]
     for i in range(count):
         local = np.int64(active[i]) - first
-        arrived = drive[local] != 0
-        synaptic = shifted(np.int64(drive[local]), shift)
+        total = np.int64(drive[local])
+        arrived = total != 0
         drive[local] = 0
         p = np.int64(0)
         if refractory[local] > 0:
             refractory[local] -= 1
         else:
             if poisson:
-                synaptic += poisson_arrivals(terms, clock, trial, population, local, t) * poisson_drive
-            membrane[local] = moved(kind, leak, membrane[local], bias[local], synaptic)
-            p = firing_probability(kind, threshold, slope, membrane[local])
+                total += poisson_arrivals(tails, clock, trial, population, local, t) * poisson_drive
+            synaptic = (total + of_sums) >> shift
+            membrane[local] = moved(kind, leak, membrane[local], bias[local], synaptic, of_leak)
+            p = firing_probability(kind, threshold, width, slope, membrane[local], of_p)
         if p > 0:
             w0, w1, w2, w3 = random_words(clock, trial, population, STREAM_FIRE, t, local >> 3)
             pair = (local & 7) >> 1
@@ -94,10 +124,9 @@ def update_listed(tables, state, clock, trial, population, t, slot):
                 if kind == KIND_LIF:
                     membrane[local], refractory[local] = reset, refractory_steps
         # one under steady fire stays active: drawing a waiting time costs more than some visits
-        still = not arrived and moved(kind, leak, membrane[local], bias[local], np.int64(0)) == membrane[local]
+        still = not arrived and membrane[local] == bias[local]
         if still and refractory[local] == 0 and not poisson:
-            p = firing_probability(kind, threshold, slope, membrane[local])
-            schedule(tables, state, clock, trial, population, first + local, t, p)
+            schedule(tables, state, clock, trial, population, first + local, t)
         else:
             active[kept] = np.int32(first + local)
             kept += 1
@@ -114,13 +143,12 @@ def update_all(tables, state, clock, trial, population, t, slot):
     """
     pop = tables.populations[population]
     first, size, kind, leak, shift = pop[POP_FIRST], pop[POP_SIZE], pop[POP_KIND], pop[POP_LEAK], pop[POP_SHIFT]
-    threshold, slope = pop[POP_THRESHOLD], pop[POP_SLOPE]
+    threshold, width, slope = pop[POP_THRESHOLD], pop[POP_WIDTH], pop[POP_SLOPE]
     reset, refractory_steps = np.int32(pop[POP_RESET]), np.int32(pop[POP_REFRACTORY])
     poisson, poisson_drive = pop[POP_POISSON] >= 0, pop[POP_POISSON_DRIVE]
-    terms = tables.poisson[max(pop[POP_POISSON], 0) :][: pop[POP_POISSON_TERMS]]
+    tails = tables.poisson[max(pop[POP_POISSON], 0) :][: pop[POP_POISSON_TERMS]]
+    of_leak, of_sums, of_p = np.int32(leak_dither(t, leak)), np.int32(sum_dither(t, shift)), sum_dither(t, 32)
     synaptic, probability, random, resting = state.chunk
-    half = np.int32(1 << (shift - 1)) if shift > 0 else np.int32(0)
-    down, up = max(shift, 0), max(-shift, 0)
     fired = state.ring[slot, first : first + size]
     n = state.ring_count[slot, population]
     for begin in range(0, size, CHUNK):
@@ -145,24 +173,25 @@ def update_all(tables, state, clock, trial, population, t, slot):
         if waking:
             wake_range(tables, state, population, at, at + count)
         for i in range(count):
-            synaptic[i] = np.int32(((drive[i] + half) >> down) << up)
+            synaptic[i] = np.int32(np.int32(drive[i] + of_sums) >> shift)
         if poisson:
             for i in range(count):
-                arrived = poisson_arrivals(terms, clock, trial, population, begin + i, t) * poisson_drive
-                synaptic[i] = np.int32(synaptic[i] + arrived)
+                arrived = poisson_arrivals(tails, clock, trial, population, begin + i, t) * poisson_drive
+                synaptic[i] = np.int32((drive[i] + arrived + of_sums) >> shift)
         if kind == KIND_LIF:
             for i in range(count):
                 free = refractory[i] == 0
                 v = membrane[i]
-                v = v + ((bias[i] - v) >> leak) + synaptic[i] if free else v
+                v = v + ((bias[i] - v + of_leak) >> leak) + synaptic[i] if free else v
                 v = np.int32(min(max(v, -MEMBRANE_MAX), MEMBRANE_MAX))
                 membrane[i] = v
-                p = min(max(((np.int64(v) - threshold) * slope) >> 16, 0), P_MAX)
+                excess = min(max(np.int64(v) - threshold, 0), width)
+                p = min((excess * slope + of_p) >> 32, P_MAX)
                 probability[i] = np.uint16(p if free and doing[i] == ACTIVE else 0)
                 refractory[i] = np.int32(max(refractory[i] - 1, 0))
         else:
             for i in range(count):
-                v = np.int32(membrane[i] + ((bias[i] + synaptic[i] - membrane[i]) >> leak))
+                v = np.int32(membrane[i] + ((bias[i] + synaptic[i] - membrane[i] + of_leak) >> leak))
                 membrane[i] = v
                 p = np.uint16(min(max(v, np.int32(0)), np.int32(P_MAX)))
                 probability[i] = p if doing[i] == ACTIVE else np.uint16(0)
@@ -181,16 +210,14 @@ def update_all(tables, state, clock, trial, population, t, slot):
                     membrane[local], refractory[local] = reset, refractory_steps
         found = np.int64(0)
         for i in range(count):
-            moves = ((bias[i] - membrane[i]) >> leak) != 0
-            still = (not moves) & (drive[i] == 0) & (refractory[i] == 0) & (doing[i] == ACTIVE)
+            still = (membrane[i] == bias[i]) & (drive[i] == 0) & (refractory[i] == 0) & (doing[i] == ACTIVE)
             resting[i] = still
             found += np.int64(still)
             drive[i] = 0
         if found and not poisson:
             for i in range(count):
                 if resting[i]:
-                    p = firing_probability(kind, threshold, slope, membrane[i])
-                    schedule(tables, state, clock, trial, population, at + i, t, p)
+                    schedule(tables, state, clock, trial, population, at + i, t)
             state.active_count[population] -= found
             state.updates[population] += found
     state.ring_count[slot, population] = n
