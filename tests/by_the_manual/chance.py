@@ -64,7 +64,10 @@ def philox(counters: Integers, seed: int) -> Integers:
     | what | word 0 | word 1 | word 2 | word 3 | |---|---|---|---|---| | firing | octet | step | sample | layer * 2^24 +
     stream |
     """,
-    "Layers and epochs are counted from 0 here, steps too: the first step of each phase is 0.",
+    """
+    Layers and epochs are counted from 0 here, where the formulas above number layers, and the run file epochs, from 1.
+    So are steps: the first step of each phase is 0.
+    """,
     """
     A block gives 16 bits each to an octet, eight neighbouring channels of a pixel: octet = pixel * ceil(C / 8) +
     channel div 8. Word i of it serves the channels 2i and 2i + 1 of the octet, its lower 16 bits the even one and its
