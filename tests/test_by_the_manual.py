@@ -1,6 +1,7 @@
 """The program beside an implementation of docs/model.md that shares nothing with it (tests/by_the_manual)."""
 
 import ast
+import itertools
 import re
 from collections import Counter
 from pathlib import Path
@@ -32,7 +33,9 @@ from spikesim.datasets import Dataset, load
 from spikesim.ep.config import make_config, merge
 from spikesim.ep.journal import RunOptions
 from spikesim.ep.observer import Observer
+from spikesim.ep.signals import block_side
 from spikesim.ep.trainer import Trainer
+from spikesim.quantisation import quantise_weights
 from spikesim.runreader import RunReader
 
 LAYERS = [
@@ -174,9 +177,29 @@ def compare(program: Outcome, run: Run, epochs: Any) -> None:
             assert_array_equal(own, getattr(run.parameters, kind)[name], f"{kind} of {name}")
 
 
+def test_weights_at_the_ends_of_the_range_are_rounded_as_the_page_says() -> None:
+    assert integers.quantised(np.array([-1.0], np.float32))[1] == 14
+    for value in (1.0, -1.0, 32767 / 32768, -32766.5 / 32768, 0.99999, 2.0**-9, 1e-9, 0.0):
+        array = np.array([value, value / 3, -value / 7], np.float32)
+        for own, other in zip(quantise_weights(array), integers.quantised(array), strict=True):
+            assert_array_equal(own, other)
+
+
+def test_blocks_of_heads_are_the_pages() -> None:
+    for height, width, grid in itertools.product((1, 6, 8, 11, 12, 24), (1, 4, 9, 12, 13, 24), range(1, 7)):
+        layer = network.Layer("", (height, width, 1), (1, 1, 1), (1, 1), *np.zeros((3, 1), int), False)
+        assert heads.block_side(layer, grid) == block_side((height, width, 1), grid)
+
+
 def test_a_default_training_is_the_pages(dataset: Dataset, tmp_path: Path) -> None:
     program = by_program(dataset, tmp_path / "run.h5", {})
     assert program.batches["spikes"][:, 0].min() > 0
+    compare(program, *by_manual(dataset, program.config, None))
+
+
+def test_the_limit_of_the_coupling_is_the_pages(dataset: Dataset, tmp_path: Path) -> None:
+    changes = {"optimiser.epochs": 1, "feedback_gain": 0.5, "stability.coupling_limit": 0.4}
+    program = by_program(dataset, tmp_path / "run.h5", changes)
     compare(program, *by_manual(dataset, program.config, None))
 
 
