@@ -4,10 +4,18 @@ Two layers l - 1 and l with tied weights are linear where their neurons are neit
 multiplies a deviation by at most ``sqrt(gamma) * sigma``, sigma the largest singular value of ``D_l W_l Pool D_{l-1}``,
 D the diagonal matrix that picks these neurons and gamma the feedback gain. Below 1 a pair of layers comes to rest by
 itself; a chain of many needs about half of that (the norm of a tridiagonal block matrix is at most twice that of its
-blocks). Estimated by power iteration on the rates of some samples.
+blocks).
+
+sigma is found for each of some samples by the Lanczos iteration [1] for the symmetric matrix M^T M, M the product
+above, always from the same random vector, until the residual says that its largest eigenvalue is known to a part in a
+thousand. The residual is added, so that the coupling is an estimate from above, and the limit holds for weights that
+are scaled by it.
+
+1. G. H. Golub, C. F. Van Loan, "Matrix computations", 4th edition, section 10.1, 2013.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +30,20 @@ from spikesim.fixedpoint import ONE
 
 Reals = NDArray[np.float64]
 
-ITERATIONS = 8
+ITERATIONS_MAX = 100
+PRECISION = 1e-3
+"""Relative distance between the estimate of a coupling and its upper bound at which the iteration ends."""
 SAMPLES = 8
 """Samples whose rates decide which neurons are linear."""
 LINEAR = (0.02, 0.98)
 """A neuron with a mean firing probability in between counts as linear."""
 STEPS_OF_SCALE = 64
 """Weights are scaled by multiples of one 64th: the last bits of the estimate do not matter."""
+ROUNDS_MAX = 4
+"""Weights that are scaled down change the rates, hence which neurons are linear: measured again, so often at most."""
+EXHAUSTED = 1e-12
+"""Relative size of what is nothing but rounding."""
+TINY = 1e-300
 
 
 def coupling(model: Model, rates: list[Reals]) -> Reals:
@@ -37,7 +52,7 @@ def coupling(model: Model, rates: list[Reals]) -> Reals:
     Parameters
     ----------
     rates : float64 (n, H, W, C), one a layer
-        Mean firing probabilities; the largest singular value is that of each sample, averaged.
+        Mean firing probabilities; the coupling is that of the sample with the largest.
 
     Returns
     -------
@@ -50,15 +65,55 @@ def coupling(model: Model, rates: list[Reals]) -> Reals:
         connection = model.stack.connections[layer]
         link = Link.of(connection)
         below, own = linear[layer - 1], linear[layer]
-        vector = below.copy()
-        norms = np.zeros(len(vector))
-        for _ in range(ITERATIONS):
-            up = own * link.up(vector)
-            vector = below * link.down(up)
-            norms = np.sqrt((vector * vector).sum(axis=(1, 2, 3)))  # sigma**2 times the norm before, which was 1
-            vector /= np.maximum(norms, 1e-300)[:, None, None, None]
-        found[layer] = float(np.sqrt(norms).mean()) * math.sqrt(2.0**-connection.attenuation)
+        norms = spectral_norms(lambda maps: below * link.down(own * link.up(maps)), below)  # noqa: B023
+        found[layer] = float(norms.max(initial=0.0)) * math.sqrt(2.0**-connection.attenuation)
     return found
+
+
+def spectral_norms(square: Callable[[Reals], Reals], linear: Reals) -> Reals:
+    """Largest singular value of a matrix M for each sample, from above: within `PRECISION`, unless it takes too long.
+
+    Parameters
+    ----------
+    square : function
+        M^T M of maps, (n, H, W, C) to the same.
+    linear : float64 (n, H, W, C)
+        1 where M has columns that are not zero, else 0.
+
+    Returns
+    -------
+    float64 (n,)
+    """
+    n = len(linear)
+    vector = linear * np.random.Generator(np.random.Philox(key=0)).standard_normal(linear.shape[1:])
+    vector /= _each(np.maximum(_norms(vector), TINY))
+    before, beyond = np.zeros_like(vector), np.zeros(n)  # beyond: norm of what the vectors so far leave out
+    tridiagonal = np.zeros((n, ITERATIONS_MAX, ITERATIONS_MAX))
+    largest = rest = np.zeros(n)
+    for size in range(1, ITERATIONS_MAX + 1):
+        moved = square(vector) - _each(beyond) * before
+        tridiagonal[:, size - 1, size - 1] = along = (moved * vector).sum(axis=(1, 2, 3))
+        moved -= _each(along) * vector
+        beyond = _norms(moved)
+        values, vectors = np.linalg.eigh(tridiagonal[:, :size, :size])
+        largest = np.maximum(values[:, -1], 0.0)
+        beyond[beyond <= EXHAUSTED * largest] = 0.0
+        rest = beyond * np.abs(vectors[:, -1, -1])  # some eigenvalue of M^T M is no farther away than this
+        if size == ITERATIONS_MAX or (rest <= 2 * PRECISION * largest).all():
+            break
+        tridiagonal[:, size, size - 1] = tridiagonal[:, size - 1, size] = beyond
+        before, vector = vector, moved / _each(np.maximum(beyond, TINY))
+        vector[beyond == 0] = 0.0
+    return np.asarray(np.sqrt(largest + rest))
+
+
+def _norms(maps: Reals) -> Reals:
+    return np.asarray(np.sqrt((maps * maps).sum(axis=(1, 2, 3))))
+
+
+def _each(values: Reals) -> Reals:
+    """One value a sample, to be multiplied with maps."""
+    return values[:, None, None, None]
 
 
 def free_rates(team: Team, inputs: Input, sample_ids: NDArray[np.int64], stream: int) -> list[Reals]:

@@ -24,7 +24,7 @@ from spikesim.compiled import Spread, serial
 from spikesim.delivery import shifted
 from spikesim.ep.elementary import softmax
 from spikesim.errors import InputError
-from spikesim.fixedpoint import DRIVE_LIMIT, ONE, ONE_BITS, P_MAX, WEIGHT_MAX
+from spikesim.fixedpoint import DRIVE_LIMIT, ONE, ONE_BITS, P_MAX, WEIGHT_MAX, leak_dither
 from spikesim.plan import POP_BLOCKS, POP_HEIGHT, POP_LANES, POP_STATE, POP_WIDTH
 from spikesim.populations import Population
 from spikesim.quantisation import quantise_weights
@@ -266,19 +266,19 @@ def head_errors(heads, head, label, soft_targets, scratch):
 
 
 @kernel
-def nudge_sample(plan, state, heads, head, sample, label, soft_targets, strength, scratch, trace, trace_leak):
+def nudge_sample(plan, state, heads, head, sample, label, soft_targets, strength, scratch, trace, trace_leak, t):
     """Set the nudge that one head exerts on its layer, from the present state of one sample.
 
     soft_targets: softmax(t / tau) of the sample, float64 (classes,); not looked at without a teacher.
-    trace: the low-passed features of all heads, int32, moved on with alpha = 2**-trace_leak.
+    trace: the low-passed features of all heads, int32, moved on with alpha = 2**-trace_leak; t: number of the step.
     """
     row = heads.table[head]
     features, pushes, logits, errors = scratch.features, scratch.pushes, scratch.logits, scratch.errors
     classes, size, at = logits.shape[0], row[HEAD_FEATURES], row[HEAD_AT]
     block_sums(plan, state, heads, head, sample, features)
-    seen = trace[at : at + size]
+    seen, dither = trace[at : at + size], leak_dither(t, trace_leak)
     for i in range(size):
-        seen[i] += (features[i] - seen[i]) >> trace_leak
+        seen[i] += (features[i] - seen[i] + dither) >> trace_leak
     scale = math.ldexp(1.0, -int(ONE_BITS + row[HEAD_SHIFT] + row[HEAD_EXPONENT]))
     for j in range(classes):
         weights = heads.weights[at * classes + j * size : at * classes + (j + 1) * size]

@@ -33,8 +33,8 @@ from spikesim.events import list_spikes, silence
 from spikesim.fixedpoint import P_MAX, SHARE_LIMIT
 from spikesim.populations import Population
 
-HELD_LIMIT = 2 * SHARE_LIMIT
-"""Held drives are cut off here, far beyond where a neuron always fires: with all others they stay in their range."""
+HELD_LIMIT = SHARE_LIMIT - 1
+"""Held drives are cut off here, far beyond where a neuron always fires: they are external drives."""
 
 
 class HeldNetwork:

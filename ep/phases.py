@@ -76,7 +76,7 @@ def nudged_steps(
                 if strengths[head] != 0.0:
                     hd.nudge_sample(
                         plan, state, heads, head, sample, labels[sample], soft_targets[sample], strengths[head],
-                        head_scratch, trace[sample], trace_leak,
+                        head_scratch, trace[sample], trace_leak, t,
                     )  # fmt: skip
         position = window - (steps - t)
         half = 2 * position // window if position >= 0 else -1

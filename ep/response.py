@@ -60,7 +60,7 @@ def respond(
                     for sample in range(n_samples):
                         hd.nudge_sample(
                             plan, state, heads, head, sample, labels[sample], soft_targets[sample], strengths[head],
-                            head_scratch, trace[sample], 0,
+                            head_scratch, trace[sample], 0, t,
                         )  # fmt: skip
             measure = t == steps - 1
             _answer(plan, state, counts, scratch, rest, free_window, population, n_samples, half, measure)

@@ -18,6 +18,7 @@ from spikesim.datasets import Dataset
 from spikesim.ep import phases as ph
 from spikesim.ep.coding import Input, with_duration
 from spikesim.ep.config import Config, per_layer
+from spikesim.ep.coupling import ROUNDS_MAX as COUPLING_ROUNDS
 from spikesim.ep.coupling import SAMPLES as COUPLING_SAMPLES
 from spikesim.ep.coupling import limit_coupling, measure_coupling
 from spikesim.ep.diagnosis import Diagnosis
@@ -347,13 +348,16 @@ class Trainer:
             self._tell_coupling(found)
 
     def _watch_coupling(self, learner: Learner, stream: int) -> NDArray[np.float64]:
-        """Coupling of the layers as they are loaded; weights beyond the limit are scaled down."""
+        """Coupling of the layers, which are loaded; weights beyond the limit are scaled down first."""
         ids = np.arange(min(self.samples, COUPLING_SAMPLES))
-        found = measure_coupling(learner.team, self.presenter.plain(self.dataset.train, ids, stream), ids, stream)
-        limit = self.config.stability.coupling_limit
-        if limit is not None:
-            limit_coupling(learner.parameters, found, limit)
+        inputs, limit = self.presenter.plain(self.dataset.train, ids, stream), self.config.stability.coupling_limit
+        found = measure_coupling(learner.team, inputs, ids, stream)
         self._tell_coupling(found)
+        for _ in range(COUPLING_ROUNDS):
+            if limit is None or not limit_coupling(learner.parameters, found, limit):
+                break
+            self.model.load(learner.parameters)
+            found = measure_coupling(learner.team, inputs, ids, stream)
         return found
 
     def _tell_coupling(self, found: NDArray[np.float64]) -> None:

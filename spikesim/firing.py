@@ -19,17 +19,17 @@ from spikesim.vectors import add_lanes, data_of, load, spread
 def plain_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:
     """Sixteen neurons n, n + 1, ..: leak, add p to the window, fire; bit k of the result is 1 iff neuron n + k does.
 
-    With the drive u = rows[row] + rows[cell] + others[other] + bias[b], V = v[n] moves to V + ((u - V) >> leak), and a
-    neuron fires if p = clip(V) exceeds (random[r] + offset) mod 2**16. summed: sums[m] += p; counted: steps[m] += 1
-    where 0 < V < P_MAX. Arrays may have several axes, indices are flat.
+    With the drive u = rows[row] + rows[cell] + others[other] + bias[b], V = v[n] moves to
+    V + ((u - V + dither) >> leak), and a neuron fires if p = clip(V) exceeds (random[r] + offset) mod 2**16. summed:
+    sums[m] += p; counted: steps[m] += 1 where 0 < V < P_MAX. Arrays may have several axes, indices are flat.
     """
 
-    def fire(v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, offset):
+    def fire(v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, dither, offset):
         word = 0
         for k in range(16):
             drive = np.int32(rows.flat[row + k] + rows.flat[cell + k] + others.flat[other + k] + bias[b + k])
             before = v.flat[n + k]
-            moved = np.int32(before + (np.int32(drive - before) >> leak))
+            moved = np.int32(before + (np.int32(drive - before + dither) >> leak))
             v.flat[n + k] = moved
             p = min(max(moved, np.int32(0)), np.int32(P_MAX))
             if summed:
@@ -47,17 +47,17 @@ def vector_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:
     """The vector form of `plain_fire`."""
 
     @intrinsic
-    def fire(typingctx, v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, offset):
+    def fire(typingctx, v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, dither, offset):
         index = types.int64
         signature = types.uint16(
             v, index, sums, steps, index, random, index, rows, index, index, others, index, bias, index, index,
-            types.uint16,
+            index, types.uint16,
         )  # fmt: skip
 
         def codegen(context, builder, signature, args):
             int16, int32 = ir.IntType(16), ir.IntType(32)
             short, wide = ir.VectorType(int16, 16), ir.VectorType(int32, 16)
-            v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, offset = zip(
+            v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, dither, offset = zip(
                 signature.args, args, strict=True
             )
 
@@ -75,8 +75,8 @@ def vector_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:
             for array, at in ((rows, row), (rows, cell), (others, other)):
                 drive = builder.add(drive, get(array, at))
             before = get(v, n)
-            shift = spread(builder, builder.trunc(leak[1], int32), 16)
-            moved = builder.add(before, builder.ashr(builder.sub(drive, before), shift))
+            shift, rest = (spread(builder, builder.trunc(number, int32), 16) for _, number in (leak, dither))
+            moved = builder.add(before, builder.ashr(builder.add(builder.sub(drive, before), rest), shift))
             put(moved, v, n)
             above, below = builder.icmp_signed(">", moved, zero), builder.icmp_signed("<", moved, highest)
             p = builder.select(below, builder.select(above, moved, zero), highest)

@@ -16,6 +16,7 @@ from spikesim.compilation import inline_kernel, kernel
 from spikesim.delivery import deliver_block, deliver_sparse, fetch_weights
 from spikesim.events import list_spikes
 from spikesim.firing import energy_of, fire, fire_counted, fire_summed
+from spikesim.fixedpoint import leak_dither, reversed_bits
 from spikesim.philox import philox4x32
 from spikesim.plan import (
     FIRING_IID,
@@ -41,12 +42,6 @@ from spikesim.plan import (
     TABLE_KIND,
     TABLE_TILED,
 )
-
-
-@inline_kernel
-def van_der_corput(t):
-    """Bit-reversed t of period 16, as 16 bits: any 2**j consecutive steps are spread evenly over the circle."""
-    return ((t & 1) << 15) | ((t & 2) << 13) | ((t & 4) << 11) | ((t & 8) << 9)
 
 
 @kernel
@@ -96,6 +91,7 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
     pop = plan.populations[population]
     height, width, lanes, per_pixel = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_LANES], pop[POP_LANES] >> 4
     leak = pop[POP_LEAK] if t >= clock.onset else 0
+    dither = leak_dither(t, leak)
     tiled_height, tiled_width = (height >> 1 << 1, width >> 1 << 1) if deliveries & 2 else (0, 0)
     count = width * lanes
     bias_at = pop[POP_BIAS] + block * lanes
@@ -106,7 +102,7 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
     counted = steps.shape[2] > 0
     stratified = clock.firing == FIRING_STRATIFIED
     random = state.threshold if stratified else scratch.random
-    offset = np.uint16(van_der_corput(t) if stratified else 0)
+    offset = np.uint16(reversed_bits(t) if stratified else 0)
     full_at = 2 * scratch.drive.shape[0] + slot * scratch.full.shape[1]
     tile_at = full_at + scratch.full.size
     mixed = pop[POP_SPARSE] or pop[POP_NUDGE]  # with these, `scratch.drive` holds external drives too
@@ -148,14 +144,16 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
                 n, m, r, b = v_at + at + i, sums_at + at + i, random_at + i, bias_at + 16 * j
                 row, cell, other = row_at + i, cell_at + 16 * j, others_at + i
                 if half < 0:
-                    fired = fire(v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, offset)
+                    fired = fire(
+                        v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, dither, offset
+                    )
                 elif counted:
                     fired = fire_counted(
-                        v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, offset
+                        v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, dither, offset
                     )
                 else:
                     fired = fire_summed(
-                        v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, offset
+                        v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, dither, offset
                     )
                 state.words[sample, word + j] = fired
                 i += 16

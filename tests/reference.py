@@ -7,7 +7,7 @@ A *phase* is a number of steps that share a stream of random numbers. Step t = 0
 potentials V_t and makes V_{t+1} and z_{t+1}:
 
     u_t     = bias + external + sum over tables of their shares of z_t + nudge
-    V_{t+1} = V_t + ((u_t - V_t) >> leak)
+    V_{t+1} = V_t + ((u_t - V_t + d_t) >> leak)                 d_t: the `leak` low bits of t, in reverse order
     p_{t+1} = clip(V_{t+1}, 0, 65535)
     z_{t+1} = [ 16 random bits of step t < p_{t+1} ]
 
@@ -60,9 +60,9 @@ def random_bits(shape: Shape, sample: int, layer: int, stream: int, step: int, s
     return halves.reshape(height * width, octets * 8)[:, :channels].ravel()
 
 
-def bit_reversed(t: int) -> int:
-    """The van der Corput sequence of period 16, as 16 bits: the four low bits of t mirrored behind the point."""
-    return int(f"{t % 16:04b}"[::-1], 2) * 2**12
+def bit_reversed(t: int, bits: int) -> int:
+    """The low bits of t in reverse order: in units of 2**-bits, the van der Corput sequence."""
+    return int(f"{t % 2**bits:0{bits}b}"[::-1], 2) if bits else 0
 
 
 # -- Weights ----------------------------------------------------------------------------------------------------------
@@ -307,7 +307,8 @@ class Model:
                     p = np.clip(self.potential[index], 0, P_MAX)
                     self.energy[active, index] = (p * (p - constant - drive)).sum(axis=1)[active]
                 before = self.potential[index]
-                after = before + ((drive + population.nudge - before) >> (population.leak if low_pass else 0))
+                leak = population.leak if low_pass else 0
+                after = before + ((drive + population.nudge - before + bit_reversed(t, leak)) >> leak)
                 p = np.clip(after, 0, P_MAX)
                 if half is not None:
                     self.window[index][half, active] += p[active]
@@ -326,7 +327,7 @@ class Model:
             return np.zeros((len(self.samples), self.populations[index].neurons), np.int64)
         step = t if self.firing == "iid" else 0
         bits = np.stack([random_bits(shape, sample, index, stream, step, self.seed) for sample in self.samples])
-        return bits if self.firing == "iid" else (bits + bit_reversed(t)) % ONE
+        return bits if self.firing == "iid" else (bits + bit_reversed(t, 16)) % ONE
 
     def signal(self, index: int) -> Integers:
         """What a population sends: 1 for a spike; in the mean field p in units of 2**-16, 1.0 for outside spikes."""

@@ -164,7 +164,8 @@ def compare(program: Outcome, run: Run, epochs: Any) -> None:
         for name in (*(f"test_{name}" for name in COUNTED if name != "saturated"), "test_correct", "test_rates"):
             assert_array_equal(program.epochs[name][number], test[name], name)
         assert_allclose(program.epochs["test_loss"][number], test["test_loss"], rtol=1e-13)
-        assert_allclose(program.epochs["coupling"][number], test["coupling"], rtol=1e-12)
+        above = program.epochs["coupling"][number] - test["coupling"]  # an estimate from above, to a part in a thousand
+        assert (above >= -1e-12).all() and (above <= 1e-3 * test["coupling"]).all()
     for sample in CONFIG["record"]["spikes"]:
         own = program.spikes["sample"] == sample
         found = [program.spikes[name][own] for name in ("step", "layer", "neuron")]

@@ -6,7 +6,7 @@ import reference
 import small
 
 from spikesim.ep.coupling import coupling, limit_coupling, measure_coupling
-from spikesim.ep.model import Model
+from spikesim.ep.model import Model, Parameters
 from spikesim.ep.team import Team
 from spikesim.tables import Conv
 
@@ -36,21 +36,78 @@ def matrices(model: Model) -> list[np.ndarray]:
     return found
 
 
-@pytest.mark.parametrize("gain", [1.0, 0.25])
-def test_coupling_is_the_largest_singular_value_among_linear_neurons(gain: float) -> None:
-    config = small.make(*LAYERS, dynamics__feedback_gain=gain)
-    model = Model(config, small.make_dataset(size=(5, 6)))
-    model.load(small.random_parameters(model, 1))
-    rng = np.random.default_rng(0)
-    rates = [rng.choice([0.0, 0.4, 1.0], (2, *population.shape)) for population in model.stack.populations]
-    found = coupling(model, rates)
-    assert found[0] == 0
+def make_model(gain: float = 1.0, seed: int = 1) -> tuple[Model, Parameters]:
+    """A small network with random weights."""
+    model = Model(small.make(*LAYERS, dynamics__feedback_gain=gain), small.make_dataset(size=(5, 6)))
+    parameters = small.random_parameters(model, seed)
+    model.load(parameters)
+    return model, parameters
+
+
+def random_rates(model: Model, samples: int, seed: int = 0) -> list[np.ndarray]:
+    """Silent, linear and certain neurons."""
+    rng = np.random.default_rng(seed)
+    return [rng.choice([0.0, 0.4, 1.0], (samples, *population.shape)) for population in model.stack.populations]
+
+
+def exact_coupling(model: Model, rates: list[np.ndarray]) -> np.ndarray:
+    """Largest singular value of each layer's matrix among linear neurons, of the sample with the largest."""
+    found = [0.0]
     for layer, matrix in enumerate(matrices(model), 1):
-        exact = []
-        for sample in range(2):
-            own, below = (rates[i][sample].ravel() == 0.4 for i in (layer, layer - 1))
-            exact.append(np.linalg.norm(matrix[np.ix_(own, below)], 2) * gain**0.5)
-        assert 0.85 * np.mean(exact) < found[layer] < 1.0001 * np.mean(exact)
+        linear = [[rates[i][sample].ravel() == 0.4 for i in (layer, layer - 1)] for sample in range(len(rates[0]))]
+        found.append(max(np.linalg.norm(matrix[np.ix_(own, below)], 2) for own, below in linear))
+    return np.array(found) * 2.0 ** (-0.5 * model.stack.connections[-1].attenuation)
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.25])
+@pytest.mark.parametrize("seed", range(3))
+def test_coupling_is_the_largest_singular_value_among_linear_neurons(gain: float, seed: int) -> None:
+    model, _ = make_model(gain, seed)
+    rates = random_rates(model, 4, seed)
+    found, exact = coupling(model, rates), exact_coupling(model, rates)
+    assert found[0] == 0
+    assert (found >= exact * (1 - 1e-12)).all() and (found <= exact * (1 + 2e-3)).all()
+    assert coupling(model, rates).tobytes() == found.tobytes()
+
+
+def test_neither_silent_samples_nor_single_neurons_disturb_the_coupling() -> None:
+    model, _ = make_model()
+    rates = random_rates(model, 3)
+    for layer in rates:
+        layer[0] = 0.0  # nothing is linear
+        layer[1] = 0.0
+        layer[1].flat[2] = 0.4  # one neuron: the iteration has nowhere to go
+    found, exact = coupling(model, rates), exact_coupling(model, rates)
+    assert (found >= exact * (1 - 1e-12)).all() and (found <= exact * (1 + 2e-3)).all()
+    assert (coupling(model, [layer[:1] for layer in rates]) == 0).all()
+
+
+def test_a_vector_that_sees_no_edges_misses_nothing() -> None:
+    """A kernel whose weights add up to zero: a map of ones, where all neurons are linear, says nothing about it."""
+    model, parameters = make_model()
+    for weights in parameters.weights:
+        weights -= weights.mean(axis=tuple(range(weights.ndim - 1)), keepdims=True)
+    model.load(parameters)
+    rates = [np.full((1, *population.shape), 0.4) for population in model.stack.populations]
+    found, exact = coupling(model, rates), exact_coupling(model, rates)
+    assert (found >= exact * (1 - 1e-12)).all() and (found <= exact * (1 + 2e-3)).all()
+
+
+@pytest.mark.parametrize("limit", [0.9, 0.3])
+def test_the_limit_holds(limit: float) -> None:
+    model, parameters = make_model(seed=4)
+    for weights in parameters.weights:
+        weights *= np.float32(12.0)
+    model.load(parameters)
+    rates = random_rates(model, 8)
+    before = exact_coupling(model, rates)
+    assert (before[1:] > limit).all()
+    assert limit_coupling(parameters, coupling(model, rates), limit) == [1, 2]
+    model.load(parameters)
+    after = exact_coupling(model, rates)
+    assert (after <= limit).all(), "by singular values"
+    assert (after[1:] > limit - before[1:] / 64 - 3e-3 * limit).all(), "no further than needed"
+    assert limit_coupling(parameters, coupling(model, rates), limit) == []
 
 
 def test_weights_beyond_the_limit_are_scaled_down_to_it() -> None:

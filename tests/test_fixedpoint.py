@@ -8,12 +8,15 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spikesim.ep.held import HELD_LIMIT
 from spikesim.errors import InputError
 from spikesim.fixedpoint import (
     DRIVE_LIMIT,
     ONE,
     SHARE_LIMIT,
+    leak_dither,
     quantise_drive,
+    reversed_bits,
     shift_rounding,
     weight_exponent,
 )
@@ -45,8 +48,26 @@ def test_drives_that_do_not_fit_are_refused(bad: float) -> None:
 
 
 def test_largest_shares_fit_together() -> None:
-    """Bias, external drive, nudge, and four shares of all tables, against a potential of the other sign."""
-    assert 7 * SHARE_LIMIT <= DRIVE_LIMIT and 2 * DRIVE_LIMIT <= 2**31
+    """Bias, external drive, nudge, and four shares of all tables, against a potential of the other sign; and the dither
+    of the slowest leak."""
+    assert 7 * SHARE_LIMIT <= DRIVE_LIMIT * 7 // 8 and 2 * (DRIVE_LIMIT * 7 // 8) + 2**15 <= 2**31
+    assert HELD_LIMIT < SHARE_LIMIT
+
+
+@QUICK
+@given(step=st.integers(0, 2**32 - 1), leak=st.integers(0, 15))
+def test_dither_is_the_low_bits_of_the_step_reversed(step: int, leak: int) -> None:
+    assert reversed_bits(step) == reference.bit_reversed(step, 16)
+    assert leak_dither(step, leak) == reference.bit_reversed(step, leak)
+    assert leak_dither(step << leak, leak) == 0
+
+
+@QUICK
+@given(step=st.integers(0, 2**32 - 2**10), leak=st.integers(0, 8), difference=st.integers(-(2**20), 2**20))
+def test_leak_loses_nothing_on_average(step: int, leak: int, difference: int) -> None:
+    moves = [(difference + leak_dither(t, leak)) >> leak for t in range(step, step + 2**leak)]
+    assert sum(moves) == difference
+    assert max(moves) - min(moves) <= 1
 
 
 @QUICK

@@ -136,7 +136,7 @@ def nudges(
         hd.nudge_sample(
             model.compiled.plan, workspace.state, model.packed, index % len(model.heads), sample, labels[sample],
             np.zeros(model.classes) if targets is None else targets[sample], strength, hd.new_scratch(model.packed),
-            trace, 0,
+            trace, 0, 0,
         )  # fmt: skip
     padding = head.population.to_state(np.ones((1, *shape), np.int32))[0] == 0
     assert not workspace.state.nudge[:, at][:, padding].any()
@@ -180,10 +180,10 @@ def test_nudge_sees_the_layer_through_a_low_pass() -> None:
     head = model.heads[-1]
     features = features_of(head, potentials / ONE)
     trace = np.zeros(head.features, np.int32)
-    for seen in (0.25, 0.4375):  # 1 - 0.75, 1 - 0.75 ** 2
+    for t, seen in enumerate((0.25, 0.4375)):  # 1 - 0.75, 1 - 0.75 ** 2
         hd.nudge_sample(
             model.compiled.plan, workspace.state, model.packed, 0, 0, 1, np.zeros(4), 1.0,
-            hd.new_scratch(model.packed), trace, 2,
+            hd.new_scratch(model.packed), trace, 2, t,
         )  # fmt: skip
         expected = spread(head, errors_of(model, -1, weights, seen * features, np.array([1])) @ weights.T)
         np.testing.assert_allclose(model.top.from_state(workspace.state.nudge) / ONE, expected, atol=2e-4)
@@ -195,7 +195,7 @@ def test_push_is_bounded() -> None:
     workspace = ph.Workspace(model, small.make(TOPS["dense"]).dynamics, 1, 0)
     hd.nudge_sample(
         model.compiled.plan, workspace.state, model.packed, 0, 0, 2, np.zeros(4), 64.0, hd.new_scratch(model.packed),
-        np.zeros(model.heads[-1].features, np.int32), 0,
+        np.zeros(model.heads[-1].features, np.int32), 0, 0,
     )  # fmt: skip
     expected = hd.PUSH_MAX * (weights[:, 1] - weights[:, 0] + weights[:, 2])
     np.testing.assert_allclose(model.top.from_state(workspace.state.nudge)[0, 0, 0] / ONE, expected, atol=1e-3)

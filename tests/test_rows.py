@@ -50,8 +50,10 @@ def compiled() -> SimpleNamespace:
 
     def firer(function):  # type: ignore[no-untyped-def]
         @numba.njit
-        def call(v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, offset):  # type: ignore[no-untyped-def]
-            return function(v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, offset)
+        def call(v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, dither, offset):  # type: ignore[no-untyped-def]
+            return function(
+                v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, dither, offset
+            )
 
         return call
 
@@ -256,15 +258,16 @@ def test_spike_word(compiled: SimpleNamespace, seed: int, lane: int, near: bool)
 @given(
     seed=st.integers(0, 2**32 - 1),
     variant=st.integers(0, 2),
-    leak=st.integers(0, 8),
+    leak=st.integers(0, 15),
+    dithered=st.floats(0, 1, exclude_max=True),
     offset=st.integers(0, 65535),
     bits=st.sampled_from([4, 15, 16, 17, 20, 26]),  # of the drives: far inside, about and far outside of 0 .. 1
     places=st.tuples(*[st.integers(0, 8)] * 7),
     near=st.booleans(),
 )
 def test_sixteen_neurons_leak_and_fire(
-    compiled: SimpleNamespace, seed: int, variant: int, leak: int, offset: int, bits: int, places: tuple[int, ...],
-    near: bool,
+    compiled: SimpleNamespace, seed: int, variant: int, leak: int, dithered: float, offset: int, bits: int,
+    places: tuple[int, ...], near: bool,
 ) -> None:  # fmt: skip
     rng = np.random.default_rng(seed)
     n, m, r, row, cell, other, b = places
@@ -272,7 +275,8 @@ def test_sixteen_neurons_leak_and_fire(
     random, steps = rng.integers(0, 65536, 24).astype(np.uint16), rng.integers(0, 100, 24).astype(np.uint16)
     parts = ((drives, row), (drives, cell), (others, other), (bias, b))
     drive = sum(array[at : at + 16].astype(np.int64) for array, at in parts)
-    moved = v[n : n + 16] + ((drive - v[n : n + 16]) >> leak)
+    dither = int(dithered * 2**leak)
+    moved = v[n : n + 16] + ((drive - v[n : n + 16] + dither) >> leak)
     p = moved.clip(0, 65535)
     if near:  # equal or beside: the comparison is strict and without sign
         random[r : r + 16] = (p - offset + rng.integers(-1, 2, 16)) % 65536
@@ -280,8 +284,9 @@ def test_sixteen_neurons_leak_and_fire(
     for fire in compiled.fire[variant]:
         now, total, counted = v.copy(), sums.reshape(2, 12).copy(), steps.reshape(1, 2, 12).copy()
         word = fire(
-            now, n, total, counted, m, random, r, drives, row, cell, others, other, bias, b, leak, np.uint16(offset)
-        )
+            now, n, total, counted, m, random, r, drives, row, cell, others, other, bias, b, leak, dither,
+            np.uint16(offset),
+        )  # fmt: skip
         assert int(word) == expected
         for array, before, at, change in (
             (now, v, n, moved - v[n : n + 16]),

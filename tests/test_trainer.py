@@ -108,6 +108,7 @@ def test_what_is_steered_is_in_the_rows(whole):
     assert batches["signal_strength"][-1, 0] < 0.5 * batches["signal_strength"][BATCHES, 0], "annealed"
     assert (batches["activity_price"] > 0).any() and not batches["activity_price"][0].any()
     assert (epochs["coupling"][:, 0] == 0).all() and (epochs["coupling"][:, 1] > 0).all()
+    assert (epochs["coupling"] <= 0.1).all(), "the limit holds"
     assert np.isfinite(batches["head_loss"]).all() and (batches["head_correct"] <= 4).all()
 
 

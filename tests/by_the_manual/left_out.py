@@ -111,10 +111,15 @@ EXPLAINED = (
     """,
     # Firing
     """
-    At each step the neuron fires with probability p; over 16 steps with a constant p the number of spikes differs from
-    16 p by less than 1.
+    At each step the neuron fires with probability p; in 2^j steps from a multiple of 2^j on the number of spikes at a
+    constant p differs from 2^j p by less than 1, and in any 2^j steps in a row by less than 2. Either way longer
+    windows and slower low passes take more of the noise away, and with it the bias that it leaves.
     """,
     # Integers
+    """
+    The shift rounds down, and in any 2^k steps in a row each remainder is rounded up as often as it should be: V comes
+    to a constant drive from both sides and stays there.
+    """,
     "p never reaches 1: a neuron with V of 1 or more is silent once in 65,536 steps on average (iid).",
     "Weights whose drive could leave the range of int32 are refused when they are set, with one line; nothing wraps.",
     """
@@ -154,6 +159,7 @@ MISSING = (
     """,
     # a low pass before the read-out
     "(or its low pass, `dynamics.trace_leak`) [2].",
+    "The low pass of the nudge (`dynamics.trace_leak`) is the same.",
     # fixed heads, a teacher, other strengths
     """
     or stay random (`signals.learning = "fixed"`).

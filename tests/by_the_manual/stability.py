@@ -6,11 +6,13 @@ import numpy as np
 from by_the_manual import integers as it
 from by_the_manual import network as nt
 from by_the_manual.chance import stream_of
-from by_the_manual.dynamics import Network, Parameters, Settings, State, through
+from by_the_manual.dynamics import Network, Parameters, Settings, State
 from by_the_manual.integers import Reals
 from by_the_manual.page import follows
 from by_the_manual.phases import free, onset_of
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import svds
 
 
 @follows(
@@ -56,44 +58,43 @@ def homeostasis(activity: Reals, stability: Settings) -> NDArray[np.float32]:
 @follows(
     """
     - *coupling* of layer l with the one below: sqrt(gamma) times the largest singular value of D_l W_l Pool D_{l-1}, D
-    the neurons that are neither silent nor certain (mean rate between 0.02 and 0.98), by power iteration on eight
-    samples after each epoch.
+    the neurons that are neither silent nor certain (mean rate between 0.02 and 0.98); of the first eight training
+    samples, the one with the largest counts.
     """,
 )
 def coupling(network: Network, rates: list[Reals]) -> Reals:
-    """Of each layer with the one below, 0 for the first."""
+    """Of each layer with the one below, 0 for the first; the program's may be a thousandth larger."""
     found = np.zeros(len(network.layers))
     linear = [((own > 0.02) & (own < 0.98)).astype(np.float64) for own in rates]
     for layer in range(1, len(network.layers)):
-        own, below = linear[layer], linear[layer - 1]
-        vectors = below.copy()
-        for _ in range(8):
-            vectors = below * back(network, layer, own * forth(network, layer, vectors))
-            norms = np.sqrt((vectors**2).sum(axis=1))
-            vectors /= np.maximum(norms, 1e-300)[:, None]
-        found[layer] = np.sqrt(norms).mean() * np.sqrt(network.settings["feedback_gain"])
+        pooled = network.weights[layer] @ pool_matrix(network.layers[layer - 1])
+        whole = pooled * 2.0 ** -network.exponents[layer]
+        for own, below in zip(linear[layer], linear[layer - 1], strict=True):
+            matrix = sparse.diags_array(own) @ whole @ sparse.diags_array(below)
+            largest = svds(matrix, k=1, v0=np.ones(min(matrix.shape)), return_singular_vectors=False)[0]
+            found[layer] = max(found[layer], largest * np.sqrt(network.settings["feedback_gain"]))
     return found
 
 
-def forth(network: Network, layer: int, values: Reals) -> Reals:
-    """W_l Pool times real vectors (n, neurons below)."""
-    below = network.layers[layer - 1]
-    seen = nt.four_cells(values, below.shape).mean(axis=1) if below.pool else values
-    return through(network.weights[layer], seen) * 2.0 ** -network.exponents[layer]
-
-
-def back(network: Network, layer: int, values: Reals) -> Reals:
-    """The transpose of `forth`."""
-    below = network.layers[layer - 1]
-    seen = through(network.weights[layer].T, values) * 2.0 ** -network.exponents[layer]
-    return nt.to_four_cells(seen, below.shape) / 4 if below.pool else seen
+def pool_matrix(layer: nt.Layer) -> sparse.csr_array:
+    """Pool, or the identity, as a matrix (neurons read, neurons)."""
+    if not layer.pool:
+        return sparse.eye_array(layer.neurons).tocsr()
+    cells = nt.four_cells(np.arange(layer.neurons)[None], layer.shape)[0]
+    return sparse.csr_array(
+        (np.full(cells.size, 0.25), (np.tile(np.arange(cells.shape[1]), 4), cells.ravel())),
+        (cells.shape[1], layer.neurons),
+    )
 
 
 @follows(
-    "`stability.coupling_limit` scales weights down to it, after the calibration and after each epoch.",
     """
-    The estimate of the coupling is made of matrix products on one thread; weights are scaled by multiples of 1/64 of
-    it, so that its last bits do not count.
+    Where it exceeds `stability.coupling_limit`, the weights W_l are multiplied by floor(64 limit / coupling) / 64, at
+    least 1/64, after the calibration and after each epoch.
+    """,
+    """
+    The estimate of the coupling is made of matrix products on one thread; weights are scaled by multiples of 1/64, so
+    that its last bits do not count.
     """,
 )
 def limited(layers: list[nt.Layer], parameters: Parameters, found: Reals, limit: float) -> bool:

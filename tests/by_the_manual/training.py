@@ -12,7 +12,7 @@ from by_the_manual import phases as ph
 from by_the_manual import stability as st
 from by_the_manual.chance import order_of_epoch, stream_of
 from by_the_manual.dynamics import Network, Parameters, State
-from by_the_manual.integers import Integers
+from by_the_manual.integers import Integers, Reals
 from by_the_manual.page import follows
 from numpy.typing import NDArray
 
@@ -72,27 +72,51 @@ class Run:
         """
         Calibration and the limit of the coupling ("Stability") take turns, until no weights have to be scaled; where a
         layer then fires from rest at less than a quarter of its `model.activity`, all weights but those of the first
-        layer are halved in place of that. After six turns a last calibration ends it. The coupling is measured in a
-        free phase of the first eight training samples, here and after the test of each epoch.
+        layer are halved in place of that. After six turns a last calibration ends it.
         """,
     )
     def begin(self) -> None:
         """Calibrate the biases and limit the coupling."""
         model, limit = self.config["model"], self.config["stability"]["coupling_limit"]
         ids = np.arange(min(self.samples, model["calibration_samples"]))
-        few = np.arange(min(self.samples, 8))
         for _ in range(6):
             st.calibrate(self.network, self.parameters, self.at_rest(0, ids), model["activity"])
             if limit is None:
                 return
-            rates = st.free_rates(self.network(), self.at_rest(0, few), stream_of(40, "calibration"))
-            found = st.coupling(self.network(), rates)
+            rates, found = self.coupling(stream_of(40, "calibration"))
             if any(own.mean() < model["activity"] / 4 for own in rates):
                 for layer in self.layers[1:]:
                     self.parameters.weights[layer.name] *= np.float32(0.5)
             elif not st.limited(self.layers, self.parameters, found, limit):
                 return
         st.calibrate(self.network, self.parameters, self.at_rest(0, ids), model["activity"])
+
+    @follows(
+        """
+        It is measured at the start and after the test of each epoch, after a free phase of these samples, by the
+        Lanczos iteration, from above and to a part in a thousand.
+        """,
+    )
+    def coupling(self, stream: int) -> tuple[list[Reals], Reals]:
+        """The mean rates of a free phase of the first samples, (n, neurons) by layer, and the coupling in it."""
+        state = self.at_rest(0, np.arange(min(self.samples, 8)))
+        rates = st.free_rates(self.network(), state, stream)
+        return rates, st.coupling(self.network(), rates)
+
+    @follows(
+        """
+        That changes the rates, so it is measured again, and the weights scaled again if need be: up to four times, at
+        the start in turn with the calibration up to six times.
+        """,
+    )
+    def limit(self, stream: int) -> Reals:
+        """The coupling after an epoch, once it is within its limit."""
+        found, limit = self.coupling(stream)[1], self.config["stability"]["coupling_limit"]
+        for _ in range(4):
+            if limit is None or not st.limited(self.layers, self.parameters, found, limit):
+                break
+            found = self.coupling(stream)[1]
+        return found
 
     def epochs(self) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any]]]:
         """The rows of the mini-batches of each epoch, and the row of the epoch."""
@@ -186,17 +210,12 @@ class Run:
         counts.macs[0] += len(self.layers[0].weight) * len(ids)
         readout = hd.make_heads(self.layers, self.sides, self.parameters, settings["cost"])[-1]
         logits = readout.logits(readout.features(window.sums[-1]), length)
-        few = np.arange(min(self.samples, 8))
-        rates = st.free_rates(network, self.at_rest(0, few), stream)
-        found = st.coupling(network, rates)
-        if self.config["stability"]["coupling_limit"] is not None:
-            st.limited(self.layers, self.parameters, found, self.config["stability"]["coupling_limit"])
         return {
             "test_loss": readout.losses(logits, labels).mean(),
             "test_correct": int((logits.argmax(axis=1) == labels).sum()),
             **{f"test_{name}": getattr(counts, name) for name in COUNTED if name != "saturated"},
             "test_rates": [_histogram(sums, length) for sums in window.sums],
-            "coupling": found,
+            "coupling": self.limit(stream),
             "train": state.train,
         }
 
