@@ -64,7 +64,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "gain 0.5": {"feedback_gain": 0.5},
     "onset 0": {"steps_onset": 0},
     "live, postsynaptic": {"nudged_drive": "live"},
-    "live, symmetric": {"nudged_drive": "live", "rule": "symmetric"},
+    "live, symmetric": {"nudged_drive": "live", "rule": "symmetric", "record.traces": 2},
     "live, independent": {"nudged_drive": "live", "noise": "independent", "feedback_gain": 0.5},
     "errors as spikes": {"error_events": "spikes"},
     "errors as spikes, independent": {"error_events": "spikes", "noise": "independent"},
@@ -88,6 +88,7 @@ class Outcome(NamedTuple):
     batches: dict[str, Any]
     epochs: dict[str, Any]
     spikes: dict[str, Any]
+    traces: dict[str, Any]
     config: dict[str, Any]
     start: Parameters
     end: Parameters
@@ -141,7 +142,7 @@ def by_program(dataset: Dataset, out: Path, changes: dict[str, Any]) -> Outcome:
     start = {name.removeprefix("parameters/"): own for name, own in first.items() if name.startswith("parameters/")}
     with RunReader(out) as run:
         weights = in_two(run.weights())
-        return Outcome(run.batches, run.epochs, run.spikes(), config.to_dict(), in_two(start), weights)
+        return Outcome(run.batches, run.epochs, run.spikes(), run.traces, config.to_dict(), in_two(start), weights)
 
 
 def by_manual(dataset: Dataset, config: dict[str, Any], start: Parameters | None) -> tuple[Run, Any]:
@@ -166,6 +167,9 @@ def compare(program: Outcome, run: Run, epochs: Any) -> None:
         assert_allclose(program.epochs["test_loss"][number], test["test_loss"], rtol=1e-13)
         above = program.epochs["coupling"][number] - test["coupling"]  # an estimate from above, to a part in a thousand
         assert (above >= -1e-12).all() and (above <= 1e-3 * test["coupling"]).all()
+    traces = [row for _, test in epochs for row in test["traces"]]
+    for name in traces[0] if traces else ():
+        assert_allclose(program.traces[name], [row[name] for row in traces], rtol=1e-13, err_msg=name)
     for sample in CONFIG["record"]["spikes"]:
         own = program.spikes["sample"] == sample
         found = [program.spikes[name][own] for name in ("step", "layer", "neuron")]
@@ -193,7 +197,8 @@ def test_blocks_of_heads_are_the_pages() -> None:
 
 
 def test_a_default_training_is_the_pages(dataset: Dataset, tmp_path: Path) -> None:
-    program = by_program(dataset, tmp_path / "run.h5", {})
+    program = by_program(dataset, tmp_path / "run.h5", {"record.traces": 3})
+    assert len(program.traces["step"]) == 2 * (16 + 2 + 2)
     assert program.batches["spikes"][:, 0].min() > 0
     compare(program, *by_manual(dataset, program.config, None))
 

@@ -148,18 +148,15 @@ class Network:
         leak: int,
         nudges: dict[int, Integers] | None = None,
         held: bool = False,
-        last: bool = False,
     ) -> None:
         """Step t of a phase; `held`: nothing but the errors of the layer above is heard, in place of all synapses."""
-        if last:
-            counts.hopfield = 0.0
+        counts.hopfield = 0.0
         heard = [t] * len(self.layers)
         for together in self.rounds(order):
             shares = {layer: self._heard(state, layer, heard, counts, held) for layer in together}
             for layer in together:
                 outside = self.biases[layer] + state.external[layer]
-                if last:
-                    counts.hopfield += self.energy(layer, state.potential[layer], outside, shares[layer])
+                counts.hopfield += self.energy(layer, state.potential[layer], outside, shares[layer])
                 drive = outside + shares[layer] + (0 if nudges is None else nudges.get(layer, 0))
                 state.potential[layer] = leaked(state.potential[layer], drive, leak, t)
                 sent = it.probability(state.potential[layer])
@@ -247,15 +244,19 @@ class Window:
     halves : int64 (2, n, neurons), one a layer
     inside : int64 (n, neurons), one a layer
         Steps in which 0 < V < 1.
+    steps_of : list
+        Of each step, E as it finds it, and p after it by layer.
     """
 
     def __init__(self, state: State, length: int, steps: int) -> None:
         self.length, self.steps = length, steps
         self.halves = [np.zeros((2, *v.shape), np.int64) for v in state.potential]
         self.inside = [np.zeros(v.shape, np.int64) for v in state.potential]
+        self.steps_of: list[tuple[float, list[Integers]]] = []
 
-    def add(self, state: State, t: int) -> None:
-        """After step t."""
+    def add(self, state: State, t: int, hopfield: float) -> None:
+        """After step t, which found this E."""
+        self.steps_of.append((hopfield, [it.probability(potential) for potential in state.potential]))
         position = t - (self.steps - self.length)
         if position >= 0:
             for layer, potential in enumerate(state.potential):
@@ -269,8 +270,25 @@ class Window:
 
     def residual(self) -> Reals:
         """By layer."""
-        apart = [np.abs(halves[1] - halves[0]) for halves in self.halves]
-        return np.array([own.sum() / (it.ONE * (self.length // 2) * own.size) for own in apart])
+        return self._residual([halves[1] - halves[0] for halves in self.halves])
+
+    def _residual(self, apart: list[Integers]) -> Reals:
+        return np.array([np.abs(own).sum() / (it.ONE * (self.length // 2) * own.size) for own in apart])
+
+    def traces(self) -> list[dict[str, Any]]:
+        """The rows of /traces (docs/run-file.md), a step each: E, the residual in a window that ends here, activity."""
+        rows = []
+        for step in range(1, len(self.steps_of) + 1):
+            hopfield, p = self.steps_of[step - 1]
+            residual = np.full(len(p), np.nan)
+            if step >= self.length:
+                window = [own for _, own in self.steps_of[step - self.length : step]]
+                by_layer = [np.array([own[layer] for own in window]) for layer in range(len(p))]  # (length, n, neurons)
+                half = self.length // 2
+                residual = self._residual([own[half:].sum(axis=0) - own[:half].sum(axis=0) for own in by_layer])
+            activity = [own.sum() / (it.ONE * own.size) for own in p]
+            rows.append({"step": step, "hopfield": hopfield / len(p[0]), "residual": residual, "activity": activity})
+        return rows
 
 
 def through(matrix: Any, values: Any) -> Any:

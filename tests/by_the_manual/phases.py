@@ -25,8 +25,8 @@ def free(
     sums = Window(state, window, steps)
     for t in range(steps):
         leak = 0 if t < onset else settings["leak"]
-        network.step(state, t, firing, counts, order=settings["order"], leak=leak, last=t == steps - 1)
-        sums.add(state, t)
+        network.step(state, t, firing, counts, order=settings["order"], leak=leak)
+        sums.add(state, t, counts.hopfield)
         if record:
             for layer, spikes in enumerate(state.spikes):
                 fired = [np.flatnonzero(own) for own in spikes]
@@ -170,9 +170,8 @@ class Nudged:
             nudges = self.nudges(state.potential, sign)
             leak = 0 if held and t < layers else settings["leak"]
             order = "synchronous" if held else settings["order"]
-            last = t == steps - 1
-            network.step(state, t, firing, counts, order=order, leak=leak, nudges=nudges, held=held, last=last)
-            window.add(state, t)
+            network.step(state, t, firing, counts, order=order, leak=leak, nudges=nudges, held=held)
+            window.add(state, t, counts.hopfield)
         return window, finished(state, window, counts)
 
     @follows(
@@ -208,5 +207,5 @@ class Nudged:
                 shift = share + self.nudges(state.potential, sign, only=layer).get(layer, 0)
                 answer = np.rint(shift * self.rest.inside[layer] / self.rest.length).astype(np.int64)
                 state.potential[layer] = np.clip(rest[layer] + answer, 0, it.P_MAX)
-            window.add(state, t)
+            window.add(state, t, counts.hopfield)
         return window, finished(state, window, counts)

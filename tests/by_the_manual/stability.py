@@ -71,6 +71,8 @@ def coupling(network: Network, rates: list[Reals]) -> Reals:
         whole = pooled * 2.0 ** -network.exponents[layer]
         for own, below in zip(linear[layer], linear[layer - 1], strict=True):
             matrix = sparse.diags_array(own) @ whole @ sparse.diags_array(below)
+            if not matrix.count_nonzero():
+                continue
             largest = svds(matrix, k=1, v0=np.ones(min(matrix.shape)), return_singular_vectors=False)[0]
             found[layer] = max(found[layer], largest * np.sqrt(network.settings["feedback_gain"]))
     return found

@@ -11,7 +11,7 @@ from by_the_manual import network as nt
 from by_the_manual import phases as ph
 from by_the_manual import stability as st
 from by_the_manual.chance import order_of_epoch, stream_of
-from by_the_manual.dynamics import Network, Parameters, State
+from by_the_manual.dynamics import Counts, Network, Parameters, State, Window
 from by_the_manual.integers import Integers, Reals
 from by_the_manual.page import follows
 from numpy.typing import NDArray
@@ -139,23 +139,16 @@ class Run:
     )
     def batch(self, epoch: int, ids: Integers, factor: float) -> dict[str, Any]:
         """One mini-batch: its row of /batches, and the next parameters."""
-        settings, labels = self.config["dynamics"], self.labels[0][ids]
-        network = self.network()
+        settings, labels, network = self.config["dynamics"], self.labels[0][ids], self.network()
         heads = hd.make_heads(self.layers, self.sides, self.parameters, settings["cost"])
         norms = [
             np.sqrt(float((whole**2).sum())) * 2.0**-exponent
             for whole, exponent in [*zip(network.integers, network.exponents, strict=True), _of(heads[-1])]
         ]
-        state = network.at_rest(self.images[0][ids], ids)
-        steps, length = settings["steps_free"], settings["window_free"]
-        stream = stream_of(epoch, "free")
-        rest, counts = ph.free(network, state, stream, steps=steps, window=length, onset=ph.onset_of(network))
-        counts.macs[0] += len(self.layers[0].weight) * len(ids)
-        strengths = settings["beta"] * hd.strengths(heads, self.config["signals"]["strength"])
-        nudged = ph.Nudged(network, heads, state, rest, labels, strengths).both(epoch)
-        (plus, plus_counts), (minus, minus_counts) = nudged
+        (rest, counts), (plus, plus_counts), (minus, minus_counts) = self.phases(epoch, ids, network, heads)
         contrast = ln.Contrast(self.layers, settings, self.images[0][ids], rest, plus, minus)
         phases = counts, plus_counts, minus_counts
+        length = settings["window_free"]
         logits = [head.logits(head.features(rest.sums[head.layer]), length) for head in heads]
         rules = {head.name: hd.delta_rule(head, rest.sums[head.layer], length, labels) for head in heads}
         gradients = {layer.name: contrast.of(number) for number, layer in enumerate(self.layers)} | rules
@@ -172,6 +165,26 @@ class Run:
             **{name: [getattr(own, name) for own in phases] for name in (*COUNTED, "residual")},
             "hopfield": [own.hopfield / len(ids) for own in phases],
         }
+
+    def phases(
+        self, epoch: int, ids: Integers, network: Network, heads: list[hd.Head]
+    ) -> tuple[tuple[Window, Counts], tuple[Window, Counts], tuple[Window, Counts]]:
+        """The window and the counts of each of the three phases of some training samples."""
+        settings = self.config["dynamics"]
+        state = network.at_rest(self.images[0][ids], ids)
+        steps, length = settings["steps_free"], settings["window_free"]
+        stream, onset = stream_of(epoch, "free"), ph.onset_of(network)
+        rest, counts = ph.free(network, state, stream, steps=steps, window=length, onset=onset)
+        counts.macs[0] += len(self.layers[0].weight) * len(ids)
+        strengths = settings["beta"] * hd.strengths(heads, self.config["signals"]["strength"])
+        return (rest, counts), *ph.Nudged(network, heads, state, rest, self.labels[0][ids], strengths).both(epoch)
+
+    def traces(self, epoch: int) -> list[dict[str, Any]]:
+        """The rows of /traces after an epoch: its phases once more, with the weights as the epoch left them."""
+        heads = hd.make_heads(self.layers, self.sides, self.parameters, self.config["dynamics"]["cost"])
+        ids = np.arange(min(self.samples, self.config["record"]["traces"]))
+        phases = self.phases(epoch, ids, self.network(), heads)
+        return [{"phase": index, **row} for index, (window, _) in enumerate(phases) for row in window.traces()]
 
     def move(self, gradients: dict[str, Any], rest: Any, factor: float) -> dict[str, float]:
         """One step of the optimiser; the mean change of the weights of each layer and head."""
@@ -215,6 +228,7 @@ class Run:
             "test_correct": int((logits.argmax(axis=1) == labels).sum()),
             **{f"test_{name}": getattr(counts, name) for name in COUNTED if name != "saturated"},
             "test_rates": [_histogram(sums, length) for sums in window.sums],
+            "traces": self.traces(epoch) if self.config["record"]["traces"] else [],
             "coupling": self.limit(stream),
             "train": state.train,
         }
