@@ -28,7 +28,7 @@ from by_the_manual.dynamics import Parameters
 from by_the_manual.training import COUNTED, Run
 from numpy.testing import assert_allclose, assert_array_equal
 
-from spikesim import checkpoint
+from spikesim.checkpoint import checkpoint_folder
 from spikesim.datasets import Dataset, load
 from spikesim.ep.config import make_config, merge
 from spikesim.ep.journal import RunOptions
@@ -68,6 +68,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "live, independent": {"nudged_drive": "live", "noise": "independent", "feedback_gain": 0.5},
     "errors as spikes": {"error_events": "spikes"},
     "errors as spikes, independent": {"error_events": "spikes", "noise": "independent"},
+    "live, low pass": {"nudged_drive": "live", "trace_leak": 2, "signals.learning": "fixed"},
+    "geometric, annealed": {"signals.profile": "geometric", "signals.schedule": "annealed", "signals.anneal_from": 0.3},
     "mean field": {"inference": "mean-field"},
     "mean field, live": {"inference": "mean-field", "nudged_drive": "live", "order": "parity"},
     "squared error, decay": {"cost": "squared-error", "optimiser.weight_decay": 0.01},
@@ -137,12 +139,13 @@ def by_program(dataset: Dataset, out: Path, changes: dict[str, Any]) -> Outcome:
     given = {key if "." in key else f"dynamics.{key}": value for key, value in changes.items()}
     config = make_config(merge(CONFIG, given.items()))
     Trainer(config, dataset, RunOptions(out), Quiet()).run()
-    folder = checkpoint.checkpoint_folder(out)
-    first = checkpoint._read(sorted(folder.glob("*.npz"))[0]).arrays
-    start = {name.removeprefix("parameters/"): own for name, own in first.items() if name.startswith("parameters/")}
+    with np.load(min(checkpoint_folder(out).glob("*.npz"))) as arrays:
+        names = [name for name in arrays.files if name.startswith("parameters/")]
+        start = in_two({name.removeprefix("parameters/"): arrays[name] for name in names})
     with RunReader(out) as run:
-        weights = in_two(run.weights())
-        return Outcome(run.batches, run.epochs, run.spikes(), run.traces, config.to_dict(), in_two(start), weights)
+        return Outcome(
+            run.batches, run.epochs, run.spikes(), run.traces, config.to_dict(), start, in_two(run.weights())
+        )
 
 
 def by_manual(dataset: Dataset, config: dict[str, Any], start: Parameters | None) -> tuple[Run, Any]:

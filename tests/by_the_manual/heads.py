@@ -95,15 +95,15 @@ class Head:
     @follows(
         """
         In a nudged phase the last layer receives nudge_t = +-beta Pool^T( A^T (y - softmax(o_t)) ) (squared error: y -
-        o_t) taken anew before each step from the present p
+        o_t) taken anew before each step from the present p (or its low pass, `dynamics.trace_leak`) [2].
         """,
         "In a nudge beta (y - softmax(o)) is rounded to 2^-16, and its product with A^T again, halves up.",
         "and each head nudges its own layer in the nudged phases, `beta lambda_l Blocks^T(A_l^T (-dC_l/do))`;",
         "Here too beta lambda_l (-dC_l/do) is rounded to 2^-16, and what goes through A_l^T again, halves up.",
     )
-    def nudge(self, p: Integers, labels: Integers, strength: float) -> Integers:
+    def nudge(self, features: Integers, labels: Integers, strength: float) -> Integers:
         """The nudge of its layer, (n, neurons); strength: beta with its sign, times that of the head."""
-        push = rounded(strength * self.errors(self.logits(self.features(p)), labels))
+        push = rounded(strength * self.errors(self.logits(features), labels))
         return self.spread(it.scaled(push @ self.weights.T, self.exponent + self.shift))
 
 
@@ -168,8 +168,22 @@ def make_heads(layers: list[Layer], sides: dict[str, tuple[int, int]], parameter
     return made
 
 
-@follows("lambda is `signals.strength`, one value or one a layer;")
-def strengths(heads: list[Head], given: float | list[float]) -> Reals:
+@follows(
+    """
+    lambda is `signals.strength`, one value or one a layer; `signals.profile` makes it geometric in depth, ratio^(L-l)
+    times as strong in layer l (`signals.ratio`),
+    """,
+    """
+    `signals.schedule = "annealed"` takes it to zero at the end of the training: once a share a of it is done
+    (`signals.anneal_from`), lambda counts (1 - progress) / (1 - a) times.
+    """,
+)
+def strengths(heads: list[Head], signals: dict[str, Any], progress: float) -> Reals:
     """lambda of each head, 1 for the read-out."""
-    by_layer = given if isinstance(given, list) else [given] * len(heads)
-    return np.array([1.0 if head.name == "readout" else by_layer[head.layer] for head in heads])
+    top, a, found = heads[-1].layer, signals["anneal_from"], []
+    falling = signals["schedule"] == "annealed" and progress > a
+    for head in heads[:-1]:
+        given = signals["strength"][head.layer] if isinstance(signals["strength"], list) else signals["strength"]
+        depth = signals["ratio"] ** (top - head.layer) if signals["profile"] == "geometric" else 1.0
+        found.append(given * depth * ((1 - progress) / (1 - a) if falling else 1.0))
+    return np.array([*found, 1.0])

@@ -197,9 +197,9 @@ class Optimiser:
     run, 0 in the first.
     """,
 )
-def schedule(done: int, of: int, optimiser: Settings) -> float:
-    """Factor on the learning rates."""
+def schedule(progress: float, optimiser: Settings) -> float:
+    """Factor on the learning rates; progress: share of the training that is done."""
     if optimiser["schedule"] == "constant":
         return 1.0
     final = optimiser["final_factor"]
-    return float(final + (1 - final) * (1 + np.cos(np.pi * done / of)) / 2)
+    return float(final + (1 - final) * (1 + np.cos(np.pi * progress)) / 2)

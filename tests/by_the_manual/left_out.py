@@ -157,13 +157,7 @@ MISSING = (
     With `strided` there are no pools: a layer that would be pooled is a convolution with a stride of 2, which has a
     quarter of the neurons.
     """,
-    # a low pass before the read-out
-    "(or its low pass, `dynamics.trace_leak`) [2].",
-    "The low pass of the nudge (`dynamics.trace_leak`) is the same.",
-    # fixed heads, a teacher, other strengths
-    """
-    or stay random (`signals.learning = "fixed"`).
-    """,
+    # a teacher, balanced strengths
     """
     A head hears the labels (`local`), a teacher (`kd`), or both; with `kd` and `both` the read-out hears both too. With
     teacher logits t, temperature tau and weight s (`signals.teacher_weight`; 1 for the heads of `kd`) its cost is [9]
@@ -171,9 +165,8 @@ MISSING = (
     tau (softmax(t / tau) - softmax(o / tau))
     """,
     """
-    `signals.profile` makes it geometric in depth, or *balanced*: steered, 10 % a mini-batch at most, until the mean |r+
-    - r-| of every layer with a head is that of the top layer. `signals.schedule = "annealed"` takes it to zero towards
-    the end of the training.
+    or *balanced*: steered, 10 % a mini-batch at most, until the mean |r+ - r-| of every layer with a head is that of
+    the top layer.
     """,
     # a tolerance
     """

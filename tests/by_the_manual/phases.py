@@ -7,6 +7,7 @@ from by_the_manual.chance import Firing, stream_of
 from by_the_manual.dynamics import Counts, Network, State, Window
 from by_the_manual.integers import Integers, Reals
 from by_the_manual.page import follows
+from by_the_manual.rules import leaked
 
 
 @follows(
@@ -90,12 +91,18 @@ class Nudged:
         first[1].macs += self.macs_of_holding()
         return first, second
 
-    def nudges(self, potential: list[Integers], sign: int, only: int | None = None) -> dict[int, Integers]:
-        """The nudge of each layer, or of one of them, from its present p."""
+    @follows("The low pass of the nudge (`dynamics.trace_leak`) is the same.")
+    def seen(self, potential: list[Integers], before: dict[str, Integers], t: int) -> dict[str, Integers]:
+        """What each head sees at step t: the sums of p, low-passed from those at the beginning of the phase."""
+        leak = self.settings["trace_leak"]
+        present = {head.name: head.features(it.probability(potential[head.layer])) for head in self.heads}
+        return {name: leaked(before.get(name, own), own, leak, t) for name, own in present.items()}
+
+    def nudges(self, seen: dict[str, Integers], sign: int) -> dict[int, Integers]:
+        """The nudge of each layer by the head that reads it."""
         return {
-            head.layer: head.nudge(it.probability(potential[head.layer]), self.labels, sign * strength)
+            head.layer: head.nudge(seen[head.name], self.labels, sign * strength)
             for head, strength in zip(self.heads, self.strengths, strict=True)
-            if only is None or head.layer == only
         }
 
     @follows(
@@ -166,8 +173,10 @@ class Nudged:
         steps = settings["steps_nudged"]
         firing = Firing(settings["firing"], network.seed, stream, state.samples)
         window, counts = Window(state, steps // 2 * 2, steps), Counts.zero(layers)
+        seen: dict[str, Integers] = {}
         for t in range(steps):
-            nudges = self.nudges(state.potential, sign)
+            seen = self.seen(state.potential, seen, t)
+            nudges = self.nudges(seen, sign)
             leak = 0 if held and t < layers else settings["leak"]
             order = "synchronous" if held else settings["order"]
             network.step(state, t, firing, counts, order=order, leak=leak, nudges=nudges, held=held)
@@ -204,8 +213,11 @@ class Nudged:
                     share = network.from_above(layer, deviations, eta, unit=16)
                     counts.macs[layer] += network.operations_back(layer, deviations)
                 counts.hopfield += network.energy(layer, state.potential[layer], rest[layer], share)
-                shift = share + self.nudges(state.potential, sign, only=layer).get(layer, 0)
-                answer = np.rint(shift * self.rest.inside[layer] / self.rest.length).astype(np.int64)
+                for head, strength in zip(self.heads, self.strengths, strict=True):
+                    if head.layer == layer:
+                        features = head.features(it.probability(state.potential[layer]))
+                        share = share + head.nudge(features, self.labels, sign * strength)
+                answer = np.rint(share * self.rest.inside[layer] / self.rest.length).astype(np.int64)
                 state.potential[layer] = np.clip(rest[layer] + answer, 0, it.P_MAX)
             window.add(state, t, counts.hopfield)
         return window, finished(state, window, counts)

@@ -126,9 +126,9 @@ class Run:
             order = order_of_epoch(self.samples, epoch, self.seed)
             rows = []
             for batch in range(batches):
-                done = epoch * batches + batch
-                factor = ln.schedule(done, epochs * batches, self.config["optimiser"])
-                row = self.batch(epoch, order[batch * size : (batch + 1) * size], factor)
+                progress = (epoch * batches + batch) / (epochs * batches)
+                factor = ln.schedule(progress, self.config["optimiser"])
+                row = self.batch(epoch, order[batch * size : (batch + 1) * size], progress)
                 rows.append({**row, "learning_rate": factor * self.config["optimiser"]["learning_rate"]})
             yield rows, self.test(epoch)
 
@@ -136,23 +136,29 @@ class Run:
         "For each mini-batch (`ep/phases.py`, `ep/learner.py`):",
         "The optimiser moves the float32 parameters along the contrast (`ep/optimisers.py`),",
         "Each mini-batch, also a last one with fewer samples, is one step.",
+        """
+        or stay random (`signals.learning = "fixed"`).
+        """,
     )
-    def batch(self, epoch: int, ids: Integers, factor: float) -> dict[str, Any]:
-        """One mini-batch: its row of /batches, and the next parameters."""
+    def batch(self, epoch: int, ids: Integers, progress: float) -> dict[str, Any]:
+        """One mini-batch, after this share of the training: its row of /batches, and the next parameters."""
         settings, labels, network = self.config["dynamics"], self.labels[0][ids], self.network()
         heads = hd.make_heads(self.layers, self.sides, self.parameters, settings["cost"])
         norms = [
             np.sqrt(float((whole**2).sum())) * 2.0**-exponent
             for whole, exponent in [*zip(network.integers, network.exponents, strict=True), _of(heads[-1])]
         ]
-        (rest, counts), (plus, plus_counts), (minus, minus_counts) = self.phases(epoch, ids, network, heads)
+        (rest, counts), (plus, plus_counts), (minus, minus_counts) = self.phases(epoch, ids, network, heads, progress)
         contrast = ln.Contrast(self.layers, settings, self.images[0][ids], rest, plus, minus)
         phases = counts, plus_counts, minus_counts
         length = settings["window_free"]
         logits = [head.logits(head.features(rest.sums[head.layer]), length) for head in heads]
         rules = {head.name: hd.delta_rule(head, rest.sums[head.layer], length, labels) for head in heads}
         gradients = {layer.name: contrast.of(number) for number, layer in enumerate(self.layers)} | rules
-        changes = self.move(gradients, rest, factor)
+        if self.config["signals"]["learning"] == "fixed":
+            for weight, bias in (gradients[head.name] for head in heads[:-1]):
+                weight[...], bias[...] = 0, 0
+        changes = self.move(gradients, rest, ln.schedule(progress, self.config["optimiser"]))
         return {
             "samples": len(ids),
             "loss": heads[-1].losses(logits[-1], labels).mean(),
@@ -167,7 +173,7 @@ class Run:
         }
 
     def phases(
-        self, epoch: int, ids: Integers, network: Network, heads: list[hd.Head]
+        self, epoch: int, ids: Integers, network: Network, heads: list[hd.Head], progress: float
     ) -> tuple[tuple[Window, Counts], tuple[Window, Counts], tuple[Window, Counts]]:
         """The window and the counts of each of the three phases of some training samples."""
         settings = self.config["dynamics"]
@@ -176,14 +182,14 @@ class Run:
         stream, onset = stream_of(epoch, "free"), ph.onset_of(network)
         rest, counts = ph.free(network, state, stream, steps=steps, window=length, onset=onset)
         counts.macs[0] += len(self.layers[0].weight) * len(ids)
-        strengths = settings["beta"] * hd.strengths(heads, self.config["signals"]["strength"])
+        strengths = settings["beta"] * hd.strengths(heads, self.config["signals"], progress)
         return (rest, counts), *ph.Nudged(network, heads, state, rest, self.labels[0][ids], strengths).both(epoch)
 
     def traces(self, epoch: int) -> list[dict[str, Any]]:
         """The rows of /traces after an epoch: its phases once more, with the weights as the epoch left them."""
         heads = hd.make_heads(self.layers, self.sides, self.parameters, self.config["dynamics"]["cost"])
         ids = np.arange(min(self.samples, self.config["record"]["traces"]))
-        phases = self.phases(epoch, ids, self.network(), heads)
+        phases = self.phases(epoch, ids, self.network(), heads, (epoch + 1) / self.config["optimiser"]["epochs"])
         return [{"phase": index, **row} for index, (window, _) in enumerate(phases) for row in window.traces()]
 
     def move(self, gradients: dict[str, Any], rest: Any, factor: float) -> dict[str, float]:
