@@ -65,8 +65,8 @@ def philox(counters: Integers, seed: int) -> Integers:
     stream |
     """,
     """
-    Layers and epochs are counted from 0 here, where the formulas above number layers, and the run file epochs, from 1.
-    So are steps: the first step of each phase is 0.
+    Layers, epochs and steps are counted from 0 here: the first step of each phase is 0. (The formulas above number
+    layers from 1, and the run file epochs.)
     """,
     """
     A block gives 16 bits each to an octet, eight neighbouring channels of a pixel: octet = pixel * ceil(C / 8) +

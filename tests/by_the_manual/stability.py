@@ -19,7 +19,8 @@ from scipy.sparse.linalg import svds
     """
     after each of at most 40 rounds of 16 steps, without an onset, from rest in the first round and from where the last
     one ended in the others, a bias moves by what the mean firing probability of its layer, in the window, lacks to
-    `model.activity`, by 0.04 at most. It ends when all layers are within 5 % of it, a twentieth: 20 % may be 20.9 %.
+    `model.activity`, by 0.04 at most. The calibration ends when the activity of every layer is within a twentieth of
+    what is wanted: 20 % may be 20.9 %.
     """,
 )
 def calibrate(make: Callable[[], Network], parameters: Parameters, state: State, activity: float) -> None:
