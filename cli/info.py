@@ -15,9 +15,8 @@ def info(run: str) -> None:
     The digest is a SHA-256 over configuration, weights, counts and metrics. Two runs of the same computation have the
     same, however many threads they had and however often they were stopped.
     """
-    from spikesim.checkpoint import checkpoint_folder, positions
     from spikesim.printable import printable
-    from spikesim.reports.state import state_text
+    from spikesim.reports.state import checkpoints_text, state_text
     from spikesim.runreader import RunReader, stored_format
     from spikesim.schema import SIMULATION_MAGIC
     from spikesim.settings import flat_settings
@@ -28,14 +27,12 @@ def info(run: str) -> None:
 
     with RunReader(run) as reader:
         rows = reader.rows
-        found = positions(checkpoint_folder(reader.path))
-        checkpoints = f"after {' and '.join(map(str, found))} mini-batches" if found else "none"
         lines = {
             "file": str(reader.path),
             "format": f"version {reader.format_version}",
             "state": state_text(reader),
             "rows": ", ".join(f"{count} {table}" for table, count in rows.items()),
-            "checkpoints": checkpoints,
+            "checkpoints": checkpoints_text(reader),
             "created": reader.created,
             "host": reader.host,
             "command": reader.command_line,

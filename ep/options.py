@@ -324,7 +324,13 @@ class Signals:
     anneal_from: float = option(
         0.67, "Share of the training after which annealed strengths fall, in a line, to zero at its end.", low=0, high=1
     )
-    grid: int = option(4, "A head sees its layer pooled to at most this many positions a side.", low=1, high=64)
+    grid: int = option(
+        4,
+        "A head sees its layer summed over blocks, the smallest squares that divide both sides of the map and leave at "
+        "most this many a side; where none does, the largest that divide both.",
+        low=1,
+        high=64,
+    )
     learning: str = option(
         "delta-rule", "Heads learn by their own delta rule, or stay random.", choices=("delta-rule", "fixed")
     )
@@ -407,7 +413,11 @@ class Optimiser:
         True, "Weights learn from deviations of the presynaptic rates from their mean, biases from the mean."
     )
     bias_factor: float = option(
-        0.02, "Learning rate of the biases of the layers, as a share of that of the weights.", low=0, high=1000
+        0.02,
+        "Learning rate of the biases of the layers, as a share of `learning_rate` itself: not in units of the initial "
+        "deviation, as the weights have it.",
+        low=0,
+        high=1000,
     )
     schedule: str = option(
         "cosine",

@@ -418,7 +418,7 @@ class Trainer:
         arrays.update({f"steering/{name}": array for name, array in learner.steering.state().items()})
         weights = learner.parameters.to_dict(self.model.parameter_names)
         meta = {"position": position.to_meta(), "optimiser_steps": learner.optimiser.steps}
-        # an epoch's test moves the run on without a mini-batch, so it counts as one
+        # an epoch's test moves the run on without a mini-batch, so it counts as one (`reports.state.checkpoints_text`)
         journal.save(position.done + position.epoch, weights, arrays, meta)
 
 

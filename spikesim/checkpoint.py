@@ -36,7 +36,7 @@ class Checkpoint:
     Attributes
     ----------
     position : int
-        Mini-batches done.
+        Place in the run: mini-batches and tests of epochs that are done.
     arrays : dict of str to ndarray
         The arrays as they were given to `save`.
     meta : dict
@@ -70,7 +70,7 @@ def save(
     folder : path-like
         Folder of the run's checkpoints; made if it does not exist.
     position : int
-        Mini-batches done.
+        Place in the run: mini-batches and tests of epochs that are done.
     arrays : mapping of str to ndarray
         Arrays of numbers or booleans.
     meta : dict

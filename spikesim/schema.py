@@ -152,7 +152,7 @@ _BATCHES = (
             "<f8",
             _PER_PHASE,
             "1",
-            "value of the energy function at the end of the phase, mean over the samples",
+            "value of the energy function as the last step of the phase finds it, mean over the samples",
         ),
         ("joule", "<f8", _PER_PHASE, "J", "estimated energy of the counted operations, summed over the mini-batch"),
     ),
@@ -185,17 +185,26 @@ _BATCHES = (
             "<f8",
             ("L",),
             "nats",
-            "cost against the labels of the head that reads each layer, mean over the samples; NaN without a head",
+            "cost against the labels of the head that reads each layer, the read-out for the top one, mean over the "
+            "samples; NaN without a head",
         ),
-        ("head_correct", "<u4", ("L",), "samples", "samples that the head of each layer classifies correctly"),
+        ("head_correct", "<u4", ("L",), "samples", "samples that this head classifies correctly"),
         (
             "weight_change",
             "<f8",
             ("L+1",),
             "1",
-            "mean change, without sign, of the weights into each layer, the read-out last",
+            "mean change, without sign, of the weights into each layer, the read-out last, before it is rounded into "
+            "them",
         ),
-        ("weight_norm", "<f8", ("L+1",), "1", "Euclidean norm of the weights into each layer, the read-out last"),
+        (
+            "weight_norm",
+            "<f8",
+            ("L+1",),
+            "1",
+            "Euclidean norm of the weights into each layer, the read-out last, as the mini-batch had them: integers, "
+            "before the update",
+        ),
         ("seconds", "<f8", (), "s", "wall time of the mini-batch"),
     ),
 )

@@ -13,6 +13,7 @@ import pytest
 from runs import LAYERS, append_rows, make_batch, make_epoch, make_header, write_run
 
 from spikesim import checkpoint
+from spikesim.reports.state import checkpoints_text
 from spikesim.runfile import RunReader, RunWriter
 from spikesim.schema import FORMAT_VERSION, PHASES, LayerInfo
 
@@ -259,8 +260,40 @@ def test_a_number_that_is_none_is_null(tmp_path):
     assert "nan" in spikesim("report", tmp_path / "run.h5").stdout
 
 
+@pytest.mark.parametrize(
+    ("batches", "saved", "text"),
+    [
+        (3, [0], "after 0 mini-batches"),
+        (3, [0, 3], "after 0 and 3 mini-batches"),
+        (4, [0, 5], "after 0 and 4 mini-batches"),  # the end of the epoch is one more than its last mini-batch
+        (4, [4, 5], "after 4 mini-batches, before and after the test of epoch 1"),
+        (8, [5, 10], "after 4 and 8 mini-batches"),
+        (10, [9, 10], "after 8 mini-batches, before and after the test of epoch 2"),
+        (10, [10, 12], "after 8 and 10 mini-batches"),
+    ],
+)
+def test_checkpoints_are_told_by_their_mini_batches(tmp_path, batches, saved, text):
+    path = write_run(tmp_path / "run.h5", batches)
+    for position in saved:
+        checkpoint.save(checkpoint.checkpoint_folder(path), position, {}, {})
+    with RunReader(path) as reader:
+        assert checkpoints_text(reader) == text
+
+
+def test_checkpoints_of_one_mini_batch_an_epoch(tmp_path):
+    path = tmp_path / "run.h5"
+    with RunWriter.create(path, make_header()) as writer:
+        append_rows(writer, 0, 1, 1)
+    checkpoint.save(checkpoint.checkpoint_folder(path), 2, {}, {})
+    with RunReader(path) as reader:
+        assert checkpoints_text(reader) == "after 1 mini-batch"
+    checkpoint.remove(checkpoint.checkpoint_folder(path))
+    with RunReader(path) as reader:
+        assert checkpoints_text(reader) == "none"
+
+
 def test_info(run):
-    checkpoint.save(checkpoint.checkpoint_folder(run), 8, {}, {})
+    checkpoint.save(checkpoint.checkpoint_folder(run), 10, {}, {})
     result = spikesim("info", run)
     assert (result.returncode, result.stderr) == (0, "")
     with RunReader(run) as reader:

@@ -1,9 +1,10 @@
 """How a run stands, in words."""
 
+from spikesim.checkpoint import checkpoint_folder, positions
 from spikesim.runlock import lock_holder
 from spikesim.runreader import RunReader
 
-__all__ = ["state_text"]
+__all__ = ["checkpoints_text", "state_text"]
 
 
 def state_text(reader: RunReader) -> str:
@@ -21,3 +22,24 @@ def state_text(reader: RunReader) -> str:
     if holder is not None:
         return f"running ({holder})"
     return "ended before it was finished; the same command with --resume continues it"
+
+
+def checkpoints_text(reader: RunReader) -> str:
+    """Where the checkpoints of a run are, in words.
+
+    Raises
+    ------
+    InputError
+        Their folder cannot be read.
+    """
+    found = positions(checkpoint_folder(reader.path))
+    if not found:
+        return "none"
+    tests = 0
+    if reader.rows["epochs"]:  # before the first has ended, positions are mini-batches
+        steps = int((reader.batches["epoch"] == 1).sum()) + 1  # of an epoch: its mini-batches, and its test
+        tests = found[-1] // steps
+        found = [position - position // steps for position in found]
+    named = " and ".join(map(str, dict.fromkeys(found)))
+    both = f", before and after the test of epoch {tests}" if len(set(found)) < len(found) else ""
+    return f"after {named} mini-batch{'' if named == '1' else 'es'}{both}"

@@ -1,0 +1,67 @@
+"""Section "Integers", but for what a membrane does with its drive, which is in `rules`."""
+
+import numpy as np
+from by_the_manual.page import follows
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+Reals = NDArray[np.float64]
+
+ONE = 2**16
+P_MAX = ONE - 1
+
+
+@follows(
+    """
+    | quantity | type | 1.0 is | |---|---|---| | V, u, biases, nudge | int32 | 2^16 | | p | uint16 | 2^16; the largest
+    is 2^16 - 1 |
+    """,
+)
+def probability(potential: Integers) -> Integers:
+    """p of V."""
+    return np.clip(potential, 0, P_MAX)
+
+
+@follows("The sum of each table into a neuron is rounded once to 2^-16 (halves up).")
+def scaled(values: Integers, exponent: int) -> Integers:
+    """values * 2**-exponent, halves up."""
+    if exponent <= 0:
+        return values * 2**-exponent
+    return (values + 2 ** (exponent - 1)) // 2**exponent
+
+
+@follows(
+    """
+    The float32 parameters are quantised at the start of each mini-batch (`spikesim/quantisation.py`): a weight w is
+    rint(w 2^e), ties to even, with the largest e at which no |rint(w 2^e)| exceeds 32767, so that -1.0 takes e = 14;
+    """,
+    "| weight | int16 | 2^e, one exponent e a table, the finest that fits, at most 24 |",
+)
+def quantised(weights: NDArray[np.float32]) -> tuple[Integers, int]:
+    """Integers and their exponent."""
+    exponent = 24
+    while np.abs(np.rint(weights.astype(np.float64) * 2.0**exponent)).max() > 32767:
+        exponent -= 1
+    return np.rint(weights.astype(np.float64) * 2.0**exponent).astype(np.int64), exponent
+
+
+@follows("a bias is rint(b 2^16).")
+def quantised_bias(bias: NDArray[np.float32]) -> Integers:
+    """Biases as drives."""
+    return np.rint(bias.astype(np.float64) * ONE).astype(np.int64)
+
+
+@follows(
+    """
+    A pixel is x = rint(4096 (pixel / 255 - mean) / (std std_factor)), ties to even, clipped to int16, with
+    `data.std_factor` and the mean and the (population) standard deviation of the pixels of each channel in all training
+    images, also those that `data.limit` leaves out;
+    """,
+    "| pixel of the image, normalised | int16 | 2^12 |",
+)
+def normalised(images: NDArray[np.uint8], training: NDArray[np.uint8], std_factor: float = 1.0) -> Integers:
+    """Images (n, H, W, C), normalised as the training images are."""
+    mean = (training / 255).mean(axis=(0, 1, 2))
+    deviation = (training / 255).std(axis=(0, 1, 2))
+    fixed = np.rint(4096 * (images / 255 - mean) / (deviation * std_factor))
+    return np.clip(fixed, -(2**15), 2**15 - 1).astype(np.int64)

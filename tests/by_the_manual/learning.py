@@ -1,0 +1,205 @@
+"""Sections "Held drives", "Live drives" and "Both": from the means of the phases to the next weights."""
+
+import numpy as np
+from by_the_manual import integers as it
+from by_the_manual import network as nt
+from by_the_manual.chance import initial_weights
+from by_the_manual.dynamics import Parameters, Settings, Window
+from by_the_manual.integers import Integers, Reals
+from by_the_manual.page import follows
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+class Contrast:
+    """The gradients of the layers from the windows of the phases.
+
+    Parameters
+    ----------
+    images : int64 (n, H, W, C)
+        Normalised.
+    rest, plus, minus : Window
+        Of the three phases.
+    """
+
+    def __init__(
+        self, layers: list[nt.Layer], settings: Settings, images: Integers, rest: Window, plus: Window, minus: Window
+    ) -> None:
+        self.layers, self.settings, self.images = layers, settings, images
+        self.rest, self.plus, self.minus = rest, plus, minus
+
+    @follows(
+        "dC/dW_l = - d_l (x) Pool(r_{l-1}) / (2 beta), dC/db_l = - d_l / (2 beta)",
+        """
+        dC/dW_l = - ( r+^l - r-^l ) (x) Pool( r+^{l-1} + r-^{l-1} ) / (4 beta) (l = 1: x in place of Pool(r^0)) dC/db_l
+        = - ( r+^l - r-^l ) / (2 beta)
+        """,
+        "dC/dW_l = - ( r+^l (x) Pool(r+^{l-1}) - r-^l (x) Pool(r-^{l-1}) ) / (2 beta)",
+        "The contrast is summed over the positions of a convolution, averaged over the mini-batch.",
+    )
+    def of(self, layer: int) -> tuple[Floats, Floats]:
+        """Gradients of a layer's weights and biases."""
+        settings, own = self.settings, self.layers[layer]
+        plus, minus = self.plus.sums[layer], self.minus.sums[layer]
+        difference, window = plus - minus, self.plus.length
+        if layer == 0:
+            products = own.products(difference, self.images.reshape(len(plus), -1)) / (4096 * it.ONE * window)
+        elif settings["nudged_drive"] == "held":
+            products = own.products(difference, self.below(self.rest, layer)) / self.unit(layer, self.rest.length)
+        elif settings["rule"] == "postsynaptic":
+            both = self.below(self.plus, layer) + self.below(self.minus, layer)
+            products = own.products(difference, both) / self.unit(layer, 2 * window)
+        else:
+            first = own.products(plus, self.below(self.plus, layer))
+            products = (first - own.products(minus, self.below(self.minus, layer))) / self.unit(layer, window)
+        strength = 2 * settings["beta"] * len(plus) * self.weight_of_layer(layer)
+        channels = difference.reshape(-1, own.shape[2]).sum(axis=0)
+        bias = -(channels / (it.ONE * window)) / strength
+        return (-products / strength).astype(np.float32), bias.astype(np.float32)
+
+    def below(self, window: Window, layer: int) -> Integers:
+        """Four times Pool(r) where there is a pool, else r, in sums over a window."""
+        below = self.layers[layer - 1]
+        sums = window.sums[layer - 1]
+        return nt.four_cells(sums, below.shape).sum(axis=1) if below.pool else sums
+
+    def unit(self, layer: int, steps: int) -> float:
+        """1.0 of a product of sums over windows, the presynaptic one of so many steps."""
+        return float(it.ONE * steps * (4 if self.layers[layer - 1].pool else 1)) * (it.ONE * self.plus.length)
+
+    @follows("the contrast of layer l is divided by gamma^(L-l),")
+    def weight_of_layer(self, layer: int) -> float:
+        """What the strength of the nudge comes to in a layer."""
+        if self.settings["nudged_drive"] == "held":
+            return 1.0
+        return self.settings["feedback_gain"] ** (len(self.layers) - 1 - layer)
+
+    def rate_difference(self) -> Reals:
+        """Mean |r+ - r-| of each layer."""
+        apart = [np.abs(plus - minus) for plus, minus in zip(self.plus.sums, self.minus.sums, strict=True)]
+        return np.array([own.sum() / (it.ONE * self.plus.length * own.size) for own in apart])
+
+
+@follows(
+    """
+    The weights learn in centred form (`optimiser.centring`, `ep/centring.py`), but for those of the first layer, which
+    see an image: with m the mean rate of a presynaptic channel in the free phase, over the mini-batch and all neurons
+    of the channel, also those that an odd pool leaves out, dW is taken without m (x) db, db the sum over all positions,
+    also where a kernel sees padding.
+    """,
+)
+def centred(weight: Floats, bias: Floats, mean: Floats) -> Floats:
+    """The gradient of weights (.., Cin, Cout) without the common component; mean: (Cin,)."""
+    return weight - mean[:, None] * bias
+
+
+@follows(
+    """
+    After the optimiser's step the bias gives back what the change of W adds to the mean drive, sum m dW with the dW
+    that the step made, products in float32 and their sum in float64; then homeostasis moves it.
+    """,
+)
+def given_back(before: Floats, after: Floats, mean: Floats) -> Floats:
+    """What the bias gives back, (Cout,)."""
+    change = ((after - before) * mean[:, None]).reshape(-1, after.shape[-1])
+    return change.astype(np.float64).cumsum(axis=0)[-1].astype(np.float32)
+
+
+@follows(
+    """
+    Initial weights are uniform with standard deviation gain / sqrt(fan-in): `model.first_gain` in the first layer,
+    `model.gain` in the second, and from there growing from layer to layer (`model.gain_growth`); `model.readout_gain`
+    in the read-out and the heads. Biases begin at 0.
+    """,
+)
+def initial(
+    layers: list[nt.Layer], sides: dict[str, tuple[int, int]], classes: int, model: Settings, seed: int
+) -> tuple[Parameters, dict[str, float]]:
+    """Parameters before the calibration, and the standard deviation of each layer's weights."""
+    gains = [model["first_gain"], *(model["gain"] * model["gain_growth"] ** n for n in range(len(layers) - 1))]
+    deviations = {layer.name: gain / np.sqrt(layer.fan_in) for layer, gain in zip(layers, gains, strict=True)}
+    found = Parameters({}, {})
+    for number, layer in enumerate(layers):
+        found.weights[layer.name] = initial_weights(layer.weight_shape, deviations[layer.name], seed, number)
+        found.biases[layer.name] = np.zeros(layer.shape[2], np.float32)
+    for name, (layer, side) in sides.items():
+        height, width, channels = layers[layer].shape
+        features = (height // side) * (width // side) * channels
+        number = len(layers) + (0 if name == "readout" else layer + 1)
+        deviation = model["readout_gain"] / np.sqrt(features)
+        found.weights[name] = initial_weights((features, classes), deviation, seed, number)
+        found.biases[name] = np.zeros(classes, np.float32)
+    return found, deviations
+
+
+@follows(
+    """
+    The learning rate of a layer's weights is in units of that standard deviation (`optimiser.learning_rate`), so that
+    one value suits layers of any fan-in. That of a layer's biases is not: it is `optimiser.bias_factor` times
+    `optimiser.learning_rate` itself. Read-out and heads have `optimiser.readout_learning_rate` and
+    `signals.learning_rate`, for weights and biases.
+    """,
+)
+def learning_rates(
+    deviations: dict[str, float], names: list[str], optimiser: Settings, heads: float | None
+) -> dict[str, float]:
+    """Learning rates of the arrays of parameters, before the schedule; heads: that of the heads, if it is set."""
+    rates = {}
+    for name in names:
+        if name in deviations:
+            rates[f"{name}/weight"] = optimiser["learning_rate"] * deviations[name]
+            rates[f"{name}/bias"] = optimiser["learning_rate"] * optimiser["bias_factor"]
+        else:
+            rate = optimiser["readout_learning_rate"] if name == "readout" or heads is None else heads
+            rates[f"{name}/weight"] = rates[f"{name}/bias"] = rate
+    return rates
+
+
+@follows(
+    "g the gradient and f the factor of the schedule on the learning rate rho:",
+    """
+    Adam m += (1 - beta1) (g - m), v += (1 - beta2) (g^2 - v) w -= f rho ( (m / (1 - beta1^t)) / (sqrt(v / (1 -
+    beta2^t)) + epsilon) + decay w ) SGD m = momentum m + g + decay w, w -= f rho m
+    """,
+    """
+    t counts the mini-batches from 1. Everything is float32; 1 - beta is taken in float32, 1 - beta^t in float64 and
+    then rounded: two precisions, by which a step is 6e-6 off.
+    """,
+)
+class Optimiser:
+    """Moves arrays of parameters, by name."""
+
+    def __init__(self, settings: Settings, rates: dict[str, float]) -> None:
+        self.settings, self.rates, self.t = settings, rates, 0
+        self.moments: dict[str, list[Floats]] = {}
+
+    def change(self, name: str, value: Floats, gradient: Floats, factor: float) -> Floats:
+        """What is added to an array in mini-batch `t`; biases do not decay."""
+        one, settings = np.float32(1), self.settings
+        decay = np.float32(settings["weight_decay"] if name.endswith("/weight") else 0)
+        rate = np.float32(self.rates[name] * factor)
+        first, second = self.moments.setdefault(name, [np.zeros_like(gradient), np.zeros_like(gradient)])
+        if settings["name"] == "sgd":
+            first[...] = np.float32(settings["momentum"]) * first + (gradient + decay * value)
+            return -rate * first
+        beta1, beta2 = np.float32(settings["beta1"]), np.float32(settings["beta2"])
+        first += (one - beta1) * (gradient - first)
+        second += (one - beta2) * (gradient * gradient - second)
+        bias1, bias2 = (np.float32(1 - settings[beta] ** self.t) for beta in ("beta1", "beta2"))
+        step = (first / bias1) / (np.sqrt(second / bias2) + np.float32(settings["epsilon"]))
+        return -rate * (step + decay * value)
+
+
+@follows(
+    """
+    cosine f = final + (1 - final) (1 + cos(pi progress)) / 2 with progress = mini-batches done / mini-batches of the
+    run, 0 in the first.
+    """,
+)
+def schedule(progress: float, optimiser: Settings) -> float:
+    """Factor on the learning rates; progress: share of the training that is done."""
+    if optimiser["schedule"] == "constant":
+        return 1.0
+    final = optimiser["final_factor"]
+    return float(final + (1 - final) * (1 + np.cos(np.pi * progress)) / 2)

@@ -1,0 +1,205 @@
+"""What of docs/model.md no function here follows: passages that give reasons, and options that are missing."""
+
+EXPLAINED = (
+    # The model
+    """
+    What spikesim computes. Names of files are where each part is; sources are at the end. `tests/by_the_manual/` is
+    this page as a program of its own, sentence by sentence, and its test trains with both and compares every number:
+    change the one with the other.
+    """,
+    # Dynamics
+    """
+    The last layer gets nothing from above. There is no reset and no refractory time. k is `dynamics.leak`; the low pass
+    is needed because p is a clipped, hence not linear, function of the drive: without it the fluctuations of the spikes
+    shift the mean.
+    """,
+    """
+    What the network comes to is the same; the image reaches the top layer in one step, or in half as many as there are
+    layers.
+    """,
+    "There is no max-pooling, whose inverse is not defined for spikes [4].",
+    "The mean over four steps is that of the average.",
+    # Energy function and mean field
+    """
+    E(p) = sum 1/2 p^2 - Phi(p), Phi(p) = <W_1 * x, p^1> + sum_{l>1} <W_l * Pool(p^{l-1}), p^l> + sum_l <b_l, p^l> With
+    p in place of z the dynamics come to rest where p = clip(dPhi/dp, 0, 1), the stationary points of E in the box.
+    """,
+    """
+    In the stochastic dynamics E is measured with spikes for the sender's p, as the last step of a phase finds it
+    (`/energy/hopfield` in the run file):
+    """,
+    "A synapse that acts in both directions is in the drives at its two ends, which count half:",
+    "Convergence is not guaranteed: tied weights must be small enough.",
+    # Intermediate error signals
+    "So a map of 13x11 neurons has blocks of one neuron, whatever the grid.",
+    "The total cost is C = C_readout + sum_l lambda_l C_l",
+    "it is absent in the free phase and in tests.",
+    "Everything else is unchanged, and every update stays local [3, 8].",
+    # Held drives
+    """
+    What a layer hears from below in the nudged phases is, by default (`dynamics.nudged_drive = "held"`, `ep/held.py`),
+    its mean in the free phase; what it hears from above counts as the deviation from the free phase, with the *error
+    gain* eta (`dynamics.error_gain`, a power of two):
+    """,
+    """
+    r are the rates of the free phase, s the present spikes. Without a nudge nothing moves. With one, d_l = r+_l - r-_l
+    = D_l ( eta Pool^T(W_{l+1}^T d_{l+1}) + nudge+_l - nudge-_l )
+    """,
+    "Errors travel down only, as in backpropagation, and with an error gain of 1 d is its error.",
+    "and four steps are a phase.",
+    """
+    That predictions are held while errors settle is the fixed prediction assumption of predictive coding [13]; that
+    neurons answer to the deviation from what they expect from above is the mechanism of [14]. The error gain trades
+    what the layers above want against the noise of their spikes: a nudge that is small flips few spikes, and few flips
+    are a noisy message.
+    """,
+    # Graded errors
+    """
+    With `dynamics.error_events = "graded"`, the default (`ep/response.py`), the nudged phases have no spikes and no
+    noise. A neuron whose potential fluctuates in the window of the free phase has the mean rate r = <clip(V)>. Shifted
+    by u, its mean rate is to first order
+    """,
+    """
+    So errors with a gain of 1/2 arrive, and a neuron that fires now and then, because its potential fluctuates, has its
+    derivative, which at its mean drive it would not.
+    """,
+    "Free phases and tests spike as before.",
+    # Live drives
+    """
+    A layer with heads below it then also answers to their nudges, which the weights send up at full strength. The
+    gradient of layer l is estimated from quantities at its own two ends, means r of p over the window of each phase:
+    """,
+    """
+    This is the *postsynaptic* rule (`dynamics.rule`), that of vector fields, which need no energy [12]: a weight learns
+    from the change behind it, the gradient of the weight as it acts forwards. The *symmetric* rule, the derivative of
+    the energy [1], has in place of the first line
+    """,
+    """
+    and, to first order, one term more, r^l (x) Pool(r+^{l-1} - r-^{l-1}): the gradient of the weight as it feeds back.
+    Where the feedback is weak and layers have heads, that term is as large as the first and of no use: it would change
+    the weight so as to help the head below through a feedback that hardly reaches it ([results.md](results.md)).
+    """,
+    """
+    That is still the gradient of an energy, in which layer l weighs gamma^l, up to a factor (the run file's is 1 for
+    the lowest layer). Relative to the top layer, where the nudge acts, that is gamma^(l-L):
+    """,
+    """
+    and lambda_l stands for the strength of the nudge, the weight of C_l being lambda_l gamma^(l-L). The free phase
+    settles faster and bears larger weights, so that the image reaches high layers; the way down is weaker, which is
+    what the heads are for.
+    """,
+    # Both
+    """
+    what differs between them is then mostly due to the nudge. Spiking equilibrium propagation in general follows [3,
+    4]; the reconstruction of [3] is ours, from its abstract.
+    """,
+    """
+    The common component of all weights into a neuron, along the mean activity, otherwise grows until the coupling
+    exceeds 1 [10, 11].
+    """,
+    # Stability
+    """
+    Watched and steered (`ep/steering.py`, `ep/homeostasis.py`, `ep/sparsity.py`, `ep/coupling.py`, `ep/diagnosis.py`):
+    """,
+    """
+    A deviation of a pair of layers is multiplied by it in a step, so below 1 it dies out; a chain needs about half of
+    that.
+    """,
+    """
+    - what goes wrong is said in one line with what to change, once a run: silent, hot or saturated layers, a free phase
+    that does not settle, a coupling above 1, a loss that rises, a beta at its bound.
+    """,
+    # Firing
+    """
+    At each step the neuron fires with probability p; in 2^j steps from a multiple of 2^j on the number of spikes at a
+    constant p differs from 2^j p by less than 1, and in any 2^j steps in a row by less than 2. Either way longer
+    windows and slower low passes take more of the noise away, and with it the bias that it leaves.
+    """,
+    # Integers
+    """
+    The shift rounds down, and in any 2^k steps in a row each remainder is rounded up as often as it should be: V comes
+    to a constant drive from both sides and stays there.
+    """,
+    "p never reaches 1: a neuron with V of 1 or more is silent once in 65,536 steps on average (iid).",
+    "Weights whose drive could leave the range of int32 are refused when they are set, with one line; nothing wraps.",
+    """
+    What is exact, hence the same for any order, number of threads and size of group: - drives: sums of int32; in mean
+    field, sums of integers below 2^53 in float64; - the mean of an input of spikes over the window: a sum of spikes,
+    2^16 each; held, a quotient rounded to 2^-16; - contrast: window sums (int32), the sums of their products int64
+    (`ep/correlation.py`), added up in float64 where they are sure to stay below 2^53; a mini-batch so large that int64
+    might not hold them is refused; - counters, correct answers, residuals: integers until they are divided once; -
+    read-out: logits before scaling are sums of integers below 2^53; errors are rounded to 2^-16 before they are used.
+    What is floating point, always in the same order: softmax and loss, with exp and log made of additions,
+    multiplications and divisions (`ep/elementary.py`); the optimiser, elementwise float32; losses are added by
+    `math.fsum`, which rounds once; steering and homeostasis, a few operations on numbers that are the same.
+    """,
+    "No fast-math anywhere. The factor of the cosine schedule uses the platform's cosine.",
+    # Random numbers
+    "The counters:",
+    """
+    Thread, group, position in the mini-batch and number of calls do not appear: nothing random has a state. Initial
+    weights are the one exception to this generator:
+    """,
+    # Operations and energy
+    """
+    The physical energy is an estimate from them: 0.9 pJ an accumulate, 4.6 pJ a multiply-accumulate [6], arithmetic of
+    synapses only. Names follow NeuroBench [7].
+    """,
+)
+"""Reasons, consequences, and what the other passages define: a model without them would be the same."""
+
+MISSING = (
+    # inputs of spikes
+    "samples may also enter as spikes z^0 ([streams.md](streams.md)).",
+    "| Bernoulli-coded image | octet of the flat image | step | sample | 0xFB000000 + stream |",
+    # pools as strides
+    """
+    With `strided` there are no pools: a layer that would be pooled is a convolution with a stride of 2, which has a
+    quarter of the neurons.
+    """,
+    # a teacher, balanced strengths
+    """
+    A head hears the labels (`local`), a teacher (`kd`), or both; with `kd` and `both` the read-out hears both too. With
+    teacher logits t, temperature tau and weight s (`signals.teacher_weight`; 1 for the heads of `kd`) its cost is [9]
+    (1 - s) CE(y, softmax(o)) + s tau^2 KL(softmax(t / tau) || softmax(o / tau)) -dC/do = (1 - s) (y - softmax(o)) + s
+    tau (softmax(t / tau) - softmax(o / tau))
+    """,
+    """
+    or *balanced*: steered, 10 % a mini-batch at most, until the mean |r+ - r-| of every layer with a head is that of
+    the top layer.
+    """,
+    # a tolerance
+    """
+    or, with `dynamics.tolerance` (`ep/settling.py`), until the sample's answer has settled: every half window the
+    read-out is applied to both halves of the latest window, and the sample rests when the total variation distance
+    between its two answers is no more than the tolerance.
+    """,
+    # other nudges
+    """
+    `dynamics.nudging` has the variants: `one-sided` (+beta against the free phase, divided by beta) and `random-sign`
+    [1, 2].
+    """,
+    "| sign of `random-sign` | mini-batch | epoch | 0 | 0xFD000000 |",
+    "an odd word 0 is a positive sign.",
+    # steering and the price of activity
+    """
+    - *beta*: with `stability.steering = "response"` it follows the answer of the network, so that the mean |r+ - r-| of
+    the top layer is `stability.response`; 10 % a mini-batch at most, within bounds. It is in every row of the run file.
+    """,
+    "`stability.target_rate` puts the floor at half of it or lower.",
+    """
+    - *the price of activity* (`ep/sparsity.py`), with a target rate: the cost has a term more, price_l sum_i r_i over
+    the neurons of layer l, r the mean rate of the free phase. Its gradient is local and takes no nudged phase: shifted
+    in its drive, r moves by s ("Graded errors"), so that dC/dW_l has a term price_l s (x) Pool(r^{l-1}). A layer's
+    price is zero until it is more active than its target, moves by `stability.target_strength` times its mean error
+    times its relative excess in a mini-batch, and is in every row of the run file (`activity_price`). A price that
+    shifts no more than the biases makes all neurons less active; this one makes the weights choose.
+    """,
+    # augmentation, data sets with a name
+    "| shift and mirror | sample | epoch | 0 | 0xFF000000 |",
+    """
+    data sets with a name have the published constants (Fashion-MNIST 0.2860 and 0.3530, also for the embedded part of
+    it).
+    """,
+)
+"""Options that this implementation does not have."""

@@ -1,0 +1,253 @@
+"""A training run by the page: what docs/run-file.md says that its file holds."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from by_the_manual import heads as hd
+from by_the_manual import integers as it
+from by_the_manual import learning as ln
+from by_the_manual import network as nt
+from by_the_manual import phases as ph
+from by_the_manual import stability as st
+from by_the_manual.chance import order_of_epoch, stream_of
+from by_the_manual.dynamics import Counts, Network, Parameters, State, Window
+from by_the_manual.integers import Integers, Reals
+from by_the_manual.page import follows
+from numpy.typing import NDArray
+
+
+class Run:
+    """A training run.
+
+    Parameters
+    ----------
+    config : dict
+        The configuration in full, as the run file has it.
+    images : uint8 (n, H, W, C), two of them
+        For training and for tests, all of them.
+    labels : int64 (n,), two of them
+    start : Parameters, optional
+        In place of calibrated ones.
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        images: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+        labels: tuple[Integers, Integers],
+        start: Parameters | None = None,
+    ) -> None:
+        self.config, self.seed, self.labels = config, config["seed"], labels
+        factor = config["data"]["std_factor"]
+        self.images = [it.normalised(own, images[0], factor) for own in images]
+        self.samples = config["data"]["limit"] or len(images[0])
+        self.test_samples = config["data"]["test_limit"] or len(images[1])
+        self.layers = nt.build(config["model"]["layers"], images[0].shape[1:])
+        self.sides = hd.sides_of_heads(self.layers, config["signals"]["grid"])
+        classes = int(labels[0].max()) + 1
+        self.parameters, deviations = ln.initial(self.layers, self.sides, classes, config["model"], self.seed)
+        names = list(self.parameters.weights)
+        heads = config["signals"]["learning_rate"]
+        rates = ln.learning_rates(deviations, names, config["optimiser"], heads)
+        self.optimiser = ln.Optimiser(config["optimiser"], rates)
+        if start is None:
+            self.begin()
+        else:
+            self.parameters = start
+
+    def network(self) -> Network:
+        """The layers with their parameters as they are."""
+        return Network(self.layers, self.parameters, self.config["dynamics"], self.seed)
+
+    def at_rest(self, which: int, samples: Integers) -> State:
+        """Training samples (0) or test samples (1) at rest."""
+        return self.network().at_rest(self.images[which][samples], samples)
+
+    @follows(
+        """
+        Then those of the layers are moved while the dynamics run (`ep/calibration.py`), on the first
+        `model.calibration_samples` samples:
+        """,
+        """
+        Calibration and the limit of the coupling ("Stability") take turns, until no weights have to be scaled; where a
+        layer then fires from rest at less than a quarter of its `model.activity`, all weights but those of the first
+        layer are halved in place of that. After six turns a last calibration ends it.
+        """,
+    )
+    def begin(self) -> None:
+        """Calibrate the biases and limit the coupling."""
+        model, limit = self.config["model"], self.config["stability"]["coupling_limit"]
+        ids = np.arange(min(self.samples, model["calibration_samples"]))
+        for _ in range(6):
+            st.calibrate(self.network, self.parameters, self.at_rest(0, ids), model["activity"])
+            if limit is None:
+                return
+            rates, found = self.coupling(stream_of(40, "calibration"))
+            if any(own.mean() < model["activity"] / 4 for own in rates):
+                for layer in self.layers[1:]:
+                    self.parameters.weights[layer.name] *= np.float32(0.5)
+            elif not st.limited(self.layers, self.parameters, found, limit):
+                return
+        st.calibrate(self.network, self.parameters, self.at_rest(0, ids), model["activity"])
+
+    @follows(
+        """
+        It is measured at the start and after the test of each epoch, after a free phase of these samples, by the
+        Lanczos iteration, from above and to a part in a thousand.
+        """,
+    )
+    def coupling(self, stream: int) -> tuple[list[Reals], Reals]:
+        """The mean rates of a free phase of the first samples, (n, neurons) by layer, and the coupling in it."""
+        state = self.at_rest(0, np.arange(min(self.samples, 8)))
+        rates = st.free_rates(self.network(), state, stream)
+        return rates, st.coupling(self.network(), rates)
+
+    @follows(
+        """
+        That changes the rates, so it is measured again, and the weights scaled again if need be: up to four times, at
+        the start in turn with the calibration up to six times.
+        """,
+    )
+    def limit(self, stream: int) -> Reals:
+        """The coupling after an epoch, once it is within its limit."""
+        found, limit = self.coupling(stream)[1], self.config["stability"]["coupling_limit"]
+        for _ in range(4):
+            if limit is None or not st.limited(self.layers, self.parameters, found, limit):
+                break
+            found = self.coupling(stream)[1]
+        return found
+
+    def epochs(self) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any]]]:
+        """The rows of the mini-batches of each epoch, and the row of the epoch."""
+        size, epochs = self.config["data"]["batch_size"], self.config["optimiser"]["epochs"]
+        batches = -(-self.samples // size)
+        for epoch in range(epochs):
+            order = order_of_epoch(self.samples, epoch, self.seed)
+            rows = []
+            for batch in range(batches):
+                progress = (epoch * batches + batch) / (epochs * batches)
+                factor = ln.schedule(progress, self.config["optimiser"])
+                row = self.batch(epoch, order[batch * size : (batch + 1) * size], progress)
+                rows.append({**row, "learning_rate": factor * self.config["optimiser"]["learning_rate"]})
+            yield rows, self.test(epoch)
+
+    @follows(
+        "For each mini-batch (`ep/phases.py`, `ep/learner.py`):",
+        "The optimiser moves the float32 parameters along the contrast (`ep/optimisers.py`),",
+        "Each mini-batch, also a last one with fewer samples, is one step.",
+        """
+        or stay random (`signals.learning = "fixed"`).
+        """,
+    )
+    def batch(self, epoch: int, ids: Integers, progress: float) -> dict[str, Any]:
+        """One mini-batch, after this share of the training: its row of /batches, and the next parameters."""
+        settings, labels, network = self.config["dynamics"], self.labels[0][ids], self.network()
+        heads = hd.make_heads(self.layers, self.sides, self.parameters, settings["cost"])
+        norms = [
+            np.sqrt(float((whole**2).sum())) * 2.0**-exponent
+            for whole, exponent in [*zip(network.integers, network.exponents, strict=True), _of(heads[-1])]
+        ]
+        (rest, counts), (plus, plus_counts), (minus, minus_counts) = self.phases(epoch, ids, network, heads, progress)
+        contrast = ln.Contrast(self.layers, settings, self.images[0][ids], rest, plus, minus)
+        phases = counts, plus_counts, minus_counts
+        length = settings["window_free"]
+        logits = [head.logits(head.features(rest.sums[head.layer]), length) for head in heads]
+        rules = {head.name: hd.delta_rule(head, rest.sums[head.layer], length, labels) for head in heads}
+        gradients = {layer.name: contrast.of(number) for number, layer in enumerate(self.layers)} | rules
+        if self.config["signals"]["learning"] == "fixed":
+            for weight, bias in (gradients[head.name] for head in heads[:-1]):
+                weight[...], bias[...] = 0, 0
+        changes = self.move(gradients, rest, ln.schedule(progress, self.config["optimiser"]))
+        return {
+            "samples": len(ids),
+            "loss": heads[-1].losses(logits[-1], labels).mean(),
+            "correct": int((logits[-1].argmax(axis=1) == labels).sum()),
+            "head_loss": [head.losses(own, labels).mean() for head, own in zip(heads, logits, strict=True)],
+            "head_correct": [int((own.argmax(axis=1) == labels).sum()) for own in logits],
+            "rate_difference": contrast.rate_difference(),
+            "weight_norm": norms,
+            "weight_change": [changes[name] for name in [*(layer.name for layer in self.layers), "readout"]],
+            **{name: [getattr(own, name) for own in phases] for name in (*COUNTED, "residual")},
+            "hopfield": [own.hopfield / len(ids) for own in phases],
+        }
+
+    def phases(
+        self, epoch: int, ids: Integers, network: Network, heads: list[hd.Head], progress: float
+    ) -> tuple[tuple[Window, Counts], tuple[Window, Counts], tuple[Window, Counts]]:
+        """The window and the counts of each of the three phases of some training samples."""
+        settings = self.config["dynamics"]
+        state = network.at_rest(self.images[0][ids], ids)
+        steps, length = settings["steps_free"], settings["window_free"]
+        stream, onset = stream_of(epoch, "free"), ph.onset_of(network)
+        rest, counts = ph.free(network, state, stream, steps=steps, window=length, onset=onset)
+        counts.macs[0] += len(self.layers[0].weight) * len(ids)
+        strengths = settings["beta"] * hd.strengths(heads, self.config["signals"], progress)
+        return (rest, counts), *ph.Nudged(network, heads, state, rest, self.labels[0][ids], strengths).both(epoch)
+
+    def traces(self, epoch: int) -> list[dict[str, Any]]:
+        """The rows of /traces after an epoch: its phases once more, with the weights as the epoch left them."""
+        heads = hd.make_heads(self.layers, self.sides, self.parameters, self.config["dynamics"]["cost"])
+        ids = np.arange(min(self.samples, self.config["record"]["traces"]))
+        phases = self.phases(epoch, ids, self.network(), heads, (epoch + 1) / self.config["optimiser"]["epochs"])
+        return [{"phase": index, **row} for index, (window, _) in enumerate(phases) for row in window.traces()]
+
+    def move(self, gradients: dict[str, Any], rest: Any, factor: float) -> dict[str, float]:
+        """One step of the optimiser; the mean change of the weights of each layer and head."""
+        self.optimiser.t += 1
+        activity = [
+            sums.reshape(-1, layer.shape[2]).sum(axis=0) / (it.ONE * rest.length * sums.size / layer.shape[2])
+            for sums, layer in zip(rest.sums, self.layers, strict=True)
+        ]
+        changes = {}
+        names = [layer.name for layer in self.layers]
+        for name, (weight, bias) in gradients.items():
+            weights, biases, mean = self.parameters.weights[name], self.parameters.biases[name], None
+            if name in names[1:] and self.config["optimiser"]["centring"]:
+                layer = names.index(name)
+                mean = activity[layer - 1].astype(np.float32)
+                mean = np.tile(mean, weights.shape[-2] // len(mean))  # behind a dense table: of each feature
+                weight = ln.centred(weight, bias, mean)
+            biases += self.optimiser.change(f"{name}/bias", biases, bias, factor)
+            before, change = weights.copy(), self.optimiser.change(f"{name}/weight", weights, weight, factor)
+            weights += change
+            changes[name] = float(np.abs(change).astype(np.float64).mean())
+            if mean is not None:
+                biases -= ln.given_back(before, weights, mean)
+        for layer, own in zip(self.layers, activity, strict=True):
+            self.parameters.biases[layer.name] += st.homeostasis(own, self.config["stability"])
+        return changes
+
+    def test(self, epoch: int) -> dict[str, Any]:
+        """The test after an epoch and the limit of the coupling: the row of /epochs, and all spikes."""
+        settings, network = self.config["dynamics"], self.network()
+        ids, labels = np.arange(self.test_samples), self.labels[1][: self.test_samples]
+        state, stream = self.at_rest(1, ids), stream_of(epoch, "test")
+        steps, length = settings["steps_free"], settings["window_free"]
+        onset = ph.onset_of(network)
+        window, counts = ph.free(network, state, stream, steps=steps, window=length, onset=onset, record=True)
+        counts.macs[0] += len(self.layers[0].weight) * len(ids)
+        readout = hd.make_heads(self.layers, self.sides, self.parameters, settings["cost"])[-1]
+        logits = readout.logits(readout.features(window.sums[-1]), length)
+        return {
+            "test_loss": readout.losses(logits, labels).mean(),
+            "test_correct": int((logits.argmax(axis=1) == labels).sum()),
+            **{f"test_{name}": getattr(counts, name) for name in COUNTED if name != "saturated"},
+            "test_rates": [_histogram(sums, length) for sums in window.sums],
+            "traces": self.traces(epoch) if self.config["record"]["traces"] else [],
+            "coupling": self.limit(stream),
+            "train": state.train,
+        }
+
+
+COUNTED = ("spikes", "events_forward", "events_feedback", "macs", "saturated")
+
+
+def _of(head: hd.Head) -> tuple[Integers, int]:
+    return head.weights, head.exponent
+
+
+def _histogram(sums: Integers, length: int) -> Integers:
+    """Neurons by their mean firing probability, as docs/run-file.md has it: 0, then 32 bins with their upper ends."""
+    bins = -(-sums.ravel() * 32 // (it.ONE * length))
+    return np.bincount(bins, minlength=33)

@@ -1,0 +1,272 @@
+"""The program beside an implementation of docs/model.md that shares nothing with it (tests/by_the_manual)."""
+
+import ast
+import itertools
+import re
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from by_the_manual import (
+    chance,
+    dynamics,
+    heads,
+    integers,
+    learning,
+    left_out,
+    network,
+    page,
+    phases,
+    rules,
+    stability,
+    training,
+)
+from by_the_manual.dynamics import Parameters
+from by_the_manual.training import COUNTED, Run
+from numpy.testing import assert_allclose, assert_array_equal
+
+from spikesim.checkpoint import checkpoint_folder
+from spikesim.datasets import Dataset, load
+from spikesim.ep.config import make_config, merge
+from spikesim.ep.journal import RunOptions
+from spikesim.ep.observer import Observer
+from spikesim.ep.signals import block_side
+from spikesim.ep.trainer import Trainer
+from spikesim.quantisation import quantise_weights
+from spikesim.runreader import RunReader
+
+LAYERS = [
+    {"kind": "conv", "channels": 12, "pool": True},
+    {"kind": "conv", "channels": 13, "kernel": 5, "padding": 2, "pool": True},
+    {"kind": "conv", "channels": 9, "pool": True},
+]
+"""On 13x11 pixels: odd sides, and channels that fill no octet."""
+CONFIG: dict[str, Any] = {
+    "model": {"arch": "custom", "layers": LAYERS, "calibration_samples": 8},
+    "data": {"limit": 22, "test_limit": 9, "batch_size": 8},
+    "optimiser": {"epochs": 2},
+    "record": {"spikes": [0, 5], "traces": 0},
+    "seed": 12345678901,
+}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "iid": {"firing": "iid"},
+    "synchronous": {"order": "synchronous"},
+    "parity": {"order": "parity"},
+    "sampled": {"pooling": "sampled"},
+    "sampled, synchronous": {"pooling": "sampled", "order": "synchronous"},
+    "sampled, parity": {"pooling": "sampled", "order": "parity"},
+    "leak 3": {"leak": 3},
+    "window 12": {"window_free": 12},
+    "40 steps": {"steps_free": 40, "window_free": 32},
+    "gain 0.5": {"feedback_gain": 0.5},
+    "onset 0": {"steps_onset": 0},
+    "live, postsynaptic": {"nudged_drive": "live"},
+    "live, symmetric": {"nudged_drive": "live", "rule": "symmetric", "record.traces": 2},
+    "live, independent": {"nudged_drive": "live", "noise": "independent", "feedback_gain": 0.5},
+    "errors as spikes": {"error_events": "spikes"},
+    "errors as spikes, independent": {"error_events": "spikes", "noise": "independent"},
+    "live, low pass": {"nudged_drive": "live", "trace_leak": 2, "signals.learning": "fixed"},
+    "geometric, annealed": {"signals.profile": "geometric", "signals.schedule": "annealed", "signals.anneal_from": 0.3},
+    "mean field": {"inference": "mean-field"},
+    "mean field, live": {"inference": "mean-field", "nudged_drive": "live", "order": "parity"},
+    "squared error, decay": {"cost": "squared-error", "optimiser.weight_decay": 0.01},
+    "a dense layer": {"model.layers": [*LAYERS[:2], {"kind": "dense", "channels": 21}]},
+    "SGD": {
+        "optimiser.name": "sgd",
+        "optimiser.schedule": "constant",
+        "optimiser.centring": False,
+        "optimiser.weight_decay": 0.01,
+    },
+}
+"""What is set besides CONFIG; keys without a section are of `dynamics`."""
+
+
+class Outcome(NamedTuple):
+    """A run by the program: its file, and the parameters that it started with if they are kept."""
+
+    batches: dict[str, Any]
+    epochs: dict[str, Any]
+    spikes: dict[str, Any]
+    traces: dict[str, Any]
+    config: dict[str, Any]
+    start: Parameters
+    end: Parameters
+
+
+def in_two(arrays: dict[str, Any]) -> Parameters:
+    """Arrays by `name/weight` and `name/bias`."""
+    found = Parameters({}, {})
+    for name, array in arrays.items():
+        owner, kind = name.split("/")
+        (found.weights if kind == "weight" else found.biases)[owner] = np.array(array)
+    return found
+
+
+class Quiet(Observer):
+    """Nobody watches."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with images of four classes: patterns and noise."""
+    path = tmp_path_factory.mktemp("manual")
+    rng = np.random.default_rng(5)
+    patterns = rng.integers(0, 2, (4, 13, 11, 2)) * 150
+
+    def images(count: int) -> tuple[Any, Any]:
+        labels = rng.integers(0, 4, count)
+        return (patterns[labels] + rng.integers(0, 100, (count, 13, 11, 2))).astype(np.uint8), labels
+
+    (train, train_labels), (test, test_labels) = images(26), images(12)
+    train_labels[0] = 3
+    np.savez(
+        path / "noise.npz",
+        train_images=train, train_labels=train_labels, test_images=test, test_labels=test_labels,
+    )  # fmt: skip
+    return path
+
+
+@pytest.fixture(scope="module")
+def dataset(folder: Path) -> Dataset:
+    return load("noise.npz", folder)
+
+
+def by_program(dataset: Dataset, out: Path, changes: dict[str, Any]) -> Outcome:
+    """Train with the program."""
+    given = {key if "." in key else f"dynamics.{key}": value for key, value in changes.items()}
+    config = make_config(merge(CONFIG, given.items()))
+    Trainer(config, dataset, RunOptions(out), Quiet()).run()
+    with np.load(min(checkpoint_folder(out).glob("*.npz"))) as arrays:
+        names = [name for name in arrays.files if name.startswith("parameters/")]
+        start = in_two({name.removeprefix("parameters/"): arrays[name] for name in names})
+    with RunReader(out) as run:
+        return Outcome(
+            run.batches, run.epochs, run.spikes(), run.traces, config.to_dict(), start, in_two(run.weights())
+        )
+
+
+def by_manual(dataset: Dataset, config: dict[str, Any], start: Parameters | None) -> tuple[Run, Any]:
+    """Train by the page; the run, and the rows of its epochs."""
+    images = dataset.train.images, dataset.test.images
+    run = Run(config, images, (dataset.train.labels, dataset.test.labels), start)
+    return run, list(run.epochs())
+
+
+def compare(program: Outcome, run: Run, epochs: Any) -> None:
+    """Everything that the run file holds of what the page defines."""
+    rows = [row for batches, _ in epochs for row in batches]
+    assert len(rows) == len(program.batches["batch"])
+    for name in (*COUNTED, "samples", "correct", "head_correct"):
+        assert_array_equal(program.batches[name], [row[name] for row in rows], name)
+    for name in ("residual", "rate_difference", "hopfield", "learning_rate", "loss", "head_loss", "weight_norm"):
+        assert_allclose(program.batches[name], [row[name] for row in rows], rtol=1e-13, atol=0, err_msg=name)
+    assert_allclose(program.batches["weight_change"], [row["weight_change"] for row in rows], rtol=1e-6)
+    for number, (_, test) in enumerate(epochs):
+        for name in (*(f"test_{name}" for name in COUNTED if name != "saturated"), "test_correct", "test_rates"):
+            assert_array_equal(program.epochs[name][number], test[name], name)
+        assert_allclose(program.epochs["test_loss"][number], test["test_loss"], rtol=1e-13)
+        above = program.epochs["coupling"][number] - test["coupling"]  # an estimate from above, to a part in a thousand
+        assert (above >= -1e-12).all() and (above <= 1e-3 * test["coupling"]).all()
+    traces = [row for _, test in epochs for row in test["traces"]]
+    for name in traces[0] if traces else ():
+        assert_allclose(program.traces[name], [row[name] for row in traces], rtol=1e-13, err_msg=name)
+    for sample in CONFIG["record"]["spikes"]:
+        own = program.spikes["sample"] == sample
+        found = [program.spikes[name][own] for name in ("step", "layer", "neuron")]
+        train = [(t, layer, neurons) for t, layer, of, neurons in epochs[-1][1]["train"] if of == sample]
+        assert_array_equal(found[0], np.concatenate([np.full(len(own), t) for t, _, own in train]))
+        assert_array_equal(found[1], np.concatenate([np.full(len(own), layer) for _, layer, own in train]))
+        assert_array_equal(found[2], np.concatenate([own for _, _, own in train]))
+    for kind in ("weights", "biases"):
+        for name, own in getattr(program.end, kind).items():
+            assert_array_equal(own, getattr(run.parameters, kind)[name], f"{kind} of {name}")
+
+
+def test_weights_at_the_ends_of_the_range_are_rounded_as_the_page_says() -> None:
+    assert integers.quantised(np.array([-1.0], np.float32))[1] == 14
+    for value in (1.0, -1.0, 32767 / 32768, -32766.5 / 32768, 0.99999, 2.0**-9, 1e-9, 0.0):
+        array = np.array([value, value / 3, -value / 7], np.float32)
+        for own, other in zip(quantise_weights(array), integers.quantised(array), strict=True):
+            assert_array_equal(own, other)
+
+
+def test_blocks_of_heads_are_the_pages() -> None:
+    for height, width, grid in itertools.product((1, 6, 8, 11, 12, 24), (1, 4, 9, 12, 13, 24), range(1, 7)):
+        layer = network.Layer("", (height, width, 1), (1, 1, 1), (1, 1), *np.zeros((3, 1), int), False)
+        assert heads.block_side(layer, grid) == block_side((height, width, 1), grid)
+
+
+def test_a_default_training_is_the_pages(dataset: Dataset, tmp_path: Path) -> None:
+    program = by_program(dataset, tmp_path / "run.h5", {"record.traces": 3})
+    assert len(program.traces["step"]) == 2 * (16 + 2 + 2)
+    assert program.batches["spikes"][:, 0].min() > 0
+    compare(program, *by_manual(dataset, program.config, None))
+
+
+def test_the_limit_of_the_coupling_is_the_pages(dataset: Dataset, tmp_path: Path) -> None:
+    changes = {"optimiser.epochs": 1, "feedback_gain": 0.5, "stability.coupling_limit": 0.4}
+    program = by_program(dataset, tmp_path / "run.h5", changes)
+    compare(program, *by_manual(dataset, program.config, None))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_is_the_pages(name: str, dataset: Dataset, tmp_path: Path) -> None:
+    program = by_program(dataset, tmp_path / "run.h5", {"optimiser.epochs": 1, "data.limit": 12, **VARIANTS[name]})
+    compare(program, *by_manual(dataset, program.config, program.start))
+
+
+MODULES = (network, dynamics, heads, phases, learning, stability, chance, integers, rules, training)
+REFERENCES = ("Whose formula is which", "Sources")
+"""Sections of the page that define nothing."""
+
+
+def quoted() -> list[str]:
+    """All passages of the page that are followed or left out."""
+    followed = [passage for module in MODULES for passage in page.passages(module)]
+    return [*followed, *map(page.plain, left_out.EXPLAINED), *map(page.plain, left_out.MISSING)]
+
+
+def unheard(sections: dict[str, str]) -> dict[str, list[str]]:
+    """What of the page is in none of the passages, by section."""
+    found = {}
+    for heading, text in sections.items():
+        for passage in sorted(quoted(), key=len, reverse=True):
+            text = text.replace(passage, "\n")
+        rest = [part.strip() for part in text.split("\n") if re.search(r"\w", part)]
+        if rest and heading not in REFERENCES:
+            found[heading] = rest
+    return found
+
+
+def test_what_is_followed_stands_on_the_page_once() -> None:
+    text = "\n".join(page.sections().values())
+    assert {passage: text.count(passage) for passage in quoted()} == dict.fromkeys(quoted(), 1)
+    assert max(Counter(quoted()).values()) == 1
+
+
+def test_every_sentence_of_the_page_is_followed_or_left_out() -> None:
+    assert unheard(page.sections()) == {}
+
+
+def test_a_sentence_more_on_the_page_would_be_noticed() -> None:
+    sections = page.sections()
+    sections["Dynamics"] = sections["Dynamics"].replace("There is no reset", "Spikes are green. There is no reset")
+    assert "Spikes are green." in " ".join(unheard(sections)["Dynamics"])
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_modules_follow_the_order_of_the_page(module: ModuleType) -> None:
+    for text in page.sections().values():
+        places = [text.index(first) for first in page.firsts(module) if first in text]
+        assert places == sorted(places)
+
+
+def test_the_implementation_shares_nothing_with_the_package() -> None:
+    for path in Path(page.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert all(name.split(".")[0] not in ("spikesim", "ep", "datasets", "numba") for name in names), path
