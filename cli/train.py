@@ -10,6 +10,7 @@ import click
 from spikesim.cli.common import available_threads, stop_on_signals
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
 from spikesim.cli.launch import take_ranks
+from spikesim.cli.streams import outlived_output
 
 
 @click.command()
@@ -51,14 +52,16 @@ def train(
     """Train a network of probabilistic spiking neurons by equilibrium propagation.
 
     The run is configured by the defaults, then --config, then --set, then the options. Ctrl-C, SIGTERM and SIGUSR1
-    write a checkpoint and exit with 75; the same command with --resume goes on to the same result. Started as several
-    processes by mpiexec or srun, it shares the samples of each mini-batch among them (docs/cluster.md).
+    write a checkpoint and exit with 75; the same command with --resume goes on to the same result. A log that cannot be
+    written and a terminal that is closed end nothing. Started as several processes by mpiexec or srun, it shares the
+    samples of each mini-batch among them (docs/cluster.md).
 
     \b
     Examples:
       spikesim train --arch conv --dataset fashion-mnist-mini --out run.h5
       mpiexec -n 4 spikesim train --arch vgg11 --dataset cifar10 --out run.h5
     """
+    click.get_current_context().with_resource(outlived_output())
     ranks = take_ranks()
     config = resolve(config_file, settings, keys)
 
