@@ -74,14 +74,14 @@ def tell_terminal(text: str) -> None:
         click.echo(text, err=True)
 
 
-def make_console() -> "Console":
-    """A console on standard output that writes text as it is, and wide enough for tables where there is no terminal."""
+def make_console(piped_width: int = PIPED_WIDTH) -> "Console":
+    """A console on standard output that writes text as it is, as wide as the terminal, or this wide without one."""
     import os
     import sys
 
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else piped_width
     return Console(width=width, markup=False, highlight=False, emoji=False)
 
 

@@ -92,13 +92,12 @@ def _speed(progress: "JobProgress") -> str:
 
 
 def _summarise(job: "Job", progress: "JobProgress") -> None:
-    from rich.table import Table
+    from spikesim.cli.tables import Table, print_table
 
     simulation, description = job.simulation, job.description
     trials = range(simulation.trials)
-    table = Table(title=f"{simulation.step} steps, {simulation.trials} trials")
-    for heading in ("population", "neurons", "spikes", "fire in a step", "visits"):
-        table.add_column(heading, justify="left" if heading == "population" else "right")
+    table = Table(f"{simulation.step} steps, {simulation.trials} trials", ("population",))
+    table.add_columns("neurons", "spikes", "fire in a step", "visits")
     for population in description.network.populations:
         spikes = sum(int(simulation.spike_counts(population, trial).sum()) for trial in trials)
         visits = sum(int(simulation.updates(trial)[population.index]) for trial in trials)
@@ -107,7 +106,7 @@ def _summarise(job: "Job", progress: "JobProgress") -> None:
             population.name, str(population.size), f"{spikes:,}", f"{spikes / chances:.3%}", f"{visits / chances:.1%}"
         )
     console = make_console()
-    console.print(table)
+    print_table(console, table)
     events = sum(int(simulation.events(trial).sum()) for trial in trials)
     speed = f"; {_speed(progress)} on {simulation.threads} threads" if progress.seconds > 0 else ""
     console.print(f"{events:,} synaptic events{speed}")
