@@ -79,6 +79,7 @@ def _numbers(kind: type[int] | type[float]) -> Callable[[click.Context, click.Pa
     help="Draw cosines and norms over window and beta (needs matplotlib); --windows and --betas then default to "
     f"{','.join(map(str, PLOT_WINDOWS))} and {','.join(f'{beta:g}' for beta in PLOT_BETAS)}.",
 )
+@click.option("--overwrite", is_flag=True, help="Replace the picture if it exists.")
 def gradcheck(
     data_dir: Path | None,
     config_file: Path | None,
@@ -94,6 +95,7 @@ def gradcheck(
     threads: int | None,
     style: str,
     plot: Path | None,
+    overwrite: bool,
     **keys: Any,
 ) -> None:
     """Compare the stochastic gradient estimate of each layer with the exact gradient.
@@ -108,9 +110,9 @@ def gradcheck(
     """
     ranks = take_ranks()
     if plot is not None:
-        from spikesim.cli.gradplot import require_matplotlib
+        from spikesim.cli.gradplot import require_drawable
 
-        require_matplotlib(plot)
+        ranks.first(lambda: require_drawable(plot, overwrite=overwrite))
         windows, betas = windows or PLOT_WINDOWS, betas or PLOT_BETAS
     if run is not None and config_file is not None:
         raise InputError("--run and --config exclude each other; a run has its configuration, --set changes it")
@@ -134,7 +136,7 @@ def gradcheck(
     if plot is not None:
         from spikesim.cli.gradplot import draw
 
-        draw(result, plot)
+        draw(result, plot, overwrite=overwrite)
 
 
 def _check(

@@ -66,8 +66,13 @@ def test_the_picture(config, tmp_path):
     picture = tmp_path / "check.png"
     succeed("gradcheck", "--config", config, "--batch", 4, "--windows", "4,6", "--betas", "1,2", "--plot", picture)
     assert picture.read_bytes().startswith(b"\x89PNG")
+    picture.write_bytes(b"mine")
+    assert "--overwrite" in refused("--config", config, "--plot", picture)
+    assert picture.read_bytes() == b"mine"
+    succeed("gradcheck", "--config", config, "--batch", 4, "--windows", 4, "--plot", picture, "--overwrite")
+    assert picture.read_bytes().startswith(b"\x89PNG")
     assert ".png" in refused("--config", config, "--plot", tmp_path / "check.docx")
-    assert "no folder" in refused("--config", config, "--plot", tmp_path / "missing" / "check.png")
+    assert "does not exist" in refused("--config", config, "--plot", tmp_path / "missing" / "check.png")
 
 
 def test_without_matplotlib(config, tmp_path):
