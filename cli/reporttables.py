@@ -50,10 +50,11 @@ def print_tables(reader: "RunReader", numbers: "Report") -> None:
 
 def _parameters_line(numbers: "Report") -> str:
     network, total = numbers.parameters[-2:]
+    sparsity = network.connection_sparsity
     heads = total.parameters - network.parameters
     return (
         f"{_count(network.parameters)} parameters, {si(network.footprint_bytes)}B as float32, "
-        f"connection sparsity {percent(network.connection_sparsity)}"
+        f"connection sparsity {'not yet' if sparsity is None else percent(sparsity)}"
         + (f"; {_count(heads)} more in heads that only training needs" if heads else "")
     )
 

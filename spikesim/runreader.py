@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ from spikesim.schema import (
     LayerInfo,
     canonical_json,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["RunReader", "is_run_file"]
 
@@ -215,7 +218,7 @@ class RunReader:
         """Close the file. May be called more than once."""
         self._file.close()
 
-    def __enter__(self) -> "RunReader":
+    def __enter__(self) -> "Self":
         return self
 
     def __exit__(
