@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(min=0), help="Of all random numbers.  [default: as in the file, or 0]")
 @click.option("--threads", type=click.IntRange(min=1, max=1024), help="Threads, for trials.  [default: as for train]")
 @click.option("--resume", is_flag=True, help="Go on with the file if it exists, also to more steps.")
-@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace the file if it exists; beside --resume, it counts for nothing."
+)
 @click.option(
     "--progress-every",
     type=click.FloatRange(min=0.1),

@@ -28,7 +28,9 @@ from spikesim.cli.streams import outlived_output
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The run file, HDF5.")
 @click.option("--resume", is_flag=True, help="Go on with the run file if it exists.")
-@click.option("--overwrite", is_flag=True, help="Replace the run file if it exists.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace the run file if it exists; beside --resume, it counts for nothing."
+)
 @click.option(
     "--progress-every",
     type=click.FloatRange(min=0.1),

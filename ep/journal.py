@@ -29,7 +29,7 @@ class RunOptions:
     Attributes
     ----------
     out : path of the run file
-    resume, overwrite : what to do with a run file that exists
+    resume, overwrite : what to do with a run file that exists; of both, `resume` counts, and nothing is replaced
     threads : int
     checkpoint_every : int or None
         Mini-batches between checkpoints; None for once a minute. There is always one after an epoch.

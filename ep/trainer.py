@@ -6,7 +6,7 @@ position and the number of rows written are all there is to keep.
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.checkpoint import Checkpoint
+from spikesim.commandline import resume_advice
 from spikesim.datasets import Dataset
 from spikesim.ep import phases as ph
 from spikesim.ep.coding import Input, with_duration
@@ -88,7 +89,7 @@ class Trainer:
         self.config = config = with_duration(config, dataset)
         self.ranks = Alone() if ranks is None else ranks
         self.dataset = dataset
-        self.options = options
+        self.options = replace(options, overwrite=options.overwrite and not options.resume)
         self.observer = observer
         self.model = Model(config, dataset)
         self.presenter = Presenter(config, dataset, self.model.stack.image.shape)
@@ -103,8 +104,6 @@ class Trainer:
             raise InputError(f"optimiser.epochs is {config.optimiser.epochs}; at most {ph.EPOCHS_MAX}")
         per_layer(config.model.activity, self.model.layers, "model.activity")
         per_layer(config.optimiser.learning_rate, self.model.layers, "optimiser.learning_rate")
-        if options.resume and options.overwrite:
-            raise InputError("--resume and --overwrite exclude each other; choose one")
         self.batches = -(-self.samples // config.data.batch_size)
         self.stop = np.zeros(1, np.uint8)
         check_teacher(config.signals, soft_targets is not None)
@@ -189,7 +188,7 @@ class Trainer:
             journal.write(lambda writer: writer.set_status("stopped"))
             raise Stopped(
                 f"Stopped at epoch {position.epoch + 1}, mini-batch {position.batch}; "
-                f"the same command with --resume goes on from there."
+                f"{resume_advice(self.options.command_line)}"
             ) from None
         journal.write(lambda writer: writer.set_status("finished"))
 

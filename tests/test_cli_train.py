@@ -1,6 +1,7 @@
 import ctypes
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -125,7 +126,7 @@ def stop(process: subprocess.Popen[str], number: signal.Signals) -> str:
 )
 def test_signal_and_resume(number, position, reference, config, tmp_path):
     run = tmp_path / "run.h5"
-    command = ("train", "--config", config, "--out", run, "--checkpoint-every", 1, "--threads", 1)
+    command = ("train", "--config", config, "--out", run, "--checkpoint-every", 1, "--threads", 1, "--overwrite")
     process = start(*command)
     wait_until(lambda: newest_checkpoint(run) >= position, process)
     last = stop(process, number)
@@ -133,7 +134,11 @@ def test_signal_and_resume(number, position, reference, config, tmp_path):
     assert "stopped" in succeed("info", run).stdout
     if position == TEST_OF_FIRST_EPOCH:
         assert f"epoch 1, mini-batch {BATCHES};" in last
-    succeed(*command, "--resume")
+        program, *words = shlex.split(last.partition("--resume goes on from there: ")[2])
+        assert program == "spikesim" and words == [*map(str, command[:-1]), "--resume"]
+        succeed(*words)
+    else:
+        succeed(*command, "--resume")  # which goes before --overwrite
     assert digest(run) == reference[2]
 
 
@@ -191,7 +196,6 @@ WRONG_VALUES = [
     (("--set", LAYERS_THAT_SHRINK), "28x28"),
     (("--threads", "0"), "--threads"),
     (("--colour", "red"), "--colour"),
-    (("--resume", "--overwrite"), "--overwrite"),
 ]
 
 
