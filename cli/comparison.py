@@ -45,6 +45,8 @@ def print_comparison(runs: "list[ComparedRun]", style: str, folder: str | None =
 
 
 def _print_tables(runs: "list[ComparedRun]", *, beside: bool) -> None:
+    from spikesim.reports.text import counted
+
     console = make_console()
     if beside and len(runs) <= BESIDE_MAX:
         print_table(console, _beside_table(runs))
@@ -52,10 +54,10 @@ def _print_tables(runs: "list[ComparedRun]", *, beside: bool) -> None:
         return
     print_table(console, _runs_table(runs))
     finished = sum(run.row.state == "finished" for run in runs)
-    console.print(f"{finished} of {len(runs)} runs are finished")
+    console.print(f"{finished} of {counted(len(runs), 'run')} finished")
     more = len(runs[0].settings) - SETTINGS_SHOWN
     if more > 0:
-        console.print(f"{more} more settings differ; --format csv and json have them")
+        console.print(f"{counted(more, 'more setting')} not shown; --format csv and json have all that differ")
 
 
 def _beside_table(runs: "list[ComparedRun]") -> Table:

@@ -179,6 +179,8 @@ def _print_json(run: str | None, config: "Config", result: "CheckResult") -> Non
 
 
 def _print_tables(result: "CheckResult") -> None:
+    from spikesim.reports.text import counted
+
     console = make_console()
     if len(result.variants) == 1:
         print_table(console, _phases_table(result, result.variants[0]))
@@ -189,7 +191,7 @@ def _print_tables(result: "CheckResult") -> None:
     repeats = len(result.weights.cosine)
     console.print(
         f"a: stochastic, b: mean field at beta {result.small_beta:g}, c: exact gradient, of the weights; "
-        f"{result.samples} samples{f', means of {repeats} mini-batches' if repeats > 1 else ''}; "
+        f"{counted(result.samples, 'sample')}{f', means of {repeats} mini-batches' if repeats > 1 else ''}; "
         f"cost of the read-out {result.readout_cost:.4f}"
     )
     worst = max(float(result.residual.max()), float(result.residual_nudged.max()))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from spikesim.cli.common import make_console
 from spikesim.cli.tables import Table, print_table
-from spikesim.reports.text import fixed, percent, scientific, si
+from spikesim.reports.text import counted, fixed, percent, scientific, si
 
 if TYPE_CHECKING:
     from spikesim.analysis import EpochSummary, LayerWork, Report
@@ -20,7 +20,8 @@ def print_tables(reader: "RunReader", numbers: "Report") -> None:
     console = make_console()
     console.print(f"Run {reader.path}: {state_text(reader)}", soft_wrap=True)
     rows = reader.rows
-    console.print(f"{rows['batches']} mini-batches, {rows['epochs']} complete epochs in the file")
+    batches, epochs = counted(rows["batches"], "mini-batch"), counted(rows["epochs"], "complete epoch")
+    console.print(f"{batches}, {epochs} in the file")
     if numbers.epoch is None:
         console.print("There are 0 rows: no mini-batch has ended yet.")
         console.print(_parameters_line(numbers))
@@ -117,10 +118,8 @@ def _learning_table(learning: "list[LayerLearning]") -> Table:
 def _work_table(works: "list[LayerWork]") -> Table:
     first = works[0]
     kind = {"test": "Test", "total": "All phases"}.get(first.phase, f"Phase {first.phase}")
-    table = Table(
-        f"{kind} of epoch {first.epoch}, a sample (mean of {first.samples} samples, {first.steps:.1f} steps)",
-        ("layer",),
-    )
+    mean = f"mean of {counted(first.samples, 'sample')}, {first.steps:.1f} steps"
+    table = Table(f"{kind} of epoch {first.epoch}, a sample ({mean})", ("layer",))
     table.add_columns(
         "neurons",
         "spikes",

@@ -95,10 +95,11 @@ def _speed(progress: "JobProgress") -> str:
 
 def _summarise(job: "Job", progress: "JobProgress") -> None:
     from spikesim.cli.tables import Table, print_table
+    from spikesim.reports.text import counted
 
     simulation, description = job.simulation, job.description
     trials = range(simulation.trials)
-    table = Table(f"{simulation.step} steps, {simulation.trials} trials", ("population",))
+    table = Table(f"{counted(simulation.step, 'step')}, {counted(simulation.trials, 'trial')}", ("population",))
     table.add_columns("neurons", "spikes", "fire in a step", "visits")
     for population in description.network.populations:
         spikes = sum(int(simulation.spike_counts(population, trial).sum()) for trial in trials)
@@ -110,5 +111,5 @@ def _summarise(job: "Job", progress: "JobProgress") -> None:
     console = make_console()
     print_table(console, table)
     events = sum(int(simulation.events(trial).sum()) for trial in trials)
-    speed = f"; {_speed(progress)} on {simulation.threads} threads" if progress.seconds > 0 else ""
-    console.print(f"{events:,} synaptic events{speed}")
+    speed = f"; {_speed(progress)} on {counted(simulation.threads, 'thread')}" if progress.seconds > 0 else ""
+    console.print(f"{events:,} synaptic event{'' if events == 1 else 's'}{speed}")

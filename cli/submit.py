@@ -14,6 +14,7 @@ import click
 from spikesim.cli.slurm import Resources, batch_script, check_time
 from spikesim.cli.sweep import member_path, read_sweep, setting_text, unfinished
 from spikesim.errors import InputError
+from spikesim.reports.text import counted
 
 _positive = click.IntRange(min=1)
 
@@ -88,7 +89,7 @@ def submit(
     else:
         numbers = unfinished(out, len(members)) if only_unfinished else list(range(len(members)))
         if not numbers:
-            click.echo(f"all {len(members)} runs in {out} are finished or in progress; nothing to send")
+            click.echo(f"{counted(len(members), 'run')} in {out}: finished or in progress; nothing to send")
             return
         own = {number: _member_arguments(members[number], out, number) for number in numbers}
         script = batch_script(wanted, program, Path.cwd(), f"{_pattern(out)}/run-%a.log", own, at_a_time)

@@ -71,6 +71,7 @@ def train(
     from spikesim.ep.dataset import load_dataset
     from spikesim.ep.journal import RunOptions
     from spikesim.ep.trainer import Trainer
+    from spikesim.reports.text import counted
 
     config, dataset = load_dataset(config, data_dir)
     soft_targets = None
@@ -88,8 +89,9 @@ def train(
         trainer = Trainer(config, dataset, options, observer, soft_targets, ranks)
         processes = f"{ranks.size} processes of " if ranks.size > 1 else ""
         observer.message(
-            f"{config.model.arch} on {dataset.name} ({dataset.source}): {trainer.samples} training samples, "
-            f"{trainer.batches} mini-batches an epoch, {processes}{options.threads} threads, seed {config.seed}"
+            f"{config.model.arch} on {dataset.name} ({dataset.source}): "
+            f"{counted(trainer.samples, 'training sample')}, {counted(trainer.batches, 'mini-batch')} an epoch, "
+            f"{processes}{counted(options.threads, 'thread')}, seed {config.seed}"
         )
         with stop_on_signals(trainer.request_stop):
             trainer.run()

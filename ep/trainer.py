@@ -36,6 +36,7 @@ from spikesim.ep.start import check_random_start, needs_start, start
 from spikesim.ep.team import Team
 from spikesim.ep.tracing import trace
 from spikesim.errors import InputError, Stopped
+from spikesim.reports.text import counted
 from spikesim.runfile import RunWriter
 
 CHECKPOINT_SECONDS = 60.0
@@ -98,7 +99,7 @@ class Trainer:
         beyond = [sample for sample in config.record.spikes if sample >= self.test_samples]
         if beyond:
             raise InputError(
-                f"record.spikes names sample {beyond[0]}; the test has {self.test_samples} samples, from 0"
+                f"record.spikes names sample {beyond[0]}; the test has {counted(self.test_samples, 'sample')}, from 0"
             )
         if config.optimiser.epochs > ph.EPOCHS_MAX:
             raise InputError(f"optimiser.epochs is {config.optimiser.epochs}; at most {ph.EPOCHS_MAX}")
@@ -398,5 +399,5 @@ class Trainer:
 
 def _limited(name: str, limit: int | None, available: int) -> int:
     if limit is not None and limit > available:
-        raise InputError(f"{name} is {limit}; the data set has {available} samples")
+        raise InputError(f"{name} is {limit}; the data set has {counted(available, 'sample')}")
     return available if limit is None else limit

@@ -10,6 +10,7 @@ from commands import CONFIG
 
 from spikesim.cli import main
 from spikesim.cli.tables import Table
+from spikesim.reports.text import counted
 
 WIDE = 500
 NETWORK = """\
@@ -135,6 +136,18 @@ def test_sections_headings_of_several_lines_and_wide_characters() -> None:
     assert list(table.lines(40, "-"))[4] == "-" * 22
     with pytest.raises(ValueError, match="2 cells for 1 names and 2 columns"):
         table.add_row("layer", "1")
+
+
+def test_how_many_there_are() -> None:
+    assert [counted(n, "mini-batch") for n in (0, 1, 2)] == ["0 mini-batches", "1 mini-batch", "2 mini-batches"]
+    assert [counted(n, "thread") for n in (1, 2)] == ["1 thread", "2 threads"]
+
+
+@pytest.mark.parametrize("command", ["report run.h5", "simulate net.toml --steps 20 --threads 1 --out one.h5"])
+def test_one_is_no_plural(command: str, shown: Callable[[str, int], str]) -> None:
+    text = shown(command, WIDE)
+    assert "1 complete epoch in the file" in text or "20 steps, 1 trial\n" in text
+    assert "1 threads" not in text and "1 trials" not in text and "1 complete epochs" not in text
 
 
 def test_several_names_of_a_row_become_one_where_they_are_too_wide() -> None:

@@ -390,7 +390,7 @@ def test_lines_of_progress(reference):
     _, result, _ = reference
     lines = result.stderr.splitlines()
     assert result.stdout == f"run file: {reference[0]}\n"
-    assert "48 training samples, 12 mini-batches an epoch, 1 threads, seed 0" in lines[0]
+    assert "48 training samples, 12 mini-batches an epoch, 1 thread, seed 0" in lines[0]
     epochs = [line for line in lines if line.startswith("epoch ") and "test loss" in line]
     assert [line.split(":")[0] for line in epochs] == ["epoch 1/2", "epoch 2/2"]
     assert any(line.startswith("epoch 1/2, mini-batch ") and "samples/s" in line for line in lines)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from spikesim.commandline import resume_advice
 from spikesim.errors import InputError, Stopped
+from spikesim.reports.text import counted
 from spikesim.sparse.description import Description
 from spikesim.sparse.recording import SimulationReader, SimulationWriter, require_same, state_path
 from spikesim.sparse.simulation import Simulation
@@ -127,7 +128,9 @@ class Job:
             simulation.save(self._state)
             if simulation.step < steps:
                 writer.close("stopped")
-                raise Stopped(f"Stopped after {simulation.step} of {steps} steps; {resume_advice(self.command_line)}")
+                raise Stopped(
+                    f"Stopped after {simulation.step} of {counted(steps, 'step')}; {resume_advice(self.command_line)}"
+                )
             writer.close("finished")
         return progress
 

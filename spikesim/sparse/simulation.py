@@ -14,6 +14,7 @@ from spikesim.fixedpoint import ONE
 from spikesim.hdf5file import Contents, HDF5File
 from spikesim.philox import seed_key
 from spikesim.plan import FIRING_IID, Clock
+from spikesim.reports.text import counted
 from spikesim.sparse import layout as ly
 from spikesim.sparse.assembly import assemble
 from spikesim.sparse.loop import run_steps
@@ -310,8 +311,8 @@ class Simulation:
         seed, trials = contents.attribute("seed"), sum(name.startswith("trial") for name in contents.names("/"))
         if seed != self.seed or trials != len(self._trials):
             raise InputError(
-                f"{path} has {trials} trials of seed {seed}, this simulation has {len(self._trials)} of seed "
-                f"{self.seed}"
+                f"{path} has {counted(trials, 'trial')} of seed {seed}, this simulation has {len(self._trials)} of "
+                f"seed {self.seed}"
             )
         for trial in self._trials:
             group = f"/trial{trial.number}"
