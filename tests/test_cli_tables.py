@@ -9,7 +9,9 @@ from click.testing import CliRunner
 from commands import CONFIG
 
 from spikesim.cli import main
+from spikesim.cli.progress import BarObserver
 from spikesim.cli.tables import Table
+from spikesim.ep.observer import Progress
 from spikesim.reports.text import counted
 
 WIDE = 500
@@ -161,3 +163,17 @@ def test_several_names_of_a_row_become_one_where_they_are_too_wide() -> None:
         "independent, stratified,   0.993",
         "probability", "",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", [110, 80, 60, 40])
+def test_progress_on_a_terminal_is_whole(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("COLUMNS", str(columns)), ("FORCE_COLOR", "1"), ("TERM", "xterm")):
+        monkeypatch.setenv(name, value)
+    with BarObserver() as observer:
+        for batch in (123, 124):
+            observer.batch(Progress(100, 300, batch, 1000, 32, 12.345, 0.9876, 0.1234))
+    words = capsys.readouterr().err.split()
+    assert {"100/300", "12.345", "98.8%", "12.3%", "samples/s,"} <= set(words)
+    assert "\u2026" not in "".join(words)
