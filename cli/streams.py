@@ -1,5 +1,6 @@
 """Standard output and standard error as they are in practice: full, closed, or without a character that is printed."""
 
+import codecs
 import errno
 import io
 import os
@@ -18,6 +19,7 @@ __all__ = ["EXIT_PIPE", "OutputLost", "guarded_streams", "outlived_output"]
 EXIT_PIPE = 128 + signal.SIGPIPE
 """What a shell reports of a program whose reader has gone."""
 _STREAMS = {"stdout": 1, "stderr": 2}
+_ERRORS = "spikesim.replaced"
 
 
 class OutputLost(Exception):
@@ -66,6 +68,14 @@ class _Guard(io.RawIOBase):
                 raise OutputLost(error) from None
 
 
+def _replaced(error: UnicodeError) -> tuple[bytes, int]:
+    """A question mark for a character that an encoding lacks; the bytes of a name that could not be decoded."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return b"".join(bytes([ord(c) - 0xDC00]) if "\udc80" <= c <= "\udcff" else b"?" for c in text), error.end
+
+
 class _Stream(io.TextIOWrapper):
     """A text stream on a guard; characters that its encoding lacks become question marks.
 
@@ -79,7 +89,7 @@ class _Stream(io.TextIOWrapper):
         super().__init__(
             io.BufferedWriter(guard),
             encoding=getattr(old, "encoding", "utf-8"),
-            errors="replace",
+            errors=_ERRORS,
             line_buffering=getattr(old, "line_buffering", True),
         )
 
@@ -101,6 +111,7 @@ def guarded_streams() -> Iterator[None]:
     alone.
     """
     _take_numbers()
+    codecs.register_error(_ERRORS, _replaced)
     replaced = {name: getattr(sys, name) for name in _STREAMS if getattr(sys, name) is getattr(sys, f"__{name}__")}
     for name, old in replaced.items():
         if old is not None:

@@ -161,12 +161,12 @@ def _send(script: str, target: Path, folder: Path | None) -> None:
     try:
         if folder is not None:
             folder.mkdir(exist_ok=True)
-        target.write_text(script)
+        target.write_text(script, encoding="utf-8", errors="surrogateescape")
         target.chmod(0o755)
     except OSError as error:
         raise InputError(f"cannot write {target}: {error.strerror}; choose another --out") from None
     click.echo(f"script: {target}")
-    sent = subprocess.run([program, "--parsable", str(target)], capture_output=True, text=True)
+    sent = subprocess.run([program, "--parsable", str(target)], capture_output=True, text=True, errors="replace")
     if sent.returncode:
         reason = " ".join((sent.stderr or sent.stdout).split())
         raise InputError(f"sbatch refused {shlex.quote(str(target))}: {reason}")

@@ -131,6 +131,16 @@ def test_a_character_that_the_terminal_lacks(encoding: str, folder: Path, tmp_pa
     assert f"simulation file: {tmp_path}/{'é' if encoding == 'latin-1' else '?'}?.h5" in text
 
 
+def test_names_that_the_locale_cannot_decode_are_printed_as_they_were_given(tmp_path: Path) -> None:
+    line = "$SPIKESIM submit --dry-run -- train --out über.h5"
+    own = {"SPIKESIM": f"{sys.executable} -m spikesim", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    result = subprocess.run(
+        ["bash", "-c", line], cwd=tmp_path, env=environment(own), capture_output=True, timeout=SECONDS
+    )
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert "#SBATCH --job-name=über\n".encode() in result.stdout
+
+
 def test_writing_fails_once_and_then_drops(tmp_path: Path) -> None:
     """What was buffered when writing failed does not fail again when the interpreter ends."""
     code = (
