@@ -1,7 +1,9 @@
 """The ``spikesim`` command: a file per sub-command, imported when it is asked for."""
 
+import errno
 import importlib
 import os
+import sys
 import traceback
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +12,7 @@ import click
 
 from spikesim import __version__
 from spikesim.cli.launch import end_together
+from spikesim.cli.streams import EXIT_PIPE, OutputLost, guarded_streams
 from spikesim.errors import InputError, Stopped
 from spikesim.printable import printable
 from spikesim.stopping import EXIT_STOPPED
@@ -24,6 +27,10 @@ for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
 EXIT_ERROR = 1
 EXIT_FAULT = 2
 EXIT_INTERRUPTED = 130
+NAME_MAX = 255
+"""Bytes of a name in a folder, at most, on any file system in use."""
+NAME_SHOWN = 40
+"""Letters of a name that is too long, in the message that says so."""
 
 
 class LazyGroup(click.Group):
@@ -56,10 +63,26 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in self._subcommands.items()])
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command, and say in one line if what it prints cannot be written."""
+        with guarded_streams():
+            try:
+                try:
+                    return super().main(*args, **kwargs)
+                finally:
+                    sys.stdout.flush()
+            except OutputLost as lost:
+                if lost.is_pipe:
+                    sys.exit(EXIT_PIPE)
+                click.echo(f"Error: {lost}", err=True)
+                sys.exit(EXIT_FAULT)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a sub-command; turn what stops it into one line and an exit code."""
         try:
             return super().invoke(ctx)
+        except OutputLost:
+            raise
         except InputError as error:
             code, message = EXIT_FAULT, f"Error: {printable(' '.join(str(error).splitlines()))}"
         except click.UsageError as error:
@@ -77,12 +100,23 @@ class LazyGroup(click.Group):
             )
         except KeyboardInterrupt:
             code, message = EXIT_INTERRUPTED, ""
-        except Exception:
-            if ctx.obj is None:
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+                code = EXIT_FAULT
+                message = f"Error: the file name {_shortened(str(error.filename))} is too long; choose a shorter one"
+            elif ctx.obj is None:
                 raise
-            code, message = EXIT_ERROR, traceback.format_exc().rstrip()
+            else:
+                code, message = EXIT_ERROR, traceback.format_exc().rstrip()
         end_together(ctx.obj, code, message, ctx.invoked_subcommand)
         ctx.exit(code)
+
+
+def _shortened(name: str) -> str:
+    """What is too long of a path, its last part or all of it, by its beginning and its length."""
+    last = os.path.basename(name)
+    long = last if len(os.fsencode(last)) > NAME_MAX else name
+    return f"{long[:NAME_SHOWN] + '...'!r} of {len(os.fsencode(long))} bytes"
 
 
 @click.group(

@@ -107,25 +107,21 @@ def ablation(
 
 
 def _print_tables(rows: "list[AblationRow]") -> None:
-    from rich.table import Table
+    from spikesim.cli.tables import Table, print_table
 
     layers = max(len(row.layers) for row in rows)
     console = make_console()
     for title, values, form in (
-        ("cosine of the stochastic estimate with the exact gradient, lowest layer first", "cosine", ".2f"),
+        ("Cosine of the stochastic estimate with the exact gradient, lowest layer first", "cosine", ".2f"),
         (
-            "norm of the exact gradient beside the top layer's, without the layers' weights in the energy",
+            "Norm of the exact gradient beside the top layer's, without the layers' weights in the energy",
             "share",
             ".2g",
         ),
     ):
-        table = Table()
-        table.add_column("arch")
-        table.add_column("signals")
-        for layer in range(layers):
-            table.add_column(str(layer + 1), justify="right")
+        table = Table(title, ("arch", "signals"))
+        table.add_columns(*(str(layer + 1) for layer in range(layers)))
         for row in rows:
             numbers = getattr(row, values)
             table.add_row(row.arch, row.kind, *("-" if value != value else f"{value:{form}}" for value in numbers))
-        console.print(title)
-        console.print(table)
+        print_table(console, table)

@@ -93,14 +93,14 @@ def tell_compilation(seconds: float | None = None) -> None:
     click.get_current_context().with_resource(told)
 
 
-def make_console() -> "Console":
-    """A console on standard output that writes text as it is, and wide enough for tables where there is no terminal."""
+def make_console(piped_width: int = PIPED_WIDTH) -> "Console":
+    """A console on standard output that writes text as it is, as wide as the terminal, or this wide without one."""
     import os
     import sys
 
     from spikesim.cli.console import PlainConsole
 
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else piped_width
     return PlainConsole(width=width)
 
 

@@ -6,18 +6,15 @@ from typing import TYPE_CHECKING
 import click
 
 from spikesim.cli.common import echo_csv, make_console
+from spikesim.cli.tables import Table, print_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from spikesim.reports.comparison import ComparedRun
 
 __all__ = ["print_comparison"]
 
 SETTINGS_SHOWN = 6
 """Columns of settings in a table, at most."""
-NAME_WIDTH = 24
-"""Room that names of runs get before columns are made narrower."""
 BESIDE_MAX = 5
 """As many runs have a column each; more have a row each."""
 
@@ -48,26 +45,27 @@ def print_comparison(runs: "list[ComparedRun]", style: str, folder: str | None =
 
 
 def _print_tables(runs: "list[ComparedRun]", *, beside: bool) -> None:
+    from spikesim.reports.text import counted
+
     console = make_console()
     if beside and len(runs) <= BESIDE_MAX:
-        console.print(_beside_table(runs))
-        console.print(_epochs_table(runs))
+        print_table(console, _beside_table(runs))
+        print_table(console, _epochs_table(runs))
         return
-    console.print(_runs_table(runs))
+    print_table(console, _runs_table(runs))
     finished = sum(run.row.state == "finished" for run in runs)
-    console.print(f"{finished} of {len(runs)} runs are finished")
+    console.print(f"{finished} of {counted(len(runs), 'run')} finished")
     more = len(runs[0].settings) - SETTINGS_SHOWN
     if more > 0:
-        console.print(f"{more} more settings differ; --format csv and json have them")
+        console.print(f"{counted(more, 'more setting')} not shown; --format csv and json have all that differ")
 
 
-def _beside_table(runs: "list[ComparedRun]") -> "Table":
+def _beside_table(runs: "list[ComparedRun]") -> Table:
     """All settings that differ and the figures of the last complete epochs, a column a run."""
     from spikesim.reports.text import percent, si
 
-    table = _table("")
-    for run in runs:
-        table.add_column(run.row.run, justify="right", overflow="fold")
+    table = Table("", ("",))
+    table.add_columns(*(run.row.run for run in runs))
     for key in runs[0].settings:
         table.add_row(key, *(_setting(run.settings[key]) for run in runs), end_section=key == [*runs[0].settings][-1])
     rows = [run.row for run in runs]
@@ -90,14 +88,12 @@ def _setting(value: object) -> str:
     return "not set" if value is None else str(value)
 
 
-def _runs_table(runs: "list[ComparedRun]") -> "Table":
-    table = _table("run", min(NAME_WIDTH, max(len(run.row.run) for run in runs)))
+def _runs_table(runs: "list[ComparedRun]") -> Table:
+    table = Table("", ("run",))
     shown = list(runs[0].settings)[:SETTINGS_SHOWN]
-    for key in shown:
-        table.add_column(key.rpartition(".")[2].replace("_", " "), justify="right")
-    for heading in ("epochs", "train", "test", "best", "activity", "ACs", "energy", "hours"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("state", overflow="fold")
+    table.add_columns(*(key.rpartition(".")[2].replace("_", " ") for key in shown))
+    table.add_columns("epochs", "train", "test", "best", "activity", "ACs", "energy", "hours")
+    table.add_columns("state", left=True)
     for run in runs:
         row = run.row
         table.add_row(
@@ -116,12 +112,10 @@ def _runs_table(runs: "list[ComparedRun]") -> "Table":
     return table
 
 
-def _epochs_table(runs: "list[ComparedRun]") -> "Table":
+def _epochs_table(runs: "list[ComparedRun]") -> Table:
     """Test accuracy and loss by epoch, a column a run."""
-    table = _table("epoch")
-    for what in ("accuracy", "loss"):
-        for run in runs:
-            table.add_column(f"{what}\n{run.row.run}", justify="right", overflow="fold")
+    table = Table("", ("epoch",))
+    table.add_columns(*(f"{what}\n{run.row.run}" for what in ("accuracy", "loss") for run in runs))
     points = [{point.epoch: point for point in run.epochs} for run in runs]
     for epoch in sorted({epoch for own in points for epoch in own}):
         found = [own.get(epoch) for own in points]
@@ -130,15 +124,6 @@ def _epochs_table(runs: "list[ComparedRun]") -> "Table":
             *(_shown(None if point is None else point.test_accuracy, "{:.2%}") for point in found),
             *(_shown(None if point is None else point.test_loss, "{:.4f}") for point in found),
         )
-    return table
-
-
-def _table(first: str, width: int | None = None) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(first, overflow="fold", min_width=width)
     return table
 
 

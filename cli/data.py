@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["data"]
 
 _SECONDS_BETWEEN_LINES = 5.0
+PATHS_WIDTH = 5000
+"""Width of a table with paths where there is no terminal: a line a row, however long they are."""
 
 _data_dir = click.option(
     "--data-dir",
@@ -42,24 +44,28 @@ def list_sets(data_dir: Path | None) -> None:
 
     Files are not read: `spikesim data check` does that.
     """
+    from spikesim.cli.common import make_console
+    from spikesim.cli.tables import Table, print_table
     from spikesim.datasets import find, registry
 
-    rows = [("name", "classes", "image", "training", "test", "found")]
+    table = Table("", ("name",))
+    table.add_columns("classes", "image", "training", "test")
+    table.add_columns("found", left=True)
+    missing = False
     for entry in registry.entries():
         source = find(entry.name, data_dir)
-        rows.append(
-            (
-                entry.name,
-                str(len(entry.class_names)),
-                "x".join(map(str, entry.shape)),
-                str(entry.n_train),
-                str(entry.n_test),
-                source or f"no: spikesim data fetch {entry.name} --data-dir {data_dir or 'DIR'}",
-            )
+        table.add_row(
+            entry.name,
+            str(len(entry.class_names)),
+            "x".join(map(str, entry.shape)),
+            str(entry.n_train),
+            str(entry.n_test),
+            source or "no",
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        missing |= source is None
+    print_table(make_console(PATHS_WIDTH), table)
+    if missing:
+        click.echo(f"what is missing: spikesim data fetch NAME --data-dir {data_dir or 'DIR'}")
 
 
 @data.command()

@@ -97,20 +97,12 @@ def _print_json(run: str, config: dict[str, Any], results: list[Any]) -> None:
 def _print_table(results: list[Any]) -> None:
     import statistics
 
-    from rich.table import Table
+    from spikesim.cli.tables import Table, print_table
 
-    table = Table(title="test")
-    for heading in (
-        "repeat",
-        "accuracy",
-        "loss",
-        "activity",
-        "steps/sample",
-        "ACs/sample",
-        "MACs/sample",
-        "energy/sample",
-    ):
-        table.add_column(heading, justify="right")
+    table = Table("Test", ("repeat",))
+    table.add_columns(
+        "accuracy", "loss", "activity", "steps\na sample", "ACs\na sample", "MACs\na sample", "energy\na sample"
+    )
     for number, result in enumerate(results, 1):
         table.add_row(
             str(number),
@@ -123,7 +115,7 @@ def _print_table(results: list[Any]) -> None:
             f"{result.joule * 1e6:.4g} uJ",
         )
     console = make_console()
-    console.print(table)
+    print_table(console, table)
     if len(results) > 1:
         accuracies = [result.accuracy for result in results]
         console.print(

@@ -18,11 +18,12 @@ from spikesim.cli.common import (
 )
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
 from spikesim.cli.launch import take_ranks
+from spikesim.cli.tables import Table, print_table
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
     from spikesim.ep.config import Config
-    from spikesim.ep.gradcheck import CheckResult, VariantResult
+    from spikesim.ep.gradcheck import CheckResult, Variant, VariantResult
     from spikesim.ep.ranks import Ranks
 
 PLOT_WINDOWS = (10, 20, 40, 80)
@@ -79,6 +80,7 @@ def _numbers(kind: type[int] | type[float]) -> Callable[[click.Context, click.Pa
     help="Draw cosines and norms over window and beta (needs matplotlib); --windows and --betas then default to "
     f"{','.join(map(str, PLOT_WINDOWS))} and {','.join(f'{beta:g}' for beta in PLOT_BETAS)}.",
 )
+@click.option("--overwrite", is_flag=True, help="Replace the picture if it exists.")
 def gradcheck(
     data_dir: Path | None,
     config_file: Path | None,
@@ -94,6 +96,7 @@ def gradcheck(
     threads: int | None,
     style: str,
     plot: Path | None,
+    overwrite: bool,
     **keys: Any,
 ) -> None:
     """Compare the stochastic gradient estimate of each layer with the exact gradient.
@@ -109,9 +112,9 @@ def gradcheck(
     ranks = take_ranks()
     tell_compilation()
     if plot is not None:
-        from spikesim.cli.gradplot import require_matplotlib
+        from spikesim.cli.gradplot import require_drawable
 
-        require_matplotlib(plot)
+        ranks.first(lambda: require_drawable(plot, overwrite=overwrite))
         windows, betas = windows or PLOT_WINDOWS, betas or PLOT_BETAS
     if run is not None and config_file is not None:
         raise InputError("--run and --config exclude each other; a run has its configuration, --set changes it")
@@ -135,7 +138,7 @@ def gradcheck(
     if plot is not None:
         from spikesim.cli.gradplot import draw
 
-        draw(result, plot)
+        draw(result, plot, overwrite=overwrite)
 
 
 def _check(
@@ -178,17 +181,19 @@ def _print_json(run: str | None, config: "Config", result: "CheckResult") -> Non
 
 
 def _print_tables(result: "CheckResult") -> None:
+    from spikesim.reports.text import counted
+
     console = make_console()
     if len(result.variants) == 1:
-        console.print(_phases_table(result, result.variants[0]))
-        console.print(_gradients_table(result, result.variants[0]))
+        print_table(console, _phases_table(result, result.variants[0]))
+        print_table(console, _gradients_table(result, result.variants[0]))
     else:
-        console.print(_mean_field_table(result))
-        console.print(_variants_table(result))
+        print_table(console, _mean_field_table(result))
+        print_table(console, _variants_table(result))
     repeats = len(result.weights.cosine)
     console.print(
         f"a: stochastic, b: mean field at beta {result.small_beta:g}, c: exact gradient, of the weights; "
-        f"{result.samples} samples{f', means of {repeats} mini-batches' if repeats > 1 else ''}; "
+        f"{counted(result.samples, 'sample')}{f', means of {repeats} mini-batches' if repeats > 1 else ''}; "
         f"cost of the read-out {result.readout_cost:.4f}"
     )
     worst = max(float(result.residual.max()), float(result.residual_nudged.max()))
@@ -199,19 +204,10 @@ def _print_tables(result: "CheckResult") -> None:
         )
 
 
-def _table(title: str, headings: tuple[str, ...], left: int = 1) -> Any:
-    from rich.table import Table
-
-    table = Table(title=title)
-    for i, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if i < left else "right")
-    return table
-
-
-def _phases_table(result: "CheckResult", found: "VariantResult") -> Any:
+def _phases_table(result: "CheckResult", found: "VariantResult") -> Table:
     """How one variant settled and answered, a row a layer."""
-    headings = ("layer", "activity", "residual", "mean field's", "mean |r+-r-|", "median", "90 %", "99 %")
-    table = _table("phases", headings)
+    table = Table("Phases", ("layer",))
+    table.add_columns("activity", "residual", "mean field's", "mean |r+-r-|", "median", "90 %", "99 %")
     for layer, name in enumerate(result.layers):
         quantiles = found.quantiles[:, layer].mean(axis=0)
         table.add_row(
@@ -225,11 +221,12 @@ def _phases_table(result: "CheckResult", found: "VariantResult") -> Any:
     return table
 
 
-def _gradients_table(result: "CheckResult", found: "VariantResult") -> Any:
+def _gradients_table(result: "CheckResult", found: "VariantResult") -> Table:
     """How the gradients of one variant compare, a row a layer."""
     pairs = (("a:b", found.weights["mean-field"]), ("b:c", result.weights), ("a:c", found.weights["exact"]))
-    names = [f"{what} {name}" for what in ("cosine", "norms") for name, _ in pairs]
-    table = _table("gradients", ("layer", *names, "biases a:c"))
+    names = [f"{what}\n{name}" for what in ("cosine", "norms") for name, _ in pairs]
+    table = Table("Gradients", ("layer",))
+    table.add_columns(*names, "biases\na:c")
     for layer, name in enumerate(result.layers):
         table.add_row(
             name,
@@ -240,9 +237,10 @@ def _gradients_table(result: "CheckResult", found: "VariantResult") -> Any:
     return table
 
 
-def _mean_field_table(result: "CheckResult") -> Any:
+def _mean_field_table(result: "CheckResult") -> Table:
     """What does not depend on the variant, a row a layer."""
-    table = _table("mean field", ("layer", "activity", "residual", "|p+-p-|", "cos b:c", "norm b:c"))
+    table = Table("Mean field", ("layer",))
+    table.add_columns("activity", "residual", "|p+-p-|", "cosine b:c", "norms b:c")
     for layer, name in enumerate(result.layers):
         table.add_row(
             name,
@@ -255,17 +253,29 @@ def _mean_field_table(result: "CheckResult") -> Any:
     return table
 
 
-def _variants_table(result: "CheckResult") -> Any:
+def _variants_table(result: "CheckResult") -> Table:
     """Cosines of the stochastic estimate with the exact gradient, a row a variant and a column a layer."""
-    names = ("noise", "firing", "contrast", "pooling", "window", "beta")
-    table = _table("cosine a:c", (*names, *result.layers), left=4)
-    for found in result.variants:
-        own = found.variant
-        table.add_row(
-            *(own.noise, own.firing, own.contrast, own.pooling, str(own.steps_nudged), f"{own.beta:g}"),
-            *(_number(value) for value in found.weights["exact"].cosine.mean(axis=0)),
-        )
+    settings = [_settings(found.variant) for found in result.variants]
+    varied = [name for name in settings[0] if len({own[name] for own in settings}) > 1]
+    common = ", ".join(f"{name} {value}" for name, value in settings[0].items() if name not in varied)
+    table = Table(f"Cosine a:c by layer{common and f'; all with {common}'}", tuple(varied))
+    table.add_columns(*result.layers)
+    for found, own in zip(result.variants, settings, strict=True):
+        cosines = found.weights["exact"].cosine.mean(axis=0)
+        table.add_row(*(own[name] for name in varied), *(_number(value) for value in cosines))
     return table
+
+
+def _settings(variant: "Variant") -> dict[str, str]:
+    """What tells a variant from others."""
+    return {
+        "noise": variant.noise,
+        "firing": variant.firing,
+        "contrast": variant.contrast,
+        "pooling": variant.pooling,
+        "window": str(variant.steps_nudged),
+        "beta": f"{variant.beta:g}",
+    }
 
 
 def _number(value: float) -> str:

@@ -8,19 +8,21 @@ from spikesim.errors import InputError
 if TYPE_CHECKING:
     from spikesim.ep.gradcheck import CheckResult, VariantResult
 
-__all__ = ["draw", "require_matplotlib"]
+__all__ = ["draw", "require_drawable"]
 
 LINES = ("-", "--", ":", "-.")
 
 
-def require_matplotlib(path: Path) -> None:
+def require_drawable(path: Path, *, overwrite: bool) -> None:
     """Refuse what cannot be drawn before anything is computed.
 
     Raises
     ------
     InputError
-        matplotlib is missing, or the file has no folder or an unknown ending.
+        matplotlib is missing, or the file has no folder or an unknown ending, or it exists and must not be replaced.
     """
+    from spikesim.reports.files import require_free
+
     try:
         import matplotlib
     except ImportError:
@@ -30,11 +32,10 @@ def require_matplotlib(path: Path) -> None:
     matplotlib.use("Agg")
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"--plot {path}: the name must end in .png, .svg or .pdf")
-    if not path.parent.is_dir():
-        raise InputError(f"--plot {path}: there is no folder {path.parent}")
+    require_free([path], overwrite=overwrite)
 
 
-def draw(result: "CheckResult", path: Path) -> None:
+def draw(result: "CheckResult", path: Path, *, overwrite: bool) -> None:
     """Cosine and ratio of norms with the exact gradient: a column a layer, over window length (a line a beta).
 
     Where there is only one window, over beta. Of several kinds of noise, firing, contrast and pooling, each has its
@@ -43,9 +44,13 @@ def draw(result: "CheckResult", path: Path) -> None:
     Raises
     ------
     InputError
-        The file cannot be written.
+        The file cannot be written, or exists and must not be replaced.
     """
+    import io
+
     from matplotlib.figure import Figure
+
+    from spikesim.reports.files import write_files
 
     over_windows = len({found.variant.steps_nudged for found in result.variants}) > 1
     positions = sorted(
@@ -85,7 +90,6 @@ def draw(result: "CheckResult", path: Path) -> None:
     panels[1, 0].set_ylabel("norm / norm of the exact one")
     if any(handles):
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize="small")
-    try:
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=150, format=path.suffix[1:])
+    write_files({path: picture.getvalue()}, overwrite=overwrite)

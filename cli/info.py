@@ -17,6 +17,7 @@ def info(run: str) -> None:
     """
     from spikesim.printable import printable
     from spikesim.reports.state import checkpoints_text, state_text
+    from spikesim.reports.text import counted
     from spikesim.runreader import RunReader, stored_format
     from spikesim.schema import SIMULATION_MAGIC
     from spikesim.settings import flat_settings
@@ -45,7 +46,8 @@ def info(run: str) -> None:
         click.echo("layers:")
         for layer in reader.layers:
             size = "x".join(map(str, layer.shape))
-            click.echo(f"  {layer.name:<11}{size} = {layer.neurons} neurons, {layer.weights} weights")
+            neurons, weights = counted(layer.neurons, "neuron"), counted(layer.weights, "weight")
+            click.echo(f"  {layer.name:<11}{size} = {neurons}, {weights}")
         click.echo("configuration:")
         for key, value in flat_settings(reader.config):
             click.echo(f"  {printable(key)} = {printable(json.dumps(value, ensure_ascii=False))}")

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from spikesim.ep.observer import EpochSummary, Observer, Progress
 
 
+WIDE, NARROW = 90, 70
+"""Columns of a terminal below which the text beside the bar may take two lines, and below which there is no bar."""
+SHORT_BAR = 10
+
+
 def make_observer(seconds: float, *, silent: bool = False) -> "BarObserver | LineObserver | SilentObserver":
     """The bar if standard error is a terminal, else lines every so many seconds, or nothing at all."""
     if silent:
@@ -137,14 +142,15 @@ class BarObserver:
     def __init__(self) -> None:
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bar
+        from rich.table import Column
 
         from spikesim.cli.console import PlainConsole
 
         self._console = PlainConsole(stderr=True)
-        self._bar = Bar(
-            TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.fields[text]}"),
-            console=self._console, expand=True,
-        )  # fmt: skip
+        width = self._console.width
+        bars = [BarColumn(bar_width=None if width >= WIDE else SHORT_BAR)] if width >= NARROW else []
+        text = TextColumn("{task.fields[text]}", table_column=Column(no_wrap=width >= WIDE))
+        self._bar = Bar(TextColumn("{task.description}"), *bars, text, console=self._console, expand=True)
         self._task: TaskID | None = None
         self._recent = _Recent()
 

@@ -3,16 +3,15 @@
 from typing import TYPE_CHECKING
 
 from spikesim.cli.common import make_console
-from spikesim.reports.text import fixed, percent, scientific, si
+from spikesim.cli.tables import Table, print_table
+from spikesim.reports.text import counted, fixed, percent, scientific, si
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from spikesim.analysis import EpochSummary, LayerWork, Report
     from spikesim.learning import LayerLearning
     from spikesim.runreader import RunReader
 
-__all__ = ["accuracy_table", "make_table", "print_tables"]
+__all__ = ["accuracy_table", "print_tables"]
 
 
 def print_tables(reader: "RunReader", numbers: "Report") -> None:
@@ -21,21 +20,22 @@ def print_tables(reader: "RunReader", numbers: "Report") -> None:
     console = make_console()
     console.print(f"Run {reader.path}: {state_text(reader)}", soft_wrap=True)
     rows = reader.rows
-    console.print(f"{rows['batches']} mini-batches, {rows['epochs']} complete epochs in the file")
+    batches, epochs = counted(rows["batches"], "mini-batch"), counted(rows["epochs"], "complete epoch")
+    console.print(f"{batches}, {epochs} in the file")
     if numbers.epoch is None:
         console.print("There are 0 rows: no mini-batch has ended yet.")
         console.print(_parameters_line(numbers))
         return
     console.print()
-    console.print(accuracy_table(numbers.epochs))
-    console.print(_dynamics_table(numbers))
-    console.print(_learning_table([item for item in numbers.learning if item.epoch == numbers.epoch]))
+    print_table(console, accuracy_table(numbers.epochs))
+    print_table(console, _dynamics_table(numbers))
+    print_table(console, _learning_table([item for item in numbers.learning if item.epoch == numbers.epoch]))
     phases = list(dict.fromkeys(work.phase for work in numbers.layers))
     for phase in phases:
         works = [work for work in numbers.layers if work.phase == phase]
-        console.print(_work_table(works))
+        print_table(console, _work_table(works))
         if works[0].input_ms is not None:
-            console.print(_pace_table(works, works[0].input_ms))
+            print_table(console, _pace_table(works, works[0].input_ms))
     console.print(_parameters_line(numbers))
     if any(layer.cells > 1 for layer in reader.layers):
         console.print(
@@ -51,10 +51,11 @@ def print_tables(reader: "RunReader", numbers: "Report") -> None:
 
 def _parameters_line(numbers: "Report") -> str:
     network, total = numbers.parameters[-2:]
+    sparsity = network.connection_sparsity
     heads = total.parameters - network.parameters
     return (
         f"{_count(network.parameters)} parameters, {si(network.footprint_bytes)}B as float32, "
-        f"connection sparsity {percent(network.connection_sparsity)}"
+        f"connection sparsity {'not yet' if sparsity is None else percent(sparsity)}"
         + (f"; {_count(heads)} more in heads that only training needs" if heads else "")
     )
 
@@ -63,10 +64,9 @@ def _count(number: int) -> str:
     return str(number) if number < 1000 else si(number).strip()
 
 
-def accuracy_table(epochs: "list[EpochSummary]") -> "Table":
-    table = make_table("Loss and accuracy by epoch", "epoch")
-    for header in ("train loss", "train accuracy", "test loss", "test accuracy", "learning rate", "beta", "seconds"):
-        table.add_column(header, justify="right")
+def accuracy_table(epochs: "list[EpochSummary]") -> Table:
+    table = Table("Loss and accuracy by epoch", ("epoch",))
+    table.add_columns("train loss", "train accuracy", "test loss", "test accuracy", "learning rate", "beta", "seconds")
     for summary in epochs:
         table.add_row(
             f"{summary.epoch}" if summary.complete else f"{summary.epoch} (so far)",
@@ -81,13 +81,11 @@ def accuracy_table(epochs: "list[EpochSummary]") -> "Table":
     return table
 
 
-def _dynamics_table(numbers: "Report") -> "Table":
+def _dynamics_table(numbers: "Report") -> Table:
     from spikesim.schema import PHASES
 
-    table = make_table("Energy function (hopfield) and residual at the end of each phase", "epoch")
-    for quantity in ("hopfield", "residual"):
-        for phase in PHASES:
-            table.add_column(f"{quantity}\n{phase}", justify="right")
+    table = Table("Energy function (hopfield) and residual at the end of each phase", ("epoch",))
+    table.add_columns(*(f"{quantity}\n{phase}" for quantity in ("hopfield", "residual") for phase in PHASES))
     for epoch in dict.fromkeys(summary.epoch for summary in numbers.phases):
         found = {summary.phase: summary for summary in numbers.phases if summary.epoch == epoch}
         hopfield = [fixed(found[phase].hopfield) if phase in found else "-" for phase in PHASES]
@@ -96,13 +94,12 @@ def _dynamics_table(numbers: "Report") -> "Table":
     return table
 
 
-def _learning_table(learning: "list[LayerLearning]") -> "Table":
+def _learning_table(learning: "list[LayerLearning]") -> Table:
     epoch = learning[0].epoch if learning else 0
-    table = make_table(
-        f"Learning by layer in epoch {epoch}: answer to the nudge, change, error signal, coupling", "layer"
+    table = Table(
+        f"Learning by layer in epoch {epoch}: answer to the nudge, change, error signal, coupling", ("layer",)
     )
-    for header in ("|r+ - r-|", "|dW|", "|W|", "signal", "head loss", "head\naccuracy", "saturated", "coupling"):
-        table.add_column(header, justify="right", no_wrap=True)
+    table.add_columns("|r+ - r-|", "|dW|", "|W|", "signal", "head loss", "head\naccuracy", "saturated", "coupling")
     for item in learning:
         table.add_row(
             item.layer,
@@ -118,13 +115,12 @@ def _learning_table(learning: "list[LayerLearning]") -> "Table":
     return table
 
 
-def _work_table(works: "list[LayerWork]") -> "Table":
+def _work_table(works: "list[LayerWork]") -> Table:
     first = works[0]
     kind = {"test": "Test", "total": "All phases"}.get(first.phase, f"Phase {first.phase}")
-    table = make_table(
-        f"{kind} of epoch {first.epoch}, a sample (mean of {first.samples} samples, {first.steps:.1f} steps)", "layer"
-    )
-    for header in (
+    mean = f"mean of {counted(first.samples, 'sample')}, {first.steps:.1f} steps"
+    table = Table(f"{kind} of epoch {first.epoch}, a sample ({mean})", ("layer",))
+    table.add_columns(
         "neurons",
         "spikes",
         "activity",
@@ -134,8 +130,7 @@ def _work_table(works: "list[LayerWork]") -> "Table":
         "Eff. ACs\nfeedback",
         "Eff.\nMACs",
         "energy",
-    ):
-        table.add_column(header, justify="right", no_wrap=True)
+    )
     for work in works:
         table.add_row(
             work.layer,
@@ -153,11 +148,10 @@ def _work_table(works: "list[LayerWork]") -> "Table":
     return table
 
 
-def _pace_table(works: "list[LayerWork]", input_ms: float) -> "Table":
+def _pace_table(works: "list[LayerWork]", input_ms: float) -> Table:
     """Work in the time of the input."""
-    table = make_table(f"A millisecond of input, {input_ms:.4g} ms a sample", "layer")
-    for header in ("spikes", "spikes a neuron", "operations"):
-        table.add_column(header, justify="right", no_wrap=True)
+    table = Table(f"A millisecond of input, {input_ms:.4g} ms a sample", ("layer",))
+    table.add_columns("spikes", "spikes a neuron", "operations")
     for work in works:
         table.add_row(
             work.layer,
@@ -166,13 +160,4 @@ def _pace_table(works: "list[LayerWork]", input_ms: float) -> "Table":
             si(work.operations_per_ms or 0.0),
             end_section=work is works[-2],
         )
-    return table
-
-
-def make_table(title: str, first: str) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(first, overflow="fold")
     return table

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(min=0), help="Of all random numbers.  [default: as in the file, or 0]")
 @click.option("--threads", type=click.IntRange(min=1, max=1024), help="Threads, for trials.  [default: as for train]")
 @click.option("--resume", is_flag=True, help="Go on with the file if it exists, also to more steps.")
-@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace the file if it exists; beside --resume, it counts for nothing."
+)
 @click.option(
     "--progress-every",
     type=click.FloatRange(min=0.1),
@@ -102,13 +104,13 @@ def _speed(progress: "JobProgress") -> str:
 
 
 def _summarise(job: "Job", progress: "JobProgress") -> None:
-    from rich.table import Table
+    from spikesim.cli.tables import Table, print_table
+    from spikesim.reports.text import counted
 
     simulation, description = job.simulation, job.description
     trials = range(simulation.trials)
-    table = Table(title=f"{simulation.step} steps, {simulation.trials} trials")
-    for heading in ("population", "neurons", "spikes", "fire in a step", "visits"):
-        table.add_column(heading, justify="left" if heading == "population" else "right")
+    table = Table(f"{counted(simulation.step, 'step')}, {counted(simulation.trials, 'trial')}", ("population",))
+    table.add_columns("neurons", "spikes", "fire in a step", "visits")
     for population in description.network.populations:
         spikes = sum(int(simulation.spike_counts(population, trial).sum()) for trial in trials)
         visits = sum(int(simulation.updates(trial)[population.index]) for trial in trials)
@@ -117,7 +119,7 @@ def _summarise(job: "Job", progress: "JobProgress") -> None:
             population.name, str(population.size), f"{spikes:,}", f"{spikes / chances:.3%}", f"{visits / chances:.1%}"
         )
     console = make_console()
-    console.print(table)
+    print_table(console, table)
     events = sum(int(simulation.events(trial).sum()) for trial in trials)
-    speed = f"; {_speed(progress)} on {simulation.threads} threads" if progress.seconds > 0 else ""
-    console.print(f"{events:,} synaptic events{speed}")
+    speed = f"; {_speed(progress)} on {counted(simulation.threads, 'thread')}" if progress.seconds > 0 else ""
+    console.print(f"{events:,} synaptic event{'' if events == 1 else 's'}{speed}")

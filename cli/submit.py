@@ -15,6 +15,7 @@ from spikesim.cli.launch import refuse_ranks
 from spikesim.cli.slurm import Resources, batch_script, check_time
 from spikesim.cli.sweep import member_path, read_sweep, setting_text, unfinished
 from spikesim.errors import InputError
+from spikesim.reports.text import counted
 
 _positive = click.IntRange(min=1)
 
@@ -90,7 +91,7 @@ def submit(
     else:
         numbers = unfinished(out, len(members)) if only_unfinished else list(range(len(members)))
         if not numbers:
-            click.echo(f"all {len(members)} runs in {out} are finished or in progress; nothing to send")
+            click.echo(f"{counted(len(members), 'run')} in {out}: finished or in progress; nothing to send")
             return
         own = {number: _member_arguments(members[number], out, number) for number in numbers}
         script = batch_script(wanted, program, Path.cwd(), f"{_pattern(out)}/run-%a.log", own, at_a_time)
@@ -162,12 +163,12 @@ def _send(script: str, target: Path, folder: Path | None) -> None:
     try:
         if folder is not None:
             folder.mkdir(exist_ok=True)
-        target.write_text(script)
+        target.write_text(script, encoding="utf-8", errors="surrogateescape")
         target.chmod(0o755)
     except OSError as error:
         raise InputError(f"cannot write {target}: {error.strerror}; choose another --out") from None
     click.echo(f"script: {target}")
-    sent = subprocess.run([program, "--parsable", str(target)], capture_output=True, text=True)
+    sent = subprocess.run([program, "--parsable", str(target)], capture_output=True, text=True, errors="replace")
     if sent.returncode:
         reason = " ".join((sent.stderr or sent.stdout).split())
         raise InputError(f"sbatch refused {shlex.quote(str(target))}: {reason}")

@@ -56,6 +56,7 @@ def teacher(
     from spikesim.ep.dataset import load_dataset
     from spikesim.ep.retest import training_logits
     from spikesim.ep.teacher import check_target, write_teacher
+    from spikesim.reports.text import counted
     from spikesim.runreader import RunReader
 
     ranks.first(lambda: check_target(out, overwrite=overwrite))
@@ -73,7 +74,7 @@ def teacher(
         return
     written = write_teacher(out, logits, images.name, description, overwrite=overwrite)
     right = (logits.argmax(axis=1) == images.train.labels).mean()
-    click.echo(f"{len(logits)} training samples of {images.name}, {right:.2%} right")
+    click.echo(f"{counted(len(logits), 'training sample')} of {images.name}, {right:.2%} right")
     click.echo(f"teacher file: {out}")
     click.echo(f"digest: {written.digest}")
 

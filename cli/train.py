@@ -10,6 +10,7 @@ import click
 from spikesim.cli.common import available_threads, tell_compilation
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
 from spikesim.cli.launch import take_ranks
+from spikesim.cli.streams import outlived_output
 from spikesim.stopping import stop_on_signals
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The run file, HDF5.")
 @click.option("--resume", is_flag=True, help="Go on with the run file if it exists.")
-@click.option("--overwrite", is_flag=True, help="Replace the run file if it exists.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace the run file if it exists; beside --resume, it counts for nothing."
+)
 @click.option(
     "--progress-every",
     type=click.FloatRange(min=0.1),
@@ -56,14 +59,16 @@ def train(
     """Train a network of probabilistic spiking neurons by equilibrium propagation.
 
     The run is configured by the defaults, then --config, then --set, then the options. Ctrl-C, SIGTERM and SIGUSR1
-    write a checkpoint and exit with 75; the same command with --resume goes on to the same result. Started as several
-    processes by mpiexec or srun, it shares the samples of each mini-batch among them (docs/cluster.md).
+    write a checkpoint and exit with 75; the same command with --resume goes on to the same result. A log that cannot be
+    written and a terminal that is closed end nothing. Started as several processes by mpiexec or srun, it shares the
+    samples of each mini-batch among them (docs/cluster.md).
 
     \b
     Examples:
       spikesim train --arch conv --dataset fashion-mnist-mini --out run.h5
       mpiexec -n 4 spikesim train --arch vgg11 --dataset cifar10 --out run.h5
     """
+    click.get_current_context().with_resource(outlived_output())
     ranks = take_ranks()
     config = resolve(config_file, settings, keys)
     tell_compilation(progress_every)
@@ -72,6 +77,7 @@ def train(
     from spikesim.ep.dataset import load_dataset
     from spikesim.ep.journal import RunOptions
     from spikesim.ep.trainer import Trainer
+    from spikesim.reports.text import counted
 
     config, dataset = load_dataset(config, data_dir)
     soft_targets = None
@@ -89,8 +95,9 @@ def train(
         trainer = Trainer(config, dataset, options, observer, soft_targets, ranks)
         processes = f"{ranks.size} processes of " if ranks.size > 1 else ""
         observer.message(
-            f"{config.model.arch} on {dataset.name} ({dataset.source}): {trainer.samples} training samples, "
-            f"{trainer.batches} mini-batches an epoch, {processes}{options.threads} threads, seed {config.seed}"
+            f"{config.model.arch} on {dataset.name} ({dataset.source}): "
+            f"{counted(trainer.samples, 'training sample')}, {counted(trainer.batches, 'mini-batch')} an epoch, "
+            f"{processes}{counted(options.threads, 'thread')}, seed {config.seed}"
         )
         if ranks.rank == 0:
             for line in _what_was_read(trainer.config, dataset):

@@ -10,9 +10,9 @@ from spikesim.errors import Stopped
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from spikesim.analysis import EpochSummary
+    from spikesim.cli.tables import Table
     from spikesim.reports.following import Snapshot
 
 EPOCHS_SHOWN = 8
@@ -164,13 +164,12 @@ def _bar(snapshot: "Snapshot", last: "EpochSummary") -> Any:
 
 def _layers_table(snapshot: "Snapshot") -> "Table":
     """What the free phase did and how each layer learns, in the epoch in progress."""
-    from spikesim.cli.reporttables import make_table
+    from spikesim.cli.tables import Table
     from spikesim.reports.text import percent, scientific, si
 
     report = snapshot.report
-    table = make_table(f"Free phase and learning by layer in epoch {report.epoch}", "layer")
-    for heading in ("spikes", "activity", "ACs", "energy", "residual", "|r+ - r-|", "|dW|", "head accuracy"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = Table(f"Free phase and learning by layer in epoch {report.epoch}", ("layer",))
+    table.add_columns("spikes", "activity", "ACs", "energy", "residual", "|r+ - r-|", "|dW|", "head accuracy")
     work = {own.layer: own for own in report.layers if own.phase == "free"}
     for item in report.learning:
         own = work.get(item.layer)

@@ -11,6 +11,7 @@ from typing import Any
 
 from spikesim.ep.options import CONTRAST_WINDOW_MAX, NUDGED_DEFAULTS, Config
 from spikesim.errors import InputError
+from spikesim.reports.text import counted
 from spikesim.tomlfile import tomllib
 
 __all__ = [
@@ -224,7 +225,7 @@ def per_layer(value: float | tuple[float, ...], layers: int, name: str) -> tuple
     if not isinstance(value, tuple):
         return (value,) * layers
     if len(value) != layers:
-        raise InputError(f"{name} has {len(value)} values; the network has {layers} layers")
+        raise InputError(f"{name} has {counted(len(value), 'value')}; the network has {counted(layers, 'layer')}")
     return value
 
 

@@ -15,6 +15,7 @@ from spikesim import checkpoint
 from spikesim.ep.config import Config
 from spikesim.ep.ranks import Ranks
 from spikesim.errors import InputError
+from spikesim.reports.text import counted
 from spikesim.runfile import RunReader, RunWriter
 from spikesim.runlock import RunLock
 from spikesim.schema import TABLES, RunHeader
@@ -29,7 +30,7 @@ class RunOptions:
     Attributes
     ----------
     out : path of the run file
-    resume, overwrite : what to do with a run file that exists
+    resume, overwrite : what to do with a run file that exists; of both, `resume` counts, and nothing is replaced
     threads : int
     checkpoint_every : int or None
         Mini-batches between checkpoints; None for once a minute. There is always one after an epoch.
@@ -198,8 +199,8 @@ class Journal:
             batches = run.rows["batches"]
         if batches:
             raise InputError(
-                f"{self.options.out} has {batches} mini-batches but no checkpoint in {self._folder} to go on from; "
-                "restore that folder, choose another --out, or start again with --overwrite"
+                f"{self.options.out} has {counted(batches, 'mini-batch')} but no checkpoint in {self._folder} to go on "
+                "from; restore that folder, choose another --out, or start again with --overwrite"
             )
 
     def _require_own(self, found: "checkpoint.Checkpoint | None") -> None:

@@ -7,7 +7,7 @@ position and the number of rows written are all there is to keep.
 import math
 import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.checkpoint import Checkpoint
+from spikesim.commandline import resume_advice
 from spikesim.datasets import Dataset
 from spikesim.ep import phases as ph
 from spikesim.ep.agreement import check_agreement
@@ -39,6 +40,7 @@ from spikesim.ep.team import Team
 from spikesim.ep.tracing import trace
 from spikesim.errors import InputError, Stopped
 from spikesim.freememory import naming_memory
+from spikesim.reports.text import counted
 from spikesim.runfile import RunWriter
 
 CHECKPOINT_SECONDS = 60.0
@@ -92,7 +94,7 @@ class Trainer:
         self.config = config = with_duration(config, dataset)
         self.ranks = Alone() if ranks is None else ranks
         self.dataset = dataset
-        self.options = options
+        self.options = replace(options, overwrite=options.overwrite and not options.resume)
         self.observer = observer
         with self._naming_memory("the network", dataset):
             self.model = Model(config, dataset)
@@ -102,14 +104,12 @@ class Trainer:
         beyond = [sample for sample in config.record.spikes if sample >= self.test_samples]
         if beyond:
             raise InputError(
-                f"record.spikes names sample {beyond[0]}; the test has {self.test_samples} samples, from 0"
+                f"record.spikes names sample {beyond[0]}; the test has {counted(self.test_samples, 'sample')}, from 0"
             )
         if config.optimiser.epochs > ph.EPOCHS_MAX:
             raise InputError(f"optimiser.epochs is {config.optimiser.epochs}; at most {ph.EPOCHS_MAX}")
         per_layer(config.model.activity, self.model.layers, "model.activity")
         per_layer(config.optimiser.learning_rate, self.model.layers, "optimiser.learning_rate")
-        if options.resume and options.overwrite:
-            raise InputError("--resume and --overwrite exclude each other; choose one")
         self.batches = -(-self.samples // config.data.batch_size)
         self.stop = np.zeros(1, np.uint8)
         check_teacher(config.signals, soft_targets is not None)
@@ -203,7 +203,7 @@ class Trainer:
             journal.write(lambda writer: writer.set_status("stopped"))
             raise Stopped(
                 f"Stopped at epoch {position.epoch + 1}, mini-batch {position.batch}; "
-                f"the same command with --resume goes on from there."
+                f"{resume_advice(self.options.command_line)}"
             ) from None
         journal.write(lambda writer: writer.set_status("finished"))
 
@@ -424,5 +424,5 @@ class Trainer:
 
 def _limited(name: str, limit: int | None, available: int) -> int:
     if limit is not None and limit > available:
-        raise InputError(f"{name} is {limit}; the data set has {available} samples")
+        raise InputError(f"{name} is {limit}; the data set has {counted(available, 'sample')}")
     return available if limit is None else limit

@@ -83,7 +83,7 @@ class ParameterSummary:
     parameters : int
         Weights and biases (NeuroBench: ParameterCount).
     connection_sparsity : float or None
-        Share of the weights that are zero, biases left out; None if there are none.
+        Share of the weights that are zero, biases left out; None if there are none, and before the first checkpoint.
     footprint_bytes : int
         Bytes of the float32 parameters.
     """
@@ -240,7 +240,11 @@ def summarise_phases(batches: Columns, layers: list[LayerInfo]) -> list[PhaseSum
 
 
 def parameter_summaries(weights: Mapping[str, NDArray[np.float32]], layers: list[LayerInfo]) -> list[ParameterSummary]:
-    """Parameters, zeros and bytes of each layer, head and read-out, of the network without heads, and in total."""
+    """Parameters, zeros and bytes of each layer, head and read-out, of the network without heads, and in total.
+
+    Before the first checkpoint all weights of a run file are zero: nothing is known of their sparsity then.
+    """
+    written = any(array.any() for array in weights.values())
     groups: dict[str, dict[str, NDArray[np.float32]]] = {}
     for path, array in weights.items():
         name, kind = path.split("/")
@@ -249,10 +253,10 @@ def parameter_summaries(weights: Mapping[str, NDArray[np.float32]], layers: list
     parts = {name: [group] for name, group in groups.items()}
     parts[NETWORK] = [group for name, group in groups.items() if name in own]
     parts[TOTAL] = list(groups.values())
-    return [_parameter_summary(name, members) for name, members in parts.items()]
+    return [_parameter_summary(name, members, written) for name, members in parts.items()]
 
 
-def _parameter_summary(name: str, groups: list[dict[str, NDArray[np.float32]]]) -> ParameterSummary:
+def _parameter_summary(name: str, groups: list[dict[str, NDArray[np.float32]]], written: bool) -> ParameterSummary:
     arrays = [array for group in groups for array in group.values()]
     synaptic = [array for group in groups for kind, array in group.items() if kind != "bias"]
     return ParameterSummary(
@@ -260,7 +264,9 @@ def _parameter_summary(name: str, groups: list[dict[str, NDArray[np.float32]]]) 
         parameters=sum(array.size for array in arrays),
         connection_sparsity=_share(
             sum(int((array == 0).sum()) for array in synaptic), sum(array.size for array in synaptic)
-        ),
+        )
+        if written
+        else None,
         footprint_bytes=sum(array.nbytes for array in arrays),
     )
 

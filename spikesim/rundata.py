@@ -7,7 +7,7 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -275,3 +275,10 @@ def _long(column: Column, values: Mapping[str, NDArray[Any]], axes: list[tuple[s
         columns[name] = np.broadcast_to(labels.reshape(-1, *(1 for _ in axes[place + 1 :])), shape).ravel()
     columns[column.name] = found.ravel()
     return Table(columns, {**dict.fromkeys(columns, "1"), column.name: column.unit})
+
+
+if TYPE_CHECKING:
+
+    def _typed(path: str) -> Table:
+        with open_run(path) as run:  # a Run, not what it derives from
+            return run.table("layers")

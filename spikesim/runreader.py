@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ from spikesim.schema import (
     canonical_json,
     is_layer_name,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["RunReader", "is_run_file", "stored_format"]
 
@@ -222,7 +225,7 @@ class RunReader:
         """Close the file. May be called more than once."""
         self._file.close()
 
-    def __enter__(self) -> "RunReader":
+    def __enter__(self) -> "Self":
         return self
 
     def __exit__(

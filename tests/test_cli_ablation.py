@@ -33,7 +33,7 @@ def test_a_row_for_each_depth_and_kind(drive: str) -> None:
 
 def test_the_tables() -> None:
     result = succeed("ablation", "--archs", "conv", "--kinds", "none", *SMALL)
-    assert "cosine of the stochastic estimate" in result.stdout and "norm of the exact gradient" in result.stdout
+    assert "Cosine of the stochastic estimate" in result.stdout and "Norm of the exact gradient" in result.stdout
 
 
 @pytest.mark.parametrize(

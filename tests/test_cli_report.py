@@ -240,8 +240,11 @@ def test_tables_fit_into_a_hundred_columns(tmp_path):
 def test_a_run_in_progress(tmp_path):
     path = tmp_path / "run.h5"
     with RunWriter.create(path, make_header()) as writer:
-        assert "There are 0 rows" in spikesim("report", path).stdout
+        text = spikesim("report", path).stdout
+        assert "There are 0 rows" in text and "connection sparsity not yet" in text
         empty = report(path)
+        assert {entry["connection_sparsity"] for entry in empty["parameters"]} == {None}
+        assert spikesim("report", path, "--html", tmp_path / "empty.html").returncode == 0
         assert (empty["epoch"], empty["layers"], empty["epochs"]) == (None, [], [])
         append_rows(writer, 0, 3)
         writer.flush()

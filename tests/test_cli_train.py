@@ -1,6 +1,7 @@
 import ctypes
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -125,7 +126,7 @@ def stop(process: subprocess.Popen[str], number: signal.Signals) -> str:
 )
 def test_signal_and_resume(number, position, reference, config, tmp_path):
     run = tmp_path / "run.h5"
-    command = ("train", "--config", config, "--out", run, "--checkpoint-every", 1, "--threads", 1)
+    command = ("train", "--config", config, "--out", run, "--checkpoint-every", 1, "--threads", 1, "--overwrite")
     process = start(*command)
     wait_until(lambda: newest_checkpoint(run) >= position, process)
     last = stop(process, number)
@@ -133,7 +134,11 @@ def test_signal_and_resume(number, position, reference, config, tmp_path):
     assert "stopped" in succeed("info", run).stdout
     if position == TEST_OF_FIRST_EPOCH:
         assert f"epoch 1, mini-batch {BATCHES};" in last
-    succeed(*command, "--resume")
+        program, *words = shlex.split(last.partition("--resume goes on from there: ")[2])
+        assert program == "spikesim" and words == [*map(str, command[:-1]), "--resume"]
+        succeed(*words)
+    else:
+        succeed(*command, "--resume")  # which goes before --overwrite
     assert digest(run) == reference[2]
 
 
@@ -203,7 +208,6 @@ WRONG_VALUES = [
     (("--set", LAYERS_THAT_SHRINK), "28x28"),
     (("--threads", "0"), "--threads"),
     (("--colour", "red"), "--colour"),
-    (("--resume", "--overwrite"), "--overwrite"),
 ]
 
 
@@ -398,7 +402,7 @@ def test_lines_of_progress(reference):
     _, result, _ = reference
     lines = result.stderr.splitlines()
     assert result.stdout == f"run file: {reference[0]}\n"
-    assert "48 training samples, 12 mini-batches an epoch, 1 threads, seed 0" in lines[0]
+    assert "48 training samples, 12 mini-batches an epoch, 1 thread, seed 0" in lines[0]
     assert lines[1] == (
         "data: 5000 training and 1000 test images of 28x28 pixels and 1 channel, values 0 .. 255; "
         "10 classes of 500 training and 100 test samples each"

@@ -1,11 +1,15 @@
 """``spikesim watch``: a run that another process writes."""
 
 import contextlib
+import fcntl
 import os
 import pty
+import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import textwrap
 import time
 from collections.abc import Iterator
@@ -15,6 +19,7 @@ import pytest
 from commands import ROOT, SECONDS, assert_one_line, environment, spikesim, start
 from runs import append_rows, make_header, write_run
 
+from spikesim.analysis import make_report
 from spikesim.errors import InputError
 from spikesim.reports.following import LOOKS, follow
 from spikesim.runfile import RunWriter
@@ -123,11 +128,13 @@ def test_ctrl_c_ends_the_watching_and_not_the_run(tmp_path):
             assert reader.rows["batches"] == 2
 
 
-def test_tables_on_a_terminal(tmp_path):
+@pytest.mark.parametrize("columns", [110, 80, 60])
+def test_tables_on_a_terminal(tmp_path, columns):
     write_run(tmp_path / "run.h5", 10)
     parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 60, columns, 0, 0))
     command = [sys.executable, "-m", "spikesim", "watch", str(tmp_path / "run.h5")]
-    own = environment({"COLUMNS": "110", "LINES": "60", "TERM": "xterm"})
+    own = environment({"TERM": "xterm"})
     process = subprocess.Popen(command, stdout=child, stderr=child, env=own)
     os.close(child)
     output = b""
@@ -144,6 +151,18 @@ def test_tables_on_a_terminal(tmp_path):
     text = output.decode()
     for fragment in ("finished", "Loss and accuracy by epoch", "3 (so far)", "conv2", "|r+ - r-|", "\x1b["):
         assert fragment in text
+    lines = [re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", line) for line in text.split("\r\n")]
+    assert [line for line in lines if len(line.strip()) > columns and "run.h5" not in line] == []
+    assert "\u2026" not in text
+    heads = [i for i, line in enumerate(lines) if line.startswith("layer ")]
+    assert len(heads) > (columns < 100)
+    for head in heads:
+        assert [line.split()[0] for line in lines[head + 2 : head + 5]] == ["conv1", "conv2", "dense3"]
+    cells = {cell for head in heads for line in lines[head + 2 : head + 5] for cell in line.split()}
+    with RunReader(tmp_path / "run.h5") as reader:
+        report = make_report(reader, current=True)
+    shown = [work.residual for work in report.layers if work.phase == "free" and work.layer != "total"]
+    assert len(shown) == 3 and {f"{value:.2e}" for value in shown} <= cells
 
 
 def test_what_is_refused(tmp_path):

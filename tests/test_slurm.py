@@ -64,7 +64,7 @@ def test_ranks_on_two_nodes(cluster: Cluster, undisturbed: Path, tmp_path: Path)
     number = submit(cluster, options, (*train_of(undisturbed.parent), "--out", run))
     job = cluster.wait_for(number, "COMPLETED", "FAILED")
     assert job["JobState"] == "COMPLETED", log_of(run)
-    assert job["NumNodes"] == "2" and "2 processes of 1 threads" in log_of(run)
+    assert job["NumNodes"] == "2" and "2 processes of 1 thread" in log_of(run)
     assert digest(run) == digest(undisturbed)
 
 

@@ -176,7 +176,7 @@ def test_the_runs_of_a_folder_are_one_table(folder: Path) -> None:
     csv = succeed("report", "--sweep", folder, "--format", "csv").stdout.splitlines()
     assert csv[0].startswith("run,state,") and csv[0].endswith(",dynamics.beta,seed") and len(csv) == 5
     table = succeed("report", "--sweep", folder).stdout
-    assert "2 of 4 runs are finished" in table and "run-10.h5" in table
+    assert "2 of 4 runs finished" in table and "run-10.h5" in table
 
 
 def test_what_a_report_cannot_be_of(folder: Path, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def neurobench_results(reader: RunReader) -> dict[str, Any]:
 def write_neurobench(path: Path, reader: RunReader) -> None:
     """Write `neurobench_results` as JSON."""
     text = json.dumps(neurobench_results(reader), indent=2, allow_nan=False)
-    path.write_text(text + "\n")
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def write_table(path: Path, reader: RunReader, table: str) -> None:
@@ -82,7 +82,7 @@ def write_table(path: Path, reader: RunReader, table: str) -> None:
     keys = [name for name in ("epoch", "batch") if name in {column.name for column in TABLES[table]}]
     values = reader.batches if table == "batches" else reader.epochs
     layers = [*(layer.name for layer in reader.layers), READOUT]
-    with open(path, "x", newline="") as stream:
+    with open(path, "x", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow((*keys, "phase", "layer", "metric", "value"))
         for row in range(len(values["epoch"])):

@@ -169,7 +169,7 @@ def write_nirdata(path: Path, recording: Recording, step_ms: float) -> None:
 def write_spike_table(path: Path, recording: Recording, step_ms: float) -> None:
     """Write spikes as CSV, a line a spike."""
     names = [layer.name for layer in recording.layers]
-    with open(path, "x", newline="") as stream:
+    with open(path, "x", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(("epoch", "sample", "step", "time_ms", "layer", "neuron", "row", "column", "channel"))
         for sample, step, layer, neuron in zip(

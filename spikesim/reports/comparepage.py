@@ -7,7 +7,7 @@ from typing import Any
 from spikesim.reports.charts import comparison_charts
 from spikesim.reports.html import Child, element, number, table
 from spikesim.reports.shell import assumptions_form, figure, joule_cell, make_page, section
-from spikesim.reports.text import percent, si
+from spikesim.reports.text import counted, percent, si
 
 __all__ = ["comparison_page"]
 
@@ -45,8 +45,8 @@ def comparison_page(document: Mapping[str, Any]) -> bytes:
         section("energy", "Energy", element("p", _PRICES),
                 assumptions_form(runs[0]["energy_model"])),
     ]  # fmt: skip
-    lead: list[Child] = [element("p", f"{finished} of {len(runs)} runs are finished.")]
-    return make_page(f"Comparison of {len(runs)} runs", lead, sections, document, layers=1)
+    lead: list[Child] = [element("p", f"{finished} of {counted(len(runs), 'run')} finished.")]
+    return make_page(f"Comparison of {counted(len(runs), 'run')}", lead, sections, document, layers=1)
 
 
 _PRICES = "The prices change the energies under Results. They begin as in the file of the first run."

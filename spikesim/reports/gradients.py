@@ -7,6 +7,7 @@ from typing import Any
 from spikesim.errors import InputError
 from spikesim.reports.charts import Chart, Series
 from spikesim.reports.document import finite
+from spikesim.reports.text import counted
 
 __all__ = ["gradient_charts", "read_gradients"]
 
@@ -78,7 +79,7 @@ def gradient_charts(check: dict[str, Any]) -> list[Chart]:
         return Chart(name, "gradients", title, "layer", y_label, series, categories=layers, dots=True, note=note)
 
     repeats = check["repeats"]
-    samples = f"{repeats} mini-batch{'es' if repeats != 1 else ''} of {check['samples']} samples."
+    samples = f"{counted(repeats, 'mini-batch')} of {counted(check['samples'], 'sample')}."
     return [
         chart(
             "gradient_cosine",

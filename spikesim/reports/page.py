@@ -10,7 +10,7 @@ from spikesim.reports.charts import Chart
 from spikesim.reports.html import Child, element, number, table
 from spikesim.reports.raster import Raster, draw_raster
 from spikesim.reports.shell import assumptions_form, figure, joule_cell, make_page, section
-from spikesim.reports.text import count, fixed, percent, scientific, short, si
+from spikesim.reports.text import count, counted, fixed, percent, scientific, short, si
 from spikesim.runreader import RunReader
 from spikesim.settings import flat_settings
 
@@ -155,7 +155,8 @@ def _work(document: Document, figures: list[ET.Element]) -> ET.Element | None:
         ]
         first = found[0][1]
         what = {TEST_PHASE: "Test", TOTAL: "All phases"}.get(phase, f"Phase {phase}")
-        caption = f"{what} of epoch {first['epoch']}: {short(first['steps'])} steps, {first['samples']} samples"
+        samples = counted(first["samples"], "sample")
+        caption = f"{what} of epoch {first['epoch']}: {short(first['steps'])} steps, {samples}"
         tables.append(table(caption, ["layer", *(heading for _, heading, _ in columns)], rows, class_="total"))
     note = "Per sample. Dense: if every neuron sent at every step. Effective: what was done. Names as in NeuroBench."
     return section(
@@ -286,6 +287,6 @@ def _repeat(reader: RunReader, document: Document) -> ET.Element:
         element("p", "With this version, configuration and seed a run has the same digest, whatever its threads, "
                 "processes, stops and resumes: 'spikesim info' prints it."),
         element("dl", pairs, class_="facts wide"),
-        element("details", element("summary", f"Configuration, {len(rows)} keys"),
+        element("details", element("summary", f"Configuration, {counted(len(rows), 'key')}"),
                 table("Configuration", ["key", "value"], rows)),
     )  # fmt: skip

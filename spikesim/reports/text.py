@@ -2,7 +2,7 @@
 
 import math
 
-__all__ = ["count", "fixed", "percent", "scientific", "short", "si"]
+__all__ = ["count", "counted", "fixed", "percent", "scientific", "short", "si"]
 
 
 def si(value: float | None) -> str:
@@ -22,6 +22,12 @@ def si(value: float | None) -> str:
 def count(value: int) -> str:
     """A number of things: whole below ten thousand, with a prefix above."""
     return f"{value}" if value < 10_000 else si(value).strip()
+
+
+def counted(number: int, thing: str) -> str:
+    """How many there are of a thing: ``1 thread``, ``2 threads``, ``2 mini-batches``."""
+    plural = "es" if thing.endswith(("s", "x", "ch", "sh")) else "s"
+    return f"{number} {thing}{'' if number == 1 else plural}"
 
 
 def percent(share: float | None) -> str:

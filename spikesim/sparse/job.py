@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from spikesim.commandline import resume_advice
 from spikesim.errors import InputError, Stopped
+from spikesim.reports.text import counted
 from spikesim.sparse.description import Description
 from spikesim.sparse.recording import SimulationReader, SimulationWriter, require_same, state_path
 from spikesim.sparse.simulation import STEPS_MAX, Simulation
@@ -39,7 +41,7 @@ class Job:
         The file (`spikesim.sparse.recording`); the state to go on from is kept beside it.
     threads : int
     resume, overwrite : bool
-        What to do with a file that exists.
+        What to do with a file that exists; of both, `resume` counts, and nothing is replaced.
     command_line : str
 
     Attributes
@@ -63,13 +65,11 @@ class Job:
         overwrite: bool = False,
         command_line: str = "",
     ) -> None:
-        if resume and overwrite:
-            raise InputError("--resume and --overwrite exclude each other; choose one")
         self.path = Path(os.path.realpath(out))
         self.description = description
         self.command_line = command_line
         self._state = state_path(self.path)
-        self._overwrite = overwrite
+        self._overwrite = overwrite and not resume
         self._stop = False
         self._recorded = 0
         self.note = ""
@@ -153,7 +153,9 @@ class Job:
             simulation.save(self._state)
             if simulation.step < steps:
                 writer.close("stopped")
-                raise Stopped(f"Stopped after {simulation.step} of {steps} steps; --resume goes on.")
+                raise Stopped(
+                    f"Stopped after {simulation.step} of {counted(steps, 'step')}; {resume_advice(self.command_line)}"
+                )
             writer.close("finished")
         return progress
 

@@ -17,6 +17,7 @@ from spikesim.freememory import gibibytes, naming_memory, require_memory
 from spikesim.hdf5file import Contents, HDF5File, write_text
 from spikesim.philox import seed_key
 from spikesim.plan import FIRING_IID, Clock
+from spikesim.reports.text import counted
 from spikesim.schema import SIMULATION_STATE_MAGIC
 from spikesim.sparse import layout as ly
 from spikesim.sparse.assembly import assemble_told
@@ -366,8 +367,8 @@ class Simulation:
         seed, trials = contents.attribute("seed"), sum(name.startswith("trial") for name in contents.names("/"))
         if seed != self.seed or trials != len(self._trials):
             raise InputError(
-                f"{path} has {trials} trials of seed {seed}, this simulation has {len(self._trials)} of seed "
-                f"{self.seed}"
+                f"{path} has {counted(trials, 'trial')} of seed {seed}, this simulation has {len(self._trials)} of "
+                f"seed {self.seed}"
             )
         for trial in self._trials:
             group = f"/trial{trial.number}"
