@@ -11,6 +11,7 @@ import click
 from spikesim import __version__
 from spikesim.cli.launch import end_together
 from spikesim.errors import InputError, Stopped
+from spikesim.values import short_words
 
 __all__ = ["main"]
 
@@ -65,7 +66,7 @@ class LazyGroup(click.Group):
             if error.ctx is None or error.message == error.ctx.get_help():
                 raise  # a group without a sub-command shows its help
             code = EXIT_FAULT
-            message = f"Error: {error.format_message().rstrip('.')}; see '{error.ctx.command_path} --help'"
+            message = f"Error: {short_words(error.format_message()).rstrip('.')}; see '{error.ctx.command_path} --help'"
         except Stopped as stop:
             code, message = EXIT_STOPPED, str(stop) or "Stopped."
         except KeyboardInterrupt:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from spikesim import __version__
-from spikesim.ep.architectures import Layer
 from spikesim.ep.exchange.spikes import nir_library
 from spikesim.ep.exchange.structure import Structure
 from spikesim.ep.heads import READOUT
+from spikesim.ep.layerrows import Layer
 from spikesim.errors import InputError
 from spikesim.tables import Shape
 

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import registry
-from spikesim.ep.architectures import Architecture, Layer, Stack, architecture, build
+from spikesim.ep.architectures import Architecture, Stack, architecture, build
 from spikesim.ep.config import Config, make_config
 from spikesim.ep.exchange.layouts import Form, parameter_forms
 from spikesim.ep.heads import Head
+from spikesim.ep.layerrows import Layer
 from spikesim.ep.signals import place_heads
 from spikesim.errors import InputError
 from spikesim.runreader import RunReader

@@ -27,6 +27,7 @@ pattern (`number`, `weight`) or a file of `scipy.sparse.save_npz` (`matrix`), na
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,7 @@ from spikesim.sparse.network import Network, Population
 from spikesim.sparse.neurons import LeakyIntegrateAndFire, Probabilistic
 from spikesim.sparse.synapses import RandomSynapses
 from spikesim.tomlfile import read_toml
+from spikesim.values import require_64_bits, shown
 
 KINDS = ("probabilistic", "lif", "source")
 _MODEL_KEYS = {
@@ -105,6 +107,7 @@ def make_network(values: Mapping[str, Any], folder: Path) -> Description:
     InputError
         An unknown key, a wrong type, or a value out of range.
     """
+    require_64_bits(values, "")
     _check_keys(values, ("trials", "seed", "population", "projection"), "the file")
     seed = _integer(values.get("seed", 0), "seed")
     seed_key(seed)
@@ -126,7 +129,7 @@ def _add_population(read: Description, table: Mapping[str, Any]) -> Population:
         raise InputError(f"a population is named {name!r}; a name is printable and has no slash")
     kind = table.get("kind", "probabilistic")
     if kind not in KINDS:
-        raise InputError(f"kind of {name} is {kind!r}; it must be one of {', '.join(KINDS)}")
+        raise InputError(f"kind of {name} is {shown(kind)}; it must be one of {', '.join(KINDS)}")
     _check_keys(table, (*_POPULATION_KEYS, *_MODEL_KEYS[kind]), f"{name}, a population of kind {kind}")
     size = _integer(table.get("size"), f"size of {name}")
     given = {key: _MODEL_CHECKS[key](table[key], f"{key} of {name}") for key in _MODEL_KEYS[kind] if key in table}
@@ -140,17 +143,19 @@ def _add_population(read: Description, table: Mapping[str, Any]) -> Population:
     if "poisson" in table:
         drive = table["poisson"]
         if not isinstance(drive, Mapping) or set(drive) != {"rate", "weight"}:
-            raise InputError(f"poisson of {name} is {drive!r}; it is {{ rate = arrivals a step, weight = of each }}")
+            raise InputError(
+                f"poisson of {name} is {shown(drive)}; it is {{ rate = arrivals a step, weight = of each }}"
+            )
         rate, weight = (_number(drive[key], f"{key} of the Poisson drive of {name}") for key in ("rate", "weight"))
         read.network.add_poisson(population, rate, weight)
     record = table.get("record", False)
     if not isinstance(record, bool):
-        raise InputError(f"record of {name} is {record!r}; it is true or false")
+        raise InputError(f"record of {name} is {shown(record)}; it is true or false")
     if record:
         read.recorded.append(population)
     probes = table.get("record_potential", [])
     if not isinstance(probes, list) or not all(type(one) is int and 0 <= one < size for one in probes):
-        raise InputError(f"record_potential of {name} is {probes!r}; it is a list of neurons, 0 .. {size - 1}")
+        raise InputError(f"record_potential of {name} is {shown(probes)}; it is a list of neurons, 0 .. {size - 1}")
     if probes:
         read.probes[name] = probes
     return population
@@ -209,14 +214,14 @@ def _load_matrix(path: Path, where: str) -> Any:
 def _tables(values: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     tables = values.get(key, [])
     if not isinstance(tables, list) or not all(isinstance(table, Mapping) for table in tables):
-        raise InputError(f"{key} is {tables!r}; it is a list of tables, each under [[{key}]]")
+        raise InputError(f"{key} is {shown(tables)}; it is a list of tables, each under [[{key}]]")
     return tables
 
 
 def _check_keys(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
     for key in table:
         if key not in known:
-            raise InputError(f"unknown key {key!r} in {where}; its keys are {', '.join(known)}")
+            raise InputError(f"unknown key {shown(key)} in {where}; its keys are {', '.join(known)}")
 
 
 def _integer(value: Any, what: str) -> int:
@@ -228,10 +233,10 @@ def _integer(value: Any, what: str) -> int:
 def _number(value: Any, what: str) -> float:
     if type(value) not in (int, float):
         raise InputError(f"{what} is {_shown(value)}; it is a number")
-    try:
-        return float(value)
-    except OverflowError:
-        raise InputError(f"{what} has {len(str(value))} digits; it is a number of float64") from None
+    number = float(value)
+    if not math.isfinite(number):
+        raise InputError(f"{what} is {number}; it must be finite")
+    return number
 
 
 def _numbers(value: Any, what: str) -> float | list[float]:
@@ -245,7 +250,7 @@ def _word(value: Any, what: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    return "missing" if value is None else repr(value)
+    return "missing" if value is None else shown(value)
 
 
 def _plain(value: Any) -> Any:
