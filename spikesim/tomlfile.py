@@ -1,7 +1,11 @@
-"""Reading TOML files."""
+"""Reading TOML files, and writing single values."""
 
 import codecs
+import datetime
+import math
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["read_toml", "tomllib"]
+__all__ = ["read_toml", "toml_text", "tomllib"]
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_ESCAPES = {'"': '\\"', "\\": "\\\\"}
 
 _OTHER_ENCODINGS = {  # UTF-32's mark in front of the one of UTF-16 that it begins with
     codecs.BOM_UTF32_LE: "UTF-32",
@@ -42,6 +49,48 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path} is not TOML: {reason}") from None
     require_64_bits(values, "")
     return values
+
+
+def toml_text(value: Any) -> str:
+    """A value as TOML writes it on one line, in ASCII alone, so that no locale on its way changes a character.
+
+    Parameters
+    ----------
+    value : bool, int, float, str, date, time, list or mapping
+        As `tomllib` returns it.
+
+    Raises
+    ------
+    TypeError
+        TOML has no such value.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # inf, -inf, nan in both languages
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str):
+        return f'"{"".join(map(_letter, value))}"'
+    if isinstance(value, datetime.date | datetime.time):  # a datetime is a date
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        pairs = (
+            f"{key if _BARE_KEY.fullmatch(key) else toml_text(key)} = {toml_text(one)}" for key, one in value.items()
+        )
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml_text, value))}]"
+    raise TypeError(f"TOML has no {type(value).__name__}")
+
+
+def _letter(letter: str) -> str:
+    """A character within quotation marks."""
+    if letter in _ESCAPES:
+        return _ESCAPES[letter]
+    if " " <= letter <= "~":
+        return letter
+    return f"\\u{ord(letter):04x}" if letter <= "\uffff" else f"\\U{ord(letter):08x}"
 
 
 def _decoded(data: bytes) -> str:

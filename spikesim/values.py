@@ -1,5 +1,6 @@
 """Values that a user gives, in files and on the command line: within 64 bits, and short where a message shows them."""
 
+import datetime
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -40,6 +41,8 @@ def _text(value: object, depth: int) -> str:
         return f"{{{', '.join([*pairs, *_rest(value)])}}}"
     if isinstance(value, list | tuple):
         return f"[{', '.join([*(_text(one, depth - 1) for one in value[:_ITEMS]), *_rest(value)])}]"
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
     return repr(value)
 
 
