@@ -67,7 +67,7 @@ def train(
     from spikesim.ep.journal import RunOptions
     from spikesim.ep.trainer import Trainer
 
-    config, dataset = load_dataset(config, data_dir)
+    config, dataset = load_dataset(config, data_dir, out if resume else None)
     soft_targets = None
     if teacher_file is not None:
         config, soft_targets = take_teacher(config, dataset, teacher_file)

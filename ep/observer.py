@@ -73,3 +73,15 @@ class Observer(Protocol):
 
     def epoch(self, summary: EpochSummary) -> None:
         """An epoch has been done."""
+
+
+class Silent(Observer):
+    """Nobody watches."""
+
+    def message(self, text: str) -> None: ...
+
+    def batch(self, progress: Progress) -> None: ...
+
+    def testing(self, epoch: int, done: int, total: int) -> None: ...
+
+    def epoch(self, summary: EpochSummary) -> None: ...
