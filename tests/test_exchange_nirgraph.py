@@ -10,7 +10,7 @@ from scipy.signal import correlate
 from small import CONV, DENSE, POOLED, make, make_dataset, random_parameters
 
 from spikesim.datasets import load
-from spikesim.ep.exchange.nirgraph import write_graph
+from spikesim.ep.exchange.nirgraph import make_if_graph, write_graph, write_if_graph
 from spikesim.ep.exchange.structure import read_structure
 from spikesim.ep.meanfield import MeanField
 from spikesim.ep.model import Model
@@ -64,7 +64,7 @@ def run(graph, image):
             x = x[:, : h // 2 * 2, : w // 2 * 2].reshape(c, h // 2, 2, w // 2, 2).mean(axis=(2, 4))
         elif isinstance(node, nir.Flatten):
             x = x.reshape(-1)
-        elif isinstance(node, nir.Threshold):
+        elif isinstance(node, nir.Threshold | nir.IF):
             x = np.clip(x, 0, 1)
         else:
             assert isinstance(node, nir.LI | nir.Output)
@@ -74,12 +74,17 @@ def run(graph, image):
     return values
 
 
+def write_if_nodes(path, structure, step_ms):
+    write_if_graph(path, structure)
+
+
+@pytest.mark.parametrize("write", [write_graph, write_if_nodes])
 @pytest.mark.parametrize("case", CASES)
-def test_the_graph_computes_what_the_layers_do(tmp_path, case):
+def test_the_graph_computes_what_the_layers_do(tmp_path, case, write):
     rows, changes, size = CASES[case]
     model = write_run(tmp_path / "run.h5", rows, changes, size)
     with RunReader(tmp_path / "run.h5") as reader:
-        write_graph(tmp_path / "graph.nir", read_structure(reader), 1.0)
+        write(tmp_path / "graph.nir", read_structure(reader), 1.0)
     values = run(nir.read(tmp_path / "graph.nir"), image := np.random.default_rng(0).normal(size=(2, size, size)))
     field = MeanField.from_model(model, (1.0,))
     below = np.moveaxis(image, 0, -1)[None]
@@ -87,7 +92,52 @@ def test_the_graph_computes_what_the_layers_do(tmp_path, case):
         below = np.clip(link.up(below) + bias, 0, 1)
         found = values[name].reshape(below.shape[-1], *below.shape[1:3])
         np.testing.assert_allclose(np.moveaxis(found, 0, -1), below[0], atol=2e-3)  # the field has the integers
-    np.testing.assert_allclose(values["readout"], field.heads[-1].logits(below)[0], atol=5e-3)
+    np.testing.assert_allclose(values["readout"].ravel(), field.heads[-1].logits(below)[0], atol=5e-3)
+
+
+@pytest.mark.parametrize("rows", [(POOLED, CONV), (POOLED, DENSE, CONV), (DENSE,)])
+def test_other_programs_have_all_nodes_of_a_graph_of_if_neurons(tmp_path, rows):
+    write_run(tmp_path / "run.h5", rows, {}, 6)
+    with RunReader(tmp_path / "run.h5") as reader:
+        write_if_graph(tmp_path / "graph.nir", read_structure(reader))
+    graph = nir.read(tmp_path / "graph.nir")
+    assert {type(node) for node in graph.nodes.values()} == {nir.Input, nir.Conv2d, nir.IF, nir.Output}
+    for node in graph.nodes.values():
+        if isinstance(node, nir.Conv2d):
+            assert np.ravel(node.groups) == 1, "readers take the channels from the second axis of the weights"
+        if isinstance(node, nir.IF):
+            assert (node.r == 1).all() and (node.v_threshold == 1).all() and not node.v_reset.any()
+            assert "clip(v, 0, 1)" in str(node.metadata["neuron"])
+    assert "reset by subtraction" in str(graph.metadata["losses"])
+    with h5py.File(tmp_path / "graph.nir") as file:
+        names = []
+        file.visit(names.append)
+    assert not [name for name in names if name.endswith("v_reset")], "older versions of nir do not know it"
+
+
+def test_if_neurons_fire_at_the_rate_of_the_mean_field(tmp_path):
+    write_run(tmp_path / "run.h5", (POOLED, DENSE), {}, 6)
+    with RunReader(tmp_path / "run.h5") as reader:
+        graph = make_if_graph(read_structure(reader))
+    image, steps = np.random.default_rng(0).normal(size=(2, 6, 6)), 400
+    potentials, counts = dict.fromkeys(("conv1", "dense2"), 0.0), dict.fromkeys(("conv1", "dense2"), 0.0)
+    wanted, follows = run(graph, image), dict(graph.edges)
+    for _ in range(steps):
+        x, name = image, "input"
+        while name in follows:
+            name = follows[name]
+            if isinstance(graph.nodes[name], nir.IF):
+                potentials[name] = potentials[name] + x
+                x = (potentials[name] > 1).astype(float)
+                potentials[name] -= x
+                counts[name] += x
+            else:
+                part = nir.NIRGraph(
+                    {"a": nir.Input({"input": np.array(x.shape)}), name: graph.nodes[name]}, [("a", name)]
+                )
+                x = run(part, x)[name]
+    np.testing.assert_allclose(counts["conv1"] / steps, wanted["conv1"], atol=1.5 / steps)
+    np.testing.assert_allclose(counts["dense2"] / steps, wanted["dense2"], atol=0.03)  # its input comes in spikes
 
 
 @pytest.mark.parametrize(("leak", "step_ms"), [(0, 1.0), (2, 0.5), (3, 10.0)])
