@@ -61,7 +61,7 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            code, message = EXIT_FAULT, f"Error: {' '.join(str(error).splitlines())}"
+            code, message = EXIT_FAULT, f"Error: {short_words(' '.join(str(error).splitlines()))}"
         except click.UsageError as error:
             if error.ctx is None or error.message == error.ctx.get_help():
                 raise  # a group without a sub-command shows its help

@@ -15,7 +15,7 @@ more than 4300 digits."""
 
 _LENGTH = 120
 _ITEMS = 8
-_WORD = re.compile(r"\S{400,}")
+_WORD = re.compile(r"\S{500,}")
 
 
 def shown(value: object) -> str:
@@ -25,8 +25,8 @@ def shown(value: object) -> str:
 
 
 def short_words(text: str) -> str:
-    """A message of somebody else's, which may hold a value of any length, with its longest words cut."""
-    return _WORD.sub(lambda word: f"{word[0][:_LENGTH]}...", text)
+    """A message that may hold a value of any length, with the middle left out of its longest words."""
+    return _WORD.sub(lambda word: f"{word[0][:_LENGTH]}...{word[0][-_LENGTH // 2 :]}", text)
 
 
 def _text(value: object, depth: int) -> str:
@@ -66,7 +66,7 @@ def require_64_bits(value: object, name: str) -> None:
     """
     if isinstance(value, int):
         if not INTEGER_MIN <= value <= INTEGER_MAX:
-            raise InputError(f"{name} is {shown(value)}; an integer has at most 64")
+            raise InputError(f"{name} is {shown(value)}; it must have at most 64")
     elif isinstance(value, Mapping):
         for key, one in value.items():
             require_64_bits(one, f"{name}.{key}" if name else str(key))

@@ -21,6 +21,7 @@ from spikesim.ep.config import (
 )
 from spikesim.errors import InputError
 from spikesim.tomlfile import read_toml, tomllib
+from spikesim.values import short_words, shown
 
 FIELDS = [(section, item) for section in SECTIONS for item in dataclasses.fields(getattr(Config(), section))]
 
@@ -349,3 +350,20 @@ def test_description_names_every_key_once_and_says_what_it_means() -> None:
     assert allowed["data.augment"] == "true, false"
     assert allowed["dynamics.beta"] == "above 0, at most 64"
     assert "a value a layer" in allowed["model.gain"]
+
+
+def test_values_are_shown_short_and_in_printable_characters() -> None:
+    for value in (
+        *HUGE.values(),
+        [[[[[[1]]]]]],
+        {"a": {"b": {"c": {"d": {"e": 1}}}}},
+        list(range(99)),
+        "\n\udcff\x1b",
+        None,
+    ):
+        text = shown(value)
+        assert text.isprintable() and len(text) <= 130
+    assert shown(2**64 - 1) == "18446744073709551615" and shown(-(2**63)) == "-9223372036854775808"
+    assert shown(["a", 1, True, {"b": 0.5}]) == "['a', 1, True, {'b': 0.5}]"
+    assert short_words(f"a {'9' * 5000} b").endswith("9 b") and len(short_words(f"a {'9' * 5000} b")) < 200
+    assert short_words("a " * 5000) == "a " * 5000, "the words of a long sentence are whole"
