@@ -233,7 +233,11 @@ channels = 10
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sweep")
     for number, batches in ((0, 8), (2, 2), (10, 4)):
-        config = {**make_config(merge({}, [("seed", number), ("dynamics.beta", 0.5 + number)])).to_dict()}
+        config = {
+            **make_config(
+                merge({}, [("seed", number), ("dynamics.beta", 0.5 + number), ("record.spikes", [3])])
+            ).to_dict()
+        }
         runs.write_run(member_path(path, number), batches, "finished" if batches > 2 else "stopped", config=config)
     (path / "run-3.h5").write_text("no run file")
     return path
