@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 from spikesim import __version__
 from spikesim.cli.configuration import resolve
 from spikesim.datasets import load
-from spikesim.ep.architectures import Layer, Stack, architecture, build, input_shape
+from spikesim.ep.architectures import Stack, architecture, build, input_shape
 from spikesim.ep.config import Config
+from spikesim.ep.layerrows import Layer
 from spikesim.ep.optimisers import schedule
 from spikesim.ep.presentation import Presenter
 from spikesim.errors import InputError

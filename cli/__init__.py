@@ -16,6 +16,7 @@ from spikesim.cli.streams import EXIT_PIPE, OutputLost, guarded_streams
 from spikesim.errors import InputError, Stopped
 from spikesim.printable import printable
 from spikesim.stopping import EXIT_STOPPED
+from spikesim.values import short_words
 
 __all__ = ["main"]
 
@@ -84,12 +85,12 @@ class LazyGroup(click.Group):
         except OutputLost:
             raise
         except InputError as error:
-            code, message = EXIT_FAULT, f"Error: {printable(' '.join(str(error).splitlines()))}"
+            code, message = EXIT_FAULT, f"Error: {_in_one_line(str(error))}"
         except click.UsageError as error:
             if error.ctx is None or error.message == error.ctx.get_help():
                 raise  # a group without a sub-command shows its help
             code = EXIT_FAULT
-            text = printable(" ".join(error.format_message().rstrip(".").splitlines()))
+            text = _in_one_line(error.format_message()).rstrip(".")
             message = f"Error: {text}; see '{error.ctx.command_path} --help'"
         except Stopped as stop:
             code, message = EXIT_STOPPED, str(stop) or "Stopped."
@@ -110,6 +111,11 @@ class LazyGroup(click.Group):
                 code, message = EXIT_ERROR, traceback.format_exc().rstrip()
         end_together(ctx.obj, code, message, ctx.invoked_subcommand)
         ctx.exit(code)
+
+
+def _in_one_line(text: str) -> str:
+    """A message, in which texts of files and of users may stand, as it may be shown."""
+    return printable(short_words(" ".join(text.splitlines())))
 
 
 def _shortened(name: str) -> str:

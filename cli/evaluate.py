@@ -60,7 +60,7 @@ def evaluate(
     tell_compilation()
 
     from spikesim.ep.config import make_config, merge, parse_setting
-    from spikesim.ep.dataset import load_dataset
+    from spikesim.ep.dataset import load_of_run
     from spikesim.ep.retest import retest
     from spikesim.errors import InputError
     from spikesim.runreader import RunReader
@@ -78,7 +78,7 @@ def evaluate(
         }
         given = [(key, value) for key, value in changes.items() if value is not None]
         config = make_config(merge(reader.config, [*chosen, *given]))
-        config, images = load_dataset(config, data_dir)
+        config, images = load_of_run(config, reader, data_dir)
         results = retest(reader, config, images, repeats, threads or available_threads(ranks), ranks)
     if ranks.rank > 0:
         return

@@ -32,6 +32,11 @@ FORMATS = ("sonata", "nir", "nirdata", "neurobench", "csv", "safetensors")
 @click.option(
     "--layout", type=click.Choice(["torch", "spikesim"]), help="safetensors: names and axes.  [default: torch]"
 )
+@click.option(
+    "--nodes",
+    type=click.Choice(["li", "if"]),
+    help="nir: neurons as LI and Threshold, or as IF, which snnTorch, Norse and Sinabs read.  [default: li]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 def export(
     run: str,
@@ -41,6 +46,7 @@ def export(
     samples: tuple[int, ...],
     table: str | None,
     layout: str | None,
+    nodes: str | None,
     overwrite: bool,
 ) -> None:
     """Write what a run holds for other programs.
@@ -53,7 +59,7 @@ def export(
     from spikesim.ep.exchange.exporting import export as write
     from spikesim.runreader import RunReader
 
-    options = ExportOptions(step_ms, tuple(dict.fromkeys(samples)), table, layout)
+    options = ExportOptions(step_ms, tuple(dict.fromkeys(samples)), table, layout, nodes)
     with RunReader(run) as reader:
         losses = write(reader, to, out, options, overwrite=overwrite)
     click.echo(f"{to} file: {out}")

@@ -152,11 +152,14 @@ def _check(
     threads: int | None,
     ranks: "Ranks",
 ) -> "CheckResult":
-    from spikesim.ep.dataset import load_dataset
+    from spikesim.ep.dataset import load_dataset, load_of_run
     from spikesim.ep.gradcheck import check_gradients, variants
 
     windows, betas, levers = over
-    config, dataset = load_dataset(config, data_dir)
+    if reader is None:
+        config, dataset = load_dataset(config, data_dir)
+    else:
+        config, dataset = load_of_run(config, reader, data_dir)
     soft_targets = None
     if teacher_file is not None:
         config, soft_targets = take_teacher(config, dataset, teacher_file)

@@ -42,11 +42,11 @@ def import_(
     config = resolve(config_file, settings, keys)
     tell_compilation()
 
-    from spikesim.datasets import load
+    from spikesim.ep.dataset import load_dataset
     from spikesim.ep.exchange.importing import import_weights
     from spikesim.ep.journal import RunOptions
 
-    dataset = load(config.data.dataset, data_dir)
+    config, dataset = load_dataset(config, data_dir)
     soft_targets = None
     if teacher_file is not None:
         config, soft_targets = take_teacher(config, dataset, teacher_file)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spikesim import __version__
 from spikesim.errors import InputError
+from spikesim.values import shown
 
 __all__ = ["Resources", "array_text", "batch_script", "check_time", "seconds_of"]
 
@@ -15,7 +16,12 @@ RESTARTS_MAX = 1000
 EARLY_SECONDS = 60
 """Slurm may send the warning signal up to a minute early (man sbatch, --signal)."""
 
-_TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<first>\d+)(?::(?P<second>\d+))?(?::(?P<third>\d+))?")
+UNLIMITED = ("UNLIMITED", "INFINITE", "-1")
+"""What Slurm takes, in either case, for a job without a limit; so it does a time of 0."""
+
+_TIME = re.compile(
+    r"(?:(?P<days>\d{1,9})-)?(?P<first>\d{1,9})(?::(?P<second>\d{1,9}))?(?::(?P<third>\d{1,9}))?", re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -48,20 +54,26 @@ class Resources:
     more: tuple[str, ...] = ()
 
 
-def seconds_of(time: str) -> int:
-    """A time as Slurm writes it, in seconds.
+def seconds_of(time: str) -> int | None:
+    """A time as Slurm writes it, in seconds; None is no limit.
 
     Raises
     ------
     InputError
         It is none.
     """
+    if time.upper() in UNLIMITED:
+        return None
     match = _TIME.fullmatch(time)
     if match is None:
         raise InputError(
-            f"--time is {time!r}; it must be minutes, minutes:seconds, hours:minutes:seconds, days-hours or "
-            "days-hours:minutes:seconds"
+            f"--time is {shown(time)}; it must be minutes, minutes:seconds, hours:minutes:seconds, days-hours, "
+            "days-hours:minutes:seconds, or UNLIMITED"
         )
+    return _seconds(match) or None
+
+
+def _seconds(match: "re.Match[str]") -> int:
     parts = [int(part) for part in match.group("first", "second", "third") if part is not None]
     if match["days"] is not None:
         hours, minutes, seconds = (*parts, 0, 0)[:3]
@@ -72,14 +84,14 @@ def seconds_of(time: str) -> int:
 
 
 def check_time(time: str, warn_seconds: int) -> None:
-    """Refuse jobs that would be warned before they have done anything.
+    """Refuse jobs that would be warned before they have done anything. Without a limit no warning comes.
 
     Raises
     ------
     InputError
     """
     seconds = seconds_of(time)
-    if seconds <= warn_seconds + EARLY_SECONDS:
+    if seconds is not None and seconds <= warn_seconds + EARLY_SECONDS:
         raise InputError(
             f"--time {time} is {seconds} s, and the warning comes {warn_seconds} s before its end, or up to "
             f"{EARLY_SECONDS} s earlier; ask for more --time or give a smaller --signal-before"

@@ -27,7 +27,9 @@ _positive = click.IntRange(min=1)
 @click.option("--nodes", type=_positive, default=1, show_default=True, help="Machines.")
 @click.option("--ntasks-per-node", "tasks", type=_positive, default=1, show_default=True, help="Processes on each.")
 @click.option("--cpus-per-task", "cpus", type=_positive, default=1, show_default=True, help="Threads of each process.")
-@click.option("--time", help="Time limit, as 2:00:00 or 1-12; a run that needs longer queues again and goes on.")
+@click.option(
+    "--time", help="Time limit, as 2:00:00, 1-12 or UNLIMITED; a run that needs longer queues again and goes on."
+)
 @click.option("--mem", "memory", help="Memory a node, as 8G.")
 @click.option(
     "--signal-before",
@@ -51,6 +53,9 @@ _positive = click.IntRange(min=1)
 @click.option(
     "--unfinished", "only_unfinished", is_flag=True, help="Send only members whose run is not finished or in progress."
 )
+@click.option(
+    "--skip-data", is_flag=True, help="Do not look for the data set and the teacher, which only the nodes have."
+)
 @click.option("--dry-run", is_flag=True, help="Print the script; write and send nothing.")
 @click.argument("command", nargs=-1, required=True, metavar="-- train ...")
 def submit(
@@ -58,16 +63,17 @@ def submit(
     sweep_file: Path | None,
     at_a_time: int | None,
     only_unfinished: bool,
+    skip_data: bool,
     dry_run: bool,
     command: tuple[str, ...],
     **resources: Any,
 ) -> None:
     """Send a training to a cluster with Slurm, as a batch job that is resumed until the run is finished.
 
-    Writes a batch script beside the run file and submits it with sbatch. The options after -- are those of train, and
-    are checked before anything is sent. The job resumes its run file if it exists. Some time before its limit, or when
-    it is preempted, it writes a checkpoint and queues again. With several processes it needs the extra mpi. See
-    docs/cluster.md.
+    Writes a batch script beside the run file and submits it with sbatch. The options after -- are those of train; what
+    train would refuse at its start, a data set that is not there for one, is refused before anything is sent. The job
+    resumes its run file if it exists. Some time before its limit, or when it is preempted, it writes a checkpoint and
+    queues again. With several processes it needs the extra mpi. See docs/cluster.md.
 
     \b
     Examples:
@@ -82,14 +88,13 @@ def submit(
         raise InputError("--at-a-time and --unfinished are for a sweep; add --sweep SWEEP.toml, or leave them out")
     arguments = _arguments(command)
     members = None if sweep_file is None else read_sweep(sweep_file)
-    out = _check(arguments, members)
+    out, numbers = _check(arguments, members, only_unfinished=only_unfinished, skip_data=skip_data)
     wanted = replace(wanted, name=wanted.name or out.stem or "spikesim")
     program = [sys.executable, "-m", "spikesim", *arguments, "--resume"]
     if members is None:
         script = batch_script(wanted, program, Path.cwd(), _pattern(out) + ".log")
         target = out.with_name(out.name + ".sbatch")
     else:
-        numbers = unfinished(out, len(members)) if only_unfinished else list(range(len(members)))
         if not numbers:
             click.echo(f"{counted(len(members), 'run')} in {out}: finished or in progress; nothing to send")
             return
@@ -111,37 +116,50 @@ def _arguments(command: tuple[str, ...]) -> list[str]:
     return [argument for argument in command if argument != "--resume"]
 
 
-def _check(arguments: list[str], members: list[dict[str, Any]] | None) -> Path:
-    """Refuse now what would fail in the queue; the absolute path of --out.
+def _check(
+    arguments: list[str], members: list[dict[str, Any]] | None, *, only_unfinished: bool, skip_data: bool
+) -> tuple[Path, list[int]]:
+    """Refuse now what would fail in the queue.
+
+    Returns
+    -------
+    Path
+        Of --out, absolute.
+    list of int
+        Members to send.
 
     Raises
     ------
     InputError, click.UsageError
     """
     from spikesim.cli.configuration import resolve
+    from spikesim.cli.rehearsal import Rehearsal
     from spikesim.cli.train import train
 
     given = dict(train.make_context("spikesim train", arguments[1:]).params)
     keys = {key: value for key, value in given.items() if "__" in key or key == "seed"}
     config_file, settings = given["config_file"], given["settings"]
-    if members is None:
-        resolve(config_file, settings, keys)
-    for number, member in enumerate(members or []):
-        texts = tuple(setting_text(key, value) for key, value in member.items())
-        options = {key: value for key, value in keys.items() if value is not None}
-        hidden = [key for key in member if key.replace(".", "__") in options]
-        if hidden:
-            raise InputError(f"{hidden[0]} is in the sweep and among the options of train; leave it out of one of them")
-        try:
-            resolve(config_file, (*settings, *texts), keys)
-        except InputError as error:
-            raise InputError(f"member {number} of the sweep: {error}") from None
     out = Path(os.path.abspath(given["out"]))
     if not out.parent.is_dir():
         raise InputError(f"the folder {out.parent} does not exist; make it, or choose another --out")
     if members is not None and out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; with --sweep, --out is the folder of the run files")
-    return out
+    rehearsal = Rehearsal(given["data_dir"], given["teacher_file"], skip_data=skip_data)
+    if members is None:
+        rehearsal.start(resolve(config_file, settings, keys), out)
+        return out, []
+    options = {key for key, value in keys.items() if value is not None}
+    numbers = unfinished(out, len(members)) if only_unfinished else list(range(len(members)))
+    for number in numbers:
+        texts = tuple(setting_text(key, value) for key, value in members[number].items())
+        hidden = [key for key in members[number] if key.replace(".", "__") in options]
+        if hidden:
+            raise InputError(f"{hidden[0]} is in the sweep and among the options of train; leave it out of one of them")
+        try:
+            rehearsal.start(resolve(config_file, (*settings, *texts), keys), member_path(out, number))
+        except InputError as error:
+            raise InputError(f"member {number} of the sweep: {error}") from None
+    return out, numbers
 
 
 def _member_arguments(member: dict[str, Any], folder: Path, number: int) -> list[str]:
@@ -163,7 +181,7 @@ def _send(script: str, target: Path, folder: Path | None) -> None:
     try:
         if folder is not None:
             folder.mkdir(exist_ok=True)
-        target.write_text(script, encoding="utf-8", errors="surrogateescape")
+        target.write_bytes(script.encode("utf-8", "surrogateescape"))
         target.chmod(0o755)
     except OSError as error:
         raise InputError(f"cannot write {target}: {error.strerror}; choose another --out") from None

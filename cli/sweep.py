@@ -1,13 +1,13 @@
 """Sweeps: many runs of one command with different settings."""
 
 import itertools
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from spikesim.errors import InputError
 from spikesim.settings import flat_settings
+from spikesim.values import shown
 
 __all__ = ["MEMBERS_MAX", "member_path", "read_sweep", "setting_text", "unfinished"]
 
@@ -33,14 +33,14 @@ def read_sweep(path: Path) -> list[Settings]:
     strange = sorted(set(tables) - {"grid", "runs"})
     grid, runs = tables.get("grid", {}), tables.get("runs", [{}])
     if strange or not tables:
-        what = f"has {strange[0]!r}" if strange else "is empty"
+        what = f"has {shown(strange[0])}" if strange else "is empty"
         raise InputError(f"{path} {what}; a sweep has a table [grid] of lists, tables [[runs]], or both")
     if not isinstance(grid, Mapping) or not isinstance(runs, list) or not all(isinstance(run, Mapping) for run in runs):
         raise InputError(f"{path}: grid must be one table, [grid], and runs a list of tables, [[runs]]")
     axes = dict(flat_settings(grid))
     for key, values in axes.items():
         if not isinstance(values, list) or not values:
-            raise InputError(f"{path}: grid.{key} is {values!r}; it must be a list of values")
+            raise InputError(f"{path}: grid.{key} is {shown(values)}; it must be a list of values")
     lists = [[(key, value) for value in values] for key, values in axes.items()]
     count = len(runs)
     for values in lists:
@@ -57,7 +57,9 @@ def read_sweep(path: Path) -> list[Settings]:
 
 def setting_text(key: str, value: Any) -> str:
     """A setting as ``--set`` takes it."""
-    return f"{key}={json.dumps(value)}"
+    from spikesim.tomlfile import toml_text
+
+    return f"{key}={toml_text(value)}"
 
 
 def member_path(folder: Path, number: int) -> Path:

@@ -53,7 +53,7 @@ def teacher(
     tell_compilation()
 
     from spikesim.ep.config import make_config, merge
-    from spikesim.ep.dataset import load_dataset
+    from spikesim.ep.dataset import load_of_run
     from spikesim.ep.retest import training_logits
     from spikesim.ep.teacher import check_target, write_teacher
     from spikesim.reports.text import counted
@@ -63,7 +63,7 @@ def teacher(
     with RunReader(run) as reader:
         changes = {"data.dataset": dataset, "dynamics.inference": inference}
         config = make_config(merge(reader.config, [(k, v) for k, v in changes.items() if v is not None]))
-        config, images = load_dataset(config, data_dir)
+        config, images = load_of_run(config, reader, data_dir)
         progress = _lines(repeats * len(images.train.labels)) if ranks.rank == 0 else None
         logits = training_logits(reader, config, images, repeats, threads or available_threads(ranks), progress, ranks)
         description = (

@@ -79,7 +79,7 @@ def train(
     from spikesim.ep.trainer import Trainer
     from spikesim.reports.text import counted
 
-    config, dataset = load_dataset(config, data_dir)
+    config, dataset = load_dataset(config, data_dir, out if resume else None)
     soft_targets = None
     if teacher_file is not None:
         config, soft_targets = take_teacher(config, dataset, teacher_file)

@@ -1,7 +1,5 @@
 """Images of one's own: an .npz file of four arrays, known by its name and the hash of its content."""
 
-import hashlib
-import json
 import re
 import zipfile
 from collections.abc import Iterable
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from spikesim.datasets import search
 from spikesim.datasets.eventparsing import some_names
+from spikesim.datasets.identity import content_hash
 from spikesim.datasets.model import Augmentation, Dataset, ImageSet
 from spikesim.errors import InputError
 from spikesim.npzfile import ObjectArray, read_array
@@ -37,7 +36,7 @@ def is_file(name: str) -> bool:
 
 
 def holds_images(name: str, data_dir: str | Path | None = None) -> bool:
-    """Whether it is the name of a file of images: one that has an array of images, or any with a hash in its name.
+    """Whether it is the name of a file of images: one that has an array of images.
 
     Raises
     ------
@@ -47,8 +46,8 @@ def holds_images(name: str, data_dir: str | Path | None = None) -> bool:
     if not is_file(name):
         return False
     path = locate(name, data_dir)
-    if path is None or _match(name)[2] is not None:
-        return _match(name)[2] is not None
+    if path is None:
+        return False
     try:
         with zipfile.ZipFile(path) as archive:
             return any(_role(member.removesuffix(".npy")) in ARRAYS for member in archive.namelist())
@@ -257,11 +256,7 @@ def _digest(train: ImageSet, test: ImageSet, augmentation: Augmentation) -> str:
         "test": list(test.images.shape),
         "train": list(train.images.shape),
     }
-    digest = hashlib.sha256(json.dumps(head, sort_keys=True, separators=(",", ":")).encode() + b"\n")
-    for part in (train, test):
-        digest.update(part.images.data)
-        digest.update(part.labels.astype("<i8").data)
-    return digest.hexdigest()[:16]
+    return content_hash(head, [array for part in (train, test) for array in (part.images, part.labels)])
 
 
 def _moments(images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import arrays, eventfile, recordings, registry, search
+from spikesim.datasets.identity import identified, split_name
 from spikesim.datasets.model import Dataset, ImageSet
 from spikesim.datasets.parsing import read_cifar, read_idx
 from spikesim.datasets.registry import Entry, File
@@ -40,21 +41,25 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
     Returns
     -------
     Dataset
+        Its name is that of the published set. Of files of one's own and of recordings it is the name without a folder,
+        #, and the hash of the content (`spikesim.datasets.identity`); a name with a hash is that of this content only.
 
     Raises
     ------
     InputError
-        There is no such data set; it is not found; a file is missing, truncated, or not the published one.
+        There is no such data set; it is not found; a file is missing, truncated, or not the published one; or the
+        content has another hash.
     """
     if arrays.holds_images(name, data_dir):
         return arrays.load_file(name, data_dir)
-    if eventfile.is_event_file(name):
-        return eventfile.load(name, data_dir)
-    entry = registry.find(name)
+    plain, content = split_name(name)
+    if eventfile.is_event_file(plain):
+        return identified(eventfile.load(plain, data_dir), content)
+    entry = _entry(name)
     if entry.embedded:
         return _dataset(entry, _embedded(entry), EMBEDDED)
     if entry.recordings:
-        return recordings.load(entry, data_dir)
+        return identified(recordings.load(entry, data_dir), content)
     location = search.locate(entry, data_dir)
     try:
         return _dataset(entry, location.contents(), location.source)
@@ -70,10 +75,11 @@ def find(name: str, data_dir: str | Path | None = None) -> str | None:
     InputError
         There is no such data set, `data_dir` is no folder, or a file of one's own is no regular file.
     """
-    if arrays.is_file(name) or eventfile.is_event_file(name):
-        path = arrays.locate(name, data_dir) if arrays.is_file(name) else search.find_own(name, data_dir)
+    plain = split_name(name)[0]
+    if arrays.is_file(name) or eventfile.is_event_file(plain):
+        path = arrays.locate(name, data_dir) if arrays.is_file(name) else search.find_own(plain, data_dir)
         return None if path is None else str(path)
-    entry = registry.find(name)
+    entry = _entry(name)
     if entry.embedded:
         return EMBEDDED
     if entry.recordings:
@@ -128,6 +134,12 @@ def is_good(location: Location) -> bool:
     except InputError:
         return False
     return True
+
+
+def _entry(name: str) -> Entry:
+    """What is known of a published set; only recordings have a hash in their name."""
+    plain = split_name(name)[0]
+    return registry.find(plain if plain in registry.names() and registry.find(plain).recordings else name)
 
 
 def _exhaust(contents: Iterable[tuple[File, bytes]]) -> None:

@@ -82,6 +82,8 @@ class Dataset:
     Attributes
     ----------
     name : str
+        It stands for the content: no two contents have the same, for published files are compared with their sha256
+        and the others have their own hash in the name.
     train, test : ImageSet or EventSet
         Both of the same kind.
     classes : int

@@ -10,34 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from spikesim.datasets import Dataset
+from spikesim.ep.layerrows import Layer, read_rows
 from spikesim.errors import InputError
 from spikesim.network import Network
 from spikesim.populations import Connection, Population
 from spikesim.tables import Conv, Dense, Pool, Shape, Table, neurons, pooled
+from spikesim.values import shown
 
 Pooling = Literal["average", "sampled", "strided"]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer of an architecture.
-
-    Attributes
-    ----------
-    kind : {"conv", "dense"}
-    channels : int
-        Output channels (or neurons) at width 1.
-    kernel, padding : int
-        Of a convolution.
-    pool : bool
-        Whether the layer is pooled before it is read.
-    """
-
-    kind: str
-    channels: int
-    kernel: int = 3
-    padding: int = 1
-    pool: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,28 +67,13 @@ def architecture(name: str, layers: tuple[dict[str, Any], ...] = ()) -> Architec
     """
     if name != "custom":
         if name not in ARCHITECTURES:
-            raise InputError(f"unknown architecture {name!r}; it is one of {', '.join(ARCHITECTURES)}, custom")
+            raise InputError(f"unknown architecture {shown(name)}; it is one of {', '.join(ARCHITECTURES)}, custom")
         if layers:
             raise InputError(f"model.layers describes the architecture custom, not {name}; set model.arch to 'custom'")
         return ARCHITECTURES[name]
     if not layers:
         raise InputError("the architecture custom needs model.layers, a list of tables with kind and channels")
-    rows = []
-    for row in layers:
-        unknown = set(row) - {"kind", "channels", "kernel", "padding", "pool"}
-        if unknown or not {"kind", "channels"} <= set(row):
-            raise InputError(
-                f"a row of model.layers has the keys {sorted(row)}; kind and channels, perhaps kernel, padding, pool"
-            )
-        if row["kind"] not in ("conv", "dense"):
-            raise InputError(f"a row of model.layers has the kind {row['kind']!r}; it is 'conv' or 'dense'")
-        whole = [row.get(key, 1) for key in ("channels", "kernel", "padding")]
-        if not all(isinstance(value, int) and not isinstance(value, bool) for value in whole) or row["channels"] < 1:
-            raise InputError(f"a row of model.layers has {row}; channels (at least 1), kernel and padding are integers")
-        if not isinstance(row.get("pool", False), bool):
-            raise InputError(f"a row of model.layers has pool {row['pool']!r}; it is true or false")
-        rows.append(Layer(**row))
-    return Architecture(tuple(rows))
+    return Architecture(read_rows(layers))
 
 
 def input_shape(name: str, arch: Architecture, dataset: Dataset, coarse: int = 1) -> Shape:

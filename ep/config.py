@@ -9,10 +9,12 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from spikesim.ep.layerrows import read_rows
 from spikesim.ep.options import CONTRAST_WINDOW_MAX, NUDGED_DEFAULTS, Config
 from spikesim.errors import InputError
 from spikesim.reports.text import counted
 from spikesim.tomlfile import tomllib
+from spikesim.values import INTEGER_MAX, INTEGER_MIN, require_64_bits, shown
 
 __all__ = [
     "CONTRAST_WINDOW_MAX",
@@ -78,12 +80,12 @@ def make_config(values: Mapping[str, Any]) -> Config:
     known = {*SECTIONS, "seed"}
     for key in values:
         if key not in known:
-            raise InputError(f"unknown key {key!r}; the sections are {', '.join(SECTIONS)}, and seed stands alone")
+            raise InputError(f"unknown key {shown(key)}; the sections are {', '.join(SECTIONS)}, and seed stands alone")
     sections = {}
     for section in SECTIONS:
         given = values.get(section, {})
         if not isinstance(given, Mapping):
-            raise InputError(f"{section} is {given!r}; it is a table of keys, as in {section}.key = value")
+            raise InputError(f"{section} is {shown(given)}; it is a table of keys, as in {section}.key = value")
         if section == "dynamics":
             given = {**_nudged_defaults(given), **given}
         sections[section] = _make_section(section, given)
@@ -106,7 +108,7 @@ def _make_section(name: str, given: Mapping[str, Any]) -> Any:
     items = {item.name: item for item in dataclasses.fields(section)}
     for key in given:
         if key not in items:
-            raise InputError(f"unknown key {f'{name}.{key}'!r}; the keys of {name} are {', '.join(items)}")
+            raise InputError(f"unknown key {shown(f'{name}.{key}')}; the keys of {name} are {', '.join(items)}")
     return section(**{key: _check(f"{name}.{key}", items[key], value) for key, value in given.items()})
 
 
@@ -117,7 +119,8 @@ def _check(name: str, item: "dataclasses.Field[Any]", value: Any) -> Any:
         return None
     if name == "model.layers":
         if not isinstance(value, list | tuple) or not all(isinstance(row, Mapping) for row in value):
-            raise InputError(f"{name} is {value!r}; it is a list of tables")
+            raise InputError(f"{name} is {shown(value)}; it is a list of tables")
+        read_rows(value)
         return tuple(dict(row) for row in value)
     if rules["per_layer"] and isinstance(value, list | tuple):
         if not value:
@@ -125,34 +128,43 @@ def _check(name: str, item: "dataclasses.Field[Any]", value: Any) -> Any:
         return tuple(_number(name, one, rules, whole=False) for one in value)
     if kind.startswith("tuple[int"):
         if not isinstance(value, list | tuple):
-            raise InputError(f"{name} is {value!r}; it is a list of integers")
+            raise InputError(f"{name} is {shown(value)}; it is a list of integers")
         limits = {"low": rules["low"] or 0, "high": None, "above": None}
         return tuple(_number(name, one, limits, whole=True) for one in value)
     if item.type is bool:
         if not isinstance(value, bool):
-            raise InputError(f"{name} is {value!r}; it is true or false")
+            raise InputError(f"{name} is {shown(value)}; it is true or false")
         return value
     if item.type is str:
         if not isinstance(value, str):
-            raise InputError(f"{name} is {value!r}; it is a word")
+            raise InputError(f"{name} is {shown(value)}; it is a word")
+        if not _is_unicode(value):
+            raise InputError(f"{name} is {shown(value)}, which is no text of Unicode; give it in UTF-8")
         if rules["choices"] and value not in rules["choices"]:
-            raise InputError(f"{name} is {value!r}; it must be one of {', '.join(rules['choices'])}")
+            raise InputError(f"{name} is {shown(value)}; it must be one of {', '.join(rules['choices'])}")
         return value
     return _number(name, value, rules, whole=kind.replace("<class 'int'>", "int").startswith("int"))
 
 
+def _is_unicode(text: str) -> bool:
+    """Whether it has no halves of surrogate pairs, which is what Python makes of bytes that are not UTF-8."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def _number(name: str, value: Any, rules: Mapping[str, Any], *, whole: bool) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-        raise InputError(f"{name} is {value!r}; it is {'an integer' if whole else 'a number'}")
+        raise InputError(f"{name} is {shown(value)}; it is {'an integer' if whole else 'a number'}")
     if isinstance(value, float) and not math.isfinite(value):  # an integer may be too large to ask
         raise InputError(f"{name} is {value}; it must be finite")
     low, high, above = rules["low"], rules["high"], rules["above"]
     if above is not None and not value > above:
-        raise InputError(f"{name} is {value}; it must be above {above:g}")
+        raise InputError(f"{name} is {shown(value)}; it must be above {above:g}")
     if low is not None and value < low:
-        raise InputError(f"{name} is {value}; it must be at least {low:g}")
+        raise InputError(f"{name} is {shown(value)}; it must be at least {low:g}")
     if high is not None and value > high:
-        raise InputError(f"{name} is {value}; it must be at most {high:g}")
+        raise InputError(f"{name} is {shown(value)}; it must be at most {_plain(high)}")
+    if isinstance(value, int) and not INTEGER_MIN <= value <= INTEGER_MAX:
+        raise InputError(f"{name} is {shown(value)}; it must be below 2**64")
     return value if whole else float(value)
 
 
@@ -239,11 +251,12 @@ def parse_setting(text: str) -> tuple[str, Any]:
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise InputError(f"--set {text!r} is not key=value, as in --set dynamics.beta=1.5")
+        raise InputError(f"--set {shown(text)} is not key=value, as in --set dynamics.beta=1.5")
     try:
         parsed = tomllib.loads(f"value = {value}")
     except (ValueError, RecursionError):
         parsed = {}
+    require_64_bits(parsed.get("value"), key.strip())
     # more than one key: lines that follow the value, hence no value of TOML
     return key.strip(), parsed["value"] if len(parsed) == 1 else value.strip()
 
@@ -264,5 +277,5 @@ def merge(values: dict[str, Any], settings: Iterable[tuple[str, Any]]) -> dict[s
         elif isinstance(merged.setdefault(section, {}), dict):
             merged[section][name] = value
         else:
-            raise InputError(f"{section} is {merged[section]!r}; it is a table of keys, as in {key} = value")
+            raise InputError(f"{section} is {shown(merged[section])}; it is a table of keys, as in {key} = value")
     return merged

@@ -81,3 +81,7 @@ class Observer(Protocol):
     def epoch(self, summary: EpochSummary) -> None:
         """An epoch has been done."""
         return None
+
+
+class Silent(Observer):
+    """Nobody watches."""

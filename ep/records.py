@@ -1,6 +1,7 @@
 """Rows of the run file: what is written of a mini-batch, of an epoch, and of the network before the first."""
 
 import math
+import os
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ from spikesim.quantisation import norm
 from spikesim.schema import LayerInfo, RunHeader
 
 
-def make_header(model: Model, config: Config, parameters: Parameters, command_line: str) -> RunHeader:
-    """The network as the run file describes it."""
+def make_header(
+    model: Model, config: Config, parameters: Parameters, command_line: str, *, data_source: str = ""
+) -> RunHeader:
+    """The network as the run file describes it; `data_source` is that of the data set, "" for what has no place."""
     connections = model.stack.connections
     layers = []
     for number, connection in enumerate(connections):
@@ -39,6 +42,8 @@ def make_header(model: Model, config: Config, parameters: Parameters, command_li
         layers=tuple(layers),
         weight_shapes={name: array.shape for name, array in parameters.to_dict(model.parameter_names).items()},
         command_line=command_line,
+        input_shape=model.stack.image.shape,
+        data_source=os.path.abspath(data_source) if os.path.exists(data_source) else "",
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikesim.datasets import Dataset
+from spikesim.ep.dataset import is_name_of
 from spikesim.ep.elementary import softmax_and_log_sum
 from spikesim.errors import InputError
 from spikesim.hdf5file import FAULTS, Contents, HDF5File, one_line, write_text
@@ -193,7 +194,7 @@ def soften(logits: NDArray[np.float64], temperature: float) -> NDArray[np.float6
 
 
 def _check_fits(what: str, name: str, shape: tuple[int, ...], dataset: Dataset) -> None:
-    if name != dataset.name:
+    if not is_name_of(name, dataset):
         raise InputError(f"{what} is for {name!r}, the run is on {dataset.name!r}; give a teacher of that data set")
     needed = (len(dataset.train.labels), dataset.classes)
     if shape != needed:

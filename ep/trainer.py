@@ -41,7 +41,7 @@ from spikesim.ep.tracing import trace
 from spikesim.errors import InputError, Stopped
 from spikesim.freememory import naming_memory
 from spikesim.reports.text import counted
-from spikesim.runfile import RunWriter
+from spikesim.runfile import RunHeader, RunWriter
 
 CHECKPOINT_SECONDS = 60.0
 
@@ -101,6 +101,7 @@ class Trainer:
         self.presenter = Presenter(config, dataset, self.model.stack.image.shape)
         self.samples = _limited("data.limit", config.data.limit, len(dataset.train.labels))
         self.test_samples = _limited("data.test_limit", config.data.test_limit, len(dataset.test.labels))
+        _require_once(config.record.spikes)
         beyond = [sample for sample in config.record.spikes if sample >= self.test_samples]
         if beyond:
             raise InputError(
@@ -110,6 +111,8 @@ class Trainer:
             raise InputError(f"optimiser.epochs is {config.optimiser.epochs}; at most {ph.EPOCHS_MAX}")
         per_layer(config.model.activity, self.model.layers, "model.activity")
         per_layer(config.optimiser.learning_rate, self.model.layers, "optimiser.learning_rate")
+        per_layer(config.model.gain, self.model.layers, "model.gain")
+        per_layer(config.signals.strength, self.model.layers, "signals.strength")
         self.batches = -(-self.samples // config.data.batch_size)
         self.stop = np.zeros(1, np.uint8)
         check_teacher(config.signals, soft_targets is not None)
@@ -154,7 +157,7 @@ class Trainer:
                 parameters = initial_parameters(self.model, self.config)
                 learner = Learner(self.model, self.config, parameters, team, self._soft_targets)
                 self.model.load(parameters, self.config.dynamics.beta)  # refused before anything is replaced
-            header = make_header(self.model, self.config, parameters, self.options.command_line)
+            header = self._header(parameters)
             journal.open(header, found)
             self._run(journal, learner, found.checkpoint)
 
@@ -171,7 +174,7 @@ class Trainer:
             learner = Learner(self.model, self.config, parameters, team, self._soft_targets)
             self.model.load(parameters, self.config.dynamics.beta)  # refused before anything is replaced
             found = journal.find(self.config)
-            journal.open(make_header(self.model, self.config, parameters, self.options.command_line), found)
+            journal.open(self._header(parameters), found)
             self._save(journal, learner, Position())
             journal.write(lambda writer: writer.set_status("stopped"))
 
@@ -183,6 +186,12 @@ class Trainer:
             ids = np.arange(1)
             learner.batch(0, 0, self.presenter.train(0, ids), ids, self.dataset.train.labels[ids], 0.0)
             evaluate(team, self.presenter, self.dataset.test, 1, ph.stream_of(0, ph.STREAM_EVALUATION))
+
+    def _header(self, parameters: Parameters) -> RunHeader:
+        """The run as its file describes it."""
+        return make_header(
+            self.model, self.config, parameters, self.options.command_line, data_source=self.dataset.source
+        )
 
     def _run(self, journal: Journal, learner: Learner, found: Checkpoint | None) -> None:
         position = Position()
@@ -420,6 +429,15 @@ class Trainer:
         meta = {"position": position.to_meta(), "optimiser_steps": learner.optimiser.steps}
         # an epoch's test moves the run on without a mini-batch, so it counts as one (`reports.state.checkpoints_text`)
         journal.save(position.done + position.epoch, weights, arrays, meta)
+
+
+def _require_once(samples: tuple[int, ...]) -> None:
+    """Refuse to record a sample twice: each of its spikes would be counted twice by whoever reads the file."""
+    seen: set[int] = set()
+    for sample in samples:
+        if sample in seen:
+            raise InputError(f"record.spikes names sample {sample} more than once; name each once")
+        seen.add(sample)
 
 
 def _limited(name: str, limit: int | None, available: int) -> int:

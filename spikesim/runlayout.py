@@ -124,6 +124,8 @@ def _write_header(file: Any, header: RunHeader, created: str) -> None:
         "versions": canonical_json(versions()),
         "config": header.config_json,
         "config_hash": header.config_hash,
+        "input_shape": canonical_json(header.input_shape),
+        "data_source": header.data_source,
     }
     for name, text in texts.items():
         write_text(file.attrs, name, text)

@@ -70,6 +70,10 @@ class RunReader:
         Neuron layers from the input up.
     energy_model : EnergyModel
         Energy charged for each operation.
+    input_shape : tuple of int or None
+        Rows, columns and channels of a sample as the network sees it; None where the file does not say.
+    data_source : str
+        Path of the data when the file was last opened for writing; "" where there was none.
 
     Raises
     ------
@@ -106,6 +110,8 @@ class RunReader:
         self.config: dict[str, Any] = _json(contents, "config", "configuration")
         self.config_hash = contents.text("config_hash")
         self.seed = int(contents.attribute("seed"))
+        self.input_shape = _shape(_optional_text(contents, "input_shape"))
+        self.data_source = _optional_text(contents, "data_source")
         phases = tuple(name.decode() for name in contents.array("/phases", "S7").tolist())
         if phases != PHASES:
             raise ValueError(f"phases {phases}")
@@ -350,6 +356,26 @@ def _json(contents: Contents, name: str, what: str) -> dict[str, Any]:
         return value
 
     return dict(json.loads(contents.text(name), parse_constant=refuse, parse_float=finite))
+
+
+def _optional_text(contents: Contents, name: str) -> str:
+    """An attribute that files of this format have had only since some version; "" without it."""
+    try:
+        return contents.text(name)
+    except KeyError:
+        return ""
+
+
+def _shape(text: str) -> tuple[int, int, int] | None:
+    """Three sides, or nothing known."""
+    value = json.loads(text or "null")
+    if value is None:
+        return None
+    if not (
+        isinstance(value, list) and len(value) == 3 and all(type(side) is int and 0 < side < 2**31 for side in value)
+    ):
+        raise ValueError("input_shape is no shape")
+    return value[0], value[1], value[2]
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -329,6 +329,8 @@ ATTRIBUTES: Mapping[str, str] = MappingProxyType(
         "config": "JSON: the resolved configuration",
         "config_hash": "SHA-256 of `config`",
         "seed": "the seed of every random number",
+        "input_shape": "JSON: rows, columns and channels of a sample as the network sees it",
+        "data_source": "path of the data when the file was last opened for writing",
     }
 )
 
@@ -405,6 +407,10 @@ class RunHeader:
         The command, for people.
     energy : EnergyModel
         Energy charged for each operation.
+    input_shape : tuple of int, optional
+        Rows, columns and channels of a sample as the network sees it.
+    data_source : str
+        Path of the data; "" where they have none. It is no part of the digest.
 
     Raises
     ------
@@ -418,6 +424,8 @@ class RunHeader:
     weight_shapes: dict[str, tuple[int, ...]]
     command_line: str
     energy: EnergyModel = field(default_factory=EnergyModel)
+    input_shape: tuple[int, int, int] | None = None
+    data_source: str = ""
 
     def __post_init__(self) -> None:
         canonical_json(self.config)

@@ -161,6 +161,8 @@ def test_what_an_export_refuses(folder, tmp_path):
     base = ("export", run, "--out", out, "--to")
     assert_one_line(spikesim(*base, "neurobench", "--step-ms", 2), "--step-ms has no use with --to neurobench")
     assert_one_line(spikesim(*base, "csv", "--sample", 3), "--table batches")
+    assert_one_line(spikesim(*base, "nir", "--nodes", "if", "--step-ms", 2), "--step-ms has no use with --nodes if")
+    assert_one_line(spikesim(*base, "csv", "--nodes", "if"), "--nodes has no use with --to csv")
     assert_one_line(spikesim(*base, "sonata", "--sample", 4), "no spikes of sample 4; it has 3, 5")
     assert_one_line(spikesim("export", run, "--to", "csv", "--out", tmp_path / "no" / "x"), "is not a folder")
     assert not out.exists()

@@ -20,7 +20,8 @@ from spikesim.ep.config import (
     per_layer,
 )
 from spikesim.errors import InputError
-from spikesim.tomlfile import read_toml
+from spikesim.tomlfile import read_toml, tomllib
+from spikesim.values import short_words, shown
 
 FIELDS = [(section, item) for section in SECTIONS for item in dataclasses.fields(getattr(Config(), section))]
 
@@ -63,6 +64,7 @@ BOUND_TO_OTHERS = (
     "steps", "window", "tolerance", "feedback_gain", "error_", "nudging", "contrast", "rule", "beta_", "activity_",
     "frames",
 )  # fmt: skip
+SEED = next(item for item in dataclasses.fields(Config) if item.name == "seed")
 LATER = {item.name: item.default for _, item in FIELDS if item.metadata["later"]}
 SETTABLE = [(section, item) for section, item in FIELDS if not item.name.startswith(BOUND_TO_OTHERS)]
 
@@ -233,7 +235,53 @@ def test_settings_are_toml_or_a_word(text: str, key: str, value: Any) -> None:
 
 def test_settings_of_thousands_of_digits_are_refused_like_any_other() -> None:
     for digits in (400, 5000):
-        fault(merge({}, [parse_setting("data.batch_size=" + "9" * digits)]))
+        with pytest.raises(InputError, match=r"data\.batch_size is") as caught:
+            make_config(merge({}, [parse_setting("data.batch_size=" + "9" * digits)]))
+        assert len(str(caught.value)) < 200
+
+
+BEYOND = ("0x" + "f" * 5000, "[1, 0x" + "f" * 5000 + "]", "{ a = 0b1" + "0" * 64 + " }", f"{-(2**63) - 1}")
+
+
+@pytest.mark.parametrize("text", BEYOND, ids=range(len(BEYOND)))
+def test_integers_beyond_64_bits_are_refused_where_they_are_read(tmp_path: Path, text: str) -> None:
+    (tmp_path / "big.toml").write_text(f"[data]\nlimit = {text}\n")
+    for read in (lambda: parse_setting(f"data.limit={text}"), lambda: read_toml(tmp_path / "big.toml")):
+        with pytest.raises(InputError, match=r"data\.limit(\.a)? is an integer of \d+ bits") as caught:
+            read()
+        assert len(str(caught.value)) < 120
+
+
+HUGE: dict[str, Any] = {
+    "a bit too many": 2**64,
+    "decimal": 10**400,
+    "negative": -(10**400),
+    "hexadecimal": 16**5000,
+    "in a list": [10**5000],
+    "in a table": {"a": 16**5000},
+    "text": "x" * 5000,
+    "63 bits": 2**63,
+}
+
+
+@pytest.mark.parametrize("value", HUGE.values(), ids=HUGE)
+def test_no_message_about_a_value_is_long(value: Any) -> None:
+    for section, item in [*FIELDS, ("", SEED)]:
+        key = f"{section}.{item.name}" if section else item.name
+        try:
+            make_config(merge({}, [(key, value)]))
+        except InputError as error:
+            assert str(error).isprintable() and len(str(error)) < 600 and key in str(error)
+        else:
+            assert isinstance(value, str) or value == 2**63, "taken"
+
+
+def test_halves_of_surrogate_pairs_are_no_text() -> None:
+    for section, item in FIELDS:
+        if item.type is str:
+            assert f"{section}.{item.name} is 'a" in fault({section: {item.name: "a\udcff"}})
+    fault({"\udcff": 1})
+    fault({"data": {"\udcff": 1}})
 
 
 @pytest.mark.parametrize("text", ["", "beta", "=1", " = 1", "dynamics.beta 1"])
@@ -256,6 +304,24 @@ def test_files_that_are_not_toml_are_refused_by_name(tmp_path: Path, content: by
     with pytest.raises(InputError, match=r"bad\.toml is not TOML") as caught:
         read_toml(path)
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("text", ['name = "\u00fc\U0001f600"', "", "# \u00fc"])
+def test_a_byte_order_mark_is_passed_over_and_other_encodings_are_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "marked.toml"
+    path.write_text(text, encoding="utf-8-sig")
+    assert read_toml(path) == tomllib.loads(text)
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32"):
+        data = text.encode(encoding)
+        path.write_bytes(data)
+        if data:
+            with pytest.raises(
+                InputError, match=rf"marked\.toml is not TOML: .*{encoding[:6].upper()}.*save it in UTF-8"
+            ):
+                read_toml(path)
+    path.write_text('\n\nname = "\u00fc"', encoding="latin-1")
+    with pytest.raises(InputError, match=r"line 3 is not text in UTF-8 \(byte 0xfc\)"):
+        read_toml(path)
 
 
 def test_files_that_cannot_be_read_are_refused_by_name(tmp_path: Path) -> None:
@@ -284,3 +350,20 @@ def test_description_names_every_key_once_and_says_what_it_means() -> None:
     assert allowed["data.augment"] == "true, false"
     assert allowed["dynamics.beta"] == "above 0, at most 64"
     assert "a value a layer" in allowed["model.gain"]
+
+
+def test_values_are_shown_short_and_in_printable_characters() -> None:
+    for value in (
+        *HUGE.values(),
+        [[[[[[1]]]]]],
+        {"a": {"b": {"c": {"d": {"e": 1}}}}},
+        list(range(99)),
+        "\n\udcff\x1b",
+        None,
+    ):
+        text = shown(value)
+        assert text.isprintable() and len(text) <= 130
+    assert shown(2**64 - 1) == "18446744073709551615" and shown(-(2**63)) == "-9223372036854775808"
+    assert shown(["a", 1, True, {"b": 0.5}]) == "['a', 1, True, {'b': 0.5}]"
+    assert short_words(f"a {'9' * 5000} b").endswith("9 b") and len(short_words(f"a {'9' * 5000} b")) < 200
+    assert short_words("a " * 5000) == "a " * 5000, "the words of a long sentence are whole"

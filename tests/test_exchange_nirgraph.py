@@ -2,18 +2,21 @@
 
 import json
 
+import h5py
 import nir
 import numpy as np
 import pytest
 from scipy.signal import correlate
 from small import CONV, DENSE, POOLED, make, make_dataset, random_parameters
 
-from spikesim.ep.exchange.nirgraph import write_graph
+from spikesim.datasets import load
+from spikesim.ep.exchange.nirgraph import make_if_graph, write_graph, write_if_graph
 from spikesim.ep.exchange.structure import read_structure
 from spikesim.ep.meanfield import MeanField
 from spikesim.ep.model import Model
 from spikesim.ep.records import make_header
 from spikesim.errors import InputError
+from spikesim.hdf5file import write_text
 from spikesim.runfile import RunReader, RunWriter
 
 CASES = {
@@ -25,6 +28,7 @@ CASES = {
     "strided": ((CONV, POOLED, DENSE), {"dynamics__pooling": "strided"}, 6),
     "wide": (({**CONV, "kernel": 5, "padding": 1}, CONV), {}, 6),
 }
+KINDS = ("images", "labels")
 
 
 def write_run(path, rows, changes, size, leak=2):
@@ -37,17 +41,6 @@ def write_run(path, rows, changes, size, leak=2):
     with RunWriter.create(path, make_header(model, config, parameters, "test")) as writer:
         writer.write_weights(parameters.to_dict(model.parameter_names))
     return model
-
-
-@pytest.fixture
-def patterns(monkeypatch):
-    """The registry knows the data set of the tests, whose images are 5x5."""
-    from spikesim.datasets import registry
-
-    known = make_dataset(size=5, channels=2)
-    entry = registry.entries()[0]
-    own = type(entry)(**{**vars(entry), "shape": known.train.images.shape[1:]})
-    monkeypatch.setattr(registry, "find", lambda name: own)
 
 
 def run(graph, image):
@@ -71,7 +64,7 @@ def run(graph, image):
             x = x[:, : h // 2 * 2, : w // 2 * 2].reshape(c, h // 2, 2, w // 2, 2).mean(axis=(2, 4))
         elif isinstance(node, nir.Flatten):
             x = x.reshape(-1)
-        elif isinstance(node, nir.Threshold):
+        elif isinstance(node, nir.Threshold | nir.IF):
             x = np.clip(x, 0, 1)
         else:
             assert isinstance(node, nir.LI | nir.Output)
@@ -81,13 +74,17 @@ def run(graph, image):
     return values
 
 
+def write_if_nodes(path, structure, step_ms):
+    write_if_graph(path, structure)
+
+
+@pytest.mark.parametrize("write", [write_graph, write_if_nodes])
 @pytest.mark.parametrize("case", CASES)
-def test_the_graph_computes_what_the_layers_do(tmp_path, case, patterns):
+def test_the_graph_computes_what_the_layers_do(tmp_path, case, write):
     rows, changes, size = CASES[case]
-    size = 5 if case == "mlp" else size
     model = write_run(tmp_path / "run.h5", rows, changes, size)
     with RunReader(tmp_path / "run.h5") as reader:
-        write_graph(tmp_path / "graph.nir", read_structure(reader), 1.0)
+        write(tmp_path / "graph.nir", read_structure(reader), 1.0)
     values = run(nir.read(tmp_path / "graph.nir"), image := np.random.default_rng(0).normal(size=(2, size, size)))
     field = MeanField.from_model(model, (1.0,))
     below = np.moveaxis(image, 0, -1)[None]
@@ -95,7 +92,52 @@ def test_the_graph_computes_what_the_layers_do(tmp_path, case, patterns):
         below = np.clip(link.up(below) + bias, 0, 1)
         found = values[name].reshape(below.shape[-1], *below.shape[1:3])
         np.testing.assert_allclose(np.moveaxis(found, 0, -1), below[0], atol=2e-3)  # the field has the integers
-    np.testing.assert_allclose(values["readout"], field.heads[-1].logits(below)[0], atol=5e-3)
+    np.testing.assert_allclose(values["readout"].ravel(), field.heads[-1].logits(below)[0], atol=5e-3)
+
+
+@pytest.mark.parametrize("rows", [(POOLED, CONV), (POOLED, DENSE, CONV), (DENSE,)])
+def test_other_programs_have_all_nodes_of_a_graph_of_if_neurons(tmp_path, rows):
+    write_run(tmp_path / "run.h5", rows, {}, 6)
+    with RunReader(tmp_path / "run.h5") as reader:
+        write_if_graph(tmp_path / "graph.nir", read_structure(reader))
+    graph = nir.read(tmp_path / "graph.nir")
+    assert {type(node) for node in graph.nodes.values()} == {nir.Input, nir.Conv2d, nir.IF, nir.Output}
+    for node in graph.nodes.values():
+        if isinstance(node, nir.Conv2d):
+            assert np.ravel(node.groups) == 1, "readers take the channels from the second axis of the weights"
+        if isinstance(node, nir.IF):
+            assert (node.r == 1).all() and (node.v_threshold == 1).all() and not node.v_reset.any()
+            assert "clip(v, 0, 1)" in str(node.metadata["neuron"])
+    assert "reset by subtraction" in str(graph.metadata["losses"])
+    with h5py.File(tmp_path / "graph.nir") as file:
+        names = []
+        file.visit(names.append)
+    assert not [name for name in names if name.endswith("v_reset")], "older versions of nir do not know it"
+
+
+def test_if_neurons_fire_at_the_rate_of_the_mean_field(tmp_path):
+    write_run(tmp_path / "run.h5", (POOLED, DENSE), {}, 6)
+    with RunReader(tmp_path / "run.h5") as reader:
+        graph = make_if_graph(read_structure(reader))
+    image, steps = np.random.default_rng(0).normal(size=(2, 6, 6)), 400
+    potentials, counts = dict.fromkeys(("conv1", "dense2"), 0.0), dict.fromkeys(("conv1", "dense2"), 0.0)
+    wanted, follows = run(graph, image), dict(graph.edges)
+    for _ in range(steps):
+        x, name = image, "input"
+        while name in follows:
+            name = follows[name]
+            if isinstance(graph.nodes[name], nir.IF):
+                potentials[name] = potentials[name] + x
+                x = (potentials[name] > 1).astype(float)
+                potentials[name] -= x
+                counts[name] += x
+            else:
+                part = nir.NIRGraph(
+                    {"a": nir.Input({"input": np.array(x.shape)}), name: graph.nodes[name]}, [("a", name)]
+                )
+                x = run(part, x)[name]
+    np.testing.assert_allclose(counts["conv1"] / steps, wanted["conv1"], atol=1.5 / steps)
+    np.testing.assert_allclose(counts["dense2"] / steps, wanted["dense2"], atol=0.03)  # its input comes in spikes
 
 
 @pytest.mark.parametrize(("leak", "step_ms"), [(0, 1.0), (2, 0.5), (3, 10.0)])
@@ -129,9 +171,49 @@ def test_a_map_behind_a_vector_has_no_node(tmp_path):
         write_graph(tmp_path / "graph.nir", read_structure(reader), 1.0)
 
 
-def test_a_network_whose_images_nobody_knows(tmp_path):
-    write_run(tmp_path / "run.h5", (DENSE,), {"data__dataset": "elsewhere"}, 5)
-    with RunReader(tmp_path / "run.h5") as reader, pytest.raises(InputError, match="how large its images are"):
+def without_shape(path):
+    """A run file as it was before it held the shape of the samples."""
+    with h5py.File(path, "r+") as file:
+        del file.attrs["input_shape"], file.attrs["data_source"]
+
+
+@pytest.mark.parametrize("case", ["conv", "dense", "wide"])
+def test_old_files_of_most_networks_say_their_shape_without_words(tmp_path, case):
+    rows, changes, size = CASES[case]
+    write_run(tmp_path / "run.h5", rows, changes, size)
+    with RunReader(tmp_path / "run.h5") as reader:
+        assert reader.input_shape == (size, size, 2)
+    without_shape(tmp_path / "run.h5")
+    with RunReader(tmp_path / "run.h5") as reader:
+        assert reader.input_shape is None and reader.data_source == ""
+        assert read_structure(reader).stack.image.shape == (size, size, 2)
+
+
+@pytest.mark.parametrize("case", ["mlp", "strided"])
+def test_other_old_files_are_asked_for_their_data(tmp_path, case, monkeypatch):
+    rows, changes, size = CASES[case]
+    data = make_dataset(size=size, channels=2)
+    arrays = {f"{part}_{kind}": getattr(getattr(data, part), kind) for part in ("train", "test") for kind in KINDS}
+    np.savez(tmp_path / "own.npz", **arrays)
+    name = load("own.npz", tmp_path).name
+    rows = rows if case == "mlp" else (POOLED, DENSE)
+    write_run(tmp_path / "run.h5", rows, {**changes, "data__dataset": name}, size)
+    without_shape(tmp_path / "run.h5")
+    monkeypatch.setenv("SPIKESIM_DATA", str(tmp_path))
+    with RunReader(tmp_path / "run.h5") as reader:
+        assert read_structure(reader).stack.image.shape == (size, size, 2)
+        monkeypatch.delenv("SPIKESIM_DATA")
+        with pytest.raises(InputError, match=r"own\.npz#[0-9a-f]+' is not found; go to its folder"):
+            read_structure(reader)
+
+
+@pytest.mark.parametrize("shape", ["[9, 9, 2]", "[4000, 4000, 2]", "[6, 6]", "[6, 6, 0]", "[6, 6, 2.0]", "7", "{"])
+def test_a_shape_that_is_not_that_of_the_weights(tmp_path, shape):
+    write_run(tmp_path / "run.h5", (DENSE,), {}, 6)
+    with h5py.File(tmp_path / "run.h5", "r+") as file:
+        del file.attrs["input_shape"]
+        write_text(file.attrs, "input_shape", shape)
+    with pytest.raises(InputError, match=r"input_shape|is damaged"), RunReader(tmp_path / "run.h5") as reader:
         read_structure(reader)
 
 

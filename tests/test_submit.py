@@ -5,23 +5,42 @@ import os
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import runs
+from click.testing import CliRunner
 from commands import CONFIG, assert_one_line, spikesim, succeed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spikesim.cli import main
 from spikesim.cli.slurm import Resources, array_text, batch_script, seconds_of
 from spikesim.cli.sweep import member_path, read_sweep, setting_text
+from spikesim.datasets import load
 from spikesim.ep.config import make_config, merge, parse_setting
+from spikesim.ep.teacher import write_teacher
 from spikesim.errors import InputError
+from spikesim.tomlfile import tomllib
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("5", 300), ("5:30", 330), ("2:00:00", 7200), ("1-12", 129600), ("1-0:30", 88200), ("1-1:1:1", 90061)],
+    [
+        ("UNLIMITED", None),
+        ("infinite", None),
+        ("-1", None),
+        ("0", None),
+        ("0:00", None),
+        ("0-0", None),
+        ("5", 300),
+        ("5:30", 330),
+        ("2:00:00", 7200),
+        ("1-12", 129600),
+        ("1-0:30", 88200),
+        ("1-1:1:1", 90061),
+    ],
 )
-def test_times_are_slurms(text: str, seconds: int) -> None:
+def test_times_are_slurms(text: str, seconds: int | None) -> None:
     assert seconds_of(text) == seconds
 
 
@@ -149,16 +168,76 @@ def test_what_is_no_sweep_is_refused(text: str, fragment: str, tmp_path: Path) -
         sweep_of(tmp_path, text)
 
 
-@pytest.mark.parametrize("value", [3, 0.25, True, "conv", [0.1, 0.2], 1e-7])
+TOML_VALUES = st.recursive(
+    st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(blacklist_categories=["Cs"]))
+    | st.dates()
+    | st.times()
+    | st.datetimes(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(blacklist_categories=["Cs"])), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@given(TOML_VALUES)
+@settings(deadline=None)
 def test_a_setting_means_the_same_on_the_command_line(value: object) -> None:
-    assert parse_setting(setting_text("some.key", value)) == ("some.key", value)
+    text = setting_text("some.key", value)
+    assert text.isascii() and text.isprintable(), "no locale and no shell changes it"
+    assert parse_setting(text) == ("some.key", value)
+    plain = [json.dumps(one, default=str) for one in (parse_setting(text)[1], value)]
+    assert plain[0] == plain[1], "a float remains one, and so does a boolean"
+
+
+def test_a_setting_may_be_no_number() -> None:
+    assert setting_text("a", float("nan")) == "a=nan" and parse_setting("a=inf") == ("a", float("inf"))
+
+
+def test_a_sweep_over_architectures_and_names_has_its_members(start_of_a_run: Path, tmp_path: Path) -> None:
+    name = "eig\u00e9n\U0001f600.npz"
+    (tmp_path / name).write_bytes((start_of_a_run / "own.npz").read_bytes())
+    (tmp_path / "sweep.toml").write_text(
+        f"""
+[[runs]]
+data.dataset = "{name}"
+model.layers = [{{ kind = "conv", channels = 4 }}, {{ kind = "dense", channels = 6 }}]
+[[runs]]
+[[runs.model.layers]]
+kind = "dense"
+channels = 10
+""",
+        encoding="utf-8",
+    )
+    sweep = ("submit", "--dry-run", "--sweep", tmp_path / "sweep.toml", "--")
+    train = ("train", "--arch", "custom", "--dataset", "own.npz", "--out", tmp_path / "runs")
+    lone = tuple(word for word in train if word not in ("--dataset", "own.npz"))
+    result = succeed(*sweep, *lone, "--data-dir", tmp_path, cwd=start_of_a_run)
+    script = result.stdout
+    assert script.isascii()
+    for number, (layers, dataset) in enumerate(((2, name), (1, None))):
+        given = started(script, number, tmp_path / "stand-in")[2:]
+        found = dict(parse_setting(given[i + 1]) for i, word in enumerate(given) if word == "--set")
+        assert len(make_config(merge({"model": {"arch": "custom"}}, found.items())).model.layers) == layers
+        assert found.get("data.dataset") == dataset
+    bad = {"2026-11-29": "seed is 2026-11-29", "inf": "seed is inf", "{ a = 1 }": "seed is {'a': 1}"}
+    for value, fragment in bad.items():
+        (tmp_path / "sweep.toml").write_text(f"[[runs]]\nseed = {value}\n")
+        assert_one_line(spikesim(*sweep, *train, cwd=start_of_a_run), "member 0 of the sweep", fragment)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sweep")
     for number, batches in ((0, 8), (2, 2), (10, 4)):
-        config = {**make_config(merge({}, [("seed", number), ("dynamics.beta", 0.5 + number)])).to_dict()}
+        config = {
+            **make_config(
+                merge({}, [("seed", number), ("dynamics.beta", 0.5 + number), ("record.spikes", [3])])
+            ).to_dict()
+        }
         runs.write_run(member_path(path, number), batches, "finished" if batches > 2 else "stopped", config=config)
     (path / "run-3.h5").write_text("no run file")
     return path
@@ -188,17 +267,85 @@ def test_what_a_report_cannot_be_of(folder: Path, tmp_path: Path) -> None:
         assert_one_line(spikesim("report", *arguments), fragment)
 
 
-def test_only_unfinished_members_are_sent_again(folder: Path, tmp_path: Path) -> None:
+def test_only_unfinished_members_are_sent_again(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(CONFIG)
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    for number, batches, status in ((0, 8, "finished"), (2, 2, "stopped"), (10, 4, "finished")):
+        config = make_config(merge(tomllib.loads(CONFIG), [("seed", number)])).to_dict()
+        runs.write_run(member_path(folder, number), batches, status, config=config)
     sweep = tmp_path / "sweep.toml"
     sweep.write_text(f"[grid]\nseed = {list(range(12))}\n")
-    (folder / "run-3.h5").rename(tmp_path / "away")
-    try:
-        result = succeed(
-            "submit", "--dry-run", "--sweep", sweep, "--unfinished", "--", "train", "--config", tmp_path / "tiny.toml",
-            "--out", folder,
-        )  # fmt: skip
-    finally:
-        (tmp_path / "away").rename(folder / "run-3.h5")
+    command = (
+        "submit",
+        "--dry-run",
+        "--sweep",
+        sweep,
+        "--unfinished",
+        "--",
+        "train",
+        "--config",
+        tmp_path / "tiny.toml",
+    )
+    result = succeed(*command, "--out", folder)
     assert "#SBATCH --array=1-9,11" in result.stdout.splitlines()
     assert f"11) set -- --set seed=11 --out {folder}/run-11.h5 ;;" in result.stdout
+    assert_one_line(
+        spikesim(*command, "--out", folder, "--epochs", 7), "member 2 of the sweep", "optimiser.epochs: 2 in the file"
+    )
+
+
+@pytest.fixture(scope="module")
+def start_of_a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a configuration, images of one's own, and a teacher for them."""
+    folder = tmp_path_factory.mktemp("start")
+    rng, labels = np.random.default_rng(0), np.arange(30) % 3
+    images = rng.integers(0, 256, (30, 8, 8), dtype=np.uint8)
+    arrays = {"train_images": images, "train_labels": labels, "test_images": images, "test_labels": labels}
+    np.savez(folder / "own.npz", **arrays)
+    write_teacher(folder / "teacher.h5", rng.normal(size=(30, 3)), load("own.npz", folder).name)
+    (folder / "no.h5").write_text("no teacher")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (("--dataset", "nothere.npz"), ("nothere.npz is not found",)),
+        (("--dataset", "nothere.h5"), ("nothere.h5 is not found",)),
+        (("--dataset", "mnist", "--data-dir", "."), ("mnist", "not found")),
+        (("--dataset", "dvsgesture"), ("dvsgesture is not found",)),
+        (("--dataset", "nothing-of-this-name"), ("unknown data set",)),
+        (("--data-dir", "nowhere"), ("data folder nowhere does not exist",)),
+        (("--config", "nothere.toml"), ("cannot read nothere.toml",)),
+        (("--signals", "kd"), ("needs a teacher",)),
+        (("--signals", "kd", "--teacher", "nothere.h5"), ("nothere.h5 does not exist",)),
+        (("--signals", "both", "--teacher", "no.h5"), ("no.h5 is not an HDF5 file",)),
+        (("--teacher", "teacher.h5"), ("has no use",)),
+        (("--signals", "kd", "--teacher", "teacher.h5", "--dataset", "fashion-mnist-mini"), ("is for 'own.npz#",)),
+        (("--arch", "conf"), ("unknown architecture 'conf'",)),
+        (("--arch", "vgg5"), ("vgg5 takes images of 32x32",)),
+        (("--set", "model.gain=[1, 2, 3]"), ("model.gain has 3 values",)),
+        (("--set", "signals.strength=[1, 2, 3]"), ("signals.strength has 3 values",)),
+        (("--limit", "31"), ("data.limit is 31",)),
+        (("--set", "record.spikes=[0, 30]"), ("names sample 30",)),
+        (("--set", "record.spikes=[0, 1, 0]"), ("names sample 0 more than once",)),
+        (("--set", "model.weights=abc"), ("spikesim import",)),
+    ],
+)
+def test_what_train_would_refuse_is_refused_by_submit(
+    arguments: tuple[str, ...],
+    fragments: tuple[str, ...],
+    start_of_a_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(start_of_a_run)
+    given = ("train", "--arch", "conv", "--dataset", "own.npz", *arguments, "--out", str(tmp_path / "run.h5"))
+    for command in (("submit", "--dry-run", "--", *given), given):
+        result = CliRunner().invoke(main, command)
+        assert result.exit_code == 2, result.output
+        *before, last = result.output.splitlines()
+        assert last.startswith("Error: ") and not any(line.startswith(("Error: ", "Trace")) for line in before)
+        assert all(fragment in last for fragment in fragments), last
+    assert not list(tmp_path.iterdir())

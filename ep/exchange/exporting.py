@@ -33,12 +33,16 @@ class ExportOptions:
         Of CSV: ``"batches"`` (the default), ``"epochs"`` or ``"spikes"``.
     layout : str or None
         Of weights: ``"torch"`` (the default) or ``"spikesim"``.
+    nodes : str or None
+        Of a NIR graph, the neurons: ``"li"`` (the default), LI and Threshold, which say all that NIR can say; or
+        ``"if"``, which other programs read.
     """
 
     step_ms: float | None = None
     samples: tuple[int, ...] = ()
     table: str | None = None
     layout: str | None = None
+    nodes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,11 @@ def _nirdata(reader: RunReader, options: ExportOptions) -> _Work:
 
 def _nir(reader: RunReader, options: ExportOptions) -> _Work:
     spikes.nir_library()
+    if options.nodes == "if":
+        if options.step_ms is not None:
+            raise InputError("--step-ms has no use with --nodes if, whose unit of time is a step; leave it out")
+        structure = read_structure(reader)
+        return _Work(lambda path: nirgraph.write_if_graph(path, structure), nirgraph.IF_LOSSES)
     structure, step_ms = read_structure(reader), _step(options)
     return _Work(lambda path: nirgraph.write_graph(path, structure, step_ms), nirgraph.LOSSES)
 
@@ -138,7 +147,7 @@ def _safetensors(reader: RunReader, options: ExportOptions) -> _Work:
 FORMATS: Mapping[str, tuple[Callable[[RunReader, ExportOptions], _Work], frozenset[str]]] = MappingProxyType(
     {
         "sonata": (_sonata, frozenset({"step_ms", "samples"})),
-        "nir": (_nir, frozenset({"step_ms"})),
+        "nir": (_nir, frozenset({"step_ms", "nodes"})),
         "nirdata": (_nirdata, frozenset({"step_ms", "samples"})),
         "neurobench": (_neurobench, frozenset()),
         "csv": (_csv, frozenset({"table", "step_ms", "samples"})),

@@ -13,7 +13,7 @@ from spikesim.ep.exchange.tensors import GivenWeights, read_weights, weights_dig
 from spikesim.ep.heads import READOUT
 from spikesim.ep.journal import RunOptions
 from spikesim.ep.model import Model, Parameters, initial_parameters
-from spikesim.ep.observer import EpochSummary, Observer, Progress
+from spikesim.ep.observer import Silent
 from spikesim.ep.presentation import Presenter
 from spikesim.ep.trainer import Trainer
 from spikesim.errors import InputError
@@ -106,7 +106,7 @@ def import_weights(
             "digest, or leave the key out"
         )
     own = make_config(merge(config.to_dict(), [("model.weights", digest)]))
-    trainer = Trainer(own, dataset, options, _Silent(), soft_targets)
+    trainer = Trainer(own, dataset, options, Silent(), soft_targets)
     try:
         _try_out(model, Presenter(config, dataset, model.stack.image.shape), _parameters(model, config, given))
         trainer.begin(_parameters(trainer.model, own, given))
@@ -137,15 +137,3 @@ def _layers(model: Model, given: GivenWeights) -> tuple[LayerImport, ...]:
         lost = float(np.mean((connection.integers == 0) & (weights != 0)))
         found.append(LayerImport(name, weights.shape, connection.exponent, lost))
     return tuple(found)
-
-
-class _Silent(Observer):
-    """Nobody watches."""
-
-    def message(self, text: str) -> None: ...
-
-    def batch(self, progress: Progress) -> None: ...
-
-    def testing(self, epoch: int, done: int, total: int) -> None: ...
-
-    def epoch(self, summary: EpochSummary) -> None: ...

@@ -4,27 +4,37 @@ NIR has no node for a neuron that fires with a probability, none for a transpose
 edges share. So a layer becomes Conv2d or Affine, LI (the membrane, whose Euler steps are the dynamics) and a Threshold
 at 1/2, which fires where firing is more probable than not; that the Threshold stands for a draw, and that each layer
 also hears the one above through the transpose of its weights, is in the metadata of the graph and of these nodes.
+
+No other program has all of these nodes. `make_if_graph` makes do with what snnTorch, Norse, Sinabs and NIRTorch have in
+common, convolutions and IF neurons: of a constant input such a neuron, reset by subtraction, makes spikes at the rate
+clip(v, 0, 1), which is the mean of the draws.
 """
 
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from spikesim import __version__
-from spikesim.ep.architectures import Layer
 from spikesim.ep.exchange.spikes import nir_library
 from spikesim.ep.exchange.structure import Structure
 from spikesim.ep.heads import READOUT
+from spikesim.ep.layerrows import Layer
 from spikesim.errors import InputError
 from spikesim.tables import Shape
 
-__all__ = ["LOSSES", "make_graph", "write_graph"]
+__all__ = ["IF_LOSSES", "LOSSES", "make_graph", "make_if_graph", "write_graph", "write_if_graph"]
 
 LOSSES = (
     "NIR cannot say that neurons fire with probability clip(v, 0, 1), nor that they hear the layer above through "
     "transposed weights; both are metadata only"
+)
+IF_LOSSES = (
+    "IF neurons stand for the draws: over many steps of a constant input, and reset by subtraction, they fire at the "
+    "rate clip(v, 0, 1); the low pass of the membranes and the feedback are left out"
 )
 NEURON = "fires at each step with probability clip(v, 0, 1); no reset"
 
@@ -102,6 +112,62 @@ def write_graph(path: Path, structure: Structure, step_ms: float) -> None:
     """Write the graph of a run. Parameters and errors as `make_graph`."""
     graph = make_graph(structure, step_ms)
     nir_library().write(path, graph)
+
+
+def make_if_graph(structure: Structure) -> Any:
+    """The graph in nodes that all readers have, Conv2d and IF, a ``nir.NIRGraph``. A step is the unit of time.
+
+    Nodes of a layer: ``<layer>_weight``, ``<layer>`` (the spikes) and, where it is pooled, ``<layer>_pool``. Pools are
+    convolutions with weights of a quarter, dense layers and the read-out are convolutions as large as the map: not all
+    readers have average pools, and a Flatten of NIR has no dimension for the batch that they have.
+    """
+    nir = nir_library()
+    stack = structure.stack
+    height, width, channels = stack.image.shape
+    chain = _Chain(nir)
+    chain.add("input", nir.Input({"input": np.array([channels, height, width])}))
+    for row, connection, pooled in zip(structure.rows, stack.connections, stack.pooled, strict=True):
+        name, shape = connection.target.name, connection.target.shape
+        bias = structure.weights[f"{name}/bias"]
+        if row.kind == "conv":
+            weights = structure.forms[name].to_layout(structure.weights[f"{name}/weight"], "torch")
+            chain.add(f"{name}_weight", _convolution(nir, row, connection.table, weights, bias))
+        else:
+            chain.add(f"{name}_weight", _plain_convolution(nir, _as_kernels(structure, name), bias))
+        ones = np.ones((shape[2], *shape[:2]), np.float32)
+        chain.add(name, nir.IF(r=ones, v_threshold=ones, metadata=_neuron_metadata(structure, name)))
+        if pooled:
+            quarter = np.zeros((shape[2], shape[2], 2, 2), np.float32)
+            quarter[np.arange(shape[2]), np.arange(shape[2])] = 0.25
+            chain.add(f"{name}_pool", _plain_convolution(nir, quarter, np.zeros(shape[2], np.float32), stride=2))
+    readout, bias = _as_kernels(structure, READOUT), structure.weights[f"{READOUT}/bias"]
+    chain.add(READOUT, _plain_convolution(nir, readout, bias))
+    chain.add("output", nir.Output({"output": np.array([len(readout), 1, 1])}))
+    return nir.NIRGraph(chain.nodes, chain.edges, metadata={**_graph_metadata(structure, 1.0), "losses": IF_LOSSES})
+
+
+def write_if_graph(path: Path, structure: Structure) -> None:
+    """Write `make_if_graph` so that older versions of nir, which some of the readers need, take it as well."""
+    graph = make_if_graph(structure)
+    nir_library().write(path, graph)
+    with h5py.File(path, "r+") as file:
+        for name in file["node/nodes"]:
+            if "v_reset" in file[f"node/nodes/{name}"]:  # 0, as everybody takes it who does not find it
+                del file[f"node/nodes/{name}/v_reset"]
+
+
+def _as_kernels(structure: Structure, name: str) -> NDArray[np.float32]:
+    """Weights of a dense layer or head as those of a convolution, (outputs, channels, rows, columns) of its map."""
+    features = structure.forms[name].features
+    assert features is not None
+    height, width, channels = features
+    weights = structure.forms[name].to_layout(structure.weights[f"{name}/weight"], "torch")
+    return weights.reshape(-1, channels, height, width)
+
+
+def _plain_convolution(nir: Any, weights: Any, bias: Any, stride: int = 1) -> Any:
+    """Without padding."""
+    return nir.Conv2d(input_shape=None, weight=weights, stride=stride, padding=0, dilation=1, groups=1, bias=bias)
 
 
 def _convolution(nir: Any, row: Layer, table: Any, weights: Any, bias: Any) -> Any:

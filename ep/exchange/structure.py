@@ -1,20 +1,24 @@
 """The network of a run file, rebuilt from its configuration and its layers, without the data."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets import registry
-from spikesim.ep.architectures import Architecture, Layer, Stack, architecture, build
+from spikesim.datasets import eventfile, find, load, registry, search
+from spikesim.datasets.identity import split_name
+from spikesim.ep.architectures import Architecture, Stack, architecture, build, input_shape
 from spikesim.ep.config import Config, make_config
 from spikesim.ep.exchange.layouts import Form, parameter_forms
 from spikesim.ep.heads import Head
+from spikesim.ep.layerrows import Layer
 from spikesim.ep.signals import place_heads
 from spikesim.errors import InputError
 from spikesim.runreader import RunReader
 from spikesim.tables import Shape
+from spikesim.values import shown
 
 __all__ = ["Structure", "read_structure"]
 
@@ -86,20 +90,35 @@ def read_structure(reader: RunReader) -> Structure:
 def _image_shape(
     reader: RunReader, config: Config, arch: Architecture, weights: dict[str, NDArray[np.float32]]
 ) -> Shape:
-    """Shape of the samples as the network sees them, which the run file does not hold."""
+    """Shape of the samples as the network sees them: that of the file, or what an old one lets conclude."""
+    weight = weights.get(f"{reader.layers[0].name}/weight")
+    if reader.input_shape is not None:
+        if weight is None or not _sees(weight.shape, reader.input_shape):
+            raise InputError(f"{reader.path} has other weights of the first layer than its input_shape needs")
+        return reader.input_shape
     row, first = arch.layers[0], reader.layers[0]
-    weight = weights.get(f"{first.name}/weight")
     channels = 0 if weight is None or weight.ndim != 4 else int(weight.shape[2])
     if channels and arch.image_size is not None:
         return arch.image_size, arch.image_size, channels
     if channels and not (row.pool and config.dynamics.pooling == "strided"):
         height, width = (side + row.kernel - 1 - 2 * row.padding for side in first.shape[:2])
         return height, width, channels
-    if config.data.dataset in registry.names():
-        entry = registry.find(config.data.dataset)
+    dataset = config.data.dataset
+    plain = split_name(dataset)[0]
+    if plain in registry.names():
+        entry = registry.find(plain)
         coarse = config.data.coarse if entry.recordings else 1
         return -(-entry.shape[0] // coarse), -(-entry.shape[1] // coarse), entry.shape[2]
+    if eventfile.is_event_file(plain) and find(dataset) is not None:
+        samples = load(dataset)
+        return input_shape(config.model.arch, arch, samples, config.data.coarse if samples.recordings else 1)
     raise InputError(
-        f"{reader.path} does not say how large its images are, and {config.data.dataset!r} is no data set that the "
-        "program knows"
+        f"{reader.path} was made before run files held the shape of their samples, and {shown(dataset)} is not found; "
+        f"go to its folder, or name it in ${search.DATA_VARIABLE}"
     )
+
+
+def _sees(weights: tuple[int, ...], image: Shape) -> bool:
+    """Whether weights of this shape are those of a first layer that sees such an image; looked at before it is built,
+    which takes the memory of its weights."""
+    return weights[2] == image[2] if len(weights) == 4 else weights[:1] == (math.prod(image),)

@@ -28,6 +28,7 @@ pattern (`number`, `weight`) or a file of `scipy.sparse.save_npz` (`matrix`), na
 
 import contextlib
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,7 @@ from spikesim.sparse.neurons import LeakyIntegrateAndFire, Probabilistic
 from spikesim.sparse.synapses import RandomSynapses
 from spikesim.sparse.values import integer, shown
 from spikesim.tomlfile import read_toml
+from spikesim.values import require_64_bits
 
 KINDS = ("probabilistic", "lif", "source")
 _MODEL_KEYS = {
@@ -107,6 +109,7 @@ def make_network(values: Mapping[str, Any], folder: Path) -> Description:
     InputError
         An unknown key, a wrong type, or a value out of range.
     """
+    require_64_bits(values, "")
     _check_keys(values, ("trials", "seed", "population", "projection"), "the file")
     seed = integer(_integer(values.get("seed", 0), "seed"), "seed", 0, 2**64 - 1)
     read = Description(Network(seed), _integer(values.get("trials", 1), "trials"), seed, content=_plain(values))
@@ -225,7 +228,7 @@ def _tables(values: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
 def _check_keys(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
     for key in table:
         if key not in known:
-            raise InputError(f"unknown key {key!r} in {where}; its keys are {', '.join(known)}")
+            raise InputError(f"unknown key {shown(key)} in {where}; its keys are {', '.join(known)}")
 
 
 def _integer(value: Any, what: str) -> int:
@@ -237,11 +240,10 @@ def _integer(value: Any, what: str) -> int:
 def _number(value: Any, what: str) -> float:
     if type(value) not in (int, float):
         raise InputError(f"{what} is {shown(value)}; it is a number")
-    try:
-        return float(value)
-    except OverflowError:
-        digits = int(value.bit_length() * 0.30103) + 1  # Python does not write integers of thousands of digits
-        raise InputError(f"{what} has {digits} digits; it is a number of float64") from None
+    number = float(value)
+    if not math.isfinite(number):
+        raise InputError(f"{what} is {number}; it must be finite")
+    return number
 
 
 def _numbers(value: Any, what: str) -> float | list[float]:

@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikesim import values
 from spikesim.errors import InputError
-
-SHOWN_MAX = 60
 
 
 def integer(value: Any, what: str, low: int, high: int) -> int:
@@ -40,7 +39,7 @@ def real(value: Any, what: str) -> float:
     return float(found)
 
 
-def reals(values: ArrayLike, what: str) -> NDArray[np.float64]:
+def reals(given: ArrayLike, what: str) -> NDArray[np.float64]:
     """A number or an array of numbers, float64; whether they are finite is not looked at.
 
     Raises
@@ -48,21 +47,15 @@ def reals(values: ArrayLike, what: str) -> NDArray[np.float64]:
     InputError
         They are no real numbers.
     """
-    found = _array(values)
+    found = _array(given)
     if found is None or found.dtype.kind not in "biuf":
-        raise InputError(f"{what} are {shown(values)}; they must be numbers")
+        raise InputError(f"{what} are {shown(given)}; they must be numbers")
     return found.astype(np.float64)
 
 
 def shown(value: Any) -> str:
     """What was given, on one line and not longer than a line can be."""
-    if value is None:
-        return "missing"
-    try:
-        text = " ".join(repr(value).split())
-    except ValueError:  # Python does not write integers of thousands of digits
-        return f"{type(value).__name__} that is too long to show"
-    return text if len(text) <= SHOWN_MAX else f"{text[: SHOWN_MAX - 3]}..."
+    return "missing" if value is None else " ".join(values.shown(value).split())
 
 
 def _scalar(value: Any) -> Any:

@@ -1,0 +1,102 @@
+"""The start of a training without the training: what `spikesim train` would refuse before its first mini-batch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spikesim.errors import InputError
+
+if TYPE_CHECKING:
+    from spikesim.datasets import Dataset
+    from spikesim.ep.config import Config
+
+__all__ = ["Rehearsal"]
+
+BYTES_MAX = 2**28
+"""Of a file of one's own that is read for this; a larger one is only looked for, and so are folders of recordings."""
+
+
+class Rehearsal:
+    """Starts of trainings that share a data folder and a teacher. Each data set is read once.
+
+    Parameters
+    ----------
+    data_dir, teacher : path or None
+        As for train.
+    skip_data : bool
+        The data set and the teacher are not here.
+    """
+
+    def __init__(self, data_dir: Path | None, teacher: Path | None, *, skip_data: bool) -> None:
+        self._data_dir = data_dir
+        self._teacher = teacher
+        self._skip_data = skip_data
+        self._read: dict[str, Dataset | None] = {}
+
+    def start(self, config: "Config", out: Path) -> None:
+        """Do what `spikesim train --resume` does before it trains.
+
+        Raises
+        ------
+        InputError
+            As train would.
+        """
+        from spikesim.cli.configuration import take_teacher
+        from spikesim.ep.architectures import architecture
+        from spikesim.ep.dataset import named
+        from spikesim.ep.journal import RunOptions
+        from spikesim.ep.observer import Silent
+        from spikesim.ep.signals import check_teacher
+        from spikesim.ep.teacher import read_teacher
+        from spikesim.ep.trainer import Trainer
+
+        architecture(config.model.arch, config.model.layers)
+        check_teacher(config.signals, self._teacher is not None)
+        if self._skip_data:
+            return
+        dataset = self._dataset(config.data.dataset)
+        if dataset is None:
+            if self._teacher is not None:
+                read_teacher(self._teacher)
+            return
+        config, targets = named(config, dataset, out), None
+        if self._teacher is not None:
+            config, targets = take_teacher(config, dataset, self._teacher)
+        self._look(Trainer(config, dataset, RunOptions(out=out, resume=True), Silent(), targets).config, out)
+
+    def _look(self, config: "Config", out: Path) -> None:
+        """At the run file that is to be continued, or the weights that a new one starts with."""
+        from spikesim.ep.start import check_random_start
+        from spikesim.runreader import RunReader, differences
+
+        if not out.exists():
+            check_random_start(config)
+            return
+        with RunReader(out) as run:
+            found = differences(run.config, config.to_dict())
+        if found:
+            raise InputError(f"{out} is a run of another configuration: {'; '.join(found[:3])}; choose another --out")
+
+    def _dataset(self, name: str) -> "Dataset | None":
+        if name not in self._read:
+            self._read[name] = self._load(name)
+        return self._read[name]
+
+    def _load(self, name: str) -> "Dataset | None":
+        """The data set; None where it is there and too large to be read for this."""
+        from spikesim.datasets import find, load
+
+        source = find(name, self._data_dir)
+        if source is not None and _is_large(name, Path(source)):
+            return None
+        return load(name, self._data_dir)
+
+
+def _is_large(name: str, source: Path) -> bool:
+    """Whether reading it takes long, as no published images do."""
+    from spikesim.datasets import registry
+    from spikesim.datasets.identity import split_name
+
+    plain = split_name(name)[0]
+    if plain in registry.names():
+        return registry.find(plain).recordings
+    return source.stat().st_size > BYTES_MAX
