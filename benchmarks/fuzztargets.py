@@ -1,5 +1,6 @@
 """The readers of files that `fuzz.py` tries: valid files for each, how they are changed, and how they are read."""
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -24,6 +25,7 @@ from scipy import sparse
 
 from spikesim import RunReader, checkpoint
 from spikesim.analysis import make_report
+from spikesim.cli.info import info
 from spikesim.cli.sweep import read_sweep
 from spikesim.datasets.arrays import load_file
 from spikesim.datasets.eventfile import load
@@ -141,6 +143,8 @@ def read_checkpoint(path: Path) -> None:
 
 def read_simulation(path: Path) -> None:
     """A simulation file, whole."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        info.callback(str(path))  # type: ignore[misc]
     with SimulationReader(path) as simulation:
         for population in simulation.populations:
             trial = simulation.trials - 1
