@@ -141,10 +141,16 @@ def read_checkpoint(path: Path) -> None:
     checkpoint.load_latest(path.parent)
 
 
+def show_info(path: str) -> None:
+    """What `spikesim info` does."""
+    assert info.callback
+    info.callback(path)
+
+
 def read_simulation(path: Path) -> None:
     """A simulation file, whole."""
     with contextlib.redirect_stdout(io.StringIO()):
-        info.callback(str(path))  # type: ignore[misc]
+        show_info(str(path))
     with SimulationReader(path) as simulation:
         for population in simulation.populations:
             trial = simulation.trials - 1
