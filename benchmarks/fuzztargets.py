@@ -1,5 +1,6 @@
 """The readers of files that `fuzz.py` tries: valid files for each, how they are changed, and how they are read."""
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -24,6 +25,7 @@ from scipy import sparse
 
 from spikesim import RunReader, checkpoint
 from spikesim.analysis import make_report
+from spikesim.cli.info import info
 from spikesim.cli.sweep import read_sweep
 from spikesim.datasets import Dataset
 from spikesim.datasets.arrays import load_file
@@ -142,8 +144,16 @@ def read_checkpoint(path: Path) -> None:
     checkpoint.load_latest(path.parent)
 
 
+def show_info(path: str) -> None:
+    """What `spikesim info` does."""
+    assert info.callback
+    info.callback(path)
+
+
 def read_simulation(path: Path) -> None:
     """A simulation file, whole."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        show_info(str(path))
     with SimulationReader(path) as simulation:
         for population in simulation.populations:
             trial = simulation.trials - 1

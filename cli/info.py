@@ -88,7 +88,7 @@ def _show_simulation(path: str) -> None:
             click.echo(f"  {number}: {name}, {own.synapses} synapses, {own.events} events")
         click.echo("network:")
         for kind in ("population", "projection"):
-            for number, table in enumerate(reader.network.get(kind, ())):
+            for number, table in enumerate(reader.network.get(kind, [])):
                 for key, value in table.items():
                     text = printable(json.dumps(value, ensure_ascii=False))
                     click.echo(f"  {kind}.{number}.{printable(key)} = {text}")

@@ -63,6 +63,7 @@ def test_control_groups_and_the_machine(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(freememory, "_GROUPS", tmp_path)
     monkeypatch.setattr(freememory, "_OWN_GROUP", tmp_path / "own")
     monkeypatch.setattr(freememory, "_MACHINE", tmp_path / "machine")
+    monkeypatch.setattr(freememory, "_of_limit", lambda: None)
     assert free_memory() == 650
     (group.parent / "memory.max").write_text("max\n")
     assert free_memory() == 6 * 1024

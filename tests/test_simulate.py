@@ -432,6 +432,23 @@ def test_info_shows_what_was_simulated_and_others_say_what_it_is(undisturbed, tm
         open_run(state_path(undisturbed))
 
 
+def test_more_steps_than_can_be_are_refused_before_the_first(network, tmp_path) -> None:
+    with pytest.raises(InputError, match="steps is 4294967296"):
+        Job(read_network(network), tmp_path / "run.h5").run(2**32)
+    assert not (tmp_path / "run.h5").exists()
+
+
+@pytest.mark.parametrize("network_text", ['{"population": [["name", "a"]]}', '{"population": {"name": "a"}}', "[1]"])
+def test_a_description_that_is_none_is_damage(network_text, undisturbed, tmp_path) -> None:
+    path = tmp_path / "damaged.h5"
+    shutil.copy(undisturbed, path)
+    with h5py.File(path, "r+") as file:
+        del file["network"]
+        file.create_dataset("network", data=np.bytes_(network_text.encode()))
+    with pytest.raises(InputError, match="is damaged"):
+        SimulationReader(path)
+
+
 def test_one_writer_at_a_time(network, tmp_path) -> None:
     out = tmp_path / "run.h5"
     job = Job(read_network(network), out)

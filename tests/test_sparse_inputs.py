@@ -452,7 +452,7 @@ def test_what_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="for the 1,000,000,000,000,000 synapses of small -> small"):
         Simulation(net)
     net.projections.clear()
-    net.connect(small, small, RandomSynapses(1, 0.1, delay=(1, 4096)))
+    net.connect(small, small, RandomSynapses(1, 0.1, delay=(1, 4096)))  # 33 GB
     with pytest.raises(InputError, match="for the 4,096,000,000 rows"):
         Simulation(net)
     with pytest.raises(InputError, match=r"ring of spikes.*for 1,099,511,627,776 neurons x 4,097 steps.*shorten"):

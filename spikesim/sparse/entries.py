@@ -147,5 +147,6 @@ def group_by_source(entries: Entries) -> tuple[NDArray[np.int64], NDArray[Any] |
     from scipy import sparse
 
     # a matrix with one entry a row is counted into columns by SciPy in one go, each in the order of the rows
-    alone = sparse.csr_array((np.ones(count, np.bool_), sources, np.arange(count + 1)), shape=(count, entries.shape[1]))
+    rows = np.arange(count + 1, dtype=np.int32 if count < 2**31 - 1 else np.int64)
+    alone = sparse.csr_array((np.ones(count, np.bool_), sources, rows), shape=(count, entries.shape[1]))
     return pointers, alone.tocsc().indices

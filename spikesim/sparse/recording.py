@@ -120,8 +120,10 @@ class SimulationReader:
         self.status = STATUSES[int(contents.array("/status", "u1", ()))]
         self.trials, self.seed = int(contents.attribute("trials")), int(contents.attribute("seed"))
         self.network: dict[str, Any] = dict(json.loads(contents.stored_text("/network")))
-        for kind in self.network.keys() & {"population", "projection"}:
-            self.network[kind] = [dict(table) for table in self.network[kind]]
+        for kind in ("population", "projection"):
+            tables = self.network.get(kind, [])
+            if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+                raise TypeError(f"the description of the network has no tables under {kind}")
         self.created, self.host = contents.text("created"), contents.text("host")
         self.command_line, self.spikesim_version = contents.text("command_line"), contents.text("spikesim_version")
         self.versions: dict[str, str] = dict(json.loads(contents.text("versions")))

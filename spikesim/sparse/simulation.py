@@ -24,6 +24,7 @@ from spikesim.sparse.assembly import assemble_told
 from spikesim.sparse.loop import run_steps
 from spikesim.sparse.network import Network, Population
 from spikesim.sparse.resting import GEOMETRIC_BITS, MEMBRANE_MAX, STREAM_FIRE, start_sources
+from spikesim.sparse.synapses import RandomSynapses
 from spikesim.sparse.values import integer, shown
 from spikesim.sparse.wheel import refill
 
@@ -35,8 +36,9 @@ STEPS_MAX = 2**32
 SAVED = ("membrane", "doing", "refractory", "due", "ring_count", "spikes", "events", "updates")
 """What is saved of a state besides the ring: wheel and lists follow from it."""
 FORMAT = 3
-NEURON_BYTES, SYNAPSE_BYTES, ROW_BYTES = 49, 2, 16
-"""Of a neuron in each trial, of a synapse with a weight that others share, of a row of synapses while it is built."""
+NEURON_BYTES, SYNAPSE_BYTES, ROW_BYTES, DRAWN_BYTES = 49, 2, 8, 16
+"""At least: of a neuron in each trial, of a synapse with a weight that others share, of a row of synapses, and of each
+synapse of a neuron while its targets are drawn."""
 _ADVICE = "lower the numbers of neurons, synapses or trials, or use a machine with more memory"
 
 
@@ -151,6 +153,8 @@ def _needs(network: Network, trials: int) -> dict[str, int]:
         synapses, rows = own.synapses.count(own.source.size), own.source.size * len(own.synapses.delays)
         parts[f"the {synapses:,} synapses of {own.name}, number {own.index}"] = SYNAPSE_BYTES * synapses
         parts[f"the {rows:,} rows (neurons x delays) of {own.name}, number {own.index}"] = ROW_BYTES * rows
+    numbers = [own.synapses.number for own in network.projections if isinstance(own.synapses, RandomSynapses)]
+    parts["drawing the synapses of a neuron"] = DRAWN_BYTES * max(numbers, default=0)
     return parts
 
 
