@@ -130,6 +130,11 @@ class RunReader:
         return value
 
     @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.path.stat().st_size
+
+    @property
     def status(self) -> str:
         """``"running"``, ``"stopped"`` or ``"finished"``; a run that was killed still says running."""
         return self._file.read(lambda contents: STATUSES[int(contents.array("/status", "u1", ()))])

@@ -18,6 +18,7 @@ from spikesim.ep.exchange.spikes import nir_library
 from spikesim.ep.exchange.structure import Structure
 from spikesim.ep.heads import READOUT
 from spikesim.errors import InputError
+from spikesim.hdf5writing import storing
 from spikesim.tables import Shape
 
 __all__ = ["LOSSES", "make_graph", "write_graph"]
@@ -101,7 +102,8 @@ class _Chain:
 def write_graph(path: Path, structure: Structure, step_ms: float) -> None:
     """Write the graph of a run. Parameters and errors as `make_graph`."""
     graph = make_graph(structure, step_ms)
-    nir_library().write(path, graph)
+    with storing(path) as stored:
+        nir_library().write(stored, graph)
 
 
 def _convolution(nir: Any, row: Layer, table: Any, weights: Any, bias: Any) -> Any:

@@ -31,8 +31,9 @@ from numpy.typing import NDArray
 from spikesim import __version__
 from spikesim.errors import InputError
 from spikesim.hdf5file import Contents, HDF5File, write_text
+from spikesim.hdf5writing import HDF5Output
 from spikesim.runfile import writable_target
-from spikesim.runlayout import SPIKE_CHUNK, abandon, create, now, reserve, trim, versions, write_error
+from spikesim.runlayout import SPIKE_CHUNK, create, now, versions, write_error
 from spikesim.runlock import RunLock
 from spikesim.schema import STATUSES, canonical_json
 from spikesim.sparse.description import Description
@@ -232,7 +233,7 @@ class SimulationWriter:
                         )
                 elif self.path.exists():
                     _check_replaceable(self.path, overwrite)
-                self._file = self._write_new(source, simulation, command_line)
+                self._output = self._write_new(source, simulation, command_line)
         except BaseException:
             self._lock.release()
             raise
@@ -246,9 +247,10 @@ class SimulationWriter:
             The file cannot be written.
         """
         with self._writable():
-            done, trials = int(self._file["steps"][()]), range(simulation.trials)
+            file = self._output.file
+            done, trials = int(file["steps"][()]), range(simulation.trials)
             for population in self.description.network.populations:
-                group = self._file[f"populations/{population.name}"]
+                group = file[f"populations/{population.name}"]
                 columns = {"counts": np.stack([simulation.counts(population, trial) for trial in trials], axis=1)}
                 if "potentials" in group:
                     traces = [simulation.potentials(population, trial) for trial in trials]
@@ -262,22 +264,21 @@ class SimulationWriter:
                     self._extend(group["spikes/trial"], numbers, at)
                     self._extend(group["spikes/step"], np.concatenate([own.steps for own in found]), at)
                     self._extend(group["spikes/neuron"], np.concatenate([own.neurons for own in found]), at)
-            self._write_totals(self._file, simulation)
-            self._file.flush()
-            self._file["steps"][...] = simulation.step  # only now: a reader sees whole steps
-            self._file.flush()
-            os.fsync(self._file.id.get_vfd_handle())
+            self._write_totals(file, simulation)
+            self._output.flush()
+            file["steps"][...] = simulation.step  # only now: a reader sees whole steps
+            self._output.flush()
+            self._output.sync()
         simulation.forget_records()
 
     def close(self, status: str = "stopped") -> None:
         """Say how the simulation stands and close the file. May be called more than once."""
         try:
-            if self._file:
+            if self._output.file:
                 with self._writable():
-                    self._file["status"][...] = STATUSES.index(status)
-                    self._file.flush()
-                    self._file.close()
-                    trim(self.path)
+                    self._output.file["status"][...] = STATUSES.index(status)
+                    self._output.flush()
+                    self._output.close()
         finally:
             self._lock.release()
 
@@ -300,11 +301,11 @@ class SimulationWriter:
 
     def _extend(self, dataset: Any, values: NDArray[Any], at: int) -> None:
         row = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:]))
-        reserve(self._file, row * (len(values) + dataset.chunks[0]))
+        self._output.reserve(row * (len(values) + dataset.chunks[0]))
         dataset.resize(at + len(values), axis=0)
         dataset[at:] = values
 
-    def _write_new(self, source: SimulationReader | None, simulation: Simulation, command_line: str) -> Any:
+    def _write_new(self, source: SimulationReader | None, simulation: Simulation, command_line: str) -> HDF5Output:
         """An empty file, or one with the steps of `source` that the simulation has done, in its place and open."""
 
         def fill(file: Any) -> None:
@@ -353,9 +354,9 @@ class SimulationWriter:
     @contextlib.contextmanager
     def _writable(self) -> Iterator[None]:
         try:
-            yield
+            with self._output.changing():
+                yield
         except (OSError, RuntimeError) as error:
-            abandon(self._file)
             raise write_error(self.path, error) from error
 
 
