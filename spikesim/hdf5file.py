@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from spikesim.errors import InputError
+from spikesim.errors import DamagedError, InputError
 from spikesim.hdf5bytes import SIGNATURE, HDF5Bytes
 
 __all__ = ["FAULTS", "Contents", "HDF5File", "one_line", "write_text"]
@@ -59,7 +59,8 @@ class HDF5File:
     Raises
     ------
     InputError
-        If it is missing, cannot be read, is no HDF5 file, or is damaged.
+        If it is missing, cannot be read, is no HDF5 file, or is damaged (`spikesim.errors.DamagedError` if there is a
+        file that may be read and has not the bytes of an HDF5 file).
     """
 
     def __init__(self, path: str | os.PathLike[str], wanted: str, remedy: str) -> None:
@@ -111,7 +112,7 @@ class HDF5File:
         except InputError:
             raise
         except FAULTS as error:
-            raise InputError(f"{self.path} is damaged ({one_line(error)}); {self._remedy}") from error
+            raise DamagedError(f"{self.path} is damaged ({one_line(error)}); {self._remedy}") from error
 
     def close(self) -> None:
         """Close the file. May be called more than once."""
@@ -318,10 +319,10 @@ def _open(path: Path, wanted: str) -> int:
         if not stat.S_ISREG(mode):
             raise InputError(f"{path} is {'a folder' if stat.S_ISDIR(mode) else 'not a regular file'}; {wanted}")
         if os.pread(descriptor, len(SIGNATURE), 0) != SIGNATURE:
-            raise InputError(f"{path} is not an HDF5 file; {wanted}")
+            raise DamagedError(f"{path} is not an HDF5 file; {wanted}")
     except OSError as error:
         os.close(descriptor)
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        raise DamagedError(f"{path} cannot be read: {error.strerror}") from error
     except InputError:
         os.close(descriptor)
         raise
