@@ -176,12 +176,11 @@ class Journal:
             self._writer = writer = self._open_file(header, found)
             if self._logged is not None:
                 self._log = RowLog.resume(self._logged)
-            elif found.going_on and found.checkpoint is not None:
+            else:
+                if found.checkpoint is None:
+                    checkpoint.remove(self._folder)
                 with RunReader(self.options.out) as run:
                     self._log = RowLog.create(self._folder, header, run, writer.rows)
-            else:
-                checkpoint.remove(self._folder)
-                self._log = RowLog.create(self._folder, header)
             writer.keep_log(self._log)
 
         self.ranks.first(start)

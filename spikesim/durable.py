@@ -20,7 +20,7 @@ _NOT_READABLE = {errno.EACCES, errno.EPERM}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 BUSY = {errno.ETXTBSY, errno.EBUSY}
 """What shared folders of virtual machines, and servers with the habits of Windows, say of the name of an open file."""
-_PAUSES = (0.01, 0.03, 0.1, 0.2)
+_PAUSES = (0.01, 0.04, 0.1)
 """Seconds before each new try to rename a file: another process, a scanner for instance, may hold it for a moment."""
 _BLOCK = bytes(1 << 20)
 
@@ -111,14 +111,15 @@ def put_in_place(part: Path, target: Path) -> None:
     ------
     OSError
     """
-    for pause in (0.0, *_PAUSES):
-        time.sleep(pause)
+    for pause in (*_PAUSES, None):
         try:
             os.replace(part, target)
             break
         except OSError as error:
             if error.errno not in BUSY:
                 raise
+        if pause is not None:
+            time.sleep(pause)
     else:
         shutil.copyfile(part, target)
         descriptor = os.open(target, os.O_RDWR | os.O_CLOEXEC)

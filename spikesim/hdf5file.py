@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 from spikesim.errors import DamagedError, InputError
 from spikesim.hdf5bytes import SIGNATURE, HDF5Bytes
 
-__all__ = ["FAULTS", "Contents", "HDF5File", "one_line", "write_text"]
+__all__ = ["FAULTS", "Contents", "HDF5File", "begins_as_hdf5", "one_line", "write_text"]
 
 FAULTS = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError)
 """What h5py, and code that looks at what it returns, raise for a damaged file."""
@@ -284,6 +284,15 @@ class Contents:
         if isinstance(item, h5py.Group):
             self._groups[path] = item
         return item
+
+
+def begins_as_hdf5(path: Path) -> bool:
+    """Whether a file begins as HDF5 files do."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(len(SIGNATURE)) == SIGNATURE
+    except OSError:
+        return False
 
 
 def write_text(attributes: Any, name: str, text: str) -> None:

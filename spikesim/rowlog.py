@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from spikesim import durable
 from spikesim.checkpoint import ROW_LOG
 from spikesim.errors import InputError
-from spikesim.runlayout import RowSource, now, write_error
+from spikesim.runlayout import RowSource, write_error
 from spikesim.schema import FORMAT_VERSION, TABLES, RunHeader, canonical_json
 
 __all__ = ["LoggedRows", "RowLog", "is_empty", "log_path"]
@@ -177,9 +177,7 @@ class RowLog:
         self._pending_bytes = 0
 
     @classmethod
-    def create(
-        cls, folder: Path, header: RunHeader, source: RowSource | None = None, rows: Mapping[str, int] | None = None
-    ) -> "RowLog":
+    def create(cls, folder: Path, header: RunHeader, source: RowSource, rows: Mapping[str, int]) -> "RowLog":
         """Begin a log, in place of one that may be there.
 
         Parameters
@@ -188,10 +186,10 @@ class RowLog:
             That of the checkpoints; made if there is none.
         header : RunHeader
             What is known of the run.
-        source : RowSource, optional
-            What it has done already.
-        rows : mapping of str to int, optional
-            How much of that, for each table.
+        source : RowSource
+            The run file.
+        rows : mapping of str to int
+            How many rows of each table to take over.
 
         Raises
         ------
@@ -204,7 +202,7 @@ class RowLog:
             "kind": _KIND,
             "version": _VERSION,
             "format_version": FORMAT_VERSION,
-            "created": now() if source is None else source.created,
+            "created": source.created,
             "config": json.loads(header.config_json),
             "seed": header.seed,
             "layers": len(header.layers),
@@ -218,8 +216,7 @@ class RowLog:
         log = cls(path, descriptor, 0, hashlib.sha256())
         try:
             log._add(canonical_json(first).encode() + b"\n")
-            if source is not None and rows is not None:
-                log._copy(source, rows)
+            log._copy(source, rows)
             log.mark()
             durable.put_in_place(part, path)
             durable.sync_folder(folder.parent)

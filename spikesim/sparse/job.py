@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from spikesim.errors import InputError, Stopped
+from spikesim.errors import DamagedError, InputError, Stopped
+from spikesim.hdf5file import begins_as_hdf5
 from spikesim.sparse.description import Description
 from spikesim.sparse.recording import SimulationReader, SimulationWriter, require_same, state_path
 from spikesim.sparse.simulation import Simulation
@@ -64,6 +65,7 @@ class Job:
         self.command_line = command_line
         self._state = state_path(self.path)
         self._overwrite = overwrite
+        self._damaged = False
         self._stop = False
         self.simulation = Simulation(
             description.network, trials=description.trials, seed=description.seed, threads=threads
@@ -76,8 +78,15 @@ class Job:
             self._take_up()
 
     def _take_up(self) -> None:
-        with SimulationReader(self.path) as reader:
-            require_same(reader, self.description)
+        try:
+            with SimulationReader(self.path) as reader:
+                require_same(reader, self.description)
+                reader.check()
+        except DamagedError:
+            if not (self._state.exists() or begins_as_hdf5(self.path)):
+                raise  # nothing says that it ever was a simulation
+            self._damaged = True
+            return
         if self._state.exists():
             self.simulation.restore(self._state)
         else:  # killed before it was first saved: the same bits come from the start
@@ -103,7 +112,12 @@ class Job:
                 f"steps is {steps}, and {self.path} has {simulation.step} of them already; ask for at least as many"
             )
         with SimulationWriter(
-            self.path, self.description, simulation, overwrite=self._overwrite, command_line=self.command_line
+            self.path,
+            self.description,
+            simulation,
+            overwrite=self._overwrite,
+            keep_damaged=self._damaged,
+            command_line=self.command_line,
         ) as writer:
             if simulation.step == 0:
                 self._state.unlink(missing_ok=True)

@@ -18,8 +18,10 @@ kill. The state from which a simulation goes on is a file of its own beside it (
 
 import contextlib
 import json
+import math
 import os
 import socket
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim import __version__
-from spikesim.errors import InputError
+from spikesim.durable import set_aside
+from spikesim.errors import DamagedError, InputError
 from spikesim.hdf5file import Contents, HDF5File, write_text
 from spikesim.hdf5writing import HDF5Output
 from spikesim.runfile import writable_target
@@ -42,6 +45,8 @@ from spikesim.sparse.simulation import Simulation, Spikes
 MAGIC = "spikesim-simulation"
 FORMAT_VERSION = 2
 ROWS_CHUNK = 1024
+BLOCK_BYTES = 1 << 22
+"""What is copied at a time."""
 SPIKE_COLUMNS: dict[str, np.dtype[Any]] = {
     "trial": np.dtype("<u4"),
     "step": np.dtype("<u8"),
@@ -157,6 +162,30 @@ class SimulationReader:
                 break
         return count
 
+    def blocks(self, population: str, steps: int) -> Iterator[tuple[str, int, NDArray[Any]]]:
+        """What is recorded of the first steps, in pieces: the column, the first row, and the rows of all trials."""
+        kept = dict.fromkeys(("counts", "potentials"), steps)
+        if self.has(population, "spikes"):
+            kept |= dict.fromkeys((f"spikes/{name}" for name in SPIKE_COLUMNS), self.spike_rows(population, steps))
+        for column, count in kept.items():
+            if self.has(population, column):
+                none = self.rows(population, column, 0, 0)
+                length = max(1, BLOCK_BYTES // max(1, none.dtype.itemsize * math.prod(none.shape[1:])))
+                for start in range(0, count, length):
+                    yield column, start, self.rows(population, column, start, min(start + length, count))
+
+    def check(self) -> None:
+        """Read all of it.
+
+        Raises
+        ------
+        InputError
+            It is damaged.
+        """
+        for name in self.populations:
+            for _ in self.blocks(name, self.steps):
+                pass
+
     def rows(self, population: str, column: str, start: int, stop: int) -> NDArray[Any]:
         """Rows of one of `COLUMNS` as they are stored, for all trials."""
         path = f"/populations/{population}/{column}"
@@ -200,6 +229,8 @@ class SimulationWriter:
         Fresh, or restored: then the steps that it has done are taken over from the file that exists.
     overwrite : bool
         Replace such a file.
+    keep_damaged : bool
+        Give a file that is damaged another name, and begin anew.
     command_line : str
 
     Raises
@@ -215,6 +246,7 @@ class SimulationWriter:
         simulation: Simulation,
         *,
         overwrite: bool = False,
+        keep_damaged: bool = False,
         command_line: str = "",
     ) -> None:
         self.path = writable_target(path)
@@ -231,7 +263,7 @@ class SimulationWriter:
                             f"{path} has {source.steps} steps and its state {simulation.step}: they do not belong "
                             "together; --overwrite starts anew"
                         )
-                elif self.path.exists():
+                elif self.path.exists() and not (keep_damaged and _keep_damaged(self.path)):
                     _check_replaceable(self.path, overwrite)
                 self._output = self._write_new(source, simulation, command_line)
         except BaseException:
@@ -384,6 +416,22 @@ def _check_replaceable(path: Path, overwrite: bool) -> None:
         ) from None
 
 
+def _keep_damaged(path: Path) -> bool:
+    """Give a damaged file another name; whether it is one."""
+    try:
+        with SimulationReader(path) as reader:
+            reader.check()
+    except DamagedError as error:
+        try:
+            kept = set_aside(path)
+        except OSError as fault:
+            raise write_error(path, fault) from fault
+        reason = str(error).rpartition("; ")[0] or str(error)
+        warnings.warn(f"{reason}: it is kept as {kept}, and the simulation begins anew, to the same bits", stacklevel=4)
+        return True
+    return False
+
+
 def _growing(group: Any, name: str, dtype: Any, trailing: tuple[int, ...], chunk: int) -> None:
     rows = max(1, min(chunk, (1 << 20) // max(1, 8 * int(np.prod(trailing)))))
     group.create_dataset(name, (0, *trailing), dtype, maxshape=(None, *trailing), chunks=(rows, *trailing))
@@ -393,14 +441,7 @@ def _copy(source: SimulationReader, file: Any, steps: int) -> None:
     """Take over the first steps."""
     for name in source.populations:
         group = file[f"populations/{name}"]
-        kept = dict.fromkeys(("counts", "potentials"), steps)
-        if "spikes" in group:
-            kept |= dict.fromkeys((f"spikes/{column}" for column in SPIKE_COLUMNS), source.spike_rows(name, steps))
-        for column, count in kept.items():
-            if column in group:
-                group[column].resize(count, axis=0)
-                length = group[column].chunks[0]
-                for start in range(0, count, length):
-                    stop = min(start + length, count)
-                    group[column][start:stop] = source.rows(name, column, start, stop)
+        for column, start, values in source.blocks(name, steps):
+            group[column].resize(start + len(values), axis=0)
+            group[column][start:] = values
     file["steps"][...] = steps
