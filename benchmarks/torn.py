@@ -225,7 +225,7 @@ def outcome(config: Config, dataset: Dataset, files: dict[str, bytes], folder: P
             return "fault: another digest"
     except InputError as error:
         return f"fault: {error}"
-    anew = [word for word in ("written anew", "begun anew") if any(word in text for text in messages)]
+    anew = [word for word in ("written anew", "begins anew") if any(word in text for text in messages)]
     return anew[0] if anew else "the run file could be read"
 
 

@@ -201,11 +201,11 @@ class Journal:
         kept = ""
         if self.options.out.exists():
             try:
-                kept = f" (kept as {set_aside(self.options.out.resolve())})"
+                kept = f"it is kept as {set_aside(self.options.out.resolve())}; "
             except OSError as error:
                 raise write_error(self.options.out, error) from error
-        what = "written anew, up to its last checkpoint" if going_on else "begun anew, for nothing had been saved"
-        self.notes.append(f"{fault}: it is {what}{kept}")
+        what = "it is written anew up to the last checkpoint" if going_on else "the run begins anew, nothing was saved"
+        self.notes.append(f"{fault}: {kept}{what}")
 
     def write(self, work: Callable[[RunWriter], None]) -> None:
         """Do something with the run file.

@@ -2,8 +2,8 @@
 // change at any time. FAULT_<call>=N: that call fails with errno N.
 //   FLOCK, FOLDERSYNC (fsync of a folder), FILESYNC, FALLOCATE, RENAME, LINK, CHMOD
 // FAULT_IO=PART:N, FAULT_IO=PART:N+: the N-th write, sync or truncation of a file whose path has PART in it fails with
-// EIO; with a + all later ones too. FAULT_KILL=END:N: the process is killed in the N-th write across a page of a file
-// whose path ends in END, behind the part before the page.
+// EIO; with a + all later ones too. FAULT_KILL=END:N: the process is killed in the N-th short write across a page of
+// a file whose path ends in END, behind the part before the page.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -82,7 +82,7 @@ ssize_t write(int fd, const void *data, size_t size) { REAL(ssize_t, "write", in
 static ssize_t put(int fd, const void *data, size_t size, off64_t at) {
   REAL(ssize_t, "pwrite64", int, const void *, size_t, off64_t);
   size_t first = 4096 - (size_t)(at & 4095);
-  if (first < size && ordered(fd, "FAULT_KILL", 1)) {
+  if (first < size && size < 4096 && ordered(fd, "FAULT_KILL", 1)) {
     ssize_t written = real(fd, data, first, at);
     (void)written;
     kill(getpid(), SIGKILL);
