@@ -28,7 +28,7 @@ from spikesim.schema import (
 __all__ = ["RunReader", "is_run_file"]
 
 _WANTED = "give the run file that 'spikesim train --out' wrote"
-_REMEDY = "use a copy of it, or start the run again"
+_REMEDY = "'spikesim train --resume' writes it anew from its checkpoints, or use a copy of it"
 
 
 class RunReader:
