@@ -1,5 +1,6 @@
 """``spikesim submit``: send a training, or a sweep of them, to a cluster with Slurm."""
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -182,7 +183,8 @@ def _send(script: str, target: Path, folder: Path | None) -> None:
         if folder is not None:
             folder.mkdir(exist_ok=True)
         target.write_bytes(script.encode("utf-8", "surrogateescape"))
-        target.chmod(0o755)
+        with contextlib.suppress(PermissionError):  # some file systems have no such modes, and sbatch needs none
+            target.chmod(0o755)
     except OSError as error:
         raise InputError(f"cannot write {target}: {error.strerror}; choose another --out") from None
     click.echo(f"script: {target}")

@@ -12,6 +12,7 @@ from http.client import HTTPResponse
 from pathlib import Path
 from typing import IO
 
+from spikesim import durable
 from spikesim.errors import InputError
 
 Progress = Callable[[str, int, int | None], None]
@@ -81,9 +82,12 @@ def writing(path: Path) -> Iterator[None]:
 
 def sync(path: Path) -> None:
     """Have a file, or the names in a folder, on the disk before going on."""
+    if path.is_dir():
+        durable.sync_folder(path)
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        durable.sync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from spikesim import durable
 from spikesim.datasets import recordings, registry, search
 from spikesim.datasets.archives import ARCHIVE_MAX, check_archive, unpack
 from spikesim.datasets.download import CannotWrite, Progress, Unavailable, download, sync, writing
@@ -112,7 +113,7 @@ class _Job:
         final = self._target / f"{file.name}.gz"
         with writing(final):
             sync(part)
-            os.replace(part, final)
+            durable.put_in_place(part, final)
 
     def fetch_archive(self, name: str) -> None:
         """Bring a .tar.gz and unpack the files that are not there yet."""
@@ -201,8 +202,8 @@ def _write(path: Path, data: bytes) -> None:
             with open(temporary, "wb") as stream:
                 stream.write(data)
                 stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
+                durable.sync(stream.fileno())
+            durable.put_in_place(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

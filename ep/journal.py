@@ -1,8 +1,12 @@
 """The run file and the checkpoints of a run: one process keeps them for all.
 
 Whatever goes wrong with them is told to every rank, so that all end alike.
+
+A checkpoint has the state of the network, and the log beside it the rows up to there. So a run goes on from them also
+where its file is damaged or missing: what there is of the file is kept under another name, and it is written anew.
 """
 
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +16,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 from spikesim import checkpoint
+from spikesim.durable import set_aside
 from spikesim.ep.config import Config
 from spikesim.ep.ranks import Ranks
-from spikesim.errors import InputError
+from spikesim.errors import DamagedError, InputError
 from spikesim.reports.text import counted
-from spikesim.runfile import RunReader, RunWriter
+from spikesim.rowlog import LoggedRows, RowLog, is_empty, log_path
+from spikesim.runfile import RunReader, RunWriter, require_same
+from spikesim.runlayout import write_error
 from spikesim.runlock import RunLock
 from spikesim.schema import TABLES, RunHeader
 
@@ -58,11 +65,14 @@ class Found:
         And there is nothing left to do.
     checkpoint : Checkpoint or None
         Where it goes on; None for the beginning.
+    fault : str or None
+        What is wrong with the run file, if it cannot be used: it is written anew.
     """
 
     going_on: bool
     finished: bool
     checkpoint: "checkpoint.Checkpoint | None"
+    fault: str | None = None
 
 
 class Journal:
@@ -73,6 +83,11 @@ class Journal:
     options : RunOptions
     ranks : Ranks
         Every method is called by all of them.
+
+    Attributes
+    ----------
+    notes : list of str
+        What the user is to know of how the run file was opened; only the first rank has any.
 
     Raises
     ------
@@ -88,6 +103,9 @@ class Journal:
         self._hash = ""
         self._lock: RunLock | None = None
         self._writer: RunWriter | None = None
+        self._log: RowLog | None = None
+        self._logged: LoggedRows | None = None  # rows up to the checkpoint that was found
+        self.notes: list[str] = []
 
     def __enter__(self) -> "Journal":
         def lock() -> None:
@@ -103,6 +121,8 @@ class Journal:
             if self._writer is not None:
                 self._writer.__exit__(kind, error, trace)
         finally:
+            if self._log is not None:
+                self._log.close()
             if self._lock is not None:
                 self._lock.release()
 
@@ -117,11 +137,26 @@ class Journal:
 
         def look() -> Found:
             found = self._find_checkpoint()
-            going_on = self.options.resume and self.options.out.exists()
-            finished = going_on and self._is_finished(config)
-            if going_on and not finished and found is None:
+            if not self.options.resume or (found is None and not self.options.out.exists()):
+                return Found(False, False, None)
+            self._logged = self._find_rows(found)
+            try:
+                finished = self._look_at_file(config)
+            except DamagedError as error:
+                fault = str(error).rpartition("; ")[0] or str(error)
+                if self._logged is not None:
+                    return Found(True, False, found, fault)
+                if found is None and is_empty(log_path(self._folder)):
+                    return Found(False, False, None, fault)
+                if not self.options.out.exists():
+                    raise InputError(
+                        f"{fault}, and its checkpoints in {self._folder} do not have its rows; restore the file, or "
+                        "remove the folder (or --overwrite) to start again"
+                    ) from None
+                raise
+            if not finished and found is None:
                 self._require_no_rows()
-            return Found(going_on, finished, found)
+            return Found(True, finished, found)
 
         return self.ranks.first(look)
 
@@ -135,19 +170,43 @@ class Journal:
         """
 
         def start() -> None:
-            assert self._lock is not None
             self._hash = header.config_hash
-            if found.going_on:
-                self._require_own(found.checkpoint)
-                none = dict.fromkeys(TABLES, 0)
-                rows = found.checkpoint.meta["rows"] if found.checkpoint else none
-                self._writer = RunWriter.resume(self.options.out, header, rows=rows, lock=self._lock)
+            self._require_own(header, found)
+            if found.fault is not None:
+                self._set_aside(found.fault, found.going_on)
+            self._writer = writer = self._open_file(header, found)
+            if self._logged is not None:
+                self._log = RowLog.resume(self._logged)
             else:
-                overwrite = self.options.overwrite
-                self._writer = RunWriter.create(self.options.out, header, overwrite=overwrite, lock=self._lock)
-                checkpoint.remove(self._folder)
+                if found.checkpoint is None:
+                    checkpoint.remove(self._folder)
+                with RunReader(self.options.out) as run:
+                    self._log = RowLog.create(self._folder, header, run, writer.rows)
+            writer.keep_log(self._log)
 
         self.ranks.first(start)
+
+    def _open_file(self, header: RunHeader, found: Found) -> RunWriter:
+        assert self._lock is not None
+        out, lock = self.options.out, self._lock
+        if not found.going_on:
+            return RunWriter.create(out, header, overwrite=self.options.overwrite, lock=lock)
+        if found.fault is not None:
+            assert self._logged is not None
+            return RunWriter.restore(out, header, self._logged, lock=lock)
+        rows = found.checkpoint.meta["rows"] if found.checkpoint else dict.fromkeys(TABLES, 0)
+        return RunWriter.resume(out, header, rows=rows, lock=lock, logged=self._logged)
+
+    def _set_aside(self, fault: str, going_on: bool) -> None:
+        """Keep what there is of a run file that cannot be used, and say so."""
+        kept = ""
+        if self.options.out.exists():
+            try:
+                kept = f"it is kept as {set_aside(self.options.out.resolve())}; "
+            except OSError as error:
+                raise write_error(self.options.out, error) from error
+        what = "it is written anew up to the last checkpoint" if going_on else "the run begins anew, nothing was saved"
+        self.notes.append(f"{fault}: {kept}{what}")
 
     def write(self, work: Callable[[RunWriter], None]) -> None:
         """Do something with the run file.
@@ -168,7 +227,8 @@ class Journal:
             Of the checkpoint.
         weights : mapping of str to float32 arrays
         arrays, meta
-            The checkpoint's; the number of rows of the file and the hash of its configuration are added.
+            The checkpoint's; the number of rows of the file, the mark of their log and the hash of the configuration
+            are added.
 
         Raises
         ------
@@ -180,7 +240,9 @@ class Journal:
             writer = self._open_writer()
             writer.write_weights(weights)
             writer.flush()
-            checkpoint.save(self._folder, position, arrays, {**meta, "rows": writer.rows, "config_hash": self._hash})
+            assert self._log is not None
+            kept = {"rows": writer.rows, "log": self._log.mark(), "config_hash": self._hash}
+            checkpoint.save(self._folder, position, arrays, {**meta, **kept})
 
         self.ranks.first(work)
         self.saved = True
@@ -189,9 +251,44 @@ class Journal:
         assert self._writer is not None
         return self._writer
 
-    def _is_finished(self, config: Config) -> bool:
-        with RunReader(self.options.out) as run:
-            return run.status == "finished" and run.config == config.to_dict()
+    def _find_rows(self, found: "checkpoint.Checkpoint | None") -> LoggedRows | None:
+        """The rows up to a checkpoint, if they are in the log."""
+        if found is None or "log" not in found.meta:  # older versions kept none
+            return None
+        try:
+            logged = LoggedRows(log_path(self._folder), found.meta["log"])
+            if logged.rows != found.meta["rows"]:
+                raise ValueError(f"{logged.path} has other rows than the checkpoint")
+        except (OSError, ValueError, LookupError, TypeError, struct.error) as error:
+            self.notes.append(f"{error}: the rows are taken from the run file")
+            return None
+        return logged
+
+    def _look_at_file(self, config: Config) -> bool:
+        """Read all of the run file; whether the run is finished.
+
+        Raises
+        ------
+        DamagedError
+            The file is missing, damaged, or lacks rows that the checkpoint counts on.
+        InputError
+            It is no run file of this version.
+        """
+        out = self.options.out
+        if not out.exists():
+            raise DamagedError(f"{out} is missing")
+        with RunReader(out) as run:
+            rows = run.rows
+            for table in TABLES:
+                for _ in run.blocks(table, rows[table]):
+                    pass
+            run.weights()
+            own = run.config == config.to_dict()
+            finished = own and run.status == "finished"
+        for table, needed in self._logged.rows.items() if self._logged is not None else ():
+            if own and rows[table] < needed:
+                raise DamagedError(f"{out} has {rows[table]} rows of /{table}, and its checkpoint counts on {needed}")
+        return finished
 
     def _require_no_rows(self) -> None:
         """Without a checkpoint a run starts again, which must not cost what it has earned."""
@@ -203,23 +300,31 @@ class Journal:
                 "from; restore that folder, choose another --out, or start again with --overwrite"
             )
 
-    def _require_own(self, found: "checkpoint.Checkpoint | None") -> None:
-        """A checkpoint must be of the run whose file it lies beside."""
-        with RunReader(self.options.out) as run:
-            if found is not None and found.meta.get("config_hash", run.config_hash) != run.config_hash:
-                raise InputError(
-                    f"the checkpoints in {self._folder} are those of a run with another configuration; restore the "
-                    "folder, or start again with --overwrite"
-                )
+    def _require_own(self, header: RunHeader, found: Found) -> None:
+        """A checkpoint must be of the run whose file it lies beside, before anything is changed."""
+        if found.checkpoint is None:
+            return
+        if found.fault is not None:
+            assert self._logged is not None
+            require_same(self._logged.path, self._logged.config, self._logged.seed, header)
+            own = header.config_hash
+        else:
+            with RunReader(self.options.out) as run:
+                own = run.config_hash
+        if found.checkpoint.meta.get("config_hash", own) != own:
+            raise InputError(
+                f"the checkpoints in {self._folder} are those of a run with another configuration; restore the "
+                "folder, or start again with --overwrite"
+            )
 
     def _find_checkpoint(self) -> "checkpoint.Checkpoint | None":
         """The checkpoint to go on from; None to start at the beginning."""
         options = self.options
-        if not options.out.exists():
-            if checkpoint.positions(self._folder) and not options.overwrite:
-                raise InputError(
-                    f"{options.out} is missing but its checkpoints are in {self._folder}; restore the file, "
-                    "or remove the folder (or --overwrite) to start again"
-                )
-            return None
-        return checkpoint.load_latest(self._folder) if options.resume else None
+        if options.resume:
+            return checkpoint.load_latest(self._folder)
+        if not options.overwrite and not options.out.exists() and checkpoint.positions(self._folder):
+            raise InputError(
+                f"{options.out} is missing but its checkpoints are in {self._folder}; restore the file, have it "
+                "written anew with --resume, or remove the folder (or --overwrite) to start again"
+            )
+        return None

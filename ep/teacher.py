@@ -22,6 +22,7 @@ from spikesim.ep.dataset import is_name_of
 from spikesim.ep.elementary import softmax_and_log_sum
 from spikesim.errors import InputError
 from spikesim.hdf5file import FAULTS, Contents, HDF5File, one_line, write_text
+from spikesim.hdf5writing import storing
 from spikesim.wholefile import replacing
 
 __all__ = ["Teacher", "check_target", "read_teacher", "soften", "write_teacher"]
@@ -111,7 +112,7 @@ def write_teacher(
     check_target(path, overwrite=overwrite)
     target = Path(os.path.realpath(path))
     try:
-        with replacing(target) as part, h5py.File(part, "x") as file:
+        with replacing(target) as part, storing(part) as stored, h5py.File(stored, "w") as file:
             write_text(file.attrs, "format", FORMAT)
             file.attrs["format_version"] = FORMAT_VERSION
             write_text(file.attrs, "dataset", dataset)

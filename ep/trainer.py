@@ -1,7 +1,7 @@
 """A whole run: epochs of mini-batches, tests, the run file, checkpoints, stop and resume.
 
 A checkpoint is a position between two mini-batches. Nothing that is random has a state, so parameters, moments, the
-position and the number of rows written are all there is to keep.
+position and the rows written are all there is to keep.
 """
 
 import math
@@ -159,6 +159,8 @@ class Trainer:
                 self.model.load(parameters, self.config.dynamics.beta)  # refused before anything is replaced
             header = self._header(parameters)
             journal.open(header, found)
+            for note in journal.notes:
+                self.observer.message(note)
             self._run(journal, learner, found.checkpoint)
 
     def begin(self, parameters: Parameters) -> None:
@@ -199,6 +201,8 @@ class Trainer:
             journal.write(lambda writer: writer.set_status("running"))
             if found is not None:
                 self._take_up(found, learner, position)
+                weights = learner.parameters.to_dict(self.model.parameter_names)
+                journal.write(lambda writer: writer.write_weights(weights))
                 self.observer.message(
                     f"resuming {self.options.out} at epoch {position.epoch + 1}, mini-batch {position.batch + 1}"
                 )

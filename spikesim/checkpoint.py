@@ -15,11 +15,15 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from spikesim import durable
 from spikesim.errors import InputError
 from spikesim.npzfile import read_array
 from spikesim.schema import canonical_json
 
-__all__ = ["Checkpoint", "checkpoint_folder", "load_latest", "positions", "remove", "save"]
+__all__ = ["ROW_LOG", "Checkpoint", "checkpoint_folder", "load_latest", "positions", "remove", "save"]
+
+ROW_LOG = "rows.log"
+"""Name of the log of rows beside the checkpoints (`spikesim.rowlog`)."""
 
 _KIND = "spikesim-checkpoint"
 _VERSION = 1
@@ -102,13 +106,12 @@ def save(
             with open(temporary, "xb") as stream:
                 _write(stream, header, arrays)
                 stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, target)
+                durable.sync(stream.fileno())
+            durable.put_in_place(temporary, target)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
-        _sync(directory)
         stored = _positions(directory)
         kept = sorted(at for at in stored if at <= position)[-_KEPT:]
         for at, path in stored.items():
@@ -171,7 +174,7 @@ def positions(folder: str | os.PathLike[str]) -> list[int]:
 
 
 def remove(folder: str | os.PathLike[str]) -> None:
-    """Remove the checkpoints of a run, and their folder if nothing else is in it.
+    """Remove the checkpoints of a run and their log of rows, and the folder if nothing else is in it.
 
     Raises
     ------
@@ -182,6 +185,9 @@ def remove(folder: str | os.PathLike[str]) -> None:
     try:
         for path in _positions(directory).values():
             path.unlink(missing_ok=True)
+        if directory.is_dir():
+            for name in (ROW_LOG, f"{ROW_LOG}.tmp"):
+                (directory / name).unlink(missing_ok=True)
         _remove_temporary(directory)
     except OSError as error:
         raise InputError(f"cannot remove the checkpoints in {directory}: {error.strerror}; remove them") from error
@@ -251,11 +257,3 @@ def _read(path: Path) -> Checkpoint:
     if header["kind"] != _KIND or header["version"] != _VERSION:
         raise ValueError(f"it is of kind {header['kind']!r}, version {header['version']!r}")
     return Checkpoint(int(header["position"]), arrays, dict(header["meta"]))
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

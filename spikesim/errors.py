@@ -9,5 +9,9 @@ class InputError(ValueError):
     """
 
 
+class DamagedError(InputError):
+    """A file is not what it must have been: cut, overwritten, or on a disk that no longer gives it back."""
+
+
 class Stopped(Exception):
     """A stop was asked for (a signal, or the caller's own flag) and the work in progress was dropped."""

@@ -22,10 +22,9 @@ The format: "HDF5 File Format Specification Version 3.0", II.A (superblock), III
 import io
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-__all__ = ["SIGNATURE", "HDF5Bytes", "checksum", "stored_end"]
+__all__ = ["SIGNATURE", "HDF5Bytes", "checksum", "marked_as_written"]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -34,6 +33,8 @@ _WIDTHS, _OLD_WIDTHS = slice(9, 11), slice(13, 15)
 _END = slice(28, 36)
 _CHECKSUM = slice(44, 48)
 _SUPERBLOCK_BYTES = 48
+_WRITTEN, _FOLLOWED = 1, 4
+"""Marks of a file that is open for writing, and of one that may be followed by readers meanwhile."""
 _MASK = 0xFFFFFFFF
 
 
@@ -113,10 +114,22 @@ class HDF5Bytes(io.RawIOBase):
         return done
 
 
-def stored_end(path: Path) -> int:
-    """Where a closed HDF5 file ends as far as HDF5 is concerned, in bytes; the file may be longer."""
-    with open(path, "rb") as stream:
-        return _superblock(stream.read(_SUPERBLOCK_BYTES))[1]
+def marked_as_written(head: memoryview) -> memoryview | bytes:
+    """The superblock of a file that grows while others read it, with the whole mark of one.
+
+    HDF5 sets both bits of the mark for its own drivers. For a Python file object it leaves out the first, without which
+    it does not open the file for readers. Anything else is handed back as it is.
+    """
+    if (
+        len(head) != _SUPERBLOCK_BYTES
+        or bytes(head[:8]) != SIGNATURE
+        or head[_VERSION] < 3
+        or head[_FLAGS] != _FOLLOWED
+    ):
+        return head
+    changed = bytearray(head[: _CHECKSUM.start])
+    changed[_FLAGS] = _FOLLOWED | _WRITTEN
+    return bytes(changed) + checksum(bytes(changed)).to_bytes(4, "little")
 
 
 def checksum(data: bytes) -> int:

@@ -18,10 +18,10 @@ import h5py
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from spikesim.errors import InputError
+from spikesim.errors import DamagedError, InputError
 from spikesim.hdf5bytes import SIGNATURE, HDF5Bytes
 
-__all__ = ["FAULTS", "Contents", "HDF5File", "NotRead", "one_line", "write_text"]
+__all__ = ["FAULTS", "Contents", "HDF5File", "NotRead", "begins_as_hdf5", "one_line", "write_text"]
 
 FAULTS = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError)
 """What h5py, and code that looks at what it returns, raise for a damaged file."""
@@ -73,7 +73,8 @@ class HDF5File:
     Raises
     ------
     InputError
-        If it is missing, cannot be read, is no HDF5 file, or is damaged.
+        If it is missing, cannot be read, is no HDF5 file, or is damaged (`spikesim.errors.DamagedError` if there is a
+        file that may be read and has not the bytes of an HDF5 file).
     """
 
     def __init__(self, path: str | os.PathLike[str], wanted: str, remedy: str) -> None:
@@ -130,7 +131,7 @@ class HDF5File:
         except NotRead as error:
             raise InputError(f"{self.path}: {one_line(error)}") from error
         except FAULTS as error:
-            raise InputError(f"{self.path} is damaged ({one_line(error)}); {self._remedy}") from error
+            raise DamagedError(f"{self.path} is damaged ({one_line(error)}); {self._remedy}") from error
 
     def close(self) -> None:
         """Close the file. May be called more than once."""
@@ -350,6 +351,15 @@ def _filters(dataset: Any) -> list[int]:
     return [properties.get_filter(index)[0] for index in range(properties.get_nfilters())]
 
 
+def begins_as_hdf5(path: Path) -> bool:
+    """Whether a file begins as HDF5 files do."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(len(SIGNATURE)) == SIGNATURE
+    except OSError:
+        return False
+
+
 def write_text(attributes: Any, name: str, text: str) -> None:
     """Store a text as UTF-8 of fixed length: of variable length it would lie in a heap, which is not read.
 
@@ -385,10 +395,10 @@ def _open(path: Path, wanted: str) -> int:
         if os.pread(descriptor, len(SIGNATURE), 0) != SIGNATURE:
             if any(os.pread(descriptor, len(SIGNATURE), at) == SIGNATURE for at in _USER_BLOCKS):
                 raise InputError(f"{path} begins with a user block, as MATLAB writes it, which is not read; {wanted}")
-            raise InputError(f"{path} is not an HDF5 file; {wanted}")
+            raise DamagedError(f"{path} is not an HDF5 file; {wanted}")
     except OSError as error:
         os.close(descriptor)
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        raise DamagedError(f"{path} cannot be read: {error.strerror}") from error
     except InputError:
         os.close(descriptor)
         raise

@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikesim.errors import InputError
-from spikesim.runlayout import SPIKE_CHUNK, abandon, reserve, trim, write_error, write_new
+from spikesim.hdf5writing import HDF5Output
+from spikesim.rowlog import LoggedRows, RowLog
+from spikesim.runlayout import SPIKE_CHUNK, write_error, write_new
 from spikesim.runlock import RunLock
 from spikesim.runreader import RunReader, differences, is_run_file
 from spikesim.schema import FORMAT_VERSION, STATUSES, TABLES, Column, LayerInfo, RunHeader
@@ -37,12 +39,15 @@ class RunWriter:
     Leaving the context after an error does not change the status: the run stays one that did not end.
     """
 
-    def __init__(self, file: Any, path: Path, header: RunHeader, lock: RunLock | None, rows: Mapping[str, int]) -> None:
+    def __init__(
+        self, output: HDF5Output, path: Path, header: RunHeader, lock: RunLock | None, rows: Mapping[str, int]
+    ) -> None:
         self.path = path
-        self._file = file
+        self._output = output
         self._header = header
         self._own_lock = lock
-        self._tables = {name: _Table(file, name, header, rows[name]) for name in TABLES}
+        self._tables = {name: _Table(output.file, name, header, rows[name]) for name in TABLES}
+        self._log: RowLog | None = None
         self._flushed_at = time.monotonic()
 
     @classmethod
@@ -83,8 +88,7 @@ class RunWriter:
                     "choose another --out, or remove the file yourself"
                 )
             rows = dict.fromkeys(TABLES, 0)
-            file = write_new(target, header, None, rows)
-            return cls(file, target, header, own, rows)
+            return cls(write_new(target, header, None, rows), target, header, own, rows)
 
     @classmethod
     def resume(
@@ -94,6 +98,7 @@ class RunWriter:
         *,
         rows: Mapping[str, int],
         lock: RunLock | None = None,
+        logged: LoggedRows | None = None,
     ) -> "RunWriter":
         """Continue a run file after its first rows.
 
@@ -106,6 +111,8 @@ class RunWriter:
             As for `create`. The header's configuration, seed, layers and weights must be those of the file.
         rows : mapping of str to int
             Rows to keep of each table, as `RunWriter.rows` gave them.
+        logged : LoggedRows, optional
+            These rows once more. They are taken from there, and the file need not have them.
 
         Raises
         ------
@@ -118,8 +125,37 @@ class RunWriter:
             with RunReader(target) as source:
                 _require_same_run(source, header)
                 kept = {table: int(rows[table]) for table in TABLES}
-                file = write_new(target, header, source, kept)
-            return cls(file, target, header, own, kept)
+                output = write_new(target, header, source if logged is None else _Joined(source, logged), kept)
+            return cls(output, target, header, own, kept)
+
+    @classmethod
+    def restore(
+        cls, path: str | os.PathLike[str], header: RunHeader, logged: LoggedRows, *, lock: RunLock | None = None
+    ) -> "RunWriter":
+        """Write a run file anew that is missing. Its weights are zeros until they are written.
+
+        Parameters
+        ----------
+        path, header, lock
+            As for `create`.
+        logged : LoggedRows
+            Its rows.
+
+        Raises
+        ------
+        InputError
+            There is a file, it cannot be written, or the rows are those of another run or damaged.
+        """
+        target = writable_target(path)
+        with _locked(target, lock) as own:
+            if target.exists():
+                raise InputError(f"{path} exists: --resume continues it, --overwrite replaces it")
+            require_same(logged.path, logged.config, logged.seed, header)
+            return cls(write_new(target, header, logged, logged.rows), target, header, own, logged.rows)
+
+    def keep_log(self, log: RowLog) -> None:
+        """Have rows that come from now on in a log too. Its owner closes it."""
+        self._log = log
 
     @property
     def rows(self) -> dict[str, int]:
@@ -145,13 +181,11 @@ class RunWriter:
         if "joule" not in row:
             events = np.asarray(row["events_forward"], dtype=np.float64) + np.asarray(row["events_feedback"])
             row = {**row, "joule": self._header.energy.estimate(events, row["macs"]).sum(axis=-1)}
-        self._tables["batches"].append(row)
-        self._flush_if_due()
+        self._append("batches", {name: np.asarray(value)[np.newaxis] for name, value in row.items()})
 
     def append_epoch(self, row: Mapping[str, Any]) -> None:
         """Add an epoch: a value for each column of /epochs. Errors as for `append_batch`."""
-        self._tables["epochs"].append(row)
-        self._flush_if_due()
+        self._append("epochs", {name: np.asarray(value)[np.newaxis] for name, value in row.items()})
 
     def append_spikes(
         self, epoch: ArrayLike, sample: ArrayLike, steps: ArrayLike, layers: ArrayLike, neurons: ArrayLike
@@ -165,8 +199,7 @@ class RunWriter:
         """
         values = np.broadcast_arrays(*(np.atleast_1d(value) for value in (epoch, sample, steps, layers, neurons)))
         names = [column.name for column in TABLES["spikes"]]
-        self._tables["spikes"].extend(dict(zip(names, values, strict=True)))
-        self._flush_if_due()
+        self._append("spikes", dict(zip(names, values, strict=True)))
 
     def append_traces(self, rows: Mapping[str, NDArray[Any]]) -> None:
         """Add steps of phases.
@@ -176,8 +209,7 @@ class RunWriter:
         rows : mapping of str to ndarray
             An array for each column of /traces, with a row for each step. Errors as for `append_batch`.
         """
-        self._tables["traces"].extend(rows)
-        self._flush_if_due()
+        self._append("traces", rows)
 
     def write_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
         """Store the weights, all of them, in place.
@@ -199,7 +231,7 @@ class RunWriter:
             raise ValueError(f"weights of shapes {shapes}, the header has {self._header.weight_shapes}")
         with self._writable():
             for name, array in weights.items():
-                self._file[f"weights/{name}"][...] = np.asarray(array, dtype=np.float32)
+                self._output.file[f"weights/{name}"][...] = np.asarray(array, dtype=np.float32)
 
     def set_status(self, status: str) -> None:
         """Say how the run stands: ``"running"``, ``"stopped"`` or ``"finished"``; flushes.
@@ -213,7 +245,7 @@ class RunWriter:
         """
         code = STATUSES.index(status)
         with self._writable():
-            self._file["status"][...] = code
+            self._output.file["status"][...] = code
         self.flush()
 
     def flush(self) -> None:
@@ -226,7 +258,7 @@ class RunWriter:
         """
         with self._writable():
             self._write_rows(partial_chunks=True)
-            os.fsync(self._file.id.get_vfd_handle())
+            self._output.sync()
 
     def close(self) -> None:
         """Write what is left, close the file and release the writer's own lock. May be called more than once.
@@ -237,11 +269,10 @@ class RunWriter:
             If the file cannot be written; it is closed all the same.
         """
         try:
-            if self._file:
+            if self._output.file:
                 self.flush()
                 with self._writable():
-                    self._file.close()
-                    trim(self.path)
+                    self._output.close()
         finally:
             self._release()
 
@@ -253,7 +284,10 @@ class RunWriter:
     ) -> None:
         self.close()
 
-    def _flush_if_due(self) -> None:
+    def _append(self, table: str, rows: Mapping[str, NDArray[Any]]) -> None:
+        values = self._tables[table].extend(rows)
+        if self._log is not None:
+            self._log.append(table, values)
         if time.monotonic() - self._flushed_at >= _FLUSH_SECONDS or self._tables["spikes"].pending >= 4 * SPIKE_CHUNK:
             with self._writable():
                 # A compressed chunk that is written again moves to the end of the file and leaves a hole.
@@ -261,24 +295,24 @@ class RunWriter:
 
     def _write_rows(self, *, partial_chunks: bool) -> None:
         if any(table.pending for table in self._tables.values()):
-            reserve(self._file, sum(table.bytes_needed() for table in self._tables.values()))
+            self._output.reserve(sum(table.bytes_needed() for table in self._tables.values()))
         written = {name: table.write(partial_chunks=partial_chunks) for name, table in self._tables.items()}
-        self._file.flush()
+        self._output.flush()
         changed = [name for name, count in written.items() if count]
         for name in changed:
-            self._file[f"rows/{name}"][...] = self._tables[name].written
+            self._output.file[f"rows/{name}"][...] = self._tables[name].written
         if changed:
-            self._file.flush()
+            self._output.flush()
         self._flushed_at = time.monotonic()
 
     @contextlib.contextmanager
     def _writable(self) -> Iterator[None]:
-        if not self._file:
+        if not self._output.file:
             raise InputError(f"{self.path} is closed")
         try:
-            yield
+            with self._output.changing():
+                yield
         except (OSError, RuntimeError) as error:
-            abandon(self._file)
             self._release()
             raise write_error(self.path, error) from error
 
@@ -304,10 +338,8 @@ class _Table:
     def rows(self) -> int:
         return self.written + self.pending
 
-    def append(self, row: Mapping[str, Any]) -> None:
-        self.extend({name: np.asarray(value)[np.newaxis] for name, value in row.items()})
-
-    def extend(self, rows: Mapping[str, NDArray[Any]]) -> None:
+    def extend(self, rows: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Keep rows until they are written; returns them, column by column, in the types of the file."""
         if rows.keys() != self._names:
             raise ValueError(
                 f"columns missing: {sorted(self._names - rows.keys())}, unknown: {sorted(rows.keys() - self._names)}"
@@ -318,6 +350,7 @@ class _Table:
         ]
         self._pending.append(values)
         self.pending += len(values[0])
+        return values
 
     def bytes_needed(self) -> int:
         """Room that writing all rows may take in the file: HDF5 stores whole chunks."""
@@ -386,23 +419,40 @@ def writable_target(path: str | os.PathLike[str]) -> Path:
     return target
 
 
+class _Joined:
+    """A run file whose rows are taken from elsewhere."""
+
+    def __init__(self, run: RunReader, rows: LoggedRows) -> None:
+        self.created, self.size = run.created, run.size + rows.size
+        self.blocks, self.weights = rows.blocks, run.weights
+
+
+def require_same(path: Path, config: Mapping[str, Any], seed: int, header: RunHeader) -> None:
+    """Refuse what belongs to a run of another configuration or seed.
+
+    Raises
+    ------
+    InputError
+    """
+    found = differences(
+        {"config": config, "seed": seed}, {"config": json.loads(header.config_json), "seed": header.seed}
+    )
+    found = [text.removeprefix("config.") for text in found]
+    if found:
+        more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
+        raise InputError(
+            f"{path} is a run of another configuration: {'; '.join(found[:3])}{more}; "
+            "resume with the values in the file, or choose another --out"
+        )
+
+
 def _require_same_run(source: RunReader, header: RunHeader) -> None:
     if source.format_version != FORMAT_VERSION:
         raise InputError(
             f"{source.path} has format version {source.format_version} and this program writes {FORMAT_VERSION}: "
             f"resume it with spikesim {source.spikesim_version}"
         )
-    found = differences(
-        {"config": source.config, "seed": source.seed},
-        {"config": json.loads(header.config_json), "seed": header.seed},
-    )
-    found = [text.removeprefix("config.") for text in found]
-    if found:
-        more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
-        raise InputError(
-            f"{source.path} is a run of another configuration: {'; '.join(found[:3])}{more}; "
-            "resume with the values in the file, or choose another --out"
-        )
+    require_same(source.path, source.config, source.seed, header)
     shapes = {name: array.shape for name, array in source.weights().items()}
     if source.layers != list(header.layers) or shapes != header.weight_shapes:
         raise InputError(f"{source.path} has other layers than the network of this run; choose another --out")

@@ -1,4 +1,4 @@
-"""The HDF5 side of writing a run file: the empty layout, room on the disk, and giving up without a crash."""
+"""The HDF5 side of writing a run file: the empty layout, and how it comes to its place."""
 
 import contextlib
 import datetime
@@ -8,18 +8,18 @@ import math
 import os
 import platform
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from spikesim import __version__
 from spikesim.errors import InputError
-from spikesim.hdf5bytes import stored_end
 from spikesim.hdf5file import write_text
-from spikesim.runreader import RunReader
+from spikesim.hdf5writing import FileBytes, HDF5Output
 from spikesim.schema import (
     FORMAT_VERSION,
     LAYER_COLUMNS,
@@ -32,18 +32,35 @@ from spikesim.schema import (
     canonical_json,
 )
 
-__all__ = ["SPIKE_CHUNK", "abandon", "create", "now", "reserve", "trim", "versions", "write_error", "write_new"]
+__all__ = ["SPIKE_CHUNK", "RowSource", "create", "now", "versions", "write_error", "write_new"]
 
 SPIKE_CHUNK = 65536
 _CHUNK_BYTES = 16384
 _CACHE_BYTES = 1 << 17
 """Of chunks of each data set. They are written once and in order; by default a long run keeps a megabyte of each."""
 _ATTRIBUTES_MAX = 64
-_METADATA_BYTES = 1 << 17
 _LIBRARIES = ("numpy", "numba", "scipy", "h5py")
 
 
-def create(target: Path, room: int, fill: Callable[[Any], None]) -> Any:
+class RowSource(Protocol):
+    """Where the first rows of a run file come from: a run file, or the log beside its checkpoints."""
+
+    @property
+    def created(self) -> str:
+        """When the run began, as in the attribute of its file."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that hold the rows, more or less."""
+
+    def blocks(self, table: str, rows: int) -> Iterator[Mapping[str, NDArray[Any]]]:
+        """The first rows of a table, in pieces."""
+
+    def weights(self) -> Mapping[str, NDArray[Any]]:
+        """The weights, as far as there are any."""
+
+
+def create(target: Path, room: int, fill: Callable[[Any], None]) -> HDF5Output:
     """Write a new HDF5 file beside `target`, put it in its place, and return it, open for appending and for readers.
 
     Parameters
@@ -52,7 +69,7 @@ def create(target: Path, room: int, fill: Callable[[Any], None]) -> Any:
     room : int
         Bytes that it will need at least, so that a full disk is found out now.
     fill : callable
-        Writes into the open file, before anybody can see it.
+        Writes into the open `h5py.File`, before anybody can see it.
 
     Raises
     ------
@@ -60,30 +77,30 @@ def create(target: Path, room: int, fill: Callable[[Any], None]) -> Any:
         It cannot be written; whatever was at `target` is still there.
     """
     part = target.with_name(f".{target.name}.part")
-    file = None
+    output = None
     try:
         part.unlink(missing_ok=True)
-        file = _empty(part)
-        reserve(file, room)
-        fill(file)
-        # Before the rename, so that whoever finds the file can follow it.
-        file.swmr_mode = True
-        file.flush()
-        os.fsync(file.id.get_vfd_handle())
-        os.replace(part, target)
-        sync_folder(target.parent)
+        output = HDF5Output(part, _empty)
+        with output.changing():
+            output.reserve(room)
+            fill(output.file)
+            # Before the file gets its name, so that whoever finds it can follow it.
+            output.file.swmr_mode = True
+            output.flush()
+            output.sync()
+            output.move(target)
     except BaseException as error:
-        if file is not None:
-            abandon(file)
+        if output is not None:
+            output.abandon()
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         if isinstance(error, InputError) or not isinstance(error, OSError | RuntimeError):
             raise
         raise write_error(target, error) from error
-    return file
+    return output
 
 
-def _empty(path: Path) -> Any:
+def _empty(stored: FileBytes) -> Any:
     """An empty HDF5 file, with which SWMR is possible, open for writing.
 
     h5py's own way does not let say that attributes are to lie with the file's root however many they are. Otherwise
@@ -93,13 +110,13 @@ def _empty(path: Path) -> Any:
     creation.set_attr_phase_change(_ATTRIBUTES_MAX, 0)
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
     access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
-    access.set_file_locking(True, True)
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, stored)
     _, slots, _, _ = access.get_cache()
     access.set_cache(0, slots, _CACHE_BYTES, 1.0)
-    return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_EXCL, fcpl=creation, fapl=access))
+    return h5py.File(h5py.h5f.create(repr(stored).encode(), h5py.h5f.ACC_EXCL, fcpl=creation, fapl=access))
 
 
-def write_new(target: Path, header: RunHeader, source: RunReader | None, rows: Mapping[str, int]) -> Any:
+def write_new(target: Path, header: RunHeader, source: RowSource | None, rows: Mapping[str, int]) -> HDF5Output:
     """Write a file with the first rows of `source`, put it in place of `target`, and return it, open for appending."""
 
     def fill(file: Any) -> None:
@@ -111,7 +128,7 @@ def write_new(target: Path, header: RunHeader, source: RunReader | None, rows: M
                 file[f"weights/{name}"][...] = array
 
     weights = 4 * sum(math.prod(shape) for shape in header.weight_shapes.values())
-    return create(target, weights + (0 if source is None else source.path.stat().st_size), fill)
+    return create(target, weights + (0 if source is None else source.size), fill)
 
 
 def _write_header(file: Any, header: RunHeader, created: str) -> None:
@@ -167,7 +184,7 @@ def _create_column(file: Any, table: str, column: Column, layers: int) -> None:
     write_text(dataset.attrs, "description", column.doc)
 
 
-def _copy_rows(file: Any, source: RunReader | None, table: str, columns: tuple[Column, ...], rows: int) -> None:
+def _copy_rows(file: Any, source: RowSource | None, table: str, columns: tuple[Column, ...], rows: int) -> None:
     if source is None or rows == 0:
         return
     start = 0
@@ -178,40 +195,6 @@ def _copy_rows(file: Any, source: RunReader | None, table: str, columns: tuple[C
             file[column.path][start:stop] = block[column.name]
         start = stop
     file[f"rows/{table}"][...] = rows
-
-
-def reserve(file: Any, size: int) -> None:
-    """Make room at the end of a file before HDF5 needs it: HDF5 does not survive a write that fails.
-
-    Raises
-    ------
-    OSError
-        If the disk is full. HDF5 knows nothing of it.
-    """
-    os.posix_fallocate(file.id.get_vfd_handle(), file.id.get_filesize(), size + _METADATA_BYTES)
-
-
-def trim(path: Path) -> None:
-    """Give back the room that was reserved and not used."""
-    end = stored_end(path)
-    if 0 < end < path.stat().st_size:
-        os.truncate(path, end)
-
-
-def abandon(file: Any) -> None:
-    """Close a file that can no longer be written.
-
-    HDF5 tries to write again when it closes the file, and crashes the process if that fails too. Its descriptor is
-    pointed at the null device first: what readers could see stays in the file as it is.
-    """
-    if not file:
-        return
-    with contextlib.suppress(OSError, RuntimeError, ValueError):
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        os.dup2(null, file.id.get_vfd_handle(), inheritable=False)
-        os.close(null)
-    with contextlib.suppress(OSError, RuntimeError, ValueError):
-        file.close()
 
 
 def write_error(path: Path, error: BaseException) -> InputError:
@@ -226,14 +209,6 @@ def write_error(path: Path, error: BaseException) -> InputError:
     else:
         advice = "choose another --out"
     return InputError(f"cannot write {path}: {reason}; what was written before is kept; {advice}")
-
-
-def sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def versions() -> dict[str, str]:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["RunReader", "is_run_file", "stored_format"]
 
 _WANTED = "give the run file that 'spikesim train --out' wrote"
-_REMEDY = "use a copy of it, or start the run again"
+_REMEDY = "'spikesim train --resume' writes it anew from its checkpoints, or use a copy of it"
 _COMPRESSION_MAX = 64
 """Rows of spikes for each byte of a file whose configuration does not say how many there can be."""
 
@@ -138,6 +138,11 @@ class RunReader:
                 return default
             value = value[part]
         return value
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.path.stat().st_size
 
     @property
     def status(self) -> str:

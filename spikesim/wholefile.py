@@ -1,10 +1,11 @@
 """Files that appear whole or not at all."""
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from spikesim import durable
 
 __all__ = ["replacing"]
 
@@ -26,5 +27,5 @@ def replacing(target: Path) -> Iterator[Path]:
         part = Path(folder, target.name)
         yield part
         with open(part, "rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(part, target)
+            durable.sync(stream.fileno())
+        durable.put_in_place(part, target)

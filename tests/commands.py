@@ -57,14 +57,16 @@ def spikesim(*arguments: object, env: dict[str, str] | None = None, **options) -
     )
 
 
-def python_process(code: str, *arguments: object, **options: object) -> subprocess.Popen[str]:
+def python_process(
+    code: str, *arguments: object, env_changes: dict[str, str] | None = None, **options: object
+) -> subprocess.Popen[str]:
     """A Python of its own that runs this code, begun, with the modules of the tests at hand."""
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT)])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT)]), **(env_changes or {})},
         **options,
     )
 

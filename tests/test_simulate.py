@@ -449,6 +449,30 @@ def test_a_description_that_is_none_is_damage(network_text, undisturbed, tmp_pat
         SimulationReader(path)
 
 
+def tear(path: Path, signature: bytes) -> bytes:
+    """Spoil one of HDF5's structures, which end with a checksum; the new content."""
+    data = bytearray(path.read_bytes())
+    data[data.index(signature) + 20] ^= 255
+    path.write_bytes(data)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("signature", [b"OHDR", b"EAHD"])
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_damaged_file_is_kept_and_simulated_again(signature, saved, network, undisturbed, tmp_path) -> None:
+    out = tmp_path / "run.h5"
+    Job(read_network(network), out).run(50)
+    if not saved:  # killed within the first minute
+        state_path(out).unlink()
+    damaged = tear(out, signature)
+    job = Job(read_network(network), out, resume=True)
+    assert job.simulation.step == 0
+    with pytest.warns(UserWarning, match=r"run\.h5 is damaged \(.*it is kept as .*run\.h5\.damaged"):
+        job.run(400)
+    assert_same_content(out, undisturbed)
+    assert out.with_name("run.h5.damaged").read_bytes() == damaged
+
+
 def test_one_writer_at_a_time(network, tmp_path) -> None:
     out = tmp_path / "run.h5"
     job = Job(read_network(network), out)

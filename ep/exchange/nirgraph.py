@@ -24,6 +24,7 @@ from spikesim.ep.exchange.structure import Structure
 from spikesim.ep.heads import READOUT
 from spikesim.ep.layerrows import Layer
 from spikesim.errors import InputError
+from spikesim.hdf5writing import storing
 from spikesim.tables import Shape
 
 __all__ = ["IF_LOSSES", "LOSSES", "make_graph", "make_if_graph", "write_graph", "write_if_graph"]
@@ -111,7 +112,8 @@ class _Chain:
 def write_graph(path: Path, structure: Structure, step_ms: float) -> None:
     """Write the graph of a run. Parameters and errors as `make_graph`."""
     graph = make_graph(structure, step_ms)
-    nir_library().write(path, graph)
+    with storing(path) as stored:
+        nir_library().write(stored, graph)
 
 
 def make_if_graph(structure: Structure) -> Any:

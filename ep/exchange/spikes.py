@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from spikesim import __version__
 from spikesim.errors import InputError
+from spikesim.hdf5writing import storing
 from spikesim.runreader import RunReader
 from spikesim.schema import LayerInfo, canonical_json
 
@@ -126,7 +127,7 @@ def write_sonata(path: Path, recording: Recording, step_ms: float) -> None:
     A spike of step t of the sample in position i has the time (i * steps + t) * step_ms. Not compressed, and in a
     format that HDF5 1.10 and later read: libsonata has no filters.
     """
-    with h5py.File(path, "x", libver=("v110", "v110")) as file:
+    with storing(path) as stored, h5py.File(stored, "w", libver=("v110", "v110")) as file:
         file.attrs["magic"] = np.uint32(SONATA_MAGIC)
         file.attrs["version"] = np.array(SONATA_VERSION, np.uint32)
         file.attrs["spikesim"] = canonical_json({**_about(recording, step_ms), "neuron_index": "row, column, channel"})
@@ -161,8 +162,9 @@ def write_nirdata(path: Path, recording: Recording, step_ms: float) -> None:
         times[sample, column] = (step + 0.5) * seconds
         events = nir.EventData(idx=rows, time=times, n_neurons=layer.neurons, t_max=end)
         nodes[layer.name] = nir.NIRNodeData(observables={"spikes": events})
-    nir.write_data(path, nir.NIRGraphData(nodes=nodes))
-    with h5py.File(path, "r+") as file:  # NIRData has no place for anything else
+    with storing(path) as stored:
+        nir.write_data(stored, nir.NIRGraphData(nodes=nodes))
+    with storing(path, new=False) as stored, h5py.File(stored, "r+") as file:  # NIRData has no place for anything else
         file.attrs["spikesim"] = canonical_json({**_about(recording, step_ms), "neuron_index": "channel, row, column"})
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spikesim.commandline import resume_advice
-from spikesim.errors import InputError, Stopped
+from spikesim.errors import DamagedError, InputError, Stopped
+from spikesim.hdf5file import begins_as_hdf5
 from spikesim.reports.text import counted
 from spikesim.sparse.description import Description
 from spikesim.sparse.recording import SimulationReader, SimulationWriter, require_same, state_path
@@ -70,6 +71,7 @@ class Job:
         self.command_line = command_line
         self._state = state_path(self.path)
         self._overwrite = overwrite and not resume
+        self._damaged = False
         self._stop = False
         self._recorded = 0
         self.note = ""
@@ -92,9 +94,16 @@ class Job:
                     "or remove the state to simulate from the start"
                 )
             return
-        with SimulationReader(self.path) as reader:
-            require_same(reader, self.description)
-            self._recorded, status = reader.steps, reader.status
+        try:
+            with SimulationReader(self.path) as reader:
+                require_same(reader, self.description)
+                reader.check()
+                self._recorded, status = reader.steps, reader.status
+        except DamagedError:
+            if not (self._state.exists() or begins_as_hdf5(self.path)):
+                raise  # nothing says that it ever was a simulation
+            self._damaged = True
+            return
         if self._state.exists():
             self.simulation.restore(self._state)
         elif status == "running":  # killed before it was first saved: the same bits come from the start
@@ -128,7 +137,12 @@ class Job:
                 f"steps is {steps}, and {self.path} has {recorded} of them already; ask for at least as many"
             )
         with SimulationWriter(
-            self.path, self.description, simulation, overwrite=self._overwrite, command_line=self.command_line
+            self.path,
+            self.description,
+            simulation,
+            overwrite=self._overwrite,
+            keep_damaged=self._damaged,
+            command_line=self.command_line,
         ) as writer:
             if simulation.step == 0:
                 self._state.unlink(missing_ok=True)

@@ -18,8 +18,10 @@ kill. The state from which a simulation goes on is a file of its own beside it (
 
 import contextlib
 import json
+import math
 import os
 import socket
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -29,10 +31,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim import __version__
-from spikesim.errors import InputError
+from spikesim.durable import set_aside
+from spikesim.errors import DamagedError, InputError
 from spikesim.hdf5file import Contents, HDF5File, write_text
+from spikesim.hdf5writing import HDF5Output
 from spikesim.runfile import writable_target
-from spikesim.runlayout import SPIKE_CHUNK, abandon, create, now, reserve, trim, versions, write_error
+from spikesim.runlayout import SPIKE_CHUNK, create, now, versions, write_error
 from spikesim.runlock import RunLock
 from spikesim.schema import FORMATS, SIMULATION_MAGIC, STATUSES, canonical_json
 from spikesim.sparse.description import Description
@@ -40,6 +44,8 @@ from spikesim.sparse.simulation import Simulation, Spikes
 
 FORMAT_VERSION = 2
 ROWS_CHUNK, TOTAL_COUNTS = 1024, 1 << 20
+BLOCK_BYTES = 1 << 22
+"""What is copied at a time."""
 SPIKE_COLUMNS: dict[str, np.dtype[Any]] = {
     "trial": np.dtype("<u4"),
     "step": np.dtype("<u8"),
@@ -210,6 +216,30 @@ class SimulationReader:
                 break
         return count
 
+    def blocks(self, population: str, steps: int) -> Iterator[tuple[str, int, NDArray[Any]]]:
+        """What is recorded of the first steps, in pieces: the column, the first row, and the rows of all trials."""
+        kept = dict.fromkeys(("counts", "potentials"), steps)
+        if self.has(population, "spikes"):
+            kept |= dict.fromkeys((f"spikes/{name}" for name in SPIKE_COLUMNS), self.spike_rows(population, steps))
+        for column, count in kept.items():
+            if self.has(population, column):
+                none = self.rows(population, column, 0, 0)
+                length = max(1, BLOCK_BYTES // max(1, none.dtype.itemsize * math.prod(none.shape[1:])))
+                for start in range(0, count, length):
+                    yield column, start, self.rows(population, column, start, min(start + length, count))
+
+    def check(self) -> None:
+        """Read all of it.
+
+        Raises
+        ------
+        InputError
+            It is damaged.
+        """
+        for name in self.populations:
+            for _ in self.blocks(name, self.steps):
+                pass
+
     def rows(self, population: str, column: str, start: int, stop: int) -> NDArray[Any]:
         """Rows of one of `COLUMNS` as they are stored, for all trials."""
         path = f"/populations/{population}/{column}"
@@ -253,6 +283,8 @@ class SimulationWriter:
         Fresh, or restored: then the steps that it has done are taken over from the file that exists.
     overwrite : bool
         Replace such a file.
+    keep_damaged : bool
+        Give a file that is damaged another name, and begin anew.
     command_line : str
 
     Raises
@@ -268,6 +300,7 @@ class SimulationWriter:
         simulation: Simulation,
         *,
         overwrite: bool = False,
+        keep_damaged: bool = False,
         command_line: str = "",
     ) -> None:
         self.path = writable_target(path)
@@ -284,9 +317,9 @@ class SimulationWriter:
                             f"{path} has {source.steps} steps and its state {simulation.step}: they do not belong "
                             "together; --overwrite starts anew"
                         )
-                elif self.path.exists():
+                elif self.path.exists() and not (keep_damaged and _keep_damaged(self.path)):
                     _check_replaceable(self.path, overwrite)
-                self._file = self._write_new(source, simulation, command_line)
+                self._output = self._write_new(source, simulation, command_line)
         except BaseException:
             self._lock.release()
             raise
@@ -300,9 +333,10 @@ class SimulationWriter:
             The file cannot be written.
         """
         with self._writable():
-            done, trials = int(self._file["steps"][()]), range(simulation.trials)
+            file = self._output.file
+            done, trials = int(file["steps"][()]), range(simulation.trials)
             for population in self.description.network.populations:
-                group = self._file[f"populations/{population.name}"]
+                group = file[f"populations/{population.name}"]
                 columns = {"counts": np.stack([simulation.counts(population, trial) for trial in trials], axis=1)}
                 if "potentials" in group:
                     traces = [simulation.potentials(population, trial) for trial in trials]
@@ -316,22 +350,21 @@ class SimulationWriter:
                     self._extend(group["spikes/trial"], numbers, at)
                     self._extend(group["spikes/step"], np.concatenate([own.steps for own in found]), at)
                     self._extend(group["spikes/neuron"], np.concatenate([own.neurons for own in found]), at)
-            self._write_totals(self._file, simulation)
-            self._file.flush()
-            self._file["steps"][...] = simulation.step  # only now: a reader sees whole steps
-            self._file.flush()
-            os.fsync(self._file.id.get_vfd_handle())
+            self._write_totals(file, simulation)
+            self._output.flush()
+            file["steps"][...] = simulation.step  # only now: a reader sees whole steps
+            self._output.flush()
+            self._output.sync()
         simulation.forget_records()
 
     def close(self, status: str = "stopped") -> None:
         """Say how the simulation stands and close the file. May be called more than once."""
         try:
-            if self._file:
+            if self._output.file:
                 with self._writable():
-                    self._file["status"][...] = STATUSES.index(status)
-                    self._file.flush()
-                    self._file.close()
-                    trim(self.path)
+                    self._output.file["status"][...] = STATUSES.index(status)
+                    self._output.flush()
+                    self._output.close()
         finally:
             self._lock.release()
 
@@ -354,11 +387,11 @@ class SimulationWriter:
 
     def _extend(self, dataset: Any, values: NDArray[Any], at: int) -> None:
         row = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:]))
-        reserve(self._file, row * (len(values) + dataset.chunks[0]))
+        self._output.reserve(row * (len(values) + dataset.chunks[0]))
         dataset.resize(at + len(values), axis=0)
         dataset[at:] = values
 
-    def _write_new(self, source: SimulationReader | None, simulation: Simulation, command_line: str) -> Any:
+    def _write_new(self, source: SimulationReader | None, simulation: Simulation, command_line: str) -> HDF5Output:
         """An empty file, or one with the steps of `source` that the simulation has done, in its place and open."""
 
         def fill(file: Any) -> None:
@@ -407,9 +440,9 @@ class SimulationWriter:
     @contextlib.contextmanager
     def _writable(self) -> Iterator[None]:
         try:
-            yield
+            with self._output.changing():
+                yield
         except (OSError, RuntimeError) as error:
-            abandon(self._file)
             raise write_error(self.path, error) from error
 
 
@@ -437,6 +470,22 @@ def _check_replaceable(path: Path, overwrite: bool) -> None:
         ) from None
 
 
+def _keep_damaged(path: Path) -> bool:
+    """Give a damaged file another name; whether it is one."""
+    try:
+        with SimulationReader(path) as reader:
+            reader.check()
+    except DamagedError as error:
+        try:
+            kept = set_aside(path)
+        except OSError as fault:
+            raise write_error(path, fault) from fault
+        reason = str(error).rpartition("; ")[0] or str(error)
+        warnings.warn(f"{reason}: it is kept as {kept}, and the simulation begins anew, to the same bits", stacklevel=4)
+        return True
+    return False
+
+
 def _growing(group: Any, name: str, dtype: Any, trailing: tuple[int, ...], chunk: int) -> None:
     rows = max(1, min(chunk, (1 << 20) // max(1, 8 * int(np.prod(trailing)))))
     group.create_dataset(name, (0, *trailing), dtype, maxshape=(None, *trailing), chunks=(rows, *trailing))
@@ -446,14 +495,7 @@ def _copy(source: SimulationReader, file: Any, steps: int) -> None:
     """Take over the first steps."""
     for name in source.populations:
         group = file[f"populations/{name}"]
-        kept = dict.fromkeys(("counts", "potentials"), steps)
-        if "spikes" in group:
-            kept |= dict.fromkeys((f"spikes/{column}" for column in SPIKE_COLUMNS), source.spike_rows(name, steps))
-        for column, count in kept.items():
-            if column in group:
-                group[column].resize(count, axis=0)
-                length = group[column].chunks[0]
-                for start in range(0, count, length):
-                    stop = min(start + length, count)
-                    group[column][start:stop] = source.rows(name, column, start, stop)
+        for column, start, values in source.blocks(name, steps):
+            group[column].resize(start + len(values), axis=0)
+            group[column][start:] = values
     file["steps"][...] = steps

@@ -11,10 +11,12 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikesim.durable import put_in_place
 from spikesim.errors import InputError, Stopped
 from spikesim.fixedpoint import ONE
 from spikesim.freememory import gibibytes, naming_memory, require_memory
-from spikesim.hdf5file import Contents, HDF5File, write_text
+from spikesim.hdf5file import Contents, HDF5File, one_line, write_text
+from spikesim.hdf5writing import storing
 from spikesim.philox import seed_key
 from spikesim.plan import FIRING_IID, Clock
 from spikesim.reports.text import counted
@@ -331,7 +333,8 @@ class Simulation:
         path = Path(path)
         partial = path.with_name(path.name + ".partial")
         try:
-            with h5py.File(partial, "w", libver=("v110", "v110")) as file:
+            partial.unlink(missing_ok=True)
+            with storing(partial) as stored, h5py.File(stored, "w", libver=("v110", "v110")) as file:
                 write_text(file.attrs, "format", SIMULATION_STATE_MAGIC)
                 file.attrs.update({"format_version": FORMAT, "seed": np.uint64(self.seed), "step": self.step})
                 file["network"] = self._network_digest()
@@ -340,10 +343,11 @@ class Simulation:
                     for name in SAVED:
                         group[name] = getattr(trial.state, name)
                     group["ring"] = _ring_contents(self._tables, trial.state)
-            partial.replace(path)
-        except (OSError, RuntimeError) as error:  # HDF5 reports a full disk as either
-            partial.unlink(missing_ok=True)
-            raise InputError(f"{path} cannot be written ({error}); choose another place") from None
+            put_in_place(partial, path)
+        except (OSError, RuntimeError) as error:  # h5py raises either
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise InputError(f"{path} cannot be written ({one_line(error)}); choose another place") from None
 
     def restore(self, path: str | Path) -> None:
         """Go on from a saved state of the same network, number of trials and seed; records start anew.
