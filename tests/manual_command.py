@@ -36,6 +36,7 @@ EMBEDDED = ["--dataset", "fashion-mnist-mini"]  # for processes of a script's ow
 PEER = ["--peer-repeats", "1", "--peer-batch", "2"]
 SCRIPTS = {
     "backprop": [*RUN, "--width", "0.125"],
+    "firing": ["--repeats", "2", "--noise-repeats", "2", "--leaks", "1", "--windows", "8"],
     "footprint": ["--repeats", "2"],
     "fuzz": ["--cases", "20"],
     "greedy": [*SMALL, "--set", "data.limit=16", "--set", "data.test_limit=8", "--set", "optimiser.epochs=1"],

@@ -180,13 +180,22 @@ def test_nudge_sees_the_layer_through_a_low_pass() -> None:
     head = model.heads[-1]
     features = features_of(head, potentials / ONE)
     trace = np.zeros(head.features, np.int32)
-    for t, seen in enumerate((0.25, 0.4375)):  # 1 - 0.75, 1 - 0.75 ** 2
+
+    def nudge(t: int) -> None:
         hd.nudge_sample(
             model.compiled.plan, workspace.state, model.packed, 0, 0, 1, np.zeros(4), 1.0,
             hd.new_scratch(model.packed), trace, 2, t,
         )  # fmt: skip
+
+    for t, seen in enumerate((0.25, 0.4375)):  # 1 - 0.75, 1 - 0.75 ** 2
+        nudge(t)
         expected = spread(head, errors_of(model, -1, weights, seen * features, np.array([1])) @ weights.T)
         np.testing.assert_allclose(model.top.from_state(workspace.state.nudge) / ONE, expected, atol=2e-4)
+    for t in range(2, 80):
+        nudge(t)
+    sums = np.zeros_like(trace)
+    hd.block_sums(model.compiled.plan, workspace.state, model.packed, 0, 0, sums)
+    assert sums.any() and (trace == sums).all(), "it arrives"
 
 
 def test_push_is_bounded() -> None:
