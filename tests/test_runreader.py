@@ -65,7 +65,7 @@ def test_data_outside_the_file_is_not_followed(tmp_path):
     with h5py.File(path, "r+") as file:
         del file["batches/loss"]
         file["batches/loss"] = h5py.ExternalLink("secret.h5", "/batches/loss")
-    expect_fault("damaged", read_all, path)
+    expect_fault("loss is a link to something else", read_all, path)
 
 
 def test_a_missing_column_is_damage(tmp_path):
