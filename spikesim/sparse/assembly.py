@@ -180,8 +180,8 @@ class _Layout:
                 for rows in synapses.rows(projection.source.size, target.size)
             ]
         )
-        parts = rd.split(weights, exponent)
-        self._tell(rd.told_weights(weights, parts, f"the weights of {projection.name}", reach))
+        parts, changes = rd.split(weights, synapses.largest, exponent)
+        self._tell(rd.told_weights(changes, parts[-1].exponent, f"the weights of {projection.name}", reach))
         return None, parts
 
     def _row(self, population: Population, own: list[Projection], size: int) -> float:
@@ -203,14 +203,13 @@ class _Layout:
         total = np.zeros(population.size)
         for projection in own:
             synapses, sums = projection.synapses, np.zeros(population.size, np.int64)
-            scale = 32 - math.frexp(synapses.largest)[1]  # as integers: their sum has no order
+            scale = min(32 - math.frexp(synapses.largest)[1], 1000)
             for rows in synapses.rows(projection.source.size, population.size):
-                given = np.zeros(0) if rows.weights is None else np.abs(rows.weights)
-                magnitudes = np.ceil(np.ldexp(given, scale)).astype(np.int64)
-                build.largest_sum(rows.pointers, rows.targets, magnitudes, 1, sums)
+                given = np.zeros(0) if rows.weights is None else rows.weights
+                build.add_magnitudes(rows.pointers, rows.targets, given, 2.0**scale, sums)
             with np.errstate(over="ignore"):
                 total += (
-                    np.ldexp(sums.astype(np.float64), -scale) if synapses.weight is None else sums * synapses.largest
+                    rd.scaled(sums.astype(np.float64), -scale) if synapses.weight is None else sums * synapses.largest
                 )
         weights, arrivals = float(total.max(initial=0.0)), len(self.tails[population.index])
         poisson = 0.0 if population.poisson is None else abs(population.poisson[1])
@@ -267,11 +266,12 @@ def _joined(parts: list[NDArray[Any]], kind: Any) -> NDArray[Any]:
 
 def _rows(projection: Projection, part: rd.Part) -> Iterator[Rows]:
     """The rows of a projection, of those synapses whose weights are of one scale."""
+    everything = part.above < 0.0 and part.largest >= projection.synapses.largest
     for rows in projection.synapses.rows(projection.source.size, projection.target.size):
-        kept = None if rows.weights is None else part.of(rows.weights)
-        if rows.weights is None or kept is None or kept.all():
+        if rows.weights is None or everything:
             yield rows
             continue
+        kept = part.of(rows.weights)
         pointers = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])[rows.pointers]
         yield Rows(pointers, rows.targets[kept], rows.weights[kept], None if rows.delays is None else rows.delays[kept])
 

@@ -1,5 +1,7 @@
 """Kernels that sort synapses into the tables of their blocks: count, then fill."""
 
+import numpy as np
+
 from spikesim.compilation import kernel
 
 
@@ -35,7 +37,10 @@ def fill_rows(
 
 
 @kernel
-def largest_sum(pointers, targets, magnitudes, weight, sums):
-    """Add the magnitudes of the weights into each target to `sums`."""
+def add_magnitudes(pointers, targets, weights, scale, sums):
+    """Add the magnitudes of the weights into each target to `sums`, or ones where all weights are equal.
+
+    As integers, times `scale` and rounded up: their sum has no order.
+    """
     for synapse in range(pointers[0], pointers[-1]):
-        sums[targets[synapse]] += magnitudes[synapse] if magnitudes.shape[0] else weight
+        sums[targets[synapse]] += np.int64(np.ceil(abs(weights[synapse]) * scale)) if weights.shape[0] else 1

@@ -22,7 +22,7 @@ SHIFT_MAX = 28
 """Bits that a sum may have below the resolution of V: with what the rounding adds it fits into int32."""
 REACH_LIMIT = 6 * SHARE_LIMIT / ONE
 """All that can reach a neuron in one step stays below this, and with its bias below 7/8 of `DRIVE_LIMIT`."""
-CHUNK = 1 << 20
+CHUNK = 1 << 16
 """Weights that are looked at together."""
 TOLD = 0.01
 """A change by more than this, relative to the number itself, is told."""
@@ -43,6 +43,13 @@ def sum_dither(step: int, bits: int) -> int:
     return ((step * GOLDEN) & 0xFFFFFFFF) >> (32 - bits)
 
 
+def scaled(values: NDArray[np.float64], exponent: int) -> NDArray[np.float64]:
+    """``values * 2**exponent``, as `numpy.ldexp`; faster where the power is a number."""
+    if abs(exponent) < 1000:
+        return values * 2.0**exponent
+    return np.ldexp(values, exponent)
+
+
 class Part(NamedTuple):
     """Weights of a projection that share a scale: real value = integer * 2**-exponent."""
 
@@ -57,11 +64,11 @@ class Part(NamedTuple):
 
     def integers(self, weights: NDArray[np.float64]) -> NDArray[np.int16]:
         """Such weights as integers, to nearest."""
-        return np.rint(np.ldexp(weights, self.exponent)).astype(np.int16)
+        return np.rint(scaled(weights, self.exponent)).astype(np.int16)
 
     def real(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """What such weights become."""
-        return np.ldexp(np.rint(np.ldexp(weights, self.exponent)), -self.exponent)
+        return scaled(np.rint(scaled(weights, self.exponent)), -self.exponent)
 
 
 def sum_exponent(reach: float) -> int:
@@ -80,25 +87,57 @@ def fitting_exponent(largest: float) -> int:
     return 15 - exponent - (round(math.ldexp(fraction, 15)) > WEIGHT_MAX)
 
 
-def split(weights: NDArray[np.float64], exponent: int) -> list[Part]:
-    """The scales of the weights of a projection onto sums with such an exponent.
+class Changes(NamedTuple):
+    """What rounding does to numbers that are not zero."""
+
+    number: int
+    mean: float  # change relative to a number, 1 where it becomes 0
+    many: int  # change by more than `TOLD`
+    none: int  # become 0
+    example: tuple[float, float]  # one that changes most, and what it becomes
+
+
+def split(weights: NDArray[np.float64], largest: float, exponent: int) -> tuple[list[Part], Changes]:
+    """The scales of the weights of a projection, of magnitudes up to `largest`, onto sums with such an exponent.
 
     One, unless it would change the weights by more than `SPLIT` on average: then those below 2**-8 of the largest
     have a finer scale of their own, and so on.
     """
     parts: list[Part] = []
-    magnitudes = np.abs(weights)
+    left = weights
     while True:
-        largest = float(magnitudes.max(initial=0.0))
         own = Part(min(fitting_exponent(largest), exponent), -1.0, largest)
+        found = _changes(left, [own])
+        if own.exponent == exponent or len(parts) == PARTS_MAX - 1 or found.mean <= SPLIT:
+            break
         border = math.ldexp(largest, -RANGE_BITS)
-        below = magnitudes[magnitudes <= border]
-        if own.exponent == exponent or len(parts) == PARTS_MAX - 1 or not below.any():
-            return [*parts, own]
-        if _changes(magnitudes, [own]).mean <= SPLIT:
-            return [*parts, own]
+        below = left[np.abs(left) <= border]
+        if not below.any():
+            break
         parts.append(own._replace(above=border))
-        magnitudes = below
+        left, largest = below, float(np.abs(below).max())
+    parts.append(own)
+    return parts, found if len(parts) == 1 else _changes(weights, parts)
+
+
+def _changes(weights: NDArray[np.float64], parts: Sequence[Part]) -> Changes:
+    """What the scales of a projection do to its weights; some at a time, for there may be many."""
+    number, total, many, none, worst, example = 0, 0.0, 0, 0, 0.0, (0.0, 0.0)
+    for begin in range(0, len(weights), CHUNK):
+        given = weights[begin : begin + CHUNK]
+        if not given.all():
+            given = given[given != 0.0]
+        become = parts[-1].real(given)
+        for part in parts[:-1]:
+            own = part.of(given)
+            become[own] = part.real(given[own])
+        changed = np.minimum(np.abs(become / given - 1.0), 1.0)
+        number, total = number + len(given), total + float(changed.sum())
+        many, none = many + int((changed > TOLD).sum()), none + int((become == 0.0).sum())
+        if changed.max(initial=0.0) > worst:
+            at = int(np.argmax(changed))
+            worst, example = float(changed[at]), (float(given[at]), float(become[at]))
+    return Changes(number, total / max(number, 1), many, none, example)
 
 
 def check_reach(weights: float, arrivals: int, poisson: float, name: str) -> None:
@@ -145,35 +184,6 @@ def round_bias(values: NDArray[np.float64], name: str) -> NDArray[np.int32]:
     return np.rint(values * ONE).astype(np.int32)
 
 
-class _Changes(NamedTuple):
-    """What rounding does to numbers that are not zero."""
-
-    number: int
-    mean: float  # change relative to a number, 1 where it becomes 0
-    many: int  # change by more than `TOLD`
-    none: int  # become 0
-    example: tuple[float, float]  # one that changes most, and what it becomes
-
-
-def _changes(weights: NDArray[np.float64], parts: Sequence[Part]) -> _Changes:
-    """What the scales of a projection do to its weights; some at a time, for there may be many."""
-    number, total, many, none, worst, example = 0, 0.0, 0, 0, 0.0, (0.0, 0.0)
-    for begin in range(0, len(weights), CHUNK):
-        given = weights[begin : begin + CHUNK]
-        given = given[given != 0.0]
-        become = np.zeros(len(given))
-        for part in parts:
-            own = part.of(given)
-            become[own] = part.real(given[own])
-        changed = np.minimum(np.abs(become / given - 1.0), 1.0)
-        number, total = number + len(given), total + float(changed.sum())
-        many, none = many + int((changed > TOLD).sum()), none + int((become == 0.0).sum())
-        if changed.max(initial=0.0) > worst:
-            at = int(np.argmax(changed))
-            worst, example = float(changed[at]), (float(given[at]), float(become[at]))
-    return _Changes(number, total / max(number, 1), many, none, example)
-
-
 def told_bias(values: NDArray[np.float64], integers: NDArray[np.int32], name: str) -> str | None:
     """A line on biases that rounding changes a lot, measured by their Euclidean norm."""
     own, lost = float(np.linalg.norm(values)), float(np.linalg.norm(values - integers / ONE))
@@ -203,14 +213,13 @@ def told_weight(value: float, integer: int, exponent: int, what: str, reach: flo
     return f"{what} is rounded to a multiple of 2**-{exponent}{beside}: {value:.4g} becomes {becomes:.4g}"
 
 
-def told_weights(values: NDArray[np.float64], parts: Sequence[Part], what: str, reach: float) -> str | None:
-    """A line on weights that rounding changes by more than `TOLD` on average."""
-    found = _changes(values, parts)
+def told_weights(found: Changes, exponent: int, what: str, reach: float) -> str | None:
+    """A line on weights that rounding to multiples of 2**-exponent changes by more than `TOLD` on average."""
     if found.mean <= TOLD:
         return None
     value, becomes = found.example
     return (
-        f"{what} are rounded to multiples of 2**-{parts[-1].exponent}{_beside(parts[-1].exponent, reach)}: "
+        f"{what} are rounded to multiples of 2**-{exponent}{_beside(exponent, reach)}: "
         f"{found.many:,} of {found.number:,} change by more than {TOLD:.0%}, and {found.none:,} become 0; "
         f"{value:.4g} becomes {becomes:.4g}"
     )
