@@ -13,6 +13,7 @@ from commands import assert_one_line, spikesim, start, succeed, wait_until
 from scipy import sparse
 
 from spikesim.errors import InputError
+from spikesim.reports.text import counted
 from spikesim.sparse import LeakyIntegrateAndFire, Network, Probabilistic, RandomSynapses, Simulation
 from spikesim.sparse.description import make_network, read_network
 from spikesim.sparse.job import Job
@@ -231,7 +232,7 @@ def test_going_on_to_more_steps(network, undisturbed, tmp_path) -> None:
     out = tmp_path / "run.h5"
     for steps in (1, 150, 400):
         result = succeed("simulate", network, "--steps", steps, "--out", out, "--resume")
-        assert f"{steps} steps, 2 trials" in result.stdout
+        assert f"{counted(steps, 'step')}, 2 trials" in result.stdout
     assert_same_content(out, undisturbed)
     succeed("simulate", network, "--steps", 400, "--out", out, "--resume")  # nothing is left to do
     assert_same_content(out, undisturbed)

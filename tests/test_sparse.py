@@ -293,9 +293,9 @@ def test_a_state_of_something_else_is_refused(tmp_path: Path) -> None:
     simulation.save(tmp_path / "state.h5")
     with pytest.raises(InputError, match="of another network"):
         Simulation(small_network(7)[0], seed=9).restore(tmp_path / "state.h5")
-    with pytest.raises(InputError, match="1 trials of seed 9, this simulation has 1 of seed 8"):
+    with pytest.raises(InputError, match="1 trial of seed 9, this simulation has 1 of seed 8"):
         Simulation(net, seed=8).restore(tmp_path / "state.h5")
-    with pytest.raises(InputError, match="1 trials of seed 9, this simulation has 2 of seed 9"):
+    with pytest.raises(InputError, match="1 trial of seed 9, this simulation has 2 of seed 9"):
         Simulation(net, seed=9, trials=2).restore(tmp_path / "state.h5")
     (tmp_path / "text.h5").write_text("no state")
     with pytest.raises(InputError, match=r"text\.h5 is not an HDF5 file"):
