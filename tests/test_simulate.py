@@ -16,6 +16,7 @@ from scipy import sparse
 from spikesim import open_run
 from spikesim.cli import main
 from spikesim.errors import InputError
+from spikesim.reports.text import counted
 from spikesim.sparse import LeakyIntegrateAndFire, Network, Probabilistic, RandomSynapses, Simulation
 from spikesim.sparse.description import make_network, read_network
 from spikesim.sparse.job import Job
@@ -234,7 +235,7 @@ def test_going_on_to_more_steps(network, undisturbed, tmp_path) -> None:
     out = tmp_path / "run.h5"
     for steps in (1, 150, 400):
         result = succeed("simulate", network, "--steps", steps, "--out", out, "--resume")
-        assert f"{steps} steps, 2 trials" in result.stdout
+        assert f"{counted(steps, 'step')}, 2 trials" in result.stdout
     assert_same_content(out, undisturbed)
     succeed("simulate", network, "--steps", 400, "--out", out, "--resume")  # nothing is left to do
     assert_same_content(out, undisturbed)
