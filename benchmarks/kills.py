@@ -4,9 +4,9 @@
 
 Small trainings on the embedded data write a checkpoint after every mini-batch, so that much of their time goes into
 writing. Each is killed with SIGKILL at a moment of its own; of those with two ranks, one rank is. What a reader then
-sees of the run file must be rows of the undisturbed run, and all that were told of more than a flush ago. Then the run
-is resumed to its end, with another number of threads, and must have the digest of the undisturbed one. The exit code is
-1 if one has not.
+sees of the run file must be rows of the undisturbed run, and all that were told of more than a flush ago; or the kill
+met a write of HDF5's structures, and it cannot be read. Then the run is resumed to its end, with another number of
+threads, and must have the digest of the undisturbed one. The exit code is 1 if one has not.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from measure import machine
 
 from spikesim import RunReader
 from spikesim.checkpoint import checkpoint_folder
-from spikesim.errors import InputError
+from spikesim.errors import DamagedError, InputError
 from spikesim.schema import TABLES
 
 CONFIG = """\
@@ -92,10 +92,10 @@ def digest(run: Path) -> str:
         return reader.digest()
 
 
-def faults_of_rows(run: Path, whole: Path, expected: int) -> list[str]:
-    """What a reader finds wrong: rows that are not those of the undisturbed run, or too few."""
+def faults_of_rows(run: Path, whole: Path, expected: int) -> tuple[str, list[str]]:
+    """How many rows a reader sees, and what is wrong: rows not those of the undisturbed run, or too few."""
     if not run.exists():
-        return [] if expected == 0 else ["the run file is missing"]
+        return "  -", [] if expected == 0 else ["the run file is missing"]
     try:
         with RunReader(run) as reader, RunReader(whole) as other:
             rows = reader.rows["batches"]
@@ -106,9 +106,11 @@ def faults_of_rows(run: Path, whole: Path, expected: int) -> list[str]:
                         reader.batches[column.name], other.batches[column.name][:rows], equal_nan=True
                     )
                     found += [] if same else [f"{column.name} differs"]
-            return found
+            return f"{rows:3d}", found
+    except DamagedError:
+        return "torn", []
     except InputError as error:
-        return [f"unreadable: {error}"]
+        return "  -", [f"unreadable: {error}"]
 
 
 def kill_once(folder: Path, number: int, chance: random.Random, seconds: float, ranks: bool, whole: Path) -> list[str]:
@@ -132,11 +134,7 @@ def kill_once(folder: Path, number: int, chance: random.Random, seconds: float, 
     folder_of = checkpoint_folder(out)
     writing = any(folder_of.glob(".checkpoint-*")) if folder_of.is_dir() else False
     told = training.told[-1][1] if training.told else 0
-    faults = faults_of_rows(out, whole, expected)
-    visible = 0
-    if out.exists():
-        with RunReader(out) as reader:
-            visible = reader.rows["batches"]
+    visible, faults = faults_of_rows(out, whole, expected)
     resumed = Training(folder, out, "--resume", "--threads", str(3 - int(threads)), ranks=ranks)
     if resumed.wait():
         faults.append("".join(resumed.errors[-3:]))
@@ -144,7 +142,7 @@ def kill_once(folder: Path, number: int, chance: random.Random, seconds: float, 
         faults.append("another digest")
     where = "ended before" if code == 0 else "in a checkpoint" if writing else ""
     print(
-        f"{number:3d}  {'two ranks' if ranks else 'alone':<10} told {told:3d}, in the file {visible:3d}  "
+        f"{number:3d}  {'two ranks' if ranks else 'alone':<10} told {told:3d}, in the file {visible}  "
         f"{where:<16}{'; '.join(faults) or 'same digest'}",
         flush=True,
     )

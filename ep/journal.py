@@ -178,7 +178,7 @@ class Journal:
             if self._logged is not None:
                 self._log = RowLog.resume(self._logged)
             else:
-                if found.checkpoint is None:
+                if found.checkpoint is None and checkpoint.positions(self._folder):
                     checkpoint.remove(self._folder)
                 with RunReader(self.options.out) as run:
                     self._log = RowLog.create(self._folder, header, run, writer.rows)
