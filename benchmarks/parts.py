@@ -27,7 +27,7 @@ from spikesim.ep.config import Config
 from spikesim.ep.journal import RunOptions
 from spikesim.ep.learner import Learner
 from spikesim.ep.model import Model, initial_parameters
-from spikesim.ep.observer import EpochSummary, Progress
+from spikesim.ep.observer import EpochSummary, Observer, Progress
 from spikesim.ep.presentation import Presenter
 from spikesim.ep.start import start
 from spikesim.ep.team import Team
@@ -79,7 +79,7 @@ class Clock:
         setattr(owner, name, timed)
 
 
-class Watcher:
+class Watcher(Observer):
     """Starts the clock after the first mini-batch and stops it after the last."""
 
     def __init__(self, clock: Clock) -> None:

@@ -28,7 +28,7 @@ from spikesim.checkpoint import checkpoint_folder
 from spikesim.datasets import Dataset, load
 from spikesim.ep.config import Config, make_config, merge
 from spikesim.ep.journal import RunOptions
-from spikesim.ep.observer import EpochSummary, Progress
+from spikesim.ep.observer import Observer
 from spikesim.ep.trainer import Trainer
 from spikesim.errors import InputError
 from spikesim.hdf5writing import HDF5Output
@@ -180,7 +180,7 @@ def recorded(folder: Path) -> Iterator[list[Event]]:
         yield events
 
 
-class Silent:
+class Silent(Observer):
     """An observer that keeps messages."""
 
     def __init__(self) -> None:
@@ -189,15 +189,6 @@ class Silent:
     def message(self, text: str) -> None:
         """Keep it."""
         self.messages.append(text)
-
-    def batch(self, progress: Progress) -> None:
-        """Nothing."""
-
-    def testing(self, epoch: int, done: int, total: int) -> None:
-        """Nothing."""
-
-    def epoch(self, summary: EpochSummary) -> None:
-        """Nothing."""
 
 
 def train(config: Config, dataset: Dataset, out: Path, *, resume: bool = False) -> list[str]:

@@ -18,6 +18,7 @@ from spikesim import __version__
 from spikesim.compilation import source_hash
 from spikesim.datasets import Dataset
 from spikesim.datasets.eventset import EventSet
+from spikesim.datasets.identity import split_name
 from spikesim.ep.config import Config
 from spikesim.ep.model import Parameters
 from spikesim.ep.ranks import Ranks
@@ -57,7 +58,8 @@ def check_agreement(
         return
     facts = {f"the version of {name}": version for name, version in _versions().items()}
     facts |= _flat(config.to_dict())
-    facts |= {f"the content of {dataset.name} ({name})": value for name, value in _contents(dataset).items()}
+    if split_name(dataset.name)[1] is None:  # else the name has the hash of the content
+        facts |= {f"the content of {dataset.name} ({name})": value for name, value in _contents(dataset).items()}
     if soft_targets is not None:
         facts["the content of the teacher file"] = _hash(soft_targets)
     if parameters is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from spikesim.errors import InputError
+from spikesim.printable import printable
 
 __all__ = ["RunLock", "lock_holder"]
 
@@ -109,7 +110,7 @@ class RunLock:
 def lock_holder(path: str | os.PathLike[str]) -> str | None:
     """Who is writing a run file, as text such as ``"process 17 on node1"``; None if nobody is."""
     try:
-        descriptor = os.open(_sidecar(Path(os.path.realpath(path))), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(_sidecar(Path(os.path.realpath(path))), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
     try:
@@ -126,7 +127,11 @@ def _sidecar(path: Path) -> Path:
 
 
 def _read_holder(descriptor: int) -> str:
-    return os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+    try:
+        text = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+    except OSError:  # a pipe in its place
+        text = ""
+    return printable(text) or "another process"
 
 
 def _same_file(descriptor: int, path: Path) -> bool:

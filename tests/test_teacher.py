@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from spikesim.ep import teacher as module
 from spikesim.ep.journal import RunOptions
+from spikesim.ep.observer import Silent
 from spikesim.ep.retest import retest, training_logits
 from spikesim.ep.teacher import check_target, read_teacher, soften, write_teacher
 from spikesim.ep.trainer import Trainer
@@ -377,15 +378,6 @@ def test_soften_never_overflows(temperature: float) -> None:
 
 
 # Made of a run
-
-
-class Silent:
-    """An observer that does not care."""
-
-    def message(self, text: str) -> None: ...
-    def batch(self, progress: object) -> None: ...
-    def testing(self, epoch: int, done: int, total: int) -> None: ...
-    def epoch(self, summary: object) -> None: ...
 
 
 @pytest.mark.parametrize("kind", ["none", "local"])

@@ -9,6 +9,7 @@ from spikesim import checkpoint
 from spikesim.datasets import load
 from spikesim.ep.config import make_config, merge
 from spikesim.ep.journal import RunOptions
+from spikesim.ep.observer import Observer
 from spikesim.ep.trainer import Trainer
 from spikesim.errors import InputError, Stopped
 from spikesim.runfile import RunReader
@@ -40,7 +41,7 @@ def config(**changes):
     return make_config(merge(tomllib.loads(CONFIG), settings.items()))
 
 
-class Watcher:
+class Watcher(Observer):
     """An observer that remembers, and may ask for a stop."""
 
     def __init__(self, stop_after=None):
