@@ -12,7 +12,7 @@ import click
 
 from spikesim import __version__
 from spikesim.cli.launch import end_together
-from spikesim.cli.streams import EXIT_PIPE, OutputLost, guarded_streams
+from spikesim.cli.streams import EXIT_PIPE, OutputLost, guarded_streams, plain_warnings
 from spikesim.errors import InputError, Stopped
 from spikesim.printable import printable
 from spikesim.stopping import EXIT_STOPPED
@@ -66,7 +66,7 @@ class LazyGroup(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command, and say in one line if what it prints cannot be written."""
-        with guarded_streams():
+        with guarded_streams(), plain_warnings():
             try:
                 try:
                     return super().main(*args, **kwargs)

@@ -7,14 +7,17 @@ import os
 import select
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from spikesim.printable import printable
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["EXIT_PIPE", "OutputLost", "guarded_streams", "outlived_output"]
+__all__ = ["EXIT_PIPE", "OutputLost", "guarded_streams", "outlived_output", "plain_warnings"]
 
 EXIT_PIPE = 128 + signal.SIGPIPE
 """What a shell reports of a program whose reader has gone."""
@@ -122,6 +125,21 @@ def guarded_streams() -> Iterator[None]:
     finally:
         for name, old in replaced.items():
             setattr(sys, name, old)
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """While in the context, a warning is a line without the place in the code that gives it."""
+
+    def show(message: Warning | str, *place: object, **more: object) -> None:
+        print(f"warning: {printable(str(message))}", file=sys.stderr)
+
+    previous = warnings.showwarning
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = previous
 
 
 @contextmanager

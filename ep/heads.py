@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from spikesim.compilation import kernel
 from spikesim.compiled import Spread, serial
 from spikesim.delivery import shifted
+from spikesim.dither import leak_dither
 from spikesim.ep.elementary import softmax
 from spikesim.errors import InputError
-from spikesim.fixedpoint import DRIVE_LIMIT, ONE, ONE_BITS, P_MAX, WEIGHT_MAX, leak_dither
+from spikesim.fixedpoint import DRIVE_LIMIT, ONE, ONE_BITS, P_MAX, WEIGHT_MAX
 from spikesim.plan import POP_BLOCKS, POP_HEIGHT, POP_LANES, POP_STATE, POP_WIDTH
 from spikesim.populations import Population
 from spikesim.quantisation import quantise_weights

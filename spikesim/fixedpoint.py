@@ -15,7 +15,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.compilation import inline_kernel
 from spikesim.errors import InputError
 
 ONE_BITS = 16
@@ -32,30 +31,6 @@ EXPONENT_MAX = 24
 """Weights all below 2**-9 gain nothing from a finer scale: their drive is below the resolution of V."""
 WINDOW_MAX = 4096
 """Steps of the longest window: its sums of p stay below 2**28."""
-
-
-@inline_kernel
-def reversed_bits(step: int) -> int:
-    """The low 16 bits of a step's number in reverse order, 0 .. 65535: the van der Corput sequence.
-
-    The numbers of any 2**j consecutive steps are spread evenly over 0 .. 65535.
-    """
-    bits = step & 0xFFFF
-    bits = ((bits & 0x5555) << 1) | ((bits >> 1) & 0x5555)
-    bits = ((bits & 0x3333) << 2) | ((bits >> 2) & 0x3333)
-    bits = ((bits & 0x0F0F) << 4) | ((bits >> 4) & 0x0F0F)
-    return ((bits & 0x00FF) << 8) | (bits >> 8)
-
-
-@inline_kernel
-def leak_dither(step: int, leak: int) -> int:
-    """What a low pass ``V += (u - V + dither) >> leak`` adds in a step of a phase, 0 .. 2**leak - 1.
-
-    The shift alone rounds down: V would stop up to 2**leak - 1 below its drive. With the `leak` low bits of the step's
-    number in reverse order, every remainder is rounded up in its share of any 2**leak consecutive steps: nothing is
-    lost on average, V comes to its drive from both sides, and there it stays.
-    """
-    return reversed_bits(step) >> (16 - leak)
 
 
 def weight_exponent(largest: float, name: str = "weights") -> int:

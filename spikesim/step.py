@@ -14,9 +14,9 @@ import numpy as np
 
 from spikesim.compilation import inline_kernel, kernel
 from spikesim.delivery import deliver_block, deliver_sparse, fetch_weights
+from spikesim.dither import leak_dither, reversed_bits
 from spikesim.events import list_spikes
 from spikesim.firing import energy_of, fire, fire_counted, fire_summed
-from spikesim.fixedpoint import leak_dither, reversed_bits
 from spikesim.philox import philox4x32
 from spikesim.plan import (
     FIRING_IID,

@@ -8,15 +8,14 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spikesim.dither import leak_dither, reversed_bits
 from spikesim.ep.held import HELD_LIMIT
 from spikesim.errors import InputError
 from spikesim.fixedpoint import (
     DRIVE_LIMIT,
     ONE,
     SHARE_LIMIT,
-    leak_dither,
     quantise_drive,
-    reversed_bits,
     shift_rounding,
     weight_exponent,
 )

@@ -7,8 +7,9 @@ else those on the list. The same bits.
 import numpy as np
 
 from spikesim.compilation import inline_kernel, kernel
+from spikesim.dither import leak_dither
 from spikesim.firing import spike_word
-from spikesim.fixedpoint import P_MAX, leak_dither
+from spikesim.fixedpoint import P_MAX
 from spikesim.sparse.layout import (
     ACTIVE,
     CHUNK,
