@@ -229,12 +229,15 @@ class Contents:
             self._datasets[path] = self._checked_dataset(path)
         return self._datasets[path]
 
-    def array(self, path: str, dtype: DTypeLike, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
-        """A whole dataset, not compressed, which must have this type, and this shape if one is given."""
+    def array(
+        self, path: str, dtype: DTypeLike, shape: tuple[int, ...] | None = None, *, compressed: bool = False
+    ) -> NDArray[Any]:
+        """A whole dataset, which must have this type, and this shape if one is given; `compressed` as for `rows`."""
         dataset = self.dataset(path)
         if dataset.dtype != np.dtype(dtype) or (shape is not None and dataset.shape != shape):
             raise ValueError(f"{path} is an array of {dataset.dtype} {dataset.shape}")
-        self._require_plain(dataset)
+        if not compressed:
+            self._require_plain(dataset)
         self.require_stored(dataset)
         return np.asarray(dataset[()])
 

@@ -58,9 +58,9 @@ def test_what_is_in_a_file(path: Path) -> None:
     assert read(path, lambda contents: [contents.has(f"/group/{name}") for name in ("plain", "other")]) == [True, False]
     for name in ("/group/plain", "/group/packed"):
         np.testing.assert_array_equal(
-            read(path, lambda contents, name=name: contents.array(name, "<f8", (4, 3))), VALUES
+            read(path, lambda contents, name=name: contents.array(name, "<f8", (4, 3), compressed=True)), VALUES
         )
-    rows = read(path, lambda contents: contents.rows("/group/packed", 1, 4, "<f8", (3,)))
+    rows = read(path, lambda contents: contents.rows("/group/packed", 1, 4, "<f8", (3,), compressed=True))
     np.testing.assert_array_equal(rows, VALUES[1:])
     assert read(path, lambda contents: contents.rows("/group/packed", 4, 4, "<f8", (3,))).shape == (0, 3)
 
@@ -134,7 +134,7 @@ def test_links_are_not_followed_wherever_they_are_in_a_path(path: Path, link: Ca
         file["other/plain"] = VALUES
     with h5py.File(path) as file:
         np.testing.assert_array_equal(file["group/plain"], VALUES)  # h5py follows it
-    assert "/group is a link" in refused(path, lambda contents: contents.array("/group/plain", "<f8"))
+    assert "/group is a link" in refused(path, lambda contents: contents.array("/group/plain", "<f8", compressed=True))
 
 
 def outside(file: Any) -> None:
@@ -208,7 +208,7 @@ def test_data_that_are_not_read(path: Path, change: Callable[[Any], None], words
     with h5py.File(path, "r+") as file:
         del file["group/plain"]
         change(file)
-    assert words in refused(path, lambda contents: contents.array("/group/plain", "<f8"))
+    assert words in refused(path, lambda contents: contents.array("/group/plain", "<f8", compressed=True))
 
 
 @pytest.mark.parametrize("change", [scaled, summed_first, without_values, a_group, soft, external, outside, wide])
@@ -216,7 +216,7 @@ def test_what_is_sound_is_not_called_damaged(path: Path, change: Callable[[Any],
     with h5py.File(path, "r+") as file:
         del file["group" if change in (soft, external) else "group/plain"]
         change(file)
-    assert "damaged" not in refused(path, lambda contents: contents.array("/group/plain", "<f8"))
+    assert "damaged" not in refused(path, lambda contents: contents.array("/group/plain", "<f8", compressed=True))
 
 
 @pytest.mark.parametrize("compression", [None, "gzip", "lzf"])
@@ -226,11 +226,13 @@ def test_checksums_are_read_and_heeded(path: Path, compression: str | None) -> N
         options = {"chunks": (2, 3), "compression": compression, "shuffle": True}
         file.create_dataset("group/plain", data=VALUES, fletcher32=True, **options)
         at = file["group/plain"].id.get_chunk_info(1).byte_offset
-    np.testing.assert_array_equal(read(path, lambda contents: contents.array("/group/plain", "<f8")), VALUES)
+    np.testing.assert_array_equal(
+        read(path, lambda contents: contents.array("/group/plain", "<f8", compressed=True)), VALUES
+    )
     data = bytearray(path.read_bytes())
     data[at + 2] ^= 4
     path.write_bytes(data)
-    assert "is damaged" in refused(path, lambda contents: contents.array("/group/plain", "<f8"))
+    assert "is damaged" in refused(path, lambda contents: contents.array("/group/plain", "<f8", compressed=True))
 
 
 def test_a_chunk_shorter_than_its_checksum_is_not_read(path: Path) -> None:
@@ -238,7 +240,9 @@ def test_a_chunk_shorter_than_its_checksum_is_not_read(path: Path) -> None:
         del file["group/plain"]
         dataset = file.create_dataset("group/plain", shape=(4, 3), dtype="<f8", chunks=(4, 3), fletcher32=True)
         dataset.id.write_direct_chunk((0, 0), b"sum")
-    assert "shorter than its checksum" in refused(path, lambda contents: contents.array("/group/plain", "<f8"))
+    assert "shorter than its checksum" in refused(
+        path, lambda contents: contents.array("/group/plain", "<f8", compressed=True)
+    )
 
 
 def test_a_chunk_that_is_there_for_many_is_not_read(tmp_path: Path) -> None:
@@ -345,3 +349,16 @@ def test_texts_that_are_too_long_for_an_attribute(path: Path) -> None:
 )
 def test_one_line(value: object, shown: str) -> None:
     assert one_line(value) == shown
+
+
+def test_compressed_arrays_are_read_only_where_they_are_expected(tmp_path: Path) -> None:
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=VALUES, compression="gzip")
+    for read_x in (
+        lambda contents: contents.array("/x", "<f8"),
+        lambda contents: contents.rows("/x", 0, 2, "<f8", VALUES.shape[1:]),
+    ):
+        assert "/x is compressed" in refused(path, read_x)
+    rows = read(path, lambda contents: contents.rows("/x", 0, 2, "<f8", VALUES.shape[1:], compressed=True))
+    np.testing.assert_array_equal(rows, VALUES[:2])

@@ -24,6 +24,7 @@ from spikesim.ep import agreement
 from spikesim.ep.agreement import check_agreement
 from spikesim.ep.ranks import Alone, share
 from spikesim.errors import InputError
+from spikesim.reports.text import counted
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 MPI = MPIEXEC.exists() and importlib.util.find_spec("mpi4py") is not None
@@ -98,7 +99,7 @@ def test_training_has_the_same_digest_on_any_number_of_ranks(
     result = on(processes, "train", "--config", alone.with_name("tiny.toml"), "--out", run, "--threads", threads)
     assert digest(run) == digest(alone)
     assert result.stdout.splitlines() == [f"run file: {run}"], "one process speaks for all"
-    assert f"{processes} processes of {threads} threads" in result.stderr
+    assert f"{processes} processes of {counted(threads, 'thread')}" in result.stderr
 
 
 @needs_mpi
