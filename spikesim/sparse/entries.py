@@ -49,6 +49,7 @@ def stored_entries(matrix: Any, what: str) -> Entries:
             require_whole(np.asarray(getattr(matrix, name)), f"{what}: {name}")
     try:
         if matrix.format in _COMPRESSED:
+            _require_pointers(matrix)
             parts = matrix.data, matrix.indices, matrix.indptr
             matrix = type(matrix)(parts, shape=matrix.shape)  # checking may cut arrays and change their types
             matrix.check_format(full_check=True)
@@ -63,6 +64,27 @@ def stored_entries(matrix: Any, what: str) -> Entries:
         kept = entries.values != 0
         entries = Entries(entries.shape, *(array[kept] for array in entries[1:]))
     return entries
+
+
+def _require_pointers(matrix: Any) -> None:
+    """Refuse pointers that lead outside the indices.
+
+    SciPy looks at them only where the last one says that there are entries, takes the difference of unsigned ones for
+    positive, and then writes as many places as they say.
+
+    Raises
+    ------
+    ValueError
+    """
+    pointers, indices = np.asarray(matrix.indptr), np.asarray(matrix.indices)
+    rows, columns = matrix.shape
+    if matrix.format == "bsr":
+        rows //= matrix.blocksize[0]
+    major = columns if matrix.format == "csc" else rows
+    if pointers.shape != (major + 1,) or indices.ndim != 1 or len(matrix.data) < len(indices):
+        raise ValueError(f"{len(pointers)} pointers, {len(indices)} indices and {len(matrix.data)} values do not fit")
+    if pointers[0] != 0 or (pointers[1:] < pointers[:-1]).any() or int(pointers[-1]) > len(indices):
+        raise ValueError(f"its pointers do not ascend from 0 to {len(indices)} at most")
 
 
 def require_real(values: NDArray[Any], what: str) -> None:

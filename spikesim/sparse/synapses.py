@@ -188,8 +188,8 @@ class RandomSynapses:
 
     @property
     def largest(self) -> float:
-        """Magnitude of the weight."""
-        return abs(self.weight)
+        """Magnitude of the weight; 0 if no synapse has it."""
+        return abs(self.weight) if self.number else 0.0
 
     @property
     def delays(self) -> NDArray[np.int64]:
