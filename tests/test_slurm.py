@@ -105,11 +105,10 @@ def test_a_cancelled_job_leaves_a_checkpoint_and_does_not_come_back(
 def test_a_sweep_and_its_failed_members_again(cluster: Cluster, undisturbed: Path, tmp_path: Path) -> None:
     sweep, out = tmp_path / "sweep.toml", tmp_path / "runs"
     sweep.write_text("[grid]\nseed = [0, 1, 2]\n")
-    out.mkdir()
-    (out / "run-1.h5").write_text("no run file")
     options = ("--sweep", sweep, "--at-a-time", 2)
     train = (*train_of(undisturbed.parent), "--epochs", 1, "--out", out)
-    number = submit(cluster, options, train)
+    in_the_way = f"[ -e {out}/run-1.h5 ] || echo no run file > {out}/run-1.h5"  # after `submit` has looked
+    number = submit(cluster, (*options, "--setup", in_the_way), train)
     states = [cluster.wait_for(f"{number}_{member}", "COMPLETED", "FAILED")["JobState"] for member in range(3)]
     assert states == ["COMPLETED", "FAILED", "COMPLETED"]
     assert "run-1.h5" in (out / "run-1.log").read_text()
