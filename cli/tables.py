@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from spikesim.printable import printable
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
@@ -21,7 +23,8 @@ HEADING_MAX = 24
 class Table:
     """Rows with names and cells of text. No cell is ever cut off.
 
-    A cell that is wider than the terminal is broken between words, a name also within one.
+    A cell that is wider than the terminal is broken between words, a name also within one. What a terminal would obey,
+    in texts of files, is escaped.
 
     Parameters
     ----------
@@ -51,7 +54,7 @@ class Table:
     def lines(self, width: int, rule: str = "─") -> Iterator[str]:
         """The table as lines of at most a width, as long as no word is wider than that."""
         if self.title:
-            yield from textwrap.wrap(self.title, max(width, NAME_MIN), break_long_words=False)
+            yield from textwrap.wrap(printable(self.title), max(width, NAME_MIN), break_long_words=False)
         count = len(self.names)
         columns = [
             _Column.made(heading, [row[count + i] for row in self._rows], left)
@@ -106,9 +109,9 @@ class _Column:
         lines = [
             part
             for line in heading.split("\n")
-            for part in textwrap.wrap(line, HEADING_MAX, break_on_hyphens=False) or [""]
+            for part in textwrap.wrap(printable(line), HEADING_MAX, break_on_hyphens=False) or [""]
         ]
-        return cls(lines, [[cell.rstrip()] for cell in cells], left)
+        return cls(lines, [[printable(cell.rstrip())] for cell in cells], left)
 
     @property
     def _lines(self) -> Iterator[str]:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import h5py
 import pytest
+import rich.table
 from commands import spikesim, succeed
-from rich.table import Table
 from runs import write_run
 
 from spikesim.cli.console import PlainConsole
+from spikesim.cli.tables import Table
 from spikesim.hdf5file import write_text
 from spikesim.printable import printable
 from spikesim.reports.html import element, serialise
@@ -43,12 +44,14 @@ def test_line_breaks_stay_where_they_are_wanted() -> None:
 def test_consoles_show_texts_and_cells() -> None:
     out = io.StringIO()
     console = PlainConsole(file=out, width=300, force_terminal=True, color_system=None)
-    table = Table(title=OBEYED)
-    table.add_column(OBEYED)
-    table.add_row(OBEYED)
-    console.print(OBEYED, table, "[bold]as it is[/bold] :smile:")
+    rich_table, own_table = rich.table.Table(title=OBEYED), Table(OBEYED, (OBEYED,))
+    rich_table.add_column(OBEYED)
+    own_table.add_columns(OBEYED)
+    rich_table.add_row(OBEYED)
+    own_table.add_row(OBEYED, OBEYED)
+    console.print(OBEYED, rich_table, own_table, "[bold]as it is[/bold] :smile:")
     text = out.getvalue()
-    assert not UNWANTED.search(text) and text.count("\\x1b]0;title") == 4
+    assert not UNWANTED.search(text) and text.count("\\x1b]0;title") == 9
     assert "[bold]as it is[/bold] :smile:" in text
 
 
