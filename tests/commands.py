@@ -41,7 +41,7 @@ SECONDS = 300
 
 def environment(changes: dict[str, str]) -> dict[str, str]:
     """That of a process which runs the command."""
-    left_out = ("COLUMNS", "SPIKESIM_DATA")
+    left_out = ("COLUMNS", "LINES", "SPIKESIM_DATA")
     kept = {name: value for name, value in os.environ.items() if name not in left_out}
     return {**kept, "PYTHONPATH": str(ROOT), **changes}
 

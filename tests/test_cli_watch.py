@@ -133,9 +133,9 @@ def test_tables_on_a_terminal(tmp_path, columns):
     write_run(tmp_path / "run.h5", 10)
     parent, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 60, columns, 0, 0))
-    command = [sys.executable, "-m", "spikesim", "watch", str(tmp_path / "run.h5")]
+    command = [sys.executable, "-m", "spikesim", "watch", "run.h5"]  # a long path would be broken
     own = environment({"TERM": "xterm"})
-    process = subprocess.Popen(command, stdout=child, stderr=child, env=own)
+    process = subprocess.Popen(command, stdout=child, stderr=child, env=own, cwd=tmp_path)
     os.close(child)
     output = b""
     while True:
