@@ -30,13 +30,13 @@ class Tiny:
         """Put all files into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in self.content.items():
-            (folder / (f"{name}.gz" if packed else name)).write_bytes(gzip.compress(data) if packed else data)
+            (folder / (f"{name}.gz" if packed else name)).write_bytes(gzip.compress(data, mtime=0) if packed else data)
         return folder
 
     def published(self) -> dict[str, bytes]:
         """What a server has, by file name."""
         if self.entry.archive is None:
-            return {f"{name}.gz": gzip.compress(data) for name, data in self.content.items()}
+            return {f"{name}.gz": gzip.compress(data, mtime=0) for name, data in self.content.items()}
         folder = "some-folder/"
         members: dict[str, bytes] = {f"{folder}readme.html": b"<html>", f"{folder}batches.meta.txt": b"names"}
         members |= {folder + name: data for name, data in self.content.items()}
@@ -52,7 +52,10 @@ def make_idx(array: np.ndarray) -> bytes:
 def tar_gz(members: Mapping[str, bytes | tarfile.TarInfo]) -> bytes:
     """A .tar.gz of files, or of members made by hand, under the given names."""
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+    with (
+        gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as stream,  # the same bytes in each second
+        tarfile.open(fileobj=stream, mode="w") as archive,
+    ):
         for name, member in members.items():
             if isinstance(member, tarfile.TarInfo):
                 archive.addfile(member)
