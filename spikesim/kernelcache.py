@@ -19,7 +19,7 @@ from typing import Any
 from numba.core import config
 from numba.core.serialize import dumps
 
-from spikesim.privacy import make_private, why_not_private
+from spikesim.privacy import make_private
 
 __all__ = ["CacheFolder", "KernelFiles", "find_folder"]
 
@@ -62,8 +62,7 @@ def find_folder(name: str) -> CacheFolder:
     for base in _places():
         folder = base.absolute() / name
         try:
-            make_private(folder)
-            fault = why_not_private(folder)
+            fault = make_private(folder)
             if fault is None and not os.access(folder, os.W_OK | os.X_OK):
                 fault = f"{folder} cannot be written"
         except OSError as error:

@@ -15,22 +15,31 @@ LINKS_MAX = 40
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-def make_private(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, for this user alone.
+def make_private(folder: Path) -> str | None:
+    """Make a folder, and those above it that are missing, for this user alone; nothing is made where others could.
 
     Parameters
     ----------
     folder : pathlib.Path
         An absolute path.
 
+    Returns
+    -------
+    str or None
+        Why it is not private, as `why_not_private` says it, also where it was there.
+
     Raises
     ------
     OSError
-        It cannot be made.
+        It cannot be made, or looked at.
     """
     for missing in [*reversed(folder.parents), folder]:
         if not os.path.lexists(missing):
+            fault = _fault_on_the_way(missing.parent)
+            if fault is not None:
+                return fault
             missing.mkdir(mode=0o700, exist_ok=True)
+    return why_not_private(folder)
 
 
 def why_not_private(folder: Path) -> str | None:
@@ -55,18 +64,25 @@ def why_not_private(folder: Path) -> str | None:
     OSError
         A part of the path cannot be looked at.
     """
-    user = os.getuid()
-    place, info = folder, None
-    for place, info in _visited(folder):
-        if info.st_uid not in (0, user):
+    fault = _fault_on_the_way(folder)
+    if fault is not None:
+        return fault
+    info = os.stat(folder)
+    if info.st_uid != os.getuid():
+        return f"{folder} does not belong to user {os.getuid()}"
+    if info.st_mode & _OTHERS_WRITE:  # here the sticky bit is not enough: files could be added
+        return f"{folder} can be written by others"
+    return None
+
+
+def _fault_on_the_way(path: Path) -> str | None:
+    """Which folder or link on the way to a path, the last included, others could put something in place of."""
+    for place, info in _visited(path):
+        if info.st_uid not in (0, os.getuid()):
             return f"{place} belongs to user {info.st_uid}"
         open_to_others = info.st_mode & _OTHERS_WRITE and not info.st_mode & stat.S_ISVTX
         if open_to_others and not stat.S_ISLNK(info.st_mode):
             return f"{place} can be written by others"
-    if info is None or info.st_uid != user:
-        return f"{place} does not belong to user {user}"
-    if info.st_mode & _OTHERS_WRITE:  # here the sticky bit is not enough: files could be added
-        return f"{place} can be written by others"
     return None
 
 

@@ -252,10 +252,12 @@ def test_another_users_folder_above_ours_runs_no_code_of_theirs() -> None:
             ["setpriv", "--reuid", "65001", "--regid", "65001", "--clear-groups", sys.executable, "-B", "-c", code],
             env={**os.environ, **places}, cwd="/", capture_output=True, text=True, timeout=100,
         )  # fmt: skip
+        made = list(theirs.iterdir())
     if "Permission denied" in ran.stderr:
         pytest.skip("the checkout is root's alone")
     assert ran.returncode == 0, ran.stderr
     assert "path=None" in ran.stdout and ran.stdout.count(f"{theirs} belongs to user 65002") == 4
+    assert made == [], "nothing is left where others can put something in its place"
 
 
 # -- Damage -----------------------------------------------------------------------------------------------------------
