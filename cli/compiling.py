@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from numba.core import event
 
 from spikesim.compilation import cache_folder
+from spikesim.reports.text import counted
 
 __all__ = ["compilation_told"]
 
@@ -46,27 +47,34 @@ def _reason() -> str:
 
 
 class _Listener(event.Listener):  # type: ignore[misc]
-    """Counts kernels; one that is compiled for another is counted too."""
+    """Counts kernels and their time; one that is compiled for another is counted too. Numba compiles one at a time."""
 
     def __init__(self, tell: Callable[[str], None], seconds: float) -> None:
         self._tell = tell
         self._seconds = seconds
-        self._first: float | None = None
-        self._last = 0.0
-        self._done = 0
+        self._told_at: float | None = None
+        self._began = 0.0
+        self._spent = 0.0
+        self._depth = self._done = 0
 
     def on_start(self, event: event.Event) -> None:
         now = time.monotonic()
-        if self._first is None:
-            self._first = self._last = now
+        if self._depth == 0:
+            self._began = now
+        self._depth += 1
+        if self._told_at is None:
+            self._told_at = now
             self._tell(_reason())
-        elif now - self._last >= self._seconds:
-            self._last = now
+        elif now - self._told_at >= self._seconds:
+            self._told_at = now
             function = event.data["dispatcher"].py_func
             self._tell(
-                f"compiling: {self._done} kernels in {now - self._first:.0f} s, "
+                f"compiling: {counted(self._done, 'kernel')} in {self._spent + now - self._began:.0f} s, "
                 f"now {function.__name__} of {function.__module__}"
             )
 
     def on_end(self, event: event.Event) -> None:
         self._done += 1
+        self._depth -= 1
+        if self._depth == 0:
+            self._spent += time.monotonic() - self._began

@@ -156,6 +156,13 @@ def test_one_is_no_plural(command: str, shown: Callable[[str, int], str]) -> Non
     assert "1 threads" not in text and "1 trials" not in text and "1 complete epochs" not in text
 
 
+def test_more_than_one_is_a_plural() -> None:
+    words = ("epoch", "complete epoch", "mini-batch", "thread", "process")
+    assert [counted(2, word) for word in words] == [
+        "2 epochs", "2 complete epochs", "2 mini-batches", "2 threads", "2 processes",
+    ]  # fmt: skip
+
+
 def test_several_names_of_a_row_become_one_where_they_are_too_wide() -> None:
     table = Table("", ("noise", "firing", "contrast"))
     table.add_columns("cosine")

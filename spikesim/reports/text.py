@@ -25,8 +25,9 @@ def count(value: int) -> str:
 
 
 def counted(number: int, thing: str) -> str:
-    """How many there are of a thing: ``1 thread``, ``2 threads``, ``2 mini-batches``."""
-    plural = "es" if thing.endswith(("s", "x", "ch", "sh")) else "s"
+    """How many there are of a thing: ``1 thread``, ``2 epochs``, ``2 mini-batches``."""
+    hissing = thing.endswith(("s", "x", "ch", "sh")) and not thing.endswith("epoch")
+    plural = "es" if hissing else "s"
     return f"{number} {thing}{'' if number == 1 else plural}"
 
 
