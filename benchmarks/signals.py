@@ -36,10 +36,12 @@ def train(folder: Path, out: Path, *options: str, stop: tuple[str, float] | None
     return done.returncode, done.stderr
 
 
-def stop_once(folder: Path, number: int, signal: str, after: float, whole: str) -> list[str]:
-    """Stop a training, look, resume it; what was wrong."""
+def stop_once(folder: Path, number: int, signal: str, after: float, whole: str) -> list[str] | None:
+    """Stop a training, look, resume it; what was wrong, or None if it had ended before."""
     out = folder / f"run-{number}.h5"
     code, errors = train(folder, out, "--threads", "1", stop=(signal, after))
+    if code == 0:
+        return None
     found = positions(checkpoint_folder(out)) if out.exists() else []
     faults = [] if code == 75 else [f"exit code {code}: {errors[-200:]}"]
     begun = re.search(r"Stopped at epoch (\d+), mini-batch (\d+)", errors)
@@ -76,10 +78,15 @@ def main() -> None:
                 sys.exit("Error: the undisturbed training fails")
             seconds = time.monotonic() - began
         print(f"undisturbed: {seconds:.1f} s")
-        for number in range(options.stops):
-            early = number < WHILE_STARTING * options.stops
+        stopped = tries = 0
+        while stopped < options.stops:
+            early = stopped < WHILE_STARTING * options.stops
             after = chance.uniform(FIRST_SECONDS, 1.0) if early else chance.uniform(1.0, 0.9 * seconds)
-            failed += bool(stop_once(folder, number, SIGNALS[number % 3], after, digest(folder / "whole.h5")))
+            faults = stop_once(folder, tries, SIGNALS[stopped % 3], after, digest(folder / "whole.h5"))
+            tries += 1
+            if faults is not None:
+                stopped += 1
+                failed += bool(faults)
     print(f"{options.stops - failed} of {options.stops} ended with 75 and resumed to the digest of the undisturbed run")
     sys.exit(1 if failed else 0)
 

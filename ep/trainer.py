@@ -6,6 +6,7 @@ position and the rows written are all there is to keep.
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -44,6 +45,8 @@ from spikesim.reports.text import counted
 from spikesim.runfile import RunHeader, RunWriter
 
 CHECKPOINT_SECONDS = 60.0
+Rows = Callable[[RunWriter], None]
+"""Writes rows that have been computed."""
 
 
 @dataclass
@@ -238,8 +241,10 @@ class Trainer:
                     self._save(journal, learner, position)
                     saved_at = time.monotonic()
             trained = time.perf_counter()
-            evaluation = self._test(journal, learner, position.epoch)
+            evaluation, rows = self._test(learner, position.epoch)
             coupling = self._watch_coupling(learner, ph.stream_of(position.epoch, ph.STREAM_EVALUATION))
+            # A run that is stopped before this does the test again; nothing stops it between these rows and the epoch
+            journal.write(partial(_write_all, rows))
             seconds = trained - began, time.perf_counter() - trained
             summary = self._finish_epoch(journal, position, evaluation, coupling, seconds)
             self._save(journal, learner, position)
@@ -297,8 +302,11 @@ class Trainer:
         rate = self.config.optimiser.learning_rate
         return factor * (rate[0] if isinstance(rate, tuple) else rate)
 
-    def _test(self, journal: Journal, learner: Learner, epoch: int) -> Evaluation:
-        """The test after an epoch, and the phases of some samples step by step; after the last one also spikes."""
+    def _test(self, learner: Learner, epoch: int) -> tuple[Evaluation, list[Rows]]:
+        """The test after an epoch, and the phases of some samples step by step; after the last one also spikes.
+
+        What is to be written of it, on the first rank, comes back with it.
+        """
         self.model.load(learner.parameters)
         stream = ph.stream_of(epoch, ph.STREAM_EVALUATION)
         done = 0
@@ -310,24 +318,30 @@ class Trainer:
 
         team, test = learner.team, self.dataset.test
         evaluation = evaluate(team, self.presenter, test, self.test_samples, stream, progress)
+        rows: list[Rows] = []
+        if epoch == self.config.optimiser.epochs - 1:
+            self.ranks.first(lambda: rows.append(self._recorded(team, epoch, stream)))
+        if self.config.record.traces:
+            self.ranks.first(lambda: rows.append(self._traced(learner, epoch)))
+        return evaluation, rows
 
-        def record(writer: RunWriter) -> None:
-            trains = list(record_spikes(team, self.presenter, test, self.config.record.spikes, stream))
-            for sample, train in trains:  # all or none, so that a stop leaves no half of them
+    def _recorded(self, team: Team, epoch: int, stream: int) -> Rows:
+        """Spikes of the chosen test samples, to be written."""
+        trains = list(record_spikes(team, self.presenter, self.dataset.test, self.config.record.spikes, stream))
+
+        def write(writer: RunWriter) -> None:
+            for sample, train in trains:
                 writer.append_spikes(epoch + 1, sample, train.steps, train.layers, train.neurons)
 
-        if epoch == self.config.optimiser.epochs - 1:
-            journal.write(record)
-        if self.config.record.traces:
-            journal.write(partial(self._trace, learner, epoch))
-        return evaluation
+        return write
 
-    def _trace(self, learner: Learner, epoch: int, writer: RunWriter) -> None:
+    def _traced(self, learner: Learner, epoch: int) -> Rows:
+        """The phases of some training samples step by step, to be written."""
         ids = np.arange(min(self.config.record.traces, self.samples))
         stream = ph.stream_of(epoch, ph.STREAM_FREE)
         inputs, labels = self.presenter.plain(self.dataset.train, ids, stream), self.dataset.train.labels[ids]
         rows = trace(learner, epoch, inputs, ids, labels, (epoch + 1) / self.config.optimiser.epochs)
-        writer.append_traces({"epoch": np.full(len(rows["step"]), epoch + 1), **rows})
+        return lambda writer: writer.append_traces({"epoch": np.full(len(rows["step"]), epoch + 1), **rows})
 
     def _finish_epoch(
         self,
@@ -387,11 +401,17 @@ class Trainer:
         inputs, limit = self.presenter.plain(self.dataset.train, ids, stream), self.config.stability.coupling_limit
         found = measure_coupling(learner.team, inputs, ids, stream)
         self._tell_coupling(found)
-        for _ in range(COUPLING_ROUNDS):
-            if limit is None or not limit_coupling(learner.parameters, found, limit):
-                break
-            self.model.load(learner.parameters)
-            found = measure_coupling(learner.team, inputs, ids, stream)
+        before = [weights.copy() for weights in learner.parameters.weights]
+        try:
+            for _ in range(COUPLING_ROUNDS):
+                if limit is None or not limit_coupling(learner.parameters, found, limit):
+                    break
+                self.model.load(learner.parameters)
+                found = measure_coupling(learner.team, inputs, ids, stream)
+        except Stopped:  # the checkpoint is that before the test, which must find the weights as they were
+            for weights, kept in zip(learner.parameters.weights, before, strict=True):
+                weights[...] = kept
+            raise
         return found
 
     def _tell_coupling(self, found: NDArray[np.float64]) -> None:
@@ -433,6 +453,11 @@ class Trainer:
         meta = {"position": position.to_meta(), "optimiser_steps": learner.optimiser.steps}
         # an epoch's test moves the run on without a mini-batch, so it counts as one (`reports.state.checkpoints_text`)
         journal.save(position.done + position.epoch, weights, arrays, meta)
+
+
+def _write_all(rows: list[Rows], writer: RunWriter) -> None:
+    for write in rows:
+        write(writer)
 
 
 def _require_once(samples: tuple[int, ...]) -> None:

@@ -51,6 +51,9 @@ def _end(number: int, frame: FrameType | None) -> None:
 class stop_on_signals:
     """While in the context, SIGINT, SIGTERM and SIGUSR1 call `request_stop`; one that comes later ends the process.
 
+    Behind it the handlers are those from before, but for those of `stop_early`: when the work is done or saved, nothing
+    that comes while Python ends changes the exit code.
+
     Parameters
     ----------
     request_stop : callable
@@ -69,7 +72,7 @@ class stop_on_signals:
 
     def __exit__(self, *_: object) -> None:
         for number, previous in self._previous.items():
-            signal.signal(number, previous)
+            signal.signal(number, signal.SIG_IGN if previous is _end else previous)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()

@@ -90,6 +90,26 @@ def test_a_signal_before_any_work_ends_with_75(command: str, number: signal.Sign
     assert result.stderr == f"Stopped by {number.name}; the same command with --resume goes on from there.\n"
 
 
+def test_a_signal_after_the_work_changes_nothing() -> None:
+    result = ended(
+        """
+        import os, signal, sys
+        from spikesim import stopping
+        stopping.stop_early("train")
+        with stopping.stop_on_signals(lambda: None):
+            pass
+        for number in stopping.SIGNALS:
+            os.kill(os.getpid(), number)
+        class Last:
+            def __del__(self, kill=os.kill, own=os.getpid(), number=signal.SIGTERM):
+                kill(own, number)  # while the interpreter ends
+        sys.last = Last()
+        raise SystemExit(75)
+        """
+    )
+    assert result.returncode == 75
+
+
 def test_commands_that_cannot_be_resumed_end_as_ever() -> None:
     assert ended(BEFORE_ANYTHING, "info", "SIGTERM").returncode == -signal.SIGTERM
 

@@ -7,7 +7,9 @@ from threadranks import on_ranks
 
 from spikesim import checkpoint
 from spikesim.datasets import load
+from spikesim.ep import trainer
 from spikesim.ep.config import make_config, merge
+from spikesim.ep.coupling import limit_coupling
 from spikesim.ep.journal import RunOptions
 from spikesim.ep.observer import Observer
 from spikesim.ep.trainer import Trainer
@@ -153,6 +155,28 @@ def test_stopped_and_resumed(stop_after, whole, dataset, tmp_path):
         assert reader.rows["batches"] == stop_after
     assert len(train(config(), dataset, run, resume=True).batches) == 2 * BATCHES - stop_after
     with RunReader(run) as resumed, RunReader(whole[0]) as undisturbed:
+        assert resumed.digest() == undisturbed.digest()
+
+
+def test_stopped_between_the_limit_of_the_coupling_and_its_measure(whole, dataset, tmp_path, monkeypatch):
+    """The weights have been scaled then, and the epoch has not ended: the test would find other weights."""
+    run, watcher = tmp_path / "run.h5", Watcher()
+
+    def limit_and_stop(parameters, found, limit):
+        scaled = limit_coupling(parameters, found, limit)
+        assert scaled
+        watcher.trainer.request_stop()
+        return scaled
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "limit_coupling", limit_and_stop)
+        watcher.trainer = Trainer(config(), dataset, RunOptions(run, threads=2), watcher)
+        with pytest.raises(Stopped):
+            watcher.trainer.run()
+    assert len(watcher.batches) == BATCHES and watcher.epochs == []
+    train(config(), dataset, run, resume=True)
+    with RunReader(run) as resumed, RunReader(whole[0]) as undisturbed:
+        assert resumed.rows == undisturbed.rows
         assert resumed.digest() == undisturbed.digest()
 
 
