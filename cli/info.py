@@ -1,10 +1,15 @@
 """``spikesim info``: what a run file is."""
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
 from spikesim.cli.common import run_argument
+
+if TYPE_CHECKING:
+    from spikesim.runreader import RunReader
+    from spikesim.sparse.recording import SimulationReader
 
 
 @click.command()
@@ -34,15 +39,8 @@ def info(run: str) -> None:
             "state": state_text(reader),
             "rows": ", ".join(f"{count} {table}" for table, count in rows.items()),
             "checkpoints": checkpoints_text(reader),
-            "created": reader.created,
-            "host": reader.host,
-            "command": reader.command_line,
-            "seed": str(reader.seed),
-            "spikesim": reader.spikesim_version,
-            **reader.versions,
         }
-        for name, text in lines.items():
-            click.echo(f"{printable(name) + ':':<13}{printable(text)}")
+        _show_file(reader, lines)
         click.echo("layers:")
         for layer in reader.layers:
             size = "x".join(map(str, layer.shape))
@@ -53,6 +51,22 @@ def info(run: str) -> None:
             click.echo(f"  {printable(key)} = {printable(json.dumps(value, ensure_ascii=False))}")
         click.echo(f"config_hash: {reader.config_hash}")
         click.echo(f"digest: {reader.digest()}")
+
+
+def _show_file(reader: "RunReader | SimulationReader", lines: dict[str, str]) -> None:
+    """What is special to a kind of file, then where it comes from, a line each."""
+    from spikesim.printable import printable
+
+    origin = {
+        "created": reader.created,
+        "host": reader.host,
+        "command": reader.command_line,
+        "seed": str(reader.seed),
+        "spikesim": reader.spikesim_version,
+        **reader.versions,
+    }
+    for name, text in {**lines, **origin}.items():
+        click.echo(f"{printable(name) + ':':<13}{printable(text)}")
 
 
 def _show_simulation(path: str) -> None:
@@ -66,15 +80,8 @@ def _show_simulation(path: str) -> None:
             "format": f"simulation, version {FORMAT_VERSION}",
             "state": f"{reader.status}, {reader.steps} steps",
             "trials": str(reader.trials),
-            "created": reader.created,
-            "host": reader.host,
-            "command": reader.command_line,
-            "seed": str(reader.seed),
-            "spikesim": reader.spikesim_version,
-            **reader.versions,
         }
-        for name, text in lines.items():
-            click.echo(f"{printable(name) + ':':<13}{printable(text)}")
+        _show_file(reader, lines)
         click.echo("populations:")
         for name in reader.populations:
             neurons, spikes = reader.neurons(name), reader.total(name)

@@ -4,6 +4,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from spikesim.ep.observer import Silent
+
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
@@ -61,7 +63,7 @@ class _Recent:
         return f"{self._samples / elapsed:.1f} samples/s, {duration(left * elapsed / self._batches)} left"
 
 
-class SilentObserver:
+class SilentObserver(Silent):
     """Says nothing: of several processes one tells what all of them do."""
 
     def __enter__(self) -> "SilentObserver":
@@ -69,21 +71,6 @@ class SilentObserver:
 
     def __exit__(self, *_: object) -> None:
         pass
-
-    def message(self, text: str) -> None:
-        """Nothing."""
-
-    def calibrating(self, rounds: int, most: int) -> None:
-        """Nothing."""
-
-    def batch(self, progress: "Progress") -> None:
-        """Nothing."""
-
-    def testing(self, epoch: int, done: int, total: int) -> None:
-        """Nothing."""
-
-    def epoch(self, summary: "EpochSummary") -> None:
-        """Nothing."""
 
 
 class LineObserver:

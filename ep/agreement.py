@@ -23,6 +23,7 @@ from spikesim.ep.config import Config
 from spikesim.ep.model import Parameters
 from spikesim.ep.ranks import Ranks
 from spikesim.errors import InputError
+from spikesim.settings import flat_settings
 
 __all__ = ["check_agreement", "check_same"]
 
@@ -57,7 +58,7 @@ def check_agreement(
     if ranks.size == 1:
         return
     facts = {f"the version of {name}": version for name, version in _versions().items()}
-    facts |= _flat(config.to_dict())
+    facts |= {key: str(value) for key, value in flat_settings(config.to_dict())}
     if split_name(dataset.name)[1] is None:  # else the name has the hash of the content
         facts |= {f"the content of {dataset.name} ({name})": value for name, value in _contents(dataset).items()}
     if soft_targets is not None:
@@ -102,17 +103,6 @@ def _versions() -> dict[str, str]:
         "Numba": numba.__version__,
         "h5py": h5py.__version__,
     }
-
-
-def _flat(tree: Mapping[str, object], prefix: str = "") -> dict[str, str]:
-    """A nested mapping as dotted keys and texts."""
-    found: dict[str, str] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = str(value)
-    return found
 
 
 def _contents(dataset: Dataset) -> dict[str, str]:

@@ -401,10 +401,12 @@ class Trainer:
         inputs, limit = self.presenter.plain(self.dataset.train, ids, stream), self.config.stability.coupling_limit
         found = measure_coupling(learner.team, inputs, ids, stream)
         self._tell_coupling(found)
+        if limit is None:
+            return found
         before = [weights.copy() for weights in learner.parameters.weights]
         try:
             for _ in range(COUPLING_ROUNDS):
-                if limit is None or not limit_coupling(learner.parameters, found, limit):
+                if not limit_coupling(learner.parameters, found, limit):
                     break
                 self.model.load(learner.parameters)
                 found = measure_coupling(learner.team, inputs, ids, stream)

@@ -32,7 +32,7 @@ from spikesim.checkpoint import checkpoint_folder
 from spikesim.datasets import Dataset, load
 from spikesim.ep.config import make_config, merge
 from spikesim.ep.journal import RunOptions
-from spikesim.ep.observer import Observer
+from spikesim.ep.observer import Silent
 from spikesim.ep.signals import block_side
 from spikesim.ep.trainer import Trainer
 from spikesim.quantisation import quantise_weights
@@ -105,10 +105,6 @@ def in_two(arrays: dict[str, Any]) -> Parameters:
     return found
 
 
-class Quiet(Observer):
-    """Nobody watches."""
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with images of four classes: patterns and noise."""
@@ -138,7 +134,7 @@ def by_program(dataset: Dataset, out: Path, changes: dict[str, Any]) -> Outcome:
     """Train with the program."""
     given = {key if "." in key else f"dynamics.{key}": value for key, value in changes.items()}
     config = make_config(merge(CONFIG, given.items()))
-    Trainer(config, dataset, RunOptions(out), Quiet()).run()
+    Trainer(config, dataset, RunOptions(out), Silent()).run()
     with np.load(min(checkpoint_folder(out).glob("*.npz"))) as arrays:
         names = [name for name in arrays.files if name.startswith("parameters/")]
         start = in_two({name.removeprefix("parameters/"): arrays[name] for name in names})

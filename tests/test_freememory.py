@@ -16,17 +16,13 @@ from spikesim.cli import main
 from spikesim.ep.dataset import load_dataset
 from spikesim.ep.journal import RunOptions
 from spikesim.ep.model import Model
-from spikesim.ep.observer import Observer
+from spikesim.ep.observer import Silent
 from spikesim.ep.team import Team
 from spikesim.ep.trainer import Trainer
 from spikesim.errors import InputError
 from spikesim.freememory import free_memory, naming_memory, require_memory
 from spikesim.hdf5file import Contents
 from spikesim.runreader import RunReader
-
-
-class Silent(Observer):
-    """Hears of nothing."""
 
 
 def test_what_is_too_much_is_refused_before_it_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
