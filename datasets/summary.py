@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spikesim.datasets.model import Dataset, ImageSet
 from spikesim.datasets.tally import Tally
+from spikesim.reports.text import counted
 
 QUARTILES = (0, 25, 50, 75, 100)
 NAMED = 8
@@ -130,9 +131,8 @@ def facts(summary: Summary) -> list[str]:
     )
     if summary.train.tally is None:
         values = [value for part in summary.parts if part.values for value in part.values]
-        channel = "channel" if channels == 1 else "channels"
         return [
-            f"{samples} images of {height}x{width} pixels and {channels} {channel}, "
+            f"{samples} images of {height}x{width} pixels and {counted(channels, 'channel')}, "
             f"values {min(values)} .. {max(values)}",
             classes,
         ]
