@@ -27,14 +27,14 @@ from numpy.typing import NDArray
 from spikesim import __version__
 from spikesim.cli.configuration import resolve
 from spikesim.datasets import load
-from spikesim.ep.architectures import Stack, architecture, build, input_shape
-from spikesim.ep.config import Config
-from spikesim.ep.layerrows import Layer
-from spikesim.ep.optimisers import schedule
-from spikesim.ep.presentation import Presenter
+from spikesim.engine.synapses import neurons
+from spikesim.ep.config.layer_rows import Layer
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.network.architectures import Stack, architecture, build, input_shape
+from spikesim.ep.training.optimizers import schedule
 from spikesim.errors import InputError
-from spikesim.fixedpoint import INPUT_BITS
-from spikesim.tables import neurons
+from spikesim.numerics.fixed_point import INPUT_BITS
 
 try:
     import torch

@@ -216,7 +216,9 @@ def simulation(runs: Runs) -> dict[str, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join((*CASES, 'simulation'))}; all by default")
+    parser.add_argument(
+        "cases", nargs="*", metavar="CASE", help=f"of {', '.join((*CASES, 'simulation'))}; all by default"
+    )
     parser.add_argument("--command", default="spikesim")
     parser.add_argument("--out", type=Path, help="write the digests into this JSON file")
     parser.add_argument("--against", type=Path, help="compare them with those in this JSON file")
@@ -232,7 +234,10 @@ def main() -> int:
             if name in expected and expected[name] != found[name]:
                 problems.append("another digest than in the file")
             failures += bool(problems)
-            print(f"{name:12} {found[name]} {', '.join(problems) or 'the same ' + str(len(digests)) + ' times'}", flush=True)
+            print(
+                f"{name:12} {found[name]} {', '.join(problems) or 'the same ' + str(len(digests)) + ' times'}",
+                flush=True,
+            )
     if options.out:
         options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return 1 if failures else 0

@@ -4,8 +4,8 @@
 
 A stack of layers with full feedback and with biases at which most neurons are neither silent nor certain, one image,
 and many samples of it, which differ in their random numbers. Each starts at the fixed point p* of the mean field
-(`spikesim.ep.meanfield`), runs until its low pass has forgotten that, and then for a window; r is the mean firing
-probability in the window.
+(`spikesim.ep.gradcheck.mean_field`), runs until its low pass has forgotten that, and then for a window; r is the mean
+firing probability in the window.
 
 The first table has the bias: over neurons, the root mean square of the mean r of all samples, less p*, for each leak;
 beside it the mean over neurons, and how far the deterministic dynamics (p sent in place of spikes) end from p*, at
@@ -19,17 +19,17 @@ import numpy as np
 from measure import machine, network_parser, read_network
 from numpy.typing import NDArray
 
-from spikesim import plan as p
 from spikesim.datasets import Dataset
-from spikesim.ep import phases as ph
-from spikesim.ep.config import Config, make_config, merge
-from spikesim.ep.contrast import layer_rates
-from spikesim.ep.coupling import coupling
-from spikesim.ep.meanfield import FixedPoint, Inputs, MeanField
-from spikesim.ep.model import Model, initial_parameters
-from spikesim.ep.presentation import Presenter
+from spikesim.engine import plan as p
+from spikesim.ep.config.parsing import Config, make_config, merge
+from spikesim.ep.gradcheck.mean_field import FixedPoint, Inputs, MeanField
+from spikesim.ep.gradients.contrast import layer_rates
+from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.network.model import Model, initial_parameters
+from spikesim.ep.phases import workspace as ph
+from spikesim.ep.training.spectral import coupling
 from spikesim.errors import InputError
-from spikesim.fixedpoint import ONE
+from spikesim.numerics.fixed_point import ONE
 
 Reals = NDArray[np.float64]
 

@@ -34,8 +34,8 @@ from typing import Any
 from fuzztargets import Target, targets
 from measure import machine
 
-from spikesim import hdf5file
 from spikesim.errors import InputError
+from spikesim.io import hdf5_reader as hdf5file
 
 BYTES_MAX = 2 << 30
 CASE_SECONDS = 20
@@ -43,21 +43,21 @@ CHUNK = 2000
 GUIDES = (
     "tomllib._parser" if sys.version_info >= (3, 11) else "tomli._parser",
     "tarfile",
-    "spikesim.checkpoint",
-    "spikesim.cli.sweep",
-    "spikesim.datasets.arrays",
-    "spikesim.datasets.eventfile",
-    "spikesim.datasets.eventparsing",
-    "spikesim.datasets.parsing",
-    "spikesim.datasets.unpacking",
-    "spikesim.ep.config",
+    "spikesim.io.checkpoint",
+    "spikesim.cli.cluster.sweep",
+    "spikesim.datasets.formats.image_arrays",
+    "spikesim.datasets.formats.event_file",
+    "spikesim.datasets.formats.event_parsing",
+    "spikesim.datasets.formats.binary_images",
+    "spikesim.datasets.catalogue.unpacking",
+    "spikesim.ep.config.parsing",
     "spikesim.ep.exchange.tensors",
-    "spikesim.ep.teacher",
-    "spikesim.npzfile",
+    "spikesim.ep.inputs.teacher",
+    "spikesim.io.npz",
     "spikesim.sparse.description",
     "spikesim.sparse.entries",
-    "spikesim.sparse.matrixfile",
-    "spikesim.tomlfile",
+    "spikesim.sparse.matrix_file",
+    "spikesim.io.toml",
 )
 """Modules whose code guides Atheris."""
 

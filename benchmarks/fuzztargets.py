@@ -23,32 +23,33 @@ import safetensors.numpy
 from hdf5cases import changed, find_structures
 from scipy import sparse
 
-from spikesim import RunReader, checkpoint
-from spikesim.analysis import make_report
-from spikesim.cli.info import info
-from spikesim.cli.sweep import read_sweep
+from spikesim import RunReader
+from spikesim.cli.cluster.sweep import read_sweep
+from spikesim.cli.commands.info import info
 from spikesim.datasets import Dataset
-from spikesim.datasets.arrays import load_file
-from spikesim.datasets.eventfile import load
-from spikesim.datasets.eventparsing import read_gesture, read_nmnist
-from spikesim.datasets.parsing import read_cifar, read_idx
-from spikesim.datasets.plausibility import warnings
-from spikesim.datasets.registry import File
-from spikesim.datasets.summary import facts, summarise
-from spikesim.datasets.unpacking import read_archive, read_bounded
-from spikesim.ep.config import make_config
+from spikesim.datasets.catalogue.registry import File
+from spikesim.datasets.catalogue.unpacking import read_archive, read_bounded
+from spikesim.datasets.formats.binary_images import read_cifar, read_idx
+from spikesim.datasets.formats.event_file import load
+from spikesim.datasets.formats.event_parsing import read_gesture, read_nmnist
+from spikesim.datasets.formats.image_arrays import load_file
+from spikesim.datasets.inspection.plausibility import warnings
+from spikesim.datasets.inspection.summary import facts, summarise
+from spikesim.ep.analysis.summary import make_report
+from spikesim.ep.config.parsing import make_config
 from spikesim.ep.exchange.layouts import LAYOUTS, Form
 from spikesim.ep.exchange.tensors import read_weights
-from spikesim.ep.teacher import read_teacher, write_teacher
-from spikesim.hdf5bytes import checksum
-from spikesim.runfile import LayerInfo, RunHeader, RunWriter
-from spikesim.schema import TABLES
+from spikesim.ep.inputs.teacher import read_teacher, write_teacher
+from spikesim.ep.runs.schema import TABLES
+from spikesim.ep.runs.writer import LayerInfo, RunHeader, RunWriter
+from spikesim.io import checkpoint
+from spikesim.io.hdf5_bytes import checksum
+from spikesim.io.toml import read_toml
 from spikesim.sparse.description import read_network
-from spikesim.sparse.matrixfile import load_entries
+from spikesim.sparse.matrix_file import load_entries
 from spikesim.sparse.recording import SimulationReader
 from spikesim.sparse.simulation import Simulation
 from spikesim.sparse.synapses import MatrixSynapses
-from spikesim.tomlfile import read_toml
 
 ROOT = Path(__file__).parents[1]
 EXTREMES = (0, 1, 2**7 - 1, 2**8 - 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)

@@ -25,16 +25,16 @@ from numpy.typing import NDArray
 from spikesim import __version__
 from spikesim.cli.configuration import resolve
 from spikesim.datasets import Dataset, load
-from spikesim.ep.config import Config
-from spikesim.ep.heads import READOUT
-from spikesim.ep.homeostasis import bias_change
-from spikesim.ep.learner import learning_rates
-from spikesim.ep.model import Model, Parameters, initial_parameters
-from spikesim.ep.optimisers import schedule
-from spikesim.ep.presentation import Presenter
-from spikesim.ep.sparsity import moved_prices
-from spikesim.ep.start import start
-from spikesim.ep.team import Team
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.gradients.activity_penalty import moved_prices
+from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.network.heads import READOUT
+from spikesim.ep.network.model import Model, Parameters, initial_parameters
+from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.training.homeostasis import bias_change
+from spikesim.ep.training.initialization import start
+from spikesim.ep.training.learner import learning_rates
+from spikesim.ep.training.optimizers import schedule
 from spikesim.errors import InputError
 
 try:
@@ -117,7 +117,7 @@ class Layers:
         self.prices = moved_prices(self.config.stability, self.prices, np.array(activity), np.array(errors))
 
     def _step(self, means: list[Tensor]) -> None:
-        """Centred step (`ep/centring.py`), and the activity kept within its bounds."""
+        """Centred step (`ep/gradients/centering.py`), and the activity kept within its bounds."""
         centred = range(1, len(self.weights)) if self.config.optimiser.centring else range(0)
         before = [self.weights[layer].detach().clone() for layer in centred]
         for layer in centred:

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.hdf5bytes import SIGNATURE
+from spikesim.io.hdf5_bytes import SIGNATURE
 
 CHECKED = (b"OHDR", b"OCHK", b"FRHP", b"FHIB", b"BTHD", b"BTIN", b"BTLF", b"EAHD", b"EAIB", b"EASB", b"EADB")
 CHECKED += (b"FAHD", b"FADB", b"FSHD", b"FSSE", b"SMTB", b"SMLI", SIGNATURE)
@@ -54,7 +54,7 @@ class Seed:
 
 @numba.njit
 def lookup3(data: NDArray[np.uint8]) -> int:
-    """The checksum of HDF5; as `spikesim.hdf5bytes.checksum`, faster."""
+    """The checksum of HDF5; as `spikesim.io.hdf5_bytes.checksum`, faster."""
     mask = np.uint64(0xFFFFFFFF)
     stop = length = len(data)
     state = np.empty(3, np.uint64)

@@ -24,9 +24,9 @@ import numpy as np
 from measure import machine
 
 from spikesim import RunReader
-from spikesim.checkpoint import checkpoint_folder
+from spikesim.ep.runs.schema import TABLES
 from spikesim.errors import DamagedError, InputError
-from spikesim.schema import TABLES
+from spikesim.io.checkpoint import checkpoint_folder
 
 CONFIG = """\
 [model]

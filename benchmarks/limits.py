@@ -16,22 +16,22 @@ import sys
 import numpy as np
 from measure import machine, network_parser, read_network, seconds, spread
 
-from spikesim.compilation import kernel
 from spikesim.datasets import Dataset
-from spikesim.ep import phases as ph
-from spikesim.ep.buffers import Buffers
-from spikesim.ep.config import Config
-from spikesim.ep.counting import PhaseCounts
-from spikesim.ep.gradients import LayerSums, layer_sums
-from spikesim.ep.model import Model, initial_parameters
-from spikesim.ep.presentation import Presenter
-from spikesim.ep.start import start
-from spikesim.ep.team import Team
+from spikesim.engine.simd.accumulate import deliver_runs_64, deliver_values_64, sum_scaled_rows_32
+from spikesim.engine.simd.dot_products import DOT_PRODUCTS, UNIT, add_listed_64, add_listed_values_64
+from spikesim.engine.simd.fire import fire_summed
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.gradients.estimator import LayerSums, layer_sums
+from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.network.model import Model, initial_parameters
+from spikesim.ep.parallel.buffers import Buffers
+from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.phases import workspace as ph
+from spikesim.ep.phases.counters import PhaseCounts
+from spikesim.ep.training.initialization import start
 from spikesim.errors import InputError
-from spikesim.firing import fire_summed
-from spikesim.memory import aligned_zeros
-from spikesim.rowlists import DOT_PRODUCTS, UNIT, add_listed_64, add_listed_values_64
-from spikesim.rows import deliver_runs_64, deliver_values_64, sum_scaled_rows_32
+from spikesim.jit.aligned import aligned_zeros
+from spikesim.jit.compilation import kernel
 
 REPEATS = 7
 NEAR = 16 * 1024

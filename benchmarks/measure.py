@@ -13,7 +13,7 @@ from typing import Any
 from spikesim import __version__
 from spikesim.cli.configuration import resolve
 from spikesim.datasets import Dataset, load
-from spikesim.ep.config import Config
+from spikesim.ep.config.parsing import Config
 
 
 def machine(libraries: tuple[str, ...]) -> str:

@@ -20,20 +20,20 @@ import numpy as np
 from measure import machine
 from numpy.typing import NDArray
 
-from spikesim.analysis import NETWORK, parameter_summaries
 from spikesim.datasets import load
-from spikesim.ep import phases as ph
-from spikesim.ep.config import Config, make_config, merge
-from spikesim.ep.counting import PhaseCounts
-from spikesim.ep.model import Model, Parameters
-from spikesim.ep.presentation import Presenter
-from spikesim.ep.retest import run_parameters
-from spikesim.ep.signals import head_strengths
+from spikesim.engine.plan import POP_WORDS
+from spikesim.ep.analysis.summary import NETWORK, parameter_summaries
+from spikesim.ep.config.parsing import Config, make_config, merge
+from spikesim.ep.evaluation.from_run import run_parameters
+from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.network.error_signals import head_strengths
+from spikesim.ep.network.model import Model, Parameters
+from spikesim.ep.phases import workspace as ph
+from spikesim.ep.phases.counters import PhaseCounts
+from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.runs.schema import PHASES
 from spikesim.errors import InputError
-from spikesim.fixedpoint import INPUT_BITS, ONE, P_MAX
-from spikesim.plan import POP_WORDS
-from spikesim.runreader import RunReader
-from spikesim.schema import PHASES
+from spikesim.numerics.fixed_point import INPUT_BITS, ONE, P_MAX
 
 try:
     import torch
@@ -127,7 +127,9 @@ def _rates(workspace: ph.Workspace, model: Model, n: int) -> Trace:
     window = np.zeros(workspace.state.membrane.shape, np.int32)
     workspace.window_sums(n, window[:n])
     length = workspace.dynamics.window_free
-    mean = np.minimum((window[:n] + length // 2) // length, P_MAX) / ONE  # as `mean_rates` of ep/held.py rounds
+    mean = (
+        np.minimum((window[:n] + length // 2) // length, P_MAX) / ONE
+    )  # as `mean_rates` of ep/phases/clamped_drive.py rounds
     rates = [
         np.stack([population.from_state(mean[:, model.state_slice(layer)])] * 2)
         for layer, population in enumerate(model.stack.populations)

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spikesim.ep.model import Model
-from spikesim.populations import Connection
-from spikesim.tables import Conv
+from spikesim.engine.populations import Connection
+from spikesim.engine.synapses import Conv
+from spikesim.ep.network.model import Model
 
 Reals = NDArray[np.float64]
 

@@ -21,19 +21,19 @@ import numpy as np
 from measure import machine, network_parser, read_network, seconds
 
 from spikesim.datasets import Dataset
-from spikesim.ep import learner
-from spikesim.ep import phases as ph
-from spikesim.ep.config import Config
-from spikesim.ep.journal import RunOptions
-from spikesim.ep.learner import Learner
-from spikesim.ep.model import Model, initial_parameters
-from spikesim.ep.observer import EpochSummary, Observer, Progress
-from spikesim.ep.presentation import Presenter
-from spikesim.ep.start import start
-from spikesim.ep.team import Team
-from spikesim.ep.trainer import Trainer
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.network.model import Model, initial_parameters
+from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.phases import workspace as ph
+from spikesim.ep.runs.writer import RunWriter
+from spikesim.ep.training import learner
+from spikesim.ep.training.initialization import start
+from spikesim.ep.training.learner import Learner
+from spikesim.ep.training.observer import EpochSummary, Observer, Progress
+from spikesim.ep.training.run_store import RunOptions
+from spikesim.ep.training.trainer import Trainer
 from spikesim.errors import InputError
-from spikesim.runfile import RunWriter
 
 PARTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("data", Presenter, ("train",)),

@@ -17,13 +17,13 @@ import numpy as np
 from measure import machine, network_parser, read_network, seconds, spread
 from numpy.typing import NDArray
 
-from spikesim.ep.learner import Learner
-from spikesim.ep.model import Model, initial_parameters
-from spikesim.ep.mpiranks import MpiRanks
-from spikesim.ep.presentation import Presenter
-from spikesim.ep.ranks import share
-from spikesim.ep.start import start
-from spikesim.ep.team import Team
+from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.network.model import Model, initial_parameters
+from spikesim.ep.parallel.communicator import share
+from spikesim.ep.parallel.mpi import MpiRanks
+from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.training.initialization import start
+from spikesim.ep.training.learner import Learner
 from spikesim.errors import InputError
 
 

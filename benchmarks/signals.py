@@ -19,7 +19,7 @@ from pathlib import Path
 from kills import CONFIG, digest
 from measure import machine
 
-from spikesim.checkpoint import checkpoint_folder, positions
+from spikesim.io.checkpoint import checkpoint_folder, positions
 
 SIGNALS = ("INT", "TERM", "USR1")
 WHILE_STARTING = 0.2

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from spikesim import RunReader
 from spikesim.datasets import load
-from spikesim.ep.config import make_config, merge
-from spikesim.ep.retest import retest
+from spikesim.ep.config.parsing import make_config, merge
+from spikesim.ep.evaluation.from_run import retest
 from spikesim.errors import InputError
 
 

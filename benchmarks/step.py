@@ -27,8 +27,8 @@ import numpy as np
 from measure import machine, spread
 
 from spikesim import Simulator
-from spikesim.ep.architectures import ARCHITECTURES, Stack, build
-from spikesim.fixedpoint import ONE
+from spikesim.ep.network.architectures import ARCHITECTURES, Stack, build
+from spikesim.numerics.fixed_point import ONE
 
 try:
     import torch

@@ -23,15 +23,16 @@ from unittest import mock
 
 from measure import machine
 
-from spikesim import RunReader, durable
-from spikesim.checkpoint import checkpoint_folder
+from spikesim import RunReader
 from spikesim.datasets import Dataset, load
-from spikesim.ep.config import Config, make_config, merge
-from spikesim.ep.journal import RunOptions
-from spikesim.ep.observer import Observer
-from spikesim.ep.trainer import Trainer
+from spikesim.ep.config.parsing import Config, make_config, merge
+from spikesim.ep.training.observer import Observer
+from spikesim.ep.training.run_store import RunOptions
+from spikesim.ep.training.trainer import Trainer
 from spikesim.errors import InputError
-from spikesim.hdf5writing import HDF5Output
+from spikesim.io import durable
+from spikesim.io.checkpoint import checkpoint_folder
+from spikesim.io.hdf5_output import HDF5Output
 
 SETTINGS = {
     "model.arch": "custom",

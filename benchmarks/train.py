@@ -28,7 +28,7 @@ import numpy as np
 from measure import machine
 
 from spikesim import RunReader
-from spikesim.schema import PHASES
+from spikesim.ep.runs.schema import PHASES
 
 EPOCH = 50_000
 LARGE_BATCH, LONGER = 128, 4
@@ -103,7 +103,7 @@ def backpropagate(width: float, batch: int, steps: int, threads: int, repeats: i
     from step import IMAGE, LEAK, Dense
     from torch.nn import functional
 
-    from spikesim.ep.architectures import ARCHITECTURES, build
+    from spikesim.ep.network.architectures import ARCHITECTURES, build
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)

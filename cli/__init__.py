@@ -12,11 +12,11 @@ import click
 
 from spikesim import __version__
 from spikesim.cli.launch import end_together
-from spikesim.cli.streams import EXIT_PIPE, OutputLost, guarded_streams, plain_warnings
+from spikesim.cli.terminal.streams import EXIT_PIPE, OutputLost, guarded_streams, plain_warnings
 from spikesim.errors import InputError, Stopped
-from spikesim.printable import printable
-from spikesim.stopping import EXIT_STOPPED
-from spikesim.values import short_words
+from spikesim.io.fields import short_words
+from spikesim.runtime.printable import printable
+from spikesim.runtime.stopping import EXIT_STOPPED
 
 __all__ = ["main"]
 
@@ -128,22 +128,31 @@ def _shortened(name: str) -> str:
 @click.group(
     cls=LazyGroup,
     subcommands={
-        "train": ("spikesim.cli.train:train", "Train a network by equilibrium propagation."),
-        "submit": ("spikesim.cli.submit:submit", "Send a training, or a sweep of them, to a cluster with Slurm."),
-        "gradcheck": ("spikesim.cli.gradcheck:gradcheck", "Compare the gradient estimates with the exact gradient."),
-        "ablation": ("spikesim.cli.ablation:ablation", "Check the gradients over depths and kinds of error signals."),
-        "evaluate": ("spikesim.cli.evaluate:evaluate", "Test the network of a run file."),
-        "report": ("spikesim.cli.report:report", "Show what a run did, or how several compare."),
-        "watch": ("spikesim.cli.watch:watch", "Follow a run that another process writes."),
+        "train": ("spikesim.cli.commands.train:train", "Train a network by equilibrium propagation."),
+        "submit": (
+            "spikesim.cli.commands.submit:submit",
+            "Send a training, or a sweep of them, to a cluster with Slurm.",
+        ),
+        "gradcheck": (
+            "spikesim.cli.commands.gradcheck:gradcheck",
+            "Compare the gradient estimates with the exact gradient.",
+        ),
+        "ablation": (
+            "spikesim.cli.commands.ablation:ablation",
+            "Check the gradients over depths and kinds of error signals.",
+        ),
+        "evaluate": ("spikesim.cli.commands.evaluate:evaluate", "Test the network of a run file."),
+        "report": ("spikesim.cli.commands.report:report", "Show what a run did, or how several compare."),
+        "watch": ("spikesim.cli.commands.watch:watch", "Follow a run that another process writes."),
         "teacher": (
-            "spikesim.cli.teacher:teacher",
+            "spikesim.cli.commands.teacher:teacher",
             "Write what a network says of the training images to a teacher file.",
         ),
-        "export": ("spikesim.cli.export:export", "Write what a run holds in formats of other programs."),
-        "import": ("spikesim.cli.importing:import_", "Make a run file of weights from elsewhere."),
-        "simulate": ("spikesim.cli.simulate:simulate", "Run a sparse network that a TOML file describes."),
-        "info": ("spikesim.cli.info:info", "Show the configuration, the state and the digest of a run file."),
-        "data": ("spikesim.cli.data:data", "List, check and fetch data sets."),
+        "export": ("spikesim.cli.commands.export:export", "Write what a run holds in formats of other programs."),
+        "import": ("spikesim.cli.commands.import_run:import_", "Make a run file of weights from elsewhere."),
+        "simulate": ("spikesim.cli.commands.simulate:simulate", "Run a sparse network that a TOML file describes."),
+        "info": ("spikesim.cli.commands.info:info", "Show the configuration, the state and the digest of a run file."),
+        "data": ("spikesim.cli.commands.data:data", "List, check and fetch data sets."),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from spikesim.ep.ranks import Ranks
+    from spikesim.ep.parallel.communicator import Ranks
 
 __all__ = [
     "available_threads",
@@ -81,8 +81,8 @@ def tell_compilation(seconds: float | None = None) -> None:
     seconds : float or None
         Between lines of progress; None says it on a terminal only.
     """
-    from spikesim.cli.compiling import compilation_told
     from spikesim.cli.launch import is_first
+    from spikesim.cli.terminal.compiling import compilation_told
 
     if not is_first():
         return
@@ -98,7 +98,7 @@ def make_console(piped_width: int = PIPED_WIDTH) -> "Console":
     import os
     import sys
 
-    from spikesim.cli.console import PlainConsole
+    from spikesim.cli.terminal.console import PlainConsole
 
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else piped_width
     return PlainConsole(width=width)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spikesim.datasets import Dataset
-    from spikesim.ep.config import Config
+    from spikesim.ep.config.parsing import Config
 
 __all__ = ["configuration_options", "option_words", "resolve", "take_teacher", "teacher_option"]
 
@@ -51,7 +51,7 @@ def configuration_options(*, without: tuple[str, ...] = ()) -> Callable[[Any], A
     without : tuple of str
         Options of keys that the command has no use for.
     """
-    from spikesim.ep.config import describe
+    from spikesim.ep.config.parsing import describe
 
     rows = {key: (default, allowed, text) for key, default, allowed, text in describe()}
 
@@ -105,8 +105,8 @@ def resolve(
     options : key, or its name as a parameter, to value; None for an option that was not given
     start : values that stand before all of these, such as those of a run; not together with a file
     """
-    from spikesim.ep.config import make_config, merge, parse_setting
-    from spikesim.tomlfile import read_toml
+    from spikesim.ep.config.parsing import make_config, merge, parse_setting
+    from spikesim.io.toml import read_toml
 
     values = dict(start or {}) if config_file is None else read_toml(config_file)
     values = merge(values, [parse_setting(text) for text in settings])
@@ -148,9 +148,9 @@ def take_teacher(config: "Config", dataset: "Dataset", path: Path) -> "tuple[Con
     InputError
         The signals have no use for a teacher, or the configuration names another one.
     """
-    from spikesim.ep.config import make_config, merge
-    from spikesim.ep.signals import has_teacher
-    from spikesim.ep.teacher import read_teacher, soften
+    from spikesim.ep.config.parsing import make_config, merge
+    from spikesim.ep.inputs.teacher import read_teacher, soften
+    from spikesim.ep.network.error_signals import has_teacher
 
     signals = config.signals
     if not has_teacher(signals):

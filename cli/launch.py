@@ -9,8 +9,8 @@ import click
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
-    from spikesim.ep.mpiranks import MpiRanks
-    from spikesim.ep.ranks import Ranks
+    from spikesim.ep.parallel.communicator import Ranks
+    from spikesim.ep.parallel.mpi import MpiRanks
 
 __all__ = ["end_together", "is_first", "refuse_ranks", "take_ranks"]
 
@@ -48,15 +48,15 @@ def take_ranks() -> "Ranks":
     InputError
         Several processes were started, and MPI is missing or does not know of them, or their options differ.
     """
-    from spikesim.ep.ranks import Alone
+    from spikesim.ep.parallel.communicator import Alone
 
     started = _launched()[0]
     if started == 1:
         return Alone()
-    from spikesim.ep.agreement import check_same
+    from spikesim.ep.parallel.agreement import check_same
 
     try:
-        from spikesim.ep.mpiranks import MpiRanks
+        from spikesim.ep.parallel.mpi import MpiRanks
     except (ImportError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
@@ -135,7 +135,7 @@ def end_together(ranks: "MpiRanks | None", code: int, message: str, command: str
 def _late_ranks() -> "MpiRanks | None":
     """The processes of a command that ends before it has met them; the others may be about to wait for this one."""
     try:
-        from spikesim.ep.mpiranks import MpiRanks
+        from spikesim.ep.parallel.mpi import MpiRanks
     except (ImportError, RuntimeError):
         return None
     ranks = MpiRanks()

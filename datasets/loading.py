@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets import arrays, eventfile, recordings, registry, search
-from spikesim.datasets.identity import identified, split_name
-from spikesim.datasets.model import Dataset, ImageSet
-from spikesim.datasets.parsing import read_cifar, read_idx
-from spikesim.datasets.registry import Entry, File
-from spikesim.datasets.search import Location
-from spikesim.datasets.summary import Summary, summarise
-from spikesim.datasets.unpacking import read_file
+from spikesim.datasets.catalogue import registry, search
+from spikesim.datasets.catalogue.registry import Entry, File
+from spikesim.datasets.catalogue.search import Location
+from spikesim.datasets.catalogue.unpacking import read_file
+from spikesim.datasets.formats import event_file as eventfile
+from spikesim.datasets.formats import event_folders as recordings
+from spikesim.datasets.formats import image_arrays as arrays
+from spikesim.datasets.formats.binary_images import read_cifar, read_idx
+from spikesim.datasets.inspection.summary import Summary, summarise
+from spikesim.datasets.samples.identity import identified, split_name
+from spikesim.datasets.samples.model import Dataset, ImageSet
 from spikesim.errors import InputError
 
 EMBEDDED = "embedded"
@@ -25,7 +28,8 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
     """Find, check and read a data set.
 
     A name that ends in .npz, .h5 or .hdf5 is that of a file of one's own: images if it is an .npz file with the arrays
-    of images (`spikesim.datasets.arrays.load_file`), else recordings (`spikesim.datasets.eventfile`).
+    of images (`spikesim.datasets.formats.image_arrays.load_file`), else recordings
+    (`spikesim.datasets.formats.event_file`).
 
     It is looked for in `data_dir`, then in the folder that the environment variable SPIKESIM_DATA names, then where
     the operating system's package installs it (Fashion-MNIST on Debian): in the usual sub-folders and in the folder
@@ -42,7 +46,8 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
     -------
     Dataset
         Its name is that of the published set. Of files of one's own and of recordings it is the name without a folder,
-        #, and the hash of the content (`spikesim.datasets.identity`); a name with a hash is that of this content only.
+        #, and the hash of the content (`spikesim.datasets.samples.identity`); a name with a hash is that of this
+        content only.
 
     Raises
     ------

@@ -7,30 +7,30 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spikesim.ep.config import make_config, parse_setting
-    from spikesim.ep.dataset import load_dataset
-    from spikesim.ep.gradcheck import check_gradients, variants
-    from spikesim.ep.journal import RunOptions
-    from spikesim.ep.observer import EpochSummary, Observer, Progress
-    from spikesim.ep.options import Config
-    from spikesim.ep.teacher import Teacher, read_teacher, write_teacher
-    from spikesim.ep.trainer import Trainer
+    from spikesim.ep.config.parsing import make_config, parse_setting
+    from spikesim.ep.config.sections import Config
+    from spikesim.ep.gradcheck.check import check_gradients, variants
+    from spikesim.ep.inputs.dataset import load_dataset
+    from spikesim.ep.inputs.teacher import Teacher, read_teacher, write_teacher
+    from spikesim.ep.training.observer import EpochSummary, Observer, Progress
+    from spikesim.ep.training.run_store import RunOptions
+    from spikesim.ep.training.trainer import Trainer
 
 _HOMES = {
-    "Config": "options",
-    "EpochSummary": "observer",
-    "Observer": "observer",
-    "Progress": "observer",
-    "RunOptions": "journal",
-    "Teacher": "teacher",
-    "Trainer": "trainer",
-    "check_gradients": "gradcheck",
-    "load_dataset": "dataset",
-    "make_config": "config",
-    "parse_setting": "config",
-    "read_teacher": "teacher",
-    "variants": "gradcheck",
-    "write_teacher": "teacher",
+    "Config": "config.sections",
+    "EpochSummary": "training.observer",
+    "Observer": "training.observer",
+    "Progress": "training.observer",
+    "RunOptions": "training.run_store",
+    "Teacher": "inputs.teacher",
+    "Trainer": "training.trainer",
+    "check_gradients": "gradcheck.check",
+    "load_dataset": "inputs.dataset",
+    "make_config": "config.parsing",
+    "parse_setting": "config.parsing",
+    "read_teacher": "inputs.teacher",
+    "variants": "gradcheck.check",
+    "write_teacher": "inputs.teacher",
 }
 
 __all__ = [

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spikesim.datasets import Dataset, load
-from spikesim.datasets.transforms import INPUT_FRACTION_BITS, augment, normalise
-from spikesim.ep.teacher import write_teacher
+from spikesim.datasets.samples.transforms import INPUT_FRACTION_BITS, augment, normalise
+from spikesim.ep.inputs.teacher import write_teacher
 from spikesim.errors import InputError
 
 BATCH = 128

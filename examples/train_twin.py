@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spikesim.datasets import Dataset, load
-from spikesim.datasets.transforms import INPUT_FRACTION_BITS, normalise
+from spikesim.datasets.samples.transforms import INPUT_FRACTION_BITS, normalise
 from spikesim.errors import InputError
 
 BATCH = 32

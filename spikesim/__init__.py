@@ -9,34 +9,34 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from spikesim.compiled import CompiledNetwork
-    from spikesim.energy import EnergyModel
+    from spikesim.engine.layout import CompiledNetwork
+    from spikesim.engine.populations import Connection, Population
+    from spikesim.engine.spike_trains import SpikeTrains
+    from spikesim.engine.synapses import Conv, Dense, Sparse
+    from spikesim.ep.analysis.tables import Run, Table, open_run
+    from spikesim.ep.runs.energy import EnergyModel
+    from spikesim.ep.runs.reader import RunReader
     from spikesim.errors import InputError, Stopped
     from spikesim.network import Network
-    from spikesim.populations import Connection, Population
-    from spikesim.rundata import Run, Table, open_run
-    from spikesim.runreader import RunReader
     from spikesim.simulator import Simulator
-    from spikesim.spiketrains import SpikeTrains
-    from spikesim.tables import Conv, Dense, Sparse
 
 _HOMES = {
     "InputError": "errors",
     "Stopped": "errors",
-    "CompiledNetwork": "compiled",
-    "Connection": "populations",
-    "EnergyModel": "energy",
+    "CompiledNetwork": "engine.layout",
+    "Connection": "engine.populations",
+    "EnergyModel": "ep.runs.energy",
     "Network": "network",
-    "Population": "populations",
-    "Run": "rundata",
-    "RunReader": "runreader",
+    "Population": "engine.populations",
+    "Run": "ep.analysis.tables",
+    "RunReader": "ep.runs.reader",
     "Simulator": "simulator",
-    "SpikeTrains": "spiketrains",
-    "Conv": "tables",
-    "Dense": "tables",
-    "Sparse": "tables",
-    "Table": "rundata",
-    "open_run": "rundata",
+    "SpikeTrains": "engine.spike_trains",
+    "Conv": "engine.synapses",
+    "Dense": "engine.synapses",
+    "Sparse": "engine.synapses",
+    "Table": "ep.analysis.tables",
+    "open_run": "ep.analysis.tables",
 }
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 import sys
 
-from spikesim.stopping import stop_early
+from spikesim.runtime.stopping import stop_early
 
 __all__ = ["main"]
 

@@ -13,11 +13,11 @@ The network validates; `Network.compile` lays out the arrays; `Simulator` runs t
 
 import numpy as np
 
-from spikesim.compiled import CompiledNetwork, lay_out
+from spikesim.engine.layout import CompiledNetwork, lay_out
+from spikesim.engine.limits import NEURONS_MAX
+from spikesim.engine.populations import Connection, Population
+from spikesim.engine.synapses import Shape, Sparse, Table
 from spikesim.errors import InputError
-from spikesim.limits import NEURONS_MAX
-from spikesim.populations import Connection, Population
-from spikesim.tables import Shape, Sparse, Table
 
 
 class Network:

@@ -6,18 +6,18 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesim import plan as p
-from spikesim.compilation import inline_kernel, kernel
-from spikesim.compiled import CompiledNetwork
+from spikesim.engine import plan as p
+from spikesim.engine.events import load_stream
+from spikesim.engine.layout import CompiledNetwork
+from spikesim.engine.populations import Connection, Population
+from spikesim.engine.simd.dot_products import room_for_lists
+from spikesim.engine.spike_trains import SpikeTrains
+from spikesim.engine.step import begin_phase, measure_residual, step
 from spikesim.errors import InputError, Stopped
-from spikesim.events import load_stream
-from spikesim.fixedpoint import ONE, WINDOW_MAX, quantise_drive
-from spikesim.memory import aligned_zeros
-from spikesim.philox import seed_key
-from spikesim.populations import Connection, Population
-from spikesim.rowlists import room_for_lists
-from spikesim.spiketrains import SpikeTrains
-from spikesim.step import begin_phase, measure_residual, step
+from spikesim.jit.aligned import aligned_zeros
+from spikesim.jit.compilation import inline_kernel, kernel
+from spikesim.numerics.fixed_point import ONE, WINDOW_MAX, quantise_drive
+from spikesim.numerics.philox import seed_key
 
 Firing = Literal["iid", "stratified", "mean-field"]
 ORDERS: dict[str, int] = {

@@ -15,8 +15,9 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from spikesim.datasets import Augmentation, registry
-from spikesim.datasets.registry import Entry, File
+from spikesim.datasets import Augmentation
+from spikesim.datasets.catalogue import registry
+from spikesim.datasets.catalogue.registry import Entry, File
 
 
 @dataclass(frozen=True)

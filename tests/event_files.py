@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset, Events
-from spikesim.datasets.eventset import Collector
-from spikesim.datasets.model import Augmentation
+from spikesim.datasets.samples.event_set import Collector
+from spikesim.datasets.samples.model import Augmentation
 
 SIDE = 8
 MILLISECONDS = 20.0

@@ -6,9 +6,9 @@ from typing import Any
 
 from runs import append_rows, make_header, make_weights
 
-from spikesim.ep.journal import Found, Journal, RunOptions
-from spikesim.ep.ranks import Alone
-from spikesim.runfile import RunReader, RunWriter
+from spikesim.ep.parallel.communicator import Alone
+from spikesim.ep.runs.writer import RunReader, RunWriter
+from spikesim.ep.training.run_store import Found, Journal, RunOptions
 
 BATCHES = 10
 EVERY = 3

@@ -17,8 +17,8 @@ import numpy as np
 from datasets_support import Tiny, describe, make_idx
 
 from spikesim.cli import main
-from spikesim.datasets import registry
-from spikesim.datasets.registry import Entry
+from spikesim.datasets.catalogue import registry
+from spikesim.datasets.catalogue.registry import Entry
 
 SERVER = "SPIKESIM_MANUAL_SERVER"
 TRAIN, TEST = 40, 16

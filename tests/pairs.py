@@ -7,12 +7,12 @@ import numpy as np
 import reference
 from numpy.typing import NDArray
 
-from spikesim import plan as p
-from spikesim.compiled import CompiledNetwork
+from spikesim.engine import plan as p
+from spikesim.engine.layout import CompiledNetwork
+from spikesim.engine.populations import Connection, Population
+from spikesim.engine.synapses import Conv, Dense, Sparse, Table
 from spikesim.network import Network
-from spikesim.populations import Connection, Population
 from spikesim.simulator import Simulator
-from spikesim.tables import Conv, Dense, Sparse, Table
 
 FIRINGS = ("iid", "stratified", "mean-field")
 

@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
+from spikesim.ep.runs.schema import TABLES, Column
+from spikesim.ep.runs.writer import LayerInfo, RunHeader, RunWriter
 from spikesim.errors import InputError
-from spikesim.runfile import LayerInfo, RunHeader, RunWriter
-from spikesim.schema import TABLES, Column
 
 LAYERS = (
     LayerInfo("conv1", (4, 4, 3), 27, 432, 0, True),

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset, ImageSet
-from spikesim.datasets.model import Augmentation
-from spikesim.ep.config import Config, make_config, merge
-from spikesim.ep.learner import Learner
-from spikesim.ep.model import Model, Parameters, initial_parameters
-from spikesim.ep.presentation import Presenter
-from spikesim.ep.ranks import Ranks
-from spikesim.ep.team import Team
+from spikesim.datasets.samples.model import Augmentation
+from spikesim.ep.config.parsing import Config, make_config, merge
+from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.network.model import Model, Parameters, initial_parameters
+from spikesim.ep.parallel.communicator import Ranks
+from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.training.learner import Learner
 
 CONV = {"kind": "conv", "channels": 4}
 POOLED = {**CONV, "pool": True}

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import small
 
-from spikesim.ep.architectures import ARCHITECTURES, architecture, build, input_shape
-from spikesim.ep.model import Model, initial_parameters
+from spikesim.engine.synapses import Conv
+from spikesim.ep.network.architectures import ARCHITECTURES, architecture, build, input_shape
+from spikesim.ep.network.model import Model, initial_parameters
 from spikesim.errors import InputError
-from spikesim.tables import Conv
 
 
 def test_vgg11_has_the_eight_convolutions_of_configuration_a() -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spikesim.ep.buffers import Buffers
+from spikesim.ep.parallel.buffers import Buffers
 
 
 def test_the_same_name_is_the_same_memory_while_it_is_large_enough() -> None:

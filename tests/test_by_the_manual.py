@@ -28,15 +28,15 @@ from by_the_manual.dynamics import Parameters
 from by_the_manual.training import COUNTED, Run
 from numpy.testing import assert_allclose, assert_array_equal
 
-from spikesim.checkpoint import checkpoint_folder
 from spikesim.datasets import Dataset, load
-from spikesim.ep.config import make_config, merge
-from spikesim.ep.journal import RunOptions
-from spikesim.ep.observer import Silent
-from spikesim.ep.signals import block_side
-from spikesim.ep.trainer import Trainer
-from spikesim.quantisation import quantise_weights
-from spikesim.runreader import RunReader
+from spikesim.ep.config.parsing import make_config, merge
+from spikesim.ep.network.error_signals import block_side
+from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.training.observer import Silent
+from spikesim.ep.training.run_store import RunOptions
+from spikesim.ep.training.trainer import Trainer
+from spikesim.io.checkpoint import checkpoint_folder
+from spikesim.numerics.quantization import quantise_weights
 
 LAYERS = [
     {"kind": "conv", "channels": 12, "pool": True},

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import small
 
-from spikesim.ep import phases as ph
-from spikesim.ep.calibration import ROUNDS_MAX, calibrate
-from spikesim.ep.contrast import layer_rates
-from spikesim.ep.model import Model, Parameters, initial_parameters
-from spikesim.ep.team import Team
+from spikesim.ep.gradients.contrast import layer_rates
+from spikesim.ep.network.model import Model, Parameters, initial_parameters
+from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.phases import workspace as ph
+from spikesim.ep.training.calibration import ROUNDS_MAX, calibrate
 from spikesim.errors import InputError, Stopped
-from spikesim.fixedpoint import ONE
+from spikesim.numerics.fixed_point import ONE
 
 LAYERS = (small.POOLED, small.CONV, small.DENSE)
 SAMPLES = 10

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import small
 
-from spikesim.ep.centring import bias_compensation, centre, presynaptic_mean
-from spikesim.ep.model import Model
+from spikesim.ep.gradients.centering import bias_compensation, centre, presynaptic_mean
+from spikesim.ep.network.model import Model
 
 LAYERS = ({**small.POOLED, "channels": 4}, {**small.CONV, "channels": 3}, {"kind": "dense", "channels": 5})
 

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from spikesim import checkpoint
 from spikesim.errors import InputError
+from spikesim.io import checkpoint
 
 STATE = {"conv1/weight": np.arange(500, dtype=np.float32).reshape(20, 25), "rng": np.array(7, dtype=np.uint64)}
 

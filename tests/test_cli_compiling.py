@@ -7,11 +7,11 @@ import pytest
 from commands import succeed
 from numba.core import event
 
-from spikesim import compilation
-from spikesim.cli import compiling
-from spikesim.cli.compiling import compilation_told
-from spikesim.compilation import JIT, kernel
-from spikesim.kernelcache import CacheFolder
+from spikesim.cli.terminal import compiling
+from spikesim.cli.terminal.compiling import compilation_told
+from spikesim.jit import compilation
+from spikesim.jit.compilation import JIT, kernel
+from spikesim.jit.kernel_cache import CacheFolder
 
 pytestmark = pytest.mark.skipif(not JIT, reason="nothing is compiled")
 

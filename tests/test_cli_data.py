@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 from datasets_support import install, serve, tiny_cifar, tiny_idx
 
-from spikesim.cli import data as data_module
 from spikesim.cli import main
+from spikesim.cli.commands import data as data_module
 from spikesim.datasets import load, names
 
 ROOT = Path(__file__).resolve().parent.parent

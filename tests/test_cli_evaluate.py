@@ -3,7 +3,7 @@ import json
 import pytest
 from commands import CONFIG, spikesim, succeed
 
-from spikesim.runreader import RunReader
+from spikesim.ep.runs.reader import RunReader
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ import pytest
 import safetensors.numpy
 from commands import CONFIG, ROOT, assert_one_line, digest, newest_checkpoint, spikesim, start, succeed, wait_until
 
-from spikesim.cli.export import FORMATS as NAMES
+from spikesim.cli.commands.export import FORMATS as NAMES
 from spikesim.ep.exchange.exporting import FORMATS
-from spikesim.runreader import RunReader
-from spikesim.schema import PHASES
+from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.runs.schema import PHASES
 
 SMALL = CONFIG.replace("spikes = [3]", "spikes = [3, 5]").replace("test_limit = 400", "test_limit = 40")
 

@@ -10,8 +10,8 @@ import pytest
 from commands import CONFIG, SECONDS, assert_one_line, environment, spikesim, succeed
 from runs import write_run
 
-from spikesim.cli.streams import EXIT_PIPE, OutputLost, guarded_streams, outlived_output
-from spikesim.runreader import RunReader
+from spikesim.cli.terminal.streams import EXIT_PIPE, OutputLost, guarded_streams, outlived_output
+from spikesim.ep.runs.reader import RunReader
 
 needs_full = pytest.mark.skipif(not os.access("/dev/full", os.W_OK), reason="there is no /dev/full")
 
@@ -145,7 +145,7 @@ def test_writing_fails_once_and_then_drops(tmp_path: Path) -> None:
     """What was buffered when writing failed does not fail again when the interpreter ends."""
     code = (
         "import sys\n"
-        "from spikesim.cli.streams import OutputLost, guarded_streams\n"
+        "from spikesim.cli.terminal.streams import OutputLost, guarded_streams\n"
         "with guarded_streams():\n"
         "    try:\n"
         "        print('x' * 100_000)\n"

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from runs import LAYERS, append_rows, make_batch, make_epoch, make_header, write_run
 
-from spikesim import checkpoint
-from spikesim.reports.state import checkpoints_text
-from spikesim.runfile import RunReader, RunWriter
-from spikesim.schema import FORMAT_VERSION, PHASES, LayerInfo
+from spikesim.ep.runs.schema import FORMAT_VERSION, PHASES, LayerInfo
+from spikesim.ep.runs.state import checkpoints_text
+from spikesim.ep.runs.writer import RunReader, RunWriter
+from spikesim.io import checkpoint
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from commands import assert_one_line, digest, spikesim, succeed
 
-from spikesim.ep.teacher import read_teacher
+from spikesim.ep.inputs.teacher import read_teacher
 
 NETWORK = (
     "--set", 'model.layers=[{kind="conv",channels=6,pool=true},{kind="dense",channels=12}]', "--arch", "custom",

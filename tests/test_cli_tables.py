@@ -9,10 +9,10 @@ from click.testing import CliRunner
 from commands import CONFIG
 
 from spikesim.cli import main
-from spikesim.cli.progress import BarObserver
-from spikesim.cli.tables import Table
-from spikesim.ep.observer import Progress
-from spikesim.reports.text import counted
+from spikesim.cli.terminal.progress import BarObserver
+from spikesim.cli.terminal.tables import Table
+from spikesim.ep.training.observer import Progress
+from spikesim.runtime.text import counted
 
 WIDE = 500
 NETWORK = """\

@@ -6,8 +6,8 @@ import pytest
 from commands import CONFIG, assert_one_line, digest, newest_checkpoint, spikesim, start, succeed, wait_until
 
 from spikesim.datasets import load
-from spikesim.ep.teacher import read_teacher, write_teacher
-from spikesim.runreader import RunReader
+from spikesim.ep.inputs.teacher import read_teacher, write_teacher
+from spikesim.ep.runs.reader import RunReader
 
 SMALL = CONFIG.replace("test_limit = 400", "test_limit = 40")
 

@@ -415,7 +415,8 @@ def test_lines_of_progress(reference):
 
 
 def test_the_command_starts_without_heavy_imports():
-    code = "import sys, spikesim.cli, spikesim.cli.train; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    imports = "import sys, spikesim.cli, spikesim.cli.commands.train"
+    code = imports + "; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert not {"numba", "h5py", "scipy", "rich", "matplotlib"} & set(result.stdout.split())

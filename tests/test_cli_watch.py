@@ -19,11 +19,11 @@ import pytest
 from commands import ROOT, SECONDS, assert_one_line, environment, spikesim, start
 from runs import append_rows, make_header, write_run
 
-from spikesim.analysis import make_report
+from spikesim.ep.analysis.summary import make_report
+from spikesim.ep.reports.following import LOOKS, follow
+from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.runs.writer import RunWriter
 from spikesim.errors import InputError
-from spikesim.reports.following import LOOKS, follow
-from spikesim.runfile import RunWriter
-from spikesim.runreader import RunReader
 
 CONFIG = {"optimiser": {"epochs": 3}, "data": {"limit": 128}}
 
@@ -34,7 +34,7 @@ def writing(path: Path) -> Iterator[subprocess.Popen[str]]:
     script = """
         import sys
         from runs import append_rows, make_header
-        from spikesim.runfile import RunWriter
+        from spikesim.ep.runs.writer import RunWriter
         config = {"optimiser": {"epochs": 3}, "data": {"limit": 128}}
         with RunWriter.create(sys.argv[1], make_header(config=config)) as run:
             print("ready", flush=True)

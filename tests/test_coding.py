@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from test_spiketrains import dense
 
 from spikesim.datasets import Events, load
-from spikesim.ep import coding as cd
-from spikesim.ep import phases as ph
-from spikesim.ep.config import make_config
-from spikesim.ep.model import Model
-from spikesim.ep.presentation import Presenter
+from spikesim.engine.spike_trains import SpikeTrains
+from spikesim.ep.config.parsing import make_config
+from spikesim.ep.inputs import encoding as cd
+from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.network.model import Model
+from spikesim.ep.phases import workspace as ph
 from spikesim.errors import InputError
-from spikesim.spiketrains import SpikeTrains
 
 SHAPE = (3, 5, 2)
 IDS = np.array([7, 0, 2**32 - 1])

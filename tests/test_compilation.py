@@ -17,16 +17,16 @@ from numba.core import config
 from numba.core.errors import NumbaError
 from pairs import digest
 
-from spikesim import compilation
-from spikesim.compilation import JIT, PLAIN_LOOPS, cache_folder, kernel, source_hash
-from spikesim.kernelcache import CHECKSUM_BYTES, CacheFolder
+from spikesim.jit import compilation
+from spikesim.jit.compilation import JIT, PLAIN_LOOPS, cache_folder, kernel, source_hash
+from spikesim.jit.kernel_cache import CHECKSUM_BYTES, CacheFolder
 
 needs_jit = pytest.mark.skipif(not JIT, reason="nothing is compiled")
 needs_vectors = pytest.mark.skipif(PLAIN_LOOPS, reason="plain loops count references")
 
 PHILOX = """
 import numpy as np
-from spikesim.philox import _blocks, philox_words
+from spikesim.numerics.philox import _blocks, philox_words
 print(philox_words(np.zeros((1, 4), np.uint32), 0)[0, 0], sum(_blocks.stats.cache_hits.values()))
 """
 
@@ -79,7 +79,7 @@ def test_an_edit_of_anything_that_kernels_see_changes_the_hash(copied_package: P
 
 def test_an_edit_of_anything_else_leaves_the_compiled_kernels_alone(copied_package: Path) -> None:
     before = fresh_hash()
-    for name in ("cli/report.py", "analysis.py", "ep/trainer.py", "reports/page.py", "notes.txt"):
+    for name in ("cli/commands/report.py", "analysis.py", "ep/training/trainer.py", "reports/page.py", "notes.txt"):
         path = copied_package / name
         path.write_text((path.read_text() if path.exists() else "") + "\n")
         assert fresh_hash() == before
@@ -246,7 +246,7 @@ def test_another_users_folder_above_ours_runs_no_code_of_theirs() -> None:
         theirs.mkdir()
         os.chown(theirs, 65002, 65002)
         theirs.chmod(0o777)
-        code = "from spikesim.kernelcache import find_folder; print(find_folder('name'))"
+        code = "from spikesim.jit.kernel_cache import find_folder; print(find_folder('name'))"
         places = dict.fromkeys(("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME", "TMPDIR"), str(theirs))
         ran = subprocess.run(
             ["setpriv", "--reuid", "65001", "--regid", "65001", "--clear-groups", sys.executable, "-B", "-c", code],

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikesim.ep.config import (
+from spikesim.ep.config.parsing import (
     CONTRAST_WINDOW_MAX,
     SECTIONS,
     Config,
@@ -20,8 +20,8 @@ from spikesim.ep.config import (
     per_layer,
 )
 from spikesim.errors import InputError
-from spikesim.tomlfile import read_toml, tomllib
-from spikesim.values import short_words, shown
+from spikesim.io.fields import short_words, shown
+from spikesim.io.toml import read_toml, tomllib
 
 FIELDS = [(section, item) for section in SECTIONS for item in dataclasses.fields(getattr(Config(), section))]
 

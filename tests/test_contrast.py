@@ -10,12 +10,12 @@ import pytest
 import small
 from numpy.typing import NDArray
 
-from spikesim.ep import contrast as co
-from spikesim.ep.config import Config
-from spikesim.ep.correlation import Correlation, Rows
-from spikesim.ep.model import Model
-from spikesim.fixedpoint import ONE
-from spikesim.tables import Conv
+from spikesim.engine.synapses import Conv
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.gradients import contrast as co
+from spikesim.ep.gradients.correlation import Correlation, Rows
+from spikesim.ep.network.model import Model
+from spikesim.numerics.fixed_point import ONE
 
 Integers = NDArray[np.int64]
 

@@ -5,10 +5,10 @@ import pytest
 import reference
 import small
 
-from spikesim.ep.coupling import coupling, limit_coupling, measure_coupling
-from spikesim.ep.model import Model, Parameters
-from spikesim.ep.team import Team
-from spikesim.tables import Conv
+from spikesim.engine.synapses import Conv
+from spikesim.ep.network.model import Model, Parameters
+from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.training.spectral import coupling, limit_coupling, measure_coupling
 
 LAYERS = ({**small.POOLED, "channels": 3}, {**small.CONV, "channels": 2}, {"kind": "dense", "channels": 5})
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from datasets_support import install, tar_gz, tiny_cifar, tiny_idx
 
-from spikesim.datasets import Augmentation, ImageSet, check, find, load, names, registry
+from spikesim.datasets import Augmentation, ImageSet, check, find, load, names
+from spikesim.datasets.catalogue import registry
 from spikesim.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from spikesim.datasets import check, find, load
-from spikesim.datasets.arrays import is_file
+from spikesim.datasets.formats.image_arrays import is_file
 from spikesim.errors import InputError
 
 

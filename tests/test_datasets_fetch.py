@@ -8,8 +8,9 @@ import threading
 import pytest
 from datasets_support import install, link, serve, tar_gz, tiny_cifar, tiny_idx
 
-from spikesim.datasets import check, download, load
-from spikesim.datasets.fetch import fetch
+from spikesim.datasets import check, load
+from spikesim.datasets.fetching import download
+from spikesim.datasets.fetching.fetch import fetch
 from spikesim.errors import InputError
 
 TINY = tiny_idx()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from spikesim.datasets import Augmentation
-from spikesim.datasets.transforms import INPUT_FRACTION_BITS, augment, normalise, pad
+from spikesim.datasets.samples.transforms import INPUT_FRACTION_BITS, augment, normalise, pad
 from spikesim.errors import InputError
 
 images_of = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=4, max_dims=4, max_side=5))

@@ -9,7 +9,7 @@ from datasets_support import describe, link, tar_gz
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spikesim.datasets.unpacking import ARCHIVE_SLACK, read_archive, read_file
+from spikesim.datasets.catalogue.unpacking import ARCHIVE_SLACK, read_archive, read_file
 from spikesim.errors import InputError
 
 CONTENT = bytes(range(256)) * 8

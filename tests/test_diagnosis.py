@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import small
 
-from spikesim.ep.counting import PhaseCounts
-from spikesim.ep.diagnosis import RECENT, Diagnosis
-from spikesim.ep.learner import BatchResult
-from spikesim.ep.model import Model
+from spikesim.ep.network.model import Model
+from spikesim.ep.phases.counters import PhaseCounts
+from spikesim.ep.training.diagnostics import RECENT, Diagnosis
+from spikesim.ep.training.learner import BatchResult
 
 LAYERS = (small.POOLED, small.DENSE)
 

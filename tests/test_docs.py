@@ -17,12 +17,12 @@ import pytest
 
 import spikesim
 from spikesim.cli import main
-from spikesim.cli.sweep import read_sweep
+from spikesim.cli.cluster.sweep import read_sweep
 from spikesim.datasets import load
-from spikesim.ep.config import describe, make_config, merge
-from spikesim.ep.teacher import read_teacher
+from spikesim.ep.config.parsing import describe, make_config, merge
+from spikesim.ep.inputs.teacher import read_teacher
+from spikesim.io.toml import tomllib
 from spikesim.sparse.description import make_network
-from spikesim.tomlfile import tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spikesim import durable
+from spikesim.io import durable
 
 
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.EOPNOTSUPP, 524])

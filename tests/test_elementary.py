@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikesim.ep.elementary import exp, log, softmax_and_log_sum
+from spikesim.numerics.portable_math import exp, log, softmax_and_log_sum
 
 ULPS = 2 * 2.0**-52
 NORMAL_MIN = 2.0**-1022

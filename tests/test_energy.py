@@ -4,8 +4,8 @@ from commands import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikesim.energy import EnergyModel
-from spikesim.reports.energies import PUBLISHED, published
+from spikesim.ep.reports.pages.energies import PUBLISHED, published
+from spikesim.ep.runs.energy import EnergyModel
 
 counts = st.integers(0, 2**50)
 

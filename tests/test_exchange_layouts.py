@@ -5,7 +5,7 @@ import pytest
 from small import CONV, DENSE, POOLED, make, make_dataset
 
 from spikesim.ep.exchange.layouts import LAYOUTS, Form, parameter_forms
-from spikesim.ep.model import Model, initial_parameters
+from spikesim.ep.network.model import Model, initial_parameters
 
 
 def test_a_convolution_of_torch_is_ours():

@@ -12,12 +12,12 @@ from small import CONV, DENSE, POOLED, make, make_dataset, random_parameters
 from spikesim.datasets import load
 from spikesim.ep.exchange.nirgraph import make_if_graph, write_graph, write_if_graph
 from spikesim.ep.exchange.structure import read_structure
-from spikesim.ep.meanfield import MeanField
-from spikesim.ep.model import Model
-from spikesim.ep.records import make_header
+from spikesim.ep.gradcheck.mean_field import MeanField
+from spikesim.ep.network.model import Model
+from spikesim.ep.runs.writer import RunReader, RunWriter
+from spikesim.ep.training.run_rows import make_header
 from spikesim.errors import InputError
-from spikesim.hdf5file import write_text
-from spikesim.runfile import RunReader, RunWriter
+from spikesim.io.hdf5_reader import write_text
 
 CASES = {
     "conv": ((POOLED, {**CONV, "channels": 6}), {}, 6),

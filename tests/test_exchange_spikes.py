@@ -11,8 +11,8 @@ import pytest
 from runs import LAYERS, make_header
 
 from spikesim.ep.exchange.spikes import read_recording, write_nirdata, write_sonata, write_spike_table
+from spikesim.ep.runs.writer import RunReader, RunWriter
 from spikesim.errors import InputError
-from spikesim.runfile import RunReader, RunWriter
 
 STEPS = 49
 SAMPLES = (2, 3, 7)

@@ -135,9 +135,9 @@ WRITERS = """
     from runs import LAYERS
     from spikesim.ep.exchange.output import write_output
     from spikesim.ep.exchange.spikes import Recording, write_nirdata, write_sonata
-    from spikesim.ep.teacher import read_teacher, write_teacher
+    from spikesim.ep.inputs.teacher import read_teacher, write_teacher
     from spikesim.errors import InputError
-    from spikesim.reports.files import write_files
+    from spikesim.ep.reports.files import write_files
     from spikesim.sparse.description import make_network
     from spikesim.sparse.recording import SimulationReader, SimulationWriter
     from spikesim.sparse.simulation import Simulation

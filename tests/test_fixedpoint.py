@@ -8,10 +8,10 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikesim.dither import leak_dither, reversed_bits
-from spikesim.ep.held import HELD_LIMIT
+from spikesim.ep.phases.clamped_drive import HELD_LIMIT
 from spikesim.errors import InputError
-from spikesim.fixedpoint import (
+from spikesim.numerics.dither import leak_dither, reversed_bits
+from spikesim.numerics.fixed_point import (
     DRIVE_LIMIT,
     ONE,
     SHARE_LIMIT,

@@ -11,18 +11,18 @@ import small
 from click.testing import CliRunner
 from commands import python_process
 
-from spikesim import freememory
 from spikesim.cli import main
-from spikesim.ep.dataset import load_dataset
-from spikesim.ep.journal import RunOptions
-from spikesim.ep.model import Model
-from spikesim.ep.observer import Silent
-from spikesim.ep.team import Team
-from spikesim.ep.trainer import Trainer
+from spikesim.ep.inputs.dataset import load_dataset
+from spikesim.ep.network.model import Model
+from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.training.observer import Silent
+from spikesim.ep.training.run_store import RunOptions
+from spikesim.ep.training.trainer import Trainer
 from spikesim.errors import InputError
-from spikesim.freememory import free_memory, naming_memory, require_memory
-from spikesim.hdf5file import Contents
-from spikesim.runreader import RunReader
+from spikesim.io.hdf5_reader import Contents
+from spikesim.runtime import free_memory as freememory
+from spikesim.runtime.free_memory import free_memory, naming_memory, require_memory
 
 
 def test_what_is_too_much_is_refused_before_it_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ def test_a_limit_of_address_space_counts() -> None:
     process = python_process("""
         import resource
         resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
-        from spikesim.freememory import free_memory
+        from spikesim.runtime.free_memory import free_memory
         assert 2**29 < free_memory() < 2**31, free_memory()
         try:
             bytearray(free_memory() + 2**20)
@@ -116,23 +116,23 @@ def test_a_training_says_what_takes_the_memory(tmp_path: Path, monkeypatch: pyte
         ):
             Team(model, config, 2)
     with monkeypatch.context() as none:
-        none.setattr("spikesim.ep.phases.Workspace", no_room)
+        none.setattr("spikesim.ep.phases.workspace.Workspace", no_room)
         with pytest.raises(InputError, match=r"no room for the samples of a group .*; use fewer --threads"):
             Team(model, config, 2)
     options = RunOptions(out=tmp_path / "run.h5", threads=1)
     with monkeypatch.context() as none:
-        none.setattr("spikesim.ep.trainer.Model", no_room)
+        none.setattr("spikesim.ep.training.trainer.Model", no_room)
         with pytest.raises(InputError, match=r"no room for the network \(custom for samples of 6x6\)"):
             Trainer(config, dataset, options, Silent())
     with monkeypatch.context() as none:
-        none.setattr("spikesim.ep.trainer.initial_parameters", no_room)
+        none.setattr("spikesim.ep.training.trainer.initial_parameters", no_room)
         with pytest.raises(InputError, match="no room for the weights and what learning keeps of them"):
             Trainer(config, dataset, options, Silent()).run()
     assert not os.listdir(tmp_path) or not (tmp_path / "run.h5").exists()
     images = {"train_images": np.zeros((4, 3, 3), np.uint8), "train_labels": np.arange(4) % 2}
     np.savez(tmp_path / "own.npz", **images, **{name.replace("train", "test"): own for name, own in images.items()})
     with monkeypatch.context() as none:
-        none.setattr("spikesim.datasets.arrays.read_array", no_room)
+        none.setattr("spikesim.datasets.formats.image_arrays.read_array", no_room)
         named = small.make(small.POOLED, data__dataset=str(tmp_path / "own.npz"))
         with pytest.raises(InputError, match=r"no room for the samples of .*own\.npz \(Unable to allocate"):
             load_dataset(named)

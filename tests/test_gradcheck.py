@@ -9,8 +9,8 @@ import pytest
 import small
 
 from spikesim.datasets import Dataset
-from spikesim.ep.config import Config
-from spikesim.ep.gradcheck import CheckResult, Similarity, Variant, check_gradients, variants
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.gradcheck.check import CheckResult, Similarity, Variant, check_gradients, variants
 from spikesim.errors import InputError
 
 LAYERS = ({**small.POOLED, "channels": 8}, {**small.CONV, "channels": 8})

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runs import append_rows, make_header, write_run
 
-from spikesim.hdf5bytes import SIGNATURE, HDF5Bytes, checksum
-from spikesim.runfile import RunWriter
+from spikesim.ep.runs.writer import RunWriter
+from spikesim.io.hdf5_bytes import SIGNATURE, HDF5Bytes, checksum
 
 
 @pytest.fixture(scope="module")

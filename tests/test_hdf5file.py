@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from runs import append_rows, make_header
 
-from spikesim import hdf5file
+from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.runs.writer import RunWriter
 from spikesim.errors import InputError
-from spikesim.hdf5file import ATTRIBUTE_BYTES_MAX, Contents, HDF5File, one_line, write_text
-from spikesim.runfile import RunWriter
-from spikesim.runreader import RunReader
+from spikesim.io import hdf5_reader as hdf5file
+from spikesim.io.hdf5_reader import ATTRIBUTE_BYTES_MAX, Contents, HDF5File, one_line, write_text
 
 VALUES = np.arange(12, dtype="<f8").reshape(4, 3)
 
@@ -289,7 +289,7 @@ def test_what_is_written_while_it_is_read(path: Path, monkeypatch: pytest.Monkey
 
 READ_ON = """
     import sys
-    from spikesim.runfile import RunReader
+    from spikesim.ep.runs.writer import RunReader
     seen = -1
     with RunReader(sys.argv[1]) as reader:
         print("ready", flush=True)

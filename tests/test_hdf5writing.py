@@ -10,10 +10,10 @@ import pytest
 from commands import python_process
 from runs import append_rows, make_header
 
-from spikesim import durable
+from spikesim.ep.runs.writer import RunReader, RunWriter
 from spikesim.errors import InputError
-from spikesim.hdf5writing import FileBytes, storing
-from spikesim.runfile import RunReader, RunWriter
+from spikesim.io import durable
+from spikesim.io.hdf5_output import FileBytes, storing
 
 
 def write(stored: FileBytes) -> None:
@@ -93,7 +93,7 @@ def test_a_writer_that_nobody_closes_ends_quietly(tmp_path: Path) -> None:
     script = """
         import sys
         from runs import append_rows, make_header
-        from spikesim.runfile import RunWriter
+        from spikesim.ep.runs.writer import RunWriter
         writer = RunWriter.create(sys.argv[1], make_header())
         append_rows(writer, 0, 5)
         writer.flush()

@@ -7,14 +7,14 @@ import pytest
 import small
 from numpy.typing import NDArray
 
-from spikesim.ep import heads as hd
-from spikesim.ep import phases as ph
-from spikesim.ep import prediction as pr
-from spikesim.ep.model import Model
-from spikesim.ep.signals import block_side
+from spikesim.engine.populations import Population
+from spikesim.ep.network import heads as hd
+from spikesim.ep.network.error_signals import block_side
+from spikesim.ep.network.model import Model
+from spikesim.ep.phases import readout as pr
+from spikesim.ep.phases import workspace as ph
 from spikesim.errors import InputError
-from spikesim.fixedpoint import ONE
-from spikesim.populations import Population
+from spikesim.numerics.fixed_point import ONE
 
 Reals = NDArray[np.float64]
 

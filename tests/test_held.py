@@ -11,16 +11,16 @@ import test_meanfield as mf
 import test_phases as tp
 from numpy.typing import NDArray
 
-from spikesim.ep import adjoint as ad
-from spikesim.ep import contrast as co
-from spikesim.ep import phases as ph
-from spikesim.ep.buffers import Buffers
-from spikesim.ep.config import Config
-from spikesim.ep.gradients import LayerSums, layer_sums
-from spikesim.ep.meanfield import MeanField, Reals
-from spikesim.ep.team import Team
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.gradcheck import implicit_gradient as ad
+from spikesim.ep.gradcheck.mean_field import MeanField, Reals
+from spikesim.ep.gradients import contrast as co
+from spikesim.ep.gradients.estimator import LayerSums, layer_sums
+from spikesim.ep.parallel.buffers import Buffers
+from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.phases import workspace as ph
 from spikesim.errors import InputError
-from spikesim.fixedpoint import ONE
+from spikesim.numerics.fixed_point import ONE
 
 HELD = {
     "dynamics__nudged_drive": "held",

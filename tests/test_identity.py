@@ -16,13 +16,13 @@ from click.testing import CliRunner, Result
 
 from spikesim.cli import main
 from spikesim.datasets import find, load
-from spikesim.datasets.identity import base_name, split_name
-from spikesim.ep.dataset import is_name_of, load_of_run, named
-from spikesim.ep.model import Model
-from spikesim.ep.records import make_header
-from spikesim.ep.teacher import read_teacher, write_teacher
+from spikesim.datasets.samples.identity import base_name, split_name
+from spikesim.ep.inputs.dataset import is_name_of, load_of_run, named
+from spikesim.ep.inputs.teacher import read_teacher, write_teacher
+from spikesim.ep.network.model import Model
+from spikesim.ep.runs.writer import RunReader, RunWriter
+from spikesim.ep.training.run_rows import make_header
 from spikesim.errors import InputError
-from spikesim.runfile import RunReader, RunWriter
 
 ARRAYS = ef.arrays_of(ef.bars(12), 9)
 NETWORK = (

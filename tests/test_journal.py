@@ -12,14 +12,14 @@ import pytest
 from journals import BATCHES, digest
 from runs import append_rows, make_header, make_weights
 
-from spikesim import checkpoint
-from spikesim.checkpoint import checkpoint_folder
-from spikesim.ep.journal import Journal, RunOptions
-from spikesim.ep.ranks import Alone
+from spikesim.ep.parallel.communicator import Alone
+from spikesim.ep.runs.row_log import LoggedRows, RowLog, log_path
+from spikesim.ep.runs.schema import TABLES
+from spikesim.ep.runs.writer import RunReader, RunWriter
+from spikesim.ep.training.run_store import Journal, RunOptions
 from spikesim.errors import InputError
-from spikesim.rowlog import LoggedRows, RowLog, log_path
-from spikesim.runfile import RunReader, RunWriter
-from spikesim.schema import TABLES
+from spikesim.io import checkpoint
+from spikesim.io.checkpoint import checkpoint_folder
 
 
 @pytest.fixture(scope="module")

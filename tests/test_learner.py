@@ -11,15 +11,15 @@ import small
 from numpy.typing import NDArray
 from threadranks import on_ranks
 
-from spikesim.ep import contrast as co
-from spikesim.ep import phases as ph
-from spikesim.ep.config import Config
-from spikesim.ep.evaluation import evaluate
-from spikesim.ep.learner import BatchResult, Learner
-from spikesim.ep.model import Model
-from spikesim.ep.ranks import Ranks, share
-from spikesim.ep.signals import has_teacher
-from spikesim.ep.team import Team
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.evaluation.evaluate import evaluate
+from spikesim.ep.gradients import contrast as co
+from spikesim.ep.network.error_signals import has_teacher
+from spikesim.ep.network.model import Model
+from spikesim.ep.parallel.communicator import Ranks, share
+from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.phases import workspace as ph
+from spikesim.ep.training.learner import BatchResult, Learner
 from spikesim.errors import InputError, Stopped
 
 LAYERS = (small.POOLED, {**small.CONV, "channels": 17}, small.DENSE)

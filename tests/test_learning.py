@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from runs import LAYERS, append_rows, make_batch, make_epoch, make_header
 
-from spikesim.learning import layer_learning
-from spikesim.runfile import RunReader, RunWriter
+from spikesim.ep.analysis.layers import layer_learning
+from spikesim.ep.runs.writer import RunReader, RunWriter
 
 
 @pytest.fixture(scope="module")

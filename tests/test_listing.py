@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikesim import listing
-from spikesim.compilation import JIT
+from spikesim.engine.simd import compress as listing
+from spikesim.jit.compilation import JIT
 
 pytestmark = pytest.mark.skipif(not JIT, reason="vector code needs the JIT")
 

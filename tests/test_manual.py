@@ -20,7 +20,7 @@ from manual import PAGES, Block, Place, blocks, published
 from manual_command import TRAIN
 from manual_indented import NEEDED, indented_commands
 
-from spikesim.ep.teacher import write_teacher
+from spikesim.ep.inputs.teacher import write_teacher
 
 ALL = os.environ.get("SPIKESIM_MANUAL") == "all"
 LANGUAGES = ("sh", "python")
@@ -248,7 +248,12 @@ def patched(folder: Path) -> Path:
 
 
 def test_the_neuron_of_the_manual_can_be_made(tmp_path: Path) -> None:
-    changed = ("spikesim/firing.py", "tests/reference.py", "tests/test_rows.py", "tests/test_simulator_law.py")
+    changed = (
+        "spikesim/engine/simd/fire.py",
+        "tests/reference.py",
+        "tests/test_rows.py",
+        "tests/test_simulator_law.py",
+    )
     copy = patched(tmp_path / "copy")
     for name in changed:
         assert (copy / name).read_text() != (ROOT / name).read_text()

@@ -9,13 +9,13 @@ import pytest
 import small
 from numpy.typing import NDArray
 
-from spikesim.ep import adjoint as ad
-from spikesim.ep import phases as ph
-from spikesim.ep.config import Config
-from spikesim.ep.meanfield import Inputs, Link, MeanField, columns
-from spikesim.ep.model import Model
-from spikesim.fixedpoint import ONE
-from spikesim.tables import Conv, Dense, Shape
+from spikesim.engine.synapses import Conv, Dense, Shape
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.gradcheck import implicit_gradient as ad
+from spikesim.ep.gradcheck.mean_field import Inputs, Link, MeanField, columns
+from spikesim.ep.network.model import Model
+from spikesim.ep.phases import workspace as ph
+from spikesim.numerics.fixed_point import ONE
 
 Reals = NDArray[np.float64]
 

@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import DTypeLike
 from pairs import Pair
 
-from spikesim.memory import LINE, aligned_zeros
-from spikesim.tables import Conv
+from spikesim.engine.synapses import Conv
+from spikesim.jit.aligned import LINE, aligned_zeros
 
 
 @pytest.mark.parametrize("shape", [7, (7,), (3, 0), (0,), (2, 3, 5), (1000, 100)])

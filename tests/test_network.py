@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from spikesim.compiled import CompiledNetwork
+from spikesim.engine.layout import CompiledNetwork
+from spikesim.engine.plan import POP_BIAS, lanes_for
+from spikesim.engine.populations import Connection, Population
+from spikesim.engine.synapses import Conv, Dense, Sparse
 from spikesim.errors import InputError
 from spikesim.network import Network
-from spikesim.plan import POP_BIAS, lanes_for
-from spikesim.populations import Connection, Population
 from spikesim.simulator import Simulator
-from spikesim.tables import Conv, Dense, Sparse
 
 QUICK = settings(deadline=None, derandomize=True, database=None)
 

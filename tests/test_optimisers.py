@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spikesim.ep.optimisers import Optimiser, schedule
-from spikesim.ep.options import Optimiser as Settings
+from spikesim.ep.config.sections import Optimiser as Settings
+from spikesim.ep.training.optimizers import Optimiser, schedule
 
 SHAPES = {"conv1/weight": (3, 3, 2, 4), "conv1/bias": (4,), "readout/weight": (5, 3), "readout/bias": (3,)}
 RATES = {"conv1/weight": 0.1, "conv1/bias": 0.02, "readout/weight": 0.3, "readout/bias": 0.05}

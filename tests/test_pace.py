@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from spikesim.pace import step_milliseconds
+from spikesim.ep.runs.timebase import step_milliseconds
 
 
 def config(**changes: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pytest
 from commands import ROOT
 
 import spikesim
-from spikesim.tomlfile import tomllib
+from spikesim.io.toml import tomllib
 
 FOLDERS = {
     "spikesim": "spikesim",

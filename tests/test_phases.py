@@ -10,15 +10,15 @@ import reference
 import small
 from numpy.typing import NDArray
 
-from spikesim.ep import phases as ph
-from spikesim.ep.config import Config
-from spikesim.ep.counting import PhaseCounts
-from spikesim.ep.elementary import softmax_and_log_sum
-from spikesim.ep.model import Model, Parameters
-from spikesim.ep.prediction import Predictions
+from spikesim.engine.synapses import Conv
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.network.model import Model, Parameters
+from spikesim.ep.phases import workspace as ph
+from spikesim.ep.phases.counters import PhaseCounts
+from spikesim.ep.phases.readout import Predictions
 from spikesim.errors import Stopped
-from spikesim.fixedpoint import ONE
-from spikesim.tables import Conv
+from spikesim.numerics.fixed_point import ONE
+from spikesim.numerics.portable_math import softmax_and_log_sum
 
 LAYERS = ({**small.POOLED, "channels": 5}, {**small.POOLED, "channels": 3})
 SAMPLES = 4

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikesim.errors import InputError
-from spikesim.philox import philox_words, seed_key
+from spikesim.numerics.philox import philox_words, seed_key
 
 # Counter, key, answer: the known-answer vectors of Random123 (kat_vectors, philox4x32 10).
 KNOWN = [

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from spikesim.cli import main
 from spikesim.datasets import Dataset, Events, load
-from spikesim.datasets.clock import SLACK, straighten
-from spikesim.datasets.eventset import Collector
+from spikesim.datasets.inspection.plausibility import of_limit, warnings
+from spikesim.datasets.inspection.summary import as_json, facts, summarise
 from spikesim.datasets.loading import inspect
-from spikesim.datasets.plausibility import of_limit, warnings
-from spikesim.datasets.summary import as_json, facts, summarise
-from spikesim.ep.coding import with_duration
-from spikesim.ep.config import make_config
+from spikesim.datasets.samples.clock import SLACK, straighten
+from spikesim.datasets.samples.event_set import Collector
+from spikesim.ep.config.parsing import make_config
+from spikesim.ep.inputs.encoding import with_duration
 from spikesim.errors import InputError
 
 QUICK = settings(max_examples=80, deadline=None, derandomize=True, database=None)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import small
 
-from spikesim.ep.architectures import architecture, input_shape
-from spikesim.ep.presentation import Presenter
+from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.network.architectures import architecture, input_shape
 
 
 def test_a_sample_looks_the_same_in_any_batch() -> None:

@@ -11,11 +11,11 @@ import rich.table
 from commands import spikesim, succeed
 from runs import write_run
 
-from spikesim.cli.console import PlainConsole
-from spikesim.cli.tables import Table
-from spikesim.hdf5file import write_text
-from spikesim.printable import printable
-from spikesim.reports.html import element, serialise
+from spikesim.cli.terminal.console import PlainConsole
+from spikesim.cli.terminal.tables import Table
+from spikesim.ep.reports.charts.markup import element, serialise
+from spikesim.io.hdf5_reader import write_text
+from spikesim.runtime.printable import printable
 
 OBEYED = "\x1b]0;title\x07\x1b[2J\x1b[31mred\u202egnp.exe\u2066\x9b31m\x00\x08\x7f\ud800\u200b"
 UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069]")

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from runs import LAYERS, make_epoch, make_traces, write_run
 
-from spikesim.analysis import make_report
-from spikesim.profiles import firing_rates
-from spikesim.runreader import RunReader
-from spikesim.schema import PHASES
+from spikesim.ep.analysis.summary import make_report
+from spikesim.ep.analysis.traces import firing_rates
+from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.runs.schema import PHASES
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikesim.errors import InputError
-from spikesim.fixedpoint import DRIVE_LIMIT, EXPONENT_MAX, ONE, WEIGHT_MAX
-from spikesim.quantisation import largest_sums, norm, quantise_weights
+from spikesim.numerics.fixed_point import DRIVE_LIMIT, EXPONENT_MAX, ONE, WEIGHT_MAX
+from spikesim.numerics.quantization import largest_sums, norm, quantise_weights
 
 QUICK = settings(deadline=None, derandomize=True, database=None)
 LARGEST_WEIGHT = DRIVE_LIMIT / ONE

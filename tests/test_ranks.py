@@ -19,12 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from threadranks import ThreadRanks, on_ranks
 
-from spikesim.datasets.model import ImageSet
-from spikesim.ep import agreement
-from spikesim.ep.agreement import check_agreement
-from spikesim.ep.ranks import Alone, share
+from spikesim.datasets.samples.model import ImageSet
+from spikesim.ep.parallel import agreement
+from spikesim.ep.parallel.agreement import check_agreement
+from spikesim.ep.parallel.communicator import Alone, share
 from spikesim.errors import InputError
-from spikesim.reports.text import counted
+from spikesim.runtime.text import counted
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 MPI = MPIEXEC.exists() and importlib.util.find_spec("mpi4py") is not None

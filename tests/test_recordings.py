@@ -16,13 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spikesim.datasets import Dataset, Events, EventSet, ImageSet, archives, load, registry
+from spikesim.datasets import Dataset, Events, EventSet, ImageSet, load
 from spikesim.datasets import check as check_set
 from spikesim.datasets import find as find_set
-from spikesim.datasets.eventparsing import read_gesture, read_nmnist, read_npy
-from spikesim.datasets.eventset import Collector
-from spikesim.datasets.fetch import fetch
-from spikesim.datasets.registry import Archive
+from spikesim.datasets.catalogue import registry
+from spikesim.datasets.catalogue.registry import Archive
+from spikesim.datasets.fetching import archives
+from spikesim.datasets.fetching.fetch import fetch
+from spikesim.datasets.formats.event_parsing import read_gesture, read_nmnist, read_npy
+from spikesim.datasets.samples.event_set import Collector
 from spikesim.errors import InputError
 
 QUICK = settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -289,7 +291,7 @@ def test_truncated_and_damaged_files_are_refused_in_one_line(tmp_path: Path, suf
 
 
 def test_a_file_that_unpacks_to_far_more_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from spikesim.datasets import eventfile
+    from spikesim.datasets.formats import event_file as eventfile
 
     monkeypatch.setattr(eventfile, "SMALL", 1000)
     zeros = np.zeros(10**6, np.int64)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import small
 
-from spikesim.ep.records import batch_row
+from spikesim.ep.training.run_rows import batch_row
 
 LAYERS = (small.POOLED, small.CONV, small.DENSE)
 

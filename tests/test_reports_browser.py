@@ -9,7 +9,7 @@ import runs
 from browser import Browser, needs_browser
 from commands import succeed
 
-from spikesim.reports.energies import PUBLISHED
+from spikesim.ep.reports.pages.energies import PUBLISHED
 
 pytestmark = needs_browser
 

@@ -10,14 +10,14 @@ import runs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikesim.analysis import make_report
-from spikesim.reports.axes import linear_axis, log_axis
-from spikesim.reports.charts import HUGE, TINY, Chart, Series, comparison_charts, run_charts
-from spikesim.reports.comparison import compare, comparison_document
-from spikesim.reports.document import report_document
-from spikesim.reports.svg import _spread, draw
-from spikesim.reports.text import si
-from spikesim.runreader import RunReader
+from spikesim.ep.analysis.summary import make_report
+from spikesim.ep.reports.charts.axes import linear_axis, log_axis
+from spikesim.ep.reports.charts.chart import HUGE, TINY, Chart, Series, comparison_charts, run_charts
+from spikesim.ep.reports.charts.svg import _spread, draw
+from spikesim.ep.reports.comparison import compare, comparison_document
+from spikesim.ep.reports.document import report_document
+from spikesim.ep.runs.reader import RunReader
+from spikesim.runtime.text import si
 
 FINITE = st.floats(-HUGE, HUGE)
 POSITIVE = st.floats(TINY, HUGE)

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from runs import write_run
 
-from spikesim.analysis import make_report
+from spikesim.ep.analysis.summary import make_report
+from spikesim.ep.analysis.tables import open_run
+from spikesim.ep.reports.charts.chart import run_charts
+from spikesim.ep.reports.charts.raster import read_rasters
+from spikesim.ep.reports.comparison import compare, comparison_document
+from spikesim.ep.reports.document import report_document
+from spikesim.ep.reports.following import follow
+from spikesim.ep.reports.pages.comparison_page import comparison_page
+from spikesim.ep.reports.pages.run_page import run_page
+from spikesim.ep.runs.schema import TABLES
 from spikesim.errors import InputError
-from spikesim.hdf5file import write_text
-from spikesim.reports.charts import run_charts
-from spikesim.reports.comparepage import comparison_page
-from spikesim.reports.comparison import compare, comparison_document
-from spikesim.reports.document import report_document
-from spikesim.reports.following import follow
-from spikesim.reports.page import run_page
-from spikesim.reports.raster import read_rasters
-from spikesim.rundata import open_run
-from spikesim.schema import TABLES
+from spikesim.io.hdf5_reader import write_text
 
 KEPT = ("/batches/epoch", "/epochs/epoch", "/traces/epoch", "/traces/phase", "/spikes/layer")
 """Columns without which there is nothing to report; they are changed one by one."""

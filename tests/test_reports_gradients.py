@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from spikesim.ep.reports.gradients import gradient_charts, read_gradients
 from spikesim.errors import InputError
-from spikesim.reports.gradients import gradient_charts, read_gradients
 
 LAYERS = ["conv1", "conv2"]
 

@@ -10,14 +10,15 @@ import pytest
 import runs
 from commands import ROOT, assert_one_line, spikesim, succeed
 
-from spikesim.analysis import make_report
+from spikesim.ep.analysis.summary import make_report
+from spikesim.ep.reports import files
+from spikesim.ep.reports.charts import plots
+from spikesim.ep.reports.charts.chart import run_charts
+from spikesim.ep.reports.charts.raster import read_rasters
+from spikesim.ep.reports.document import report_document
+from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.runs.writer import RunWriter
 from spikesim.errors import InputError
-from spikesim.reports import files, plots
-from spikesim.reports.charts import run_charts
-from spikesim.reports.document import report_document
-from spikesim.reports.raster import read_rasters
-from spikesim.runfile import RunWriter
-from spikesim.runreader import RunReader
 
 
 @pytest.fixture(scope="module")

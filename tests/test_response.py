@@ -12,15 +12,15 @@ import test_meanfield as mf
 import test_phases as tp
 from numpy.typing import NDArray
 
-from spikesim import plan as p
-from spikesim.delivery import deliver_block
-from spikesim.ep import adjoint as ad
-from spikesim.ep import phases as ph
-from spikesim.ep.model import Model
+from spikesim.engine import plan as p
+from spikesim.engine.delivery import deliver_block
+from spikesim.engine.simd.accumulate import SMALL
+from spikesim.engine.simd.dot_products import ABREAST_32, ABREAST_64
+from spikesim.ep.gradcheck import implicit_gradient as ad
+from spikesim.ep.network.model import Model
+from spikesim.ep.phases import workspace as ph
 from spikesim.errors import InputError
-from spikesim.fixedpoint import ONE
-from spikesim.rowlists import ABREAST_32, ABREAST_64
-from spikesim.rows import SMALL
+from spikesim.numerics.fixed_point import ONE
 
 GRADED = {**th.HELD, "dynamics__error_events": "graded"}
 WINDOW = 8

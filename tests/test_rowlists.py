@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pairs import Pair, assert_same
 
-from spikesim import compiled as compiled_networks
-from spikesim import plan as p
-from spikesim import rowlists, rows
-from spikesim.compilation import JIT
+from spikesim.engine import layout as compiled_networks
+from spikesim.engine import plan as p
+from spikesim.engine.simd import accumulate as rows
+from spikesim.engine.simd import dot_products as rowlists
+from spikesim.engine.simd.compress import SLACK
+from spikesim.engine.synapses import Conv, Dense
 from spikesim.errors import InputError
-from spikesim.listing import SLACK
+from spikesim.jit.compilation import JIT
 from spikesim.simulator import Simulator
-from spikesim.tables import Conv, Dense
 
 compiles = pytest.mark.skipif(not JIT, reason="vector code needs the JIT")
 

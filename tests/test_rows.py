@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikesim import firing, rows, vectors
-from spikesim.compilation import JIT
+from spikesim.engine.simd import accumulate as rows
+from spikesim.engine.simd import fire as firing
+from spikesim.engine.simd import llvm as vectors
+from spikesim.jit.compilation import JIT
 
 pytestmark = pytest.mark.skipif(not JIT, reason="vector code needs the JIT")
 

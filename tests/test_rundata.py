@@ -14,10 +14,10 @@ from commands import environment
 from runs import LAYERS, make_batch, write_run
 
 import spikesim
-from spikesim.analysis import make_report
+from spikesim.ep.analysis.summary import make_report
+from spikesim.ep.analysis.tables import Table, open_run
+from spikesim.ep.runs.schema import PHASES, TABLES
 from spikesim.errors import InputError
-from spikesim.rundata import Table, open_run
-from spikesim.schema import PHASES, TABLES
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))

@@ -23,9 +23,9 @@ from runs import (
     write_run,
 )
 
-from spikesim.energy import EnergyModel
-from spikesim.runfile import RunLock, RunReader, RunWriter
-from spikesim.schema import ATTRIBUTES, FORMAT_VERSION, LAYER_COLUMNS, PHASES, TABLES
+from spikesim.ep.runs.energy import EnergyModel
+from spikesim.ep.runs.schema import ATTRIBUTES, FORMAT_VERSION, LAYER_COLUMNS, PHASES, TABLES
+from spikesim.ep.runs.writer import RunLock, RunReader, RunWriter
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -83,7 +83,7 @@ def test_a_reader_follows_a_run_in_another_process(tmp_path):
     with RunWriter.create(path, make_header()) as writer:
         script = """
             import sys
-            from spikesim.runfile import RunReader
+            from spikesim.ep.runs.writer import RunReader
             with RunReader(sys.argv[1]) as reader:
                 for _ in sys.stdin:
                     print(reader.status, reader.rows["batches"], len(reader.batches["loss"]), flush=True)
@@ -115,7 +115,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
         import ctypes, sys
         from pathlib import Path
         from runs import append_rows, make_header
-        from spikesim.runfile import RunWriter
+        from spikesim.ep.runs.writer import RunWriter
 
         class Usage(ctypes.Structure):  # struct mallinfo2
             names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
@@ -289,7 +289,7 @@ def test_a_symlink_stays_one(tmp_path):
 WRITE_FOREVER = """
     import itertools, sys
     from runs import append_rows, make_header
-    from spikesim.runfile import RunWriter
+    from spikesim.ep.runs.writer import RunWriter
     writer = RunWriter.create(sys.argv[1], make_header())
     print("ready", flush=True)
     for index in itertools.count():
@@ -362,7 +362,7 @@ def test_a_full_disk_is_one_clear_line_and_loses_nothing(tmp_path, limit):
         import itertools, resource, signal, sys
         from runs import append_rows, make_header
         from spikesim.errors import InputError
-        from spikesim.runfile import RunWriter
+        from spikesim.ep.runs.writer import RunWriter
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
         try:

@@ -7,9 +7,9 @@ import pytest
 from commands import python_process
 from runs import expect_fault, make_header
 
-from spikesim.runfile import RunLock, RunWriter
-from spikesim.runlock import lock_holder
-from spikesim.schema import TABLES
+from spikesim.ep.runs.schema import TABLES
+from spikesim.ep.runs.writer import RunLock, RunWriter
+from spikesim.io.lock import lock_holder
 
 
 def test_a_second_writer_is_told_who_writes(tmp_path):
@@ -17,7 +17,7 @@ def test_a_second_writer_is_told_who_writes(tmp_path):
     script = """
         import sys
         from runs import make_header
-        from spikesim.runfile import RunWriter
+        from spikesim.ep.runs.writer import RunWriter
         with RunWriter.create(sys.argv[1], make_header()):
             print("ready", flush=True)
             sys.stdin.read()
@@ -53,7 +53,7 @@ def test_only_one_of_many_processes_gets_the_lock(tmp_path):
     script = """
         import fcntl, os, sys
         from spikesim.errors import InputError
-        from spikesim.runlock import RunLock
+        from spikesim.io.lock import RunLock
         witness = os.open(sys.argv[1] + ".witness", os.O_RDWR | os.O_CREAT)
         for _ in range(200):
             try:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from runs import expect_fault, make_foreign, write_run
 
+from spikesim.ep.runs.schema import FORMAT_VERSION, TABLES
+from spikesim.ep.runs.writer import RunReader
 from spikesim.errors import InputError
-from spikesim.hdf5file import write_text
-from spikesim.runfile import RunReader
-from spikesim.schema import FORMAT_VERSION, TABLES
+from spikesim.io.hdf5_reader import write_text
 
 
 def read_all(path: Path) -> str:

@@ -12,11 +12,11 @@ import pytest
 from commands import python_process
 from runs import write_run
 
+from spikesim.engine.limits import NEURONS_MAX
+from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.runs.schema import TABLES
 from spikesim.errors import InputError
-from spikesim.hdf5file import write_text
-from spikesim.limits import NEURONS_MAX
-from spikesim.runreader import RunReader
-from spikesim.schema import TABLES
+from spikesim.io.hdf5_reader import write_text
 
 
 def config_of(file: Any) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def test_it_takes_no_memory(kind: str, tmp_path: Path) -> None:
         """
         import resource, sys
         from spikesim.errors import InputError
-        from spikesim.runreader import RunReader
+        from spikesim.ep.runs.reader import RunReader
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         try:
             with RunReader(sys.argv[1]) as reader:

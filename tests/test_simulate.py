@@ -16,7 +16,7 @@ from scipy import sparse
 from spikesim import open_run
 from spikesim.cli import main
 from spikesim.errors import InputError
-from spikesim.reports.text import counted
+from spikesim.runtime.text import counted
 from spikesim.sparse import LeakyIntegrateAndFire, Network, Probabilistic, RandomSynapses, Simulation
 from spikesim.sparse.description import make_network, read_network
 from spikesim.sparse.job import Job

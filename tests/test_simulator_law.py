@@ -7,10 +7,10 @@ import pytest
 import reference
 from pairs import Pair, set_spikes, set_state
 
-from spikesim import plan as p
+from spikesim.engine import plan as p
+from spikesim.engine.synapses import Conv, Dense
 from spikesim.network import Network
 from spikesim.simulator import Simulator
-from spikesim.tables import Conv, Dense
 
 # -- The low pass -----------------------------------------------------------------------------------------------------
 

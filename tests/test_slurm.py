@@ -7,7 +7,7 @@ import pytest
 from commands import CONFIG, digest, newest_checkpoint, spikesim, succeed, wait_for
 from slurm_cluster import Cluster, missing
 
-from spikesim.runreader import RunReader
+from spikesim.ep.runs.reader import RunReader
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "a Slurm is here")
 

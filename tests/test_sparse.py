@@ -16,12 +16,12 @@ from scipy import sparse, stats
 
 from spikesim.errors import InputError
 from spikesim.sparse import LeakyIntegrateAndFire, Network, Population, Probabilistic, RandomSynapses, Simulation
-from spikesim.sparse import layout as ly
 from spikesim.sparse.assembly import assemble
+from spikesim.sparse.engine import layout as ly
+from spikesim.sparse.engine.resting import GEOMETRIC_BITS, waiting_time
+from spikesim.sparse.engine.wheel import insert, refill, withdraw
 from spikesim.sparse.network import Projection
-from spikesim.sparse.resting import GEOMETRIC_BITS, waiting_time
 from spikesim.sparse.simulation import _new_state
-from spikesim.sparse.wheel import insert, refill, withdraw
 
 SEED = 2**33 + 5
 

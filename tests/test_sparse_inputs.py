@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from spikesim.errors import InputError
-from spikesim.sparse import LeakyIntegrateAndFire, Network, Probabilistic, RandomSynapses, Simulation, matrixfile
+from spikesim.sparse import LeakyIntegrateAndFire, Network, Probabilistic, RandomSynapses, Simulation
+from spikesim.sparse import matrix_file as matrixfile
 from spikesim.sparse.description import make_network
 from spikesim.sparse.entries import Entries, stored_entries
-from spikesim.sparse.matrixfile import load_entries
+from spikesim.sparse.matrix_file import load_entries
 from spikesim.sparse.simulation import _new_ring
 from spikesim.sparse.synapses import MatrixSynapses
 
@@ -447,7 +448,7 @@ def test_potentials_are_recorded_once_each(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spikesim.freememory.free_memory", lambda: 10**9)
+    monkeypatch.setattr("spikesim.runtime.free_memory.free_memory", lambda: 10**9)
     net = Network()
     small = net.add_population(1000, name="small")
     net.add_population(2 * 10**9, name="large")  # nothing is taken yet

@@ -9,8 +9,8 @@ from test_sparse import small_network
 
 from spikesim.errors import InputError, Stopped
 from spikesim.sparse import LeakyIntegrateAndFire, Network, Probabilistic, RandomSynapses, Simulation
-from spikesim.sparse import layout as ly
 from spikesim.sparse.assembly import assemble
+from spikesim.sparse.engine import layout as ly
 
 
 def lone(p: float, steps: int, size: int, seed: int = 0) -> Simulation:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy import sparse, stats
 from test_sparse import assert_equal, reference_of
 
-from spikesim.cli.simulate import simulate
+from spikesim.cli.commands.simulate import simulate
+from spikesim.engine.plan import FIRING_IID, Clock
 from spikesim.errors import InputError
-from spikesim.philox import philox_words
-from spikesim.plan import FIRING_IID, Clock
+from spikesim.numerics.philox import philox_words
 from spikesim.sparse import (
     LeakyIntegrateAndFire,
     Network,
@@ -24,9 +24,9 @@ from spikesim.sparse import (
     Simulation,
 )
 from spikesim.sparse.assembly import assemble
-from spikesim.sparse.resting import STREAM_FIRE, STREAM_POISSON, STREAM_POISSON_FINE
+from spikesim.sparse.engine.resting import STREAM_FIRE, STREAM_POISSON, STREAM_POISSON_FINE
+from spikesim.sparse.engine.updating import poisson_arrivals
 from spikesim.sparse.rounding import fitting_exponent, poisson_tails, sum_dither
-from spikesim.sparse.updating import poisson_arrivals
 
 LEAKS = (0, 1, 2, 4, 8, 10, 12, 15)
 

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from test_contrast import STACKS, WINDOW, naive, random_rates, stack, sum_cells
 
-from spikesim.ep import contrast as co
-from spikesim.ep import phases as ph
-from spikesim.ep.buffers import Buffers
-from spikesim.ep.model import Array, Model, Parameters
-from spikesim.ep.options import Stability
-from spikesim.ep.sparsity import add_price_gradients, moved_prices, price_sums
-from spikesim.ep.team import Team
+from spikesim.ep.config.sections import Stability
+from spikesim.ep.gradients import contrast as co
+from spikesim.ep.gradients.activity_penalty import add_price_gradients, moved_prices, price_sums
+from spikesim.ep.network.model import Array, Model, Parameters
+from spikesim.ep.parallel.buffers import Buffers
+from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.phases import workspace as ph
 from spikesim.errors import Stopped
-from spikesim.fixedpoint import INPUT_BITS, ONE
+from spikesim.numerics.fixed_point import INPUT_BITS, ONE
 
 SAMPLES = 5
 LAYERS = (small.POOLED, small.CONV, small.DENSE)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pairs import everything, mixed
 
+from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.errors import InputError
-from spikesim.spiketrains import SpikeTrains
 
 NEURONS = 6
 

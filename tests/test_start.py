@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import small
 
-from spikesim.ep.calibration import calibrate
-from spikesim.ep.coupling import coupling, free_rates
-from spikesim.ep.start import CALIBRATED, start
+from spikesim.ep.training.calibration import calibrate
+from spikesim.ep.training.initialization import CALIBRATED, start
+from spikesim.ep.training.spectral import coupling, free_rates
 
 LAYERS = ({**small.POOLED, "channels": 8}, {**small.CONV, "channels": 8})
 

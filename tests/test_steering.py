@@ -8,11 +8,11 @@ import small
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikesim.ep.homeostasis import STEP_MAX, bias_change
-from spikesim.ep.model import Model
-from spikesim.ep.options import Signals, Stability
-from spikesim.ep.signals import annealing, teacher_weights
-from spikesim.ep.steering import BALANCE_MAX, Steering
+from spikesim.ep.config.sections import Signals, Stability
+from spikesim.ep.network.error_signals import annealing, teacher_weights
+from spikesim.ep.network.model import Model
+from spikesim.ep.training.controllers import BALANCE_MAX, Steering
+from spikesim.ep.training.homeostasis import STEP_MAX, bias_change
 from spikesim.errors import InputError
 
 LAYERS = (small.POOLED, small.CONV, small.DENSE)

@@ -7,8 +7,8 @@ import sys
 import pytest
 from commands import python_process
 
-from spikesim import stopping
-from spikesim.stopping import SIGNALS, TOGETHER_SECONDS, stop_on_signals
+from spikesim.runtime import stopping
+from spikesim.runtime.stopping import SIGNALS, TOGETHER_SECONDS, stop_on_signals
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_commands_that_cannot_be_resumed_end_as_ever() -> None:
 
 def test_a_closed_standard_error_does_not_matter() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "import os; from spikesim.stopping import stop_early; import signal\n"
+        [sys.executable, "-c", "import os; from spikesim.runtime.stopping import stop_early; import signal\n"
          "stop_early('train'); os.close(2); os.kill(os.getpid(), signal.SIGTERM)"],
         timeout=60, check=False,
     )  # fmt: skip

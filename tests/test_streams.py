@@ -14,24 +14,24 @@ import test_phases as tp
 from numpy.typing import NDArray
 from threadranks import on_ranks
 
-from spikesim.ep import phases as ph
-from spikesim.ep.calibration import calibrate
-from spikesim.ep.coding import window_means
-from spikesim.ep.config import Config
-from spikesim.ep.evaluation import evaluate, record_spikes
-from spikesim.ep.gradcheck import Variant, check_gradients
-from spikesim.ep.journal import RunOptions
-from spikesim.ep.meanfield import Link
-from spikesim.ep.model import Model, initial_parameters
-from spikesim.ep.observer import Observer
-from spikesim.ep.presentation import Presenter
-from spikesim.ep.ranks import Ranks, share
-from spikesim.ep.trainer import Trainer
+from spikesim.engine.spike_trains import SpikeTrains
+from spikesim.engine.synapses import Conv
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.evaluation.evaluate import evaluate, record_spikes
+from spikesim.ep.gradcheck.check import Variant, check_gradients
+from spikesim.ep.gradcheck.mean_field import Link
+from spikesim.ep.inputs.encoding import window_means
+from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.network.model import Model, initial_parameters
+from spikesim.ep.parallel.communicator import Ranks, share
+from spikesim.ep.phases import workspace as ph
+from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.training.calibration import calibrate
+from spikesim.ep.training.observer import Observer
+from spikesim.ep.training.run_store import RunOptions
+from spikesim.ep.training.trainer import Trainer
 from spikesim.errors import Stopped
-from spikesim.fixedpoint import ONE
-from spikesim.runreader import RunReader
-from spikesim.spiketrains import SpikeTrains
-from spikesim.tables import Conv
+from spikesim.numerics.fixed_point import ONE
 
 STEPS, WINDOW = 20, 8
 LIVE: dict[str, Any] = {"data__coding": "bernoulli"}

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikesim.cli import main
-from spikesim.cli.slurm import Resources, array_text, batch_script, seconds_of
-from spikesim.cli.sweep import member_path, read_sweep, setting_text
+from spikesim.cli.cluster.slurm import Resources, array_text, batch_script, seconds_of
+from spikesim.cli.cluster.sweep import member_path, read_sweep, setting_text
 from spikesim.datasets import load
-from spikesim.ep.config import make_config, merge, parse_setting
-from spikesim.ep.teacher import write_teacher
+from spikesim.ep.config.parsing import make_config, merge, parse_setting
+from spikesim.ep.inputs.teacher import write_teacher
 from spikesim.errors import InputError
-from spikesim.tomlfile import tomllib
+from spikesim.io.toml import tomllib
 
 
 @pytest.mark.parametrize(

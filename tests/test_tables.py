@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from spikesim.engine.synapses import Conv, Dense, Sparse, Table, neurons, pooled
 from spikesim.errors import InputError
-from spikesim.tables import Conv, Dense, Sparse, Table, neurons, pooled
 
 QUICK = settings(max_examples=50, deadline=None, derandomize=True, database=None)
 RNG_SEED = st.integers(0, 2**32 - 1)

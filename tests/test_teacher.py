@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from spikesim.ep import teacher as module
-from spikesim.ep.journal import RunOptions
-from spikesim.ep.observer import Silent
-from spikesim.ep.retest import retest, training_logits
-from spikesim.ep.teacher import check_target, read_teacher, soften, write_teacher
-from spikesim.ep.trainer import Trainer
+from spikesim.ep.evaluation.from_run import retest, training_logits
+from spikesim.ep.inputs import teacher as module
+from spikesim.ep.inputs.teacher import check_target, read_teacher, soften, write_teacher
+from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.training.observer import Silent
+from spikesim.ep.training.run_store import RunOptions
+from spikesim.ep.training.trainer import Trainer
 from spikesim.errors import InputError
-from spikesim.runreader import RunReader
 
 SAMPLES, CLASSES = 24, 3
 

@@ -7,14 +7,14 @@ import pytest
 import small
 from numpy.typing import NDArray
 
-from spikesim.ep import phases as ph
-from spikesim.ep.counting import RATE_BINS, hopfield
-from spikesim.ep.evaluation import evaluate
-from spikesim.ep.learner import Learner
-from spikesim.ep.model import Model
-from spikesim.ep.presentation import Presenter
-from spikesim.ep.tracing import trace
-from spikesim.fixedpoint import ONE, P_MAX
+from spikesim.ep.evaluation.evaluate import evaluate
+from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.network.model import Model
+from spikesim.ep.phases import workspace as ph
+from spikesim.ep.phases.counters import RATE_BINS, hopfield
+from spikesim.ep.training.learner import Learner
+from spikesim.ep.training.tracing import trace
+from spikesim.numerics.fixed_point import ONE, P_MAX
 
 LAYERS = (small.POOLED, {**small.CONV, "channels": 17}, small.DENSE)
 SAMPLES, STEPS, NUDGED = 7, 12, 6

@@ -5,16 +5,16 @@ import pytest
 from commands import BATCHES, CONFIG
 from threadranks import on_ranks
 
-from spikesim import checkpoint
 from spikesim.datasets import load
-from spikesim.ep import trainer
-from spikesim.ep.config import make_config, merge
-from spikesim.ep.coupling import limit_coupling
-from spikesim.ep.journal import RunOptions
-from spikesim.ep.observer import Observer
-from spikesim.ep.trainer import Trainer
+from spikesim.ep.config.parsing import make_config, merge
+from spikesim.ep.runs.writer import RunReader
+from spikesim.ep.training import trainer
+from spikesim.ep.training.observer import Observer
+from spikesim.ep.training.run_store import RunOptions
+from spikesim.ep.training.spectral import limit_coupling
+from spikesim.ep.training.trainer import Trainer
 from spikesim.errors import InputError, Stopped
-from spikesim.runfile import RunReader
+from spikesim.io import checkpoint
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -7,7 +7,7 @@ from spikesim.errors import InputError
 
 if TYPE_CHECKING:
     from spikesim.datasets import Dataset
-    from spikesim.ep.config import Config
+    from spikesim.ep.config.parsing import Config
 
 __all__ = ["Rehearsal"]
 
@@ -41,13 +41,13 @@ class Rehearsal:
             As train would.
         """
         from spikesim.cli.configuration import take_teacher
-        from spikesim.ep.architectures import architecture
-        from spikesim.ep.dataset import named
-        from spikesim.ep.journal import RunOptions
-        from spikesim.ep.observer import Silent
-        from spikesim.ep.signals import check_teacher
-        from spikesim.ep.teacher import read_teacher
-        from spikesim.ep.trainer import Trainer
+        from spikesim.ep.inputs.dataset import named
+        from spikesim.ep.inputs.teacher import read_teacher
+        from spikesim.ep.network.architectures import architecture
+        from spikesim.ep.network.error_signals import check_teacher
+        from spikesim.ep.training.observer import Silent
+        from spikesim.ep.training.run_store import RunOptions
+        from spikesim.ep.training.trainer import Trainer
 
         architecture(config.model.arch, config.model.layers)
         check_teacher(config.signals, self._teacher is not None)
@@ -65,8 +65,8 @@ class Rehearsal:
 
     def _look(self, config: "Config", out: Path) -> None:
         """At the run file that is to be continued, or the weights that a new one starts with."""
-        from spikesim.ep.start import check_random_start
-        from spikesim.runreader import RunReader, differences
+        from spikesim.ep.runs.reader import RunReader, differences
+        from spikesim.ep.training.initialization import check_random_start
 
         if not out.exists():
             check_random_start(config)
@@ -93,8 +93,8 @@ class Rehearsal:
 
 def _is_large(name: str, source: Path) -> bool:
     """Whether reading it takes long, as no published images do."""
-    from spikesim.datasets import registry
-    from spikesim.datasets.identity import split_name
+    from spikesim.datasets.catalogue import registry
+    from spikesim.datasets.samples.identity import split_name
 
     plain = split_name(name)[0]
     if plain in registry.names():

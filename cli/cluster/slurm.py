@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spikesim import __version__
 from spikesim.errors import InputError
-from spikesim.values import shown
+from spikesim.io.fields import shown
 
 __all__ = ["Resources", "array_text", "batch_script", "check_time", "seconds_of"]
 

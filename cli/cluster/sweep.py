@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from spikesim.errors import InputError
-from spikesim.settings import flat_settings
-from spikesim.values import shown
+from spikesim.io.config_diff import flat_settings
+from spikesim.io.fields import shown
 
 __all__ = ["MEMBERS_MAX", "member_path", "read_sweep", "setting_text", "unfinished"]
 
@@ -27,7 +27,7 @@ def read_sweep(path: Path) -> list[Settings]:
     InputError
         The file is not a sweep.
     """
-    from spikesim.tomlfile import read_toml
+    from spikesim.io.toml import read_toml
 
     tables = read_toml(path)
     strange = sorted(set(tables) - {"grid", "runs"})
@@ -57,7 +57,7 @@ def read_sweep(path: Path) -> list[Settings]:
 
 def setting_text(key: str, value: Any) -> str:
     """A setting as ``--set`` takes it."""
-    from spikesim.tomlfile import toml_text
+    from spikesim.io.toml import toml_text
 
     return f"{key}={toml_text(value)}"
 
@@ -69,8 +69,8 @@ def member_path(folder: Path, number: int) -> Path:
 
 def unfinished(folder: Path, members: int) -> list[int]:
     """Members whose run is neither finished nor in progress."""
-    from spikesim.runlock import lock_holder
-    from spikesim.runreader import RunReader
+    from spikesim.ep.runs.reader import RunReader
+    from spikesim.io.lock import lock_holder
 
     found = []
     for number in range(members):

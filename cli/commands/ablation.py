@@ -20,7 +20,7 @@ from spikesim.cli.launch import take_ranks
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
-    from spikesim.ep.ablation import AblationRow
+    from spikesim.ep.gradcheck.ablation import AblationRow
 
 
 def _words(what: str, text: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
@@ -73,9 +73,9 @@ def ablation(
     ranks = take_ranks()
     tell_compilation()
 
-    from spikesim.ep.ablation import ARCHITECTURES, KINDS, ablate
-    from spikesim.ep.config import make_config, merge
-    from spikesim.ep.dataset import load_dataset
+    from spikesim.ep.config.parsing import make_config, merge
+    from spikesim.ep.gradcheck.ablation import ARCHITECTURES, KINDS, ablate
+    from spikesim.ep.inputs.dataset import load_dataset
 
     keys["data.batch_size"] = batch
     config = resolve(config_file, settings, keys)
@@ -107,7 +107,7 @@ def ablation(
 
 
 def _print_tables(rows: "list[AblationRow]") -> None:
-    from spikesim.cli.tables import Table, print_table
+    from spikesim.cli.terminal.tables import Table, print_table
 
     layers = max(len(row.layers) for row in rows)
     console = make_console()

@@ -12,7 +12,7 @@ from spikesim.errors import InputError
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from spikesim.datasets.download import Progress
+    from spikesim.datasets.fetching.download import Progress
 
 __all__ = ["data"]
 
@@ -45,8 +45,9 @@ def list_sets(data_dir: Path | None) -> None:
     Files are not read: `spikesim data check` does that.
     """
     from spikesim.cli.common import make_console
-    from spikesim.cli.tables import Table, print_table
-    from spikesim.datasets import find, registry
+    from spikesim.cli.terminal.tables import Table, print_table
+    from spikesim.datasets import find
+    from spikesim.datasets.catalogue import registry
 
     table = Table("", ("name",))
     table.add_columns("classes", "image", "training", "test")
@@ -90,12 +91,12 @@ def check(names: tuple[str, ...], data_dir: Path | None, form: str) -> None:
     from typing import Any
 
     from spikesim import datasets
-    from spikesim.datasets import registry
-    from spikesim.datasets.arrays import is_file
-    from spikesim.datasets.eventfile import is_event_file
+    from spikesim.datasets.catalogue import registry
+    from spikesim.datasets.formats.event_file import is_event_file
+    from spikesim.datasets.formats.image_arrays import is_file
+    from spikesim.datasets.inspection.plausibility import warnings
+    from spikesim.datasets.inspection.summary import as_json, facts
     from spikesim.datasets.loading import inspect
-    from spikesim.datasets.plausibility import warnings
-    from spikesim.datasets.summary import as_json, facts
 
     for name in names:
         if not (is_file(name) or is_event_file(name)):
@@ -150,7 +151,7 @@ def fetch(name: str, data_dir: Path, mirrors: tuple[str, ...]) -> None:
     import sys
 
     from spikesim.cli.launch import refuse_ranks
-    from spikesim.datasets.fetch import fetch as fetch_set
+    from spikesim.datasets.fetching.fetch import fetch as fetch_set
 
     refuse_ranks("data fetch")
 

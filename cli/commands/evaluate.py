@@ -59,11 +59,11 @@ def evaluate(
     ranks = take_ranks()
     tell_compilation()
 
-    from spikesim.ep.config import make_config, merge, parse_setting
-    from spikesim.ep.dataset import load_of_run
-    from spikesim.ep.retest import retest
+    from spikesim.ep.config.parsing import make_config, merge, parse_setting
+    from spikesim.ep.evaluation.from_run import retest
+    from spikesim.ep.inputs.dataset import load_of_run
+    from spikesim.ep.runs.reader import RunReader
     from spikesim.errors import InputError
-    from spikesim.runreader import RunReader
 
     chosen = [parse_setting(text) for text in settings]
     for key, value in chosen:
@@ -97,7 +97,7 @@ def _print_json(run: str, config: dict[str, Any], results: list[Any]) -> None:
 def _print_table(results: list[Any]) -> None:
     import statistics
 
-    from spikesim.cli.tables import Table, print_table
+    from spikesim.cli.terminal.tables import Table, print_table
 
     table = Table("Test", ("repeat",))
     table.add_columns(

@@ -57,7 +57,7 @@ def export(
     """
     from spikesim.ep.exchange.exporting import ExportOptions
     from spikesim.ep.exchange.exporting import export as write
-    from spikesim.runreader import RunReader
+    from spikesim.ep.runs.reader import RunReader
 
     options = ExportOptions(step_ms, tuple(dict.fromkeys(samples)), table, layout, nodes)
     with RunReader(run) as reader:

@@ -18,13 +18,13 @@ from spikesim.cli.common import (
 )
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
 from spikesim.cli.launch import take_ranks
-from spikesim.cli.tables import Table, print_table
+from spikesim.cli.terminal.tables import Table, print_table
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
-    from spikesim.ep.config import Config
-    from spikesim.ep.gradcheck import CheckResult, Variant, VariantResult
-    from spikesim.ep.ranks import Ranks
+    from spikesim.ep.config.parsing import Config
+    from spikesim.ep.gradcheck.check import CheckResult, Variant, VariantResult
+    from spikesim.ep.parallel.communicator import Ranks
 
 PLOT_WINDOWS = (10, 20, 40, 80)
 PLOT_BETAS = (0.5, 1.0, 2.0, 4.0)
@@ -112,7 +112,7 @@ def gradcheck(
     ranks = take_ranks()
     tell_compilation()
     if plot is not None:
-        from spikesim.cli.gradplot import require_drawable
+        from spikesim.cli.views.gradient_plot import require_drawable
 
         ranks.first(lambda: require_drawable(plot, overwrite=overwrite))
         windows, betas = windows or PLOT_WINDOWS, betas or PLOT_BETAS
@@ -124,7 +124,7 @@ def gradcheck(
         config = resolve(config_file, settings, keys)
         result = _check(config, data_dir, teacher_file, None, over, small_beta, repeats, threads, ranks)
     else:
-        from spikesim.runreader import RunReader
+        from spikesim.ep.runs.reader import RunReader
 
         with RunReader(run) as reader:
             config = resolve(None, settings, keys, reader.config)
@@ -136,7 +136,7 @@ def gradcheck(
     else:
         _print_tables(result)
     if plot is not None:
-        from spikesim.cli.gradplot import draw
+        from spikesim.cli.views.gradient_plot import draw
 
         draw(result, plot, overwrite=overwrite)
 
@@ -152,8 +152,8 @@ def _check(
     threads: int | None,
     ranks: "Ranks",
 ) -> "CheckResult":
-    from spikesim.ep.dataset import load_dataset, load_of_run
-    from spikesim.ep.gradcheck import check_gradients, variants
+    from spikesim.ep.gradcheck.check import check_gradients, variants
+    from spikesim.ep.inputs.dataset import load_dataset, load_of_run
 
     windows, betas, levers = over
     if reader is None:
@@ -184,7 +184,7 @@ def _print_json(run: str | None, config: "Config", result: "CheckResult") -> Non
 
 
 def _print_tables(result: "CheckResult") -> None:
-    from spikesim.reports.text import counted
+    from spikesim.runtime.text import counted
 
     console = make_console()
     if len(result.variants) == 1:

@@ -42,9 +42,9 @@ def import_(
     config = resolve(config_file, settings, keys)
     tell_compilation()
 
-    from spikesim.ep.dataset import load_dataset
     from spikesim.ep.exchange.importing import import_weights
-    from spikesim.ep.journal import RunOptions
+    from spikesim.ep.inputs.dataset import load_dataset
+    from spikesim.ep.training.run_store import RunOptions
 
     config, dataset = load_dataset(config, data_dir)
     soft_targets = None

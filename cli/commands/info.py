@@ -8,7 +8,7 @@ import click
 from spikesim.cli.common import run_argument
 
 if TYPE_CHECKING:
-    from spikesim.runreader import RunReader
+    from spikesim.ep.runs.reader import RunReader
     from spikesim.sparse.recording import SimulationReader
 
 
@@ -20,12 +20,12 @@ def info(run: str) -> None:
     The digest is a SHA-256 over configuration, weights, counts and metrics. Two runs of the same computation have the
     same, however many threads they had and however often they were stopped.
     """
-    from spikesim.printable import printable
-    from spikesim.reports.state import checkpoints_text, state_text
-    from spikesim.reports.text import counted
-    from spikesim.runreader import RunReader, stored_format
-    from spikesim.schema import SIMULATION_MAGIC
-    from spikesim.settings import flat_settings
+    from spikesim.ep.runs.reader import RunReader, stored_format
+    from spikesim.ep.runs.schema import SIMULATION_MAGIC
+    from spikesim.ep.runs.state import checkpoints_text, state_text
+    from spikesim.io.config_diff import flat_settings
+    from spikesim.runtime.printable import printable
+    from spikesim.runtime.text import counted
 
     if stored_format(run) == SIMULATION_MAGIC:
         _show_simulation(run)
@@ -55,7 +55,7 @@ def info(run: str) -> None:
 
 def _show_file(reader: "RunReader | SimulationReader", lines: dict[str, str]) -> None:
     """What is special to a kind of file, then where it comes from, a line each."""
-    from spikesim.printable import printable
+    from spikesim.runtime.printable import printable
 
     origin = {
         "created": reader.created,
@@ -71,7 +71,7 @@ def _show_file(reader: "RunReader | SimulationReader", lines: dict[str, str]) ->
 
 def _show_simulation(path: str) -> None:
     """What a file of `spikesim simulate` holds."""
-    from spikesim.printable import printable
+    from spikesim.runtime.printable import printable
     from spikesim.sparse.recording import FORMAT_VERSION, SimulationReader
 
     with SimulationReader(path) as reader:

@@ -9,8 +9,8 @@ from spikesim.cli.common import echo_csv
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
-    from spikesim.reports.comparison import ComparedRun
-    from spikesim.reports.writing import Outputs
+    from spikesim.ep.reports.comparison import ComparedRun
+    from spikesim.ep.reports.writing import Outputs
 
 
 @click.command()
@@ -72,7 +72,7 @@ def report(
       spikesim report run.h5 --html run.html
       spikesim report a.h5 b.h5 --plot figures
     """
-    from spikesim.reports.writing import Outputs
+    from spikesim.ep.reports.writing import Outputs
 
     if not runs and folder is None:
         raise InputError("there is nothing to report; give a RUN.h5, or --sweep DIR")
@@ -88,7 +88,7 @@ def report(
     if single:
         _one(runs[0], epoch, gradients, shown, outputs)
     else:
-        from spikesim.reports.comparison import compare, run_files
+        from spikesim.ep.reports.comparison import compare, run_files
 
         paths = list(runs) if folder is None else run_files(folder)
         found = compare(paths, strict=folder is None)
@@ -96,9 +96,9 @@ def report(
 
 
 def _one(run: Path, epoch: int | None, gradients: Path | None, style: str | None, outputs: "Outputs") -> None:
-    from spikesim.analysis import make_report, tidy_rows
-    from spikesim.reports.document import json_text, report_document
-    from spikesim.runreader import RunReader
+    from spikesim.ep.analysis.summary import make_report, tidy_rows
+    from spikesim.ep.reports.document import json_text, report_document
+    from spikesim.ep.runs.reader import RunReader
 
     with RunReader(run) as reader:
         numbers = make_report(reader, epoch)
@@ -108,7 +108,7 @@ def _one(run: Path, epoch: int | None, gradients: Path | None, style: str | None
         elif style == "csv":
             echo_csv([("section", "epoch", "phase", "layer", "metric", "value"), *tidy_rows(numbers)])
         elif style == "table":
-            from spikesim.cli.reporttables import print_tables
+            from spikesim.cli.views.report_tables import print_tables
 
             print_tables(reader, numbers)
         else:
@@ -120,7 +120,7 @@ def _several(runs: "list[ComparedRun]", style: str | None, folder: str | None, o
     if style is None:
         _tell(written)
         return
-    from spikesim.cli.comparison import print_comparison
+    from spikesim.cli.views.comparison_tables import print_comparison
 
     print_comparison(runs, style, folder)
 

@@ -11,7 +11,7 @@ import click
 
 from spikesim.cli.common import available_threads, make_console, tell_compilation
 from spikesim.cli.launch import refuse_ranks
-from spikesim.stopping import stop_on_signals
+from spikesim.runtime.stopping import stop_on_signals
 
 if TYPE_CHECKING:
     from spikesim.sparse.job import Job, JobProgress
@@ -58,7 +58,7 @@ def simulate(
     refuse_ranks("simulate")
     tell_compilation(progress_every)
 
-    from spikesim.ep.ranks import Alone
+    from spikesim.ep.parallel.communicator import Alone
     from spikesim.sparse.description import read_network
     from spikesim.sparse.job import Job
     from spikesim.sparse.simulation import RoundingWarning
@@ -104,8 +104,8 @@ def _speed(progress: "JobProgress") -> str:
 
 
 def _summarise(job: "Job", progress: "JobProgress") -> None:
-    from spikesim.cli.tables import Table, print_table
-    from spikesim.reports.text import counted
+    from spikesim.cli.terminal.tables import Table, print_table
+    from spikesim.runtime.text import counted
 
     simulation, description = job.simulation, job.description
     trials = range(simulation.trials)

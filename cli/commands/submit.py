@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
+from spikesim.cli.cluster.slurm import Resources, batch_script, check_time
+from spikesim.cli.cluster.sweep import member_path, read_sweep, setting_text, unfinished
 from spikesim.cli.launch import refuse_ranks
-from spikesim.cli.slurm import Resources, batch_script, check_time
-from spikesim.cli.sweep import member_path, read_sweep, setting_text, unfinished
 from spikesim.errors import InputError
-from spikesim.reports.text import counted
+from spikesim.runtime.text import counted
 
 _positive = click.IntRange(min=1)
 
@@ -133,9 +133,9 @@ def _check(
     ------
     InputError, click.UsageError
     """
+    from spikesim.cli.cluster.rehearsal import Rehearsal
+    from spikesim.cli.commands.train import train
     from spikesim.cli.configuration import resolve
-    from spikesim.cli.rehearsal import Rehearsal
-    from spikesim.cli.train import train
 
     given = dict(train.make_context("spikesim train", arguments[1:]).params)
     keys = {key: value for key, value in given.items() if "__" in key or key == "seed"}

@@ -52,12 +52,12 @@ def teacher(
     ranks = take_ranks()
     tell_compilation()
 
-    from spikesim.ep.config import make_config, merge
-    from spikesim.ep.dataset import load_of_run
-    from spikesim.ep.retest import training_logits
-    from spikesim.ep.teacher import check_target, write_teacher
-    from spikesim.reports.text import counted
-    from spikesim.runreader import RunReader
+    from spikesim.ep.config.parsing import make_config, merge
+    from spikesim.ep.evaluation.from_run import training_logits
+    from spikesim.ep.inputs.dataset import load_of_run
+    from spikesim.ep.inputs.teacher import check_target, write_teacher
+    from spikesim.ep.runs.reader import RunReader
+    from spikesim.runtime.text import counted
 
     ranks.first(lambda: check_target(out, overwrite=overwrite))
     with RunReader(run) as reader:

@@ -10,12 +10,12 @@ import click
 from spikesim.cli.common import available_threads, tell_compilation
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
 from spikesim.cli.launch import take_ranks
-from spikesim.cli.streams import outlived_output
-from spikesim.stopping import stop_on_signals
+from spikesim.cli.terminal.streams import outlived_output
+from spikesim.runtime.stopping import stop_on_signals
 
 if TYPE_CHECKING:
     from spikesim.datasets import Dataset
-    from spikesim.ep.config import Config
+    from spikesim.ep.config.parsing import Config
 
 
 @click.command()
@@ -73,11 +73,11 @@ def train(
     config = resolve(config_file, settings, keys)
     tell_compilation(progress_every)
 
-    from spikesim.cli.progress import make_observer
-    from spikesim.ep.dataset import load_dataset
-    from spikesim.ep.journal import RunOptions
-    from spikesim.ep.trainer import Trainer
-    from spikesim.reports.text import counted
+    from spikesim.cli.terminal.progress import make_observer
+    from spikesim.ep.inputs.dataset import load_dataset
+    from spikesim.ep.training.run_store import RunOptions
+    from spikesim.ep.training.trainer import Trainer
+    from spikesim.runtime.text import counted
 
     config, dataset = load_dataset(config, data_dir, out if resume else None)
     soft_targets = None
@@ -112,8 +112,8 @@ def _what_was_read(config: "Config", dataset: "Dataset") -> list[str]:
     """What the data set holds, in one line, and a line for each thing that looks odd."""
     from dataclasses import replace
 
-    from spikesim.datasets.plausibility import of_limit, warnings
-    from spikesim.datasets.summary import facts, summarise
+    from spikesim.datasets.inspection.plausibility import of_limit, warnings
+    from spikesim.datasets.inspection.summary import facts, summarise
 
     summary = replace(summarise(dataset), followed=config.data.duration if dataset.recordings else None)
     odd = [

@@ -11,9 +11,9 @@ from spikesim.errors import Stopped
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from spikesim.analysis import EpochSummary
-    from spikesim.cli.tables import Table
-    from spikesim.reports.following import Snapshot
+    from spikesim.cli.terminal.tables import Table
+    from spikesim.ep.analysis.summary import EpochSummary
+    from spikesim.ep.reports.following import Snapshot
 
 EPOCHS_SHOWN = 8
 BAR_WIDTH = 80
@@ -39,7 +39,7 @@ def watch(run: Path, interval: float) -> None:
     import sys
 
     from spikesim.cli.common import make_console
-    from spikesim.reports.following import follow
+    from spikesim.ep.reports.following import follow
 
     console = make_console()
     view: LiveView | LineView = LiveView(console, run) if sys.stdout.isatty() else LineView()
@@ -101,7 +101,7 @@ class LiveView:
         from rich.console import Group
         from rich.text import Text
 
-        from spikesim.cli.reporttables import accuracy_table
+        from spikesim.cli.views.report_tables import accuracy_table
 
         parts: list[Any] = [Text(f"{self._run}: {_state(snapshot)}")]
         if snapshot.last is None:
@@ -129,7 +129,7 @@ def _of(count: int, total: int | None) -> str:
 
 
 def _epoch_line(summary: "EpochSummary", epochs: int | None) -> str:
-    from spikesim.reports.text import fixed, percent
+    from spikesim.runtime.text import fixed, percent
 
     return (
         f"epoch {_of(summary.epoch, epochs)}: train loss {fixed(summary.train_loss)}, "
@@ -139,8 +139,8 @@ def _epoch_line(summary: "EpochSummary", epochs: int | None) -> str:
 
 
 def _progress_line(snapshot: "Snapshot", last: "EpochSummary") -> str:
-    from spikesim.cli.progress import duration
-    from spikesim.reports.text import fixed, percent
+    from spikesim.cli.terminal.progress import duration
+    from spikesim.runtime.text import fixed, percent
 
     total = [work for work in snapshot.report.layers if work.layer == "total" and work.phase == "free"]
     speed, left = snapshot.samples_per_second, snapshot.seconds_left
@@ -164,8 +164,8 @@ def _bar(snapshot: "Snapshot", last: "EpochSummary") -> Any:
 
 def _layers_table(snapshot: "Snapshot") -> "Table":
     """What the free phase did and how each layer learns, in the epoch in progress."""
-    from spikesim.cli.tables import Table
-    from spikesim.reports.text import percent, scientific, si
+    from spikesim.cli.terminal.tables import Table
+    from spikesim.runtime.text import percent, scientific, si
 
     report = snapshot.report
     table = Table(f"Free phase and learning by layer in epoch {report.epoch}", ("layer",))

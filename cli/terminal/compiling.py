@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 from numba.core import event
 
-from spikesim.compilation import cache_folder
-from spikesim.reports.text import counted
+from spikesim.jit.compilation import cache_folder
+from spikesim.runtime.text import counted
 
 __all__ = ["compilation_told"]
 

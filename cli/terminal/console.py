@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from spikesim.printable import printable
+from spikesim.runtime.printable import printable
 
 __all__ = ["PlainConsole"]
 

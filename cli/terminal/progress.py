@@ -4,12 +4,12 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from spikesim.ep.observer import Silent
+from spikesim.ep.training.observer import Silent
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from spikesim.ep.observer import EpochSummary, Observer, Progress
+    from spikesim.ep.training.observer import EpochSummary, Observer, Progress
 
 
 WIDE, NARROW = 90, 70
@@ -131,7 +131,7 @@ class BarObserver:
         from rich.progress import Progress as Bar
         from rich.table import Column
 
-        from spikesim.cli.console import PlainConsole
+        from spikesim.cli.terminal.console import PlainConsole
 
         self._console = PlainConsole(stderr=True)
         width = self._console.width

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from spikesim.printable import printable
+from spikesim.runtime.printable import printable
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

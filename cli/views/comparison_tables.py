@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import click
 
 from spikesim.cli.common import echo_csv, make_console
-from spikesim.cli.tables import Table, print_table
+from spikesim.cli.terminal.tables import Table, print_table
 
 if TYPE_CHECKING:
-    from spikesim.reports.comparison import ComparedRun
+    from spikesim.ep.reports.comparison import ComparedRun
 
 __all__ = ["print_comparison"]
 
@@ -31,8 +31,8 @@ def print_comparison(runs: "list[ComparedRun]", style: str, folder: str | None =
     folder : str, optional
         The folder of a sweep, which JSON tells.
     """
-    from spikesim.reports.comparison import comparison_document
-    from spikesim.reports.document import json_text
+    from spikesim.ep.reports.comparison import comparison_document
+    from spikesim.ep.reports.document import json_text
 
     if style == "json":
         head = {} if folder is None else {"folder": folder}
@@ -45,7 +45,7 @@ def print_comparison(runs: "list[ComparedRun]", style: str, folder: str | None =
 
 
 def _print_tables(runs: "list[ComparedRun]", *, beside: bool) -> None:
-    from spikesim.reports.text import counted
+    from spikesim.runtime.text import counted
 
     console = make_console()
     if beside and len(runs) <= BESIDE_MAX:
@@ -62,7 +62,7 @@ def _print_tables(runs: "list[ComparedRun]", *, beside: bool) -> None:
 
 def _beside_table(runs: "list[ComparedRun]") -> Table:
     """All settings that differ and the figures of the last complete epochs, a column a run."""
-    from spikesim.reports.text import percent, si
+    from spikesim.runtime.text import percent, si
 
     table = Table("", ("",))
     table.add_columns(*(run.row.run for run in runs))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
-    from spikesim.ep.gradcheck import CheckResult, VariantResult
+    from spikesim.ep.gradcheck.check import CheckResult, VariantResult
 
 __all__ = ["draw", "require_drawable"]
 
@@ -21,7 +21,7 @@ def require_drawable(path: Path, *, overwrite: bool) -> None:
     InputError
         matplotlib is missing, or the file has no folder or an unknown ending, or it exists and must not be replaced.
     """
-    from spikesim.reports.files import require_free
+    from spikesim.ep.reports.files import require_free
 
     try:
         import matplotlib
@@ -50,7 +50,7 @@ def draw(result: "CheckResult", path: Path, *, overwrite: bool) -> None:
 
     from matplotlib.figure import Figure
 
-    from spikesim.reports.files import write_files
+    from spikesim.ep.reports.files import write_files
 
     over_windows = len({found.variant.steps_nudged for found in result.variants}) > 1
     positions = sorted(

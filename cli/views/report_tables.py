@@ -3,19 +3,19 @@
 from typing import TYPE_CHECKING
 
 from spikesim.cli.common import make_console
-from spikesim.cli.tables import Table, print_table
-from spikesim.reports.text import counted, fixed, percent, scientific, si
+from spikesim.cli.terminal.tables import Table, print_table
+from spikesim.runtime.text import counted, fixed, percent, scientific, si
 
 if TYPE_CHECKING:
-    from spikesim.analysis import EpochSummary, LayerWork, Report
-    from spikesim.learning import LayerLearning
-    from spikesim.runreader import RunReader
+    from spikesim.ep.analysis.layers import LayerLearning
+    from spikesim.ep.analysis.summary import EpochSummary, LayerWork, Report
+    from spikesim.ep.runs.reader import RunReader
 
 __all__ = ["accuracy_table", "print_tables"]
 
 
 def print_tables(reader: "RunReader", numbers: "Report") -> None:
-    from spikesim.reports.state import state_text
+    from spikesim.ep.runs.state import state_text
 
     console = make_console()
     console.print(f"Run {reader.path}: {state_text(reader)}", soft_wrap=True)
@@ -82,7 +82,7 @@ def accuracy_table(epochs: "list[EpochSummary]") -> Table:
 
 
 def _dynamics_table(numbers: "Report") -> Table:
-    from spikesim.schema import PHASES
+    from spikesim.ep.runs.schema import PHASES
 
     table = Table("Energy function (hopfield) and residual at the end of each phase", ("epoch",))
     table.add_columns(*(f"{quantity}\n{phase}" for quantity in ("hopfield", "residual") for phase in PHASES))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from spikesim.datasets.model import Augmentation
+from spikesim.datasets.samples.model import Augmentation
 from spikesim.errors import InputError
 
 
@@ -56,7 +56,8 @@ class Entry:
     name : str
     form : {"idx", "cifar", "nmnist", "gesture"}
         With ``idx``, `train` and `test` are (images, labels); with ``cifar``, any number of files of records. The
-        others are recordings of events (`spikesim.datasets.recordings`) and have no files here but `archives`.
+        others are recordings of events (`spikesim.datasets.formats.event_folders`) and have no files here but
+        `archives`.
     label_bytes : int
         Labels in front of each record of a CIFAR file; the last one counts.
     train, test : tuple of File

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from spikesim.datasets.registry import Entry, File, entries
-from spikesim.datasets.unpacking import read_archive, read_bounded, read_file
+from spikesim.datasets.catalogue.registry import Entry, File, entries
+from spikesim.datasets.catalogue.unpacking import read_archive, read_bounded, read_file
 from spikesim.errors import InputError
 
 DATA_VARIABLE = "SPIKESIM_DATA"

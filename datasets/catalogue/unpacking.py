@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
 
-from spikesim.datasets.registry import File
+from spikesim.datasets.catalogue.registry import File
 from spikesim.errors import InputError
 
 # Headers, padding and the few small files beside the data in a published archive.

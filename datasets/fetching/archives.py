@@ -1,4 +1,5 @@
-"""Published archives of recordings, .zip and .tar.gz, to the folders that `spikesim.datasets.recordings` reads.
+"""Published archives of recordings, .zip and .tar.gz, to the folders that `spikesim.datasets.formats.event_folders`
+reads.
 
 No path in an archive is ever used: a member is taken if its last two or three names are those of a recording, and its
 place is made of these names. What is no recording is passed over.
@@ -15,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from spikesim.datasets.download import writing
-from spikesim.datasets.recordings import BYTES_MAX, LAYOUTS
-from spikesim.datasets.registry import Archive, Entry
+from spikesim.datasets.catalogue.registry import Archive, Entry
+from spikesim.datasets.fetching.download import writing
+from spikesim.datasets.formats.event_folders import BYTES_MAX, LAYOUTS
 from spikesim.errors import InputError
 
 ARCHIVE_MAX = 2**33

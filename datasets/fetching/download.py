@@ -12,8 +12,8 @@ from http.client import HTTPResponse
 from pathlib import Path
 from typing import IO
 
-from spikesim import durable
 from spikesim.errors import InputError
+from spikesim.io import durable
 
 Progress = Callable[[str, int, int | None], None]
 """Called with the name of the file, the bytes that are there, and all its bytes if the server says how many."""

@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from spikesim import durable
-from spikesim.datasets import recordings, registry, search
-from spikesim.datasets.archives import ARCHIVE_MAX, check_archive, unpack
-from spikesim.datasets.download import CannotWrite, Progress, Unavailable, download, sync, writing
+from spikesim.datasets.catalogue import registry, search
+from spikesim.datasets.catalogue.registry import Archive, Entry, File
+from spikesim.datasets.catalogue.unpacking import ARCHIVE_SLACK, read_archive, read_file
+from spikesim.datasets.fetching.archives import ARCHIVE_MAX, check_archive, unpack
+from spikesim.datasets.fetching.download import CannotWrite, Progress, Unavailable, download, sync, writing
+from spikesim.datasets.formats import event_folders as recordings
+from spikesim.datasets.formats.event_folders import LAYOUTS
 from spikesim.datasets.loading import is_good
-from spikesim.datasets.recordings import LAYOUTS
-from spikesim.datasets.registry import Archive, Entry, File
-from spikesim.datasets.unpacking import ARCHIVE_SLACK, read_archive, read_file
 from spikesim.errors import InputError
+from spikesim.io import durable
 
 
 def fetch(

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets import search
-from spikesim.datasets.eventparsing import integers, one_line, read_npy, some_names
-from spikesim.datasets.eventset import Collector, Events, EventSet
-from spikesim.datasets.model import Augmentation, Dataset
+from spikesim.datasets.catalogue import search
+from spikesim.datasets.formats.event_parsing import integers, one_line, read_npy, some_names
+from spikesim.datasets.samples.event_set import Collector, Events, EventSet
+from spikesim.datasets.samples.model import Augmentation, Dataset
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
-    from spikesim.hdf5file import Contents
+    from spikesim.io.hdf5_reader import Contents
 
 SUFFIXES = (".npz", ".h5", ".hdf5")
 EXPANSION = 64
@@ -198,7 +198,7 @@ def _read(path: Path, what: Callable[[Arrays], _T]) -> _T:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     limit = max(SMALL, EXPANSION * size)
     if not path.name.endswith(".npz"):
-        from spikesim.hdf5file import HDF5File
+        from spikesim.io.hdf5_reader import HDF5File
 
         with contextlib.closing(HDF5File(path, "give a .npz or an HDF5 file", "write it again")) as file:
             return file.read(

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikesim.datasets import search
-from spikesim.datasets.eventparsing import read_gesture, read_nmnist
-from spikesim.datasets.eventset import Collector
-from spikesim.datasets.model import Dataset
-from spikesim.datasets.registry import Entry
-from spikesim.datasets.summary import Summary, part_of_recordings
+from spikesim.datasets.catalogue import search
+from spikesim.datasets.catalogue.registry import Entry
+from spikesim.datasets.formats.event_parsing import read_gesture, read_nmnist
+from spikesim.datasets.inspection.summary import Summary, part_of_recordings
+from spikesim.datasets.samples.event_set import Collector
+from spikesim.datasets.samples.model import Dataset
 from spikesim.errors import InputError
 
 BYTES_MAX = 2**28

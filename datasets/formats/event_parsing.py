@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets.eventset import Events
+from spikesim.datasets.samples.event_set import Events
 from spikesim.errors import InputError
 
 _NMNIST_BYTES = 5

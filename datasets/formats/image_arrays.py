@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets import search
-from spikesim.datasets.eventparsing import some_names
-from spikesim.datasets.identity import content_hash
-from spikesim.datasets.model import Augmentation, Dataset, ImageSet
+from spikesim.datasets.catalogue import search
+from spikesim.datasets.formats.event_parsing import some_names
+from spikesim.datasets.samples.identity import content_hash
+from spikesim.datasets.samples.model import Augmentation, Dataset, ImageSet
 from spikesim.errors import InputError
-from spikesim.npzfile import ObjectArray, read_array
+from spikesim.io.npz import ObjectArray, read_array
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 OPTIONS = ("crop", "flip")

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets.eventset import GAP_FACTOR
-from spikesim.datasets.summary import Summary, named, span
-from spikesim.datasets.tally import Tally
+from spikesim.datasets.inspection.summary import Summary, named, span
+from spikesim.datasets.samples.event_set import GAP_FACTOR
+from spikesim.datasets.samples.tally import Tally
 
 SHORT, LONG = 10_000, 60_000_000
 """Microseconds between which the median duration of recordings is usual: 10 ms and a minute."""

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets.model import Dataset, ImageSet
-from spikesim.datasets.tally import Tally
-from spikesim.reports.text import counted
+from spikesim.datasets.samples.model import Dataset, ImageSet
+from spikesim.datasets.samples.tally import Tally
+from spikesim.runtime.text import counted
 
 QUARTILES = (0, 25, 50, 75, 100)
 NAMED = 8

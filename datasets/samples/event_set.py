@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets.clock import straighten
-from spikesim.datasets.tally import Counter, Tally
+from spikesim.datasets.samples.clock import straighten
+from spikesim.datasets.samples.tally import Counter, Tally
 from spikesim.errors import InputError
 
 POLARITIES = 2

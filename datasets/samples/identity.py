@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets.eventset import EventSet
-from spikesim.datasets.model import Dataset
+from spikesim.datasets.samples.event_set import EventSet
+from spikesim.datasets.samples.model import Dataset
 from spikesim.errors import InputError
 
 __all__ = ["base_name", "content_hash", "identified", "split_name"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets.eventset import EventSet
+from spikesim.datasets.samples.event_set import EventSet
 from spikesim.errors import InputError
 
 

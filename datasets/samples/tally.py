@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets.clock import Clock
+from spikesim.datasets.samples.clock import Clock
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class Tally:
     before : int64 (n,)
         Events before it.
     wraps, falls, resets : int64 (n,)
-        Of the clock (`spikesim.datasets.clock.Clock`).
+        Of the clock (`spikesim.datasets.samples.clock.Clock`).
     columns, rows : int64 (width,), (height,)
         Events in each column and row of the sensor, of all recordings.
     """

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesim.datasets.model import Augmentation
+from spikesim.datasets.samples.model import Augmentation
 from spikesim.errors import InputError
-from spikesim.fixedpoint import INPUT_BITS
-from spikesim.philox import philox_words
+from spikesim.numerics.fixed_point import INPUT_BITS
+from spikesim.numerics.philox import philox_words
 
 INPUT_FRACTION_BITS = INPUT_BITS
 """Fractional bits of a pixel after `normalise`."""

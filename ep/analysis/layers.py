@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.schema import READOUT, LayerInfo
+from spikesim.ep.runs.schema import READOUT, LayerInfo
 
 __all__ = ["LayerLearning", "layer_learning"]
 

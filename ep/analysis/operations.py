@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.energy import EnergyModel
-from spikesim.pace import step_milliseconds
-from spikesim.runreader import RunReader
-from spikesim.schema import PHASES, LayerInfo
+from spikesim.ep.runs.energy import EnergyModel
+from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.runs.schema import PHASES, LayerInfo
+from spikesim.ep.runs.timebase import step_milliseconds
 
 __all__ = ["TEST_PHASE", "TOTAL", "LayerWork", "layer_work"]
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.ep.analysis.layers import LayerLearning, layer_learning
+from spikesim.ep.analysis.operations import TEST_PHASE, TOTAL, LayerWork, layer_work
+from spikesim.ep.analysis.traces import FiringRates, TraceStep, firing_rates, trace_steps
+from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.runs.schema import PHASES, READOUT, LayerInfo
 from spikesim.errors import InputError
-from spikesim.learning import LayerLearning, layer_learning
-from spikesim.operations import TEST_PHASE, TOTAL, LayerWork, layer_work
-from spikesim.profiles import FiringRates, TraceStep, firing_rates, trace_steps
-from spikesim.runreader import RunReader
-from spikesim.schema import PHASES, READOUT, LayerInfo
 
 __all__ = [
     "NETWORK",

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.analysis import (
+from spikesim.ep.analysis.layers import LayerLearning, layer_learning
+from spikesim.ep.analysis.summary import (
     EpochSummary,
     LayerWork,
     ParameterSummary,
@@ -24,10 +25,9 @@ from spikesim.analysis import (
     summarise_epochs,
     summarise_phases,
 )
+from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.runs.schema import PHASES, READOUT, TABLES, Column
 from spikesim.errors import InputError
-from spikesim.learning import LayerLearning, layer_learning
-from spikesim.runreader import RunReader
-from spikesim.schema import PHASES, READOUT, TABLES, Column
 
 __all__ = ["Run", "Table", "open_run"]
 

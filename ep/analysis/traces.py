@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.schema import PHASES, LayerInfo
+from spikesim.ep.runs.schema import PHASES, LayerInfo
 
 __all__ = ["FiringRates", "TraceStep", "firing_rates", "trace_steps"]
 

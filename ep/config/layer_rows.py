@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spikesim.errors import InputError
-from spikesim.values import shown
+from spikesim.io.fields import shown
 
 __all__ = ["Layer", "read_rows"]
 
@@ -37,7 +37,8 @@ class Layer:
 
 
 def read_rows(rows: Iterable[Mapping[str, Any]]) -> tuple[Layer, ...]:
-    """Layers of the tables of a configuration. Whether they fit an image is for `spikesim.ep.architectures.build`.
+    """Layers of the tables of a configuration. Whether they fit an image is for
+    `spikesim.ep.network.architectures.build`.
 
     Raises
     ------

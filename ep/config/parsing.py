@@ -1,4 +1,4 @@
-"""The configuration of a run: from defaults, files and settings to checked values (`spikesim.ep.options`).
+"""The configuration of a run: from defaults, files and settings to checked values (`spikesim.ep.config.sections`).
 
 A run is configured by defaults, then a TOML file, then ``--set section.key=value``, then the options of the command.
 Unknown keys are errors.
@@ -9,12 +9,12 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from spikesim.ep.layerrows import read_rows
-from spikesim.ep.options import CONTRAST_WINDOW_MAX, NUDGED_DEFAULTS, Config
+from spikesim.ep.config.layer_rows import read_rows
+from spikesim.ep.config.sections import CONTRAST_WINDOW_MAX, NUDGED_DEFAULTS, Config
 from spikesim.errors import InputError
-from spikesim.reports.text import counted
-from spikesim.tomlfile import tomllib
-from spikesim.values import INTEGER_MAX, INTEGER_MIN, require_64_bits, shown
+from spikesim.io.fields import INTEGER_MAX, INTEGER_MIN, require_64_bits, shown
+from spikesim.io.toml import tomllib
+from spikesim.runtime.text import counted
 
 __all__ = [
     "CONTRAST_WINDOW_MAX",

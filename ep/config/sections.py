@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from spikesim.fixedpoint import WINDOW_MAX
+from spikesim.numerics.fixed_point import WINDOW_MAX
 
 CONTRAST_WINDOW_MAX = 2048
 """Steps of the longest window that enters a contrast: up to it a sum of p over the window, the four cells of a pool and

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import EventSet, ImageSet
-from spikesim.ep import phases as ph
-from spikesim.ep.coding import Input
-from spikesim.ep.counting import RATE_BINS, PhaseCounts
-from spikesim.ep.prediction import Predictions
-from spikesim.ep.presentation import Presenter
-from spikesim.ep.ranks import share
-from spikesim.ep.team import Team
+from spikesim.ep.inputs.encoding import Input
+from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.parallel.communicator import share
+from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.phases import workspace as ph
+from spikesim.ep.phases.counters import RATE_BINS, PhaseCounts
+from spikesim.ep.phases.readout import Predictions
 from spikesim.errors import Stopped
 
 CHUNK = 512

@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset
-from spikesim.ep import phases as ph
-from spikesim.ep.agreement import check_agreement
-from spikesim.ep.config import Config
-from spikesim.ep.evaluation import evaluate, logits
-from spikesim.ep.model import Model, Parameters
-from spikesim.ep.presentation import Presenter
-from spikesim.ep.ranks import Ranks
-from spikesim.ep.team import Team
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.evaluation.evaluate import evaluate, logits
+from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.network.model import Model, Parameters
+from spikesim.ep.parallel.agreement import check_agreement
+from spikesim.ep.parallel.communicator import Ranks
+from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.phases import workspace as ph
+from spikesim.ep.runs.reader import RunReader
 from spikesim.errors import InputError
-from spikesim.runreader import RunReader
 
 
 @dataclass(frozen=True)

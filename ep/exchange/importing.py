@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset
-from spikesim.ep.config import Config, make_config, merge
+from spikesim.ep.config.parsing import Config, make_config, merge
 from spikesim.ep.exchange.layouts import parameter_forms
 from spikesim.ep.exchange.tensors import GivenWeights, read_weights, weights_digest
-from spikesim.ep.heads import READOUT
-from spikesim.ep.journal import RunOptions
-from spikesim.ep.model import Model, Parameters, initial_parameters
-from spikesim.ep.observer import Silent
-from spikesim.ep.presentation import Presenter
-from spikesim.ep.trainer import Trainer
+from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.network.heads import READOUT
+from spikesim.ep.network.model import Model, Parameters, initial_parameters
+from spikesim.ep.training.observer import Silent
+from spikesim.ep.training.run_store import RunOptions
+from spikesim.ep.training.trainer import Trainer
 from spikesim.errors import InputError
 
 __all__ = ["Imported", "LayerImport", "import_weights"]

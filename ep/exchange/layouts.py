@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.architectures import Stack
-from spikesim.ep.heads import Head
-from spikesim.tables import Conv, Dense, Shape, neurons, pooled
+from spikesim.engine.synapses import Conv, Dense, Shape, neurons, pooled
+from spikesim.ep.network.architectures import Stack
+from spikesim.ep.network.heads import Head
 
 __all__ = ["LAYOUTS", "Form", "parameter_forms"]
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from spikesim import __version__
-from spikesim.analysis import NETWORK, TEST_PHASE, TOTAL, LayerWork, make_report
+from spikesim.ep.analysis.summary import NETWORK, TEST_PHASE, TOTAL, LayerWork, make_report
+from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.runs.schema import PHASES, READOUT, TABLES, Column
 from spikesim.errors import InputError
-from spikesim.runreader import RunReader
-from spikesim.schema import PHASES, READOUT, TABLES, Column
 
 __all__ = ["NEUROBENCH_LOSSES", "neurobench_results", "write_neurobench", "write_table"]
 

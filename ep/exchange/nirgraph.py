@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim import __version__
+from spikesim.engine.synapses import Shape
+from spikesim.ep.config.layer_rows import Layer
 from spikesim.ep.exchange.spikes import nir_library
 from spikesim.ep.exchange.structure import Structure
-from spikesim.ep.heads import READOUT
-from spikesim.ep.layerrows import Layer
+from spikesim.ep.network.heads import READOUT
 from spikesim.errors import InputError
-from spikesim.hdf5writing import storing
-from spikesim.tables import Shape
+from spikesim.io.hdf5_output import storing
 
 __all__ = ["IF_LOSSES", "LOSSES", "make_graph", "make_if_graph", "write_graph", "write_if_graph"]
 

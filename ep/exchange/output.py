@@ -4,9 +4,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from spikesim.ep.runs.reader import is_run_file
 from spikesim.errors import InputError
-from spikesim.runreader import is_run_file
-from spikesim.wholefile import replacing
+from spikesim.io.atomic import replacing
 
 __all__ = ["check_output", "write_output"]
 

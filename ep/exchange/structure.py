@@ -7,18 +7,20 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets import eventfile, find, load, registry, search
-from spikesim.datasets.identity import split_name
-from spikesim.ep.architectures import Architecture, Stack, architecture, build, input_shape
-from spikesim.ep.config import Config, make_config
+from spikesim.datasets import find, load
+from spikesim.datasets.catalogue import registry, search
+from spikesim.datasets.formats import event_file as eventfile
+from spikesim.datasets.samples.identity import split_name
+from spikesim.engine.synapses import Shape
+from spikesim.ep.config.layer_rows import Layer
+from spikesim.ep.config.parsing import Config, make_config
 from spikesim.ep.exchange.layouts import Form, parameter_forms
-from spikesim.ep.heads import Head
-from spikesim.ep.layerrows import Layer
-from spikesim.ep.signals import place_heads
+from spikesim.ep.network.architectures import Architecture, Stack, architecture, build, input_shape
+from spikesim.ep.network.error_signals import place_heads
+from spikesim.ep.network.heads import Head
+from spikesim.ep.runs.reader import RunReader
 from spikesim.errors import InputError
-from spikesim.runreader import RunReader
-from spikesim.tables import Shape
-from spikesim.values import shown
+from spikesim.io.fields import shown
 
 __all__ = ["Structure", "read_structure"]
 

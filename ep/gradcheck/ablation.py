@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset
-from spikesim.ep.config import Config, make_config, merge
-from spikesim.ep.gradcheck import Variant, check_gradients, plain
-from spikesim.ep.ranks import Ranks
+from spikesim.ep.config.parsing import Config, make_config, merge
+from spikesim.ep.gradcheck.check import Variant, check_gradients, plain
+from spikesim.ep.parallel.communicator import Ranks
 
 Reals = NDArray[np.float64]
 

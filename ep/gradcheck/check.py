@@ -3,7 +3,8 @@
 Three gradients of one network's cost are compared, layer by layer:
 
 - *stochastic*: what `Learner.estimate` gives, spikes, integers and all, exactly as in training;
-- *mean-field*: equilibrium propagation at a small beta between converged fixed points in float64 (`ep/adjoint.py`);
+- *mean-field*: equilibrium propagation at a small beta between converged fixed points in float64
+  (`ep/gradcheck/implicit_gradient.py`);
 - *exact*: the gradient of the cost at the fixed point.
 
 Where samples enter as spikes, the mean field takes their mean over the window of the free phase, a constant.
@@ -21,24 +22,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset
-from spikesim.ep import adjoint as ad
-from spikesim.ep import phases as ph
-from spikesim.ep.agreement import check_agreement
-from spikesim.ep.coding import Input
-from spikesim.ep.config import Config, make_config, merge
-from spikesim.ep.contrast import layer_rates
-from spikesim.ep.learner import BatchResult, Learner
-from spikesim.ep.meanfield import Inputs, MeanField, Reals
-from spikesim.ep.model import Model, Parameters, initial_parameters
-from spikesim.ep.presentation import Presenter
-from spikesim.ep.ranks import Ranks, share
-from spikesim.ep.retest import run_parameters
-from spikesim.ep.signals import check_teacher
-from spikesim.ep.start import check_random_start, start
-from spikesim.ep.team import Team
+from spikesim.ep.config.parsing import Config, make_config, merge
+from spikesim.ep.evaluation.from_run import run_parameters
+from spikesim.ep.gradcheck import implicit_gradient as ad
+from spikesim.ep.gradcheck.mean_field import Inputs, MeanField, Reals
+from spikesim.ep.gradients.contrast import layer_rates
+from spikesim.ep.inputs.encoding import Input
+from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.network.error_signals import check_teacher
+from spikesim.ep.network.model import Model, Parameters, initial_parameters
+from spikesim.ep.parallel.agreement import check_agreement
+from spikesim.ep.parallel.communicator import Ranks, share
+from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.phases import workspace as ph
+from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.training.initialization import check_random_start, start
+from spikesim.ep.training.learner import BatchResult, Learner
 from spikesim.errors import InputError
-from spikesim.fixedpoint import ONE
-from spikesim.runreader import RunReader
+from spikesim.numerics.fixed_point import ONE
 
 QUANTILES = (0.1, 0.5, 0.9, 0.99)
 """Of |r+ - r-| over the neurons of a layer and the samples."""
@@ -209,7 +210,8 @@ class CheckResult:
     cost, readout_cost : float
         Of all heads, and of the read-out alone; means over the mini-batches, at the fixed point.
     activity, residual, residual_nudged, difference : float64 (L,)
-        Of the mean field (`spikesim.ep.adjoint.Reference`): means, and largest residuals, over the mini-batches.
+        Of the mean field (`spikesim.ep.gradcheck.implicit_gradient.Reference`): means, and largest residuals, over the
+        mini-batches.
     variants : list of VariantResult
     """
 

@@ -14,12 +14,12 @@ symmetric and the equation is the linear response of the fixed point (Scellier &
 
 which differs from the exact one by a term in beta squared (Scellier & Bengio 2017; Laborieux et al. 2021).
 
-The *postsynaptic* rule (`spikesim.ep.contrast`) has a gradient of its own, that of the weights as they act forwards
-while the feedback stays as it is: of the exact one the first term, mu_l (x) Pool(p_{l-1}).
+The *postsynaptic* rule (`spikesim.ep.gradients.contrast`) has a gradient of its own, that of the weights as they act
+forwards while the feedback stays as it is: of the exact one the first term, mu_l (x) Pool(p_{l-1}).
 
-With *held drives* (`spikesim.ep.held`) mu_l = D (dC/dp_l + eta Pool^T(W_{l+1}^T * mu_{l+1})), with an error gain eta
-of 1 backpropagation through the forward weights while the feedback stays as it is. The gradient is mu_l (x)
-Pool(p_{l-1}), its estimate ``- (p+_l - p-_l) (x) Pool(p_{l-1}) / (2 beta)``.
+With *held drives* (`spikesim.ep.phases.clamped_drive`) mu_l = D (dC/dp_l + eta Pool^T(W_{l+1}^T * mu_{l+1})), with an
+error gain eta of 1 backpropagation through the forward weights while the feedback stays as it is. The gradient is mu_l
+(x) Pool(p_{l-1}), its estimate ``- (p+_l - p-_l) (x) Pool(p_{l-1}) / (2 beta)``.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +27,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spikesim.ep.meanfield import SWEEPS_MAX, TOLERANCE, FixedPoint, Inputs, MeanField, Reals, relaxation
-from spikesim.ep.ranks import Alone, Ranks, share
+from spikesim.ep.gradcheck.mean_field import SWEEPS_MAX, TOLERANCE, FixedPoint, Inputs, MeanField, Reals, relaxation
+from spikesim.ep.parallel.communicator import Alone, Ranks, share
 
 SAMPLES_TOGETHER = 16
 """Samples that are worked on together: few, so that the matrices fit into the cache, and always the same number, so

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim import plan as p
-from spikesim.ep import heads as hd
-from spikesim.ep.model import Model
-from spikesim.fixedpoint import INPUT_BITS, ONE
-from spikesim.populations import Connection
-from spikesim.tables import Conv, Dense, Shape
+from spikesim.engine import plan as p
+from spikesim.engine.populations import Connection
+from spikesim.engine.synapses import Conv, Dense, Shape
+from spikesim.ep.network import heads as hd
+from spikesim.ep.network.model import Model
+from spikesim.numerics.fixed_point import INPUT_BITS, ONE
 
 Reals = NDArray[np.float64]
 
@@ -127,7 +127,7 @@ class Link:
 
 @dataclass(frozen=True, eq=False)
 class LinearHead:
-    """A linear classifier outside the dynamics and its cost (`spikesim.ep.heads`).
+    """A linear classifier outside the dynamics and its cost (`spikesim.ep.network.heads`).
 
     Attributes
     ----------
@@ -271,7 +271,7 @@ class MeanField:
     gain : float
         gamma, on what a layer hears from the one above.
     error_gain : float or None
-        eta of held drives (`spikesim.ep.held`); None: drives are live in the nudged phases too.
+        eta of held drives (`spikesim.ep.phases.clamped_drive`); None: drives are live in the nudged phases too.
     """
 
     names: tuple[str, ...]

@@ -2,7 +2,8 @@
 
 With a target rate the cost has a term more, ``price_l * sum over the neurons of layer l of r``, r being the mean firing
 probability in the window of the free phase. Its gradient is local and needs no nudged phase: shift the drive of a
-neuron, and r moves by s, the share of the window in which p followed the potential (`spikesim.ep.response`), so
+neuron, and r moves by s, the share of the window in which p followed the potential
+(`spikesim.ep.phases.linear_response`), so
 
     dC/dW_l += price_l * s^l (x) Pool(r^{l-1}),        dC/db_l += price_l * s^l,
 
@@ -13,13 +14,13 @@ zero until a layer is more active than it should be, and rises as long as it is.
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep import contrast as co
-from spikesim.ep.buffers import Buffers
-from spikesim.ep.coding import Input
-from spikesim.ep.correlation import Correlation
-from spikesim.ep.model import Array, Model
-from spikesim.ep.options import Stability
-from spikesim.ep.team import Team
+from spikesim.ep.config.sections import Stability
+from spikesim.ep.gradients import contrast as co
+from spikesim.ep.gradients.correlation import Correlation
+from spikesim.ep.inputs.encoding import Input
+from spikesim.ep.network.model import Array, Model
+from spikesim.ep.parallel.buffers import Buffers
+from spikesim.ep.parallel.thread_pool import Team
 from spikesim.errors import Stopped
 
 Reals = NDArray[np.float64]

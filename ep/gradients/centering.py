@@ -16,8 +16,8 @@ m being the mean rate of the presynaptic channel, which is local to the synapse.
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.compilation import kernel
-from spikesim.ep.model import Array, Model
+from spikesim.ep.network.model import Array, Model
+from spikesim.jit.compilation import kernel
 
 
 def presynaptic_mean(model: Model, layer: int, activity: NDArray[np.float64]) -> Array:

@@ -24,11 +24,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.buffers import Buffers
-from spikesim.ep.coding import Input
-from spikesim.ep.correlation import ALONE, Correlation, Rows, correlate, image_rows, rate_rows
-from spikesim.ep.model import Model
-from spikesim.fixedpoint import INPUT_BITS, ONE
+from spikesim.ep.gradients.correlation import ALONE, Correlation, Rows, correlate, image_rows, rate_rows
+from spikesim.ep.inputs.encoding import Input
+from spikesim.ep.network.model import Model
+from spikesim.ep.parallel.buffers import Buffers
+from spikesim.numerics.fixed_point import INPUT_BITS, ONE
 
 Shared = TypeVar("Shared", bound=Rows | None)
 

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.compilation import kernel
-from spikesim.memory import aligned_zeros
-from spikesim.populations import Connection, Population
-from spikesim.rows import SCALED_LANES, sum_scaled_rows_16, sum_scaled_rows_32
-from spikesim.tables import Conv
-from spikesim.vectors import difference_word, lowest_bit
+from spikesim.engine.populations import Connection, Population
+from spikesim.engine.simd.accumulate import SCALED_LANES, sum_scaled_rows_16, sum_scaled_rows_32
+from spikesim.engine.simd.llvm import difference_word, lowest_bit
+from spikesim.engine.synapses import Conv
+from spikesim.jit.aligned import aligned_zeros
+from spikesim.jit.compilation import kernel
 
 NARROW, WIDE = SCALED_LANES
 ALONE = np.zeros((0, 0), np.int32)

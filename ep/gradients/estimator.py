@@ -7,20 +7,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.compilation import kernel
-from spikesim.ep import contrast as co
-from spikesim.ep import heads as hd
-from spikesim.ep.buffers import Buffers
-from spikesim.ep.coding import Input
-from spikesim.ep.config import Config
-from spikesim.ep.correlation import Correlation
-from spikesim.ep.model import Array, Model
-from spikesim.ep.options import Dynamics
-from spikesim.ep.phases import Rates
-from spikesim.ep.prediction import feature_gradient
-from spikesim.ep.team import Team
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.config.sections import Dynamics
+from spikesim.ep.gradients import contrast as co
+from spikesim.ep.gradients.correlation import Correlation
+from spikesim.ep.inputs.encoding import Input
+from spikesim.ep.network import heads as hd
+from spikesim.ep.network.model import Array, Model
+from spikesim.ep.parallel.buffers import Buffers
+from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.phases.readout import feature_gradient
+from spikesim.ep.phases.workspace import Rates
 from spikesim.errors import InputError, Stopped
-from spikesim.fixedpoint import ONE
+from spikesim.jit.compilation import kernel
+from spikesim.numerics.fixed_point import ONE
 
 TILE = 64
 """Side of the tiles in which sums change their order; a tile of float32 and its sums fit the nearest caches."""

@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from spikesim.datasets import Dataset, find, load
-from spikesim.datasets.identity import base_name, split_name
-from spikesim.ep.config import Config
+from spikesim.datasets.samples.identity import base_name, split_name
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.runs.reader import RunReader
 from spikesim.errors import InputError
-from spikesim.freememory import naming_memory
-from spikesim.runreader import RunReader
+from spikesim.runtime.free_memory import naming_memory
 
 __all__ = ["is_name_of", "load_dataset", "load_of_run", "named"]
 

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset, EventSet
-from spikesim.datasets.eventset import POLARITIES
-from spikesim.ep.config import Config, make_config, merge
-from spikesim.ep.options import DURATION_MAX
+from spikesim.datasets.samples.event_set import POLARITIES
+from spikesim.engine.spike_trains import SpikeTrains
+from spikesim.engine.synapses import Shape, neurons
+from spikesim.ep.config.parsing import Config, make_config, merge
+from spikesim.ep.config.sections import DURATION_MAX
 from spikesim.errors import InputError
-from spikesim.fixedpoint import INPUT_BITS
-from spikesim.philox import philox_words
-from spikesim.spiketrains import SpikeTrains
-from spikesim.tables import Shape, neurons
+from spikesim.numerics.fixed_point import INPUT_BITS
+from spikesim.numerics.philox import philox_words
 
 Input = NDArray[np.int16] | SpikeTrains
 """Samples as the engine takes them: images int16 (n, H, W, C), 1.0 = 2**12, or the spikes of an input population."""

@@ -4,12 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset, EventSet, ImageSet
-from spikesim.datasets.transforms import augment, normalise, pad
-from spikesim.ep import coding as cd
-from spikesim.ep.config import Config
-from spikesim.ep.phases import STREAM_FREE, stream_of
-from spikesim.spiketrains import SpikeTrains
-from spikesim.tables import Shape
+from spikesim.datasets.samples.transforms import augment, normalise, pad
+from spikesim.engine.spike_trains import SpikeTrains
+from spikesim.engine.synapses import Shape
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.inputs import encoding as cd
+from spikesim.ep.phases.workspace import STREAM_FREE, stream_of
 
 
 class Presenter:

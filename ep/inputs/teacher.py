@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikesim.datasets import Dataset
-from spikesim.ep.dataset import is_name_of
-from spikesim.ep.elementary import softmax_and_log_sum
+from spikesim.ep.inputs.dataset import is_name_of
 from spikesim.errors import InputError
-from spikesim.hdf5file import FAULTS, Contents, HDF5File, one_line, write_text
-from spikesim.hdf5writing import storing
-from spikesim.wholefile import replacing
+from spikesim.io.atomic import replacing
+from spikesim.io.hdf5_output import storing
+from spikesim.io.hdf5_reader import FAULTS, Contents, HDF5File, one_line, write_text
+from spikesim.numerics.portable_math import softmax_and_log_sum
 
 __all__ = ["Teacher", "check_target", "read_teacher", "soften", "write_teacher"]
 

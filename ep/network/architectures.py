@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from spikesim.datasets import Dataset
-from spikesim.ep.layerrows import Layer, read_rows
+from spikesim.engine.populations import Connection, Population
+from spikesim.engine.synapses import Conv, Dense, Pool, Shape, Table, neurons, pooled
+from spikesim.ep.config.layer_rows import Layer, read_rows
 from spikesim.errors import InputError
+from spikesim.io.fields import shown
 from spikesim.network import Network
-from spikesim.populations import Connection, Population
-from spikesim.tables import Conv, Dense, Pool, Shape, Table, neurons, pooled
-from spikesim.values import shown
 
 Pooling = Literal["average", "sampled", "strided"]
 

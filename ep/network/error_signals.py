@@ -4,12 +4,12 @@ The total cost is ``C_readout + sum_l lambda_l C_l`` (our reconstruction of arXi
 head adds a nudge to its own layer in the nudged phases, nothing else changes, and every update stays local.
 """
 
-from spikesim.ep.architectures import Stack
-from spikesim.ep.config import Config, per_layer
-from spikesim.ep.heads import READOUT, Head, check_head
-from spikesim.ep.options import Signals
+from spikesim.engine.synapses import Shape
+from spikesim.ep.config.parsing import Config, per_layer
+from spikesim.ep.config.sections import Signals
+from spikesim.ep.network.architectures import Stack
+from spikesim.ep.network.heads import READOUT, Head, check_head
 from spikesim.errors import InputError
-from spikesim.tables import Shape
 
 
 def block_side(shape: Shape, grid: int) -> int:

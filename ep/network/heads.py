@@ -19,17 +19,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.compilation import kernel
-from spikesim.compiled import Spread, serial
-from spikesim.delivery import shifted
-from spikesim.dither import leak_dither
-from spikesim.ep.elementary import softmax
+from spikesim.engine.delivery import shifted
+from spikesim.engine.layout import Spread, serial
+from spikesim.engine.plan import POP_BLOCKS, POP_HEIGHT, POP_LANES, POP_STATE, POP_WIDTH
+from spikesim.engine.populations import Population
+from spikesim.engine.synapses import Shape
 from spikesim.errors import InputError
-from spikesim.fixedpoint import DRIVE_LIMIT, ONE, ONE_BITS, P_MAX, WEIGHT_MAX
-from spikesim.plan import POP_BLOCKS, POP_HEIGHT, POP_LANES, POP_STATE, POP_WIDTH
-from spikesim.populations import Population
-from spikesim.quantisation import quantise_weights
-from spikesim.tables import Shape
+from spikesim.jit.compilation import kernel
+from spikesim.numerics.dither import leak_dither
+from spikesim.numerics.fixed_point import DRIVE_LIMIT, ONE, ONE_BITS, P_MAX, WEIGHT_MAX
+from spikesim.numerics.portable_math import softmax
+from spikesim.numerics.quantization import quantise_weights
 
 READOUT = "readout"
 ERROR_BITS = 16

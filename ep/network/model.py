@@ -7,17 +7,17 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim import plan as p
-from spikesim.compiled import CompiledNetwork, Spread, serial
 from spikesim.datasets import Dataset
-from spikesim.ep import heads as hd
-from spikesim.ep.architectures import Stack, architecture, build, input_shape
-from spikesim.ep.coding import enters_as_spikes
-from spikesim.ep.config import Config, per_layer
-from spikesim.ep.held import HeldNetwork
-from spikesim.ep.signals import place_heads, teacher_weights
-from spikesim.populations import Population
-from spikesim.tables import Conv, neurons
+from spikesim.engine import plan as p
+from spikesim.engine.layout import CompiledNetwork, Spread, serial
+from spikesim.engine.populations import Population
+from spikesim.engine.synapses import Conv, neurons
+from spikesim.ep.config.parsing import Config, per_layer
+from spikesim.ep.inputs.encoding import enters_as_spikes
+from spikesim.ep.network import heads as hd
+from spikesim.ep.network.architectures import Stack, architecture, build, input_shape
+from spikesim.ep.network.error_signals import place_heads, teacher_weights
+from spikesim.ep.phases.clamped_drive import HeldNetwork
 
 Array = NDArray[np.float32]
 

@@ -15,15 +15,15 @@ import scipy
 from numpy.typing import NDArray
 
 from spikesim import __version__
-from spikesim.compilation import source_hash
 from spikesim.datasets import Dataset
-from spikesim.datasets.eventset import EventSet
-from spikesim.datasets.identity import split_name
-from spikesim.ep.config import Config
-from spikesim.ep.model import Parameters
-from spikesim.ep.ranks import Ranks
+from spikesim.datasets.samples.event_set import EventSet
+from spikesim.datasets.samples.identity import split_name
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.network.model import Parameters
+from spikesim.ep.parallel.communicator import Ranks
 from spikesim.errors import InputError
-from spikesim.settings import flat_settings
+from spikesim.io.config_diff import flat_settings
+from spikesim.jit.compilation import source_hash
 
 __all__ = ["check_agreement", "check_same"]
 

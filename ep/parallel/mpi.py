@@ -10,7 +10,7 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from spikesim.ep.ranks import own_cores
+from spikesim.ep.parallel.communicator import own_cores
 from spikesim.errors import InputError, Stopped
 
 Result = TypeVar("Result")
@@ -22,7 +22,7 @@ LEAVE_SECONDS = 5.0
 
 
 class MpiRanks:
-    """The processes of MPI's world communicator (`spikesim.ep.ranks.Ranks`)."""
+    """The processes of MPI's world communicator (`spikesim.ep.parallel.communicator.Ranks`)."""
 
     def __init__(self) -> None:
         self._world = MPI.COMM_WORLD.Dup()

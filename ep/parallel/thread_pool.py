@@ -9,11 +9,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep import phases as ph
-from spikesim.ep.config import Config
-from spikesim.ep.model import Model
-from spikesim.ep.ranks import Alone, Ranks
-from spikesim.freememory import naming_memory, require_memory
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.network.model import Model
+from spikesim.ep.parallel.communicator import Alone, Ranks
+from spikesim.ep.phases import workspace as ph
+from spikesim.runtime.free_memory import naming_memory, require_memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

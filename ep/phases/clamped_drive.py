@@ -13,7 +13,7 @@ nudge the network stays where the free phase left it. With one, its answer d_l =
 so that errors travel down and only down, as in backpropagation. With live drives a layer also answers to the nudges of
 the heads below it, which its weights send up at full strength: an answer that has nothing to do with its own error.
 
-Graded errors (`dynamics.error_events`) are p - r in place of s - r: `spikesim.ep.response`.
+Graded errors (`dynamics.error_events`) are p - r in place of s - r: `spikesim.ep.phases.linear_response`.
 
 That predictions are held while errors settle is the *fixed prediction assumption* of predictive coding, under which its
 errors are those of backpropagation (Millidge, Tschantz & Buckley 2022); neurons that answer to the deviation from what
@@ -25,13 +25,13 @@ import math
 
 import numpy as np
 
-from spikesim import plan as p
-from spikesim.compilation import kernel
-from spikesim.compiled import CompiledNetwork
-from spikesim.delivery import deliver_block
-from spikesim.events import list_spikes, silence
-from spikesim.fixedpoint import P_MAX, SHARE_LIMIT
-from spikesim.populations import Population
+from spikesim.engine import plan as p
+from spikesim.engine.delivery import deliver_block
+from spikesim.engine.events import list_spikes, silence
+from spikesim.engine.layout import CompiledNetwork
+from spikesim.engine.populations import Population
+from spikesim.jit.compilation import kernel
+from spikesim.numerics.fixed_point import P_MAX, SHARE_LIMIT
 
 HELD_LIMIT = SHARE_LIMIT - 1
 """Held drives are cut off here, far beyond where a neuron always fires: they are external drives."""

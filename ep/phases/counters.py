@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim import plan as p
-from spikesim.compilation import kernel
-from spikesim.ep.model import Model
-from spikesim.fixedpoint import ONE, P_MAX
+from spikesim.engine import plan as p
+from spikesim.ep.network.model import Model
+from spikesim.jit.compilation import kernel
+from spikesim.numerics.fixed_point import ONE, P_MAX
 
 
 @dataclass

@@ -10,21 +10,21 @@ unless it is zero; a layer is shifted by what comes from above and by its nudge,
 
     u_l = eta Pool^T( W_{l+1}^T * d_{l+1} ) + nudge_l.
 
-These are held drives (`spikesim.ep.held`) without the noise of the nudged phases, and with the window's mean of the
-derivative in place of a sample of it: no random number enters. Nothing that moves depends on what lies below, so within
-a step the layers answer one after the other, from the top down, and the error of the top reaches the bottom in one
-step; a second one takes the nudges anew, from the rates that the first one moved.
+These are held drives (`spikesim.ep.phases.clamped_drive`) without the noise of the nudged phases, and with the window's
+mean of the derivative in place of a sample of it: no random number enters. Nothing that moves depends on what lies
+below, so within a step the layers answer one after the other, from the top down, and the error of the top reaches the
+bottom in one step; a second one takes the nudges anew, from the rates that the first one moved.
 """
 
 import numpy as np
 
-from spikesim import plan as p
-from spikesim.compilation import kernel
-from spikesim.delivery import deliver_block, fetch_weights
-from spikesim.ep import heads as hd
-from spikesim.fixedpoint import P_MAX
-from spikesim.listing import list_changes
-from spikesim.step import measure_residual
+from spikesim.engine import plan as p
+from spikesim.engine.delivery import deliver_block, fetch_weights
+from spikesim.engine.simd.compress import list_changes
+from spikesim.engine.step import measure_residual
+from spikesim.ep.network import heads as hd
+from spikesim.jit.compilation import kernel
+from spikesim.numerics.fixed_point import P_MAX
 
 
 @kernel

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.compilation import kernel
-from spikesim.ep import heads as hd
-from spikesim.ep.elementary import softmax
-from spikesim.fixedpoint import ONE_BITS
-from spikesim.plan import POP_BLOCKS, POP_HEIGHT, POP_LANES, POP_STATE, POP_WIDTH
-from spikesim.tables import neurons
+from spikesim.engine.plan import POP_BLOCKS, POP_HEIGHT, POP_LANES, POP_STATE, POP_WIDTH
+from spikesim.engine.synapses import neurons
+from spikesim.ep.network import heads as hd
+from spikesim.jit.compilation import kernel
+from spikesim.numerics.fixed_point import ONE_BITS
+from spikesim.numerics.portable_math import softmax
 
 
 class Predictions(NamedTuple):

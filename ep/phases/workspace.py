@@ -16,20 +16,22 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim import plan as p
-from spikesim.compilation import kernel
-from spikesim.ep import heads as hd
-from spikesim.ep.coding import Input
-from spikesim.ep.counting import RATE_BINS, PhaseCounts, add_rates
-from spikesim.ep.held import hold_drives, hold_input, mean_rates
-from spikesim.ep.model import Model
-from spikesim.ep.options import Dynamics
-from spikesim.ep.prediction import Predictions, predict, window_features
-from spikesim.ep.response import respond
-from spikesim.ep.settling import settling_steps
+from spikesim.engine import plan as p
+from spikesim.engine.events import add_spikes
+from spikesim.engine.spike_trains import SpikeTrains
+from spikesim.engine.step import begin_phase, measure_residual, step
+from spikesim.ep.config.sections import Dynamics
+from spikesim.ep.inputs.encoding import Input
+from spikesim.ep.network import heads as hd
+from spikesim.ep.network.model import Model
+from spikesim.ep.phases.clamped_drive import hold_drives, hold_input, mean_rates
+from spikesim.ep.phases.convergence import settling_steps
+from spikesim.ep.phases.counters import RATE_BINS, PhaseCounts, add_rates
+from spikesim.ep.phases.linear_response import respond
+from spikesim.ep.phases.readout import Predictions, predict, window_features
 from spikesim.errors import Stopped
-from spikesim.events import add_spikes
-from spikesim.memory import aligned_zeros
+from spikesim.jit.aligned import aligned_zeros
+from spikesim.jit.compilation import kernel
 from spikesim.simulator import (
     FIRINGS,
     Streams,
@@ -40,11 +42,9 @@ from spikesim.simulator import (
     new_state,
     run_steps,
 )
-from spikesim.spiketrains import SpikeTrains
-from spikesim.step import begin_phase, measure_residual, step
 
 FREE, PLUS, MINUS = range(3)
-"""The phases, in the order of `spikesim.schema.PHASES`."""
+"""The phases, in the order of `spikesim.ep.runs.schema.PHASES`."""
 
 # Streams of random numbers: epoch * STREAMS + one of these
 STREAM_FREE, STREAM_NUDGED, STREAM_NUDGED_MINUS, STREAM_EVALUATION, STREAM_CALIBRATION = range(5)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.analysis import summarise_epochs
-from spikesim.energy import EnergyModel
+from spikesim.ep.analysis.summary import summarise_epochs
+from spikesim.ep.reports.document import finite
+from spikesim.ep.runs.energy import EnergyModel
+from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.runs.state import state_text
 from spikesim.errors import InputError
-from spikesim.reports.document import finite
-from spikesim.reports.state import state_text
-from spikesim.runreader import RunReader
-from spikesim.settings import differing_settings
+from spikesim.io.config_diff import differing_settings
 
 __all__ = ["ComparedRun", "EpochPoint", "RunRow", "compare", "comparison_document", "run_files"]
 

@@ -5,9 +5,9 @@ import json
 import math
 from typing import Any
 
-from spikesim.analysis import Report
-from spikesim.reports.state import state_text
-from spikesim.runreader import RunReader
+from spikesim.ep.analysis.summary import Report
+from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.runs.state import state_text
 
 __all__ = ["finite", "json_text", "report_document"]
 

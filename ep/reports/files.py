@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from spikesim.errors import InputError
-from spikesim.wholefile import replacing
+from spikesim.io.atomic import replacing
 
 __all__ = ["make_folder", "require_free", "write_files"]
 

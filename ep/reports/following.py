@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from spikesim.analysis import EpochSummary, Report, make_report
+from spikesim.ep.analysis.summary import EpochSummary, Report, make_report
+from spikesim.ep.runs.reader import RunReader
 from spikesim.errors import InputError
-from spikesim.runlock import lock_holder
-from spikesim.runreader import RunReader
+from spikesim.io.lock import lock_holder
 
 __all__ = ["RUNNING", "Snapshot", "follow"]
 

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from spikesim.ep.reports.charts.chart import Chart, Series
+from spikesim.ep.reports.document import finite
 from spikesim.errors import InputError
-from spikesim.reports.charts import Chart, Series
-from spikesim.reports.document import finite
-from spikesim.reports.text import counted
+from spikesim.runtime.text import counted
 
 __all__ = ["gradient_charts", "read_gradients"]
 

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spikesim.ep.reports.files import make_folder, require_free, write_files
 from spikesim.errors import InputError
-from spikesim.reports.files import make_folder, require_free, write_files
 
 if TYPE_CHECKING:
-    from spikesim.analysis import Report
-    from spikesim.reports.charts import Chart
-    from spikesim.reports.comparison import ComparedRun
-    from spikesim.reports.raster import Raster
-    from spikesim.runreader import RunReader
+    from spikesim.ep.analysis.summary import Report
+    from spikesim.ep.reports.charts.chart import Chart
+    from spikesim.ep.reports.charts.raster import Raster
+    from spikesim.ep.reports.comparison import ComparedRun
+    from spikesim.ep.runs.reader import RunReader
 
 __all__ = ["Outputs"]
 
@@ -42,7 +42,7 @@ class Outputs:
                 raise InputError(f"--html {page}: the name must end in .html")
             require_free([page], overwrite=overwrite)
         if pictures is not None:
-            from spikesim.reports.plots import require_matplotlib
+            from spikesim.ep.reports.charts.plots import require_matplotlib
 
             require_matplotlib()
             if pictures.exists() and not pictures.is_dir():
@@ -79,11 +79,11 @@ class Outputs:
         """
         if not self.wanted:
             return []
-        from spikesim.reports.charts import run_charts
-        from spikesim.reports.document import report_document
-        from spikesim.reports.gradients import gradient_charts, read_gradients
-        from spikesim.reports.page import run_page
-        from spikesim.reports.raster import read_rasters
+        from spikesim.ep.reports.charts.chart import run_charts
+        from spikesim.ep.reports.charts.raster import read_rasters
+        from spikesim.ep.reports.document import report_document
+        from spikesim.ep.reports.gradients import gradient_charts, read_gradients
+        from spikesim.ep.reports.pages.run_page import run_page
 
         check = None if gradients is None else read_gradients(gradients, [layer.name for layer in reader.layers])
         document, rasters = report_document(reader, numbers), read_rasters(reader)
@@ -111,9 +111,9 @@ class Outputs:
         """
         if not self.wanted:
             return []
-        from spikesim.reports.charts import comparison_charts
-        from spikesim.reports.comparepage import comparison_page
-        from spikesim.reports.comparison import comparison_document
+        from spikesim.ep.reports.charts.chart import comparison_charts
+        from spikesim.ep.reports.comparison import comparison_document
+        from spikesim.ep.reports.pages.comparison_page import comparison_page
 
         document = comparison_document(runs)
         page = b"" if self._page is None else comparison_page(document)
@@ -124,7 +124,7 @@ class Outputs:
         if self._page is not None:
             contents[self._page] = page
         if self._pictures is not None:
-            from spikesim.reports.plots import draw_files, plot_paths
+            from spikesim.ep.reports.charts.plots import draw_files, plot_paths
 
             make_folder(self._pictures)
             require_free(plot_paths(self._pictures, charts, rasters), overwrite=self._overwrite)

@@ -17,10 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim import __version__
-from spikesim.errors import InputError
-from spikesim.hdf5file import write_text
-from spikesim.hdf5writing import FileBytes, HDF5Output
-from spikesim.schema import (
+from spikesim.ep.runs.schema import (
     FORMAT_VERSION,
     LAYER_COLUMNS,
     MAGIC,
@@ -31,6 +28,9 @@ from spikesim.schema import (
     RunHeader,
     canonical_json,
 )
+from spikesim.errors import InputError
+from spikesim.io.hdf5_output import FileBytes, HDF5Output
+from spikesim.io.hdf5_reader import write_text
 
 __all__ = ["SPIKE_CHUNK", "RowSource", "create", "now", "versions", "write_error", "write_new"]
 
@@ -104,7 +104,7 @@ def _empty(stored: FileBytes) -> Any:
     """An empty HDF5 file, with which SWMR is possible, open for writing.
 
     h5py's own way does not let say that attributes are to lie with the file's root however many they are. Otherwise
-    more than eight would go to a heap, which `spikesim.hdf5bytes` refuses.
+    more than eight would go to a heap, which `spikesim.io.hdf5_bytes` refuses.
     """
     creation, access = h5py.h5p.create(h5py.h5p.FILE_CREATE), h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     creation.set_attr_phase_change(_ATTRIBUTES_MAX, 0)

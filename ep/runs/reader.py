@@ -13,12 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.energy import EnergyModel
-from spikesim.errors import InputError
-from spikesim.hdf5file import Contents, HDF5File, one_line
-from spikesim.limits import NEURONS_MAX
-from spikesim.printable import printable
-from spikesim.schema import (
+from spikesim.engine.limits import NEURONS_MAX
+from spikesim.ep.runs.energy import EnergyModel
+from spikesim.ep.runs.schema import (
     FORMAT_VERSION,
     FORMATS,
     LAYER_COLUMNS,
@@ -30,6 +27,9 @@ from spikesim.schema import (
     canonical_json,
     is_layer_name,
 )
+from spikesim.errors import InputError
+from spikesim.io.hdf5_reader import Contents, HDF5File, one_line
+from spikesim.runtime.printable import printable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -298,7 +298,8 @@ def is_run_file(path: str | os.PathLike[str]) -> bool:
 
 
 def stored_format(path: str | os.PathLike[str]) -> str:
-    """What an HDF5 file says that it is (`spikesim.schema.FORMATS`); nothing if it says nothing or cannot be read."""
+    """What an HDF5 file says that it is (`spikesim.ep.runs.schema.FORMATS`); nothing if it says nothing or cannot be
+    read."""
     try:
         with contextlib.closing(HDF5File(path, _WANTED, _REMEDY)) as file:
             return file.read(lambda contents: contents.text("format"))

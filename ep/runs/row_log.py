@@ -6,8 +6,8 @@ it was and what the SHA-256 of so much of it is. So the rows up to a checkpoint 
 the run file can be written again from them.
 
 The log begins with a line of JSON, which says what run it is of. Then come pieces: the four letters ``rows``, the index
-of the table in `spikesim.schema.TABLES` (uint32) and the number of rows (uint64), and the rows, column by column in
-the order of the schema, little endian.
+of the table in `spikesim.ep.runs.schema.TABLES` (uint32) and the number of rows (uint64), and the rows, column by
+column in the order of the schema, little endian.
 """
 
 import contextlib
@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim import durable
-from spikesim.checkpoint import ROW_LOG
+from spikesim.ep.runs.layout import RowSource, write_error
+from spikesim.ep.runs.schema import FORMAT_VERSION, TABLES, RunHeader, canonical_json
 from spikesim.errors import InputError
-from spikesim.runlayout import RowSource, write_error
-from spikesim.schema import FORMAT_VERSION, TABLES, RunHeader, canonical_json
+from spikesim.io import durable
+from spikesim.io.checkpoint import ROW_LOG
 
 __all__ = ["LoggedRows", "RowLog", "is_empty", "log_path"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from spikesim.energy import EnergyModel
+from spikesim.ep.runs.energy import EnergyModel
 
 __all__ = [
     "ATTRIBUTES",

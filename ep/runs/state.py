@@ -1,8 +1,8 @@
 """How a run stands, in words."""
 
-from spikesim.checkpoint import checkpoint_folder, positions
-from spikesim.runlock import lock_holder
-from spikesim.runreader import RunReader
+from spikesim.ep.runs.reader import RunReader
+from spikesim.io.checkpoint import checkpoint_folder, positions
+from spikesim.io.lock import lock_holder
 
 __all__ = ["checkpoints_text", "state_text"]
 

@@ -1,7 +1,7 @@
 """Writing a run file: created whole, appended to while readers follow, resumed after a kill.
 
-The layout is the table in `spikesim.schema`. Nothing but rows, counts, weights and the status changes after creation,
-because a file in SWMR mode takes no new dataset or attribute.
+The layout is the table in `spikesim.ep.runs.schema`. Nothing but rows, counts, weights and the status changes after
+creation, because a file in SWMR mode takes no new dataset or attribute.
 """
 
 import contextlib
@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikesim.ep.runs.layout import SPIKE_CHUNK, write_error, write_new
+from spikesim.ep.runs.reader import RunReader, differences, is_run_file
+from spikesim.ep.runs.row_log import LoggedRows, RowLog
+from spikesim.ep.runs.schema import FORMAT_VERSION, STATUSES, TABLES, Column, LayerInfo, RunHeader
 from spikesim.errors import InputError
-from spikesim.hdf5writing import HDF5Output
-from spikesim.rowlog import LoggedRows, RowLog
-from spikesim.runlayout import SPIKE_CHUNK, write_error, write_new
-from spikesim.runlock import RunLock
-from spikesim.runreader import RunReader, differences, is_run_file
-from spikesim.schema import FORMAT_VERSION, STATUSES, TABLES, Column, LayerInfo, RunHeader
+from spikesim.io.hdf5_output import HDF5Output
+from spikesim.io.lock import RunLock
 
 __all__ = ["LayerInfo", "RunHeader", "RunLock", "RunReader", "RunWriter", "writable_target"]
 
@@ -168,8 +168,8 @@ class RunWriter:
         Parameters
         ----------
         row : mapping
-            A value for each column of /batches and /energy (`spikesim.schema.TABLES`). ``joule`` may be left out: it
-            is then computed from the counters.
+            A value for each column of /batches and /energy (`spikesim.ep.runs.schema.TABLES`). ``joule`` may be left
+            out: it is then computed from the counters.
 
         Raises
         ------

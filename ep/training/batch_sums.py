@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.correlation import Correlation
-from spikesim.ep.counting import PhaseCounts
-from spikesim.ep.gradients import HeadSums, LayerSums
-from spikesim.ep.model import Model
+from spikesim.ep.gradients.correlation import Correlation
+from spikesim.ep.gradients.estimator import HeadSums, LayerSums
+from spikesim.ep.network.model import Model
+from spikesim.ep.phases.counters import PhaseCounts
 
 PHASES = 3
 

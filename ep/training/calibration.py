@@ -8,13 +8,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep import phases as ph
-from spikesim.ep.coding import Input
-from spikesim.ep.config import Config, per_layer
-from spikesim.ep.contrast import layer_rates
-from spikesim.ep.model import Model, Parameters
-from spikesim.ep.team import Team
-from spikesim.fixedpoint import ONE
+from spikesim.ep.config.parsing import Config, per_layer
+from spikesim.ep.gradients.contrast import layer_rates
+from spikesim.ep.inputs.encoding import Input
+from spikesim.ep.network.model import Model, Parameters
+from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.phases import workspace as ph
+from spikesim.numerics.fixed_point import ONE
 
 ROUNDS_MAX = 40
 STEPS = 16

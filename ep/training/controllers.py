@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.config import Config
-from spikesim.ep.heads import READOUT, Head
-from spikesim.ep.signals import annealing, head_strengths
-from spikesim.ep.sparsity import moved_prices
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.gradients.activity_penalty import moved_prices
+from spikesim.ep.network.error_signals import annealing, head_strengths
+from spikesim.ep.network.heads import READOUT, Head
 
 Reals = NDArray[np.float64]
 

@@ -9,10 +9,10 @@ from collections import deque
 
 import numpy as np
 
-from spikesim.ep import phases as ph
-from spikesim.ep.config import Config
-from spikesim.ep.learner import BatchResult
-from spikesim.ep.model import Model
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.network.model import Model
+from spikesim.ep.phases import workspace as ph
+from spikesim.ep.training.learner import BatchResult
 
 RECENT = 24
 """Mini-batches that are looked at together."""

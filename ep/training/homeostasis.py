@@ -1,13 +1,14 @@
 """Biases that keep the activity of every channel within bounds.
 
 A rule of its own beside the contrast: it sees only the mean firing probability of the channel in the free phase.
-Between floor and ceiling it does nothing. What brings a layer to a target rate is in `spikesim.ep.sparsity`.
+Between floor and ceiling it does nothing. What brings a layer to a target rate is in
+`spikesim.ep.gradients.activity_penalty`.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.options import Stability
+from spikesim.ep.config.sections import Stability
 
 FLOOR_SHARE = 0.5
 """The floor is at most this share of a target rate: channels that are all held at the mean could not differ."""

@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from spikesim.ep import phases as ph
-from spikesim.ep.calibration import ROUNDS_MAX, calibrate
-from spikesim.ep.config import Config, per_layer
-from spikesim.ep.coupling import SAMPLES, Reals, coupling, free_rates, limit_coupling
-from spikesim.ep.model import Array, Model, Parameters
-from spikesim.ep.presentation import Presenter
-from spikesim.ep.team import Team
+from spikesim.ep.config.parsing import Config, per_layer
+from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.network.model import Array, Model, Parameters
+from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.phases import workspace as ph
+from spikesim.ep.training.calibration import ROUNDS_MAX, calibrate
+from spikesim.ep.training.spectral import SAMPLES, Reals, coupling, free_rates, limit_coupling
 from spikesim.errors import InputError
 
 COUPLING_ROUNDS = 6

@@ -11,25 +11,34 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep import centring, homeostasis
-from spikesim.ep import heads as hd
-from spikesim.ep import phases as ph
-from spikesim.ep.buffers import Buffers
-from spikesim.ep.coding import Input
-from spikesim.ep.config import Config, per_layer
-from spikesim.ep.counting import PhaseCounts
-from spikesim.ep.gradients import HeadSums, LayerSums, check_sums, head_gradient, head_sums, layer_gradients, layer_sums
-from spikesim.ep.model import Array, Model, Parameters, initial_scales
-from spikesim.ep.optimisers import Optimiser
-from spikesim.ep.prediction import Predictions
-from spikesim.ep.ranks import share
-from spikesim.ep.sparsity import add_price_gradients, price_sums
-from spikesim.ep.steering import Steering
-from spikesim.ep.sums import BatchSums
-from spikesim.ep.team import Team
+from spikesim.ep.config.parsing import Config, per_layer
+from spikesim.ep.gradients import centering as centring
+from spikesim.ep.gradients.activity_penalty import add_price_gradients, price_sums
+from spikesim.ep.gradients.estimator import (
+    HeadSums,
+    LayerSums,
+    check_sums,
+    head_gradient,
+    head_sums,
+    layer_gradients,
+    layer_sums,
+)
+from spikesim.ep.inputs.encoding import Input
+from spikesim.ep.network import heads as hd
+from spikesim.ep.network.model import Array, Model, Parameters, initial_scales
+from spikesim.ep.parallel.buffers import Buffers
+from spikesim.ep.parallel.communicator import share
+from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.phases import workspace as ph
+from spikesim.ep.phases.counters import PhaseCounts
+from spikesim.ep.phases.readout import Predictions
+from spikesim.ep.training import homeostasis
+from spikesim.ep.training.batch_sums import BatchSums
+from spikesim.ep.training.controllers import Steering
+from spikesim.ep.training.optimizers import Optimiser
 from spikesim.errors import Stopped
-from spikesim.fixedpoint import ONE
-from spikesim.philox import philox_words
+from spikesim.numerics.fixed_point import ONE
+from spikesim.numerics.philox import philox_words
 
 TAG_ORDER, TAG_SIGN = 0xFE000000, 0xFD000000
 """Last words of the counters of random numbers that belong to no neuron; the layers' are below 2**24 * 250."""
@@ -119,7 +128,7 @@ class Learner:
         Parameters
         ----------
         inputs : images int16 (own, H, W, C), 1.0 = 2**12, or spikes
-            Of this rank's share of the samples (`spikesim.ep.ranks.share`), all of them if it is alone.
+            Of this rank's share of the samples (`spikesim.ep.parallel.communicator.share`), all of them if it is alone.
         sample_ids, labels : int64 (n,)
         factor : float
             On the learning rates.

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.compilation import kernel
-from spikesim.ep.options import Optimiser as Settings
+from spikesim.ep.config.sections import Optimiser as Settings
+from spikesim.jit.compilation import kernel
 
 Array = NDArray[np.float32]
 

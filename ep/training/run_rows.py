@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep import heads as hd
-from spikesim.ep.config import Config
-from spikesim.ep.counting import hopfield
-from spikesim.ep.evaluation import Evaluation
-from spikesim.ep.learner import BatchResult
-from spikesim.ep.model import Model, Parameters
-from spikesim.quantisation import norm
-from spikesim.schema import LayerInfo, RunHeader
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.evaluation.evaluate import Evaluation
+from spikesim.ep.network import heads as hd
+from spikesim.ep.network.model import Model, Parameters
+from spikesim.ep.phases.counters import hopfield
+from spikesim.ep.runs.schema import LayerInfo, RunHeader
+from spikesim.ep.training.learner import BatchResult
+from spikesim.numerics.quantization import norm
 
 
 def make_header(

@@ -15,17 +15,17 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spikesim import checkpoint
-from spikesim.durable import set_aside
-from spikesim.ep.config import Config
-from spikesim.ep.ranks import Ranks
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.parallel.communicator import Ranks
+from spikesim.ep.runs.layout import write_error
+from spikesim.ep.runs.row_log import LoggedRows, RowLog, is_empty, log_path
+from spikesim.ep.runs.schema import TABLES, RunHeader
+from spikesim.ep.runs.writer import RunReader, RunWriter, require_same
 from spikesim.errors import DamagedError, InputError
-from spikesim.reports.text import counted
-from spikesim.rowlog import LoggedRows, RowLog, is_empty, log_path
-from spikesim.runfile import RunReader, RunWriter, require_same
-from spikesim.runlayout import write_error
-from spikesim.runlock import RunLock
-from spikesim.schema import TABLES, RunHeader
+from spikesim.io import checkpoint
+from spikesim.io.durable import set_aside
+from spikesim.io.lock import RunLock
+from spikesim.runtime.text import counted
 
 Arrays = Mapping[str, NDArray[Any]]
 

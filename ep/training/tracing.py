@@ -5,11 +5,11 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep import phases as ph
-from spikesim.ep.coding import Input
-from spikesim.ep.counting import hopfield
-from spikesim.ep.learner import Learner
-from spikesim.fixedpoint import ONE, P_MAX
+from spikesim.ep.inputs.encoding import Input
+from spikesim.ep.phases import workspace as ph
+from spikesim.ep.phases.counters import hopfield
+from spikesim.ep.training.learner import Learner
+from spikesim.numerics.fixed_point import ONE, P_MAX
 
 __all__ = ["trace"]
 

@@ -15,34 +15,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.checkpoint import Checkpoint
-from spikesim.commandline import resume_advice
 from spikesim.datasets import Dataset
-from spikesim.ep import phases as ph
-from spikesim.ep.agreement import check_agreement
-from spikesim.ep.coding import Input, with_duration
-from spikesim.ep.config import Config, per_layer
-from spikesim.ep.coupling import ROUNDS_MAX as COUPLING_ROUNDS
-from spikesim.ep.coupling import SAMPLES as COUPLING_SAMPLES
-from spikesim.ep.coupling import limit_coupling, measure_coupling
-from spikesim.ep.diagnosis import Diagnosis
-from spikesim.ep.evaluation import Evaluation, evaluate, record_spikes
-from spikesim.ep.journal import Journal, RunOptions
-from spikesim.ep.learner import Learner
-from spikesim.ep.model import Model, Parameters, initial_parameters
-from spikesim.ep.observer import EpochSummary, Observer, Progress
-from spikesim.ep.optimisers import schedule
-from spikesim.ep.presentation import Presenter
-from spikesim.ep.ranks import Alone, Ranks, share
-from spikesim.ep.records import batch_row, epoch_counts, make_header
-from spikesim.ep.signals import check_teacher
-from spikesim.ep.start import check_random_start, needs_start, start
-from spikesim.ep.team import Team
-from spikesim.ep.tracing import trace
+from spikesim.ep.config.parsing import Config, per_layer
+from spikesim.ep.evaluation.evaluate import Evaluation, evaluate, record_spikes
+from spikesim.ep.inputs.encoding import Input, with_duration
+from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.network.error_signals import check_teacher
+from spikesim.ep.network.model import Model, Parameters, initial_parameters
+from spikesim.ep.parallel.agreement import check_agreement
+from spikesim.ep.parallel.communicator import Alone, Ranks, share
+from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.phases import workspace as ph
+from spikesim.ep.runs.writer import RunHeader, RunWriter
+from spikesim.ep.training.diagnostics import Diagnosis
+from spikesim.ep.training.initialization import check_random_start, needs_start, start
+from spikesim.ep.training.learner import Learner
+from spikesim.ep.training.observer import EpochSummary, Observer, Progress
+from spikesim.ep.training.optimizers import schedule
+from spikesim.ep.training.run_rows import batch_row, epoch_counts, make_header
+from spikesim.ep.training.run_store import Journal, RunOptions
+from spikesim.ep.training.spectral import ROUNDS_MAX as COUPLING_ROUNDS
+from spikesim.ep.training.spectral import SAMPLES as COUPLING_SAMPLES
+from spikesim.ep.training.spectral import limit_coupling, measure_coupling
+from spikesim.ep.training.tracing import trace
 from spikesim.errors import InputError, Stopped
-from spikesim.freememory import naming_memory
-from spikesim.reports.text import counted
-from spikesim.runfile import RunHeader, RunWriter
+from spikesim.io.checkpoint import Checkpoint
+from spikesim.runtime.command_line import resume_advice
+from spikesim.runtime.free_memory import naming_memory
+from spikesim.runtime.text import counted
 
 CHECKPOINT_SECONDS = 60.0
 Rows = Callable[[RunWriter], None]

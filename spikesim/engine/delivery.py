@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from spikesim.compilation import inline_kernel, kernel
-from spikesim.memory import LINE
-from spikesim.plan import (
+from spikesim.engine.plan import (
     FIRING_DEVIATIONS,
     FIRING_MEAN_FIELD,
     KIND_DENSE,
@@ -38,8 +36,7 @@ from spikesim.plan import (
     TABLE_TARGET,
     TABLE_WEIGHTS,
 )
-from spikesim.rowlists import deliver_lists, worth_lists
-from spikesim.rows import (
+from spikesim.engine.simd.accumulate import (
     SMALL,
     add_graded_rows_16,
     add_graded_rows_32,
@@ -51,7 +48,10 @@ from spikesim.rows import (
     deliver_values_32,
     deliver_values_64,
 )
-from spikesim.vectors import prefetch
+from spikesim.engine.simd.dot_products import deliver_lists, worth_lists
+from spikesim.engine.simd.llvm import prefetch
+from spikesim.jit.aligned import LINE
+from spikesim.jit.compilation import inline_kernel, kernel
 
 
 @inline_kernel

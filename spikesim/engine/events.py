@@ -2,10 +2,7 @@
 
 import numpy as np
 
-from spikesim.compilation import inline_kernel, kernel
-from spikesim.fixedpoint import ONE, P_MAX
-from spikesim.listing import list_word
-from spikesim.plan import (
+from spikesim.engine.plan import (
     FIRING_MEAN_FIELD,
     POOL_AVERAGE,
     POP_BLOCKS,
@@ -23,6 +20,9 @@ from spikesim.plan import (
     TABLE_POOLED,
     TABLE_SOURCE,
 )
+from spikesim.engine.simd.compress import list_word
+from spikesim.jit.compilation import inline_kernel, kernel
+from spikesim.numerics.fixed_point import ONE, P_MAX
 
 
 @inline_kernel

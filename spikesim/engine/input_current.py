@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from spikesim.compilation import kernel
-from spikesim.delivery import shifted
+from spikesim.engine.delivery import shifted
+from spikesim.jit.compilation import kernel
 
 
 @kernel

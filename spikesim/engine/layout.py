@@ -8,16 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesim import plan as p
+from spikesim.engine import plan as p
+from spikesim.engine.input_current import convolve_images
+from spikesim.engine.populations import Connection, Population
+from spikesim.engine.simd.compress import SLACK
+from spikesim.engine.simd.dot_products import UNIT, ZEROS
+from spikesim.engine.synapses import Conv, Dense, Sparse, pooled
 from spikesim.errors import InputError
-from spikesim.fixedpoint import INPUT_BITS, ONE, ONE_BITS, SHARE_LIMIT, quantise_drive, shift_rounding
-from spikesim.imagedrive import convolve_images
-from spikesim.listing import SLACK
-from spikesim.memory import aligned_zeros
-from spikesim.populations import Connection, Population
-from spikesim.quantisation import quantise_weights
-from spikesim.rowlists import UNIT, ZEROS
-from spikesim.tables import Conv, Dense, Sparse, pooled
+from spikesim.jit.aligned import aligned_zeros
+from spikesim.numerics.fixed_point import INPUT_BITS, ONE, ONE_BITS, SHARE_LIMIT, quantise_drive, shift_rounding
+from spikesim.numerics.quantization import quantise_weights
 
 TABLE_BYTES_IN_CACHE = 200_000
 """Tables of a block of channels below this stay in a core's second-level cache beside the state of one sample."""

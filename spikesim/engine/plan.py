@@ -71,7 +71,7 @@ KIND_CONV, KIND_DENSE, KIND_SPARSE = range(3)
 
 NOT_POOLED, POOL_AVERAGE, POOL_SAMPLED = range(3)
 
-# How neurons fire; the last: they send signed deviations of their rates (`spikesim.ep.response`)
+# How neurons fire; the last: they send signed deviations of their rates (`spikesim.ep.phases.linear_response`)
 FIRING_IID, FIRING_STRATIFIED, FIRING_MEAN_FIELD, FIRING_DEVIATIONS = range(4)
 
 # Which populations a step updates together, from the same spikes: all; first those with an even number, then the
@@ -80,7 +80,7 @@ ORDER_SYNCHRONOUS, ORDER_PARITY, ORDER_UPWARDS = range(3)
 
 
 class Plan(NamedTuple):
-    """A network for the compiled loop. Built by `spikesim.compiled.lay_out`."""
+    """A network for the compiled loop. Built by `spikesim.engine.layout.lay_out`."""
 
     populations: NDArray[np.int64]  # (P, POP_COLUMNS)
     tables: NDArray[np.int64]  # (T, TABLE_COLUMNS)

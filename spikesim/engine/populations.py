@@ -6,8 +6,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim import plan as p
-from spikesim.tables import Integer, Shape, Table, in_blocks, neurons
+from spikesim.engine import plan as p
+from spikesim.engine.synapses import Integer, Shape, Table, in_blocks, neurons
 
 
 @dataclass(eq=False)

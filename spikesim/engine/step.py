@@ -12,13 +12,9 @@ earlier.
 
 import numpy as np
 
-from spikesim.compilation import inline_kernel, kernel
-from spikesim.delivery import deliver_block, deliver_sparse, fetch_weights
-from spikesim.dither import leak_dither, reversed_bits
-from spikesim.events import list_spikes
-from spikesim.firing import energy_of, fire, fire_counted, fire_summed
-from spikesim.philox import philox4x32
-from spikesim.plan import (
+from spikesim.engine.delivery import deliver_block, deliver_sparse, fetch_weights
+from spikesim.engine.events import list_spikes
+from spikesim.engine.plan import (
     FIRING_IID,
     FIRING_STRATIFIED,
     KIND_SPARSE,
@@ -42,6 +38,10 @@ from spikesim.plan import (
     TABLE_KIND,
     TABLE_TILED,
 )
+from spikesim.engine.simd.fire import energy_of, fire, fire_counted, fire_summed
+from spikesim.jit.compilation import inline_kernel, kernel
+from spikesim.numerics.dither import leak_dither, reversed_bits
+from spikesim.numerics.philox import philox4x32
 
 
 @kernel

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.errors import InputError
-from spikesim.quantisation import largest_sums
+from spikesim.numerics.quantization import largest_sums
 
 Shape = tuple[int, int, int]
 Pool = Literal["average", "sampled"]

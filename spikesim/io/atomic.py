@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from spikesim import durable
+from spikesim.io import durable
 
 __all__ = ["replacing"]
 

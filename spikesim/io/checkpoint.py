@@ -15,15 +15,15 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from spikesim import durable
+from spikesim.ep.runs.schema import canonical_json
 from spikesim.errors import InputError
-from spikesim.npzfile import read_array
-from spikesim.schema import canonical_json
+from spikesim.io import durable
+from spikesim.io.npz import read_array
 
 __all__ = ["ROW_LOG", "Checkpoint", "checkpoint_folder", "load_latest", "positions", "remove", "save"]
 
 ROW_LOG = "rows.log"
-"""Name of the log of rows beside the checkpoints (`spikesim.rowlog`)."""
+"""Name of the log of rows beside the checkpoints (`spikesim.ep.runs.row_log`)."""
 
 _KIND = "spikesim-checkpoint"
 _VERSION = 1

@@ -6,12 +6,13 @@ for any of that. So it is given a Python file object, which hands out the bytes 
 - A file that is being written (SWMR: single writer, multiple readers), or whose writer was killed, is marked as such in
   its superblock. HDF5 opens it in SWMR mode only, where it takes metadata with a wrong checksum for a writer that is
   not ready, and tries again up to 100 times, waiting ever longer. Here the mark is taken off, and the end of the file
-  put to where it is now, so that what cannot be read fails at once. `spikesim.hdf5file` tries again.
+  put to where it is now, so that what cannot be read fails at once. `spikesim.io.hdf5_reader` tries again.
 - A global heap, where texts of variable length are kept, is a chain of objects, each with its length. HDF5 follows it
   without asking whether a length is 0. Here no global heap is read.
 - The indices of groups and chunks begin with numbers from which HDF5 computes sizes and divisors, although it writes
   the same ones into every file. Here others are refused. So are the indices of chunks where several dimensions can
-  grow, and of attributes that are more than eight of one object, or large; `spikesim.runlayout` makes files without.
+  grow, and of attributes that are more than eight of one object, or large; `spikesim.ep.runs.layout` makes files
+  without.
 
 Where the file is too short, older versions of h5py leave the memory as it was; here that is an error.
 

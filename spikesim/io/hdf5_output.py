@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from spikesim import durable
-from spikesim.hdf5bytes import marked_as_written
+from spikesim.io import durable
+from spikesim.io.hdf5_bytes import marked_as_written
 
 __all__ = ["FileBytes", "HDF5Output", "storing"]
 
@@ -27,7 +27,7 @@ _METADATA_BYTES = 1 << 17
 class FileBytes(io.RawIOBase):
     """A file object for `h5py.File` that is written and never fails.
 
-    The file is shorter than HDF5 takes it for at no time, and may be longer (`spikesim.durable.reserve`) until
+    The file is shorter than HDF5 takes it for at no time, and may be longer (`spikesim.io.durable.reserve`) until
     `finish`.
 
     Parameters

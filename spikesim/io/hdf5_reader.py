@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from spikesim.errors import DamagedError, InputError
-from spikesim.hdf5bytes import SIGNATURE, HDF5Bytes
+from spikesim.io.hdf5_bytes import SIGNATURE, HDF5Bytes
 
 __all__ = ["FAULTS", "Contents", "HDF5File", "NotRead", "begins_as_hdf5", "one_line", "write_text"]
 

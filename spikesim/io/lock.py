@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from spikesim.errors import InputError
-from spikesim.printable import printable
+from spikesim.runtime.printable import printable
 
 __all__ = ["RunLock", "lock_holder"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spikesim.errors import InputError
-from spikesim.values import require_64_bits
+from spikesim.io.fields import require_64_bits
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -22,7 +22,7 @@ import llvmlite
 import numba
 from numba.core import caching, config
 
-from spikesim.kernelcache import CacheFolder, KernelFiles, find_folder
+from spikesim.jit.kernel_cache import CacheFolder, KernelFiles, find_folder
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -53,7 +53,7 @@ def source_hash() -> str:
     str
         16 hexadecimal digits.
     """
-    root = Path(__file__).resolve().parent
+    root = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
     for part in (sys.version, numba.__version__, llvmlite.__version__, platform.machine(), str(PLAIN_LOOPS)):
         digest.update(part.encode())
@@ -65,7 +65,8 @@ def source_hash() -> str:
 
 
 def _compiled_sources(root: Path) -> list[tuple[str, bytes]]:
-    """Names, such as ``spikesim.ep.phases``, and contents of the files of the package that kernels depend on."""
+    """Names, such as ``spikesim.ep.phases.workspace``, and contents of the files of the package that kernels depend
+    on."""
     texts = {}
     for folder, _, names in os.walk(root, followlinks=True):
         for name in names:

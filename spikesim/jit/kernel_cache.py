@@ -19,7 +19,7 @@ from typing import Any
 from numba.core import config
 from numba.core.serialize import dumps
 
-from spikesim.privacy import make_private
+from spikesim.jit.privacy import make_private
 
 __all__ = ["CacheFolder", "KernelFiles", "find_folder"]
 

@@ -1,6 +1,6 @@
 """The number of a step as a sequence that is spread evenly: what rounds shifts fairly, and what stratifies firing."""
 
-from spikesim.compilation import inline_kernel
+from spikesim.jit.compilation import inline_kernel
 
 __all__ = ["leak_dither", "reversed_bits"]
 

@@ -9,8 +9,8 @@ Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.compilation import inline_kernel, kernel
 from spikesim.errors import InputError
+from spikesim.jit.compilation import inline_kernel, kernel
 
 _ROUNDS = 10
 _MULTIPLIER_0 = np.uint64(0xD2511F53)

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.compilation import kernel
+from spikesim.jit.compilation import kernel
 
 _LN2_HIGH = 0.693147180369123816490  # 33 significant bits: products with an exponent are exact (fdlibm, e_exp.c)
 _LN2_LOW = 1.90821492927058770002e-10

@@ -5,8 +5,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.compilation import kernel
-from spikesim.fixedpoint import weight_exponent
+from spikesim.jit.compilation import kernel
+from spikesim.numerics.fixed_point import weight_exponent
 
 
 def quantise_weights(weights: NDArray[np.floating], name: str = "weights") -> tuple[NDArray[np.int16], int]:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.errors import InputError
-from spikesim.fixedpoint import ONE, ONE_BITS, P_MAX
-from spikesim.sparse import build
-from spikesim.sparse import layout as ly
+from spikesim.numerics.fixed_point import ONE, ONE_BITS, P_MAX
 from spikesim.sparse import rounding as rd
+from spikesim.sparse.engine import build
+from spikesim.sparse.engine import layout as ly
 from spikesim.sparse.network import Network, Population, Projection
 from spikesim.sparse.neurons import LeakyIntegrateAndFire
 from spikesim.sparse.synapses import Rows

@@ -35,13 +35,13 @@ from pathlib import Path
 from typing import Any
 
 from spikesim.errors import InputError
-from spikesim.sparse.matrixfile import load_entries
+from spikesim.io.fields import require_64_bits
+from spikesim.io.toml import read_toml
+from spikesim.sparse.matrix_file import load_entries
 from spikesim.sparse.network import Network, Population
 from spikesim.sparse.neurons import LeakyIntegrateAndFire, Probabilistic
 from spikesim.sparse.synapses import RandomSynapses
 from spikesim.sparse.values import integer, shown
-from spikesim.tomlfile import read_toml
-from spikesim.values import require_64_bits
 
 KINDS = ("probabilistic", "lif", "source")
 _MODEL_KEYS = {

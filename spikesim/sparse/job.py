@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from spikesim.commandline import resume_advice
 from spikesim.errors import DamagedError, InputError, Stopped
-from spikesim.hdf5file import begins_as_hdf5
-from spikesim.reports.text import counted
+from spikesim.io.hdf5_reader import begins_as_hdf5
+from spikesim.runtime.command_line import resume_advice
+from spikesim.runtime.text import counted
 from spikesim.sparse.description import Description
 from spikesim.sparse.recording import SimulationReader, SimulationWriter, require_same, state_path
 from spikesim.sparse.simulation import STEPS_MAX, Simulation

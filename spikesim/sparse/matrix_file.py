@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.errors import InputError
-from spikesim.npzfile import read_array
+from spikesim.io.npz import read_array
 from spikesim.sparse.entries import Entries, require_real, require_whole, stored_entries
 from spikesim.sparse.values import shown
 

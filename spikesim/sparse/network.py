@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikesim.errors import InputError
-from spikesim.fixedpoint import DRIVE_LIMIT, ONE
+from spikesim.numerics.fixed_point import DRIVE_LIMIT, ONE
 from spikesim.sparse.neurons import LeakyIntegrateAndFire, Probabilistic, check_lif
 from spikesim.sparse.rounding import check_reach, poisson_tails, round_bias
 from spikesim.sparse.synapses import MatrixSynapses, RandomSynapses, Synapses

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from numpy.typing import ArrayLike
 
 from spikesim.errors import InputError
-from spikesim.fixedpoint import ONE, SHARE_LIMIT
+from spikesim.numerics.fixed_point import ONE, SHARE_LIMIT
 from spikesim.sparse.values import integer, real
 
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.compilation import inline_kernel
 from spikesim.errors import InputError
-from spikesim.fixedpoint import ONE, ONE_BITS, SHARE_LIMIT, WEIGHT_MAX
+from spikesim.jit.compilation import inline_kernel
+from spikesim.numerics.fixed_point import ONE, ONE_BITS, SHARE_LIMIT, WEIGHT_MAX
 
 SUM_BITS = 30
 """Sums of weights stay below 2**30."""

@@ -11,24 +11,24 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesim.durable import put_in_place
+from spikesim.engine.plan import FIRING_IID, Clock
+from spikesim.ep.runs.schema import SIMULATION_STATE_MAGIC
 from spikesim.errors import InputError, Stopped
-from spikesim.fixedpoint import ONE
-from spikesim.freememory import gibibytes, naming_memory, require_memory
-from spikesim.hdf5file import Contents, HDF5File, one_line, write_text
-from spikesim.hdf5writing import storing
-from spikesim.philox import seed_key
-from spikesim.plan import FIRING_IID, Clock
-from spikesim.reports.text import counted
-from spikesim.schema import SIMULATION_STATE_MAGIC
-from spikesim.sparse import layout as ly
+from spikesim.io.durable import put_in_place
+from spikesim.io.hdf5_output import storing
+from spikesim.io.hdf5_reader import Contents, HDF5File, one_line, write_text
+from spikesim.numerics.fixed_point import ONE
+from spikesim.numerics.philox import seed_key
+from spikesim.runtime.free_memory import gibibytes, naming_memory, require_memory
+from spikesim.runtime.text import counted
 from spikesim.sparse.assembly import assemble_told
-from spikesim.sparse.loop import run_steps
+from spikesim.sparse.engine import layout as ly
+from spikesim.sparse.engine.resting import GEOMETRIC_BITS, MEMBRANE_MAX, STREAM_FIRE, start_sources
+from spikesim.sparse.engine.run import run_steps
+from spikesim.sparse.engine.wheel import refill
 from spikesim.sparse.network import Network, Population
-from spikesim.sparse.resting import GEOMETRIC_BITS, MEMBRANE_MAX, STREAM_FIRE, start_sources
 from spikesim.sparse.synapses import RandomSynapses
 from spikesim.sparse.values import integer, shown
-from spikesim.sparse.wheel import refill
 
 STRETCH, STRETCH_VISITS = 256, 2**25
 """Steps between two returns to Python, and visits to neurons: a signal should not wait long."""

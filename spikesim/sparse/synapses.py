@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.compilation import kernel
 from spikesim.errors import InputError
-from spikesim.philox import philox4x32, seed_key
+from spikesim.jit.compilation import kernel
+from spikesim.numerics.philox import philox4x32, seed_key
 from spikesim.sparse.entries import Entries, group_by_source, paired_values, stored_entries
 from spikesim.sparse.values import integer, real, shown
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesim import values
 from spikesim.errors import InputError
+from spikesim.io import fields as values
 
 
 def integer(value: Any, what: str, low: int, high: int) -> int:

@@ -13,8 +13,8 @@ from by_the_manual.page import follows
 
 @follows(
     """
-    The last layer is read outside the dynamics (`ep/heads.py`): o = A Pool(r) + c, r the mean of p over the window of
-    the free phase (`dynamics.window_free`).
+    The last layer is read outside the dynamics (`ep/network/heads.py`): o = A Pool(r) + c, r the mean of p over the
+    window of the free phase (`dynamics.window_free`).
     """,
     "A is rounded to int16 like a table of weights, c is not rounded;",
 )
@@ -48,9 +48,9 @@ class Head:
     @property
     @follows(
         """
-        With `signals.kind` other than `none`, layers below the top have *heads* (`ep/heads.py`, `ep/signals.py`):
-        linear softmax classifiers like the read-out, on the firing probabilities summed over square blocks, times
-        2^-floor(log2(cells)), so that the adjoint is exact.
+        With `signals.kind` other than `none`, layers below the top have *heads* (`ep/network/heads.py`,
+        `ep/network/error_signals.py`): linear softmax classifiers like the read-out, on the firing probabilities summed
+        over square blocks, times 2^-floor(log2(cells)), so that the adjoint is exact.
         """,
     )
     def shift(self) -> int:

@@ -32,8 +32,9 @@ def scaled(values: Integers, exponent: int) -> Integers:
 
 @follows(
     """
-    The float32 parameters are quantised at the start of each mini-batch (`spikesim/quantisation.py`): a weight w is
-    rint(w 2^e), ties to even, with the largest e at which no |rint(w 2^e)| exceeds 32767, so that -1.0 takes e = 14;
+    The float32 parameters are quantised at the start of each mini-batch (`spikesim/numerics/quantization.py`): a weight
+    w is rint(w 2^e), ties to even, with the largest e at which no |rint(w 2^e)| exceeds 32767, so that -1.0 takes e =
+    14;
     """,
     "| weight | int16 | 2^e, one exponent e a table, the finest that fits, at most 24 |",
 )

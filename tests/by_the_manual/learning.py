@@ -83,10 +83,10 @@ class Contrast:
 
 @follows(
     """
-    The weights learn in centred form (`optimiser.centring`, `ep/centring.py`), but for those of the first layer, which
-    see an image: with m the mean rate of a presynaptic channel in the free phase, over the mini-batch and all neurons
-    of the channel, also those that an odd pool leaves out, dW is taken without m (x) db, db the sum over all positions,
-    also where a kernel sees padding.
+    The weights learn in centred form (`optimiser.centring`, `ep/gradients/centering.py`), but for those of the first
+    layer, which see an image: with m the mean rate of a presynaptic channel in the free phase, over the mini-batch and
+    all neurons of the channel, also those that an odd pool leaves out, dW is taken without m (x) db, db the sum over
+    all positions, also where a kernel sees padding.
     """,
 )
 def centred(weight: Floats, bias: Floats, mean: Floats) -> Floats:

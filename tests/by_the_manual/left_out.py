@@ -37,9 +37,9 @@ EXPLAINED = (
     "Everything else is unchanged, and every update stays local [3, 8].",
     # Held drives
     """
-    What a layer hears from below in the nudged phases is, by default (`dynamics.nudged_drive = "held"`, `ep/held.py`),
-    its mean in the free phase; what it hears from above counts as the deviation from the free phase, with the *error
-    gain* eta (`dynamics.error_gain`, a power of two):
+    What a layer hears from below in the nudged phases is, by default (`dynamics.nudged_drive = "held"`,
+    `ep/phases/clamped_drive.py`), its mean in the free phase; what it hears from above counts as the deviation from the
+    free phase, with the *error gain* eta (`dynamics.error_gain`, a power of two):
     """,
     """
     r are the rates of the free phase, s the present spikes. Without a nudge nothing moves. With one, d_l = r+_l - r-_l
@@ -55,9 +55,9 @@ EXPLAINED = (
     """,
     # Graded errors
     """
-    With `dynamics.error_events = "graded"`, the default (`ep/response.py`), the nudged phases have no spikes and no
-    noise. A neuron whose potential fluctuates in the window of the free phase has the mean rate r = <clip(V)>. Shifted
-    by u, its mean rate is to first order
+    With `dynamics.error_events = "graded"`, the default (`ep/phases/linear_response.py`), the nudged phases have no
+    spikes and no noise. A neuron whose potential fluctuates in the window of the free phase has the mean rate r =
+    <clip(V)>. Shifted by u, its mean rate is to first order
     """,
     """
     So errors with a gain of 1/2 arrive, and a neuron that fires now and then, because its potential fluctuates, has its
@@ -99,7 +99,8 @@ EXPLAINED = (
     """,
     # Stability
     """
-    Watched and steered (`ep/steering.py`, `ep/homeostasis.py`, `ep/sparsity.py`, `ep/coupling.py`, `ep/diagnosis.py`):
+    Watched and steered (`ep/training/controllers.py`, `ep/training/homeostasis.py`, `ep/gradients/activity_penalty.py`,
+    `ep/training/spectral.py`, `ep/training/diagnostics.py`):
     """,
     """
     A deviation of a pair of layers is multiplied by it in a step, so below 1 it dies out; a chain needs about half of
@@ -129,12 +130,13 @@ EXPLAINED = (
     What is exact, hence the same for any order, number of threads and size of group: - drives: sums of int32; in mean
     field, sums of integers below 2^53 in float64; - the mean of an input of spikes over the window: a sum of spikes,
     2^16 each; held, a quotient rounded to 2^-16; - contrast: window sums (int32), the sums of their products int64
-    (`ep/correlation.py`), added up in float64 where they are sure to stay below 2^53; a mini-batch so large that int64
-    might not hold them is refused; - counters, correct answers, residuals: integers until they are divided once; -
-    read-out: logits before scaling are sums of integers below 2^53; errors are rounded to 2^-16 before they are used.
+    (`ep/gradients/correlation.py`), added up in float64 where they are sure to stay below 2^53; a mini-batch so large
+    that int64 might not hold them is refused; - counters, correct answers, residuals: integers until they are divided
+    once; - read-out: logits before scaling are sums of integers below 2^53; errors are rounded to 2^-16 before they are
+    used.
     What is floating point, always in the same order: softmax and loss, with exp and log made of additions,
-    multiplications and divisions (`ep/elementary.py`); the optimiser, elementwise float32; losses are added by
-    `math.fsum`, which rounds once; steering and homeostasis, a few operations on numbers that are the same.
+    multiplications and divisions (`spikesim/numerics/portable_math.py`); the optimiser, elementwise float32; losses are
+    added by `math.fsum`, which rounds once; steering and homeostasis, a few operations on numbers that are the same.
     """,
     "No fast-math anywhere. The factor of the cosine schedule uses the platform's cosine.",
     # Random numbers
@@ -173,8 +175,8 @@ MISSING = (
     """,
     # a tolerance
     """
-    or, with `dynamics.tolerance` (`ep/settling.py`), until the sample's answer has settled: every half window the
-    read-out is applied to both halves of the latest window, and the sample rests when the total variation distance
+    or, with `dynamics.tolerance` (`ep/phases/convergence.py`), until the sample's answer has settled: every half window
+    the read-out is applied to both halves of the latest window, and the sample rests when the total variation distance
     between its two answers is no more than the tolerance.
     """,
     # other nudges
@@ -191,12 +193,13 @@ MISSING = (
     """,
     "`stability.target_rate` puts the floor at half of it or lower.",
     """
-    - *the price of activity* (`ep/sparsity.py`), with a target rate: the cost has a term more, price_l sum_i r_i over
-    the neurons of layer l, r the mean rate of the free phase. Its gradient is local and takes no nudged phase: shifted
-    in its drive, r moves by s ("Graded errors"), so that dC/dW_l has a term price_l s (x) Pool(r^{l-1}). A layer's
-    price is zero until it is more active than its target, moves by `stability.target_strength` times its mean error
-    times its relative excess in a mini-batch, and is in every row of the run file (`activity_price`). A price that
-    shifts no more than the biases makes all neurons less active; this one makes the weights choose.
+    - *the price of activity* (`ep/gradients/activity_penalty.py`), with a target rate: the cost has a term more,
+    price_l sum_i r_i over the neurons of layer l, r the mean rate of the free phase. Its gradient is local and takes no
+    nudged phase: shifted in its drive, r moves by s ("Graded errors"), so that dC/dW_l has a term price_l s (x)
+    Pool(r^{l-1}). A layer's price is zero until it is more active than its target, moves by `stability.target_strength`
+    times its mean error times its relative excess in a mini-batch, and is in every row of the run file
+    (`activity_price`). A price that shifts no more than the biases makes all neurons less active; this one makes the
+    weights choose.
     """,
     # augmentation, data sets with a name
     "| shift and mirror | sample | epoch | 0 | 0xFF000000 |",

@@ -66,7 +66,7 @@ class Run:
 
     @follows(
         """
-        Then those of the layers are moved while the dynamics run (`ep/calibration.py`), on the first
+        Then those of the layers are moved while the dynamics run (`ep/training/calibration.py`), on the first
         `model.calibration_samples` samples:
         """,
         """
@@ -133,8 +133,8 @@ class Run:
             yield rows, self.test(epoch)
 
     @follows(
-        "For each mini-batch (`ep/phases.py`, `ep/learner.py`):",
-        "The optimiser moves the float32 parameters along the contrast (`ep/optimisers.py`),",
+        "For each mini-batch (`ep/phases/workspace.py`, `ep/training/learner.py`):",
+        "The optimiser moves the float32 parameters along the contrast (`ep/training/optimizers.py`),",
         "Each mini-batch, also a last one with fewer samples, is one step.",
         """
         or stay random (`signals.learning = "fixed"`).

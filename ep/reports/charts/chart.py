@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from spikesim.analysis import TOTAL
-from spikesim.schema import PHASES, READOUT
+from spikesim.ep.analysis.summary import TOTAL
+from spikesim.ep.runs.schema import PHASES, READOUT
 
 __all__ = ["Chart", "Series", "comparison_charts", "run_charts"]
 

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from spikesim.printable import printable
+from spikesim.runtime.printable import printable
 
 __all__ = ["Child", "element", "embedded_json", "number", "serialise", "table"]
 

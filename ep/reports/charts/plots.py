@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from spikesim.ep.reports.charts.chart import Chart
+from spikesim.ep.reports.charts.raster import Raster
 from spikesim.errors import InputError
-from spikesim.printable import printable
-from spikesim.reports.charts import Chart
-from spikesim.reports.raster import Raster
+from spikesim.runtime.printable import printable
 
 __all__ = ["draw_files", "plot_paths", "require_matplotlib"]
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.reports.axes import linear_axis
-from spikesim.reports.html import element
-from spikesim.runreader import RunReader
-from spikesim.schema import LayerInfo
+from spikesim.ep.reports.charts.axes import linear_axis
+from spikesim.ep.reports.charts.markup import element
+from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.runs.schema import LayerInfo
 
 __all__ = ["Raster", "draw_raster", "read_rasters"]
 

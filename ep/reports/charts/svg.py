@@ -9,10 +9,10 @@ and `axes`. Papers get matplotlib's pictures of the same charts (`plots`).
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
-from spikesim.reports.axes import Axis, linear_axis, log_axis
-from spikesim.reports.charts import Chart, Series
-from spikesim.reports.html import element
-from spikesim.reports.text import percent, short, si
+from spikesim.ep.reports.charts.axes import Axis, linear_axis, log_axis
+from spikesim.ep.reports.charts.chart import Chart, Series
+from spikesim.ep.reports.charts.markup import element
+from spikesim.runtime.text import percent, short, si
 
 __all__ = ["draw", "value_text"]
 

@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from spikesim.reports.charts import comparison_charts
-from spikesim.reports.html import Child, element, number, table
-from spikesim.reports.shell import assumptions_form, figure, joule_cell, make_page, section
-from spikesim.reports.text import counted, percent, si
+from spikesim.ep.reports.charts.chart import comparison_charts
+from spikesim.ep.reports.charts.markup import Child, element, number, table
+from spikesim.ep.reports.pages.shell import assumptions_form, figure, joule_cell, make_page, section
+from spikesim.runtime.text import counted, percent, si
 
 __all__ = ["comparison_page"]
 

@@ -6,7 +6,7 @@
   const prices = ["accumulate", "multiply_accumulate", "memory", "update"];
   const field = (name) => document.getElementById(name);
 
-  // As spikesim/reports/text.py does it.
+  // As spikesim/runtime/text.py does it.
   function si(value) {
     if (value === 0 || !Number.isFinite(value)) return `${value} `;
     let power = Math.min(Math.max(Math.floor(Math.log10(Math.abs(value)) / 3), -5), 5);

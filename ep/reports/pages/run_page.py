@@ -5,14 +5,14 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spikesim.analysis import TEST_PHASE, TOTAL
-from spikesim.reports.charts import Chart
-from spikesim.reports.html import Child, element, number, table
-from spikesim.reports.raster import Raster, draw_raster
-from spikesim.reports.shell import assumptions_form, figure, joule_cell, make_page, section
-from spikesim.reports.text import count, counted, fixed, percent, scientific, short, si
-from spikesim.runreader import RunReader
-from spikesim.settings import flat_settings
+from spikesim.ep.analysis.summary import TEST_PHASE, TOTAL
+from spikesim.ep.reports.charts.chart import Chart
+from spikesim.ep.reports.charts.markup import Child, element, number, table
+from spikesim.ep.reports.charts.raster import Raster, draw_raster
+from spikesim.ep.reports.pages.shell import assumptions_form, figure, joule_cell, make_page, section
+from spikesim.ep.runs.reader import RunReader
+from spikesim.io.config_diff import flat_settings
+from spikesim.runtime.text import count, counted, fixed, percent, scientific, short, si
 
 __all__ = ["run_page"]
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spikesim import __version__
-from spikesim.reports.charts import Chart
-from spikesim.reports.energies import MEMORY_NOTE, published
-from spikesim.reports.html import Child, element, embedded_json, number, serialise, table
-from spikesim.reports.svg import draw, value_text
-from spikesim.reports.text import si
+from spikesim.ep.reports.charts.chart import Chart
+from spikesim.ep.reports.charts.markup import Child, element, embedded_json, number, serialise, table
+from spikesim.ep.reports.charts.svg import draw, value_text
+from spikesim.ep.reports.pages.energies import MEMORY_NOTE, published
+from spikesim.runtime.text import si
 
 __all__ = ["assumptions_form", "figure", "joule_cell", "make_page", "section"]
 
@@ -209,7 +209,7 @@ def _blend(anchors: Sequence[str], place: float) -> str:
 
 
 def _resource(name: str) -> str:
-    return importlib.resources.files("spikesim.reports").joinpath(name).read_text(encoding="utf-8")
+    return importlib.resources.files("spikesim.ep.reports.pages").joinpath(name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

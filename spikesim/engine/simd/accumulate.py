@@ -13,8 +13,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from spikesim.compilation import PLAIN_LOOPS, inline_kernel
-from spikesim.vectors import data_of, load, loop, spread, stretches
+from spikesim.engine.simd.llvm import data_of, load, loop, spread, stretches
+from spikesim.jit.compilation import PLAIN_LOOPS, inline_kernel
 
 LANES = (16, 32, 64)
 SCALED_LANES = (16, 32)

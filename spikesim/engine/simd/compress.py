@@ -12,8 +12,8 @@ from llvmlite import binding, ir
 from numba import types
 from numba.extending import intrinsic
 
-from spikesim.compilation import PLAIN_LOOPS, inline_kernel
-from spikesim.vectors import data_of, largest_lane, load, lowest_bit, spread
+from spikesim.engine.simd.llvm import data_of, largest_lane, load, lowest_bit, spread
+from spikesim.jit.compilation import PLAIN_LOOPS, inline_kernel
 
 SLACK = 16
 

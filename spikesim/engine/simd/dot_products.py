@@ -4,7 +4,7 @@ A dot product of two pairs of 16 bits, added to 32 (AVX512-VNNI), takes half as 
 to add it: with the pair (1, 0) it adds every second weight, with (0, 1) the others; with (v, 0) and (0, v) it adds them
 times v. It is slow to end, so some rows at a time go to sums of their own, and a loop over the events of a pixel, not
 over each of the short runs that they come in, keeps them busy. To make the lists costs what a few rows do: where pixels
-hear few events, runs are faster (`spikesim.rows`). The plain twins have the same bits.
+hear few events, runs are faster (`spikesim.engine.simd.accumulate`). The plain twins have the same bits.
 """
 
 from collections.abc import Callable
@@ -16,11 +16,11 @@ from numba import types
 from numba.core import config
 from numba.extending import intrinsic
 
-from spikesim.compilation import PLAIN_LOOPS, inline_kernel
-from spikesim.listing import SLACK
-from spikesim.plan import TABLE_POOLED, TABLE_ROWS, Plan
-from spikesim.rows import drive_of, write_drives
-from spikesim.vectors import data_of, load, loop, spread, stretches, unknown
+from spikesim.engine.plan import TABLE_POOLED, TABLE_ROWS, Plan
+from spikesim.engine.simd.accumulate import drive_of, write_drives
+from spikesim.engine.simd.compress import SLACK
+from spikesim.engine.simd.llvm import data_of, load, loop, spread, stretches, unknown
+from spikesim.jit.compilation import PLAIN_LOOPS, inline_kernel
 
 LISTED_LANES = (32, 64)
 UNIT = 4

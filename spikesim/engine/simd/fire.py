@@ -1,6 +1,6 @@
 """The step of sixteen neurons: leak, window, firing, as one pass over vectors that stay in registers.
 
-As in `spikesim.rows`, every function has a plain twin with the same bits.
+As in `spikesim.engine.simd.accumulate`, every function has a plain twin with the same bits.
 """
 
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from spikesim.compilation import PLAIN_LOOPS, inline_kernel
-from spikesim.fixedpoint import P_MAX
-from spikesim.vectors import add_lanes, data_of, load, spread
+from spikesim.engine.simd.llvm import add_lanes, data_of, load, spread
+from spikesim.jit.compilation import PLAIN_LOOPS, inline_kernel
+from spikesim.numerics.fixed_point import P_MAX
 
 
 def plain_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from spikesim.compilation import PLAIN_LOOPS, inline_kernel
+from spikesim.jit.compilation import PLAIN_LOOPS, inline_kernel
 
 
 def data_of(context: Any, builder: Any, array_type: Any, array: Any) -> Any:

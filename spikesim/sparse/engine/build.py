@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spikesim.compilation import kernel
+from spikesim.jit.compilation import kernel
 
 
 @kernel

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from spikesim.compilation import kernel
-from spikesim.sparse.layout import (
+from spikesim.engine.simd.llvm import prefetch
+from spikesim.jit.compilation import kernel
+from spikesim.sparse.engine.layout import (
     BLOCK_FIRST,
     BLOCK_SIZE,
     BLOCK_TABLES,
@@ -19,7 +20,6 @@ from spikesim.sparse.layout import (
     TABLE_WEIGHT,
     TABLE_WEIGHTS,
 )
-from spikesim.vectors import prefetch
 
 AHEAD_POINTERS, AHEAD_ROWS = 12, 6
 """Spikes between the one whose row is being read and those that are fetched."""

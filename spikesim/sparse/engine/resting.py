@@ -8,9 +8,9 @@ is visited at every step. Sources rest from the start.
 
 import numpy as np
 
-from spikesim.compilation import inline_kernel, kernel
-from spikesim.philox import philox4x32
-from spikesim.sparse.layout import (
+from spikesim.jit.compilation import inline_kernel, kernel
+from spikesim.numerics.philox import philox4x32
+from spikesim.sparse.engine.layout import (
     ACTIVE,
     KIND_LIF,
     KIND_SOURCE,
@@ -23,7 +23,7 @@ from spikesim.sparse.layout import (
     SILENT,
     WHEEL_SLOTS,
 )
-from spikesim.sparse.wheel import insert, withdraw
+from spikesim.sparse.engine.wheel import insert, withdraw
 
 GEOMETRIC_BITS = 33
 """Waiting times are at most 2**33 steps: more than a simulation has."""

@@ -4,11 +4,19 @@ Which neurons rest and what becomes of their spikes is in `resting`. In a popula
 looked at in order, in a quiet one only those on lists: the same bits.
 """
 
-from spikesim.compilation import kernel
-from spikesim.sparse.delivery import deliver
-from spikesim.sparse.layout import ACTIVE, BLOCK_FIRST, BLOCK_POPULATION, BLOCK_SIZE, POP_FIRST, POP_RECORDED, POP_SIZE
-from spikesim.sparse.resting import fire_due, wake, wake_range
-from spikesim.sparse.updating import list_active, update_all, update_listed
+from spikesim.jit.compilation import kernel
+from spikesim.sparse.engine.delivery import deliver
+from spikesim.sparse.engine.layout import (
+    ACTIVE,
+    BLOCK_FIRST,
+    BLOCK_POPULATION,
+    BLOCK_SIZE,
+    POP_FIRST,
+    POP_RECORDED,
+    POP_SIZE,
+)
+from spikesim.sparse.engine.resting import fire_due, wake, wake_range
+from spikesim.sparse.engine.updating import list_active, update_all, update_listed
 
 DENSE_SHARE = 20
 """All neurons of a population are looked at when more than a twentieth of them is active."""

@@ -6,11 +6,13 @@ else those on the list. The same bits.
 
 import numpy as np
 
-from spikesim.compilation import inline_kernel, kernel
-from spikesim.dither import leak_dither
-from spikesim.firing import spike_word
-from spikesim.fixedpoint import P_MAX
-from spikesim.sparse.layout import (
+from spikesim.engine.simd.fire import spike_word
+from spikesim.engine.simd.llvm import lowest_bit
+from spikesim.engine.step import fill_random
+from spikesim.jit.compilation import inline_kernel, kernel
+from spikesim.numerics.dither import leak_dither
+from spikesim.numerics.fixed_point import P_MAX
+from spikesim.sparse.engine.layout import (
     ACTIVE,
     CHUNK,
     KIND_LIF,
@@ -28,7 +30,7 @@ from spikesim.sparse.layout import (
     POP_THRESHOLD,
     POP_WIDTH,
 )
-from spikesim.sparse.resting import (
+from spikesim.sparse.engine.resting import (
     MEMBRANE_MAX,
     STREAM_FIRE,
     STREAM_POISSON,
@@ -38,8 +40,6 @@ from spikesim.sparse.resting import (
     wake_range,
 )
 from spikesim.sparse.rounding import sum_dither
-from spikesim.step import fill_random
-from spikesim.vectors import lowest_bit
 
 
 @kernel

@@ -4,8 +4,8 @@ Slot ``step mod WHEEL_SLOTS`` of a population is a doubly linked list of its neu
 step, or whole turns later (Varghese & Lauck 1987, scheme 6). A neuron has at most one entry.
 """
 
-from spikesim.compilation import inline_kernel, kernel
-from spikesim.sparse.layout import POP_FIRST, POP_SIZE, SCHEDULED, WHEEL_SLOTS
+from spikesim.jit.compilation import inline_kernel, kernel
+from spikesim.sparse.engine.layout import POP_FIRST, POP_SIZE, SCHEDULED, WHEEL_SLOTS
 
 
 @inline_kernel
