@@ -24,6 +24,7 @@ from spikesim.datasets import load
 from spikesim.engine.plan import POP_WORDS
 from spikesim.ep.analysis.summary import NETWORK, parameter_summaries
 from spikesim.ep.config.parsing import Config, make_config, merge
+from spikesim.ep.config.random_streams import STREAM_FREE, STREAM_NUDGED, STREAM_NUDGED_MINUS, stream_of
 from spikesim.ep.evaluation.from_run import run_parameters
 from spikesim.ep.inputs.pipeline import Presenter
 from spikesim.ep.network.error_signals import head_strengths
@@ -70,7 +71,7 @@ def follow(model: Model, config: Config, images: NDArray[np.int16], labels: NDAr
     workspace = ph.Workspace(model, dynamics, n, config.seed)
     workspace.rest(images, np.arange(n))
     states, counts = [_state(workspace, n)], PhaseCounts.zero(model.layers)
-    for found in workspace.free_steps(n, ph.stream_of(0, ph.STREAM_FREE), stop):
+    for found in workspace.free_steps(n, stream_of(0, STREAM_FREE), stop):
         states.append(_state(workspace, n))
         counts = found
     pixels, onset = images / 2.0**INPUT_BITS, dynamics.onset(model.layers)
@@ -78,7 +79,7 @@ def follow(model: Model, config: Config, images: NDArray[np.int16], labels: NDAr
     yield Phase(PHASES[0], _trace(states, dynamics.order, images=pixels, onset=onset), counts)
 
     workspace.rest(images, np.arange(n))
-    workspace.free(n, ph.stream_of(0, ph.STREAM_FREE), stop)
+    workspace.free(n, stream_of(0, STREAM_FREE), stop)
     held, graded = model.held is not None, dynamics.error_events == "graded"
     sent_first = workspace.keep(n)
     if held and not graded:  # mean rates, once, by all tables, and by those that lead back a second time
@@ -86,7 +87,7 @@ def follow(model: Model, config: Config, images: NDArray[np.int16], labels: NDAr
     strengths = dynamics.beta * np.array(head_strengths(config, model.heads, model.layers))
     for name, sign in zip(PHASES[1:], (1, -1), strict=True):
         independent = sign < 0 and dynamics.noise == "independent"
-        stream = ph.stream_of(0, ph.STREAM_NUDGED_MINUS if independent else ph.STREAM_NUDGED)
+        stream = stream_of(0, STREAM_NUDGED_MINUS if independent else STREAM_NUDGED)
         workspace.restore(n)
         states = [_state(workspace, n)]
         for steps in range(1, dynamics.steps_nudged + 1):  # a phase of so many steps ends where the next one passes

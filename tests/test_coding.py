@@ -14,10 +14,10 @@ from test_spiketrains import dense
 from spikesim.datasets import Events, load
 from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.ep.config.parsing import make_config
+from spikesim.ep.config.random_streams import STREAM_FREE
 from spikesim.ep.inputs import encoding as cd
 from spikesim.ep.inputs.pipeline import Presenter
 from spikesim.ep.network.model import Model
-from spikesim.ep.phases import workspace as ph
 from spikesim.errors import InputError
 
 SHAPE = (3, 5, 2)
@@ -31,7 +31,7 @@ def pixels(seed: int = 0) -> NDArray[np.uint8]:
 
 
 def test_bernoulli_spikes_are_those_of_the_reference_generator() -> None:
-    images, seed, stream = pixels(), 5 + 2**40, 3 * 8 + ph.STREAM_FREE
+    images, seed, stream = pixels(), 5 + 2**40, 3 * 8 + STREAM_FREE
     found = dense(cd.bernoulli(images, IDS, steps=6, stream=stream, seed=seed), 30)
     for sample, image in zip(range(3), images.reshape(3, -1), strict=True):
         for step in range(6):

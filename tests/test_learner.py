@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from threadranks import on_ranks
 
 from spikesim.ep.config.parsing import Config
+from spikesim.ep.config.random_streams import STREAM_EVALUATION, stream_of
 from spikesim.ep.evaluation.evaluate import evaluate
 from spikesim.ep.gradients import contrast as co
 from spikesim.ep.network.error_signals import has_teacher
@@ -363,8 +364,8 @@ def test_a_separable_problem_is_learned_and_generalises() -> None:
             learner.batch(number, 0, images, ids, labels, 1.0)
         learner.model.load(learner.parameters, 2.0)
         done: list[int] = []
-        found = evaluate(learner.team, presenter, dataset.test, 24, ph.stream_of(0, ph.STREAM_EVALUATION), done.append)
-        again = evaluate(learner.team, presenter, dataset.test, 24, ph.stream_of(0, ph.STREAM_EVALUATION))
+        found = evaluate(learner.team, presenter, dataset.test, 24, stream_of(0, STREAM_EVALUATION), done.append)
+        again = evaluate(learner.team, presenter, dataset.test, 24, stream_of(0, STREAM_EVALUATION))
     assert found.accuracy >= 0.95 and found.correct == round(found.accuracy * 24)
     assert (found.loss, found.correct) == (again.loss, again.correct)
     assert sum(done) == 24 and found.counts.steps == 24 * 24

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from spikesim.engine.synapses import Conv, Dense, Shape
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.gradcheck import implicit_gradient as ad
-from spikesim.ep.gradcheck.mean_field import Inputs, Link, MeanField, columns
+from spikesim.ep.gradcheck.mean_field import Inputs, MeanField
+from spikesim.ep.network.linear_map import Link, columns
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases import workspace as ph
 from spikesim.numerics.fixed_point import ONE

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from spikesim.engine.layout import CompiledNetwork
-from spikesim.engine.plan import POP_BIAS, lanes_for
-from spikesim.engine.populations import Connection, Population
+from spikesim.engine.plan import POP_BIAS
+from spikesim.engine.populations import Connection, Population, lanes_for
 from spikesim.engine.synapses import Conv, Dense, Sparse
 from spikesim.errors import InputError
 from spikesim.network import Network

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spikesim.engine.synapses import Conv
 from spikesim.ep.config.parsing import Config
+from spikesim.ep.config.random_streams import EPOCHS_MAX, stream_of
 from spikesim.ep.network.model import Model, Parameters
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.counters import PhaseCounts
@@ -199,7 +200,7 @@ def test_random_numbers_belong_to_samples_and_streams() -> None:
     assert (workspace.state.membrane != first).any()
     workspace.free(workspace.rest(images()[::-1], IDS[::-1]), 5, RUN)
     np.testing.assert_array_equal(workspace.state.membrane[::-1], first)
-    streams = [ph.stream_of(epoch, kind) for epoch in (0, 1, ph.EPOCHS_MAX - 1) for kind in range(5)]
+    streams = [stream_of(epoch, kind) for epoch in (0, 1, EPOCHS_MAX - 1) for kind in range(5)]
     assert len(set(streams)) == 15 and max(streams) < 2**24
 
 

@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pairs import FIRINGS, Pair, assert_equal_arrays, assert_same, everything, mixed
 
+from spikesim.engine.run import ORDERS
 from spikesim.engine.synapses import Conv, Dense
 from spikesim.errors import InputError, Stopped
 from spikesim.network import Network
-from spikesim.simulator import ORDERS, Simulator
+from spikesim.simulator import Simulator
 
 SIZES = st.sampled_from([1, 3, 16, 17, 31, 32, 33, 48, 49, 64, 65])
 SETTINGS = settings(

@@ -13,6 +13,7 @@ from test_sparse import assert_equal, reference_of
 from spikesim.cli.commands.simulate import simulate
 from spikesim.engine.plan import FIRING_IID, Clock
 from spikesim.errors import InputError
+from spikesim.numerics.dither import sum_dither
 from spikesim.numerics.philox import philox_words
 from spikesim.sparse import (
     LeakyIntegrateAndFire,
@@ -26,7 +27,7 @@ from spikesim.sparse import (
 from spikesim.sparse.assembly import assemble
 from spikesim.sparse.engine.resting import STREAM_FIRE, STREAM_POISSON, STREAM_POISSON_FINE
 from spikesim.sparse.engine.updating import poisson_arrivals
-from spikesim.sparse.rounding import fitting_exponent, poisson_tails, sum_dither
+from spikesim.sparse.rounding import fitting_exponent, poisson_tails
 
 LEAKS = (0, 1, 2, 4, 8, 10, 12, 15)
 

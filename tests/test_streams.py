@@ -17,11 +17,12 @@ from threadranks import on_ranks
 from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.engine.synapses import Conv
 from spikesim.ep.config.parsing import Config
+from spikesim.ep.config.random_streams import STREAM_EVALUATION, stream_of
 from spikesim.ep.evaluation.evaluate import evaluate, record_spikes
 from spikesim.ep.gradcheck.check import Variant, check_gradients
-from spikesim.ep.gradcheck.mean_field import Link
 from spikesim.ep.inputs.encoding import window_means
 from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.network.linear_map import Link
 from spikesim.ep.network.model import Model, initial_parameters
 from spikesim.ep.parallel.communicator import Ranks, share
 from spikesim.ep.phases import workspace as ph
@@ -345,7 +346,7 @@ def test_moving_bars_are_learned_and_their_test_is_repeated() -> None:
                 own = order[12 * batch : 12 * batch + 12]
                 learner.batch(epoch, batch, presenter.train(epoch, own), own, dataset.train.labels[own], 1.0)
         learner.model.load(learner.parameters)
-        stream = ph.stream_of(12, ph.STREAM_EVALUATION)
+        stream = stream_of(12, STREAM_EVALUATION)
         found = [evaluate(learner.team, presenter, dataset.test, 48, stream) for _ in range(2)]
         assert found[0].accuracy > 0.85 and found[0].loss == found[1].loss
         train = next(iter(record_spikes(learner.team, presenter, dataset.test, (5,), stream)))[1]

@@ -7,6 +7,7 @@ import pytest
 import small
 from numpy.typing import NDArray
 
+from spikesim.ep.config.random_streams import STREAM_FREE, stream_of
 from spikesim.ep.evaluation.evaluate import evaluate
 from spikesim.ep.inputs.pipeline import Presenter
 from spikesim.ep.network.model import Model
@@ -75,7 +76,7 @@ def test_the_last_step_is_the_end_of_the_phase(mode: str) -> None:
 def test_activity_is_the_mean_firing_probability_after_each_step() -> None:
     rows, learner, shown, _ = follow("live")
     workspace = ph.Workspace(learner.model, learner.config.dynamics, SAMPLES, learner.config.seed)
-    ids, stream = np.arange(SAMPLES), ph.stream_of(3, ph.STREAM_FREE)
+    ids, stream = np.arange(SAMPLES), stream_of(3, STREAM_FREE)
     images = shown.plain(small.make_dataset(samples=SAMPLES).train, ids)
     for step in (1, 5, STEPS):
         n = workspace.rest(images, ids)

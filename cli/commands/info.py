@@ -21,9 +21,9 @@ def info(run: str) -> None:
     same, however many threads they had and however often they were stopped.
     """
     from spikesim.ep.runs.reader import RunReader, stored_format
-    from spikesim.ep.runs.schema import SIMULATION_MAGIC
     from spikesim.ep.runs.state import checkpoints_text, state_text
     from spikesim.io.config_diff import flat_settings
+    from spikesim.io.formats import SIMULATION_MAGIC
     from spikesim.runtime.printable import printable
     from spikesim.runtime.text import counted
 

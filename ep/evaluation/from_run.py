@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset
 from spikesim.ep.config.parsing import Config
+from spikesim.ep.config.random_streams import EPOCHS_MAX, STREAM_EVALUATION, stream_of
 from spikesim.ep.evaluation.evaluate import evaluate, logits
 from spikesim.ep.inputs.pipeline import Presenter
 from spikesim.ep.network.model import Model, Parameters
 from spikesim.ep.parallel.agreement import check_agreement
 from spikesim.ep.parallel.communicator import Ranks
 from spikesim.ep.parallel.thread_pool import Team
-from spikesim.ep.phases import workspace as ph
 from spikesim.ep.runs.reader import RunReader
 from spikesim.errors import InputError
 
@@ -182,4 +182,4 @@ def _streams(reader: RunReader, repeats: int) -> list[int]:
     """Streams of random numbers for tests; the first is that of the run's last test."""
     epochs = reader.epochs["epoch"]
     last = int(epochs[-1]) - 1 if len(epochs) else 0
-    return [ph.stream_of((last + repeat) % ph.EPOCHS_MAX, ph.STREAM_EVALUATION) for repeat in range(repeats)]
+    return [stream_of((last + repeat) % EPOCHS_MAX, STREAM_EVALUATION) for repeat in range(repeats)]

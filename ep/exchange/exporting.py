@@ -11,8 +11,8 @@ from spikesim.ep.exchange.output import check_output, write_output
 from spikesim.ep.exchange.structure import read_structure
 from spikesim.ep.exchange.tensors import safetensors_library, write_weights
 from spikesim.ep.runs.reader import RunReader
-from spikesim.ep.runs.schema import canonical_json
 from spikesim.errors import InputError
+from spikesim.io.formats import canonical_json
 
 __all__ = ["FORMATS", "ExportOptions", "export"]
 

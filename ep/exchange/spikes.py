@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from spikesim import __version__
 from spikesim.ep.runs.reader import RunReader
-from spikesim.ep.runs.schema import LayerInfo, canonical_json
+from spikesim.ep.runs.schema import LayerInfo
 from spikesim.errors import InputError
+from spikesim.io.formats import canonical_json
 from spikesim.io.hdf5_output import storing
 
 __all__ = ["Recording", "read_recording", "write_nirdata", "write_sonata", "write_spike_table"]

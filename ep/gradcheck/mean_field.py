@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.engine import plan as p
-from spikesim.engine.populations import Connection
-from spikesim.engine.synapses import Conv, Dense, Shape
+from spikesim.engine.synapses import Shape
 from spikesim.ep.network import heads as hd
+from spikesim.ep.network.linear_map import Link
 from spikesim.ep.network.model import Model
 from spikesim.numerics.fixed_point import INPUT_BITS, ONE
 
@@ -33,96 +33,6 @@ SWEEPS_MAX = 300
 def relaxation(sweep: int) -> float:
     """How far a visit moves, in units of the way to the layer's own minimum: further if the coupling proves strong."""
     return 1.3 if sweep < 50 else 1.8
-
-
-def columns(maps: Reals, kernel: int, padding: int, stride: int = 1) -> Reals:
-    """What each position of a convolution sees: (n, H, W, C) to (n, H', W', kernel * kernel * C)."""
-    pad = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(maps, pad), (kernel, kernel), axis=(1, 2))
-    windows = windows[:, ::stride, ::stride]
-    n, height, width = windows.shape[:3]  # windows: (n, H', W', C, ky, kx)
-    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(n, height, width, -1)
-
-
-@dataclass(frozen=True, eq=False)
-class Link:
-    """The table from one layer to the next as a linear map, with its adjoint.
-
-    Attributes
-    ----------
-    source, target : Shape
-        Of the layers, before the pool.
-    weights : float64, of the table's weight shape
-    """
-
-    table: Conv | Dense
-    source: Shape
-    target: Shape
-    weights: Reals
-
-    @classmethod
-    def of(cls, connection: Connection) -> "Link":
-        """The connection of two layers with the quantised weights that it has."""
-        table = connection.table
-        assert isinstance(table, Conv | Dense)
-        weights = connection.integers.astype(np.float64) * 2.0**-connection.exponent
-        return cls(table, connection.source.shape, connection.target.shape, weights)
-
-    def pool(self, below: Reals) -> Reals:
-        """What the table sees of the layer below, (n, H, W, C) to (n, h, w, C): means over 2x2 cells behind a pool."""
-        if self.table.pool is None:
-            return below
-        n, height, width, channels = below.shape
-        even = below[:, : height // 2 * 2, : width // 2 * 2]
-        return np.asarray(even.reshape(n, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4)))
-
-    def up(self, below: Reals) -> Reals:
-        """W * Pool(below), (n, *source) to (n, *target)."""
-        seen, outputs = self.pool(below), self.target[2]
-        if isinstance(self.table, Conv):
-            table = self.table
-            return columns(seen, table.kernel, table.padding, table.stride) @ self.weights.reshape(-1, outputs)
-        return (seen.reshape(len(seen), -1) @ self.weights).reshape(-1, *self.target)
-
-    def down(self, above: Reals) -> Reals:
-        """The adjoint of `up`, Pool^T(W^T * above), (n, *target) to (n, *source)."""
-        n, (height, width, channels) = len(above), self.source
-        if isinstance(self.table, Conv):
-            kernel = self.table.kernel
-            flipped = self.weights[::-1, ::-1].transpose(0, 1, 3, 2).reshape(-1, channels)  # (ky * kx * Cout, Cin)
-            sent = columns(self._spread(above), kernel, kernel - 1 - self.table.padding) @ flipped
-        else:
-            sent = above.reshape(n, -1) @ self.weights.T
-        if self.table.pool is None:
-            return sent.reshape(n, *self.source)
-        rows, row = height // 2, width // 2
-        quarter = sent.reshape(n, rows, 1, row, 1, channels) * 0.25
-        spread = np.zeros((n, *self.source))  # an odd last row or column hears nothing
-        spread[:, : 2 * rows, : 2 * row] = np.broadcast_to(quarter, (n, rows, 2, row, 2, channels)).reshape(
-            n, 2 * rows, 2 * row, channels
-        )
-        return spread
-
-    def _spread(self, above: Reals) -> Reals:
-        """Maps as if a convolution with a stride had been one without: zeros where it leaves positions out."""
-        assert isinstance(self.table, Conv)
-        if self.table.stride == 1:
-            return above
-        change = 2 * self.table.padding - self.table.kernel + 1
-        height, width = (side // (2 if self.table.pool else 1) + change for side in self.source[:2])
-        spread = np.zeros((len(above), height, width, self.target[2]))
-        spread[:, :: self.table.stride, :: self.table.stride] = above
-        return spread
-
-    def correlate(self, below: Reals, above: Reals) -> Reals:
-        """Derivative of <W * Pool(below), above>, summed over samples, in the weights; of the weights' shape."""
-        seen, outputs = self.pool(below), self.target[2]
-        if isinstance(self.table, Conv):
-            terms = columns(seen, self.table.kernel, self.table.padding, self.table.stride)
-            product = terms.reshape(-1, terms.shape[-1]).T @ above.reshape(-1, outputs)
-        else:
-            product = seen.reshape(len(seen), -1).T @ above.reshape(len(above), -1)
-        return product.reshape(self.weights.shape)
 
 
 @dataclass(frozen=True, eq=False)

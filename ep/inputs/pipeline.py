@@ -8,8 +8,8 @@ from spikesim.datasets.samples.transforms import augment, normalise, pad
 from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.engine.synapses import Shape
 from spikesim.ep.config.parsing import Config
+from spikesim.ep.config.random_streams import STREAM_FREE, stream_of
 from spikesim.ep.inputs import encoding as cd
-from spikesim.ep.phases.workspace import STREAM_FREE, stream_of
 
 
 class Presenter:

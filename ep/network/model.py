@@ -16,8 +16,8 @@ from spikesim.ep.config.parsing import Config, per_layer
 from spikesim.ep.inputs.encoding import enters_as_spikes
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.architectures import Stack, architecture, build, input_shape
+from spikesim.ep.network.clamped import HeldNetwork
 from spikesim.ep.network.error_signals import place_heads, teacher_weights
-from spikesim.ep.phases.clamped_drive import HeldNetwork
 
 Array = NDArray[np.float32]
 

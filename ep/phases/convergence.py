@@ -10,12 +10,12 @@ the total variation distance. Mean rates are no such measure: those of the netwo
 the few neurons do that make the difference.
 """
 
+from spikesim.engine.run import load_streams
 from spikesim.engine.step import measure_residual, step
 from spikesim.ep.network import heads as hd
 from spikesim.ep.phases.readout import add_features, say
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.portable_math import softmax
-from spikesim.simulator import load_streams
 
 
 @kernel

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from spikesim.engine import plan as p
 from spikesim.engine.events import add_spikes
+from spikesim.engine.run import FIRINGS, Streams, make_clock, run_steps
 from spikesim.engine.spike_trains import SpikeTrains
+from spikesim.engine.state import clear_counts, new_counts, new_scratch, new_state
 from spikesim.engine.step import begin_phase, measure_residual, step
 from spikesim.ep.config.sections import Dynamics
 from spikesim.ep.inputs.encoding import Input
@@ -32,24 +34,9 @@ from spikesim.ep.phases.readout import Predictions, predict, window_features
 from spikesim.errors import Stopped
 from spikesim.jit.aligned import aligned_zeros
 from spikesim.jit.compilation import kernel
-from spikesim.simulator import (
-    FIRINGS,
-    Streams,
-    clear_counts,
-    make_clock,
-    new_counts,
-    new_scratch,
-    new_state,
-    run_steps,
-)
 
 FREE, PLUS, MINUS = range(3)
 """The phases, in the order of `spikesim.ep.runs.schema.PHASES`."""
-
-# Streams of random numbers: epoch * STREAMS + one of these
-STREAM_FREE, STREAM_NUDGED, STREAM_NUDGED_MINUS, STREAM_EVALUATION, STREAM_CALIBRATION = range(5)
-STREAMS = 8
-EPOCHS_MAX = 2**24 // STREAMS
 
 
 @kernel
@@ -394,8 +381,3 @@ class Workspace:
 
     def _collect(self, n: int) -> PhaseCounts:
         return PhaseCounts.of_phase(self.model, self.state, self.counts, n)
-
-
-def stream_of(epoch: int, kind: int) -> int:
-    """Stream of random numbers of a phase of an epoch."""
-    return epoch * STREAMS + kind

@@ -1,45 +1,24 @@
 """The HDF5 side of writing a run file: the empty layout, and how it comes to its place."""
 
-import contextlib
-import datetime
-import errno
-import importlib.metadata
 import math
-import os
-import platform
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesim import __version__
-from spikesim.ep.runs.schema import (
-    FORMAT_VERSION,
-    LAYER_COLUMNS,
-    MAGIC,
-    PHASES,
-    STATUSES,
-    TABLES,
-    Column,
-    RunHeader,
-    canonical_json,
-)
-from spikesim.errors import InputError
-from spikesim.io.hdf5_output import FileBytes, HDF5Output
+from spikesim.ep.runs.schema import FORMAT_VERSION, LAYER_COLUMNS, PHASES, TABLES, Column, RunHeader
+from spikesim.io.formats import MAGIC, STATUSES, canonical_json
+from spikesim.io.hdf5_output import HDF5Output
 from spikesim.io.hdf5_reader import write_text
+from spikesim.io.hdf5_writer import SPIKE_CHUNK, create, now, versions
 
-__all__ = ["SPIKE_CHUNK", "RowSource", "create", "now", "versions", "write_error", "write_new"]
+__all__ = ["RowSource", "write_new"]
 
-SPIKE_CHUNK = 65536
 _CHUNK_BYTES = 16384
-_CACHE_BYTES = 1 << 17
-"""Of chunks of each data set. They are written once and in order; by default a long run keeps a megabyte of each."""
-_ATTRIBUTES_MAX = 64
-_LIBRARIES = ("numpy", "numba", "scipy", "h5py")
 
 
 class RowSource(Protocol):
@@ -58,62 +37,6 @@ class RowSource(Protocol):
 
     def weights(self) -> Mapping[str, NDArray[Any]]:
         """The weights, as far as there are any."""
-
-
-def create(target: Path, room: int, fill: Callable[[Any], None]) -> HDF5Output:
-    """Write a new HDF5 file beside `target`, put it in its place, and return it, open for appending and for readers.
-
-    Parameters
-    ----------
-    target : Path
-    room : int
-        Bytes that it will need at least, so that a full disk is found out now.
-    fill : callable
-        Writes into the open `h5py.File`, before anybody can see it.
-
-    Raises
-    ------
-    InputError
-        It cannot be written; whatever was at `target` is still there.
-    """
-    part = target.with_name(f".{target.name}.part")
-    output = None
-    try:
-        part.unlink(missing_ok=True)
-        output = HDF5Output(part, _empty)
-        with output.changing():
-            output.reserve(room)
-            fill(output.file)
-            # Before the file gets its name, so that whoever finds it can follow it.
-            output.file.swmr_mode = True
-            output.flush()
-            output.sync()
-            output.move(target)
-    except BaseException as error:
-        if output is not None:
-            output.abandon()
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        if isinstance(error, InputError) or not isinstance(error, OSError | RuntimeError):
-            raise
-        raise write_error(target, error) from error
-    return output
-
-
-def _empty(stored: FileBytes) -> Any:
-    """An empty HDF5 file, with which SWMR is possible, open for writing.
-
-    h5py's own way does not let say that attributes are to lie with the file's root however many they are. Otherwise
-    more than eight would go to a heap, which `spikesim.io.hdf5_bytes` refuses.
-    """
-    creation, access = h5py.h5p.create(h5py.h5p.FILE_CREATE), h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    creation.set_attr_phase_change(_ATTRIBUTES_MAX, 0)
-    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
-    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
-    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, stored)
-    _, slots, _, _ = access.get_cache()
-    access.set_cache(0, slots, _CACHE_BYTES, 1.0)
-    return h5py.File(h5py.h5f.create(repr(stored).encode(), h5py.h5f.ACC_EXCL, fcpl=creation, fapl=access))
 
 
 def write_new(target: Path, header: RunHeader, source: RowSource | None, rows: Mapping[str, int]) -> HDF5Output:
@@ -195,28 +118,3 @@ def _copy_rows(file: Any, source: RowSource | None, table: str, columns: tuple[C
             file[column.path][start:stop] = block[column.name]
         start = stop
     file[f"rows/{table}"][...] = rows
-
-
-def write_error(path: Path, error: BaseException) -> InputError:
-    code = getattr(error, "errno", None)
-    text = str(error)
-    if code is None and "errno = " in text:  # HDF5 puts it into its message
-        digits = text.split("errno = ", 1)[1].split(",", 1)[0]
-        code = int(digits) if digits.isdigit() else None
-    reason = os.strerror(code) if code else text.split("\n")[0].strip()
-    if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        advice = "free some space and continue with --resume, or choose another --out"
-    else:
-        advice = "choose another --out"
-    return InputError(f"cannot write {path}: {reason}; what was written before is kept; {advice}")
-
-
-def versions() -> dict[str, str]:
-    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    return {"python": platform.python_version(), "hdf5": h5py.version.hdf5_version, "machine": platform.machine()} | (
-        versions
-    )
-
-
-def now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).astimezone().isoformat(timespec="seconds")

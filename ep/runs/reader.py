@@ -15,19 +15,9 @@ from numpy.typing import NDArray
 
 from spikesim.engine.limits import NEURONS_MAX
 from spikesim.ep.runs.energy import EnergyModel
-from spikesim.ep.runs.schema import (
-    FORMAT_VERSION,
-    FORMATS,
-    LAYER_COLUMNS,
-    MAGIC,
-    PHASES,
-    STATUSES,
-    TABLES,
-    LayerInfo,
-    canonical_json,
-    is_layer_name,
-)
+from spikesim.ep.runs.schema import FORMAT_VERSION, LAYER_COLUMNS, PHASES, TABLES, LayerInfo, is_layer_name
 from spikesim.errors import InputError
+from spikesim.io.formats import FORMATS, MAGIC, STATUSES, canonical_json
 from spikesim.io.hdf5_reader import Contents, HDF5File, one_line
 from spikesim.runtime.printable import printable
 
@@ -298,7 +288,7 @@ def is_run_file(path: str | os.PathLike[str]) -> bool:
 
 
 def stored_format(path: str | os.PathLike[str]) -> str:
-    """What an HDF5 file says that it is (`spikesim.ep.runs.schema.FORMATS`); nothing if it says nothing or cannot be
+    """What an HDF5 file says that it is (`spikesim.io.formats.FORMATS`); nothing if it says nothing or cannot be
     read."""
     try:
         with contextlib.closing(HDF5File(path, _WANTED, _REMEDY)) as file:

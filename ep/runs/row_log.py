@@ -22,11 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.runs.layout import RowSource, write_error
-from spikesim.ep.runs.schema import FORMAT_VERSION, TABLES, RunHeader, canonical_json
+from spikesim.ep.runs.layout import RowSource
+from spikesim.ep.runs.schema import FORMAT_VERSION, TABLES, RunHeader
 from spikesim.errors import InputError
 from spikesim.io import durable
 from spikesim.io.checkpoint import ROW_LOG
+from spikesim.io.formats import canonical_json
+from spikesim.io.hdf5_writer import write_error
 
 __all__ = ["LoggedRows", "RowLog", "is_empty", "log_path"]
 

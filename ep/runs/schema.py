@@ -1,7 +1,6 @@
 """What a run file holds: one description for the writer, the reader and the manual."""
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,42 +8,23 @@ from types import MappingProxyType
 from typing import Any
 
 from spikesim.ep.runs.energy import EnergyModel
+from spikesim.io.formats import MAGIC, canonical_json
 
 __all__ = [
     "ATTRIBUTES",
-    "FORMATS",
     "FORMAT_VERSION",
     "LAYER_COLUMNS",
-    "MAGIC",
     "PHASES",
     "READOUT",
-    "SIMULATION_MAGIC",
-    "SIMULATION_STATE_MAGIC",
-    "STATUSES",
     "TABLES",
     "Column",
     "LayerInfo",
     "RunHeader",
-    "canonical_json",
     "is_layer_name",
 ]
 
-MAGIC = "spikesim-run"
-SIMULATION_MAGIC, SIMULATION_STATE_MAGIC = "spikesim-simulation", "spikesim-simulation-state"
-FORMATS: Mapping[str, str] = MappingProxyType(
-    {
-        MAGIC: "the run file of a training, which 'spikesim report' shows and spikesim.open_run reads",
-        SIMULATION_MAGIC: (
-            "a file of 'spikesim simulate', which 'spikesim info' shows and spikesim.sparse.SimulationReader reads"
-        ),
-        SIMULATION_STATE_MAGIC: "the state of a simulation, from which 'spikesim simulate --resume' goes on",
-        "spikesim-teacher": "a teacher file, which 'spikesim train --teacher' reads",
-    }
-)
-"""What the HDF5 files of the program are, by their attribute `format`, and what reads them."""
 FORMAT_VERSION = 4
 PHASES = ("free", "nudged+", "nudged-")
-STATUSES = ("running", "stopped", "finished")
 READOUT = "readout"
 
 
@@ -333,19 +313,6 @@ ATTRIBUTES: Mapping[str, str] = MappingProxyType(
         "data_source": "path of the data when the file was last opened for writing",
     }
 )
-
-
-def canonical_json(value: Any) -> str:
-    """JSON text that is the same for equal values: sorted keys, no white space, no NaN.
-
-    Raises
-    ------
-    ValueError
-        If a number is not finite.
-    TypeError
-        If something is not representable in JSON.
-    """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesim.ep.runs.layout import SPIKE_CHUNK, write_error, write_new
+from spikesim.ep.runs.layout import write_new
 from spikesim.ep.runs.reader import RunReader, differences, is_run_file
 from spikesim.ep.runs.row_log import LoggedRows, RowLog
-from spikesim.ep.runs.schema import FORMAT_VERSION, STATUSES, TABLES, Column, LayerInfo, RunHeader
+from spikesim.ep.runs.schema import FORMAT_VERSION, TABLES, Column, LayerInfo, RunHeader
 from spikesim.errors import InputError
+from spikesim.io.formats import STATUSES
 from spikesim.io.hdf5_output import HDF5Output
+from spikesim.io.hdf5_writer import SPIKE_CHUNK, writable_target, write_error
 from spikesim.io.lock import RunLock
 
-__all__ = ["LayerInfo", "RunHeader", "RunLock", "RunReader", "RunWriter", "writable_target"]
+__all__ = [
+    "LayerInfo",
+    "RunHeader",
+    "RunLock",
+    "RunReader",
+    "RunWriter",
+]
 
 _FLUSH_SECONDS = 1.0
 
@@ -405,18 +413,6 @@ def _locked(target: Path, lock: RunLock | None) -> Iterator[RunLock | None]:
     except BaseException:
         own.release()
         raise
-
-
-def writable_target(path: str | os.PathLike[str]) -> Path:
-    """Where a file is to be written, links followed; InputError if there cannot be one."""
-    target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise InputError(f"the folder {target.parent} of {path} does not exist; make it, or choose another --out")
-    if target.is_dir():
-        raise InputError(f"{path} is a folder; give the name of a file in it, such as {Path(path) / 'run.h5'}")
-    if target.exists() and not target.is_file():
-        raise InputError(f"{path} is not a regular file; choose another --out")
-    return target
 
 
 class _Joined:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.ep.config.parsing import Config, per_layer
+from spikesim.ep.config.random_streams import STREAM_CALIBRATION, stream_of
 from spikesim.ep.gradients.contrast import layer_rates
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.network.model import Model, Parameters
@@ -64,7 +65,7 @@ def calibrate(
     activity = np.zeros(model.layers)
     for number in range(ROUNDS_MAX):
         model.load(parameters)
-        stream = ph.stream_of(number, ph.STREAM_CALIBRATION)
+        stream = stream_of(number, STREAM_CALIBRATION)
 
         def run(workspace: ph.Workspace, stream: int = stream) -> NDArray[np.int64]:
             count = len(workspace.state.sample_ids)

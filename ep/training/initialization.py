@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 
 from spikesim.ep.config.parsing import Config, per_layer
+from spikesim.ep.config.random_streams import STREAM_CALIBRATION, stream_of
 from spikesim.ep.inputs.pipeline import Presenter
 from spikesim.ep.network.model import Array, Model, Parameters
 from spikesim.ep.parallel.thread_pool import Team
-from spikesim.ep.phases import workspace as ph
 from spikesim.ep.training.calibration import ROUNDS_MAX, calibrate
 from spikesim.ep.training.spectral import SAMPLES, Reals, coupling, free_rates, limit_coupling
 from spikesim.errors import InputError
@@ -17,7 +17,7 @@ COUPLING_ROUNDS = 6
 """Weights that are scaled down change the activity, hence the coupling: calibration and limit take turns."""
 SILENT = 0.25
 """Share of the wanted activity below which a layer has not come to life."""
-CALIBRATED = ph.stream_of(ROUNDS_MAX, ph.STREAM_CALIBRATION)
+CALIBRATED = stream_of(ROUNDS_MAX, STREAM_CALIBRATION)
 
 
 def needs_start(config: Config) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.ep.config.parsing import Config, per_layer
+from spikesim.ep.config.random_streams import STREAM_FREE, STREAM_NUDGED, STREAM_NUDGED_MINUS, stream_of
 from spikesim.ep.gradients import centering as centring
 from spikesim.ep.gradients.activity_penalty import add_price_gradients, price_sums
 from spikesim.ep.gradients.estimator import (
@@ -343,7 +344,7 @@ class Learner:
         try:
             n = workspace.rest(inputs, sample_ids)
             counts = [PhaseCounts.zero(self.model.layers) for _ in range(3)]
-            counts[ph.FREE] = workspace.free(n, ph.stream_of(epoch, ph.STREAM_FREE), stop)
+            counts[ph.FREE] = workspace.free(n, stream_of(epoch, STREAM_FREE), stop)
             workspace.predict(n, labels, soft_targets, found)
             channel_sums = workspace.channel_sums(n)
             if len(rates.free):
@@ -351,7 +352,7 @@ class Learner:
             if len(rates.followed):
                 workspace.followed_steps(n, rates.followed[part])
             held_macs = workspace.keep(n)
-            stream = ph.stream_of(epoch, ph.STREAM_NUDGED)
+            stream = stream_of(epoch, STREAM_NUDGED)
             first = ph.PLUS if strengths[-1] > 0 else ph.MINUS
             counts[first] = workspace.nudged(n, stream, labels, strengths, stop, soft_targets)
             counts[first].macs += held_macs
@@ -359,7 +360,7 @@ class Learner:
             if len(rates.minus):
                 workspace.restore(n)
                 if dynamics.noise == "independent":
-                    stream = ph.stream_of(epoch, ph.STREAM_NUDGED_MINUS)
+                    stream = stream_of(epoch, STREAM_NUDGED_MINUS)
                 counts[ph.MINUS] = workspace.nudged(n, stream, labels, -strengths, stop, soft_targets)
                 workspace.window_sums(n, rates.minus[part])
             return _Group(channel_sums, counts)

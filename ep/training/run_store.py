@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.parallel.communicator import Ranks
-from spikesim.ep.runs.layout import write_error
 from spikesim.ep.runs.row_log import LoggedRows, RowLog, is_empty, log_path
 from spikesim.ep.runs.schema import TABLES, RunHeader
 from spikesim.ep.runs.writer import RunReader, RunWriter, require_same
 from spikesim.errors import DamagedError, InputError
 from spikesim.io import checkpoint
 from spikesim.io.durable import set_aside
+from spikesim.io.hdf5_writer import write_error
 from spikesim.io.lock import RunLock
 from spikesim.runtime.text import counted
 

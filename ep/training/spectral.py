@@ -20,9 +20,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.gradcheck.mean_field import Link
 from spikesim.ep.gradients.contrast import layer_rates
 from spikesim.ep.inputs.encoding import Input
+from spikesim.ep.network.linear_map import Link
 from spikesim.ep.network.model import Model, Parameters
 from spikesim.ep.parallel.thread_pool import Team
 from spikesim.ep.phases import workspace as ph

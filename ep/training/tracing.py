@@ -5,6 +5,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.ep.config.random_streams import STREAM_FREE, STREAM_NUDGED, STREAM_NUDGED_MINUS, stream_of
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.counters import hopfield
@@ -136,7 +137,7 @@ def _follow(
 ) -> dict[int, _Steps]:
     """The phases of one group, on the calling thread."""
     dynamics, stop, layers = learner.config.dynamics, learner.team.stop, learner.model.layers
-    stream = ph.stream_of(epoch, ph.STREAM_FREE)
+    stream = stream_of(epoch, STREAM_FREE)
     found = {ph.FREE: _Steps(dynamics.window_free, layers)}
     n = workspace.rest(inputs, sample_ids)
     for counts in workspace.free_steps(n, stream, stop):
@@ -144,14 +145,14 @@ def _follow(
     workspace.rest(inputs, sample_ids)  # once more in one piece, which leaves what nudged phases start from
     workspace.free(n, stream, stop)
     workspace.keep(n)
-    nudges = {ph.PLUS: (strengths, ph.STREAM_NUDGED)}
+    nudges = {ph.PLUS: (strengths, STREAM_NUDGED)}
     if dynamics.nudging == "centred":
         independent = dynamics.noise == "independent"
-        nudges[ph.MINUS] = (-strengths, ph.STREAM_NUDGED_MINUS if independent else ph.STREAM_NUDGED)
+        nudges[ph.MINUS] = (-strengths, STREAM_NUDGED_MINUS if independent else STREAM_NUDGED)
     for phase, (own, kind) in nudges.items():
         found[phase] = _Steps(dynamics.nudged_window, layers)
         for steps in range(1, dynamics.steps_nudged + 1):
             workspace.restore(n)
-            counts = workspace.nudged(n, ph.stream_of(epoch, kind), labels, own, stop, soft_targets, steps=steps)
+            counts = workspace.nudged(n, stream_of(epoch, kind), labels, own, stop, soft_targets, steps=steps)
             found[phase].add(workspace, n, counts.energy)
     return found

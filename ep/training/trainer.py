@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset
 from spikesim.ep.config.parsing import Config, per_layer
+from spikesim.ep.config.random_streams import EPOCHS_MAX, STREAM_EVALUATION, STREAM_FREE, stream_of
 from spikesim.ep.evaluation.evaluate import Evaluation, evaluate, record_spikes
 from spikesim.ep.inputs.encoding import Input, with_duration
 from spikesim.ep.inputs.pipeline import Presenter
@@ -110,8 +111,8 @@ class Trainer:
             raise InputError(
                 f"record.spikes names sample {beyond[0]}; the test has {counted(self.test_samples, 'sample')}, from 0"
             )
-        if config.optimiser.epochs > ph.EPOCHS_MAX:
-            raise InputError(f"optimiser.epochs is {config.optimiser.epochs}; at most {ph.EPOCHS_MAX}")
+        if config.optimiser.epochs > EPOCHS_MAX:
+            raise InputError(f"optimiser.epochs is {config.optimiser.epochs}; at most {EPOCHS_MAX}")
         per_layer(config.model.activity, self.model.layers, "model.activity")
         per_layer(config.optimiser.learning_rate, self.model.layers, "optimiser.learning_rate")
         per_layer(config.model.gain, self.model.layers, "model.gain")
@@ -190,7 +191,7 @@ class Trainer:
             learner = Learner(self.model, self.config, parameters, team, self._soft_targets)
             ids = np.arange(1)
             learner.batch(0, 0, self.presenter.train(0, ids), ids, self.dataset.train.labels[ids], 0.0)
-            evaluate(team, self.presenter, self.dataset.test, 1, ph.stream_of(0, ph.STREAM_EVALUATION))
+            evaluate(team, self.presenter, self.dataset.test, 1, stream_of(0, STREAM_EVALUATION))
 
     def _header(self, parameters: Parameters) -> RunHeader:
         """The run as its file describes it."""
@@ -242,7 +243,7 @@ class Trainer:
                     saved_at = time.monotonic()
             trained = time.perf_counter()
             evaluation, rows = self._test(learner, position.epoch)
-            coupling = self._watch_coupling(learner, ph.stream_of(position.epoch, ph.STREAM_EVALUATION))
+            coupling = self._watch_coupling(learner, stream_of(position.epoch, STREAM_EVALUATION))
             # A run that is stopped before this does the test again; nothing stops it between these rows and the epoch
             journal.write(partial(_write_all, rows))
             seconds = trained - began, time.perf_counter() - trained
@@ -308,7 +309,7 @@ class Trainer:
         What is to be written of it, on the first rank, comes back with it.
         """
         self.model.load(learner.parameters)
-        stream = ph.stream_of(epoch, ph.STREAM_EVALUATION)
+        stream = stream_of(epoch, STREAM_EVALUATION)
         done = 0
 
         def progress(samples: int) -> None:
@@ -338,7 +339,7 @@ class Trainer:
     def _traced(self, learner: Learner, epoch: int) -> Rows:
         """The phases of some training samples step by step, to be written."""
         ids = np.arange(min(self.config.record.traces, self.samples))
-        stream = ph.stream_of(epoch, ph.STREAM_FREE)
+        stream = stream_of(epoch, STREAM_FREE)
         inputs, labels = self.presenter.plain(self.dataset.train, ids, stream), self.dataset.train.labels[ids]
         rows = trace(learner, epoch, inputs, ids, labels, (epoch + 1) / self.config.optimiser.epochs)
         return lambda writer: writer.append_traces({"epoch": np.full(len(rows["step"]), epoch + 1), **rows})

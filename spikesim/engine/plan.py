@@ -148,15 +148,3 @@ class Clock(NamedTuple):
     key_high: int
     onset: int = 0  # steps before this one have no low pass: V is the drive
     order: int = 0  # in which order a step updates the populations
-
-
-def lanes_for(channels: int) -> int:
-    """Block of channels (16, 32 or 64) that a population of this many channels is cut into.
-
-    The widest block of which at most a quarter is padding, else the one with the least padding.
-    """
-    padding = {lanes: -channels % lanes for lanes in (64, 32, 16)}
-    for lanes, extra in padding.items():
-        if 4 * extra <= channels:
-            return lanes
-    return min(padding, key=lambda lanes: padding[lanes])

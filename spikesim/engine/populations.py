@@ -6,7 +6,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.engine import plan as p
 from spikesim.engine.synapses import Integer, Shape, Table, in_blocks, neurons
 
 
@@ -41,7 +40,7 @@ class Population:
     @cached_property
     def lanes(self) -> int:
         """Block of channels that the compiled loop works on."""
-        return p.lanes_for(self.shape[2])
+        return lanes_for(self.shape[2])
 
     @property
     def blocks(self) -> int:
@@ -108,3 +107,15 @@ class Connection:
     def dense_operations(self) -> int:
         """Synaptic operations of one dense step in one direction."""
         return self.table.dense_operations(self.source.shape, self.target.shape)
+
+
+def lanes_for(channels: int) -> int:
+    """Block of channels (16, 32 or 64) that a population of this many channels is cut into.
+
+    The widest block of which at most a quarter is padding, else the one with the least padding.
+    """
+    padding = {lanes: -channels % lanes for lanes in (64, 32, 16)}
+    for lanes, extra in padding.items():
+        if 4 * extra <= channels:
+            return lanes
+    return min(padding, key=lambda lanes: padding[lanes])

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from spikesim.ep.runs.schema import canonical_json
 from spikesim.errors import InputError
 from spikesim.io import durable
+from spikesim.io.formats import canonical_json
 from spikesim.io.npz import read_array
 
 __all__ = ["ROW_LOG", "Checkpoint", "checkpoint_folder", "load_latest", "positions", "remove", "save"]

@@ -2,7 +2,10 @@
 
 from spikesim.jit.compilation import inline_kernel
 
-__all__ = ["leak_dither", "reversed_bits"]
+__all__ = ["leak_dither", "reversed_bits", "sum_dither"]
+
+GOLDEN = 2654435769
+"""2**32 over the golden ratio, odd."""
 
 
 @inline_kernel
@@ -27,3 +30,12 @@ def leak_dither(step: int, leak: int) -> int:
     lost on average, V comes to its drive from both sides, and there it stays.
     """
     return reversed_bits(step) >> (16 - leak)
+
+
+@inline_kernel
+def sum_dither(step: int, bits: int) -> int:
+    """What is added to sums in a step before they lose so many bits: the fraction of step / golden ratio.
+
+    Its multiples are spread evenly, also those of every n-th step only: what a shift alone would lose is carried.
+    """
+    return ((step * GOLDEN) & 0xFFFFFFFF) >> (32 - bits)

@@ -31,13 +31,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim import __version__
-from spikesim.ep.runs.layout import SPIKE_CHUNK, create, now, versions, write_error
-from spikesim.ep.runs.schema import FORMATS, SIMULATION_MAGIC, STATUSES, canonical_json
-from spikesim.ep.runs.writer import writable_target
 from spikesim.errors import DamagedError, InputError
 from spikesim.io.durable import set_aside
+from spikesim.io.formats import FORMATS, SIMULATION_MAGIC, STATUSES, canonical_json
 from spikesim.io.hdf5_output import HDF5Output
 from spikesim.io.hdf5_reader import Contents, HDF5File, write_text
+from spikesim.io.hdf5_writer import SPIKE_CHUNK, create, now, versions, writable_target, write_error
 from spikesim.io.lock import RunLock
 from spikesim.sparse.description import Description
 from spikesim.sparse.simulation import Simulation, Spikes

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.errors import InputError
-from spikesim.jit.compilation import inline_kernel
 from spikesim.numerics.fixed_point import ONE, ONE_BITS, SHARE_LIMIT, WEIGHT_MAX
 
 SUM_BITS = 30
@@ -30,17 +29,6 @@ SPLIT, RANGE_BITS, PARTS_MAX = 0.001, 8, 5
 """A projection has several scales, each for weights within a factor of 2**8, if one changes its weights by more."""
 POISSON_TAIL = 2.0**-33
 """Numbers of Poisson arrivals whose probability, given that there is any, is below this do not occur."""
-GOLDEN = 2654435769
-"""2**32 over the golden ratio, odd."""
-
-
-@inline_kernel
-def sum_dither(step: int, bits: int) -> int:
-    """What is added to sums in a step before they lose so many bits: the fraction of step / golden ratio.
-
-    Its multiples are spread evenly, also those of every n-th step only: what a shift alone would lose is carried.
-    """
-    return ((step * GOLDEN) & 0xFFFFFFFF) >> (32 - bits)
 
 
 def scaled(values: NDArray[np.float64], exponent: int) -> NDArray[np.float64]:

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikesim.engine.plan import FIRING_IID, Clock
-from spikesim.ep.runs.schema import SIMULATION_STATE_MAGIC
 from spikesim.errors import InputError, Stopped
 from spikesim.io.durable import put_in_place
+from spikesim.io.formats import SIMULATION_STATE_MAGIC
 from spikesim.io.hdf5_output import storing
 from spikesim.io.hdf5_reader import Contents, HDF5File, one_line, write_text
 from spikesim.numerics.fixed_point import ONE

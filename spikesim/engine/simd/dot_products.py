@@ -16,9 +16,7 @@ from numba import types
 from numba.core import config
 from numba.extending import intrinsic
 
-from spikesim.engine.plan import TABLE_POOLED, TABLE_ROWS, Plan
 from spikesim.engine.simd.accumulate import drive_of, write_drives
-from spikesim.engine.simd.compress import SLACK
 from spikesim.engine.simd.llvm import data_of, load, loop, spread, stretches, unknown
 from spikesim.jit.compilation import PLAIN_LOOPS, inline_kernel
 
@@ -254,11 +252,3 @@ def deliver_lists(weights, events, values, runs, count, lanes, weighted, listed,
         add_listed_values_32(weights, rows, low, high, end, reach, right, left, out, at, keep)
     else:
         add_listed_32(weights, rows, low, high, end, reach, right, left, out, at, keep)
-
-
-def room_for_lists(plan: Plan) -> int:
-    """Numbers that the list of a pixel may need, whatever fires."""
-    room = 0
-    for row in plan.tables:
-        room = max(room, row[TABLE_ROWS] * (4 if row[TABLE_POOLED] else 1))
-    return int(room) + SLACK

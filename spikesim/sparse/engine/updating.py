@@ -10,7 +10,7 @@ from spikesim.engine.simd.fire import spike_word
 from spikesim.engine.simd.llvm import lowest_bit
 from spikesim.engine.step import fill_random
 from spikesim.jit.compilation import inline_kernel, kernel
-from spikesim.numerics.dither import leak_dither
+from spikesim.numerics.dither import leak_dither, sum_dither
 from spikesim.numerics.fixed_point import P_MAX
 from spikesim.sparse.engine.layout import (
     ACTIVE,
@@ -39,7 +39,6 @@ from spikesim.sparse.engine.resting import (
     schedule,
     wake_range,
 )
-from spikesim.sparse.rounding import sum_dither
 
 
 @kernel
