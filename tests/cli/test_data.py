@@ -13,7 +13,7 @@ from spikesim.cli import main
 from spikesim.cli.commands import data as data_module
 from spikesim.datasets import load, names
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TINY = tiny_idx()
 COLOUR = tiny_cifar()
 

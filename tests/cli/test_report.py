@@ -17,7 +17,7 @@ from spikesim.ep.runs.state import checkpoints_text
 from spikesim.ep.runs.writer import RunReader, RunWriter
 from spikesim.io import checkpoint
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def spikesim(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:

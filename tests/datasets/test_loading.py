@@ -15,7 +15,7 @@ from spikesim.datasets import Augmentation, ImageSet, check, find, load, names
 from spikesim.datasets.catalogue import registry
 from spikesim.errors import InputError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TINY = tiny_idx()
 # The same file names and sizes with another content, as MNIST and Fashion-MNIST have.
 TWIN = tiny_idx(seed=7, name="twin")

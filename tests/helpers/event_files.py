@@ -15,7 +15,7 @@ from spikesim.datasets.samples.model import Augmentation
 
 SIDE = 8
 MILLISECONDS = 20.0
-PLACES = (os.environ.get("SPIKESIM_DATA", ""), Path(__file__).parents[2] / "shared" / "data" / "nmnist_small")
+PLACES = (os.environ.get("SPIKESIM_DATA", ""), Path(__file__).parents[3] / "shared" / "data" / "nmnist_small")
 """Folders where the first recordings of N-MNIST may lie, in one file."""
 
 

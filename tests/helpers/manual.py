@@ -11,7 +11,7 @@ from pathlib import Path
 from event_files import arrays_of, bars, write_file, write_nmnist
 from manual_command import SERVER, TEST, TRAIN, stand_ins
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), ROOT / "benchmarks" / "README.md"])
 SECONDS = 300
 """Patience with one block: the first one compiles."""

@@ -2,8 +2,8 @@
 
 The text of the manual is not changed. Options are put behind those of the line, where the last one counts.
 
-    python tests/manual_command.py spikesim ARGUMENTS
-    python tests/manual_command.py python ARGUMENTS
+    python tests/helpers/manual_command.py spikesim ARGUMENTS
+    python tests/helpers/manual_command.py python ARGUMENTS
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The program beside an implementation of docs/model.md that shares nothing with it (tests/by_the_manual)."""
+"""The program beside an implementation of docs/model.md that shares nothing with it (tests/helpers/by_the_manual)."""
 
 import ast
 import itertools

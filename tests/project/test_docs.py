@@ -1,6 +1,6 @@
 """README, docs and metadata say what is so.
 
-``python tests/test_docs.py`` rewrites the table of docs/configuration.md.
+``python tests/project/test_docs.py`` rewrites the table of docs/configuration.md.
 """
 
 import json
@@ -24,7 +24,7 @@ from spikesim.ep.inputs.teacher import read_teacher
 from spikesim.io.toml import tomllib
 from spikesim.sparse.description import make_network
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 BEGIN, END = "<!-- keys: begin -->\n", "<!-- keys: end -->\n"
@@ -87,7 +87,7 @@ def anchors(page: Path) -> set[str]:
 def test_the_table_of_keys_is_up_to_date() -> None:
     page = CONFIGURATION.read_text()
     assert BEGIN in page and END in page
-    assert page == with_table(page), "run python tests/test_docs.py"
+    assert page == with_table(page), "run python tests/project/test_docs.py"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

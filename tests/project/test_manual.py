@@ -250,9 +250,9 @@ def patched(folder: Path) -> Path:
 def test_the_neuron_of_the_manual_can_be_made(tmp_path: Path) -> None:
     changed = (
         "spikesim/engine/simd/fire.py",
-        "tests/reference.py",
-        "tests/test_rows.py",
-        "tests/test_simulator_law.py",
+        "tests/helpers/reference.py",
+        "tests/core/engine/test_accumulate.py",
+        "tests/core/engine/test_simulator_law.py",
     )
     copy = patched(tmp_path / "copy")
     for name in changed:

@@ -19,7 +19,7 @@ from spikesim.ep.analysis.tables import Table, open_run
 from spikesim.ep.runs.schema import PHASES, TABLES
 from spikesim.errors import InputError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 
 
