@@ -15,7 +15,7 @@ import numpy as np
 
 from spikesim.engine.layout import CompiledNetwork, lay_out
 from spikesim.engine.limits import NEURONS_MAX
-from spikesim.engine.populations import Connection, Population
+from spikesim.engine.populations import ATTENUATION_MAX, Connection, Population
 from spikesim.engine.synapses import Shape, Sparse, Table
 from spikesim.errors import InputError
 
@@ -87,7 +87,7 @@ class Network:
         tied : bool
             Also deliver the target's spikes back to the source, through the exact transpose.
         attenuation : int
-            Of a tied table: the way back counts 2**-attenuation, 0 .. 8.
+            Of a tied table: the way back counts 2**-attenuation, 0 .. 16.
 
         Raises
         ------
@@ -109,8 +109,8 @@ class Network:
         count = sum((c.forward >= 0) + (c.feedback >= 0) for c in self.connections)
         forward = -1 if source.index < 0 else count
         feedback = count + 1 if tied else -1
-        if attenuation not in range(9):
-            raise InputError(f"attenuation is {attenuation}; it must be an integer in 0 .. 8")
+        if attenuation not in range(ATTENUATION_MAX + 1):
+            raise InputError(f"attenuation is {attenuation}; it must be an integer in 0 .. {ATTENUATION_MAX}")
         connection = Connection(source, target, table, tied, forward, feedback, np.zeros(shape, np.int16), attenuation)
         self.connections.append(connection)
         return connection

@@ -61,9 +61,9 @@ def evaluate(
     Stopped
     """
     counts, rates = PhaseCounts.zero(team.model.layers), np.zeros((team.model.layers, RATE_BINS), np.int64)
-    found = []
+    found, readout = [], team.model.readout
     for prediction, own_counts, own_rates in _predictions(team, presenter, images, samples, stream, progress):
-        found.append(np.stack([prediction.losses[:, -1], prediction.correct[:, -1]], axis=1))  # (n, 2)
+        found.append(np.stack([prediction.losses[:, readout], prediction.correct[:, readout]], axis=1))  # (n, 2)
         counts.add(own_counts)
         rates += own_rates
     team.ranks.add([*counts.arrays(), rates])
@@ -89,7 +89,7 @@ def logits(
     """
     found = _predictions(team, presenter, images, samples, stream, progress)
     classes = team.model.packed.bias.shape[1]
-    return _join(team, [prediction.logits[:, -1] for prediction, *_ in found], (classes,))
+    return _join(team, [prediction.logits[:, team.model.readout] for prediction, *_ in found], (classes,))
 
 
 def _join(team: Team, rows: list[NDArray[np.float64]], shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -120,7 +120,7 @@ def _predictions(
             n = workspace.rest(inputs[part], ids)
             counted = workspace.free(n, stream, team.stop)
             found = Predictions.empty(team.model.packed, n)
-            workspace.predict(n, images.labels[ids], None, found, first=len(team.model.heads) - 1)
+            workspace.predict(n, images.labels[ids], None, found, first=team.model.readout)
             return found, counted, workspace.rate_bins(n)
         finally:
             team.give_back(workspace)

@@ -12,7 +12,8 @@ from spikesim.ep.config.parsing import Config
 from spikesim.ep.config.random_streams import EPOCHS_MAX, STREAM_EVALUATION, stream_of
 from spikesim.ep.evaluation.evaluate import evaluate, logits
 from spikesim.ep.inputs.pipeline import Presenter
-from spikesim.ep.network.model import Model, Parameters
+from spikesim.ep.network.model import Model
+from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.agreement import check_agreement
 from spikesim.ep.parallel.communicator import Ranks
 from spikesim.ep.parallel.thread_pool import Team
@@ -39,7 +40,7 @@ class Retest:
         return asdict(self)
 
 
-def run_parameters(reader: RunReader, model: Model, dataset: str) -> Parameters:
+def run_parameters(reader: RunReader, model: Model, dataset: str) -> ParameterTree:
     """The parameters of a run, for a model that fits a data set of this name.
 
     Raises
@@ -49,7 +50,7 @@ def run_parameters(reader: RunReader, model: Model, dataset: str) -> Parameters:
     """
     weights = reader.weights()
     shapes: dict[str, tuple[int, ...]] = {f"{head.name}/weight": model.head_shape(head) for head in model.heads}
-    shapes.update({f"{name}/weight": model.weight_shape(layer) for layer, name in enumerate(model.names)})
+    shapes.update({edge.weight: edge.shape for edge in model.graph.edges})
     for name, shape in shapes.items():
         if name not in weights or weights[name].shape != shape:
             present = weights[name].shape if name in weights else "none"
@@ -59,7 +60,7 @@ def run_parameters(reader: RunReader, model: Model, dataset: str) -> Parameters:
             )
     if not any(array.any() for array in weights.values()):
         raise InputError(f"{reader.path} has no weights yet; wait for its first checkpoint")
-    return Parameters.from_dict(model.parameter_names, model.layers, weights)
+    return ParameterTree.of_leaves(model.graph, model.heads, weights)
 
 
 def load_run_model(reader: RunReader, config: Config, dataset: Dataset, ranks: Ranks | None = None) -> Model:
@@ -110,7 +111,7 @@ def retest(
         The network does not fit the data set, or the run has no weights yet.
     """
     model = load_run_model(reader, config, dataset, ranks)
-    presenter = Presenter(config, dataset, model.stack.image.shape)
+    presenter = Presenter(config, dataset, model.graph.image.shape)
     available = len(dataset.test.labels)
     samples = config.data.test_limit if config.data.test_limit is not None else available
     if samples > available:
@@ -169,7 +170,7 @@ def training_logits(
         The network does not fit the data set, or the run has no weights yet.
     """
     model = load_run_model(reader, config, dataset, ranks)
-    presenter = Presenter(config, dataset, model.stack.image.shape)
+    presenter = Presenter(config, dataset, model.graph.image.shape)
     samples = len(dataset.train.labels)
     total = np.zeros((samples, dataset.classes))
     with Team(model, config, threads, ranks=ranks) as team:

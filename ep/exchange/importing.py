@@ -12,7 +12,9 @@ from spikesim.ep.exchange.layouts import parameter_forms
 from spikesim.ep.exchange.tensors import GivenWeights, read_weights, weights_digest
 from spikesim.ep.inputs.pipeline import Presenter
 from spikesim.ep.network.heads import READOUT
-from spikesim.ep.network.model import Model, Parameters, initial_parameters
+from spikesim.ep.network.initial_weights import initial_parameters
+from spikesim.ep.network.model import Model
+from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.training.observer import Silent
 from spikesim.ep.training.run_store import RunOptions
 from spikesim.ep.training.trainer import Trainer
@@ -98,7 +100,7 @@ def import_weights(
         raise InputError(f"{options.out} exists: --overwrite replaces it")
     model = Model(config, dataset)
     optional = frozenset(head.name for head in model.heads) - {READOUT}
-    given = read_weights(path, parameter_forms(model.stack, model.heads, model.classes), optional)
+    given = read_weights(path, parameter_forms(model.graph, model.heads, model.classes), optional)
     digest = weights_digest(given.arrays)
     if config.model.weights not in ("", digest):
         raise InputError(
@@ -108,32 +110,33 @@ def import_weights(
     own = make_config(merge(config.to_dict(), [("model.weights", digest)]))
     trainer = Trainer(own, dataset, options, Silent(), soft_targets)
     try:
-        _try_out(model, Presenter(config, dataset, model.stack.image.shape), _parameters(model, config, given))
+        _try_out(model, Presenter(config, dataset, model.graph.image.shape), _parameters(model, config, given))
         trainer.begin(_parameters(trainer.model, own, given))
     except InputError as error:
         raise InputError(f"{path} cannot be imported: {error}") from error
-    fresh = tuple(name for name in model.parameter_names if f"{name}/weight" not in given.arrays)
+    fresh = tuple(head.name for head in model.heads if f"{head.name}/weight" not in given.arrays)
     return Imported(given.layout, digest, _layers(model, given), fresh)
 
 
-def _parameters(model: Model, config: Config, given: GivenWeights) -> Parameters:
-    arrays = initial_parameters(model, config).to_dict(model.parameter_names)
-    return Parameters.from_dict(model.parameter_names, model.layers, {**arrays, **given.arrays})
+def _parameters(model: Model, config: Config, given: GivenWeights) -> ParameterTree:
+    leaves = initial_parameters(model, config).leaves()
+    return ParameterTree.of_leaves(model.graph, model.heads, {**leaves, **given.arrays})
 
 
-def _try_out(model: Model, presenter: Presenter, parameters: Parameters) -> None:
+def _try_out(model: Model, presenter: Presenter, parameters: ParameterTree) -> None:
     """Load the weights and show some images to the first layer, whose drive has a range too."""
     model.load(parameters)
     train = presenter.dataset.train
     inputs = presenter.plain(train, slice(0, min(CHECKED_IMAGES, len(train))))
     if isinstance(inputs, np.ndarray):  # what spikes can add to a drive is known from the weights
-        model.compiled.drive_from(model.stack.connections[0], inputs)
+        for edge in model.graph.input_edges:
+            model.compiled.drive_from(edge.connection, inputs)
 
 
 def _layers(model: Model, given: GivenWeights) -> tuple[LayerImport, ...]:
     found = []
-    for name, connection in zip(model.names, model.stack.connections, strict=True):
-        weights = given.arrays[f"{name}/weight"]
+    for edge in model.graph.edges:
+        weights, connection = given.arrays[edge.weight], edge.connection
         lost = float(np.mean((connection.integers == 0) & (weights != 0)))
-        found.append(LayerImport(name, weights.shape, connection.exponent, lost))
+        found.append(LayerImport(edge.name, weights.shape, connection.exponent, lost))
     return tuple(found)

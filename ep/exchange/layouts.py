@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.engine.synapses import Conv, Dense, Shape, neurons, pooled
-from spikesim.ep.network.architectures import Stack
+from spikesim.ep.network.graph import LayerGraph
 from spikesim.ep.network.heads import Head
 
 __all__ = ["LAYOUTS", "Form", "parameter_forms"]
@@ -29,7 +29,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Form:
-    """Form of the weights of a layer or head.
+    """Form of the weights of a connection or head.
 
     Attributes
     ----------
@@ -37,15 +37,23 @@ class Form:
         Of the weights, in this program's layout.
     features : (height, width, channels) or None
         The map that the first axis of `shape` runs over; None for a convolution.
+    has_bias : bool
+        A layer has one bias, whose name is that of its first connection.
     """
 
     shape: tuple[int, ...]
     features: Shape | None
+    has_bias: bool = True
 
     @property
     def bias_shape(self) -> tuple[int]:
         """Shape of the biases."""
         return (self.shape[-1],)
+
+    def shapes(self, layout: str) -> dict[str, tuple[int, ...]]:
+        """Shapes of the arrays in a layout, by "weight" and "bias"."""
+        shapes: dict[str, tuple[int, ...]] = {"weight": self.layout_shape(layout)}
+        return {**shapes, "bias": self.bias_shape} if self.has_bias else shapes
 
     def layout_shape(self, layout: str) -> tuple[int, ...]:
         """Shape of the weights in a layout."""
@@ -71,15 +79,15 @@ class Form:
         return np.ascontiguousarray(by_map.transpose(2, 3, 1, 0)).reshape(self.shape)
 
 
-def parameter_forms(stack: Stack, heads: tuple[Head, ...], classes: int) -> dict[str, Form]:
-    """Forms of the weights by name of the layer or head, in the order of `Model.parameter_names`."""
+def parameter_forms(graph: LayerGraph, heads: tuple[Head, ...], classes: int) -> dict[str, Form]:
+    """Forms of the weights by name of the connection or head, in the order of `ParameterTree.leaves`."""
     forms = {}
-    for connection in stack.connections:
-        table, source = connection.table, connection.source.shape
+    for edge in graph.edges:
+        table, source = edge.connection.table, edge.connection.source.shape
         assert isinstance(table, Conv | Dense)
         seen = pooled(source) if table.pool else source
         features = None if isinstance(table, Conv) else seen
-        forms[connection.target.name] = Form(connection.integers.shape, features)
+        forms[edge.name] = Form(edge.shape, features, edge.first)
     for head in heads:
         forms[head.name] = Form((neurons(head.shape), classes), head.shape)
     return forms

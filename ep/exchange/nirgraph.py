@@ -10,7 +10,6 @@ common, convolutions and IF neurons: of a constant input such a neuron, reset by
 clip(v, 0, 1), which is the mean of the draws.
 """
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,10 @@ from numpy.typing import NDArray
 
 from spikesim import __version__
 from spikesim.engine.synapses import Shape
-from spikesim.ep.config.layer_rows import Layer
+from spikesim.ep.config.layer_rows import INPUT
 from spikesim.ep.exchange.spikes import nir_library
 from spikesim.ep.exchange.structure import Structure
+from spikesim.ep.network.graph import Edge
 from spikesim.ep.network.heads import READOUT
 from spikesim.errors import InputError
 from spikesim.io.hdf5_output import storing
@@ -52,61 +52,89 @@ def make_graph(structure: Structure, step_ms: float) -> Any:
         A convolution behind a dense layer, for which NIR has no node either.
     """
     nir = nir_library()
-    stack, dynamics = structure.stack, structure.config.dynamics
-    height, width, channels = stack.image.shape
-    chain = _Chain(nir)
-    chain.add("input", nir.Input({"input": np.array([channels, height, width])}))
+    graph, dynamics = structure.graph, structure.config.dynamics
+    height, width, channels = graph.image.shape
+    nodes = _Nodes(nir)
+    nodes.add("input", nir.Input({"input": np.array([channels, height, width])}))
     tau = 2.0**dynamics.leak * step_ms * 1e-3
-    for row, connection, pooled in zip(structure.rows, stack.connections, stack.pooled, strict=True):
-        name, shape = connection.target.name, connection.target.shape
-        weights = structure.forms[name].to_layout(structure.weights[f"{name}/weight"], "torch")
-        bias = structure.weights[f"{name}/bias"]
-        if row.kind == "conv":
-            if chain.flat:
-                raise InputError(f"{name} is a convolution behind a dense layer, which NIR has no node for")
-            chain.add(f"{name}_weight", _convolution(nir, row, connection.table, weights, bias))
-        else:
-            chain.flatten(name, structure.forms[name].features)
-            chain.add(f"{name}_weight", nir.Affine(weights, bias))
-        ones = np.ones((shape[2],) if chain.flat else (shape[2], *shape[:2]), np.float32)
-        chain.add(f"{name}_membrane", nir.LI(tau=ones * np.float32(tau), r=ones, v_leak=0 * ones))
-        chain.add(name, nir.Threshold(0.5 * ones, metadata=_neuron_metadata(structure, name)))
-        if pooled:
+    for layer, population in enumerate(graph.populations):
+        name, shape = population.name, population.shape
+        tables = []
+        for edge in graph.incoming(layer):
+            source = _source(structure, edge)
+            weights = structure.forms[edge.name].to_layout(structure.weights[edge.weight], "torch")
+            if edge.convolution:
+                if nodes.is_flat(source):
+                    raise InputError(f"{edge.name} is a convolution behind a dense layer, which NIR has no node for")
+                node = _convolution(nir, edge.connection.table, weights, _bias(structure, edge))
+            else:
+                source = nodes.flatten(edge.name, source, structure.forms[edge.name].features)
+                node = nir.Affine(weights, _bias(structure, edge))
+            tables.append(nodes.add(f"{edge.name}_weight", node, source))
+        ones = np.ones((shape[2],) if nodes.is_flat(tables[0]) else (shape[2], *shape[:2]), np.float32)
+        nodes.add(f"{name}_membrane", nir.LI(tau=ones * np.float32(tau), r=ones, v_leak=0 * ones), *tables)
+        nodes.add(name, nir.Threshold(0.5 * ones, metadata=_neuron_metadata(structure, layer)), f"{name}_membrane")
+        if _is_pooled(structure, layer):
             two = np.array([2, 2])
-            chain.add(f"{name}_pool", nir.AvgPool2d(kernel_size=two, stride=two, padding=0 * two))
-    chain.flatten(READOUT, structure.heads[-1].shape)
+            nodes.add(f"{name}_pool", nir.AvgPool2d(kernel_size=two, stride=two, padding=0 * two), name)
+    top = nodes.flatten(READOUT, _output(structure, structure.readout.layer), structure.readout.shape)
     readout = structure.forms[READOUT].to_layout(structure.weights[f"{READOUT}/weight"], "torch")
     metadata = {"applied_to": f"mean of p over the last {dynamics.window_free} steps, outside the dynamics"}
-    chain.add(READOUT, nir.Affine(readout, structure.weights[f"{READOUT}/bias"], metadata=metadata))
-    chain.add("output", nir.Output({"output": np.array([len(readout)])}))
-    return nir.NIRGraph(chain.nodes, chain.edges, metadata=_graph_metadata(structure, step_ms))
+    nodes.add(READOUT, nir.Affine(readout, structure.weights[f"{READOUT}/bias"], metadata=metadata), top)
+    nodes.add("output", nir.Output({"output": np.array([len(readout)])}), READOUT)
+    return nir.NIRGraph(nodes.nodes, nodes.edges, metadata=_graph_metadata(structure, step_ms))
 
 
-class _Chain:
-    """Nodes that follow each other."""
+class _Nodes:
+    """Nodes and edges of a graph; what several edges bring to a node adds up."""
 
     def __init__(self, nir: Any) -> None:
         self._nir = nir
         self.nodes: dict[str, Any] = {}
-        self.flat = False
+        self.edges: list[tuple[str, str]] = []
+        self._flat: set[str] = set()
 
-    @property
-    def edges(self) -> list[tuple[str, str]]:
-        """From each node to the next."""
-        return list(pairwise(self.nodes))
-
-    def add(self, name: str, node: Any) -> None:
-        """Add a node at the end."""
+    def add(self, name: str, node: Any, *sources: str) -> str:
+        """Add a node behind others; its name."""
         self.nodes[name] = node
+        self.edges += [(source, name) for source in sources]
+        if isinstance(node, self._nir.Affine | self._nir.Flatten) or any(source in self._flat for source in sources):
+            self._flat.add(name)
+        return name
 
-    def flatten(self, name: str, shape: Shape | None) -> None:
-        """Make a vector of a map (height, width, channels), if it is not one already."""
-        if self.flat:
-            return
+    def is_flat(self, name: str) -> bool:
+        """Whether a node sends a vector, no map."""
+        return name in self._flat
+
+    def flatten(self, name: str, source: str, shape: Shape | None) -> str:
+        """A node that sends as a vector what another sends as a map of (height, width, channels)."""
+        if self.is_flat(source):
+            return source
         assert shape is not None
         channels_first = {"input": np.array([shape[2], *shape[:2]])}
-        self.add(f"{name}_flatten", self._nir.Flatten(channels_first, start_dim=0, end_dim=-1))
-        self.flat = True
+        return self.add(f"{name}_flatten", self._nir.Flatten(channels_first, start_dim=0, end_dim=-1), source)
+
+
+def _is_pooled(structure: Structure, layer: int) -> bool:
+    """Whether a layer is pooled before it is read."""
+    return structure.rows[layer].pool and structure.config.dynamics.pooling != "strided"
+
+
+def _output(structure: Structure, layer: int) -> str:
+    """The node that sends what others read of a layer."""
+    name = structure.graph.names[layer]
+    return f"{name}_pool" if _is_pooled(structure, layer) else name
+
+
+def _source(structure: Structure, edge: Edge) -> str:
+    """The node that a connection reads."""
+    return "input" if edge.source == INPUT else _output(structure, edge.source)
+
+
+def _bias(structure: Structure, edge: Edge) -> NDArray[np.float32]:
+    """The bias of a layer, at the first connection into it; zeros at the others."""
+    bias = structure.weights[f"{structure.graph.names[edge.target]}/bias"]
+    return bias if edge.first else np.zeros_like(bias)
 
 
 def write_graph(path: Path, structure: Structure, step_ms: float) -> None:
@@ -124,28 +152,32 @@ def make_if_graph(structure: Structure) -> Any:
     readers have average pools, and a Flatten of NIR has no dimension for the batch that they have.
     """
     nir = nir_library()
-    stack = structure.stack
-    height, width, channels = stack.image.shape
-    chain = _Chain(nir)
-    chain.add("input", nir.Input({"input": np.array([channels, height, width])}))
-    for row, connection, pooled in zip(structure.rows, stack.connections, stack.pooled, strict=True):
-        name, shape = connection.target.name, connection.target.shape
-        bias = structure.weights[f"{name}/bias"]
-        if row.kind == "conv":
-            weights = structure.forms[name].to_layout(structure.weights[f"{name}/weight"], "torch")
-            chain.add(f"{name}_weight", _convolution(nir, row, connection.table, weights, bias))
-        else:
-            chain.add(f"{name}_weight", _plain_convolution(nir, _as_kernels(structure, name), bias))
+    graph = structure.graph
+    height, width, channels = graph.image.shape
+    nodes = _Nodes(nir)
+    nodes.add("input", nir.Input({"input": np.array([channels, height, width])}))
+    for layer, population in enumerate(graph.populations):
+        name, shape = population.name, population.shape
+        tables = []
+        for edge in graph.incoming(layer):
+            bias = _bias(structure, edge)
+            if edge.convolution:
+                weights = structure.forms[edge.name].to_layout(structure.weights[edge.weight], "torch")
+                node = _convolution(nir, edge.connection.table, weights, bias)
+            else:
+                node = _plain_convolution(nir, _as_kernels(structure, edge.name), bias)
+            tables.append(nodes.add(f"{edge.name}_weight", node, _source(structure, edge)))
         ones = np.ones((shape[2], *shape[:2]), np.float32)
-        chain.add(name, nir.IF(r=ones, v_threshold=ones, metadata=_neuron_metadata(structure, name)))
-        if pooled:
+        nodes.add(name, nir.IF(r=ones, v_threshold=ones, metadata=_neuron_metadata(structure, layer)), *tables)
+        if _is_pooled(structure, layer):
             quarter = np.zeros((shape[2], shape[2], 2, 2), np.float32)
             quarter[np.arange(shape[2]), np.arange(shape[2])] = 0.25
-            chain.add(f"{name}_pool", _plain_convolution(nir, quarter, np.zeros(shape[2], np.float32), stride=2))
+            pool = _plain_convolution(nir, quarter, np.zeros(shape[2], np.float32), stride=2)
+            nodes.add(f"{name}_pool", pool, name)
     readout, bias = _as_kernels(structure, READOUT), structure.weights[f"{READOUT}/bias"]
-    chain.add(READOUT, _plain_convolution(nir, readout, bias))
-    chain.add("output", nir.Output({"output": np.array([len(readout), 1, 1])}))
-    return nir.NIRGraph(chain.nodes, chain.edges, metadata={**_graph_metadata(structure, 1.0), "losses": IF_LOSSES})
+    nodes.add(READOUT, _plain_convolution(nir, readout, bias), _output(structure, structure.readout.layer))
+    nodes.add("output", nir.Output({"output": np.array([len(readout), 1, 1])}), READOUT)
+    return nir.NIRGraph(nodes.nodes, nodes.edges, metadata={**_graph_metadata(structure, 1.0), "losses": IF_LOSSES})
 
 
 def write_if_graph(path: Path, structure: Structure) -> None:
@@ -172,23 +204,22 @@ def _plain_convolution(nir: Any, weights: Any, bias: Any, stride: int = 1) -> An
     return nir.Conv2d(input_shape=None, weight=weights, stride=stride, padding=0, dilation=1, groups=1, bias=bias)
 
 
-def _convolution(nir: Any, row: Layer, table: Any, weights: Any, bias: Any) -> Any:
+def _convolution(nir: Any, table: Any, weights: Any, bias: Any) -> Any:
     return nir.Conv2d(
         input_shape=None,
         weight=weights,
         stride=table.stride,
-        padding=row.padding,
+        padding=table.padding,
         dilation=1,
         groups=1,
         bias=bias,
     )
 
 
-def _neuron_metadata(structure: Structure, name: str) -> dict[str, Any]:
-    names = [population.name for population in structure.stack.populations]
-    above = names[names.index(name) + 1 :]
-    feedback = f"transpose of {above[0]}_weight" if above else "none"
-    return {"neuron": NEURON, "feedback": feedback, "feedback_gain": structure.config.dynamics.feedback_gain}
+def _neuron_metadata(structure: Structure, layer: int) -> dict[str, Any]:
+    above = [f"transpose of {edge.name}_weight" for edge in structure.graph.outgoing(layer)]
+    gain = structure.config.dynamics.feedback_gain
+    return {"neuron": NEURON, "feedback": ", ".join(above) or "none", "feedback_gain": gain}
 
 
 def _graph_metadata(structure: Structure, step_ms: float) -> dict[str, Any]:
@@ -202,7 +233,7 @@ def _graph_metadata(structure: Structure, step_ms: float) -> dict[str, Any]:
         "input": f"a sample of {config.data.dataset}: {what}",
         "pooling": f"{config.dynamics.pooling}; its adjoint gives a quarter to each of four cells on the way back",
         "steps_free": config.dynamics.steps_free,
-        "steps_onset": config.dynamics.onset(len(structure.rows)),
+        "steps_onset": config.dynamics.onset(structure.graph.depth),
         "window_free": config.dynamics.window_free,
         "firing": config.dynamics.firing,
         "order": config.dynamics.order,

@@ -15,9 +15,10 @@ from spikesim.engine.synapses import Shape
 from spikesim.ep.config.layer_rows import Layer
 from spikesim.ep.config.parsing import Config, make_config
 from spikesim.ep.exchange.layouts import Form, parameter_forms
-from spikesim.ep.network.architectures import Architecture, Stack, architecture, build, input_shape
+from spikesim.ep.network.architectures import Architecture, architecture, build, input_shape
 from spikesim.ep.network.error_signals import place_heads
-from spikesim.ep.network.heads import Head
+from spikesim.ep.network.graph import LayerGraph
+from spikesim.ep.network.heads import READOUT, Head
 from spikesim.ep.runs.reader import RunReader
 from spikesim.errors import InputError
 from spikesim.io.fields import shown
@@ -34,27 +35,31 @@ class Structure:
     config : Config
     rows : tuple of Layer
         The architecture, a row a layer.
-    stack : Stack
+    graph : LayerGraph
         Populations and tables; its weights are not set.
     heads : tuple of Head
-        The read-out is the last.
     spikes : bool
         Samples enter as spikes, not as a constant image.
     weights : dict of str to float32 array
-        By ``"<layer or head>/weight"`` and ``"<layer or head>/bias"``.
+        By name as in the run file (`ParameterTree.leaves`).
     """
 
     config: Config
     rows: tuple[Layer, ...]
-    stack: Stack
+    graph: LayerGraph
     heads: tuple[Head, ...]
     spikes: bool
     weights: dict[str, NDArray[np.float32]]
 
     @property
+    def readout(self) -> Head:
+        """The head that is the read-out."""
+        return next(head for head in self.heads if head.name == READOUT)
+
+    @property
     def forms(self) -> dict[str, Form]:
         """Forms of the weights by name of the layer or head."""
-        return parameter_forms(self.stack, self.heads, len(self.weights["readout/bias"]))
+        return parameter_forms(self.graph, self.heads, len(self.weights["readout/bias"]))
 
 
 def read_structure(reader: RunReader) -> Structure:
@@ -70,7 +75,7 @@ def read_structure(reader: RunReader) -> Structure:
     weights = reader.weights()
     if not any(array.any() for array in weights.values()):
         raise InputError(f"{reader.path} has no weights yet; wait for its first checkpoint")
-    stack = build(
+    graph = build(
         arch,
         _image_shape(reader, config, arch, weights),
         width=config.model.width,
@@ -78,13 +83,14 @@ def read_structure(reader: RunReader) -> Structure:
         leak=config.dynamics.leak,
     )
     spikes = not reader.layers[0].analogue
-    structure = Structure(config, arch.layers, stack, place_heads(config, stack), spikes, weights)
-    built = [(population.name, population.shape) for population in stack.populations]
+    structure = Structure(config, arch.layers, graph, place_heads(config, graph), spikes, weights)
+    built = [(population.name, population.shape) for population in graph.populations]
     if built != [(layer.name, layer.shape) for layer in reader.layers] or "readout/bias" not in weights:
         raise InputError(f"{reader.path} has other layers than its configuration describes; it is damaged")
     for name, form in structure.forms.items():
-        found = weights.get(f"{name}/weight"), weights.get(f"{name}/bias")
-        if [None if array is None else array.shape for array in found] != [form.shape, form.bias_shape]:
+        wanted = form.shapes("spikesim")
+        found = {kind: weights[f"{name}/{kind}"].shape for kind in wanted if f"{name}/{kind}" in weights}
+        if found != wanted:
             raise InputError(f"{reader.path} has other weights of {name} than its configuration describes")
     return structure
 

@@ -70,7 +70,8 @@ def write_weights(
     arrays = {}
     for name, form in forms.items():
         arrays[f"{name}{joint}weight"] = form.to_layout(weights[f"{name}/weight"], layout)
-        arrays[f"{name}{joint}bias"] = np.ascontiguousarray(weights[f"{name}/bias"])
+        if form.has_bias:
+            arrays[f"{name}{joint}bias"] = np.ascontiguousarray(weights[f"{name}/bias"])
     path.write_bytes(library.numpy.save(arrays, metadata={**metadata, "layout": layout}))
 
 
@@ -165,7 +166,7 @@ def _wanted(
     joint = LAYOUTS[layout]
     wanted: dict[str, tuple[str, tuple[int, ...]]] = {}
     for name, form in forms.items():
-        pair = {"weight": form.layout_shape(layout), "bias": form.bias_shape}
+        pair = form.shapes(layout)
         theirs = {kind: f"{name}{joint}{kind}" for kind in pair}
         if name in optional and not present & set(theirs.values()):
             continue

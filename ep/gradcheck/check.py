@@ -14,7 +14,7 @@ third, what is left of beta's bias.
 """
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -30,7 +30,10 @@ from spikesim.ep.gradients.contrast import layer_rates
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.inputs.pipeline import Presenter
 from spikesim.ep.network.error_signals import check_teacher
-from spikesim.ep.network.model import Model, Parameters, initial_parameters
+from spikesim.ep.network.graph import LayerGraph
+from spikesim.ep.network.initial_weights import initial_parameters
+from spikesim.ep.network.model import Model
+from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.agreement import check_agreement
 from spikesim.ep.parallel.communicator import Ranks, share
 from spikesim.ep.parallel.thread_pool import Team
@@ -150,6 +153,15 @@ def _compare(one: NDArray[Any], other: NDArray[Any]) -> tuple[float, float]:
 def plain(values: Reals) -> list[Any]:
     """Nested lists for JSON; None for what is not a number."""
     return [plain(value) if np.ndim(value) else None if np.isnan(value) else float(value) for value in values]
+
+
+def by_layer(graph: LayerGraph, weights: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Weights of all connections as those into each layer; of several connections they are put together, flat."""
+    found = []
+    for layer in range(len(graph.populations)):
+        own = [weights[edge.index] for edge in graph.incoming(layer)]
+        found.append(own[0] if len(own) == 1 else np.concatenate([one.ravel() for one in own]))
+    return found
 
 
 @dataclass
@@ -300,7 +312,7 @@ def check_gradients(
     check_teacher(config.signals, soft_targets is not None)
     configs = [variant.configure(config) for variant in grid]  # refused before any work
     model = Model(config, dataset)
-    presenter = Presenter(config, dataset, model.stack.image.shape)
+    presenter = Presenter(config, dataset, model.graph.image.shape)
     samples = len(dataset.train.labels) if config.data.limit is None else config.data.limit
     if samples > len(dataset.train.labels):
         raise InputError(f"data.limit is {samples}; {dataset.name} has {len(dataset.train.labels)} training samples")
@@ -335,13 +347,15 @@ def check_gradients(
         progress(f"variant {number} of {len(grid)}")
         results.append(_run_variant(variant, own, dataset, parameters, batches, threads, ranks, soft_targets))
     references = [batch.reference for batch in batches]
+    estimates = [by_layer(model.graph, r.estimate.weights) for r in references]
+    exact = [by_layer(model.graph, r.exact.weights) for r in references]
     return CheckResult(
         layers=model.names,
         samples=config.data.batch_size,
         small_beta=small_beta,
-        weights=Similarity.of([r.estimate.weights for r in references], [r.exact.weights for r in references]),
+        weights=Similarity.of(estimates, exact),
         biases=Similarity.of([r.estimate.biases for r in references], [r.exact.biases for r in references]),
-        norms=np.mean([[np.linalg.norm(weights) for weights in r.exact.weights] for r in references], axis=0),
+        norms=np.mean([[np.linalg.norm(weights) for weights in own] for own in exact], axis=0),
         cost=float(np.mean([r.cost for r in references])),
         readout_cost=float(np.mean([r.readout_cost for r in references])),
         activity=np.mean([r.activity for r in references], axis=0),
@@ -356,7 +370,7 @@ def _run_variant(
     variant: Variant,
     config: Config,
     dataset: Dataset,
-    parameters: Parameters,
+    parameters: ParameterTree,
     batches: list[_MiniBatch],
     threads: int,
     ranks: Ranks | None,
@@ -370,7 +384,7 @@ def _run_variant(
         for batch in batches:
             inputs = batch.inputs[share(team.ranks, len(batch.ids))]
             gradients, result = learner.estimate(batch.number, 0, inputs, batch.ids, batch.labels, keep_rates=True)
-            weights.append([gradients[f"{name}/weight"] for name in model.names])
+            weights.append(by_layer(model.graph, [gradients[edge.weight] for edge in model.graph.edges]))
             biases.append([gradients[f"{name}/bias"] for name in model.names])
             differences.append(result.rate_difference)
             quantiles.append(_difference_quantiles(model, config, result))
@@ -381,8 +395,8 @@ def _run_variant(
     return VariantResult(
         variant=variant,
         weights={
-            "mean-field": Similarity.of(weights, [r.estimate.weights for r in references]),
-            "exact": Similarity.of(weights, [r.exact.weights for r in references]),
+            "mean-field": Similarity.of(weights, [by_layer(model.graph, r.estimate.weights) for r in references]),
+            "exact": Similarity.of(weights, [by_layer(model.graph, r.exact.weights) for r in references]),
         },
         biases={
             "mean-field": Similarity.of(biases, [r.estimate.biases for r in references]),

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spikesim.ep.config.layer_rows import INPUT
 from spikesim.ep.gradcheck.mean_field import SWEEPS_MAX, TOLERANCE, FixedPoint, Inputs, MeanField, Reals, relaxation
 from spikesim.ep.parallel.communicator import Alone, Ranks, share
 
@@ -41,7 +42,7 @@ class Gradient:
 
     Attributes
     ----------
-    weights : float64, one a layer, of the weights' shape
+    weights : float64, one a connection, of the weights' shape
     biases : float64, one a layer, (C,)
     """
 
@@ -65,12 +66,10 @@ def response(field: MeanField, inputs: Inputs, rest: FixedPoint, *, tolerance: f
 
     The layers are visited in turn until the largest change is below the tolerance times the largest mu.
     """
-    shapes = [link.target for link in field.links]
     n = len(inputs.images)
     sources = [-field.cost_weight(layer) * field.push(layer, own, inputs) for layer, own in enumerate(rest.rates)]
     answers = [(drive > 0.0) & (drive < 1.0) for drive in rest.drives]
-    mu = [np.zeros((n, *shape)) for shape in shapes]
-    down, up = (1.0, field.gain) if field.error_gain is None else (field.error_gain, 0.0)
+    mu = [np.zeros((n, *shape)) for shape in field.shapes]
     moved, largest = np.inf, 0.0
     for sweep in range(SWEEPS_MAX):
         if moved <= tolerance * largest:
@@ -78,10 +77,12 @@ def response(field: MeanField, inputs: Inputs, rest: FixedPoint, *, tolerance: f
         moved = largest = 0.0
         for layer in reversed(range(field.layers)):  # downwards: the read-out's error reaches all layers in one sweep
             new = sources[layer].copy()
-            if layer + 1 < field.layers:
-                new += down * field.links[layer + 1].down(mu[layer + 1])
-            if layer > 0 and up:
-                new += up * field.links[layer].up(mu[layer - 1])
+            for path in field.out_of(layer):
+                new += (path.error_gain if field.clamped else 1.0) * path.link.down(mu[path.target])
+            if not field.clamped:
+                for path in field.into(layer):
+                    if path.source != INPUT:
+                        new += path.gain * path.link.up(mu[path.source])
             new = mu[layer] + relaxation(sweep) * (new * answers[layer] - mu[layer])
             moved = max(moved, float(np.abs(new - mu[layer]).max(initial=0.0)))
             largest = max(largest, float(np.abs(new).max(initial=0.0)))
@@ -98,11 +99,12 @@ def exact_gradient(
     """
     mu = response(field, inputs, rest, tolerance=tolerance)
     weights = []
-    for layer, link in enumerate(field.links):
-        below = inputs.images if layer == 0 else rest.rates[layer - 1]
-        gradient = link.correlate(below, mu[layer])
-        if layer > 0 and rule == "symmetric":
-            gradient = gradient + field.gain * link.correlate(mu[layer - 1], rest.rates[layer])
+    for path in field.paths:
+        link, target = path.link, path.target
+        below = inputs.images if path.source == INPUT else rest.rates[path.source]
+        gradient = link.correlate(below, mu[target])
+        if path.source != INPUT and rule == "symmetric":
+            gradient = gradient + path.gain * link.correlate(mu[path.source], rest.rates[target])
         weights.append(gradient)
     return Gradient(weights, [own.sum(axis=(0, 1, 2)) for own in mu])
 
@@ -118,22 +120,22 @@ def contrast_gradient(
     rule: str = "symmetric",
 ) -> Gradient:
     """Equilibrium propagation's estimate from the fixed points with the nudges +beta and -beta, summed over samples."""
-    weights, biases = [], []
-    for layer, link in enumerate(field.links):
-        moved = plus.rates[layer] - minus.rates[layer]
-        if layer == 0:
-            contrast = link.correlate(inputs.images, moved)
-        elif field.error_gain is not None:
-            contrast = link.correlate(free.rates[layer - 1], moved)
+    scales = [-field.cost_weight(layer) / (2.0 * beta) for layer in range(field.layers)]
+    moved = [one - other for one, other in zip(plus.rates, minus.rates, strict=True)]
+    weights = []
+    for path in field.paths:
+        link, source, target = path.link, path.source, path.target
+        if source == INPUT:
+            contrast = link.correlate(inputs.images, moved[target])
+        elif field.clamped:
+            contrast = link.correlate(free.rates[source], moved[target])
         elif rule == "postsynaptic":
-            contrast = link.correlate((plus.rates[layer - 1] + minus.rates[layer - 1]) / 2.0, moved)
+            contrast = link.correlate((plus.rates[source] + minus.rates[source]) / 2.0, moved[target])
         else:
-            first, second = (link.correlate(point.rates[layer - 1], point.rates[layer]) for point in (plus, minus))
+            first, second = (link.correlate(point.rates[source], point.rates[target]) for point in (plus, minus))
             contrast = first - second
-        scale = -field.cost_weight(layer) / (2.0 * beta)
-        weights.append(contrast * scale)
-        biases.append(moved.sum(axis=(0, 1, 2)) * scale)
-    return Gradient(weights, biases)
+        weights.append(contrast * scales[target])
+    return Gradient(weights, [own.sum(axis=(0, 1, 2)) * scale for own, scale in zip(moved, scales, strict=True)])
 
 
 @dataclass

@@ -2,9 +2,10 @@
 
     E(p) = sum_l g_l ( sum 1/2 p_l^2 - <b_l, p_l> - <W_l * Pool(p_{l-1}), p_l> ),      g_l = gamma^(l - L)
 
-It describes the same network as the engine, with the quantised weights and biases that the engine has, but shares no
-code with it: it is what the engine's gradients are checked against. Without a feedback gain gamma all g_l are 1. The
-layers form a chain, and given its neighbours a layer has its energy's only minimum in the box 0 <= p <= 1 at
+L being the level of the layer (`spikesim.ep.network.graph`), and with a term of the third kind for each connection. It
+describes the same network as the engine, with the quantised weights and biases that the engine has, but shares no
+code with it: it is what the engine's gradients are checked against. Without a feedback gain gamma all g_l are 1. No
+layer drives itself, and given its neighbours a layer has its energy's only minimum in the box 0 <= p <= 1 at
 ``clip(drive, 0, 1)``. Visiting the layers one after the other therefore lowers E at every visit and ends at a fixed
 point however strong the coupling is, where updating all at once may oscillate. Going beyond that minimum by a factor
 below 2 still lowers E and arrives much sooner where the coupling is strong (projected successive over-relaxation;
@@ -18,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.engine import plan as p
+from spikesim.engine.populations import ATTENUATION_MAX
 from spikesim.engine.synapses import Shape
+from spikesim.ep.config.layer_rows import INPUT
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.linear_map import Link
 from spikesim.ep.network.model import Model
@@ -169,50 +172,101 @@ class FixedPoint:
 
 
 @dataclass(frozen=True, eq=False)
-class MeanField:
-    """A chain of layers with heads.
+class Path:
+    """A connection of the mean field.
 
     Attributes
     ----------
-    names : names of the layers, lowest first
-    links : one a layer, from what is below it
+    source, target : int
+        Indices of layers; the source may be `INPUT`.
+    link : Link
+    gain, error_gain : float
+        On feedback, and on errors where the feedforward drive is clamped: a power for each level that it spans.
+    """
+
+    source: int
+    target: int
+    link: Link
+    gain: float
+    error_gain: float
+
+
+@dataclass(frozen=True, eq=False)
+class MeanField:
+    """A graph of layers with heads.
+
+    Attributes
+    ----------
+    names : names of the layers, each after those that drive it
+    shapes : of the layers
+    levels : of the layers (`spikesim.ep.network.graph`)
+    paths : tuple of Path
+        The connections, by target.
     biases : one a layer, float64 (C,)
     heads : tuple of LinearHead
+    readout : int
+        Which of the heads is the read-out.
     gain : float
-        gamma, on what a layer hears from the one above.
-    error_gain : float or None
-        eta of held drives (`spikesim.ep.phases.clamped_drive`); None: drives are live in the nudged phases too.
+        gamma, on feedback, a level.
+    clamped : bool
+        Whether the feedforward drive is clamped in the nudged phases (`spikesim.ep.phases.clamped_drive`).
     """
 
     names: tuple[str, ...]
-    links: tuple[Link, ...]
+    shapes: tuple[Shape, ...]
+    levels: tuple[int, ...]
+    paths: tuple[Path, ...]
     biases: tuple[Reals, ...]
     heads: tuple[LinearHead, ...]
+    readout: int
     gain: float = 1.0
-    error_gain: float | None = None
+    clamped: bool = False
 
     @classmethod
     def from_model(cls, model: Model, strengths: Sequence[float]) -> "MeanField":
         """The mean field of a model as it is loaded; `strengths`: lambda of each head."""
-        links, biases = [], []
-        for connection in model.stack.connections:
-            target = connection.target
-            links.append(Link.of(connection))
-            at = int(model.compiled.plan.populations[target.index, p.POP_BIAS])
-            biases.append(model.compiled.plan.bias[at : at + target.shape[2]] / float(ONE))
-        heads = tuple(_linear_head(model, index, strength) for index, strength in enumerate(strengths))
-        gain = 2.0 ** -model.stack.connections[-1].attenuation
-        error_gain = None if model.held is None else model.held.error_gain
-        return cls(model.names, tuple(links), tuple(biases), heads, gain, error_gain)
+        graph, biases = model.graph, []
+        for population in graph.populations:
+            at = int(model.compiled.plan.populations[population.index, p.POP_BIAS])
+            biases.append(model.compiled.plan.bias[at : at + population.shape[2]] / float(ONE))
+        paths = tuple(
+            Path(
+                source=edge.source,
+                target=edge.target,
+                link=Link.of(edge.connection),
+                gain=2.0**-edge.connection.attenuation,
+                error_gain=1.0 if model.held is None else max(model.held.error_gain**edge.span, 2.0**-ATTENUATION_MAX),
+            )
+            for edge in graph.edges
+        )
+        return cls(
+            names=model.names,
+            shapes=tuple(population.shape for population in graph.populations),
+            levels=graph.levels,
+            paths=paths,
+            biases=tuple(biases),
+            heads=tuple(_linear_head(model, index, strength) for index, strength in enumerate(strengths)),
+            readout=model.readout,
+            gain=model.feedback_gain,
+            clamped=model.held is not None,
+        )
 
     @property
     def layers(self) -> int:
         """Number of layers."""
-        return len(self.links)
+        return len(self.shapes)
+
+    def into(self, layer: int) -> list[Path]:
+        """The connections into a layer."""
+        return [path for path in self.paths if path.target == layer]
+
+    def out_of(self, layer: int) -> list[Path]:
+        """The connections from a layer to others."""
+        return [path for path in self.paths if path.source == layer]
 
     def weight(self, layer: int) -> float:
         """g of a layer: its weight in the energy function, 1 for the top one."""
-        return self.gain ** (layer + 1 - self.layers)
+        return self.gain ** (self.levels[layer] - max(self.levels))
 
     def cost_weight(self, layer: int) -> float:
         """What a nudge of strength 1 on the drive of a layer weighs its cost with.
@@ -220,13 +274,25 @@ class MeanField:
         A layer that weighs g in the energy function answers to it as to a cost of weight g. With held drives there are
         only drives and errors, and the weight is 1.
         """
-        return self.weight(layer) if self.error_gain is None else 1.0
+        return 1.0 if self.clamped else self.weight(layer)
 
-    def drive(self, layer: int, rates: list[Reals], image: Reals, inputs: Inputs, beta: float) -> Reals:
-        """u of a layer with everything as it is; `image` is what the first layer receives from it."""
-        drive = self.biases[layer] + (image if layer == 0 else self.links[layer].up(rates[layer - 1]))
-        if layer + 1 < self.layers:
-            drive += self.gain * self.links[layer + 1].down(rates[layer + 1])
+    def images(self, inputs: Inputs) -> list[Reals | None]:
+        """What each layer receives from the samples themselves; None where it sees none of them."""
+        drives: list[Reals | None] = [None] * self.layers
+        for path in self.paths:
+            if path.source == INPUT:
+                drives[path.target] = path.link.up(inputs.images)
+        return drives
+
+    def drive(self, layer: int, rates: list[Reals], images: list[Reals | None], inputs: Inputs, beta: float) -> Reals:
+        """u of a layer with everything as it is; `images`: what the layers receive from the samples."""
+        drive = self.biases[layer] + np.zeros(rates[layer].shape)
+        for path in self.into(layer):
+            sent = images[layer] if path.source == INPUT else path.link.up(rates[path.source])
+            assert sent is not None
+            drive = drive + sent
+        for path in self.out_of(layer):
+            drive += path.gain * path.link.down(rates[path.target])
         if beta:
             drive += beta * self.push(layer, rates[layer], inputs)
         return drive
@@ -237,7 +303,7 @@ class MeanField:
         for head in self.heads:
             if head.layer == layer:
                 errors = head.errors(head.logits(rates), inputs)
-                push += head.strength * head.push(errors, self.links[layer].target)
+                push += head.strength * head.push(errors, self.shapes[layer])
         return push
 
     def settle(
@@ -258,19 +324,19 @@ class MeanField:
         beta : float
             Strength of the nudge, with its sign; 0 for the free phase.
         """
-        image = self.links[0].up(inputs.images)
+        images = self.images(inputs)
         n = len(inputs.images)
-        rates = [np.zeros((n, *link.target)) for link in self.links] if start is None else list(start)
+        rates = [np.zeros((n, *shape)) for shape in self.shapes] if start is None else list(start)
         sweeps, moved = 0, np.inf
         while moved > tolerance and sweeps < sweeps_max:
             moved = 0.0
             for layer in range(self.layers):
-                way = self.drive(layer, rates, image, inputs, beta) - rates[layer]
+                way = self.drive(layer, rates, images, inputs, beta) - rates[layer]
                 new = np.clip(rates[layer] + relaxation(sweeps) * way, 0.0, 1.0)
                 moved = max(moved, float(np.abs(new - rates[layer]).max(initial=0.0)))
                 rates[layer] = new
             sweeps += 1
-        drives = [self.drive(layer, rates, image, inputs, beta) for layer in range(self.layers)]
+        drives = [self.drive(layer, rates, images, inputs, beta) for layer in range(self.layers)]
         distances = [np.abs(rate - np.clip(u, 0.0, 1.0)).max() for rate, u in zip(rates, drives, strict=True)]
         return FixedPoint(rates, drives, np.array(distances), sweeps)
 
@@ -284,7 +350,7 @@ class MeanField:
         sweeps_max: int = SWEEPS_MAX,
     ) -> "FixedPoint":
         """The fixed point of a nudged phase, from that of the free phase."""
-        if self.error_gain is None:
+        if not self.clamped:
             return self.settle(inputs, free.rates, beta, tolerance=tolerance, sweeps_max=sweeps_max)
         rates, drives = list(free.rates), list(free.drives)
         sweeps, moved = 0, np.inf
@@ -292,9 +358,9 @@ class MeanField:
             moved = 0.0
             for layer in reversed(range(self.layers)):
                 drive = free.drives[layer] + beta * self.push(layer, rates[layer], inputs)
-                if layer + 1 < self.layers:
-                    deviation = rates[layer + 1] - free.rates[layer + 1]
-                    drive = drive + self.error_gain * self.links[layer + 1].down(deviation)
+                for path in self.out_of(layer):
+                    deviation = rates[path.target] - free.rates[path.target]
+                    drive = drive + path.error_gain * path.link.down(deviation)
                 new = np.clip(drive, 0.0, 1.0)
                 moved = max(moved, float(np.abs(new - rates[layer]).max(initial=0.0)))
                 rates[layer], drives[layer] = new, drive
@@ -311,16 +377,18 @@ class MeanField:
         return total
 
     def readout_cost(self, rates: list[Reals], inputs: Inputs) -> Reals:
-        """C of the read-out, the last head, of each sample, (n,)."""
-        head = self.heads[-1]
+        """C of the read-out, of each sample, (n,)."""
+        head = self.heads[self.readout]
         return head.costs(head.logits(rates[head.layer]), inputs)
 
     def energy(self, rates: list[Reals], inputs: Inputs) -> Reals:
         """E of each sample, (n,)."""
         total = np.zeros(len(inputs.images))
-        for layer, link in enumerate(self.links):
-            up = link.up(inputs.images if layer == 0 else rates[layer - 1])
-            terms = 0.5 * rates[layer] ** 2 - (self.biases[layer] + up) * rates[layer]
+        for layer in range(self.layers):
+            drive = self.biases[layer]
+            for path in self.into(layer):
+                drive = drive + path.link.up(inputs.images if path.source == INPUT else rates[path.source])
+            terms = 0.5 * rates[layer] ** 2 - drive * rates[layer]
             total += self.weight(layer) * terms.sum(axis=(1, 2, 3))
         return total
 

@@ -18,7 +18,8 @@ from spikesim.ep.config.sections import Stability
 from spikesim.ep.gradients import contrast as co
 from spikesim.ep.gradients.correlation import Correlation
 from spikesim.ep.inputs.encoding import Input
-from spikesim.ep.network.model import Array, Model
+from spikesim.ep.network.model import Model
+from spikesim.ep.network.parameters import Array
 from spikesim.ep.parallel.buffers import Buffers
 from spikesim.ep.parallel.thread_pool import Team
 from spikesim.errors import Stopped
@@ -60,7 +61,8 @@ def price_sums(
     prices: Reals,
     buffers: Buffers,
 ) -> dict[int, Correlation]:
-    """Correlate what the price of activity acts on with the rates below, by layer that has a price.
+    """Correlate what the price of activity acts on with the rates below, by index of the connections into layers that
+    have a price.
 
     Parameters
     ----------
@@ -78,20 +80,21 @@ def price_sums(
     ------
     Stopped
     """
-    sums = {layer: co.room(model, layer, "price", buffers) for layer in map(int, np.flatnonzero(prices > 0))}
-    pieces = [piece for piece in co.pieces(model, len(inputs)) if prices[piece.layer] > 0]
+    edges = [edge for edge in model.graph.edges if prices[edge.target] > 0]
+    sums = {edge.index: co.room(edge, "price", buffers) for edge in edges}
+    pieces = [piece for piece in co.pieces(model, len(inputs)) if piece.edge.index in sums]
     shared = co.SharedRows(pieces)
 
     def work(piece: co.Piece) -> Correlation:
         if team.stop[0]:
             raise Stopped
-        own, out = piece.samples, co.place(piece, sums[piece.layer])
-        rows = shared.of(piece, lambda: co.presynaptic_rows(model, piece.layer, inputs[own], free[own]))
-        return co.phase_correlation(model, piece.layer, followed[own], rows, piece.channels, out)
+        own, out = piece.samples, co.place(piece, sums[piece.edge.index])
+        rows = shared.of(piece, lambda: co.presynaptic_rows(model, piece.edge, inputs[own], free[own]))
+        return co.phase_correlation(model, piece.edge, followed[own], rows, piece.channels, out)
 
     found = list(zip(pieces, team.map(work, pieces), strict=True))
-    for layer, total in sums.items():
-        co.add_up(layer, found, total)
+    for edge in edges:
+        co.add_up(edge, found, sums[edge.index])
     return sums
 
 
@@ -117,8 +120,9 @@ def add_price_gradients(
     gradients : dict
         Gradients by name; changed.
     """
-    for layer, own in sums.items():
-        name = model.names[layer]
-        unit, share = co.presynaptic_unit(model, layer, window), prices[layer] / (window * samples)
-        gradients[f"{name}/weight"] += (own.as_weights() * (share / unit)).astype(np.float32)
-        gradients[f"{name}/bias"] += (own.bias * share).astype(np.float32)
+    for index, own in sums.items():
+        edge = model.graph.edges[index]
+        unit, share = co.presynaptic_unit(edge, window), prices[edge.target] / (window * samples)
+        gradients[edge.weight] += (own.as_weights() * (share / unit)).astype(np.float32)
+        if edge.first:
+            gradients[f"{model.names[edge.target]}/bias"] += (own.bias * share).astype(np.float32)

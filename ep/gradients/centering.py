@@ -16,17 +16,18 @@ m being the mean rate of the presynaptic channel, which is local to the synapse.
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.network.model import Array, Model
+from spikesim.ep.network.graph import Edge
+from spikesim.ep.network.parameters import Array
 from spikesim.jit.compilation import kernel
 
 
-def presynaptic_mean(model: Model, layer: int, activity: NDArray[np.float64]) -> Array:
-    """Mean rate behind each weight into a channel of a layer, at one place of the kernel.
+def presynaptic_mean(edge: Edge, activity: NDArray[np.float64]) -> Array:
+    """Mean rate behind each weight into a channel of a connection's target, at one place of the kernel.
 
     Parameters
     ----------
-    layer : int
-        One that sees rates: any but the first in front of images.
+    edge : Edge
+        One that sees rates: any that does not start at an image.
     activity : float64 (C,)
         Mean firing probability of each channel of what is below, a layer or an input of spikes; pooling does not
         change it.
@@ -36,8 +37,8 @@ def presynaptic_mean(model: Model, layer: int, activity: NDArray[np.float64]) ->
     float32 (Cin,) for a convolution's weights (kernel, kernel, Cin, Cout), (inputs,) for a dense layer's (inputs, Cout)
     """
     mean = activity.astype(np.float32)
-    if not model.is_conv(layer):
-        mean = np.tile(mean, model.weight_shape(layer)[0] // len(mean))
+    if not edge.convolution:
+        mean = np.tile(mean, edge.shape[0] // len(mean))
     return mean
 
 

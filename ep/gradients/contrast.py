@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from spikesim.ep.gradients.correlation import ALONE, Correlation, Rows, correlate, image_rows, rate_rows
 from spikesim.ep.inputs.encoding import Input
+from spikesim.ep.network.graph import INPUT, Edge
 from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.buffers import Buffers
 from spikesim.numerics.fixed_point import INPUT_BITS, ONE
@@ -40,24 +41,24 @@ WEIGHTS = 2**19
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of the work: some channels of one layer and a stretch of samples."""
+    """A part of the work: some channels behind one connection and a stretch of samples."""
 
-    layer: int
+    edge: Edge
     channels: slice
     samples: slice
 
 
 def pieces(model: Model, samples: int) -> Iterator[Piece]:
     """Divide the contrast of a mini-batch into pieces of similar size."""
-    for layer in reversed(range(model.layers)):
-        population = model.stack.populations[layer]
+    for edge in reversed(model.graph.edges):
+        population = edge.connection.target
         height, width, channels = population.shape
         count = max(1, TERMS // (height * width))
-        blocks = max(1, WEIGHTS // (model.fan_in(layer) * population.lanes)) * population.lanes
+        blocks = max(1, WEIGHTS // (edge.fan_in * population.lanes)) * population.lanes
         for first in range(0, samples, count):
             for begin in range(0, channels, blocks):
                 own = slice(begin, min(begin + blocks, channels))
-                yield Piece(layer, own, slice(first, min(first + count, samples)))
+                yield Piece(edge, own, slice(first, min(first + count, samples)))
 
 
 class SharedRows:
@@ -80,14 +81,14 @@ class SharedRows:
 
     @staticmethod
     def _key(piece: Piece) -> tuple[int, int]:
-        return piece.layer, piece.samples.start
+        return piece.edge.index, piece.samples.start
 
 
-def room(model: Model, layer: int, name: str, buffers: Buffers) -> Correlation:
-    """Room for the correlation of a layer, with arbitrary content."""
-    *rest, channels = model.weight_shape(layer)
-    weights = buffers.take(f"{name}/{layer}/weights", (channels, *rest), np.int64)
-    return Correlation(weights, buffers.take(f"{name}/{layer}/bias", (channels,), np.int64))
+def room(edge: Edge, name: str, buffers: Buffers) -> Correlation:
+    """Room for the correlation of a connection, with arbitrary content."""
+    *rest, channels = edge.shape
+    weights = buffers.take(f"{name}/{edge.index}/weights", (channels, *rest), np.int64)
+    return Correlation(weights, buffers.take(f"{name}/{edge.index}/bias", (channels,), np.int64))
 
 
 def place(piece: Piece, total: Correlation) -> Correlation | None:
@@ -95,9 +96,9 @@ def place(piece: Piece, total: Correlation) -> Correlation | None:
     return Correlation(total.weights[piece.channels], total.bias[piece.channels]) if piece.samples.start == 0 else None
 
 
-def add_up(layer: int, found: Iterable[tuple[Piece, Correlation]], total: Correlation) -> None:
-    """Add those pieces of a layer to their sum that are not in it; it is zero if there are none."""
-    own = [(piece, correlation) for piece, correlation in found if piece.layer == layer]
+def add_up(edge: Edge, found: Iterable[tuple[Piece, Correlation]], total: Correlation) -> None:
+    """Add those pieces of a connection to their sum that are not in it; it is zero if there are none."""
+    own = [(piece, correlation) for piece, correlation in found if piece.edge is edge]
     if not own:
         total.weights.fill(0)
         total.bias.fill(0)
@@ -109,46 +110,40 @@ def add_up(layer: int, found: Iterable[tuple[Piece, Correlation]], total: Correl
 
 def layer_rates(model: Model, layer: int, sums: NDArray[np.int32]) -> NDArray[np.int32]:
     """Window sums of one layer, (n, H, W, C), out of (n, state size)."""
-    return model.stack.populations[layer].from_state(sums[:, model.state_slice(layer)])
+    return model.graph.populations[layer].from_state(sums[:, model.state_slice(layer)])
 
 
-def presynaptic_unit(model: Model, layer: int, window: int) -> float:
+def presynaptic_unit(edge: Edge, window: int) -> float:
     """A presynaptic rate of 1 in a correlation: pixels in their own unit, else sums over a window, of four cells behind
     a pool. The window of an input of spikes is that of the free phase.
     """
-    if layer == 0 and not model.streamed:
+    if edge.analogue:
         return float(1 << INPUT_BITS)
-    return float(ONE * window) * (4 if _pooled(model, layer) else 1)
-
-
-def _pooled(model: Model, layer: int) -> bool:
-    """Whether what a layer sees is pooled."""
-    return layer > 0 and model.stack.pooled[layer - 1]
+    return float(ONE * window) * (4 if edge.pooled else 1)
 
 
 def presynaptic_rows(
     model: Model,
-    layer: int,
+    edge: Edge,
     inputs: Input,
     first: NDArray[np.int32],
     second: NDArray[np.int32] = ALONE,
 ) -> Rows:
-    """What a layer sees of the image, or of what is below it in one phase or two together."""
-    if layer == 0 and not model.streamed:
+    """What a connection sees of the image, or of its source in one phase or two together."""
+    if edge.analogue:
         assert isinstance(inputs, np.ndarray)
-        return image_rows(model.stack.connections[layer], inputs)
-    return _rows_below(model, layer, first, second)
+        return image_rows(edge.connection, inputs)
+    return _rows_below(model, edge, first, second)
 
 
-def _rows_below(model: Model, layer: int, first: NDArray[np.int32], second: NDArray[np.int32] = ALONE) -> Rows:
-    """`presynaptic_rows` of a layer that sees no image."""
-    connection = model.stack.connections[layer]
-    at = model.slice_of(connection.source).start
-    return rate_rows(connection, connection.source, _pooled(model, layer), at, first, second)
+def _rows_below(model: Model, edge: Edge, first: NDArray[np.int32], second: NDArray[np.int32] = ALONE) -> Rows:
+    """`presynaptic_rows` of a connection that does not start at an image."""
+    source = edge.connection.source
+    return rate_rows(edge.connection, source, edge.pooled, model.slice_of(source).start, first, second)
 
 
 def common_rows(
-    model: Model, layer: int, inputs: Input, rule: str, first: NDArray[np.int32], second: NDArray[np.int32] = ALONE
+    model: Model, edge: Edge, inputs: Input, rule: str, first: NDArray[np.int32], second: NDArray[np.int32] = ALONE
 ) -> Rows | None:
     """The presynaptic rates of both phases, of whatever channels, if they are the same; else None.
 
@@ -161,13 +156,14 @@ def common_rows(
     first, second : int32 (n, state size)
         Window sums of both phases, or those of the free phase alone.
     """
-    # the input is the same in both
-    return presynaptic_rows(model, layer, inputs, first, second) if rule == "postsynaptic" or layer == 0 else None
+    if rule == "postsynaptic" or edge.source == INPUT:  # the input is the same in both
+        return presynaptic_rows(model, edge, inputs, first, second)
+    return None
 
 
 def phase_correlation(
     model: Model,
-    layer: int,
+    edge: Edge,
     sums: NDArray[np.int32],
     rows: Rows | None,
     channels: slice | None = None,
@@ -186,13 +182,13 @@ def phase_correlation(
     out : Correlation, optional
         Where the sums go; contiguous.
     """
-    at, rows = model.state_slice(layer).start, _rows_below(model, layer, sums) if rows is None else rows
-    return correlate(model.stack.connections[layer], rows, at, sums, ALONE, channels, out)
+    at, rows = model.state_slice(edge.target).start, _rows_below(model, edge, sums) if rows is None else rows
+    return correlate(edge.connection, rows, at, sums, ALONE, channels, out)
 
 
 def contrast(
     model: Model,
-    layer: int,
+    edge: Edge,
     plus: NDArray[np.int32],
     minus: NDArray[np.int32],
     rows: Rows | None,
@@ -211,10 +207,10 @@ def contrast(
     Others are those of `phase_correlation`.
     """
     if rows is not None:
-        at = model.state_slice(layer).start
-        return correlate(model.stack.connections[layer], rows, at, plus, minus, channels, out)
-    first = phase_correlation(model, layer, plus, None, channels, out)
-    second = phase_correlation(model, layer, minus, None, channels)
+        at = model.state_slice(edge.target).start
+        return correlate(edge.connection, rows, at, plus, minus, channels, out)
+    first = phase_correlation(model, edge, plus, None, channels, out)
+    second = phase_correlation(model, edge, minus, None, channels)
     first.weights[...] -= second.weights
     first.bias[...] -= second.bias
     return first

@@ -13,7 +13,9 @@ from spikesim.ep.gradients import contrast as co
 from spikesim.ep.gradients.correlation import Correlation
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.network import heads as hd
-from spikesim.ep.network.model import Array, Model
+from spikesim.ep.network.graph import INPUT, Edge
+from spikesim.ep.network.model import Model
+from spikesim.ep.network.parameters import Array
 from spikesim.ep.parallel.buffers import Buffers
 from spikesim.ep.parallel.thread_pool import Team
 from spikesim.ep.phases.readout import feature_gradient
@@ -35,14 +37,15 @@ def check_sums(model: Model, config: Config) -> None:
     """
     dynamics, size = config.dynamics, config.data.batch_size
     window = max(dynamics.nudged_window, 0 if dynamics.nudging == "centred" else dynamics.window_free)
-    for layer, population in enumerate(model.stack.populations):
+    for edge in model.graph.edges:
+        population = edge.connection.target
         positions = population.shape[0] * population.shape[1]
         # the presynaptic rates of two nudged phases may add up
         before = dynamics.window_free if model.held is not None else 2 * window
-        if layer == 0:
-            pre = float(ONE * dynamics.window_free) if model.streamed else float(2**15)
+        if edge.source == INPUT:
+            pre = float(2**15) if edge.analogue else float(ONE * dynamics.window_free)
         else:
-            pre = _weight_unit(model, layer, before, window) / (ONE * window)
+            pre = _weight_unit(edge, before, window) / (ONE * window)
         largest = int(2**63 / (pre * ONE * window * positions))
         if size > largest:
             raise InputError(
@@ -66,7 +69,7 @@ class LayerSums:
     Attributes
     ----------
     correlations : list of list of Correlation
-        By layer: that of the difference of two phases, or those of the two phases.
+        By connection: that of the difference of two phases, or those of the two phases.
     apart : int64 (L,)
         Sum of |r+ - r-| over samples and neurons, in units of the windows.
     """
@@ -78,7 +81,7 @@ class LayerSums:
     def room(cls, model: Model, dynamics: Dynamics, buffers: Buffers) -> "LayerSums":
         """Room for those of a mini-batch, with arbitrary content."""
         names = ("difference",) if dynamics.nudging == "centred" else ("first", "second")
-        found = [[co.room(model, layer, name, buffers) for name in names] for layer in range(model.layers)]
+        found = [[co.room(edge, name, buffers) for name in names] for edge in model.graph.edges]
         return cls(found, np.zeros(model.layers, np.int64))
 
     def arrays(self) -> Iterator[NDArray[np.int64]]:
@@ -110,25 +113,27 @@ def layer_sums(model: Model, dynamics: Dynamics, team: Team, inputs: Input, rate
     # either phase counts by the length of the other's window
     windows = (1, 1) if centred else (dynamics.window_free, dynamics.nudged_window)
 
-    def seen(layer: int, own: slice) -> tuple[NDArray[np.int32], ...]:
+    def seen(edge: Edge, own: slice) -> tuple[NDArray[np.int32], ...]:
         """Window sums out of which both phases have the same presynaptic rates: those of the free phase where nudged
         phases hold the means of its drives, or of its input."""
-        own_phases = centred and not held and not (layer == 0 and model.streamed)
+        own_phases = centred and not held and edge.source != INPUT
         return (rates.plus[own], rates.minus[own]) if own_phases else (rates.free[own],)
 
     def work(piece: co.Piece) -> tuple[list[Correlation], int]:
         if team.stop[0]:
             raise Stopped
-        layer, own, channels = piece.layer, piece.samples, piece.channels
+        edge, own, channels = piece.edge, piece.samples, piece.channels
         first, second = rates.plus[own], other[own]
-        begin, at = model.state_slice(layer).start, model.stack.populations[layer].part_of_state(channels)
-        apart = _apart(first, windows[0], second, windows[1], begin + at.start, begin + at.stop)
-        out = [co.place(piece, total) for total in sums.correlations[layer]]
-        rows = shared.of(piece, lambda: co.common_rows(model, layer, inputs[own], dynamics.rule, *seen(layer, own)))
+        begin, at = model.state_slice(edge.target).start, edge.connection.target.part_of_state(channels)
+        apart = 0
+        if edge.first:  # others have the same target
+            apart = _apart(first, windows[0], second, windows[1], begin + at.start, begin + at.stop)
+        out = [co.place(piece, total) for total in sums.correlations[edge.index]]
+        rows = shared.of(piece, lambda: co.common_rows(model, edge, inputs[own], dynamics.rule, *seen(edge, own)))
         if centred:  # the difference of two phases, whose windows are of the same length; else the phases, one by one
-            return [co.contrast(model, layer, first, second, rows, channels, out[0])], apart
+            return [co.contrast(model, edge, first, second, rows, channels, out[0])], apart
         correlations = [
-            co.phase_correlation(model, layer, phase, rows, channels, where)
+            co.phase_correlation(model, edge, phase, rows, channels, where)
             for phase, where in zip((first, second), out, strict=True)
         ]
         return correlations, apart
@@ -137,14 +142,14 @@ def layer_sums(model: Model, dynamics: Dynamics, team: Team, inputs: Input, rate
     shared = co.SharedRows(pieces)
     results = list(zip(pieces, team.map(work, pieces), strict=True))
 
-    def add(layer: int) -> None:
-        for number, total in enumerate(sums.correlations[layer]):
-            co.add_up(layer, ((piece, parts[number]) for piece, (parts, _) in results), total)
+    def add(edge: Edge) -> None:
+        for number, total in enumerate(sums.correlations[edge.index]):
+            co.add_up(edge, ((piece, parts[number]) for piece, (parts, _) in results), total)
 
-    team.map(add, range(model.layers))
+    team.map(add, model.graph.edges)
     sums.apart.fill(0)
     for piece, (_, difference) in results:
-        sums.apart[piece.layer] += difference
+        sums.apart[piece.edge.target] += difference
 
 
 @kernel
@@ -180,28 +185,30 @@ def layer_gradients(
     buffers : Buffers
         Memory for the gradients, which the next ones overwrite.
     """
-    layers = model.layers
     centred, held = dynamics.nudging == "centred", model.held is not None
     other_window = dynamics.nudged_window if centred else dynamics.window_free
     windows = dynamics.nudged_window, other_window
 
-    def finish(layer: int) -> tuple[Array, Array]:
-        parts = sums.correlations[layer]
+    def finish(edge: Edge) -> dict[str, Array]:
+        parts = sums.correlations[edge.index]
         # with a feedback gain below 1 the energy of a layer counts the more, the lower it is
-        share = 1.0 if held else dynamics.feedback_gain ** (layers - 1 - layer)
+        share = 1.0 if held else dynamics.feedback_gain ** model.graph.below_top(edge.target)
         strength = (2.0 * abs(beta) if centred else beta) * samples * share
-        weight = buffers.take(f"gradient/{layer}/weight", model.weight_shape(layer), np.float32)
-        bias = buffers.take(f"gradient/{layer}/bias", model.weight_shape(layer)[-1:], np.float32)
-        before = _presynaptic_windows(model, layer, dynamics)
-        units = [_weight_unit(model, layer, before[i], windows[i]) for i in range(len(parts))]
+        weight = buffers.take(f"gradient/{edge.index}/weight", edge.shape, np.float32)
+        before = _presynaptic_windows(model, edge, dynamics)
+        units = [_weight_unit(edge, before[i], windows[i]) for i in range(len(parts))]
         _minus_difference([part.weights for part in parts], units, strength, weight)
-        units = [float(ONE * windows[i]) for i in range(len(parts))]
-        _minus_difference([part.bias for part in parts], units, strength, bias)
-        return weight, bias
+        found = {edge.weight: weight}
+        if edge.first:
+            bias = buffers.take(f"gradient/{edge.index}/bias", edge.shape[-1:], np.float32)
+            units = [float(ONE * windows[i]) for i in range(len(parts))]
+            _minus_difference([part.bias for part in parts], units, strength, bias)
+            found[f"{model.names[edge.target]}/bias"] = bias
+        return found
 
     gradients: dict[str, Array] = {}
-    for name, (weight, bias) in zip(model.names, team.map(finish, range(layers)), strict=True):
-        gradients[f"{name}/weight"], gradients[f"{name}/bias"] = weight, bias
+    for found in team.map(finish, model.graph.edges):
+        gradients.update(found)
     scale = ONE * dynamics.nudged_window * (1 if centred else other_window)
     return gradients, sums.apart / (scale * model.neurons * samples)
 
@@ -243,9 +250,9 @@ def head_gradient(head: hd.Head, sums: HeadSums, samples: int, window: int) -> t
     return weight, (-sums.errors / (2.0**hd.ERROR_BITS * samples)).astype(np.float32)
 
 
-def _presynaptic_windows(model: Model, layer: int, dynamics: Dynamics) -> tuple[int, int]:
+def _presynaptic_windows(model: Model, edge: Edge, dynamics: Dynamics) -> tuple[int, int]:
     """Steps over which the presynaptic rates of the two parts of a layer's contrast are summed."""
-    if model.held is not None or (layer == 0 and model.streamed):
+    if model.held is not None or (edge.source == INPUT and not edge.analogue):
         return dynamics.window_free, dynamics.window_free
     if dynamics.nudging == "centred":
         window = dynamics.nudged_window * (2 if dynamics.rule == "postsynaptic" else 1)
@@ -254,12 +261,12 @@ def _presynaptic_windows(model: Model, layer: int, dynamics: Dynamics) -> tuple[
     return first, dynamics.window_free
 
 
-def _weight_unit(model: Model, layer: int, before: int, window: int) -> float:
+def _weight_unit(edge: Edge, before: int, window: int) -> float:
     """Value of 1 in a correlation: windows of 2**16 a step on either side.
 
     before, window: steps of the windows of the presynaptic and of the postsynaptic rates.
     """
-    return co.presynaptic_unit(model, layer, before) * float(ONE * window)
+    return co.presynaptic_unit(edge, before) * float(ONE * window)
 
 
 def _minus_difference(parts: list[NDArray[np.int64]], units: list[float], strength: float, out: Array) -> None:

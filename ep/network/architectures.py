@@ -1,7 +1,7 @@
 """Architectures as data: a row a layer, and the network that they describe.
 
-``pool`` says that the layer's spikes reach the next layer (or the read-out) through 2x2 pooling, or that it is a
-convolution with a stride of 2 instead.
+``pool`` says that the layer's spikes reach the layers above (or the read-out) through 2x2 pooling, or that it is a
+convolution with a stride of 2 instead. ``from`` names the layers that drive a layer, by default the one before it.
 """
 
 from collections.abc import Iterator
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from spikesim.datasets import Dataset
-from spikesim.engine.populations import Connection, Population
+from spikesim.engine.populations import ATTENUATION_MAX, Population
 from spikesim.engine.synapses import Conv, Dense, Pool, Shape, Table, neurons, pooled
-from spikesim.ep.config.layer_rows import Layer, read_rows
+from spikesim.ep.config.layer_rows import Layer, Source, read_rows
+from spikesim.ep.network.graph import INPUT, Edge, LayerGraph
 from spikesim.errors import InputError
 from spikesim.io.fields import shown
 from spikesim.network import Network
@@ -22,7 +23,7 @@ Pooling = Literal["average", "sampled", "strided"]
 
 @dataclass(frozen=True)
 class Architecture:
-    """A stack of layers between an image and a linear read-out.
+    """Layers between an image and a linear read-out.
 
     Attributes
     ----------
@@ -45,16 +46,28 @@ def _vgg(*channels: int | str) -> Architecture:
     return Architecture(tuple(layers), image_size=32)
 
 
+def _resnet(*channels: int) -> Architecture:
+    """Blocks of two convolutions, the second with a stride of 2, and a 1x1 convolution from the block before it."""
+    layers: list[Layer] = []
+    for count in channels:
+        before = len(layers) - 1
+        layers.append(Layer("conv", count))
+        layers.append(Layer("conv", count, stride=2, sources=(Source(before + 1), Source(before))))
+    return Architecture(tuple(layers), image_size=32)
+
+
 ARCHITECTURES: dict[str, Architecture] = {
     "mlp": Architecture((Layer("dense", 512),)),
     "conv": Architecture((Layer("conv", 32, pool=True), Layer("conv", 64, pool=True))),
     "vgg5": _vgg(128, "M", 256, "M", 512, "M", 512, "M"),
     "vgg8": _vgg(128, 128, "M", 256, 256, "M", 512, 512, "M", 512, "M"),
     "vgg11": _vgg(64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"),
+    "resnet13": _resnet(128, 256, 512, 512),
 }
 """mlp: 784-512-10 on MNIST. conv: 32-64. vgg5: four convolutions and the read-out (Laborieux et al. 2021). vgg8: seven
-convolutions. vgg11: the eight convolutions of configuration A of Simonyan & Zisserman 2014, with average pooling. The
-last layer of digits is the read-out, which is no layer of spiking neurons."""
+convolutions. vgg11: the eight convolutions of configuration A of Simonyan & Zisserman 2014, with average pooling.
+resnet13: eight convolutions in four blocks, four skip connections and the read-out, 13 tables of weights (E P &
+Srinivasan 2025, arXiv:2509.26003). The last layer of digits is the read-out, which is no layer of spiking neurons."""
 
 
 def architecture(name: str, layers: tuple[dict[str, Any], ...] = ()) -> Architecture:
@@ -104,28 +117,6 @@ def input_shape(name: str, arch: Architecture, dataset: Dataset, coarse: int = 1
     return side, side, channels
 
 
-@dataclass(frozen=True)
-class Stack:
-    """A network of layers, lowest first, each driven by the one below and, through the transpose, by the one above.
-
-    The number of a layer is that of its population in the network; an input that spikes is the last population.
-
-    Attributes
-    ----------
-    image : where samples enter: an analogue image, or a population whose spikes are given (`Population.streamed`)
-    connections : one a layer, from what is below it
-    pooled : whether each layer is pooled before it is read; none is where convolutions have strides instead
-    features : shape of what the read-out sees
-    """
-
-    network: Network
-    image: Population
-    populations: tuple[Population, ...]
-    connections: tuple[Connection, ...]
-    pooled: tuple[bool, ...]
-    features: Shape
-
-
 def build(
     arch: Architecture,
     image: Shape,
@@ -135,7 +126,7 @@ def build(
     leak: int = 2,
     attenuation: int = 0,
     spikes: bool = False,
-) -> Stack:
+) -> LayerGraph:
     """Build the network of an architecture.
 
     Parameters
@@ -148,49 +139,102 @@ def build(
     leak : int
         k of alpha = 2**-k, of every layer.
     attenuation : int
-        What a layer hears from the one above counts 2**-attenuation.
+        Feedback counts 2**-attenuation a level, at least 2**-16.
     spikes : bool
         Whether the samples enter as spikes instead of as an analogue image.
 
     Raises
     ------
     InputError
-        A map becomes too small for its kernel or its pool, or the width is out of range.
+        A map becomes too small for its kernel or its pool, the maps that drive a layer differ in shape, or the width
+        is out of range.
     """
     if not 0 < width <= 64:
         raise InputError(f"width is {width}; it must be above 0 and at most 64")
     network = Network()
-    below, pool_below = image, False
+    planned: list[_Planned] = []
     populations: list[Population] = []
-    tables: list[Table] = []
     for number, layer in enumerate(arch.layers, 1):
-        channels = max(1, round(layer.channels * width))
-        pool: Pool | None = None if pooling == "strided" or not pool_below else pooling
-        strided = layer.pool and pooling == "strided"
-        seen = pooled(below) if pool_below else below
-        table: Table
-        if layer.kind == "conv":
-            table = Conv(layer.kernel, layer.padding, pool, stride=2 if strided else 1)
-            shape = (table.output(seen[0]), table.output(seen[1]), channels)
-        else:
-            shape = (1, 1, channels)
-            table = Dense(pool)
         with _fitting(image, number):
-            if min(shape) < 1 or min(seen) < 1 or (layer.pool and min(shape[:2]) < (1 if strided else 2)):
-                raise InputError("the map is too small for its kernel or its pool")
-            populations.append(network.add_population(shape, leak=leak, name=f"{layer.kind}{number}"))
-        tables.append(table)
-        below, pool_below = shape, layer.pool and not strided
+            plan = _plan(layer, max(1, round(layer.channels * width)), image, planned, pooling)
+            planned.append(plan)
+            populations.append(network.add_population(plan.shape, leak=leak, name=f"{layer.kind}{number}"))
     source = network.add_stream(image, "input") if spikes else network.add_image(image)
-    connections = []
-    for number, (target, table) in enumerate(zip(populations, tables, strict=True), 1):
-        lower = populations[number - 2] if number > 1 else source
-        with _fitting(image, number):
-            connections.append(network.connect(lower, target, table, tied=number > 1, attenuation=attenuation))
-    features = pooled(below) if pool_below else below
+    levels = [plan.level for plan in planned]
+    edges: list[Edge] = []
+    for target, plan in enumerate(planned):
+        for place, (lower, table) in enumerate(plan.inputs):
+            below = source if lower == INPUT else populations[lower]
+            span = levels[target] - (0 if lower == INPUT else levels[lower])
+            with _fitting(image, target + 1):
+                connection = network.connect(
+                    below,
+                    populations[target],
+                    table,
+                    tied=lower != INPUT,
+                    attenuation=0 if lower == INPUT else min(attenuation * span, ATTENUATION_MAX),
+                )
+            name = populations[target].name
+            name = name if place == 0 else f"{name}_from_{'input' if lower == INPUT else below.name}"
+            edges.append(Edge(len(edges), name, lower, target, connection, span, place == 0))
+    top = planned[-1]
+    features = pooled(top.shape) if top.pooled else top.shape
     assert neurons(features) > 0
-    pools = tuple(layer.pool and pooling != "strided" for layer in arch.layers)
-    return Stack(network, source, tuple(populations), tuple(connections), pools, features)
+    return LayerGraph(network, source, tuple(populations), tuple(edges), tuple(levels), top.pooled, features)
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A layer before there is a network: its shape, its level, and the tables from what drives it."""
+
+    shape: Shape
+    level: int
+    pooled: bool
+    inputs: tuple[tuple[int, Table], ...]
+
+
+def _plan(layer: Layer, channels: int, image: Shape, below: list[_Planned], pooling: Pooling) -> _Planned:
+    strided = layer.pool and pooling == "strided"
+    sources = layer.sources or (Source(len(below) - 1),)
+    inputs: list[tuple[int, Table]] = []
+    shape: Shape | None = None
+    for source in sources:
+        origin = None if source.layer == INPUT else below[source.layer]
+        pool: Pool | None = None if pooling == "strided" or origin is None or not origin.pooled else pooling
+        seen = image if origin is None else pooled(origin.shape) if origin.pooled else origin.shape
+        if min(seen) < 1:
+            raise InputError("the map is too small for its kernel or its pool")
+        table: Table
+        if layer.kind == "dense":
+            table, own = Dense(pool), (1, 1, channels)
+        else:
+            stride = source.stride or (layer.stride * (2 if strided else 1) if shape is None else _stride(seen, shape))
+            kernel, padding = layer.kernel, layer.padding
+            if source.kernel is not None:
+                kernel, padding = source.kernel, source.padding
+            elif shape is not None:
+                kernel, padding = 1, 0
+            table = Conv(kernel, padding, pool, stride=stride)
+            own = (table.output(seen[0]), table.output(seen[1]), channels)
+        if min(own) < 1:
+            raise InputError("the map is too small for its kernel or its pool")
+        if shape is not None and own != shape:
+            raise InputError(
+                f"its sources give maps of {shape[0]}x{shape[1]} and of {own[0]}x{own[1]}; they must be of one size: "
+                "choose kernel, padding and stride of the second"
+            )
+        shape = own
+        inputs.append((source.layer, table))
+    assert shape is not None
+    if layer.pool and min(shape[:2]) < (1 if strided else 2):
+        raise InputError("the map is too small for its kernel or its pool")
+    level = 1 + max(0 if source.layer == INPUT else below[source.layer].level for source in sources)
+    return _Planned(shape, level, layer.pool and not strided, tuple(inputs))
+
+
+def _stride(seen: Shape, shape: Shape) -> int:
+    """Stride with which a kernel of 1x1 makes a map of another."""
+    return max(1, -(-seen[0] // shape[0]))
 
 
 @contextmanager

@@ -6,17 +6,19 @@ import numpy as np
 
 from spikesim.engine import plan as p
 from spikesim.engine.layout import CompiledNetwork
-from spikesim.engine.populations import Population
+from spikesim.engine.populations import ATTENUATION_MAX, Population
+from spikesim.ep.network.graph import LayerGraph
 
 
 class HeldNetwork:
-    """A stack of layers in nudged phases with held drives: only tables that lead down, and a drive for each layer.
+    """A network of layers in nudged phases with held drives: only tables that lead down, and a drive for each layer.
 
     Parameters
     ----------
     compiled : CompiledNetwork
+    graph : LayerGraph
     error_gain : float
-        eta, a power of two.
+        eta, a power of two; of a level.
     nudged : populations
         Those that receive a nudge.
 
@@ -27,17 +29,20 @@ class HeldNetwork:
         For the loop; its weights and biases are those of the network.
     """
 
-    def __init__(self, compiled: CompiledNetwork, error_gain: float, nudged: tuple[Population, ...]) -> None:
+    def __init__(
+        self, compiled: CompiledNetwork, graph: LayerGraph, error_gain: float, nudged: tuple[Population, ...]
+    ) -> None:
         plan = compiled.plan
         self.error_gain = error_gain
         self._compiled = compiled
-        self._attenuation = round(-math.log2(error_gain))
-        self._down = [c for c in compiled.connections if c.feedback >= 0]
+        attenuation = round(-math.log2(error_gain))
+        down = [edge for edge in graph.edges if edge.connection.feedback >= 0]
+        self._down = [(edge.connection, min(attenuation * edge.span, ATTENUATION_MAX)) for edge in down]
         populations = plan.populations.copy()
         populations[:, p.POP_EXTERNAL] = 1
         populations[[population.index for population in nudged], p.POP_NUDGE] = 1
         populations[:, p.POP_POOLED_EVENTS] = -1  # nobody above listens
-        rows = np.array([c.feedback for c in self._down], np.int64)
+        rows = np.array([connection.feedback for connection, _ in self._down], np.int64)
         targets = plan.tables[rows, p.TABLE_TARGET]
         counts = np.bincount(targets, minlength=len(populations))
         self.plan = plan._replace(
@@ -50,6 +55,6 @@ class HeldNetwork:
     def load(self) -> None:
         """Take over the scales of the tables after a change of the weights."""
         self.plan.tables[:] = self._compiled.plan.tables
-        for connection in self._down:
-            stronger = connection.attenuation - self._attenuation
+        for connection, attenuation in self._down:
+            stronger = connection.attenuation - attenuation
             self.plan.tables[connection.feedback, [p.TABLE_SHIFT, p.TABLE_SHIFT_GRADED]] -= stronger

@@ -7,7 +7,7 @@ head adds a nudge to its own layer in the nudged phases, nothing else changes, a
 from spikesim.engine.synapses import Shape
 from spikesim.ep.config.parsing import Config, per_layer
 from spikesim.ep.config.sections import Signals
-from spikesim.ep.network.architectures import Stack
+from spikesim.ep.network.graph import LayerGraph
 from spikesim.ep.network.heads import READOUT, Head, check_head
 from spikesim.errors import InputError
 
@@ -22,7 +22,7 @@ def block_side(shape: Shape, grid: int) -> int:
     return next((side for side in sides if max(height, width) // side <= grid), sides[-1])
 
 
-def place_heads(config: Config, stack: Stack) -> tuple[Head, ...]:
+def place_heads(config: Config, graph: LayerGraph) -> tuple[Head, ...]:
     """The heads of a network: those of the layers that have one, lowest first, then the read-out.
 
     Raises
@@ -30,7 +30,7 @@ def place_heads(config: Config, stack: Stack) -> tuple[Head, ...]:
     InputError
         `signals.layers` names a layer that is not below the top one, or one twice.
     """
-    signals, top = config.signals, len(stack.populations) - 1
+    signals, top = config.signals, len(graph.populations) - 1
     heads = []
     if signals.kind != "none":
         chosen = signals.layers or tuple(range(1, top + 1))
@@ -40,9 +40,9 @@ def place_heads(config: Config, stack: Stack) -> tuple[Head, ...]:
                     f"signals.layers is {list(chosen)}; it names layers below the top one, 1 to {top}, each once"
                 )
         for layer in sorted(number - 1 for number in chosen):
-            population = stack.populations[layer]
+            population = graph.populations[layer]
             heads.append(Head(f"head{layer + 1}", layer, population, block_side(population.shape, signals.grid)))
-    heads.append(Head(READOUT, top, stack.populations[top], 2 if stack.pooled[top] else 1))
+    heads.append(Head(READOUT, top, graph.populations[top], 2 if graph.readout_pooled else 1))
     for head in heads:
         check_head(head)
     return tuple(heads)
@@ -72,7 +72,7 @@ def check_teacher(signals: Signals, given: bool) -> None:
         raise InputError(f"signals.kind is {signals.kind!r}, which {trouble}")
 
 
-def head_strengths(config: Config, heads: tuple[Head, ...], layers: int) -> tuple[float, ...]:
+def head_strengths(config: Config, heads: tuple[Head, ...], graph: LayerGraph) -> tuple[float, ...]:
     """lambda of each head before schedule and balance; 1 for the read-out.
 
     Raises
@@ -81,12 +81,12 @@ def head_strengths(config: Config, heads: tuple[Head, ...], layers: int) -> tupl
         A list of the wrong length.
     """
     signals = config.signals
-    given = per_layer(signals.strength, layers, "signals.strength")
+    given = per_layer(signals.strength, len(graph.populations), "signals.strength")
     strengths = []
     for head in heads:
         value = 1.0 if head.name == READOUT else given[head.layer]
         if head.name != READOUT and signals.profile == "geometric":
-            for _ in range(layers - 1 - head.layer):
+            for _ in range(graph.below_top(head.layer)):
                 value *= signals.ratio
         strengths.append(value)
     return tuple(strengths)

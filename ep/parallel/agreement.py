@@ -19,7 +19,7 @@ from spikesim.datasets import Dataset
 from spikesim.datasets.samples.event_set import EventSet
 from spikesim.datasets.samples.identity import split_name
 from spikesim.ep.config.parsing import Config
-from spikesim.ep.network.model import Parameters
+from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.communicator import Ranks
 from spikesim.errors import InputError
 from spikesim.io.config_diff import flat_settings
@@ -36,7 +36,7 @@ def check_agreement(
     config: Config,
     dataset: Dataset,
     soft_targets: NDArray[np.float64] | None = None,
-    parameters: Parameters | None = None,
+    parameters: ParameterTree | None = None,
 ) -> None:
     """Refuse processes that differ in what decides the bits of a result. Called by all of them.
 
@@ -47,7 +47,7 @@ def check_agreement(
     dataset : Dataset
     soft_targets : float64 (training samples, classes), optional
         A teacher's softened answers.
-    parameters : Parameters, optional
+    parameters : ParameterTree, optional
         Those of a run file.
 
     Raises
@@ -64,9 +64,7 @@ def check_agreement(
     if soft_targets is not None:
         facts["the content of the teacher file"] = _hash(soft_targets)
     if parameters is not None:
-        facts["the content of the run file"] = _hash(
-            *parameters.weights, *parameters.biases, *parameters.head_weights, *parameters.head_biases
-        )
+        facts["the content of the run file"] = _hash(*parameters.leaves().values())
     check_same(ranks, facts)
 
 

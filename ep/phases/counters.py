@@ -39,10 +39,21 @@ class PhaseCounts:
     @classmethod
     def of_phase(cls, model: Model, state: p.State, counts: p.Counts, n: int) -> "PhaseCounts":
         """The counters of a phase that n samples have just ended."""
-        sums = np.zeros((9, model.layers), np.int64)
-        populations = model.compiled.plan.populations
-        _add_counts(populations, model.tables_up, model.tables_down, state.membrane, counts, n, sums)
-        return cls(*sums[:8], sums[8, :1].reshape(()))  # type: ignore[call-arg]
+        layers = model.layers
+        events, graded = counts.events[:n].sum(axis=0), counts.graded[:n].sum(axis=0)
+        saturated = np.zeros(layers, np.int64)
+        _count_saturated(model.compiled.plan.populations, state.membrane, n, saturated)
+        return cls(
+            spikes=counts.spikes[:n, :layers].sum(axis=0),
+            events_forward=model.forward_events(events),
+            events_feedback=model.feedback_events(events),
+            macs=model.forward_events(graded) + model.feedback_events(graded),
+            updates=counts.updates[:n, :layers].sum(axis=0),
+            saturated=saturated,
+            residual=counts.residual[:n, :layers].sum(axis=0),
+            energy=counts.energy[:n, :layers].sum(axis=0),
+            steps=np.array(counts.steps[:n].sum()),
+        )
 
     def arrays(self) -> Iterator[NDArray[np.int64]]:
         """The counters, in the order of the fields."""
@@ -59,9 +70,12 @@ RATE_BINS = 33
 """Bins of mean firing probabilities: exactly 0, then 32 of equal width, each with its upper end."""
 
 
-def hopfield(energy: NDArray[np.int64], feedback_gain: float) -> float:
-    """Energy function in units in which the lowest layer weighs 1 (docs/model.md), from `PhaseCounts.energy`."""
-    shares = [int(share) * feedback_gain**layer for layer, share in enumerate(energy)]
+def hopfield(energy: NDArray[np.int64], feedback_gain: float, levels: tuple[int, ...]) -> float:
+    """Energy function in units in which the lowest layer weighs 1 (docs/model.md), from `PhaseCounts.energy`.
+
+    levels: of the layers (`LayerGraph.levels`).
+    """
+    shares = [int(share) * feedback_gain ** (level - 1) for share, level in zip(energy, levels, strict=True)]
     return math.fsum(shares) * 0.5 / ONE**2
 
 
@@ -92,26 +106,14 @@ def add_rates(populations, window_sums, n_samples, window, bins):
 
 
 @kernel
-def _add_counts(populations, tables_up, tables_down, membrane, counts, n_samples, sums):
-    """Add the counters of samples to sums, int64 (9, L), whose rows are the fields of `PhaseCounts`."""
-    for layer in range(sums.shape[1]):
-        pop, up, down = populations[layer], tables_up[layer], tables_down[layer]
+def _count_saturated(populations, membrane, n_samples, saturated):
+    """Count the neurons of each layer whose p is at its maximum, int64 (L,)."""
+    for layer in range(len(saturated)):
+        pop = populations[layer]
         size = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH] * pop[p.POP_BLOCKS] * pop[p.POP_LANES]
+        total = np.int64(0)
         for sample in range(n_samples):
-            sums[0, layer] += counts.spikes[sample, layer]
-            if up >= 0:
-                sums[1, layer] += counts.events[sample, up]
-                sums[3, layer] += counts.graded[sample, up]
-            if down >= 0:
-                sums[2, layer] += counts.events[sample, down]
-                sums[3, layer] += counts.graded[sample, down]
-            sums[4, layer] += counts.updates[sample, layer]
             own = membrane[sample, pop[p.POP_STATE] : pop[p.POP_STATE] + size]
-            saturated = np.int64(0)
             for i in range(size):
-                saturated += own[i] >= P_MAX
-            sums[5, layer] += saturated
-            sums[6, layer] += counts.residual[sample, layer]
-            sums[7, layer] += counts.energy[sample, layer]
-    for sample in range(n_samples):
-        sums[8, 0] += counts.steps[sample]
+                total += own[i] >= P_MAX
+        saturated[layer] = total

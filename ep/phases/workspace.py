@@ -146,7 +146,10 @@ class Workspace:
         self._head_scratch = hd.new_scratch(model.packed)
         self._trace = np.zeros((capacity, sum(head.features for head in model.heads)), np.int32)
         self._no_targets = np.zeros((capacity, model.classes))
-        self._features, self._answers = np.zeros(model.heads[-1].features, np.int64), np.zeros((2, model.classes))
+        self._features, self._answers = (
+            np.zeros(model.heads[model.readout].features, np.int64),
+            np.zeros((2, model.classes)),
+        )
         self._membrane = aligned_zeros(self.state.membrane.shape, np.int32)
         self._words = np.empty_like(self.state.words)
         self.streams = Streams.none()
@@ -157,13 +160,14 @@ class Workspace:
         inputs: images int16 (n, H, W, C), 1.0 = 2**12, or spikes; n at most the capacity.
         """
         n = len(inputs)
-        first = self.model.stack.connections[0]
+        edges = self.model.graph.input_edges
         if isinstance(inputs, SpikeTrains):
-            self.streams = Streams.join([(first.source, inputs)])
-            self.state.external[:n, self.model.state_slice(0)] = 0
-        else:
-            drive = self.model.compiled.drive_from(first, inputs)
-            self.state.external[:n, self.model.state_slice(0)] = first.target.to_state(drive)
+            self.streams = Streams.join([(self.model.graph.image, inputs)])
+        for edge in edges:
+            drive: NDArray[np.int32] | int = 0
+            if not isinstance(inputs, SpikeTrains):
+                drive = edge.connection.target.to_state(self.model.compiled.drive_from(edge.connection, inputs))
+            self.state.external[:n, self.model.state_slice(edge.target)] = drive
         self.state.membrane[:n] = 0
         self.state.words[:n] = 0
         self.state.nudge[:n] = 0
@@ -188,7 +192,7 @@ class Workspace:
         Stopped
         """
         dynamics = self.dynamics
-        onset = dynamics.onset(self.model.layers) if steps is None else 0
+        onset = dynamics.onset(self.model.graph.depth) if steps is None else 0
         clock = self._begin(n, stream, onset, dynamics.order)
         common = self.model.compiled.plan, self.state, self.counts, self.scratch, clock, n
         if steps is not None:
@@ -205,7 +209,8 @@ class Workspace:
             raise Stopped
         counts = self._collect(n)
         if not self.model.streamed:
-            counts.macs[0] += n * self.model.stack.connections[0].dense_operations  # the image's drive, once a sample
+            for edge in self.model.graph.input_edges:  # the image's drive, once a sample
+                counts.macs[edge.target] += n * edge.connection.dense_operations
         return counts
 
     def free_steps(self, n: int, stream: int, stop: NDArray[np.uint8]) -> Iterator[PhaseCounts]:
@@ -219,7 +224,7 @@ class Workspace:
             What has been counted so far; the energy is that of the step.
         """
         dynamics = self.dynamics
-        clock = self._begin(n, stream, dynamics.onset(self.model.layers), dynamics.order)
+        clock = self._begin(n, stream, dynamics.onset(self.model.graph.depth), dynamics.order)
         common = self.model.compiled.plan, self.state, self.counts, self.scratch, clock, n
         for t in range(dynamics.steps_free):
             if not run_steps(*common, t, 1, 0, *self.streams, stop):
@@ -268,7 +273,7 @@ class Workspace:
         if held is None:
             clock = self._begin(n, stream, 0, dynamics.order)
         else:
-            clock = self._begin(n, stream, self.model.layers, "synchronous")
+            clock = self._begin(n, stream, self.model.graph.depth, "synchronous")
         for sample in range(n):
             for head, row in enumerate(self.model.packed.table):
                 trace = self._trace[sample, row[hd.HEAD_AT] :]
@@ -307,8 +312,9 @@ class Workspace:
         self._words[:n] = self.state.words[:n]
         clear_counts(self.counts)
         if held is None:
-            for source in self.model.inputs:
-                hold_input(self.model.compiled.plan, self.state, self.counts, self.scratch, source.index, 0, n, window)
+            for edge in self.model.graph.input_edges if self.model.streamed else ():
+                source, target = self.model.graph.image.index, edge.target
+                hold_input(self.model.compiled.plan, self.state, self.counts, self.scratch, source, target, n, window)
             return self._multiplied(n)
         hold_drives(self.model.compiled.plan, held.plan, self.state, self.counts, self.scratch, n, window)
         self.restore(n)

@@ -23,7 +23,7 @@ class BatchSums:
     layers : LayerSums
         Contrast of the phases.
     prices : dict of Correlation
-        By layer whose activity has a price.
+        By index of the connections into layers whose activity has a price.
     heads : list of HeadSums
     channels : list of int64 (C,)
         By layer, then of an input of spikes: firing probabilities of a channel over the window of the free phase.
@@ -48,7 +48,7 @@ class BatchSums:
             layers=layers,
             prices=prices,
             heads=heads,
-            channels=[np.zeros(own.shape[2], np.int64) for own in (*model.stack.populations, *model.inputs)],
+            channels=[np.zeros(own.shape[2], np.int64) for own in (*model.graph.populations, *model.inputs)],
             counts=[PhaseCounts.zero(model.layers) for _ in range(PHASES)],
             correct=np.zeros(len(model.heads), np.int64),
         )

@@ -12,7 +12,8 @@ from spikesim.ep.config.parsing import Config, per_layer
 from spikesim.ep.config.random_streams import STREAM_CALIBRATION, stream_of
 from spikesim.ep.gradients.contrast import layer_rates
 from spikesim.ep.inputs.encoding import Input
-from spikesim.ep.network.model import Model, Parameters
+from spikesim.ep.network.model import Model
+from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.thread_pool import Team
 from spikesim.ep.phases import workspace as ph
 from spikesim.numerics.fixed_point import ONE
@@ -28,7 +29,7 @@ TOLERANCE = 0.05
 def calibrate(
     model: Model,
     config: Config,
-    parameters: Parameters,
+    parameters: ParameterTree,
     team: Team,
     inputs: Input,
     sample_ids: NDArray[np.int64],
@@ -80,7 +81,8 @@ def calibrate(
         if (np.abs(activity - wanted)[wanted > 0] <= TOLERANCE * wanted[wanted > 0]).all():
             break
         move = np.clip(GAIN * (wanted - activity), -STEP_MAX, STEP_MAX)
-        for layer in np.flatnonzero(wanted > 0):
-            parameters.biases[layer] += np.float32(move[layer])
+        for layer, bias in enumerate(parameters.biases()):
+            if wanted[layer] > 0:
+                bias += np.float32(move[layer])
     model.load(parameters)
     return activity

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.gradients.activity_penalty import moved_prices
 from spikesim.ep.network.error_signals import annealing, head_strengths
-from spikesim.ep.network.heads import READOUT, Head
+from spikesim.ep.network.heads import READOUT
+from spikesim.ep.network.model import Model
 
 Reals = NDArray[np.float64]
 
@@ -32,8 +33,7 @@ class Steering:
     Parameters
     ----------
     config : Config
-    heads : tuple of Head
-    layers : int
+    model : Model
 
     Attributes
     ----------
@@ -42,13 +42,14 @@ class Steering:
         Weight in the cost of the firing probability of each neuron of a layer.
     """
 
-    def __init__(self, config: Config, heads: tuple[Head, ...], layers: int) -> None:
+    def __init__(self, config: Config, model: Model) -> None:
         self.config = config
-        self.heads = heads
+        self.heads = model.heads
+        self._top = model.heads[model.readout].layer
         self.beta = config.dynamics.beta
-        self._given = np.array(head_strengths(config, heads, layers))
-        self._balance = np.ones(len(heads))
-        self.prices = np.zeros(layers)
+        self._given = np.array(head_strengths(config, model.heads, model.graph))
+        self._balance = np.ones(len(model.heads))
+        self.prices = np.zeros(model.layers)
 
     def lambdas(self, progress: float) -> Reals:
         """Strength of each head beside the read-out's, which is 1; float64 (heads,)."""
@@ -66,7 +67,7 @@ class Steering:
         activity : float64 (L,)
             Mean firing probability of each layer in the free phase.
         """
-        top = float(response[-1])
+        top = float(response[self._top])
         stability = self.config.stability
         apart = (2.0 if self.config.dynamics.nudging == "centred" else 1.0) * self.beta
         self.prices = moved_prices(stability, self.prices, activity, response / apart)

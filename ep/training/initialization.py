@@ -7,7 +7,9 @@ import numpy as np
 from spikesim.ep.config.parsing import Config, per_layer
 from spikesim.ep.config.random_streams import STREAM_CALIBRATION, stream_of
 from spikesim.ep.inputs.pipeline import Presenter
-from spikesim.ep.network.model import Array, Model, Parameters
+from spikesim.ep.network.graph import INPUT
+from spikesim.ep.network.model import Model
+from spikesim.ep.network.parameters import Array, ParameterTree
 from spikesim.ep.parallel.thread_pool import Team
 from spikesim.ep.training.calibration import ROUNDS_MAX, calibrate
 from spikesim.ep.training.spectral import SAMPLES, Reals, coupling, free_rates, limit_coupling
@@ -46,7 +48,7 @@ Rounds = Callable[[int, int], None]
 def start(
     model: Model,
     config: Config,
-    parameters: Parameters,
+    parameters: ParameterTree,
     team: Team,
     presenter: Presenter,
     samples: int,
@@ -66,7 +68,7 @@ def start(
 
     Returns
     -------
-    float64 (L,) or None
+    float64 (connections,) or None
         The coupling as it was last measured, where it has a limit.
 
     Raises
@@ -77,12 +79,10 @@ def start(
         return None
 
     def find() -> tuple[Reals | None, dict[str, Array]]:
-        return _start(model, config, parameters, team, presenter, samples, progress), parameters.to_dict(
-            model.parameter_names
-        )
+        return _start(model, config, parameters, team, presenter, samples, progress), parameters.leaves()
 
     found, given = team.ranks.first(find)
-    for name, array in parameters.to_dict(model.parameter_names).items():
+    for name, array in parameters.leaves().items():
         array[...] = given[name]
     model.load(parameters)
     return found
@@ -91,7 +91,7 @@ def start(
 def _start(
     model: Model,
     config: Config,
-    parameters: Parameters,
+    parameters: ParameterTree,
     team: Team,
     presenter: Presenter,
     samples: int,
@@ -111,9 +111,10 @@ def _start(
         rates = free_rates(team, few_images, few, CALIBRATED)
         found = coupling(model, rates)
         if _is_bistable(config, rates):
-            for weights in parameters.weights[1:]:
-                weights *= np.float32(0.5)
-        elif not limit_coupling(parameters, found, limit):
+            for edge, weights in zip(model.graph.edges, parameters.weights(model.graph), strict=True):
+                if edge.source != INPUT:
+                    weights *= np.float32(0.5)
+        elif not limit_coupling(parameters.weights(model.graph), found, limit):
             return found
     calibrate(model, config, parameters, team, images, ids, _rounds_of(COUPLING_ROUNDS, tries, progress))
     return found

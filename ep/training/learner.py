@@ -7,6 +7,7 @@ change a bit of the result.
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,10 @@ from spikesim.ep.gradients.estimator import (
 )
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.network import heads as hd
-from spikesim.ep.network.model import Array, Model, Parameters, initial_scales
+from spikesim.ep.network.graph import INPUT, Edge
+from spikesim.ep.network.initial_weights import initial_scales
+from spikesim.ep.network.model import Model
+from spikesim.ep.network.parameters import Array, ParameterTree
 from spikesim.ep.parallel.buffers import Buffers
 from spikesim.ep.parallel.communicator import share
 from spikesim.ep.parallel.thread_pool import Team
@@ -83,7 +87,7 @@ class Learner:
         self,
         model: Model,
         config: Config,
-        parameters: Parameters,
+        parameters: ParameterTree,
         team: Team,
         soft_targets: NDArray[np.float64] | None = None,
     ) -> None:
@@ -93,10 +97,9 @@ class Learner:
         self.team = team
         self.soft_targets = soft_targets
         self._buffers = Buffers()
-        self.steering = Steering(config, model.heads, model.layers)
+        self.steering = Steering(config, model)
         check_sums(model, config)
-        named = parameters.to_dict(model.parameter_names)
-        self.optimiser = Optimiser(config.optimiser, named, learning_rates(model, config))
+        self.optimiser = Optimiser(config.optimiser, parameters.leaves(), learning_rates(model, config))
 
     def order(self, epoch: int, samples: int) -> NDArray[np.int64]:
         """The order of the training samples in an epoch, keyed by seed and epoch."""
@@ -144,12 +147,11 @@ class Learner:
             A parameter has left its range.
         """
         gradients, result = self._estimate(epoch, batch, inputs, sample_ids, labels, progress)
-        changes = self._step(gradients, result, factor)
-        result.changes = np.array([changes[name] for name in (*self.model.names, hd.READOUT)])
+        result.changes = self._step(gradients, result, factor)
         self.steering.observe(result.rate_difference, np.array([own.mean() for own in result.activity]))
         stability = self.config.stability
         if stability.homeostasis > 0:
-            for bias, activity in zip(self.parameters.biases, result.activity, strict=True):
+            for bias, activity in zip(self.parameters.biases(), result.activity, strict=True):
                 bias += homeostasis.bias_change(stability, activity)
         return result
 
@@ -172,32 +174,51 @@ class Learner:
         self.model.load(self.parameters, beta * max(1.0, float(lambdas.max())), self.team.map)
         return beta, lambdas
 
-    def _step(self, gradients: dict[str, Array], result: BatchResult, factor: float) -> dict[str, float]:
-        """Move the parameters, layers and heads on different threads; the mean change of the weights of each. Gradients
-        are centred in place.
+    def _step(self, gradients: dict[str, Array], result: BatchResult, factor: float) -> NDArray[np.float64]:
+        """Move the parameters, layers and heads on different threads; gradients are centred in place.
+
+        Returns
+        -------
+        float64 (L + 1,)
+            Mean change of the weights of each layer and of the read-out.
         """
         self.optimiser.begin()
+        layers = [partial(self._move_layer, layer, gradients, result, factor) for layer in range(self.model.layers)]
+        heads = [partial(self._move_head, head.name, gradients, factor) for head in self.model.heads]
+        changes = self.team.map(lambda move: move(), [*layers, *heads])
+        return np.array([*changes[: self.model.layers], changes[self.model.layers + self.model.readout]])
 
-        def move(index: int) -> float:
-            name = self.model.parameter_names[index]
-            weight, bias = gradients[f"{name}/weight"], gradients[f"{name}/bias"]
-            self.optimiser.move(f"{name}/bias", bias, factor)
-            # a first layer in front of images sees no rates, and heads learn by a rule of their own
-            first = 0 if self.model.streamed else 1
-            if not self.config.optimiser.centring or not first <= index < self.model.layers:
-                return self.optimiser.move(f"{name}/weight", weight, factor)
-            below = result.activity[index - 1] if index else result.input_activity[0]
-            mean = centring.presynaptic_mean(self.model, index, below)
-            weights = self.parameters.weights[index]
-            before = self._buffers.take(f"before/{name}", weights.shape, weights.dtype)
-            before[...] = weights
-            centring.centre(weight, bias, mean)
-            change = self.optimiser.move(f"{name}/weight", weight, factor)
-            self.parameters.biases[index] -= centring.bias_compensation(weights, before, mean)
-            return change
+    def _move_head(self, name: str, gradients: dict[str, Array], factor: float) -> float:
+        """Move the parameters of a head; the mean change of its weights."""
+        self.optimiser.move(f"{name}/bias", gradients[f"{name}/bias"], factor)
+        return self.optimiser.move(f"{name}/weight", gradients[f"{name}/weight"], factor)
 
-        names = self.model.parameter_names
-        return dict(zip(names, self.team.map(move, range(len(names))), strict=True))
+    def _move_layer(self, layer: int, gradients: dict[str, Array], result: BatchResult, factor: float) -> float:
+        """Move the parameters of a layer; the mean change of its weights."""
+        name, edges = self.model.names[layer], self.model.graph.incoming(layer)
+        bias = gradients[f"{name}/bias"]
+        self.optimiser.move(f"{name}/bias", bias, factor)
+        changes = [self._move_weights(edge, gradients[edge.weight], bias, result, factor) for edge in edges]
+        if len(edges) == 1:
+            return changes[0]
+        sizes = [math.prod(edge.shape) for edge in edges]
+        return math.fsum(change * size for change, size in zip(changes, sizes, strict=True)) / sum(sizes)
+
+    def _move_weights(self, edge: Edge, gradient: Array, bias: Array, result: BatchResult, factor: float) -> float:
+        """Move the weights of a connection; their mean change. `bias`: gradient of the biases of its target."""
+        # an image has no rates
+        if not self.config.optimiser.centring or edge.analogue:
+            return self.optimiser.move(edge.weight, gradient, factor)
+        below = result.input_activity[0] if edge.source == INPUT else result.activity[edge.source]
+        mean = centring.presynaptic_mean(edge, below)
+        layer = self.parameters.layers[self.model.names[edge.target]]
+        weights = layer.weights[edge.name]
+        before = self._buffers.take(f"before/{edge.name}", weights.shape, weights.dtype)
+        before[...] = weights
+        centring.centre(gradient, bias, mean)
+        change = self.optimiser.move(edge.weight, gradient, factor)
+        layer.bias[...] -= centring.bias_compensation(weights, before, mean)
+        return change
 
     def estimate(
         self,
@@ -262,8 +283,8 @@ class Learner:
             gradients[f"{head.name}/weight"], gradients[f"{head.name}/bias"] = weight, bias
         activity = self._activity(sums, samples)
         result = BatchResult(
-            loss_sum=losses[:, -1].tolist(),
-            correct=int(sums.correct[-1]),
+            loss_sum=losses[:, self.model.readout].tolist(),
+            correct=int(sums.correct[self.model.readout]),
             counts=sums.counts,
             rate_difference=rate_difference,
             beta=beta,
@@ -353,7 +374,7 @@ class Learner:
                 workspace.followed_steps(n, rates.followed[part])
             held_macs = workspace.keep(n)
             stream = stream_of(epoch, STREAM_NUDGED)
-            first = ph.PLUS if strengths[-1] > 0 else ph.MINUS
+            first = ph.PLUS if strengths[self.model.readout] > 0 else ph.MINUS
             counts[first] = workspace.nudged(n, stream, labels, strengths, stop, soft_targets)
             counts[first].macs += held_macs
             workspace.window_sums(n, rates.plus[part])
@@ -370,7 +391,7 @@ class Learner:
     def _activity(self, sums: BatchSums, samples: int) -> list[NDArray[np.float64]]:
         """Mean firing probability of each channel of the layers, then of inputs, in the window of the free phase."""
         scale = ONE * self.config.dynamics.window_free * samples
-        shapes = [population.shape for population in (*self.model.stack.populations, *self.model.inputs)]
+        shapes = [population.shape for population in (*self.model.graph.populations, *self.model.inputs)]
         return [
             own / float(scale * height * width) for own, (height, width, _) in zip(sums.channels, shapes, strict=True)
         ]
@@ -379,7 +400,7 @@ class Learner:
         """What one head's delta rule adds up; zeros for those that stay as they are."""
         head = self.model.heads[index]
         if head.name != hd.READOUT and self.config.signals.learning == "fixed":
-            weight = self.parameters.head_weights[index]
+            weight = self.parameters.head(head.name).weight
             return HeadSums(np.zeros(weight.shape, np.int64), np.zeros(weight.shape[-1], np.int64))
         at = int(self.model.packed.table[index, hd.HEAD_AT])
         return head_sums(head, found.features[:, at : at + head.features], found.errors[:, index])
@@ -390,8 +411,11 @@ def learning_rates(model: Model, config: Config) -> dict[str, float]:
     settings, signals = config.optimiser, config.signals
     rates: dict[str, float] = {}
     layer_rates = per_layer(settings.learning_rate, model.layers, "optimiser.learning_rate")
-    for name, rate, scale in zip(model.names, layer_rates, initial_scales(model, config), strict=True):
-        rates[f"{name}/weight"], rates[f"{name}/bias"] = rate * scale, rate * settings.bias_factor
+    scales = initial_scales(model, config)
+    for layer, (name, rate, scale) in enumerate(zip(model.names, layer_rates, scales, strict=True)):
+        rates[f"{name}/bias"] = rate * settings.bias_factor
+        for edge in model.graph.incoming(layer):
+            rates[edge.weight] = rate * scale
     readout_rate = settings.readout_learning_rate
     for head in model.heads:
         own = readout_rate if head.name == hd.READOUT or signals.learning_rate is None else signals.learning_rate

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.evaluation.evaluate import Evaluation
 from spikesim.ep.network import heads as hd
-from spikesim.ep.network.model import Model, Parameters
+from spikesim.ep.network.model import Model
+from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.phases.counters import hopfield
 from spikesim.ep.runs.schema import LayerInfo, RunHeader
 from spikesim.ep.training.learner import BatchResult
@@ -18,31 +19,30 @@ from spikesim.numerics.quantization import norm
 
 
 def make_header(
-    model: Model, config: Config, parameters: Parameters, command_line: str, *, data_source: str = ""
+    model: Model, config: Config, parameters: ParameterTree, command_line: str, *, data_source: str = ""
 ) -> RunHeader:
     """The network as the run file describes it; `data_source` is that of the data set, "" for what has no place."""
-    connections = model.stack.connections
-    layers = []
-    for number, connection in enumerate(connections):
-        above = connections[number + 1] if number + 1 < len(connections) else None
+    graph, layers = model.graph, []
+    for layer, population in enumerate(graph.populations):
+        into, out = graph.incoming(layer), graph.outgoing(layer)
         layers.append(
             LayerInfo(
-                name=connection.target.name,
-                shape=connection.target.shape,
-                weights=connection.integers.size,
-                synapses_forward=connection.dense_operations,
-                synapses_feedback=above.dense_operations if above is not None else 0,
-                analogue=number == 0 and not model.streamed,
-                cells=4 if getattr(connection.table, "pool", None) == "average" else 1,
+                name=population.name,
+                shape=population.shape,
+                weights=sum(edge.connection.integers.size for edge in into),
+                synapses_forward=sum(edge.connection.dense_operations for edge in into),
+                synapses_feedback=sum(edge.connection.dense_operations for edge in out),
+                analogue=into[0].analogue,
+                cells=4 if any(getattr(edge.connection.table, "pool", None) == "average" for edge in into) else 1,
             )
         )
     return RunHeader(
         config=config.to_dict(),
         seed=config.seed,
         layers=tuple(layers),
-        weight_shapes={name: array.shape for name, array in parameters.to_dict(model.parameter_names).items()},
+        weight_shapes={name: array.shape for name, array in parameters.leaves().items()},
         command_line=command_line,
-        input_shape=model.stack.image.shape,
+        input_shape=model.graph.image.shape,
         data_source=os.path.abspath(data_source) if os.path.exists(data_source) else "",
     )
 
@@ -52,7 +52,8 @@ def batch_row(model: Model, config: Config, result: BatchResult) -> dict[str, An
     dynamics, counts = config.dynamics, result.counts
     samples = len(result.loss_sum)
     windows = (dynamics.window_free, dynamics.nudged_window, dynamics.nudged_window)
-    norms = [norm(connection.integers, connection.exponent) for connection in model.stack.connections]
+    gain, levels = dynamics.feedback_gain, model.graph.levels
+    norms = [_weight_norm(model, layer) for layer in range(model.layers)]
     return {
         "samples": samples,
         "loss": math.fsum(result.loss_sum) / samples,
@@ -68,7 +69,7 @@ def batch_row(model: Model, config: Config, result: BatchResult) -> dict[str, An
         "residual": np.array(
             [phase.mean_residual(window, samples, model.neurons) for phase, window in zip(counts, windows, strict=True)]
         ),
-        "hopfield": np.array([hopfield(phase.energy, dynamics.feedback_gain) / samples for phase in counts]),
+        "hopfield": np.array([hopfield(phase.energy, gain, levels) / samples for phase in counts]),
         "rate_difference": result.rate_difference,
         "signal_strength": _by_layer(model, result.lambdas, 0.0),
         "activity_price": result.prices,
@@ -105,4 +106,12 @@ def _by_layer(model: Model, values: NDArray[Any], missing: float) -> NDArray[np.
 
 
 def _readout_norm(model: Model) -> float:
-    return norm(hd.weights_of(model.packed, -1), int(model.packed.table[-1, hd.HEAD_EXPONENT]))
+    index = model.readout
+    return norm(hd.weights_of(model.packed, index), int(model.packed.table[index, hd.HEAD_EXPONENT]))
+
+
+def _weight_norm(model: Model, layer: int) -> float:
+    """Euclidean norm of the weights into a layer."""
+    connections = [edge.connection for edge in model.graph.incoming(layer)]
+    norms = [norm(connection.integers, connection.exponent) for connection in connections]
+    return norms[0] if len(norms) == 1 else math.hypot(*norms)

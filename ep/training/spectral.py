@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 
 from spikesim.ep.gradients.contrast import layer_rates
 from spikesim.ep.inputs.encoding import Input
+from spikesim.ep.network.graph import INPUT
 from spikesim.ep.network.linear_map import Link
-from spikesim.ep.network.model import Model, Parameters
+from spikesim.ep.network.model import Model
+from spikesim.ep.network.parameters import Array
 from spikesim.ep.parallel.thread_pool import Team
 from spikesim.ep.phases import workspace as ph
 from spikesim.numerics.fixed_point import ONE
@@ -47,7 +49,7 @@ TINY = 1e-300
 
 
 def coupling(model: Model, rates: list[Reals]) -> Reals:
-    """Coupling of each layer with the one below, sqrt(feedback gain) * sigma.
+    """Coupling of each connection's source and target, sqrt(feedback gain) * sigma.
 
     Parameters
     ----------
@@ -56,18 +58,24 @@ def coupling(model: Model, rates: list[Reals]) -> Reals:
 
     Returns
     -------
-    float64 (L,)
-        0 for the first layer, which only sees the image.
+    float64 (connections,)
+        0 for those from the input, to which there is no way back.
     """
     linear = [((layer > LINEAR[0]) & (layer < LINEAR[1])).astype(np.float64) for layer in rates]
-    found = np.zeros(model.layers)
-    for layer in range(1, model.layers):
-        connection = model.stack.connections[layer]
-        link = Link.of(connection)
-        below, own = linear[layer - 1], linear[layer]
+    found = np.zeros(len(model.graph.edges))
+    for edge in model.graph.edges:
+        if edge.source == INPUT:
+            continue
+        link = Link.of(edge.connection)
+        below, own = linear[edge.source], linear[edge.target]
         norms = spectral_norms(lambda maps: below * link.down(own * link.up(maps)), below)  # noqa: B023
-        found[layer] = float(norms.max(initial=0.0)) * math.sqrt(2.0**-connection.attenuation)
+        found[edge.index] = float(norms.max(initial=0.0)) * math.sqrt(2.0**-edge.connection.attenuation)
     return found
+
+
+def by_layer(model: Model, found: Reals) -> Reals:
+    """The largest coupling of the connections into each layer, float64 (L,)."""
+    return np.array([max(found[edge.index] for edge in model.graph.incoming(layer)) for layer in range(model.layers)])
 
 
 def spectral_norms(square: Callable[[Reals], Reals], linear: Reals) -> Reals:
@@ -143,12 +151,15 @@ def measure_coupling(team: Team, inputs: Input, sample_ids: NDArray[np.int64], s
     return team.ranks.first(lambda: coupling(team.model, free_rates(team, inputs, sample_ids, stream)))
 
 
-def limit_coupling(parameters: Parameters, found: Reals, limit: float) -> list[int]:
-    """Scale down, in place, the weights whose coupling exceeds the limit; the layers that were scaled."""
+def limit_coupling(weights: list[Array], found: Reals, limit: float) -> list[int]:
+    """Scale down, in place, the weights whose coupling exceeds the limit; the connections that were scaled.
+
+    weights: by connection (`ParameterTree.weights`).
+    """
     scaled = []
-    for layer, value in enumerate(found):
+    for index, (value, own) in enumerate(zip(found, weights, strict=True)):
         if value > limit:
             factor = math.floor(limit / value * STEPS_OF_SCALE) / STEPS_OF_SCALE
-            parameters.weights[layer] *= np.float32(max(factor, 1 / STEPS_OF_SCALE))
-            scaled.append(layer)
+            own *= np.float32(max(factor, 1 / STEPS_OF_SCALE))
+            scaled.append(index)
     return scaled

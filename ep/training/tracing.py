@@ -115,7 +115,8 @@ class _Steps:
         """The means over the samples, a row a step."""
         steps, neurons = len(self.energy), learner.model.neurons
         residual = np.array(self.residual, np.float64) / (ONE * max(1, self.window // 2) * samples * neurons)
-        values = [hopfield(energy, learner.config.dynamics.feedback_gain) / samples for energy in self.energy]
+        gain, levels = learner.config.dynamics.feedback_gain, learner.model.graph.levels
+        values = [hopfield(energy, gain, levels) / samples for energy in self.energy]
         return {
             "phase": np.full(steps, phase),
             "step": np.arange(1, steps + 1),

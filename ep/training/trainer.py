@@ -22,7 +22,9 @@ from spikesim.ep.evaluation.evaluate import Evaluation, evaluate, record_spikes
 from spikesim.ep.inputs.encoding import Input, with_duration
 from spikesim.ep.inputs.pipeline import Presenter
 from spikesim.ep.network.error_signals import check_teacher
-from spikesim.ep.network.model import Model, Parameters, initial_parameters
+from spikesim.ep.network.initial_weights import initial_parameters
+from spikesim.ep.network.model import Model
+from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.agreement import check_agreement
 from spikesim.ep.parallel.communicator import Alone, Ranks, share
 from spikesim.ep.parallel.thread_pool import Team
@@ -37,7 +39,7 @@ from spikesim.ep.training.run_rows import batch_row, epoch_counts, make_header
 from spikesim.ep.training.run_store import Journal, RunOptions
 from spikesim.ep.training.spectral import ROUNDS_MAX as COUPLING_ROUNDS
 from spikesim.ep.training.spectral import SAMPLES as COUPLING_SAMPLES
-from spikesim.ep.training.spectral import limit_coupling, measure_coupling
+from spikesim.ep.training.spectral import by_layer, limit_coupling, measure_coupling
 from spikesim.ep.training.tracing import trace
 from spikesim.errors import InputError, Stopped
 from spikesim.io.checkpoint import Checkpoint
@@ -102,7 +104,7 @@ class Trainer:
         self.observer = observer
         with self._naming_memory("the network", dataset):
             self.model = Model(config, dataset)
-        self.presenter = Presenter(config, dataset, self.model.stack.image.shape)
+        self.presenter = Presenter(config, dataset, self.model.graph.image.shape)
         self.samples = _limited("data.limit", config.data.limit, len(dataset.train.labels))
         self.test_samples = _limited("data.test_limit", config.data.test_limit, len(dataset.test.labels))
         _require_once(config.record.spikes)
@@ -167,7 +169,7 @@ class Trainer:
                 self.observer.message(note)
             self._run(journal, learner, found.checkpoint)
 
-    def begin(self, parameters: Parameters) -> None:
+    def begin(self, parameters: ParameterTree) -> None:
         """Make the run file with these parameters, and a checkpoint from which `run` trains them.
 
         Raises
@@ -193,7 +195,7 @@ class Trainer:
             learner.batch(0, 0, self.presenter.train(0, ids), ids, self.dataset.train.labels[ids], 0.0)
             evaluate(team, self.presenter, self.dataset.test, 1, stream_of(0, STREAM_EVALUATION))
 
-    def _header(self, parameters: Parameters) -> RunHeader:
+    def _header(self, parameters: ParameterTree) -> RunHeader:
         """The run as its file describes it."""
         return make_header(
             self.model, self.config, parameters, self.options.command_line, data_source=self.dataset.source
@@ -205,7 +207,7 @@ class Trainer:
             journal.write(lambda writer: writer.set_status("running"))
             if found is not None:
                 self._take_up(found, learner, position)
-                weights = learner.parameters.to_dict(self.model.parameter_names)
+                weights = learner.parameters.leaves()
                 journal.write(lambda writer: writer.write_weights(weights))
                 self.observer.message(
                     f"resuming {self.options.out} at epoch {position.epoch + 1}, mini-batch {position.batch + 1}"
@@ -403,22 +405,23 @@ class Trainer:
         found = measure_coupling(learner.team, inputs, ids, stream)
         self._tell_coupling(found)
         if limit is None:
-            return found
-        before = [weights.copy() for weights in learner.parameters.weights]
+            return by_layer(self.model, found)
+        weights = learner.parameters.weights(self.model.graph)
+        before = [own.copy() for own in weights]
         try:
             for _ in range(COUPLING_ROUNDS):
-                if not limit_coupling(learner.parameters, found, limit):
+                if not limit_coupling(weights, found, limit):
                     break
                 self.model.load(learner.parameters)
                 found = measure_coupling(learner.team, inputs, ids, stream)
         except Stopped:  # the checkpoint is that before the test, which must find the weights as they were
-            for weights, kept in zip(learner.parameters.weights, before, strict=True):
-                weights[...] = kept
+            for own, kept in zip(weights, before, strict=True):
+                own[...] = kept
             raise
-        return found
+        return by_layer(self.model, found)
 
     def _tell_coupling(self, found: NDArray[np.float64]) -> None:
-        for line in self._diagnosis.coupled(found):
+        for line in self._diagnosis.coupled(by_layer(self.model, found)):
             self.observer.message(line)
 
     def _take_up(self, found: Checkpoint, learner: Learner, position: Position) -> None:
@@ -452,7 +455,7 @@ class Trainer:
         arrays.update({f"parameters/{name}": array for name, array in learner.optimiser.parameters.items()})
         arrays.update({f"moments/{name}": array for name, array in learner.optimiser.state().items()})
         arrays.update({f"steering/{name}": array for name, array in learner.steering.state().items()})
-        weights = learner.parameters.to_dict(self.model.parameter_names)
+        weights = learner.parameters.leaves()
         meta = {"position": position.to_meta(), "optimiser_steps": learner.optimiser.steps}
         # an epoch's test moves the run on without a mini-batch, so it counts as one (`reports.state.checkpoints_text`)
         journal.save(position.done + position.epoch, weights, arrays, meta)

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from spikesim.engine.synapses import Integer, Shape, Table, in_blocks, neurons
 
+ATTENUATION_MAX = 16
+"""The way back through a table counts at least 2**-16."""
+
 
 @dataclass(eq=False)
 class Population:
