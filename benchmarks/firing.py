@@ -61,7 +61,7 @@ class Bench:
         self.config = config
         self.dataset = dataset
         self.model = self._load(config)
-        shape = self.model.stack.image.shape
+        shape = self.model.graph.image.shape
         self.image = Presenter(config, dataset, shape).plain(dataset.test, np.arange(1), 0)
         assert isinstance(self.image, np.ndarray)
         inputs = Inputs.prepare(self.image, np.zeros(1, np.int64), self.model.classes)
@@ -71,7 +71,7 @@ class Bench:
     def _load(self, config: Config) -> Model:
         model = Model(config, self.dataset)
         parameters = initial_parameters(model, config)
-        for bias in parameters.biases:
+        for bias in parameters.biases():
             bias[...] = BIAS
         model.load(parameters)
         return model
@@ -111,7 +111,7 @@ class Bench:
 
     def _start(self, model: Model, workspace: ph.Workspace, n: int, rng: np.random.Generator, mean_field: bool) -> None:
         """Potentials at the fixed point, and spikes of its firing probabilities."""
-        for layer, population in enumerate(model.stack.populations):
+        for layer, population in enumerate(model.graph.populations):
             potential = np.rint(np.repeat(self.rest.drives[layer], n, axis=0) * ONE).astype(np.int32)
             limit = 0 if mean_field else rng.integers(0, ONE, potential.shape)
             workspace.state.membrane[:n, model.state_slice(layer)] = population.to_state(potential)

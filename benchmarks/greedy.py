@@ -57,7 +57,7 @@ class Layers:
             torch.tensor(w).permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last).requires_grad_()
             for w in parameters.weights
         ]  # (Cout, Cin, ky, kx)
-        self.biases = [torch.tensor(b).requires_grad_() for b in parameters.biases]
+        self.biases = [torch.tensor(b).requires_grad_() for b in parameters.biases()]
         self.head_weights = [torch.tensor(w).requires_grad_() for w in parameters.head_weights]
         self.head_biases = [torch.tensor(b).requires_grad_() for b in parameters.head_biases]
         self.optimiser = torch.optim.Adam(self._groups())
@@ -82,7 +82,7 @@ class Layers:
         for layer, row in enumerate(self.rows):
             if layer:  # the same numbers upwards; downwards error_gain times the error
                 x = self.error_gain * x + (1 - self.error_gain) * x.detach()
-            stride = self.model.stack.connections[layer].table.stride
+            stride = self.model.graph.edges[layer].connection.table.stride
             drive = functional.conv2d(x, self.weights[layer], self.biases[layer], stride, row.padding)
             rates.append(drive.clamp(0, 1))
             for number, head in enumerate(self.model.heads):
@@ -141,7 +141,7 @@ def percent(right: NDArray[np.int64], samples: int) -> str:
 def train(config: Config, dataset: Dataset, options: argparse.Namespace) -> None:
     """Train, printing two lines after every epoch."""
     model = Model(config, dataset)
-    presenter = Presenter(config, dataset, model.stack.image.shape)
+    presenter = Presenter(config, dataset, model.graph.image.shape)
     samples = min(config.data.limit or len(dataset.train), len(dataset.train))
     test_samples = min(config.data.test_limit or len(dataset.test), len(dataset.test))
     size, epochs = config.data.batch_size, config.optimiser.epochs

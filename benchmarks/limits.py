@@ -118,7 +118,7 @@ def multiplying() -> list[float]:
 def largest_part(model: Model) -> int:
     """Bytes of the largest table's weights onto one block of channels."""
     parts = [0]
-    for connection in model.stack.connections[1:]:
+    for connection in model.graph.edges[1:].connection:
         shape = connection.integers.shape
         parts += [2 * int(np.prod(shape[:-1])) * 64, 2 * int(np.prod(shape)) // shape[-2] * 64]  # both directions
     return max(parts)
@@ -128,7 +128,7 @@ class Engine:
     """A mini-batch, one thread, and a workspace for a group."""
 
     def __init__(self, config: Config, dataset: Dataset, model: Model, team: Team) -> None:
-        presenter = Presenter(config, dataset, model.stack.image.shape)
+        presenter = Presenter(config, dataset, model.graph.image.shape)
         self.parameters = initial_parameters(model, config)
         start(model, config, self.parameters, team, presenter, len(dataset.train.labels))
         model.load(self.parameters, config.dynamics.beta)
@@ -200,7 +200,7 @@ def report(config: Config, dataset: Dataset) -> None:
         deviations = int(engine.nudged(group, beta).macs.sum())
         pushed = seconds(lambda: engine.nudged(group, beta), REPEATS)
         unpushed = float(np.median(seconds(lambda: engine.nudged(group, 0.0), REPEATS)))
-        for bias in engine.parameters.biases:
+        for bias in engine.parameters.biases():
             bias[...] = -100.0  # nothing fires whatever the image
         model.load(engine.parameters)
         silent = seconds(lambda: engine.free(group), REPEATS)

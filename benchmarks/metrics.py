@@ -75,7 +75,9 @@ def follow(model: Model, config: Config, images: NDArray[np.int16], labels: NDAr
         states.append(_state(workspace, n))
         counts = found
     pixels, onset = images / 2.0**INPUT_BITS, dynamics.onset(model.layers)
-    counts.macs[0] += n * model.stack.connections[0].dense_operations  # the images, as `Workspace.free` counts them
+    counts.macs[0] += (
+        n * model.graph.edges[0].connection.dense_operations
+    )  # the images, as `Workspace.free` counts them
     yield Phase(PHASES[0], _trace(states, dynamics.order, images=pixels, onset=onset), counts)
 
     workspace.rest(images, np.arange(n))
@@ -106,7 +108,7 @@ def _state(workspace: ph.Workspace, n: int) -> list[tuple[NDArray[np.bool_], NDA
     """Spikes and potentials of each layer, (n, H, W, C)."""
     model, found = workspace.model, []
     bits = np.unpackbits(workspace.state.words[:n].view(np.uint8), axis=-1, bitorder="little")
-    for layer, population in enumerate(model.stack.populations):
+    for layer, population in enumerate(model.graph.populations):
         height, width, channels = population.shape
         lanes = population.blocks * population.lanes
         at = 16 * int(model.compiled.plan.populations[population.index, POP_WORDS])
@@ -133,7 +135,7 @@ def _rates(workspace: ph.Workspace, model: Model, n: int) -> Trace:
     )  # as `mean_rates` of ep/phases/clamped_drive.py rounds
     rates = [
         np.stack([population.from_state(mean[:, model.state_slice(layer)])] * 2)
-        for layer, population in enumerate(model.stack.populations)
+        for layer, population in enumerate(model.graph.populations)
     ]
     return Trace(None, rates, rates, "synchronous")
 
@@ -162,7 +164,7 @@ def neurobench(twin: Twin, trace: Trace) -> dict[str, Any]:
 def static(parameters: Parameters) -> Figures:
     """NeuroBench's static metrics of the layers and the read-out, float32."""
     net = nn.Module()
-    weights, biases = [*parameters.weights, parameters.readout_weight], [*parameters.biases, parameters.readout_bias]
+    weights, biases = [*parameters.weights, parameters.readout_weight], [*parameters.biases(), parameters.readout_bias]
     for number, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         flat = torch.from_numpy(weight.reshape(-1, weight.shape[-1]).T.copy())
         module = nn.Linear(flat.shape[1], flat.shape[0])
@@ -199,7 +201,7 @@ class Sides:
             The recorded potentials are not those that follow from the twin's drives.
         """
         weights = self.integers if rounded else self.parameters.weights
-        twin = Twin(self.model, weights, self.parameters.biases, trace, leak=self.leak, fused=fused, counted=way)
+        twin = Twin(self.model, weights, self.parameters.biases(), trace, leak=self.leak, fused=fused, counted=way)
         results = neurobench(twin, trace)
         if rounded and twin.error > ROUNDING:
             raise InputError(f"the twin's potentials differ from the engine's by {twin.error:.3g}: it is no twin")
@@ -260,7 +262,7 @@ def compare(path: Path, options: argparse.Namespace) -> bool:
         model.load(parameters)
         sides, first = Sides(reader, config, model, parameters), slice(options.samples)
         own, theirs = own_static(reader), static(parameters)
-    presenter = Presenter(config, dataset, model.stack.image.shape)
+    presenter = Presenter(config, dataset, model.graph.image.shape)
     print(machine(("neurobench", "torch", "snntorch")))
     print(f"\n{path}: {options.samples} test samples; operations a sample\n")
     print(f"{'':<34}{'spikesim':>16}{'NeuroBench':>16}")

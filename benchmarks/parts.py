@@ -133,7 +133,7 @@ def median_seconds(work: Callable[[], object], repeats: int = 5) -> float:
 def step_parts(config: Config, dataset: Dataset) -> None:
     """Sweep, delivery and heads, in microseconds a sample and step, for the weights that training starts with."""
     model = Model(config, dataset)
-    presenter = Presenter(config, dataset, model.stack.image.shape)
+    presenter = Presenter(config, dataset, model.graph.image.shape)
     parameters = initial_parameters(model, config)
     with Team(model, config, 1) as team:
         start(model, config, parameters, team, presenter, len(dataset.train.labels))
@@ -161,7 +161,7 @@ def step_parts(config: Config, dataset: Dataset) -> None:
         whole = median_seconds(free) * each
         each_nudged = 1e6 / (n * dynamics.steps_nudged)
         pushed, unpushed = (median_seconds(lambda factor=factor: nudged(factor)) * each_nudged for factor in (1.0, 0.0))  # type: ignore[misc]
-        for bias in parameters.biases:
+        for bias in parameters.biases():
             bias[...] = -100.0  # nothing fires whatever the image
         model.load(parameters)
         silent = median_seconds(free) * each

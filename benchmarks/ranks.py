@@ -18,6 +18,7 @@ from measure import machine, network_parser, read_network, seconds, spread
 from numpy.typing import NDArray
 
 from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.model import Model, initial_parameters
 from spikesim.ep.parallel.communicator import share
 from spikesim.ep.parallel.mpi import MpiRanks
@@ -79,7 +80,7 @@ def main() -> None:
         sys.exit(2)
     tell(machine(("numba", "numpy", "mpi4py")))
     model = Model(config, dataset)
-    presenter = Presenter(config, dataset, model.stack.image.shape)
+    presenter = Presenter(config, dataset, model.graph.image.shape)
     parameters = initial_parameters(model, config)
     whole, waited, exchanged = [], [], []
     with Team(model, config, 1, ranks=ranks) as team:
@@ -92,7 +93,7 @@ def main() -> None:
             ranks.waited = ranks.exchanged = 0.0
             ranks.any(False)
             began = time.perf_counter()
-            learner.batch(0, number, images, ids, dataset.train.labels[ids], 1.0)
+            learner.batch(MiniBatch(0, number, images, ids, dataset.train.labels[ids]), 1.0)
             if number > 0:  # the first loads or compiles the kernels
                 whole.append(time.perf_counter() - began)
                 waited.append(ranks.waited)

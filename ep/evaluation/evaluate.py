@@ -114,16 +114,13 @@ def _predictions(
     own = share(team.ranks, samples)
 
     def run(first: int, inputs: Input, part: slice) -> tuple[Predictions, PhaseCounts, NDArray[np.int64]]:
-        workspace = team.borrow()
-        try:
+        with team.workspace() as workspace:
             ids = np.arange(first + part.start, first + part.stop)
             n = workspace.rest(inputs[part], ids)
             counted = workspace.free(n, stream, team.stop)
             found = Predictions.empty(team.model.packed, n)
             workspace.predict(n, images.labels[ids], None, found, first=team.model.readout)
             return found, counted, workspace.rate_bins(n)
-        finally:
-            team.give_back(workspace)
 
     def prepare(chunk: slice) -> Input:
         return presenter.plain(images, chunk, stream)

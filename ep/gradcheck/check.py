@@ -27,8 +27,10 @@ from spikesim.ep.evaluation.from_run import run_parameters
 from spikesim.ep.gradcheck import implicit_gradient as ad
 from spikesim.ep.gradcheck.mean_field import Inputs, MeanField, Reals
 from spikesim.ep.gradients.contrast import layer_rates
+from spikesim.ep.gradients.scheme import NudgingScheme
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.error_signals import check_teacher
 from spikesim.ep.network.graph import LayerGraph
 from spikesim.ep.network.initial_weights import initial_parameters
@@ -40,7 +42,7 @@ from spikesim.ep.parallel.thread_pool import Team
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.training.initialization import check_random_start, start
-from spikesim.ep.training.learner import BatchResult, Learner
+from spikesim.ep.training.learner import Learner
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import ONE
 
@@ -383,11 +385,13 @@ def _run_variant(
         learner = Learner(model, config, parameters, team, soft_targets)
         for batch in batches:
             inputs = batch.inputs[share(team.ranks, len(batch.ids))]
-            gradients, result = learner.estimate(batch.number, 0, inputs, batch.ids, batch.labels, keep_rates=True)
+            gradients, result = learner.estimate(
+                MiniBatch(batch.number, 0, inputs, batch.ids, batch.labels), keep_rates=True
+            )
             weights.append(by_layer(model.graph, [gradients[edge.weight] for edge in model.graph.edges]))
             biases.append([gradients[f"{name}/bias"] for name in model.names])
             differences.append(result.rate_difference)
-            quantiles.append(_difference_quantiles(model, config, result))
+            quantiles.append(_difference_quantiles(model, learner.scheme, result.rates))
             activities.append([float(activity.mean()) for activity in result.activity])
             free = result.counts[ph.FREE]
             residuals.append(free.mean_residual(config.dynamics.window_free, len(batch.ids), model.neurons))
@@ -409,14 +413,15 @@ def _run_variant(
     )
 
 
-def _difference_quantiles(model: Model, config: Config, result: BatchResult) -> list[list[float]]:
-    """Quantiles of |r+ - r-| (or of what the contrast has in place of r-) of each layer."""
-    rates, dynamics = result.rates, config.dynamics
+def _difference_quantiles(model: Model, scheme: NudgingScheme, rates: ph.Rates | None) -> list[list[float]]:
+    """Quantiles of |r+ - r-| (or of what is compared in their place) of each layer."""
     assert rates is not None
-    other, window = (rates.minus, dynamics.nudged_window) if len(rates.minus) else (rates.free, dynamics.window_free)
     found = []
     for layer in range(model.layers):
-        first = layer_rates(model, layer, rates.plus) / (ONE * dynamics.nudged_window)
-        second = layer_rates(model, layer, other) / (ONE * window)
-        found.append(np.quantile(np.abs(first - second), QUANTILES).tolist())
+        compared = [
+            layer_rates(model, layer, getattr(rates, name)) / (ONE * window)
+            for name, window in zip(scheme.compared, scheme.windows, strict=False)
+        ]
+        difference = compared[0] if len(compared) == 1 else compared[0] - compared[1]
+        found.append(np.quantile(np.abs(difference), QUANTILES).tolist())
     return found

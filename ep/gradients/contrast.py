@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from spikesim.ep.gradients.correlation import ALONE, Correlation, Rows, correlate, image_rows, rate_rows
 from spikesim.ep.inputs.encoding import Input
-from spikesim.ep.network.graph import INPUT, Edge
+from spikesim.ep.network.graph import Edge
 from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.buffers import Buffers
 from spikesim.numerics.fixed_point import INPUT_BITS, ONE
@@ -142,25 +142,6 @@ def _rows_below(model: Model, edge: Edge, first: NDArray[np.int32], second: NDAr
     return rate_rows(edge.connection, source, edge.pooled, model.slice_of(source).start, first, second)
 
 
-def common_rows(
-    model: Model, edge: Edge, inputs: Input, rule: str, first: NDArray[np.int32], second: NDArray[np.int32] = ALONE
-) -> Rows | None:
-    """The presynaptic rates of both phases, of whatever channels, if they are the same; else None.
-
-    Those of the postsynaptic rule are sums over both windows, so that its weights are in units half as large (those of
-    the first layer excepted, which sees the image); or those of the free phase, which are what held drives come from.
-
-    Parameters
-    ----------
-    inputs : images int16 (n, H, W, C), or spikes
-    first, second : int32 (n, state size)
-        Window sums of both phases, or those of the free phase alone.
-    """
-    if rule == "postsynaptic" or edge.source == INPUT:  # the input is the same in both
-        return presynaptic_rows(model, edge, inputs, first, second)
-    return None
-
-
 def phase_correlation(
     model: Model,
     edge: Edge,
@@ -189,28 +170,29 @@ def phase_correlation(
 def contrast(
     model: Model,
     edge: Edge,
-    plus: NDArray[np.int32],
-    minus: NDArray[np.int32],
+    post: list[NDArray[np.int32]],
     rows: Rows | None,
     channels: slice | None = None,
     out: Correlation | None = None,
 ) -> Correlation:
-    """Correlation of the one phase minus that of the other, whose windows are of the same length.
+    """Correlation of one phase, or of the one phase minus that of the other, whose windows are of the same length.
 
     Parameters
     ----------
-    plus, minus : int32 (n, state size)
-        Window sums of the phases.
+    post : list of int32 (n, state size)
+        Window sums of one phase or of two.
     rows : Rows, optional
-        Presynaptic rates of both phases (`common_rows`); without them each has its own.
+        Presynaptic rates of all phases (`presynaptic_rows`); without them each has its own.
 
     Others are those of `phase_correlation`.
     """
     if rows is not None:
         at = model.state_slice(edge.target).start
-        return correlate(edge.connection, rows, at, plus, minus, channels, out)
-    first = phase_correlation(model, edge, plus, None, channels, out)
-    second = phase_correlation(model, edge, minus, None, channels)
-    first.weights[...] -= second.weights
-    first.bias[...] -= second.bias
+        second = post[1] if len(post) > 1 else ALONE
+        return correlate(edge.connection, rows, at, post[0], second, channels, out)
+    first = phase_correlation(model, edge, post[0], None, channels, out)
+    for other in post[1:]:
+        minus = phase_correlation(model, edge, other, None, channels)
+        first.weights[...] -= minus.weights
+        first.bias[...] -= minus.bias
     return first

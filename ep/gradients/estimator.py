@@ -7,10 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.config.parsing import Config
-from spikesim.ep.config.sections import Dynamics
 from spikesim.ep.gradients import contrast as co
 from spikesim.ep.gradients.correlation import Correlation
+from spikesim.ep.gradients.scheme import NudgingScheme
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.graph import INPUT, Edge
@@ -28,24 +27,24 @@ TILE = 64
 """Side of the tiles in which sums change their order; a tile of float32 and its sums fit the nearest caches."""
 
 
-def check_sums(model: Model, config: Config) -> None:
-    """Refuse mini-batches whose correlations could exceed int64, if every neuron fired all the time.
+def check_sums(model: Model, scheme: NudgingScheme, size: int) -> None:
+    """Refuse mini-batches of this size if their correlations could exceed int64, should all neurons fire all the time.
 
     Raises
     ------
     InputError
     """
-    dynamics, size = config.dynamics, config.data.batch_size
-    window = max(dynamics.nudged_window, 0 if dynamics.nudging == "centred" else dynamics.window_free)
+    dynamics = scheme.dynamics
+    window = max(scheme.windows)
     for edge in model.graph.edges:
         population = edge.connection.target
         positions = population.shape[0] * population.shape[1]
         # the presynaptic rates of two nudged phases may add up
-        before = dynamics.window_free if model.held is not None else 2 * window
+        before = dynamics.window_free if scheme.clamped else 2 * window
         if edge.source == INPUT:
             pre = float(2**15) if edge.analogue else float(ONE * dynamics.window_free)
         else:
-            pre = _weight_unit(edge, before, window) / (ONE * window)
+            pre = co.presynaptic_unit(edge, before)
         largest = int(2**63 / (pre * ONE * window * positions))
         if size > largest:
             raise InputError(
@@ -69,7 +68,7 @@ class LayerSums:
     Attributes
     ----------
     correlations : list of list of Correlation
-        By connection: that of the difference of two phases, or those of the two phases.
+        By connection: one for each of its terms (`NudgingScheme.terms`).
     apart : int64 (L,)
         Sum of |r+ - r-| over samples and neurons, in units of the windows.
     """
@@ -78,10 +77,12 @@ class LayerSums:
     apart: NDArray[np.int64]
 
     @classmethod
-    def room(cls, model: Model, dynamics: Dynamics, buffers: Buffers) -> "LayerSums":
+    def room(cls, model: Model, scheme: NudgingScheme, buffers: Buffers) -> "LayerSums":
         """Room for those of a mini-batch, with arbitrary content."""
-        names = ("difference",) if dynamics.nudging == "centred" else ("first", "second")
-        found = [[co.room(edge, name, buffers) for name in names] for edge in model.graph.edges]
+        found = [
+            [co.room(edge, f"term{number}", buffers) for number, _ in enumerate(scheme.terms(edge))]
+            for edge in model.graph.edges
+        ]
         return cls(found, np.zeros(model.layers, np.int64))
 
     def arrays(self) -> Iterator[NDArray[np.int64]]:
@@ -92,7 +93,7 @@ class LayerSums:
         yield self.apart
 
 
-def layer_sums(model: Model, dynamics: Dynamics, team: Team, inputs: Input, rates: Rates, sums: LayerSums) -> None:
+def layer_sums(model: Model, scheme: NudgingScheme, team: Team, inputs: Input, rates: Rates, sums: LayerSums) -> None:
     """Correlate the rates of some samples, on all threads.
 
     Parameters
@@ -108,35 +109,26 @@ def layer_sums(model: Model, dynamics: Dynamics, team: Team, inputs: Input, rate
     ------
     Stopped
     """
-    centred, held = dynamics.nudging == "centred", model.held is not None
-    other = rates.minus if centred else rates.free
+    compared = [getattr(rates, name) for name in scheme.compared]
     # either phase counts by the length of the other's window
-    windows = (1, 1) if centred else (dynamics.window_free, dynamics.nudged_window)
-
-    def seen(edge: Edge, own: slice) -> tuple[NDArray[np.int32], ...]:
-        """Window sums out of which both phases have the same presynaptic rates: those of the free phase where nudged
-        phases hold the means of its drives, or of its input."""
-        own_phases = centred and not held and edge.source != INPUT
-        return (rates.plus[own], rates.minus[own]) if own_phases else (rates.free[own],)
+    first, second = scheme.windows
+    factors = (1, 1) if first == second else (second, first)
 
     def work(piece: co.Piece) -> tuple[list[Correlation], int]:
         if team.stop[0]:
             raise Stopped
         edge, own, channels = piece.edge, piece.samples, piece.channels
-        first, second = rates.plus[own], other[own]
         begin, at = model.state_slice(edge.target).start, edge.connection.target.part_of_state(channels)
         apart = 0
         if edge.first:  # others have the same target
-            apart = _apart(first, windows[0], second, windows[1], begin + at.start, begin + at.stop)
-        out = [co.place(piece, total) for total in sums.correlations[edge.index]]
-        rows = shared.of(piece, lambda: co.common_rows(model, edge, inputs[own], dynamics.rule, *seen(edge, own)))
-        if centred:  # the difference of two phases, whose windows are of the same length; else the phases, one by one
-            return [co.contrast(model, edge, first, second, rows, channels, out[0])], apart
-        correlations = [
-            co.phase_correlation(model, edge, phase, rows, channels, where)
-            for phase, where in zip((first, second), out, strict=True)
-        ]
-        return correlations, apart
+            apart = _apart([one[own] for one in compared], factors, begin + at.start, begin + at.stop)
+        seen = [getattr(rates, name)[own] for name in scheme.presynaptic(edge)]
+        rows = shared.of(piece, lambda: co.presynaptic_rows(model, edge, inputs[own], *seen) if seen else None)
+        found = []
+        for term, total in zip(scheme.terms(edge), sums.correlations[edge.index], strict=True):
+            post = [getattr(rates, name)[own] for name in term.post]
+            found.append(co.contrast(model, edge, post, rows, channels, co.place(piece, total)))
+        return found, apart
 
     pieces = list(co.pieces(model, len(inputs)))
     shared = co.SharedRows(pieces)
@@ -152,9 +144,25 @@ def layer_sums(model: Model, dynamics: Dynamics, team: Team, inputs: Input, rate
         sums.apart[piece.edge.target] += difference
 
 
+def _apart(compared: list[NDArray[np.int32]], factors: tuple[int, int], begin: int, end: int) -> int:
+    """Sum of |first - second|, each times its factor, over samples and a stretch of their states; or of |first|."""
+    if len(compared) == 1:
+        return int(_magnitudes(compared[0], begin, end))
+    return int(_distances(compared[0], factors[0], compared[1], factors[1], begin, end))
+
+
 @kernel
-def _apart(first, first_factor, second, second_factor, begin, end):
-    """Sum of |first - second|, each times its factor, over samples and a stretch of their states."""
+def _magnitudes(first, begin, end):
+    total = np.int64(0)
+    for sample in range(len(first)):
+        one = first[sample, begin:end]
+        for i in range(len(one)):
+            total += abs(np.int64(one[i]))
+    return total
+
+
+@kernel
+def _distances(first, first_factor, second, second_factor, begin, end):
     total = np.int64(0)
     for sample in range(len(first)):
         one, other = first[sample, begin:end], second[sample, begin:end]
@@ -169,39 +177,38 @@ def _apart(first, first_factor, second, second_factor, begin, end):
     return total
 
 
+class Divisors(NamedTuple):
+    """What the contrast of a mini-batch is divided by: its samples, and beta with the sign of the first nudge."""
+
+    samples: int
+    beta: float
+
+
 def layer_gradients(
-    model: Model, dynamics: Dynamics, team: Team, sums: LayerSums, samples: int, beta: float, buffers: Buffers
-) -> tuple[dict[str, Array], NDArray[np.float64]]:
-    """Gradients of the loss in the weights and biases of the layers, by name, and the mean |r+ - r-| of each layer.
+    model: Model, scheme: NudgingScheme, team: Team, sums: LayerSums, batch: Divisors, buffers: Buffers
+) -> dict[str, Array]:
+    """Gradients of the loss in the weights and biases of the layers, by name.
 
     Parameters
     ----------
     sums : LayerSums
         Of the mini-batch.
-    samples : int
-        In the mini-batch.
-    beta : float
-        With the sign of the first nudge.
+    batch : Divisors
     buffers : Buffers
         Memory for the gradients, which the next ones overwrite.
     """
-    centred, held = dynamics.nudging == "centred", model.held is not None
-    other_window = dynamics.nudged_window if centred else dynamics.window_free
-    windows = dynamics.nudged_window, other_window
+    distance = scheme.comparison.distance(batch.beta)
 
     def finish(edge: Edge) -> dict[str, Array]:
-        parts = sums.correlations[edge.index]
-        # with a feedback gain below 1 the energy of a layer counts the more, the lower it is
-        share = 1.0 if held else dynamics.feedback_gain ** model.graph.below_top(edge.target)
-        strength = (2.0 * abs(beta) if centred else beta) * samples * share
+        parts, terms = sums.correlations[edge.index], scheme.terms(edge)
+        strength = distance * batch.samples * scheme.weight(model, edge)
         weight = buffers.take(f"gradient/{edge.index}/weight", edge.shape, np.float32)
-        before = _presynaptic_windows(model, edge, dynamics)
-        units = [_weight_unit(edge, before[i], windows[i]) for i in range(len(parts))]
+        units = [co.presynaptic_unit(edge, term.before) * float(ONE * term.window) for term in terms]
         _minus_difference([part.weights for part in parts], units, strength, weight)
         found = {edge.weight: weight}
         if edge.first:
             bias = buffers.take(f"gradient/{edge.index}/bias", edge.shape[-1:], np.float32)
-            units = [float(ONE * windows[i]) for i in range(len(parts))]
+            units = [float(ONE * term.window) for term in terms]
             _minus_difference([part.bias for part in parts], units, strength, bias)
             found[f"{model.names[edge.target]}/bias"] = bias
         return found
@@ -209,8 +216,14 @@ def layer_gradients(
     gradients: dict[str, Array] = {}
     for found in team.map(finish, model.graph.edges):
         gradients.update(found)
-    scale = ONE * dynamics.nudged_window * (1 if centred else other_window)
-    return gradients, sums.apart / (scale * model.neurons * samples)
+    return gradients
+
+
+def rate_difference(model: Model, scheme: NudgingScheme, sums: LayerSums, samples: int) -> NDArray[np.float64]:
+    """The mean |r+ - r-| of each layer over the neurons and so many samples, float64 (L,)."""
+    first, second = scheme.windows
+    scale = ONE * (first if first == second else first * second)
+    return np.asarray(sums.apart / (scale * model.neurons * samples))
 
 
 class HeadSums(NamedTuple):
@@ -248,25 +261,6 @@ def head_gradient(head: hd.Head, sums: HeadSums, samples: int, window: int) -> t
     unit = float(ONE * window << head.shift) * 2.0**hd.ERROR_BITS * samples
     weight = (-sums.products / unit).astype(np.float32)
     return weight, (-sums.errors / (2.0**hd.ERROR_BITS * samples)).astype(np.float32)
-
-
-def _presynaptic_windows(model: Model, edge: Edge, dynamics: Dynamics) -> tuple[int, int]:
-    """Steps over which the presynaptic rates of the two parts of a layer's contrast are summed."""
-    if model.held is not None or (edge.source == INPUT and not edge.analogue):
-        return dynamics.window_free, dynamics.window_free
-    if dynamics.nudging == "centred":
-        window = dynamics.nudged_window * (2 if dynamics.rule == "postsynaptic" else 1)
-        return window, window
-    first = dynamics.window_free if dynamics.rule == "postsynaptic" else dynamics.nudged_window
-    return first, dynamics.window_free
-
-
-def _weight_unit(edge: Edge, before: int, window: int) -> float:
-    """Value of 1 in a correlation: windows of 2**16 a step on either side.
-
-    before, window: steps of the windows of the presynaptic and of the postsynaptic rates.
-    """
-    return co.presynaptic_unit(edge, before) * float(ONE * window)
 
 
 def _minus_difference(parts: list[NDArray[np.int64]], units: list[float], strength: float, out: Array) -> None:

@@ -4,6 +4,7 @@ import itertools
 import queue
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -76,13 +77,14 @@ class Team:
         """Cut a mini-batch into groups."""
         return [slice(first, min(first + self.group, samples)) for first in range(0, samples, self.group)]
 
-    def borrow(self) -> ph.Workspace:
-        """A workspace that no other thread uses; give it back."""
-        return self._workspaces.get()
-
-    def give_back(self, workspace: ph.Workspace) -> None:
-        """Return a workspace."""
-        self._workspaces.put(workspace)
+    @contextmanager
+    def workspace(self) -> Iterator[ph.Workspace]:
+        """A workspace that no other thread uses meanwhile."""
+        workspace = self._workspaces.get()
+        try:
+            yield workspace
+        finally:
+            self._workspaces.put(workspace)
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """Apply a function to items, on all threads; results in order.

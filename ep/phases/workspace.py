@@ -91,6 +91,10 @@ class Rates(NamedTuple):
     free: NDArray[np.int32]  # no rows unless they are needed
     followed: NDArray[np.int32]  # steps of the free phase's window in which p followed V; no rows unless needed
 
+    def rows(self, part: slice) -> "Rates":
+        """Those of some of the samples, views; where there are none, none."""
+        return Rates(*(sums[part] for sums in self))
+
 
 @kernel
 def _channel_sums(populations, window, n_samples, sums):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.gradients.activity_penalty import moved_prices
+from spikesim.ep.gradients.scheme import comparison_of
 from spikesim.ep.network.error_signals import annealing, head_strengths
 from spikesim.ep.network.heads import READOUT
 from spikesim.ep.network.model import Model
@@ -45,6 +46,7 @@ class Steering:
     def __init__(self, config: Config, model: Model) -> None:
         self.config = config
         self.heads = model.heads
+        self._comparison = comparison_of(config.dynamics)
         self._top = model.heads[model.readout].layer
         self.beta = config.dynamics.beta
         self._given = np.array(head_strengths(config, model.heads, model.graph))
@@ -69,7 +71,7 @@ class Steering:
         """
         top = float(response[self._top])
         stability = self.config.stability
-        apart = (2.0 if self.config.dynamics.nudging == "centred" else 1.0) * self.beta
+        apart = self._comparison.distance(self.beta)
         self.prices = moved_prices(stability, self.prices, activity, response / apart)
         if stability.steering == "response":
             beta = self.beta * (1.0 + PACE * _deviation(stability.response, top))

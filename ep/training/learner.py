@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.ep.config.parsing import Config, per_layer
-from spikesim.ep.config.random_streams import STREAM_FREE, STREAM_NUDGED, STREAM_NUDGED_MINUS, stream_of
+from spikesim.ep.config.random_streams import STREAM_FREE, nudged_stream, stream_of
 from spikesim.ep.gradients import centering as centring
 from spikesim.ep.gradients.activity_penalty import add_price_gradients, price_sums
 from spikesim.ep.gradients.estimator import (
+    Divisors,
     HeadSums,
     LayerSums,
     check_sums,
@@ -24,8 +25,10 @@ from spikesim.ep.gradients.estimator import (
     head_sums,
     layer_gradients,
     layer_sums,
+    rate_difference,
 )
-from spikesim.ep.inputs.encoding import Input
+from spikesim.ep.gradients.scheme import NudgingScheme
+from spikesim.ep.inputs.samples import MiniBatch, Samples
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.graph import INPUT, Edge
 from spikesim.ep.network.initial_weights import initial_scales
@@ -45,8 +48,8 @@ from spikesim.errors import Stopped
 from spikesim.numerics.fixed_point import ONE
 from spikesim.numerics.philox import philox_words
 
-TAG_ORDER, TAG_SIGN = 0xFE000000, 0xFD000000
-"""Last words of the counters of random numbers that belong to no neuron; the layers' are below 2**24 * 250."""
+TAG_ORDER = 0xFE000000
+"""Last word of the counters of random numbers that belong to no neuron; the layers' are below 2**24 * 250."""
 
 
 @dataclass
@@ -98,7 +101,8 @@ class Learner:
         self.soft_targets = soft_targets
         self._buffers = Buffers()
         self.steering = Steering(config, model)
-        check_sums(model, config)
+        self.scheme = NudgingScheme.of(model, config)
+        check_sums(model, self.scheme, config.data.batch_size)
         self.optimiser = Optimiser(config.optimiser, parameters.leaves(), learning_rates(model, config))
 
     def order(self, epoch: int, samples: int) -> NDArray[np.int64]:
@@ -110,30 +114,12 @@ class Learner:
         words = philox_words(counters, self.config.seed)
         return np.lexsort((words[:, 1], words[:, 0])).astype(np.int64)
 
-    def sign(self, epoch: int, batch: int) -> int:
-        """Sign of the (first) nudge of a mini-batch."""
-        if self.config.dynamics.nudging != "random-sign":
-            return 1
-        word = philox_words(np.array([[batch, epoch, 0, TAG_SIGN]], np.uint32), self.config.seed)[0, 0]
-        return 1 if word & 1 else -1
-
-    def batch(
-        self,
-        epoch: int,
-        batch: int,
-        inputs: Input,
-        sample_ids: NDArray[np.int64],
-        labels: NDArray[np.int64],
-        factor: float,
-        progress: float = 0.0,
-    ) -> BatchResult:
+    def batch(self, batch: MiniBatch, factor: float, progress: float = 0.0) -> BatchResult:
         """Run one mini-batch and change the parameters.
 
         Parameters
         ----------
-        inputs : images int16 (own, H, W, C), 1.0 = 2**12, or spikes
-            Of this rank's share of the samples (`spikesim.ep.parallel.communicator.share`), all of them if it is alone.
-        sample_ids, labels : int64 (n,)
+        batch : MiniBatch
         factor : float
             On the learning rates.
         progress : float
@@ -146,7 +132,7 @@ class Learner:
         InputError
             A parameter has left its range.
         """
-        gradients, result = self._estimate(epoch, batch, inputs, sample_ids, labels, progress)
+        gradients, result = self._estimate(batch, progress)
         result.changes = self._step(gradients, result, factor)
         self.steering.observe(result.rate_difference, np.array([own.mean() for own in result.activity]))
         stability = self.config.stability
@@ -221,15 +207,7 @@ class Learner:
         return change
 
     def estimate(
-        self,
-        epoch: int,
-        batch: int,
-        inputs: Input,
-        sample_ids: NDArray[np.int64],
-        labels: NDArray[np.int64],
-        progress: float = 0.0,
-        *,
-        keep_rates: bool = False,
+        self, batch: MiniBatch, progress: float = 0.0, *, keep_rates: bool = False
     ) -> tuple[dict[str, Array], BatchResult]:
         """Run the phases of one mini-batch: the gradients of the loss by name, and what happened.
 
@@ -245,98 +223,85 @@ class Learner:
         InputError
             A parameter is out of range.
         """
-        gradients, result = self._estimate(epoch, batch, inputs, sample_ids, labels, progress)
+        gradients, result = self._estimate(batch, progress)
         if keep_rates:
-            result.rates = ph.Rates(*(self.team.ranks.join(rates.copy()) for rates in self._room(len(inputs))))
+            rates = self._room(len(batch.inputs))
+            result.rates = ph.Rates(*(self.team.ranks.join(own.copy()) for own in rates))
         return {name: gradient.copy() for name, gradient in gradients.items()}, result
 
-    def _estimate(
-        self,
-        epoch: int,
-        batch: int,
-        inputs: Input,
-        sample_ids: NDArray[np.int64],
-        labels: NDArray[np.int64],
-        progress: float,
-    ) -> tuple[dict[str, Array], BatchResult]:
+    def _estimate(self, batch: MiniBatch, progress: float) -> tuple[dict[str, Array], BatchResult]:
         """`estimate`, with gradients that the next mini-batch overwrites."""
-        dynamics, (beta, lambdas) = self.config.dynamics, self.load(progress)
-        samples, own = len(sample_ids), share(self.team.ranks, len(sample_ids))
-        sign = self.sign(epoch, batch)
-        rates = self._room(len(inputs))
-        found = Predictions.empty(self.model.packed, len(inputs))
+        beta, lambdas = self.load(progress)
+        count = len(batch.ids)
+        sign = self.scheme.comparison.sign(self.config.seed, batch.epoch, batch.number)
+        own = batch.own(share(self.team.ranks, count), self.soft_targets)
+        found = Predictions.empty(self.model.packed, len(own.inputs))
         stopped, sums = False, None
         try:
-            sums = self._sums(epoch, sign * beta * lambdas, inputs, sample_ids[own], labels[own], rates, found)
+            sums = self._sums(batch.epoch, sign * beta * lambdas, own, found)
         except Stopped:
             stopped = True
         if self.team.ranks.any(stopped) or sums is None:
             raise Stopped
         self.team.ranks.add(sums.arrays())
         losses = self.team.ranks.join(found.losses)
-        gradients, rate_difference = layer_gradients(
-            self.model, dynamics, self.team, sums.layers, samples, sign * beta, self._buffers
-        )
-        add_price_gradients(self.model, sums.prices, samples, dynamics.window_free, self.steering.prices, gradients)
-        for head, head_sum in zip(self.model.heads, sums.heads, strict=True):
-            weight, bias = head_gradient(head, head_sum, samples, dynamics.window_free)
-            gradients[f"{head.name}/weight"], gradients[f"{head.name}/bias"] = weight, bias
-        activity = self._activity(sums, samples)
+        gradients = self._gradients(sums, count, sign * beta)
+        activity = self._activity(sums, count)
         result = BatchResult(
             loss_sum=losses[:, self.model.readout].tolist(),
             correct=int(sums.correct[self.model.readout]),
             counts=sums.counts,
-            rate_difference=rate_difference,
+            rate_difference=rate_difference(self.model, self.scheme, sums.layers, count),
             beta=beta,
             lambdas=lambdas,
             prices=self.steering.prices,
-            head_loss=np.array([math.fsum(own) for own in losses.T]) / samples,
+            head_loss=np.array([math.fsum(own) for own in losses.T]) / count,
             head_correct=sums.correct,
             activity=activity[: self.model.layers],
             input_activity=activity[self.model.layers :],
         )
         return gradients, result
 
+    def _gradients(self, sums: BatchSums, count: int, beta: float) -> dict[str, Array]:
+        """Gradients of all parameters by name, of so many samples; beta with the sign of the first nudge."""
+        window = self.config.dynamics.window_free
+        batch = Divisors(count, beta)
+        gradients = layer_gradients(self.model, self.scheme, self.team, sums.layers, batch, self._buffers)
+        add_price_gradients(self.model, sums.prices, count, window, self.steering.prices, gradients)
+        for head, head_sum in zip(self.model.heads, sums.heads, strict=True):
+            weight, bias = head_gradient(head, head_sum, count, window)
+            gradients[f"{head.name}/weight"], gradients[f"{head.name}/bias"] = weight, bias
+        return gradients
+
     def _room(self, n: int) -> ph.Rates:
         """Room for the window sums of n samples in those phases whose sums are needed; always the same memory."""
-        size = self.model.compiled.sizes["state"]
-        centred, priced = self.config.dynamics.nudging == "centred", bool(self.steering.prices.any())
-        needed = not centred or self.model.held is not None or self.model.streamed
+        size, priced = self.model.compiled.sizes["state"], bool(self.steering.prices.any())
+        needed = {
+            "plus": True,
+            "minus": "minus" in self.scheme.compared,
+            "free": self.scheme.needs_free or priced,
+            "followed": priced,
+        }
+        rooms = {
+            name: self._buffers.take(f"rates/{name}", (n if wanted else 0, size), np.int32)
+            for name, wanted in needed.items()
+        }
+        return ph.Rates(**rooms)
 
-        def take(name: str, rows: int) -> NDArray[np.int32]:
-            return self._buffers.take(f"rates/{name}", (rows, size), np.int32)
-
-        return ph.Rates(
-            plus=take("plus", n),
-            minus=take("minus", n if centred else 0),
-            free=take("free", n if needed or priced else 0),
-            followed=take("followed", n if priced else 0),
-        )
-
-    def _sums(
-        self,
-        epoch: int,
-        strengths: NDArray[np.float64],
-        inputs: Input,
-        sample_ids: NDArray[np.int64],
-        labels: NDArray[np.int64],
-        rates: ph.Rates,
-        found: Predictions,
-    ) -> BatchSums:
-        """What this rank's share of a mini-batch adds up to; its window sums and predictions are kept beside."""
-        targets = None if self.soft_targets is None else self.soft_targets[sample_ids]
+    def _sums(self, epoch: int, strengths: NDArray[np.float64], samples: Samples, found: Predictions) -> BatchSums:
+        """What this rank's share of a mini-batch adds up to; its predictions are kept beside."""
+        count = len(samples.inputs)
+        rates = self._room(count)
 
         def run(part: slice) -> _Group:
-            own_targets = None if targets is None else targets[part]
-            samples = inputs[part], sample_ids[part], labels[part], own_targets
-            return self._run_group(epoch, strengths, part, *samples, rates, found.rows(part))
+            return self._run_group(epoch, strengths, samples.part(part), rates.rows(part), found.rows(part))
 
-        groups = self.team.map(run, self.team.groups(len(inputs)))
+        groups = self.team.map(run, self.team.groups(count))
         heads = range(len(self.model.heads))
         pending = [self.team.executor.submit(self._head_sums, index, found) for index in heads]
-        layers = LayerSums.room(self.model, self.config.dynamics, self._buffers)
-        layer_sums(self.model, self.config.dynamics, self.team, inputs, rates, layers)
-        own, prices = (inputs, rates.free, rates.followed), self.steering.prices
+        layers = LayerSums.room(self.model, self.scheme, self._buffers)
+        layer_sums(self.model, self.scheme, self.team, samples.inputs, rates, layers)
+        own, prices = (samples.inputs, rates.free, rates.followed), self.steering.prices
         priced = price_sums(self.model, self.team, *own, prices, self._buffers) if prices.any() else {}
         sums = BatchSums.zero(self.model, layers, priced, self.team.gather(pending))
         sums.correct += found.correct.sum(axis=0)
@@ -345,48 +310,35 @@ class Learner:
         return sums
 
     def _run_group(
-        self,
-        epoch: int,
-        strengths: NDArray[np.float64],
-        part: slice,
-        inputs: Input,
-        sample_ids: NDArray[np.int64],
-        labels: NDArray[np.int64],
-        soft_targets: NDArray[np.float64] | None,
-        rates: ph.Rates,
-        found: Predictions,
+        self, epoch: int, strengths: NDArray[np.float64], samples: Samples, rates: ph.Rates, found: Predictions
     ) -> _Group:
         """All phases of one group, on the calling thread.
 
-        Its window sums go into the rows `part` of `rates`, what its heads say of the free phase into `found`.
+        Its window sums go into `rates`, what its heads make of the free phase into `found`.
         """
-        dynamics, stop = self.config.dynamics, self.team.stop
-        workspace = self.team.borrow()
-        try:
-            n = workspace.rest(inputs, sample_ids)
+        stop, comparison = self.team.stop, self.scheme.comparison
+        labels, soft_targets = samples.labels, samples.soft_targets
+        with self.team.workspace() as workspace:
+            n = workspace.rest(samples.inputs, samples.ids)
             counts = [PhaseCounts.zero(self.model.layers) for _ in range(3)]
             counts[ph.FREE] = workspace.free(n, stream_of(epoch, STREAM_FREE), stop)
             workspace.predict(n, labels, soft_targets, found)
             channel_sums = workspace.channel_sums(n)
             if len(rates.free):
-                workspace.window_sums(n, rates.free[part])
+                workspace.window_sums(n, rates.free)
             if len(rates.followed):
-                workspace.followed_steps(n, rates.followed[part])
-            held_macs = workspace.keep(n)
-            stream = stream_of(epoch, STREAM_NUDGED)
-            first = ph.PLUS if strengths[self.model.readout] > 0 else ph.MINUS
-            counts[first] = workspace.nudged(n, stream, labels, strengths, stop, soft_targets)
-            counts[first].macs += held_macs
-            workspace.window_sums(n, rates.plus[part])
-            if len(rates.minus):
-                workspace.restore(n)
-                if dynamics.noise == "independent":
-                    stream = stream_of(epoch, STREAM_NUDGED_MINUS)
-                counts[ph.MINUS] = workspace.nudged(n, stream, labels, -strengths, stop, soft_targets)
-                workspace.window_sums(n, rates.minus[part])
+                workspace.followed_steps(n, rates.followed)
+            kept = workspace.keep(n)
+            places = (ph.PLUS, ph.MINUS) if strengths[self.model.readout] > 0 else (ph.MINUS, ph.PLUS)
+            for number, (sign, out) in enumerate(((1.0, rates.plus), (-1.0, rates.minus))[: comparison.nudged_phases]):
+                if number:
+                    workspace.restore(n)
+                stream = stream_of(epoch, nudged_stream(self.config.dynamics, number))
+                counted = workspace.nudged(n, stream, labels, sign * strengths, stop, soft_targets)
+                comparison.collect(workspace, n, out)
+                counts[places[number]] = counted
+            counts[places[0]].macs += kept
             return _Group(channel_sums, counts)
-        finally:
-            self.team.give_back(workspace)
 
     def _activity(self, sums: BatchSums, samples: int) -> list[NDArray[np.float64]]:
         """Mean firing probability of each channel of the layers, then of inputs, in the window of the free phase."""

@@ -5,8 +5,8 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.config.random_streams import STREAM_FREE, STREAM_NUDGED, STREAM_NUDGED_MINUS, stream_of
-from spikesim.ep.inputs.encoding import Input
+from spikesim.ep.config.random_streams import STREAM_FREE, nudged_stream, stream_of
+from spikesim.ep.inputs.samples import Samples
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.counters import hopfield
 from spikesim.ep.training.learner import Learner
@@ -15,14 +15,7 @@ from spikesim.numerics.fixed_point import ONE, P_MAX
 __all__ = ["trace"]
 
 
-def trace(
-    learner: Learner,
-    epoch: int,
-    inputs: Input,
-    sample_ids: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    progress: float,
-) -> dict[str, NDArray[np.generic]]:
+def trace(learner: Learner, epoch: int, samples: Samples, progress: float) -> dict[str, NDArray[np.generic]]:
     """Follow samples through their phases with the parameters as they are, on this rank alone.
 
     The random numbers are those of these samples' phases in the epoch. The free phase has its full length also where
@@ -31,9 +24,8 @@ def trace(
 
     Parameters
     ----------
-    inputs : images int16 (n, H, W, C), 1.0 = 2**12, or spikes
-    sample_ids, labels : int64 (n,)
-        Of training samples.
+    samples : Samples
+        Training samples.
     progress : float
         Share of the training that is done, for the schedule of the signals.
 
@@ -49,21 +41,16 @@ def trace(
     """
     team = learner.team
     beta, lambdas = learner.load(progress)
-    targets = None if learner.soft_targets is None else learner.soft_targets[sample_ids]
 
     def run(part: slice) -> dict[int, "_Steps"]:
-        own = None if targets is None else targets[part]
-        workspace = team.borrow()
-        try:
-            return _follow(learner, workspace, epoch, inputs[part], sample_ids[part], labels[part], beta * lambdas, own)
-        finally:
-            team.give_back(workspace)
+        with team.workspace() as workspace:
+            return _follow(learner, workspace, epoch, samples.part(part), beta * lambdas)
 
-    groups = list(team.map(run, team.groups(len(inputs))))
+    groups = list(team.map(run, team.groups(len(samples.ids))))
     rows: dict[str, list[NDArray[np.generic]]] = {}
     for phase in groups[0]:
         steps = sum((group[phase] for group in groups[1:]), groups[0][phase])
-        for name, values in steps.rows(learner, phase, len(inputs)).items():
+        for name, values in steps.rows(learner, phase, len(samples.ids)).items():
             rows.setdefault(name, []).append(values)
     return {name: np.concatenate(values) for name, values in rows.items()}
 
@@ -127,30 +114,22 @@ class _Steps:
 
 
 def _follow(
-    learner: Learner,
-    workspace: ph.Workspace,
-    epoch: int,
-    inputs: Input,
-    sample_ids: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    strengths: NDArray[np.float64],
-    soft_targets: NDArray[np.float64] | None,
+    learner: Learner, workspace: ph.Workspace, epoch: int, samples: Samples, strengths: NDArray[np.float64]
 ) -> dict[int, _Steps]:
     """The phases of one group, on the calling thread."""
     dynamics, stop, layers = learner.config.dynamics, learner.team.stop, learner.model.layers
     stream = stream_of(epoch, STREAM_FREE)
     found = {ph.FREE: _Steps(dynamics.window_free, layers)}
-    n = workspace.rest(inputs, sample_ids)
+    n = workspace.rest(samples.inputs, samples.ids)
     for counts in workspace.free_steps(n, stream, stop):
         found[ph.FREE].add(workspace, n, counts.energy)
-    workspace.rest(inputs, sample_ids)  # once more in one piece, which leaves what nudged phases start from
+    workspace.rest(samples.inputs, samples.ids)  # once more in one piece, which leaves what nudged phases start from
     workspace.free(n, stream, stop)
     workspace.keep(n)
-    nudges = {ph.PLUS: (strengths, STREAM_NUDGED)}
-    if dynamics.nudging == "centred":
-        independent = dynamics.noise == "independent"
-        nudges[ph.MINUS] = (-strengths, STREAM_NUDGED_MINUS if independent else STREAM_NUDGED)
-    for phase, (own, kind) in nudges.items():
+    labels, soft_targets = samples.labels, samples.soft_targets
+    for number in range(learner.scheme.comparison.nudged_phases):
+        phase, own = (ph.PLUS, strengths) if number == 0 else (ph.MINUS, -strengths)
+        kind = nudged_stream(dynamics, number)
         found[phase] = _Steps(dynamics.nudged_window, layers)
         for steps in range(1, dynamics.steps_nudged + 1):
             workspace.restore(n)

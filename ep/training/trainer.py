@@ -21,6 +21,7 @@ from spikesim.ep.config.random_streams import EPOCHS_MAX, STREAM_EVALUATION, STR
 from spikesim.ep.evaluation.evaluate import Evaluation, evaluate, record_spikes
 from spikesim.ep.inputs.encoding import Input, with_duration
 from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.samples import MiniBatch, Samples
 from spikesim.ep.network.error_signals import check_teacher
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
@@ -192,7 +193,8 @@ class Trainer:
             parameters = initial_parameters(self.model, self.config)
             learner = Learner(self.model, self.config, parameters, team, self._soft_targets)
             ids = np.arange(1)
-            learner.batch(0, 0, self.presenter.train(0, ids), ids, self.dataset.train.labels[ids], 0.0)
+            labels = self.dataset.train.labels[ids]
+            learner.batch(MiniBatch(0, 0, self.presenter.train(0, ids), ids, labels), 0.0)
             evaluate(team, self.presenter, self.dataset.test, 1, stream_of(0, STREAM_EVALUATION))
 
     def _header(self, parameters: ParameterTree) -> RunHeader:
@@ -265,8 +267,8 @@ class Trainer:
         """One mini-batch and its row."""
         began = time.perf_counter()
         factor = self._factor(position)
-        labels = self.dataset.train.labels[ids]
-        result = learner.batch(position.epoch, position.batch, inputs, ids, labels, factor, self._progress(position))
+        batch = MiniBatch(position.epoch, position.batch, inputs, ids, self.dataset.train.labels[ids])
+        result = learner.batch(batch, factor, self._progress(position))
         loss = math.fsum(result.loss_sum)
         if not math.isfinite(loss):
             raise InputError("the loss is not finite: the training diverged; lower the learning rates or the gain")
@@ -343,7 +345,9 @@ class Trainer:
         ids = np.arange(min(self.config.record.traces, self.samples))
         stream = stream_of(epoch, STREAM_FREE)
         inputs, labels = self.presenter.plain(self.dataset.train, ids, stream), self.dataset.train.labels[ids]
-        rows = trace(learner, epoch, inputs, ids, labels, (epoch + 1) / self.config.optimiser.epochs)
+        targets = None if learner.soft_targets is None else learner.soft_targets[ids]
+        samples = Samples(inputs, ids, labels, targets)
+        rows = trace(learner, epoch, samples, (epoch + 1) / self.config.optimiser.epochs)
         return lambda writer: writer.append_traces({"epoch": np.full(len(rows["step"]), epoch + 1), **rows})
 
     def _finish_epoch(

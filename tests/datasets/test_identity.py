@@ -146,7 +146,7 @@ def write_run(path: Path, data: Any, name: str) -> Path:
     model = Model(config, data)
     parameters = small.random_parameters(model)
     with RunWriter.create(path, make_header(model, config, parameters, "", data_source=data.source)) as writer:
-        writer.write_weights(parameters.to_dict(model.parameter_names))
+        writer.write_weights(parameters.leaves())
     return path
 
 

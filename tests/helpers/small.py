@@ -90,7 +90,7 @@ def random_parameters(model: Model, seed: int = 0, *, gain: float = 0.5, bias: f
         for layer in range(model.layers)
     ]
     biases = [
-        (bias + 0.1 * rng.normal(size=population.shape[2])).astype(np.float32) for population in model.stack.populations
+        (bias + 0.1 * rng.normal(size=population.shape[2])).astype(np.float32) for population in model.graph.populations
     ]
     shapes = [model.head_shape(head) for head in reversed(model.heads)]  # the read-out first: the same with any heads
     heads = [
@@ -103,7 +103,7 @@ def random_parameters(model: Model, seed: int = 0, *, gain: float = 0.5, bias: f
 
 def copied(model: Model, parameters: Parameters) -> dict[str, NDArray[np.float32]]:
     """A copy of all parameters by name."""
-    return {name: array.copy() for name, array in parameters.to_dict(model.parameter_names).items()}
+    return {name: array.copy() for name, array in parameters.leaves().items()}
 
 
 @contextmanager
@@ -120,4 +120,4 @@ def learning(
     model = Model(config, dataset)
     start = parameters if parameters is not None else initial_parameters(model, config)
     with Team(model, config, threads, ranks=ranks) as team:
-        yield Learner(model, config, start, team, soft_targets), Presenter(config, dataset, model.stack.image.shape)
+        yield Learner(model, config, start, team, soft_targets), Presenter(config, dataset, model.graph.image.shape)

@@ -39,7 +39,7 @@ def write_run(path, rows, changes, size, leak=2):
     parameters = random_parameters(model)
     model.load(parameters)
     with RunWriter.create(path, make_header(model, config, parameters, "test")) as writer:
-        writer.write_weights(parameters.to_dict(model.parameter_names))
+        writer.write_weights(parameters.leaves())
     return model
 
 
@@ -186,7 +186,7 @@ def test_old_files_of_most_networks_say_their_shape_without_words(tmp_path, case
     without_shape(tmp_path / "run.h5")
     with RunReader(tmp_path / "run.h5") as reader:
         assert reader.input_shape is None and reader.data_source == ""
-        assert read_structure(reader).stack.image.shape == (size, size, 2)
+        assert read_structure(reader).graph.image.shape == (size, size, 2)
 
 
 @pytest.mark.parametrize("case", ["mlp", "strided"])
@@ -201,7 +201,7 @@ def test_other_old_files_are_asked_for_their_data(tmp_path, case, monkeypatch):
     without_shape(tmp_path / "run.h5")
     monkeypatch.setenv("SPIKESIM_DATA", str(tmp_path))
     with RunReader(tmp_path / "run.h5") as reader:
-        assert read_structure(reader).stack.image.shape == (size, size, 2)
+        assert read_structure(reader).graph.image.shape == (size, size, 2)
         monkeypatch.delenv("SPIKESIM_DATA")
         with pytest.raises(InputError, match=r"own\.npz#[0-9a-f]+' is not found; go to its folder"):
             read_structure(reader)
@@ -222,7 +222,7 @@ def test_a_file_that_contradicts_itself(tmp_path):
     other = make(POOLED, {**CONV, "channels": 5})
     parameters = random_parameters(model)
     with RunWriter.create(tmp_path / "run2.h5", make_header(model, other, parameters, "test")) as writer:
-        writer.write_weights(parameters.to_dict(model.parameter_names))
+        writer.write_weights(parameters.leaves())
     with RunReader(tmp_path / "run2.h5") as reader, pytest.raises(InputError, match="other layers than its config"):
         read_structure(reader)
 

@@ -13,6 +13,7 @@ from spikesim.engine.synapses import Conv, Dense, Shape
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.gradcheck import implicit_gradient as ad
 from spikesim.ep.gradcheck.mean_field import Inputs, MeanField
+from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.linear_map import Link, columns
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases import workspace as ph
@@ -241,7 +242,7 @@ def compare_rest(name: str, leak: int) -> None:
     workspace = ph.Workspace(case.model, case.config.dynamics, 5, 0)
     workspace.free(workspace.rest(case.images, np.arange(5)), 0, np.zeros(1, np.uint8))
     rest = case.field.settle(case.inputs)
-    for layer, population in enumerate(case.model.stack.populations):
+    for layer, population in enumerate(case.model.graph.populations):
         state = workspace.state.membrane[:, case.model.state_slice(layer)]
         found = np.clip(population.from_state(state), 0, ONE) / ONE
         np.testing.assert_allclose(found, rest.rates[layer], rtol=0, atol=2 / ONE)
@@ -260,7 +261,7 @@ def test_the_engine_estimates_the_same_gradient(name: str, rule: str) -> None:
     with small.learning(case.config, dataset, parameters=parameters) as (learner, _):
         if learner.soft_targets is None and case.config.signals.kind != "none":
             learner.soft_targets = case.targets
-        found, _ = learner.estimate(0, 0, case.images, np.arange(5), case.labels)
+        found, _ = learner.estimate(MiniBatch(0, 0, case.images, np.arange(5), case.labels))
     expected = ad.reference(case.field, case.inputs, 0.1, rule=rule).exact
     for layer, kind, gradient in parts(expected):
         estimate = found[f"{case.model.names[layer]}/{kind}"]

@@ -13,6 +13,7 @@ from test_contrast import STACKS, WINDOW, naive, random_rates, stack, sum_cells
 from spikesim.ep.config.sections import Stability
 from spikesim.ep.gradients import contrast as co
 from spikesim.ep.gradients.activity_penalty import add_price_gradients, moved_prices, price_sums
+from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.model import Array, Model, Parameters
 from spikesim.ep.parallel.buffers import Buffers
 from spikesim.ep.parallel.thread_pool import Team
@@ -115,7 +116,7 @@ def test_the_gradient_is_that_of_the_activity() -> None:
         settle(model, config, parameters, images).window_sums(SAMPLES, sums)
         return price * float(sums.sum(dtype=np.int64)) / (2 * ONE * SAMPLES)
 
-    for name, array in (("weight", parameters.weights[0]), ("bias", parameters.biases[0])):
+    for name, array in (("weight", parameters.weights(model.graph)[0]), ("bias", parameters.biases()[0])):
         gradient = found[f"{model.names[0]}/{name}"]
         for at in list(np.ndindex(array.shape))[::5]:
             before, ends = array[at], []
@@ -153,7 +154,7 @@ def test_training_ends_at_the_target_rate(errors: str) -> None:
         images, labels = presenter.train(0, ids), dataset.train.labels[ids]
         activity, correct = [], []
         for number in range(160):
-            result = learner.batch(number, 0, images, ids, labels, 1.0)
+            result = learner.batch(MiniBatch(number, 0, images, ids, labels), 1.0)
             activity.append([own.mean() for own in result.activity])
             correct.append(result.correct)
     assert min(activity[0]) > 0.3, "where it would stay"

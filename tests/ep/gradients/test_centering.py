@@ -5,6 +5,7 @@ import pytest
 import small
 
 from spikesim.ep.gradients.centering import bias_compensation, centre, presynaptic_mean
+from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.model import Model
 
 LAYERS = ({**small.POOLED, "channels": 4}, {**small.CONV, "channels": 3}, {"kind": "dense", "channels": 5})
@@ -52,7 +53,7 @@ def test_a_step_moves_the_weights_and_not_the_mean_drive() -> None:
     weights, biases = ([array.copy() for array in arrays] for arrays in (start.weights, start.biases))
     with small.learning(config, dataset, parameters=start) as (learner, presenter):
         ids = np.arange(8)
-        result = learner.batch(0, 0, presenter.plain(dataset.train, ids), ids, dataset.train.labels, 1.0)
+        result = learner.batch(MiniBatch(0, 0, presenter.plain(dataset.train, ids), ids, dataset.train.labels), 1.0)
         for layer in (1, 2):
             mean = presynaptic_mean(learner.model, layer, result.activity[layer - 1])
             moved = bias_compensation(start.weights[layer], weights[layer], mean)

@@ -22,7 +22,7 @@ Integers = NDArray[np.int64]
 
 def naive(model: Model, layer: int, pre: Integers, post: Integers) -> Integers:
     """Sum over samples and positions, one synapse at a time."""
-    table, total = model.stack.connections[layer].table, np.zeros(model.weight_shape(layer), np.int64)
+    table, total = model.graph.edges[layer].connection.table, np.zeros(model.weight_shape(layer), np.int64)
     if not isinstance(table, Conv):
         for sample in range(len(pre)):
             total += np.outer(pre[sample].ravel(), post[sample].ravel())
@@ -61,7 +61,7 @@ def random_rates(model: Model, seed: int, below: int = WINDOW * ONE) -> NDArray[
     """Window sums of all layers, padding at zero."""
     rng = np.random.default_rng(seed)
     sums = np.zeros((SAMPLES, model.compiled.sizes["state"]), np.int32)
-    for layer, population in enumerate(model.stack.populations):
+    for layer, population in enumerate(model.graph.populations):
         values = rng.integers(0, below, (SAMPLES, *population.shape)).astype(np.int32)
         sums[:, model.state_slice(layer)] = population.to_state(values)
     return sums
@@ -168,7 +168,7 @@ def test_splitting_the_channels_changes_no_bit(
 ) -> None:
     """Pieces of one block of channels each, the last of them half empty."""
     model = Model(small.make(small.CONV, {**kind, "channels": 43}), small.make_dataset(size=(7, 5), channels=2))
-    lanes = model.stack.populations[1].lanes
+    lanes = model.graph.populations[1].lanes
     assert 2 * lanes < 43 < 3 * lanes
     images = np.random.default_rng(9).integers(-(2**15), 2**15, (SAMPLES, 7, 5, 2)).astype(np.int16)
     plus, minus = random_rates(model, 0), random_rates(model, 1)
@@ -183,7 +183,7 @@ def test_splitting_the_channels_changes_no_bit(
 
 @pytest.mark.parametrize("samples", [1, 41, 1500])
 def test_pieces_cover_every_channel_and_sample_once(model: Model, samples: int) -> None:
-    seen = [np.zeros((samples, population.shape[2]), int) for population in model.stack.populations]
+    seen = [np.zeros((samples, population.shape[2]), int) for population in model.graph.populations]
     for piece in co.pieces(model, samples):
         assert piece.samples.start < piece.samples.stop <= samples
         assert piece.channels.start < piece.channels.stop <= seen[piece.layer].shape[1]

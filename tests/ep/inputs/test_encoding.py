@@ -141,12 +141,12 @@ def test_how_samples_enter(coding: str, events: bool, kind: str) -> None:
     for inference in ("stochastic", "mean-field"):
         config = small.make(small.DENSE, data__coding=coding, dynamics__inference=inference)
         model = Model(config, dataset)
-        presenter = Presenter(config, dataset, model.stack.image.shape)
+        presenter = Presenter(config, dataset, model.graph.image.shape)
         found = presenter.train(2, np.arange(3)), presenter.plain(dataset.test, slice(1, 3), 5)
         spikes = kind == "spikes" and inference == "stochastic"
         assert model.streamed == spikes and [len(one) for one in found] == [3, 2]
         assert all(isinstance(one, SpikeTrains) == spikes for one in found)
-        assert model.stack.image.streamed == spikes
+        assert model.graph.image.streamed == spikes
 
 
 def test_the_mean_field_takes_the_mean_of_the_window() -> None:
@@ -178,7 +178,7 @@ def test_a_gesture_fits_a_vgg_network_when_pixels_share_neurons(tmp_path: Path) 
     dataset = load("dvsgesture", tmp_path)
     config = make_config({"model": {"arch": "vgg5", "width": 0.05}, "data": {"coarse": 4, "duration": 20.0}})
     model = Model(config, dataset)
-    assert model.stack.image.shape == (32, 32, 2)
+    assert model.graph.image.shape == (32, 32, 2)
     found = Presenter(config, dataset, (32, 32, 2)).train(0, np.arange(3))
     assert isinstance(found, SpikeTrains)
     maps = found.counts(32 * 32 * 2, 0, found.steps).reshape(3, 32, 32, 2)

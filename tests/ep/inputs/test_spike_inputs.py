@@ -22,6 +22,7 @@ from spikesim.ep.evaluation.evaluate import evaluate, record_spikes
 from spikesim.ep.gradcheck.check import Variant, check_gradients
 from spikesim.ep.inputs.encoding import window_means
 from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.linear_map import Link
 from spikesim.ep.network.model import Model, initial_parameters
 from spikesim.ep.parallel.communicator import Ranks, share
@@ -66,7 +67,7 @@ def slow_twin(model: Model, config: Config) -> reference.Model:
     """The same network in the reference, its input the last population."""
     pictures = small.make(*tp.LAYERS, **{"dynamics__pooling": config.dynamics.pooling})
     twin = tp.slow_twin(pictured(pictures), config)
-    first = model.stack.connections[0]
+    first = model.graph.edges[0].connection
     assert isinstance(first.table, Conv)
     matrix, exists = reference.conv_matrix(
         first.integers.astype(np.int64), first.table.padding, first.source.shape, first.target.shape, first.table.stride
@@ -77,7 +78,7 @@ def slow_twin(model: Model, config: Config) -> reference.Model:
     twin.populations[0].external = 0
     populations = [*twin.populations, given]
     tables = [reference.Table(len(populations) - 1, 0, matrix, exists, first.exponent), *twin.tables]
-    for table, connection in zip(tables[1:], model.stack.connections[1:], strict=True):
+    for table, connection in zip(tables[1:], model.graph.edges[1:].connection, strict=True):
         assert table.attenuation == connection.attenuation
     return reference.Model(populations, tables, twin.samples, twin.firing, twin.seed)
 
@@ -115,8 +116,8 @@ def test_live_phases_agree_with_the_reference_to_the_bit(pooling: str, firing: s
     twin.run(STEPS, window=WINDOW, stream=5, order=order)
     windows = [sums.sum(axis=0) for sums in twin.window]
     tp.assert_phase(workspace, twin, windows[:-1])
-    at = model.slice_of(model.stack.image)
-    found = model.stack.image.from_state(tp.sums_of(workspace)[:, at]).reshape(tp.SAMPLES, -1)
+    at = model.slice_of(model.graph.image)
+    found = model.graph.image.from_state(tp.sums_of(workspace)[:, at]).reshape(tp.SAMPLES, -1)
     np.testing.assert_array_equal(found, windows[-1])
     np.testing.assert_array_equal(workspace.counts.spikes, twin.spike_counts)
     np.testing.assert_array_equal(workspace.counts.events, twin.event_counts)
@@ -213,10 +214,10 @@ def test_the_first_weights_learn_from_the_mean_of_the_window(mode: str) -> None:
     with small.learning(config, dataset) as (learner, presenter):
         ids = learner.order(0, tl.SAMPLES)
         inputs = presenter.train(0, ids)
-        gradients, result = learner.estimate(0, 0, inputs, ids, dataset.train.labels[ids], keep_rates=True)
+        gradients, result = learner.estimate(MiniBatch(0, 0, inputs, ids, dataset.train.labels[ids]), keep_rates=True)
         model, rates, dynamics = learner.model, result.rates, config.dynamics
         assert rates is not None and isinstance(inputs, SpikeTrains)
-        first = model.stack.connections[0]
+        first = model.graph.edges[0].connection
         size = np.prod(first.source.shape)
         mean = inputs.counts(size, dynamics.steps_free - dynamics.window_free, dynamics.steps_free)
         below = mean.reshape(-1, *first.source.shape) / dynamics.window_free
@@ -268,7 +269,7 @@ def run(settings: dict[str, Any], *, threads: int = 1, group: int | None = None,
         for number in range(2):
             ids = learner.order(number, tl.SAMPLES)
             inputs = presenter.train(number, ids[share(learner.team.ranks, tl.SAMPLES)])
-            results.append(learner.batch(number, number, inputs, ids, dataset.train.labels[ids], 0.5))
+            results.append(learner.batch(MiniBatch(number, number, inputs, ids, dataset.train.labels[ids]), 0.5))
         return small.copied(learner.model, learner.parameters), results
 
 
@@ -344,7 +345,7 @@ def test_moving_bars_are_learned_and_their_test_is_repeated() -> None:
             order = learner.order(epoch, 48)
             for batch in range(4):
                 own = order[12 * batch : 12 * batch + 12]
-                learner.batch(epoch, batch, presenter.train(epoch, own), own, dataset.train.labels[own], 1.0)
+                learner.batch(MiniBatch(epoch, batch, presenter.train(epoch, own), own, dataset.train.labels[own]), 1.0)
         learner.model.load(learner.parameters)
         stream = stream_of(12, STREAM_EVALUATION)
         found = [evaluate(learner.team, presenter, dataset.test, 48, stream) for _ in range(2)]

@@ -144,13 +144,13 @@ def test_initial_weights_have_the_gains_that_were_asked_for() -> None:
     model = Model(config, small.make_dataset(channels=3))
     parameters = initial_parameters(model, config)
     for layer, gain in enumerate((2.0, 0.5, 0.8)):
-        found = parameters.weights[layer].std() * model.fan_in(layer) ** 0.5
+        found = parameters.weights(model.graph)[layer].std() * model.fan_in(layer) ** 0.5
         assert found == pytest.approx(gain, rel=0.06), "the first layer has a gain of its own"
-        assert abs(parameters.weights[layer]).max() <= 3**0.5 * gain / model.fan_in(layer) ** 0.5 * 1.0001
+        assert abs(parameters.weights(model.graph)[layer]).max() <= 3**0.5 * gain / model.fan_in(layer) ** 0.5 * 1.0001
     assert parameters.readout_weight.std() * 50**0.5 == pytest.approx(1.5, rel=0.15)
-    assert not any(bias.any() for bias in parameters.biases) and not parameters.readout_bias.any()
+    assert not any(bias.any() for bias in parameters.biases()) and not parameters.readout_bias.any()
     again = small.copied(model, initial_parameters(model, config))
     other = small.copied(model, initial_parameters(model, small.make(*config.model.layers, seed=12)))
-    for name, array in parameters.to_dict(model.parameter_names).items():
+    for name, array in parameters.leaves().items():
         assert array.tobytes() == again[name].tobytes()
         assert name.endswith("bias") or array.tobytes() != other[name].tobytes()

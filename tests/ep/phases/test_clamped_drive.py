@@ -16,6 +16,7 @@ from spikesim.ep.gradcheck import implicit_gradient as ad
 from spikesim.ep.gradcheck.mean_field import MeanField, Reals
 from spikesim.ep.gradients import contrast as co
 from spikesim.ep.gradients.estimator import LayerSums, layer_sums
+from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.parallel.buffers import Buffers
 from spikesim.ep.parallel.thread_pool import Team
 from spikesim.ep.phases import workspace as ph
@@ -197,7 +198,7 @@ def test_the_engine_estimates_the_same_gradient(name: str) -> None:
     ):
         if learner.soft_targets is None and case.config.signals.kind != "none":
             learner.soft_targets = case.targets
-        found, _ = learner.estimate(0, 0, case.images, np.arange(5), case.labels)
+        found, _ = learner.estimate(MiniBatch(0, 0, case.images, np.arange(5), case.labels))
     expected = ad.reference(case.field, case.inputs, 0.1, rule="postsynaptic").exact
     for layer, kind, gradient in mf.parts(expected):
         estimate = found[f"{case.model.names[layer]}/{kind}"]
@@ -246,7 +247,7 @@ def test_threads_and_groups_change_no_bit() -> None:
         with small.learning(config, small.make_dataset(), threads=threads) as (learner, presenter):
             ids = np.arange(12)
             images = presenter.train(0, ids)
-            return learner.estimate(0, 0, images, ids, ids % 3)[0]
+            return learner.estimate(MiniBatch(0, 0, images, ids, ids % 3))[0]
 
     config = small.make(small.POOLED, small.CONV, **HELD, signals__kind="local")
     one, two = gradients(config, 1), gradients(replace(config), 3)
@@ -258,6 +259,6 @@ def test_the_held_phase_counts_its_graded_operations_once() -> None:
     config = small.make(small.POOLED, small.CONV, **HELD)
     with small.learning(config, small.make_dataset()) as (learner, presenter):
         ids = np.arange(6)
-        _, result = learner.estimate(0, 0, presenter.train(0, ids), ids, ids % 3)
+        _, result = learner.estimate(MiniBatch(0, 0, presenter.train(0, ids), ids, ids % 3))
     assert result.counts[ph.PLUS].macs[1] > 0 and not result.counts[ph.MINUS].macs.any()
     assert not result.counts[ph.PLUS].events_forward.any() and result.counts[ph.PLUS].events_feedback[0] > 0

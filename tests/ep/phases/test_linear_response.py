@@ -17,6 +17,7 @@ from spikesim.engine.delivery import deliver_block
 from spikesim.engine.simd.accumulate import SMALL
 from spikesim.engine.simd.dot_products import ABREAST_32, ABREAST_64
 from spikesim.ep.gradcheck import implicit_gradient as ad
+from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases import workspace as ph
 from spikesim.errors import InputError
@@ -162,7 +163,7 @@ def test_errors_pass_all_layers_in_one_step() -> None:
     )  # fmt: skip
     with small.learning(config, small.make_dataset()) as (learner, presenter):
         ids = np.arange(6)
-        gradients, result = learner.estimate(0, 0, presenter.train(0, ids), ids, ids % 3)
+        gradients, result = learner.estimate(MiniBatch(0, 0, presenter.train(0, ids), ids, ids % 3))
     assert (result.rate_difference > 0).all()
     assert all(gradients[f"{name}/weight"].any() for name in learner.model.names)
 
@@ -178,7 +179,7 @@ def test_a_longer_window_lowers_the_noise_of_the_errors() -> None:
         with small.learning(config, small.make_dataset()) as (learner, presenter):
             ids = np.arange(12)
             images = presenter.train(0, ids)
-            found = [learner.estimate(epoch, 0, images, ids, ids % 3)[0] for epoch in range(6)]
+            found = [learner.estimate(MiniBatch(epoch, 0, images, ids, ids % 3))[0] for epoch in range(6)]
         estimates = [np.concatenate([one[f"{name}/weight"].ravel() for name in learner.model.names]) for one in found]
         cosines.append(np.mean([mf.cosine(one, other) for one, other in pairwise(estimates)]))
     assert cosines[0] < cosines[1] < cosines[2], cosines
@@ -196,7 +197,7 @@ def test_a_small_nudge_needs_graded_errors() -> None:
         dataset = small.make_dataset(size=(7, 6), samples=5)
         start = small.random_parameters(case.model, 1, gain=0.6)
         with small.learning(case.config, dataset, parameters=start) as (learner, _):
-            found, _ = learner.estimate(0, 0, case.images, np.arange(5), case.labels)
+            found, _ = learner.estimate(MiniBatch(0, 0, case.images, np.arange(5), case.labels))
         expected = ad.reference(case.field, case.inputs, 0.1, rule="postsynaptic").exact
         lowest[events] = mf.cosine(expected.weights[0], found[f"{case.model.names[0]}/weight"])
     assert lowest["graded"] > 0.999 and lowest["spikes"] < 0.97, lowest
@@ -206,7 +207,7 @@ def test_graded_errors_are_multiply_accumulates() -> None:
     config = small.make(small.POOLED, small.CONV, **GRADED)
     with small.learning(config, small.make_dataset()) as (learner, presenter):
         ids = np.arange(6)
-        _, result = learner.estimate(0, 0, presenter.train(0, ids), ids, ids % 3)
+        _, result = learner.estimate(MiniBatch(0, 0, presenter.train(0, ids), ids, ids % 3))
     assert result.counts[ph.FREE].spikes.any() and result.counts[ph.FREE].events_feedback[0] > 0
     for phase in (ph.PLUS, ph.MINUS):
         counts = result.counts[phase]
@@ -225,7 +226,7 @@ def test_threads_and_groups_change_no_bit(inference: str) -> None:
     def gradients(threads: int) -> dict[str, Any]:
         with small.learning(config, small.make_dataset(), threads=threads) as (learner, presenter):
             ids = np.arange(12)
-            return learner.estimate(0, 0, presenter.train(0, ids), ids, ids % 3)[0]
+            return learner.estimate(MiniBatch(0, 0, presenter.train(0, ids), ids, ids % 3))[0]
 
     one, two = gradients(1), gradients(3)
     for name, values in one.items():

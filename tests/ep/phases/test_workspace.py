@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from spikesim.engine.synapses import Conv
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.config.random_streams import EPOCHS_MAX, stream_of
+from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.model import Model, Parameters
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.counters import PhaseCounts
@@ -59,7 +60,7 @@ def sums_of(workspace: ph.Workspace) -> NDArray[np.int32]:
 def assert_phase(workspace: ph.Workspace, twin: reference.Model, windows: list[NDArray[np.int64]]) -> None:
     """The potentials at the end of a phase and its window sums, (samples, neurons) a layer, are those of the twin."""
     model, sums = workspace.model, sums_of(workspace)
-    for layer, population in enumerate(model.stack.populations):
+    for layer, population in enumerate(model.graph.populations):
         at = model.state_slice(layer)
         found = population.from_state(workspace.state.membrane[:, at]).reshape(SAMPLES, -1)
         np.testing.assert_array_equal(found, twin.potential[layer])
@@ -79,7 +80,7 @@ def nudged(workspace: ph.Workspace, *strengths: float, stream: int = 6) -> NDArr
 def slow_twin(model: Model, config: Config) -> reference.Model:
     """The same network, with the same integers, in the reference."""
     populations, tables = [], []
-    for population, connection in zip(model.stack.populations, model.stack.connections, strict=True):
+    for population, connection in zip(model.graph.populations, model.stack.connections, strict=True):
         assert isinstance(connection.table, Conv)
         below = connection.source.shape
         pool = connection.table.pool
@@ -230,12 +231,12 @@ def test_counters_of_a_group_are_the_sums_over_its_samples(inference: str) -> No
     for together, total in zip((free, pushed), totals, strict=True):
         for item in fields(together):
             np.testing.assert_array_equal(getattr(together, item.name), getattr(total, item.name), item.name)
-    neurons = np.array([population.neurons for population in model.stack.populations])
+    neurons = np.array([population.neurons for population in model.graph.populations])
     for counts, steps in ((free, 20), (pushed, 9)):
         assert counts.steps == SAMPLES * steps
         np.testing.assert_array_equal(counts.updates, SAMPLES * steps * neurons)
         assert (counts.saturated <= SAMPLES * neurons).all() and (counts.spikes <= counts.updates).all()
-    image = SAMPLES * model.stack.connections[0].dense_operations
+    image = SAMPLES * model.graph.edges[0].connection.dense_operations
     if inference == "stochastic":
         assert free.macs.tolist() == [image, 0] and not pushed.macs.any(), "the image's drive is computed once"
         assert free.events_forward[0] == 0 and free.events_forward[1] > 0
@@ -363,12 +364,12 @@ class MeanField:
 
     def __init__(self, model: Model, inputs: NDArray[np.int16], labels: NDArray[np.int64]) -> None:
         self.model, self.labels = model, labels
-        self.feedback_gain = 2.0 ** -model.stack.connections[-1].attenuation
+        self.feedback_gain = 2.0 ** -model.graph.edges[-1].connection.attenuation
         self.inputs = inputs.reshape(len(inputs), -1) / 2**12
         self.answers = np.eye(model.classes)[labels]
         self.pools: list[Reals | None] = [None]
         self.tensors: list[Reals | None] = []
-        for population, connection in zip(model.stack.populations, model.stack.connections, strict=True):
+        for population, connection in zip(model.graph.populations, model.stack.connections, strict=True):
             table, pool = connection.table, self.pools[-1]
             below = connection.source.shape
             seen = reference.pooled(below) if pool is not None else below
@@ -377,7 +378,7 @@ class MeanField:
             self.pools.append(pool_matrix(population.shape) if is_pooled else None)
 
     def loss(self, parameters: dict[str, Reals]) -> float:
-        shapes = [population.shape for population in self.model.stack.populations]
+        shapes = [population.shape for population in self.model.graph.populations]
         matrices, biases = [], []
         for name, tensor, pool, shape in zip(self.model.names, self.tensors, self.pools, shapes, strict=False):
             weight = parameters[f"{name}/weight"]
@@ -448,8 +449,8 @@ def test_contrast_of_the_mean_field_is_the_gradient_of_the_loss(case: str) -> No
         assert learner.sign(0, 0) == (-1 if "negative" in case else 1)
         inputs = presenter.plain(dataset.train, slice(0, 6)) // 2
         before = {name: array.astype(np.float64) for name, array in small.copied(model, parameters).items()}
-        found = learner.batch(0, 0, inputs, np.arange(6), dataset.train.labels, 1.0)
-        after, rates = parameters.to_dict(model.parameter_names), learner.optimiser.rates
+        found = learner.batch(MiniBatch(0, 0, inputs, np.arange(6), dataset.train.labels), 1.0)
+        after, rates = parameters.leaves(), learner.optimiser.rates
     exact = MeanField(model, inputs, dataset.train.labels)
     assert np.mean(found.loss_sum) == pytest.approx(exact.loss(before), abs=2e-3)
     active = [float(((rates > 0) & (rates < 1)).mean()) for rates in exact.rates]

@@ -40,7 +40,7 @@ def test_layers_reach_the_wanted_activity(wanted: object, settings: dict[str, ob
     _, parameters, reported, measured = calibrated(wanted, **settings)
     np.testing.assert_allclose(reported, np.broadcast_to(wanted, 3), atol=0.03)
     np.testing.assert_allclose(measured, reported, atol=0.03)
-    for bias in parameters.biases:
+    for bias in parameters.biases():
         assert bias.dtype == np.float32 and len(set(bias.tolist())) == 1, "one shift a layer"
 
 
@@ -54,8 +54,8 @@ def test_number_of_threads_changes_no_bit() -> None:
 
 def test_an_activity_of_zero_leaves_the_biases_alone() -> None:
     _, parameters, _, _ = calibrated([0.2, 0.0, 0.2])
-    assert not parameters.biases[1].any()
-    assert parameters.biases[0].any() and parameters.biases[2].any()
+    assert not parameters.biases()[1].any()
+    assert parameters.biases()[0].any() and parameters.biases()[2].any()
 
 
 def test_the_weights_stay_and_the_model_has_the_new_biases() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import small
 
+from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.training.calibration import calibrate
 from spikesim.ep.training.initialization import CALIBRATED, start
 from spikesim.ep.training.spectral import coupling, free_rates
@@ -21,7 +22,9 @@ def test_activity_and_coupling_at_the_start(limit: float | None) -> None:
         found = start(learner.model, config, learner.parameters, learner.team, presenter, 24)
         after = small.copied(learner.model, learner.parameters)
         ids = np.arange(8)
-        _, result = learner.estimate(0, 0, presenter.plain(dataset.train, ids), ids, dataset.train.labels[ids])
+        _, result = learner.estimate(
+            MiniBatch(0, 0, presenter.plain(dataset.train, ids), ids, dataset.train.labels[ids])
+        )
     assert [float(activity.mean()) for activity in result.activity] == pytest.approx([0.2, 0.2], abs=0.05)
     assert (after["conv1/weight"] == before["conv1/weight"]).all()
     if limit is None:

@@ -15,6 +15,7 @@ from spikesim.ep.config.parsing import Config
 from spikesim.ep.config.random_streams import STREAM_EVALUATION, stream_of
 from spikesim.ep.evaluation.evaluate import evaluate
 from spikesim.ep.gradients import contrast as co
+from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.error_signals import has_teacher
 from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.communicator import Ranks, share
@@ -91,7 +92,9 @@ def run(
             ids = learner.order(number, SAMPLES)
             own = share(learner.team.ranks, SAMPLES)
             images, labels = presenter.train(number, ids[own]), dataset.train.labels[ids]
-            results.append(learner.batch(number, number, images, ids, labels, 0.5, progress=number / batches))
+            results.append(
+                learner.batch(MiniBatch(number, number, images, ids, labels), 0.5, progress=number / batches)
+            )
         return small.copied(learner.model, learner.parameters), results
 
 
@@ -171,7 +174,7 @@ def test_result_says_what_happened(mode: str) -> None:
     assert result.lambdas.shape == result.head_loss.shape == result.head_correct.shape == (len(model.heads),)
     assert result.lambdas[-1] == 1 and result.head_correct[-1] == result.correct
     assert [len(activity) for activity in result.activity] == [4, 17, 8]
-    for name, before in start.to_dict(model.parameter_names).items():
+    for name, before in start.leaves().items():
         moved = (parameters[name] != before).any()
         fixed = config.signals.learning == "fixed" and name.startswith("head")
         assert np.isfinite(parameters[name]).all() and moved != fixed, name
@@ -203,7 +206,7 @@ def test_order_is_a_permutation_of_seed_and_epoch() -> None:
 def one_batch(learner: Learner, presenter: Any) -> BatchResult:
     ids = np.arange(SAMPLES)
     train = presenter.dataset.train
-    return learner.batch(0, 0, presenter.plain(train, ids), ids, train.labels[ids], 1.0)
+    return learner.batch(MiniBatch(0, 0, presenter.plain(train, ids), ids, train.labels[ids]), 1.0)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -304,7 +307,7 @@ def test_groups_cover_a_mini_batch_and_fit_their_workspaces(samples: int, thread
 def test_parameters_out_of_range_and_lists_of_wrong_length_are_refused() -> None:
     dataset = small.make_dataset(samples=SAMPLES)
     with small.learning(small.make(*LAYERS), dataset) as (learner, presenter):
-        learner.parameters.weights[1][0, 0, 0, 0] = np.nan
+        learner.parameters.weights(model.graph)[1][0, 0, 0, 0] = np.nan
         with pytest.raises(InputError, match="not finite; lower the learning rate"):
             one_batch(learner, presenter)
     config = small.make(*LAYERS, optimiser__learning_rate=[0.1, 0.2])
@@ -347,7 +350,7 @@ def test_loss_falls_by_learning_in_the_layers_alone(mode: str) -> None:
     with small.learning(config, dataset, parameters=start) as (learner, presenter):
         ids = np.arange(24)
         images, labels = presenter.plain(dataset.train, ids), dataset.train.labels
-        losses = [sum(learner.batch(0, i, images, ids, labels, 1.0).loss_sum) / 24 for i in range(16)]
+        losses = [sum(learner.batch(MiniBatch(0, i, images, ids, labels), 1.0).loss_sum) / 24 for i in range(16)]
     assert np.mean(losses[-3:]) < 0.6 * losses[0], losses
 
 
@@ -361,7 +364,7 @@ def test_a_separable_problem_is_learned_and_generalises() -> None:
         ids = np.arange(24)
         images, labels = presenter.plain(dataset.train, ids), dataset.train.labels
         for number in range(16):
-            learner.batch(number, 0, images, ids, labels, 1.0)
+            learner.batch(MiniBatch(number, 0, images, ids, labels), 1.0)
         learner.model.load(learner.parameters, 2.0)
         done: list[int] = []
         found = evaluate(learner.team, presenter, dataset.test, 24, stream_of(0, STREAM_EVALUATION), done.append)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import small
 
+from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.training.run_rows import batch_row
 
 LAYERS = (small.POOLED, small.CONV, small.DENSE)
@@ -17,7 +18,7 @@ def test_energy_weighs_the_layers_by_the_feedback_gain(gain: float) -> None:
     dataset = small.make_dataset(samples=6)
     with small.learning(config, dataset) as (learner, presenter):
         ids = np.arange(6)
-        result = learner.batch(0, 0, presenter.plain(dataset.train, ids), ids, dataset.train.labels, 1.0)
+        result = learner.batch(MiniBatch(0, 0, presenter.plain(dataset.train, ids), ids, dataset.train.labels), 1.0)
         row = batch_row(learner.model, config, result)
     for phase, value in zip(result.counts, row["hopfield"], strict=True):
         expected = sum(int(share) * gain**layer for layer, share in enumerate(phase.energy)) / 2 / 2.0**32 / 6
@@ -29,7 +30,7 @@ def test_heads_stand_at_the_layers_that_they_read() -> None:
     dataset = small.make_dataset(samples=6)
     with small.learning(config, dataset) as (learner, presenter):
         ids = np.arange(6)
-        result = learner.batch(0, 0, presenter.plain(dataset.train, ids), ids, dataset.train.labels, 1.0)
+        result = learner.batch(MiniBatch(0, 0, presenter.plain(dataset.train, ids), ids, dataset.train.labels), 1.0)
         row = batch_row(learner.model, config, result)
     assert row["signal_strength"].tolist() == [0.0, 0.3, 1.0]
     assert not row["activity_price"].any(), "no target rate"

@@ -47,7 +47,7 @@ def make_model(gain: float = 1.0, seed: int = 1) -> tuple[Model, Parameters]:
 def random_rates(model: Model, samples: int, seed: int = 0) -> list[np.ndarray]:
     """Silent, linear and certain neurons."""
     rng = np.random.default_rng(seed)
-    return [rng.choice([0.0, 0.4, 1.0], (samples, *population.shape)) for population in model.stack.populations]
+    return [rng.choice([0.0, 0.4, 1.0], (samples, *population.shape)) for population in model.graph.populations]
 
 
 def exact_coupling(model: Model, rates: list[np.ndarray]) -> np.ndarray:
@@ -56,7 +56,7 @@ def exact_coupling(model: Model, rates: list[np.ndarray]) -> np.ndarray:
     for layer, matrix in enumerate(matrices(model), 1):
         linear = [[rates[i][sample].ravel() == 0.4 for i in (layer, layer - 1)] for sample in range(len(rates[0]))]
         found.append(max(np.linalg.norm(matrix[np.ix_(own, below)], 2) for own, below in linear))
-    return np.array(found) * 2.0 ** (-0.5 * model.stack.connections[-1].attenuation)
+    return np.array(found) * 2.0 ** (-0.5 * model.graph.edges[-1].connection.attenuation)
 
 
 @pytest.mark.parametrize("gain", [1.0, 0.25])
@@ -88,7 +88,7 @@ def test_a_vector_that_sees_no_edges_misses_nothing() -> None:
     for weights in parameters.weights:
         weights -= weights.mean(axis=tuple(range(weights.ndim - 1)), keepdims=True)
     model.load(parameters)
-    rates = [np.full((1, *population.shape), 0.4) for population in model.stack.populations]
+    rates = [np.full((1, *population.shape), 0.4) for population in model.graph.populations]
     found, exact = coupling(model, rates), exact_coupling(model, rates)
     assert (found >= exact * (1 - 1e-12)).all() and (found <= exact * (1 + 2e-3)).all()
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spikesim.ep.config.random_streams import STREAM_FREE, stream_of
 from spikesim.ep.evaluation.evaluate import evaluate
 from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.samples import MiniBatch, Samples
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.counters import RATE_BINS, hopfield
@@ -46,8 +47,8 @@ def follow(
             learner.team.group = group
         ids = np.arange(SAMPLES)
         images, labels = shown.plain(dataset.train, ids), dataset.train.labels[ids]
-        rows = trace(learner, 3, images, ids, labels, 0.5)
-        _, result = learner.estimate(3, 0, images, ids, labels, 0.5)
+        rows = trace(learner, 3, Samples(images, ids, labels), 0.5)
+        _, result = learner.estimate(MiniBatch(3, 0, images, ids, labels), 0.5)
         return rows, learner, shown, result
 
 
@@ -126,7 +127,7 @@ def test_rates_of_a_test_are_counted_by_bins(group: int | None) -> None:
         workspace.free(n, 5, learner.team.stop)
         sums = workspace.state.window.sum(axis=0)
     expected = np.zeros((3, RATE_BINS), np.int64)
-    for layer, population in enumerate(learner.model.stack.populations):
+    for layer, population in enumerate(learner.model.graph.populations):
         height, width, channels = population.shape
         own = sums[:, learner.model.state_slice(layer)]
         totals = np.stack([population.from_state(row)[..., :channels] for row in own]).astype(np.int64)

@@ -1,0 +1,16 @@
+"""+beta against the free phase (Scellier & Bengio 2017): one nudged phase, an error of first order in beta."""
+
+from spikesim.ep.config.sections import Dynamics
+from spikesim.ep.gradients.comparisons.comparison import Comparison
+
+
+class OneSided(Comparison):
+    """One nudged phase, compared with the free one."""
+
+    second = "free"
+
+    def distance(self, beta: float) -> float:
+        return beta
+
+    def windows(self, dynamics: Dynamics) -> tuple[int, int]:
+        return dynamics.nudged_window, dynamics.window_free
