@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesim.engine import plan as p
 from spikesim.engine.layout import CompiledNetwork
 from spikesim.engine.populations import Connection, Population
 from spikesim.engine.run import FIRINGS, Firing, Streams, make_clock, run_steps
@@ -91,7 +90,7 @@ class Simulator:
             The population was not named as external when the network was compiled, or the shape does not fit, or a
             value leaves the range.
         """
-        if not self.compiled.plan.populations[population.index, p.POP_EXTERNAL]:
+        if not self.compiled.plan.populations[population.index].external:
             raise InputError(f"{population.name} has no external drive; name it in compile(external=...)")
         drive, expected = np.asarray(drive, np.float64), (self.samples, *population.shape)
         try:
@@ -213,7 +212,7 @@ class Simulator:
 
     def spikes(self, population: Population) -> NDArray[np.bool_]:
         """Spikes of the present step, bool (samples, H, W, C)."""
-        at = self.compiled.plan.populations[population.index, p.POP_WORDS]
+        at = self.compiled.plan.populations[population.index].words
         words = self.state.words[:, at : at + population.state_size // 16]
         height, width, channels = population.shape
         bits = (words[:, :, None] >> np.arange(16, dtype=np.uint16)) & np.uint16(1)
@@ -232,7 +231,7 @@ class Simulator:
         return self._get(self.state.window.sum(axis=0, dtype=np.int32), population) / (ONE * self._window)
 
     def _slice(self, array: NDArray[Any], population: Population) -> NDArray[Any]:
-        at = self.compiled.plan.populations[population.index, p.POP_STATE]
+        at = self.compiled.plan.populations[population.index].state
         return array[:, at : at + population.state_size]
 
     def _get(self, array: NDArray[np.int32], population: Population) -> NDArray[np.int32]:

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.engine import plan as p
 from spikesim.engine.synapses import Shape
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.linear_map import Link
@@ -198,7 +197,7 @@ class MeanField:
         for connection in model.stack.connections:
             target = connection.target
             links.append(Link.of(connection))
-            at = int(model.compiled.plan.populations[target.index, p.POP_BIAS])
+            at = int(model.compiled.plan.populations[target.index].bias)
             biases.append(model.compiled.plan.bias[at : at + target.shape[2]] / float(ONE))
         heads = tuple(_linear_head(model, index, strength) for index, strength in enumerate(strengths))
         gain = 2.0 ** -model.stack.connections[-1].attenuation
@@ -335,10 +334,10 @@ def _linear_head(model: Model, index: int, strength: float) -> LinearHead:
         layer=head.layer,
         side=head.side,
         shift=head.shift,
-        weights=integers * 2.0 ** -float(row[hd.HEAD_EXPONENT]),
+        weights=integers * 2.0 ** -float(row.exponent),
         bias=packed.bias[index],
         strength=float(strength),
         soft=float(packed.soft[index]) / packed.temperature,
         temperature=packed.temperature,
-        squared=bool(row[hd.HEAD_SQUARED]),
+        squared=bool(row.squared),
     )

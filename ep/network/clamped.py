@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from spikesim.engine import plan as p
 from spikesim.engine.layout import CompiledNetwork
 from spikesim.engine.populations import Population
 
@@ -34,11 +33,11 @@ class HeldNetwork:
         self._attenuation = round(-math.log2(error_gain))
         self._down = [c for c in compiled.connections if c.feedback >= 0]
         populations = plan.populations.copy()
-        populations[:, p.POP_EXTERNAL] = 1
-        populations[[population.index for population in nudged], p.POP_NUDGE] = 1
-        populations[:, p.POP_POOLED_EVENTS] = -1  # nobody above listens
+        populations["external"] = 1
+        populations["nudge"][[population.index for population in nudged]] = 1
+        populations["pooled_events"] = -1  # nobody above listens
         rows = np.array([c.feedback for c in self._down], np.int64)
-        targets = plan.tables[rows, p.TABLE_TARGET]
+        targets = plan.tables["target"][rows]
         counts = np.bincount(targets, minlength=len(populations))
         self.plan = plan._replace(
             populations=populations,
@@ -52,4 +51,6 @@ class HeldNetwork:
         self.plan.tables[:] = self._compiled.plan.tables
         for connection in self._down:
             stronger = connection.attenuation - self._attenuation
-            self.plan.tables[connection.feedback, [p.TABLE_SHIFT, p.TABLE_SHIFT_GRADED]] -= stronger
+            row = self.plan.tables[connection.feedback]
+            row.shift -= stronger
+            row.shift_graded -= stronger

@@ -49,25 +49,25 @@ def hold_drives(plan, held, state, counts, scratch, n_samples, window):
             _send_probabilities(plan, state, counts, population, sample)
     for population in range(plan.populations.shape[0]):
         pop = plan.populations[population]
-        if pop[p.POP_STREAMED]:
+        if pop.streamed:
             continue
-        size = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH] * pop[p.POP_LANES]
-        for block in range(pop[p.POP_BLOCKS]):
-            begin = pop[p.POP_STATE] + block * size
-            if not pop[p.POP_EXTERNAL]:
+        size = pop.height * pop.width * pop.lanes
+        for block in range(pop.blocks):
+            begin = pop.state + block * size
+            if not pop.external:
                 state.external[:n_samples, begin : begin + size] = 0
             for way in range(2):  # what comes in the free phase, less what comes back in the nudged ones
                 sign, there = np.int32(1 - 2 * way), held if way else plan
                 first, last = there.incoming_pointers[population], there.incoming_pointers[population + 1]
                 for table in there.incoming[first:last]:
-                    tiled = there.tables[table, p.TABLE_TILED]
+                    tiled = there.tables[table].tiled
                     out = scratch.tile[0] if tiled else scratch.full[0]
                     for sample in range(n_samples):
                         deliver_block(
                             there, state, counts, scratch, p.FIRING_MEAN_FIELD, table, block, sample, out, True
                         )
                         drive = state.external[sample, begin : begin + size]
-                        _add_drives(out, drive, sign, pop[p.POP_HEIGHT], pop[p.POP_WIDTH], pop[p.POP_LANES], tiled)
+                        _add_drives(out, drive, sign, pop.height, pop.width, pop.lanes, tiled)
             for sample in range(n_samples):
                 for i in range(begin, begin + size):
                     drive = state.external[sample, i]
@@ -82,19 +82,19 @@ def hold_input(plan, state, counts, scratch, population, target, n_samples, wind
     """
     half, steps = np.float64(window // 2), np.float64(window)
     own, pop = plan.populations[population], plan.populations[target]
-    first = own[p.POP_STATE]
-    last = first + own[p.POP_HEIGHT] * own[p.POP_WIDTH] * own[p.POP_BLOCKS] * own[p.POP_LANES]
-    size = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH] * pop[p.POP_LANES]
+    first = own.state
+    last = first + own.height * own.width * own.blocks * own.lanes
+    size = pop.height * pop.width * pop.lanes
     for sample in range(n_samples):
         early, late, mean = state.window[0, sample], state.window[1, sample], state.membrane[sample]
         for i in range(first, last):
             mean[i] = np.int32((np.float64(early[i] + late[i]) + half) / steps)
         _send_probabilities(plan, state, counts, population, sample)
         for table in plan.incoming[plan.incoming_pointers[target] : plan.incoming_pointers[target + 1]]:
-            if plan.tables[table, p.TABLE_SOURCE] != population:
+            if plan.tables[table].source != population:
                 continue
-            for block in range(pop[p.POP_BLOCKS]):
-                begin = pop[p.POP_STATE] + block * size
+            for block in range(pop.blocks):
+                begin = pop.state + block * size
                 out = scratch.full[0]
                 deliver_block(plan, state, counts, scratch, p.FIRING_MEAN_FIELD, table, block, sample, out, True)
                 for i in range(size):
@@ -117,12 +117,12 @@ def mean_rates(state, n_samples, window, rates):
 def _send_probabilities(plan, state, counts, population, sample):
     """Make graded events of a population's p."""
     pop = plan.populations[population]
-    pixels, lanes, blocks = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH], pop[p.POP_LANES], pop[p.POP_BLOCKS]
+    pixels, lanes, blocks = pop.height * pop.width, pop.lanes, pop.blocks
     words_a_pixel = blocks * lanes // 16
-    words = state.words[sample, pop[p.POP_WORDS] :]
+    words = state.words[sample, pop.words :]
     for block in range(blocks):
         for pixel in range(pixels):
-            potential = state.membrane[sample, pop[p.POP_STATE] + (block * pixels + pixel) * lanes :]
+            potential = state.membrane[sample, pop.state + (block * pixels + pixel) * lanes :]
             for word in range(lanes // 16):
                 bits = 0
                 for lane in range(16):

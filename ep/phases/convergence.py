@@ -12,7 +12,6 @@ the few neurons do that make the difference.
 
 from spikesim.engine.run import load_streams
 from spikesim.engine.step import measure_residual, step
-from spikesim.ep.network import heads as hd
 from spikesim.ep.phases.readout import add_features, say
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.portable_math import softmax
@@ -76,7 +75,7 @@ def answer_change(plan, state, heads, sample, steps, features, answers):
         features[:] = 0
         add_features(plan, heads, head, state.window[half, sample], features)
         say(heads, head, features, steps, answers[half])
-        if heads.table[head, hd.HEAD_SQUARED] == 0:
+        if heads.table[head].squared == 0:
             softmax(answers[half], answers[half])
     change = 0.0
     for j in range(answers.shape[1]):

@@ -73,14 +73,14 @@ def add_rates(populations, window_sums, n_samples, window, bins):
     """
     for layer in range(bins.shape[0]):
         pop = populations[layer]
-        pixels, channels, lanes = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH], pop[p.POP_CHANNELS], pop[p.POP_LANES]
+        pixels, channels, lanes = pop.height * pop.width, pop.channels, pop.lanes
         own = bins[layer]
         for sample in range(n_samples):
             silent = np.int64(0)
-            for block in range(pop[p.POP_BLOCKS]):
+            for block in range(pop.blocks):
                 last = min(lanes, channels - block * lanes)  # beyond: padding
                 for pixel in range(pixels):
-                    at = pop[p.POP_STATE] + (block * pixels + pixel) * lanes
+                    at = pop.state + (block * pixels + pixel) * lanes
                     for i in range(at, at + last):
                         total = np.int64(window_sums[0, sample, i]) + np.int64(window_sums[1, sample, i])
                         if total == 0:
@@ -96,7 +96,7 @@ def _add_counts(populations, tables_up, tables_down, membrane, counts, n_samples
     """Add the counters of samples to sums, int64 (9, L), whose rows are the fields of `PhaseCounts`."""
     for layer in range(sums.shape[1]):
         pop, up, down = populations[layer], tables_up[layer], tables_down[layer]
-        size = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH] * pop[p.POP_BLOCKS] * pop[p.POP_LANES]
+        size = pop.height * pop.width * pop.blocks * pop.lanes
         for sample in range(n_samples):
             sums[0, layer] += counts.spikes[sample, layer]
             if up >= 0:
@@ -106,7 +106,7 @@ def _add_counts(populations, tables_up, tables_down, membrane, counts, n_samples
                 sums[2, layer] += counts.events[sample, down]
                 sums[3, layer] += counts.graded[sample, down]
             sums[4, layer] += counts.updates[sample, layer]
-            own = membrane[sample, pop[p.POP_STATE] : pop[p.POP_STATE] + size]
+            own = membrane[sample, pop.state : pop.state + size]
             saturated = np.int64(0)
             for i in range(size):
                 saturated += own[i] >= P_MAX

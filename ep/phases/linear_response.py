@@ -53,10 +53,10 @@ def respond(
         position = window - (steps - t)
         half = 2 * position // window if position >= 0 else -1
         for population in range(plan.populations.shape[0] - 1, -1, -1):
-            if plan.populations[population, p.POP_STREAMED]:
+            if plan.populations[population].streamed:
                 continue
             for head in range(strengths.shape[0]):
-                if strengths[head] != 0.0 and heads.table[head, hd.HEAD_POPULATION] == population:
+                if strengths[head] != 0.0 and heads.table[head].population == population:
                     for sample in range(n_samples):
                         hd.nudge_sample(
                             plan, state, heads, head, sample, labels[sample], soft_targets[sample], strengths[head],
@@ -65,7 +65,7 @@ def respond(
             measure = t == steps - 1
             _answer(plan, state, counts, scratch, rest, free_window, population, n_samples, half, measure)
             pop = plan.populations[population]
-            neurons = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH] * pop[p.POP_CHANNELS]
+            neurons = pop.height * pop.width * pop.channels
             for sample in range(n_samples):
                 if population:  # the lowest has nobody to tell
                     _list_deviations(plan, state, rest, population, sample)
@@ -82,13 +82,13 @@ def _answer(plan, state, counts, scratch, rest, free_window, population, n_sampl
     """Deliver to one population and move its rates, the membranes, for a group of samples."""
     pop = plan.populations[population]
     first_incoming, last_incoming = plan.incoming_pointers[population], plan.incoming_pointers[population + 1]
-    together = pop[p.POP_TOGETHER]
+    together = pop.together
     for begin in range(0, n_samples, together):
         end = min(begin + together, n_samples)
-        for block in range(pop[p.POP_BLOCKS]):
+        for block in range(pop.blocks):
             deliveries = 0
             for i in range(first_incoming, last_incoming):
-                tiled = plan.tables[plan.incoming[i], p.TABLE_TILED]
+                tiled = plan.tables[plan.incoming[i]].tiled
                 flag = 2 if tiled else 1
                 if together > 1:
                     fetch_weights(plan, state, plan.incoming[i], block, begin, end)
@@ -110,10 +110,10 @@ def _answer(plan, state, counts, scratch, rest, free_window, population, n_sampl
 def _answer_block(plan, state, scratch, rest, free_window, population, block, sample, slot, half, measure, deliveries):
     """p = clip(r + s u) for one block of channels of one sample, a row of pixels at a time; its share of the energy."""
     pop = plan.populations[population]
-    height, width, lanes = pop[p.POP_HEIGHT], pop[p.POP_WIDTH], pop[p.POP_LANES]
+    height, width, lanes = pop.height, pop.width, pop.lanes
     size, count = height * width * lanes, width * lanes
-    block_at = pop[p.POP_STATE] + block * size
-    nudge = state.nudge[sample, block_at if pop[p.POP_NUDGE] else 0 :]
+    block_at = pop.state + block * size
+    nudge = state.nudge[sample, block_at if pop.nudge else 0 :]
     drive, full, tile = scratch.drive, scratch.full[slot], scratch.tile[slot]
     steps = np.float64(free_window)
     energy = np.int64(0)
@@ -137,7 +137,7 @@ def _answer_block(plan, state, scratch, rest, free_window, population, block, sa
         if measure:  # as `step.update_block` has it, r being what the held drives make, a constant
             for i in range(count):
                 energy += np.int64(moved[i]) * (np.int64(moved[i]) - 2 * np.int64(rates[i]) - np.int64(drive[i]))
-        if pop[p.POP_NUDGE]:
+        if pop.nudge:
             row = nudge[at : at + count]
             for i in range(count):
                 drive[i] += row[i]
@@ -157,14 +157,14 @@ def _answer_block(plan, state, scratch, rest, free_window, population, block, sa
 def _list_deviations(plan, state, rest, population, sample):
     """Make graded events of the deviations of a population's rates from the mean ones."""
     pop = plan.populations[population]
-    pixels, channels, lanes = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH], pop[p.POP_CHANNELS], pop[p.POP_LANES]
-    moved, events, values, start_at = state.membrane, state.events, state.values, pop[p.POP_START]
-    moved_at = sample * moved.shape[1] + pop[p.POP_STATE]
-    begin = sample * events.shape[1] + pop[p.POP_EVENTS]
+    pixels, channels, lanes = pop.height * pop.width, pop.channels, pop.lanes
+    moved, events, values, start_at = state.membrane, state.events, state.values, pop.start
+    moved_at = sample * moved.shape[1] + pop.state
+    begin = sample * events.shape[1] + pop.events
     end, largest = begin, np.int64(0)
     for pixel in range(pixels):
         state.start[sample, start_at + pixel] = end - begin
-        for block in range(pop[p.POP_BLOCKS]):
+        for block in range(pop.blocks):
             at, first = moved_at + (block * pixels + pixel) * lanes, pixel * channels + block * lanes
             for lane in range(0, lanes, 16):  # padding, at rest, never differs
                 count, size = list_changes(moved, rest, at + lane, first + lane, events, values, end)

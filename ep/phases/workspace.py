@@ -96,12 +96,12 @@ class Rates(NamedTuple):
 def _channel_sums(populations, window, n_samples, sums):
     """Add window sums to those of their channels, which lie as the biases do."""
     for pop in populations:
-        pixels, lanes = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH], pop[p.POP_LANES]
+        pixels, lanes = pop.height * pop.width, pop.lanes
         for half in range(2):
             for sample in range(n_samples):
-                own = window[half, sample, pop[p.POP_STATE] :]
-                for block in range(pop[p.POP_BLOCKS]):
-                    total = sums[pop[p.POP_BIAS] + block * lanes :]
+                own = window[half, sample, pop.state :]
+                for block in range(pop.blocks):
+                    total = sums[pop.bias + block * lanes :]
                     for pixel in range(pixels):
                         for lane in range(lanes):
                             total[lane] += own[(block * pixels + pixel) * lanes + lane]
@@ -271,7 +271,7 @@ class Workspace:
             clock = self._begin(n, stream, self.model.layers, "synchronous")
         for sample in range(n):
             for head, row in enumerate(self.model.packed.table):
-                trace = self._trace[sample, row[hd.HEAD_AT] :]
+                trace = self._trace[sample, row.at :]
                 hd.block_sums(self.model.compiled.plan, self.state, self.model.packed, head, sample, trace)
         finished = nudged_steps(
             plan, self.state, self.counts, self.scratch, clock, n, length, window, self.model.packed, strengths,
@@ -353,15 +353,15 @@ class Workspace:
         populations = self.model.compiled.plan.populations
         sums = np.zeros(self.model.compiled.sizes["bias"], np.int64)
         _channel_sums(populations, self.state.window, n, sums)
-        return [sums[row[p.POP_BIAS] : row[p.POP_BIAS] + row[p.POP_CHANNELS]] for row in populations]
+        return [sums[row.bias : row.bias + row.channels] for row in populations]
 
     def spikes(self, sample: int) -> list[NDArray[np.int32]]:
         """Indices of the neurons of each layer that fired in the last step, (y * W + x) * C + channel."""
         events, start = self.state.events[sample], self.state.start[sample]
         lists = []
         for row in self.model.compiled.plan.populations[: self.model.layers]:
-            first = row[p.POP_EVENTS]
-            count = start[row[p.POP_START] + row[p.POP_HEIGHT] * row[p.POP_WIDTH]]
+            first = row.events
+            count = start[row.start + row.height * row.width]
             lists.append(events[first : first + count].copy())
         return lists
 

@@ -381,7 +381,7 @@ class Learner:
         if head.name != hd.READOUT and self.config.signals.learning == "fixed":
             weight = self.parameters.head_weights[index]
             return HeadSums(np.zeros(weight.shape, np.int64), np.zeros(weight.shape[-1], np.int64))
-        at = int(self.model.packed.table[index, hd.HEAD_AT])
+        at = int(self.model.packed.table[index].at)
         return head_sums(head, found.features[:, at : at + head.features], found.errors[:, index])
 
 

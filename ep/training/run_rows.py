@@ -105,4 +105,4 @@ def _by_layer(model: Model, values: NDArray[Any], missing: float) -> NDArray[np.
 
 
 def _readout_norm(model: Model) -> float:
-    return norm(hd.weights_of(model.packed, -1), int(model.packed.table[-1, hd.HEAD_EXPONENT]))
+    return norm(hd.weights_of(model.packed, -1), int(model.packed.table[-1].exponent))

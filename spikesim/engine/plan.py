@@ -1,7 +1,7 @@
 """The plan: a network as a handful of arrays, which is all that the compiled loop sees.
 
-One row of `Plan.populations` describes a population, one row of `Plan.tables` one direction of a synapse table. The
-columns are the constants below.
+One row of `Plan.populations` (`POPULATION`) describes a population, one row of `Plan.tables` (`TABLE`) one direction of
+a synapse table.
 
 Layouts, B being the population's block of channels (16, 32 or 64; the channels are padded to a multiple of it):
 
@@ -12,60 +12,64 @@ Layouts, B being the population's block of channels (16, 32 or 64; the channels 
   subtracting the offset of the first pixel from an event *is* its address in the table.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Columns of Plan.populations
-(
-    POP_HEIGHT,
-    POP_WIDTH,
-    POP_CHANNELS,
-    POP_LANES,  # B
-    POP_BLOCKS,
-    POP_STATE,  # offset of the population in the state of a sample
-    POP_WORDS,  # offset of its spike words
-    POP_EVENTS,  # offset of its event list
-    POP_START,  # offset of the list's delimiters
-    POP_POOLED_EVENTS,  # the same for the list at half the resolution; -1: nobody reads it
-    POP_POOLED_START,
-    POP_BIAS,  # offset in Plan.bias
-    POP_LEAK,  # k of alpha = 2**-k
-    POP_LAYER,  # the layer number that keys its random numbers
-    POP_STREAMED,  # 1: its spikes come from outside, it has no membrane
-    POP_EXTERNAL,  # 1: it has an external drive
-    POP_NUDGE,  # 1: it has a nudge
-    POP_TOGETHER,  # samples that pass by while a slice of the tables stays in the cache
-    POP_SPARSE,  # 1: a CSR table delivers into it
-    POP_COLUMNS,
-) = range(20)
 
-# Columns of Plan.tables
-(
-    TABLE_SOURCE,
-    TABLE_TARGET,
-    TABLE_KIND,
-    TABLE_POOLED,  # whether it reads the source's pooled list: NOT_POOLED, POOL_AVERAGE, POOL_SAMPLED
-    TABLE_TILED,  # 1: it delivers at half the target's resolution
-    TABLE_KERNEL_HEIGHT,
-    TABLE_KERNEL_WIDTH,
-    TABLE_PAD_HEIGHT,
-    TABLE_PAD_WIDTH,
-    TABLE_STRIDE,  # distance between what neighbouring targets read
-    TABLE_APART,  # distance between the targets of neighbouring sources: the stride of the other direction
-    TABLE_IN_HEIGHT,  # of the map it reads
-    TABLE_IN_WIDTH,
-    TABLE_IN_CHANNELS,
-    TABLE_OUT_HEIGHT,  # of the map it delivers
-    TABLE_OUT_WIDTH,
-    TABLE_ROWS,  # rows of weights that a position can read: what its kernel covers, or the whole map; 0 in CSR
-    TABLE_WEIGHTS,  # offset in Plan.weights, or in Plan.sparse_weights
-    TABLE_POINTERS,  # CSR: offset in Plan.sparse_pointers
-    TABLE_SHIFT,  # sums of spikes are shifted right by this to become drives
-    TABLE_SHIFT_GRADED,  # the same for sums of graded events
-    TABLE_COLUMNS,
-) = range(22)
+def record(*fields: tuple[str, str]) -> np.dtype[np.record]:
+    """A type of rows whose fields have names: ``rows["height"]`` of all, ``rows[i].height`` of one, also in kernels."""
+    return cast("np.dtype[np.record]", np.dtype((np.record, list(fields))))
+
+
+POPULATION = record(
+    ("height", "i8"),
+    ("width", "i8"),
+    ("channels", "i8"),
+    ("lanes", "i8"),  # B
+    ("blocks", "i8"),
+    ("state", "i8"),  # offset of the population in the state of a sample
+    ("words", "i8"),  # offset of its spike words
+    ("events", "i8"),  # offset of its event list
+    ("start", "i8"),  # offset of the list's delimiters
+    ("pooled_events", "i8"),  # the same for the list at half the resolution; -1: nobody reads it
+    ("pooled_start", "i8"),
+    ("bias", "i8"),  # offset in Plan.bias
+    ("leak", "i8"),  # k of alpha = 2**-k
+    ("layer", "i8"),  # the layer number that keys its random numbers
+    ("streamed", "i8"),  # 1: its spikes come from outside, it has no membrane
+    ("external", "i8"),  # 1: it has an external drive
+    ("nudge", "i8"),  # 1: it has a nudge
+    ("together", "i8"),  # samples that pass by while a slice of the tables stays in the cache
+    ("sparse", "i8"),  # 1: a CSR table delivers into it
+)
+"""A row of `Plan.populations`."""
+
+TABLE = record(
+    ("source", "i8"),
+    ("target", "i8"),
+    ("kind", "i8"),
+    ("pooled", "i8"),  # whether it reads the source's pooled list: NOT_POOLED, POOL_AVERAGE, POOL_SAMPLED
+    ("tiled", "i8"),  # 1: it delivers at half the target's resolution
+    ("kernel_height", "i8"),
+    ("kernel_width", "i8"),
+    ("pad_height", "i8"),
+    ("pad_width", "i8"),
+    ("stride", "i8"),  # distance between what neighbouring targets read
+    ("apart", "i8"),  # distance between the targets of neighbouring sources: the stride of the other direction
+    ("in_height", "i8"),  # of the map it reads
+    ("in_width", "i8"),
+    ("in_channels", "i8"),
+    ("out_height", "i8"),  # of the map it delivers
+    ("out_width", "i8"),
+    ("rows", "i8"),  # rows of weights that a position can read: what its kernel covers, or the whole map; 0 in CSR
+    ("weights", "i8"),  # offset in Plan.weights, or in Plan.sparse_weights
+    ("pointers", "i8"),  # CSR: offset in Plan.sparse_pointers
+    ("shift", "i8"),  # sums of spikes are shifted right by this to become drives
+    ("shift_graded", "i8"),  # the same for sums of graded events
+)
+"""A row of `Plan.tables`."""
 
 KIND_CONV, KIND_DENSE, KIND_SPARSE = range(3)
 
@@ -82,8 +86,8 @@ ORDER_SYNCHRONOUS, ORDER_PARITY, ORDER_UPWARDS = range(3)
 class Plan(NamedTuple):
     """A network for the compiled loop. Built by `spikesim.engine.layout.lay_out`."""
 
-    populations: NDArray[np.int64]  # (P, POP_COLUMNS)
-    tables: NDArray[np.int64]  # (T, TABLE_COLUMNS)
+    populations: NDArray[np.record]  # (P,) of POPULATION
+    tables: NDArray[np.record]  # (T,) of TABLE
     incoming_pointers: NDArray[np.int64]  # (P + 1,)
     incoming: NDArray[np.int64]  # tables by target population
     weights: NDArray[np.int16]  # all packed conv and dense tables

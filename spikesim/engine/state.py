@@ -14,7 +14,7 @@ def new_state(compiled: CompiledNetwork, samples: int, firing: int) -> p.State:
     sizes = compiled.sizes
     populations = compiled.plan.populations
     graded, stratified = firing == p.FIRING_MEAN_FIELD, firing == p.FIRING_STRATIFIED
-    has_external, has_nudge = populations[:, p.POP_EXTERNAL].any(), populations[:, p.POP_NUDGE].any()
+    has_external, has_nudge = populations["external"].any(), populations["nudge"].any()
     return p.State(
         membrane=aligned_zeros((samples, sizes["state"]), np.int32),
         words=np.zeros((samples, sizes["words"]), np.uint16),
@@ -59,14 +59,14 @@ def clear_counts(counts: p.Counts) -> None:
 def new_scratch(compiled: CompiledNetwork) -> p.Scratch:
     """Working memory for one thread."""
     populations = compiled.plan.populations
-    populations = populations[populations[:, p.POP_STREAMED] == 0]  # nothing is delivered to the others
-    block = populations[:, p.POP_HEIGHT] * populations[:, p.POP_WIDTH] * populations[:, p.POP_LANES]
-    together = populations[:, p.POP_TOGETHER]
+    populations = populations[populations["streamed"] == 0]  # nothing is delivered to the others
+    block = populations["height"] * populations["width"] * populations["lanes"]
+    together = populations["together"]
     slots, largest = int(together.max()), int((block * together).max())
-    row = int((populations[:, p.POP_WIDTH] * populations[:, p.POP_LANES]).max())
-    sparse = populations[:, p.POP_SPARSE] > 0
-    sparse_size = int((block * populations[:, p.POP_BLOCKS])[sparse].max(initial=0))
-    kernel_height = int(compiled.plan.tables[:, p.TABLE_KERNEL_HEIGHT].max(initial=1))
+    row = int((populations["width"] * populations["lanes"]).max())
+    sparse = populations["sparse"] > 0
+    sparse_size = int((block * populations["blocks"])[sparse].max(initial=0))
+    kernel_height = int(compiled.plan.tables["kernel_height"].max(initial=1))
     per_slot = max(-(-largest // slots), int(block.max()))
     rows = aligned_zeros(2 * row + 2 * slots * per_slot, np.int32)
     full_and_tile = rows[2 * row :].reshape(2, slots, per_slot)
@@ -89,5 +89,5 @@ def room_for_lists(plan: p.Plan) -> int:
     """Numbers that the list of a pixel may need, whatever fires."""
     room = 0
     for row in plan.tables:
-        room = max(room, row[p.TABLE_ROWS] * (4 if row[p.TABLE_POOLED] else 1))
+        room = max(room, row.rows * (4 if row.pooled else 1))
     return int(room) + SLACK

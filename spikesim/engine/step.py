@@ -2,7 +2,7 @@
 
 Per population and block of channels the tables deliver into a small block of drives, and the membranes are updated
 from it while it is in the cache. A slice of a table that serves one block is read once for as many samples as the
-plan says (`POP_TOGETHER`); that number changes the speed and never a bit.
+plan says (`together`); that number changes the speed and never a bit.
 
 Populations that are updated together read the same spikes: these live in the event lists while the populations are
 updated, and the lists are rebuilt from the new spike words when all of them have been. In a synchronous step that is
@@ -20,23 +20,6 @@ from spikesim.engine.plan import (
     KIND_SPARSE,
     ORDER_PARITY,
     ORDER_UPWARDS,
-    POP_BIAS,
-    POP_BLOCKS,
-    POP_CHANNELS,
-    POP_EXTERNAL,
-    POP_HEIGHT,
-    POP_LANES,
-    POP_LAYER,
-    POP_LEAK,
-    POP_NUDGE,
-    POP_SPARSE,
-    POP_STATE,
-    POP_STREAMED,
-    POP_TOGETHER,
-    POP_WIDTH,
-    POP_WORDS,
-    TABLE_KIND,
-    TABLE_TILED,
 )
 from spikesim.engine.simd.fire import energy_of, fire, fire_counted, fire_summed
 from spikesim.jit.compilation import inline_kernel, kernel
@@ -72,13 +55,13 @@ def fill_random(clock, sample_id, layer, step, first_octet, octets, random, at):
 @inline_kernel
 def fill_random_pixels(clock, sample_id, pop, step, block, first_pixel, pixels, random, at):
     """`fill_random` for one block of channels of a run of pixels, ``[pixel][B]`` from ``random[at]`` on."""
-    octets, lanes = (pop[POP_CHANNELS] + 7) // 8, pop[POP_LANES]
+    octets, lanes = (pop.channels + 7) // 8, pop.lanes
     if octets * 8 == lanes:  # one block: the octets of the pixels follow each other
-        fill_random(clock, sample_id, pop[POP_LAYER], step, first_pixel * octets, pixels * octets, random, at)
+        fill_random(clock, sample_id, pop.layer, step, first_pixel * octets, pixels * octets, random, at)
         return
     for pixel in range(pixels):
         octet = (first_pixel + pixel) * octets + block * lanes // 8
-        fill_random(clock, sample_id, pop[POP_LAYER], step, octet, lanes // 8, random, at + pixel * lanes)
+        fill_random(clock, sample_id, pop.layer, step, octet, lanes // 8, random, at + pixel * lanes)
 
 
 @inline_kernel
@@ -89,12 +72,12 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
     half: -1 outside the window, else the half (0, 1) of the window that p is added to.
     """
     pop = plan.populations[population]
-    height, width, lanes, per_pixel = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_LANES], pop[POP_LANES] >> 4
-    leak = pop[POP_LEAK] if t >= clock.onset else 0
+    height, width, lanes, per_pixel = pop.height, pop.width, pop.lanes, pop.lanes >> 4
+    leak = pop.leak if t >= clock.onset else 0
     dither = leak_dither(t, leak)
     tiled_height, tiled_width = (height >> 1 << 1, width >> 1 << 1) if deliveries & 2 else (0, 0)
     count = width * lanes
-    bias_at = pop[POP_BIAS] + block * lanes
+    bias_at = pop.bias + block * lanes
     # whole arrays and flat indices, as the vector functions take them
     v, sums, steps, rows, bias = state.membrane, state.window, state.unclipped, scratch.rows, plan.bias
     size, samples = v.shape[1], v.shape[0]
@@ -105,13 +88,13 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
     offset = np.uint16(reversed_bits(t) if stratified else 0)
     full_at = 2 * scratch.drive.shape[0] + slot * scratch.full.shape[1]
     tile_at = full_at + scratch.full.size
-    mixed = pop[POP_SPARSE] or pop[POP_NUDGE]  # with these, `scratch.drive` holds external drives too
-    plain_external = pop[POP_EXTERNAL] and not mixed
+    mixed = pop.sparse or pop.nudge  # with these, `scratch.drive` holds external drives too
+    plain_external = pop.external and not mixed
     others = state.external if plain_external else rows
-    external = state.external if pop[POP_EXTERNAL] else rows  # the zeros in front
+    external = state.external if pop.external else rows  # the zeros in front
     energy = np.int64(0)
     for y in range(height):
-        at = pop[POP_STATE] + (block * height + y) * count
+        at = pop.state + (block * height + y) * count
         row_at = full_at + y * count if deliveries & 1 else 0  # rows that are not there: the zeros in front
         others_at, random_at = (v_at + at if plain_external else 0), (v_at + at if stratified else 0)
         if mixed:
@@ -119,7 +102,7 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
             _mix_drives(state, scratch, pop, sample, slot, at, (block * height + y) * count, count)
         tile_row = tile_at + (y >> 1) * (width >> 1) * lanes
         if measure:  # before the nudges, which are no part of it
-            external_at = v_at + at if pop[POP_EXTERNAL] else 0
+            external_at = v_at + at if pop.external else 0
             i = 0
             for x in range(width):
                 cell_at = tile_row + (x >> 1) * lanes if y < tiled_height and x < tiled_width else 0
@@ -128,7 +111,7 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
                     b = bias_at + 16 * j
                     energy += energy_of(v, v_at + at + i, rows, row, cell, others, other, external, own, bias, b)
                     i += 16
-        if pop[POP_NUDGE]:
+        if pop.nudge:
             for i in range(count):
                 scratch.drive[i] += state.nudge[sample, at + i]
         if clock.firing == FIRING_IID:
@@ -136,7 +119,7 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
         elif not stratified:  # mean field: every neuron with p > 0 sends its p
             for i in range(count):
                 random[0, i] = np.uint16(0)
-        word = pop[POP_WORDS] + (y * width * pop[POP_BLOCKS] + block) * per_pixel
+        word = pop.words + (y * width * pop.blocks + block) * per_pixel
         i = 0
         for x in range(width):
             cell_at = tile_row + (x >> 1) * lanes if y < tiled_height and x < tiled_width else 0
@@ -157,7 +140,7 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
                     )
                 state.words[sample, word + j] = fired
                 i += 16
-            word += pop[POP_BLOCKS] * per_pixel
+            word += pop.blocks * per_pixel
     counts.energy[sample, population] += energy
 
 
@@ -167,11 +150,11 @@ def _mix_drives(state, scratch, pop, sample, slot, at, sparse_at, count):
     drive = scratch.drive
     for i in range(count):
         drive[i] = 0
-    if pop[POP_EXTERNAL]:
+    if pop.external:
         own = state.external[sample, at : at + count]
         for i in range(count):
             drive[i] += own[i]
-    if pop[POP_SPARSE]:
+    if pop.sparse:
         own = scratch.sparse_drive[slot, sparse_at : sparse_at + count]
         for i in range(count):
             drive[i] += own[i]
@@ -185,15 +168,15 @@ def begin_phase(plan, state, counts, clock, n_samples, first):
     for sample in range(n_samples):
         for population in range(plan.populations.shape[0]):
             pop = plan.populations[population]
-            if pop[POP_STREAMED]:
+            if pop.streamed:
                 continue
             list_spikes(plan, state, counts, clock.firing, population, sample, first, False)
             if clock.firing != FIRING_STRATIFIED:
                 continue
-            lanes, pixels = pop[POP_LANES], pop[POP_HEIGHT] * pop[POP_WIDTH]
+            lanes, pixels = pop.lanes, pop.height * pop.width
             threshold = state.threshold[sample]
-            for block in range(pop[POP_BLOCKS]):
-                at = pop[POP_STATE] + block * pixels * lanes
+            for block in range(pop.blocks):
+                at = pop.state + block * pixels * lanes
                 fill_random_pixels(clock, state.sample_ids[sample], pop, 0, block, 0, pixels, threshold, at)
 
 
@@ -201,25 +184,25 @@ def begin_phase(plan, state, counts, clock, n_samples, first):
 def update_population(plan, state, counts, scratch, clock, population, n_samples, t, half, measure):
     """Deliver to and update one population for a group of samples."""
     pop = plan.populations[population]
-    together = pop[POP_TOGETHER]
+    together = pop.together
     first_incoming, last_incoming = plan.incoming_pointers[population], plan.incoming_pointers[population + 1]
     for begin in range(0, n_samples, together):
         end = min(begin + together, n_samples)
-        if pop[POP_SPARSE]:
+        if pop.sparse:
             scratch.sparse_drive[:] = 0
             for i in range(first_incoming, last_incoming):
-                if plan.tables[plan.incoming[i], TABLE_KIND] == KIND_SPARSE:
+                if plan.tables[plan.incoming[i]].kind == KIND_SPARSE:
                     for sample in range(begin, end):
                         if state.active[sample]:
                             slot = sample - begin
                             deliver_sparse(plan, state, counts, scratch, clock.firing, plan.incoming[i], sample, slot)
-        for block in range(pop[POP_BLOCKS]):
+        for block in range(pop.blocks):
             deliveries = 0
             for i in range(first_incoming, last_incoming):
                 table = plan.incoming[i]
-                if plan.tables[table, TABLE_KIND] == KIND_SPARSE:
+                if plan.tables[table].kind == KIND_SPARSE:
                     continue
-                tiled = plan.tables[table, TABLE_TILED]
+                tiled = plan.tables[table].tiled
                 flag = 2 if tiled else 1
                 if together > 1:
                     fetch_weights(plan, state, table, block, begin, end)
@@ -259,13 +242,13 @@ def step(plan, state, counts, scratch, clock, n_samples, t, half, measure):
         rounds = populations
     for first in range(rounds):
         for population in range(first, populations, rounds):
-            if not plan.populations[population, POP_STREAMED]:
+            if not plan.populations[population].streamed:
                 update_population(plan, state, counts, scratch, clock, population, n_samples, t, half, measure)
         for population in range(first, populations, rounds):
             pop = plan.populations[population]
-            if pop[POP_STREAMED]:
+            if pop.streamed:
                 continue
-            neurons = pop[POP_HEIGHT] * pop[POP_WIDTH] * pop[POP_CHANNELS]
+            neurons = pop.height * pop.width * pop.channels
             for sample in range(n_samples):
                 if state.active[sample]:
                     list_spikes(plan, state, counts, clock.firing, population, sample, t + 1, True)
@@ -280,10 +263,10 @@ def measure_residual(plan, state, counts, sample):
     """Sum of |difference of p between the halves of the window| of one sample, by population."""
     for population in range(plan.populations.shape[0]):
         pop = plan.populations[population]
-        if pop[POP_STREAMED]:
+        if pop.streamed:
             continue
-        begin = pop[POP_STATE]
-        end = begin + pop[POP_HEIGHT] * pop[POP_WIDTH] * pop[POP_BLOCKS] * pop[POP_LANES]
+        begin = pop.state
+        end = begin + pop.height * pop.width * pop.blocks * pop.lanes
         residual = np.int64(0)
         for i in range(begin, end):
             residual += abs(np.int64(state.window[1, sample, i]) - np.int64(state.window[0, sample, i]))

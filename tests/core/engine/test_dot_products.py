@@ -177,10 +177,10 @@ def _uses_lists(simulator: Simulator, table: int) -> list[bool]:
     """Of each sample, whether the rows of its present spikes would be listed."""
     plan, start = simulator.compiled.plan, simulator.state.start
     row = plan.tables[table]
-    source, lanes = plan.populations[row[p.TABLE_SOURCE]], int(plan.populations[row[p.TABLE_TARGET], p.POP_LANES])
-    pixels = int(row[p.TABLE_IN_HEIGHT] * row[p.TABLE_IN_WIDTH])
-    at = source[p.POP_POOLED_START] if row[p.TABLE_POOLED] else source[p.POP_START]
-    taps = 1 if row[p.TABLE_KIND] == p.KIND_DENSE else int(row[p.TABLE_KERNEL_HEIGHT] * row[p.TABLE_KERNEL_WIDTH])
+    source, lanes = plan.populations[row.source], int(plan.populations[row.target].lanes)
+    pixels = int(row.in_height * row.in_width)
+    at = source.pooled_start if row.pooled else source.start
+    taps = 1 if row.kind == p.KIND_DENSE else int(row.kernel_height * row.kernel_width)
     return [bool(rowlists.worth_lists(lanes, heard * taps, pixels, False, False, 1)) for heard in start[:, at + pixels]]
 
 
@@ -196,7 +196,7 @@ def test_networks_equal_reference(lanes: tuple[int, int], pool: str | None, bias
     pair.connect(lower, upper, Conv(3, 1, pool=pool), tied=True, gain=0.2)  # type: ignore[arg-type]
     pair.connect(upper, top, Dense(), tied=True, gain=0.2)
     simulator, model = pair.build(3, "stratified", steps=6)
-    assert {int(row[p.POP_LANES]) for row in simulator.compiled.plan.populations} == set(lanes)
+    assert {int(row.lanes) for row in simulator.compiled.plan.populations} == set(lanes)
     room = simulator._scratch.listed.shape[1]
     guarded = np.full((3, room + 50), UNTOUCHED, np.int32)
     simulator._scratch = simulator._scratch._replace(listed=guarded)
@@ -217,7 +217,7 @@ def test_weights_begin_with_a_row_of_zeros() -> None:
     pair.connect(lower, upper, Conv(3, 1), tied=True)
     plan = pair.build()[0].compiled.plan
     assert not plan.weights[: rowlists.ZEROS].any() and plan.weights[rowlists.ZEROS :].any()
-    assert (plan.tables[:, p.TABLE_WEIGHTS] % rowlists.UNIT == 0).all()
+    assert (plan.tables["weights"] % rowlists.UNIT == 0).all()
 
 
 def test_more_weights_than_lists_can_number_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def make_headed(soft: float, side_of: dict[str, int]) -> tuple[Model, Reals]:
 
 def rounded(model: Model, weights: NDArray[np.float32], head: int) -> Reals:
     """Weights as the head holds them."""
-    scale = 2.0 ** int(model.packed.table[head, hd.HEAD_EXPONENT])
+    scale = 2.0 ** int(model.packed.table[head].exponent)
     return np.asarray(np.rint(weights.astype(np.float64) * scale) / scale)
 
 
@@ -85,7 +85,7 @@ def errors_of(
     """-dC/do of a head."""
     logits = features @ weights + model.packed.bias[index]
     answers = np.eye(model.classes)[labels]
-    if model.packed.table[index, hd.HEAD_SQUARED]:
+    if model.packed.table[index].squared:
         return np.asarray(answers - logits)
     errors = (1 - soft) * (answers - softmax(logits))
     if targets is not None:
@@ -221,7 +221,7 @@ def window_sums(model: Model, index: int, steps: int, seed: int = 2) -> tuple[ND
     window[1, :, at] = head.population.to_state(sums - sums // 3)
     seen = pr.Predictions.empty(model.packed, 4).features
     pr.window_features(model.compiled.plan, model.packed, 0, window, 4, seen)
-    first = model.packed.table[index, hd.HEAD_AT]
+    first = model.packed.table[index].at
     return seen[:, first : first + head.features], features_of(head, sums / (ONE * steps))
 
 
@@ -231,7 +231,7 @@ def answer_of(
     """Logits, losses, right answers and errors of a head that sees these sums over 20 steps."""
     found = pr.Predictions.empty(packed, len(seen))
     found.features[:] = 0
-    first = packed.table[index, hd.HEAD_AT]
+    first = packed.table[index].at
     found.features[:, first : first + seen.shape[1]] = seen
     pr.predict(packed, 20, labels, targets, found)
     return found.logits[:, index], found.losses[:, index], found.correct[:, index], found.errors[:, index]
