@@ -124,6 +124,18 @@ class HeadScratch(NamedTuple):
     guess: NDArray[np.float64]  # (classes,)
 
 
+class Nudge(NamedTuple):
+    """What the heads exert on their layers in a nudged phase of n samples."""
+
+    heads: Heads
+    strengths: NDArray[np.float64]  # (heads,): beta times the strength of each; a head with 0 nudges nothing
+    labels: NDArray[np.int64]  # (n,)
+    soft_targets: NDArray[np.float64]  # (n, classes): softmax(t / tau); not looked at without a teacher
+    scratch: HeadScratch
+    trace: NDArray[np.int32]  # (n, features of all heads): low-passed features
+    trace_leak: int  # of this low pass, alpha = 2**-trace_leak
+
+
 def new_scratch(heads: Heads) -> HeadScratch:
     """Working memory for one thread."""
     classes, largest = heads.bias.shape[1], int(heads.table["features"].max())
@@ -267,17 +279,14 @@ def head_errors(heads, head, label, soft_targets, scratch):
 
 
 @kernel
-def nudge_sample(plan, state, heads, head, sample, label, soft_targets, strength, scratch, trace, trace_leak, t):
-    """Set the nudge that one head exerts on its layer, from the present state of one sample.
-
-    soft_targets: softmax(t / tau) of the sample, float64 (classes,); not looked at without a teacher.
-    trace: the low-passed features of all heads, int32, moved on with alpha = 2**-trace_leak; t: number of the step.
-    """
+def nudge_sample(plan, state, nudge, head, sample, t):
+    """Set the nudge that one head exerts on its layer in step t, from the present state of one sample."""
+    heads, scratch, strength, trace_leak = nudge.heads, nudge.scratch, nudge.strengths[head], nudge.trace_leak
     row = heads.table[head]
     features, pushes, logits, errors = scratch.features, scratch.pushes, scratch.logits, scratch.errors
     classes, size, at = logits.shape[0], row.features, row.at
     block_sums(plan, state, heads, head, sample, features)
-    seen, dither = trace[at : at + size], leak_dither(t, trace_leak)
+    seen, dither = nudge.trace[sample, at : at + size], leak_dither(t, trace_leak)
     for i in range(size):
         seen[i] += (features[i] - seen[i] + dither) >> trace_leak
     scale = math.ldexp(1.0, -int(ONE_BITS + row.shift + row.exponent))
@@ -287,7 +296,7 @@ def nudge_sample(plan, state, heads, head, sample, label, soft_targets, strength
         for i in range(size):
             total += np.int64(seen[i]) * np.int64(weights[i])
         logits[j] = np.float64(total) * scale + heads.bias[head, j]
-    head_errors(heads, head, label, soft_targets, scratch)
+    head_errors(heads, head, nudge.labels[sample], nudge.soft_targets[sample], scratch)
     for i in range(size):
         pushes[i] = 0
     for j in range(classes):

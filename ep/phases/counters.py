@@ -1,20 +1,18 @@
 """What a phase counts, by layer."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.engine import plan as p
+from spikesim.engine.state import Counts, State
 from spikesim.ep.network.model import Model
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.fixed_point import ONE, P_MAX
 
 
-@dataclass
-class PhaseCounts:
+class PhaseCounts(NamedTuple):
     """Counters of one phase, summed over samples; by layer where there is an axis."""
 
     spikes: NDArray[np.int64]  # (L,)
@@ -30,28 +28,23 @@ class PhaseCounts:
     @classmethod
     def zero(cls, layers: int) -> "PhaseCounts":
         """Nothing has happened yet."""
-        return cls(**{item.name: np.zeros(() if item.name == "steps" else layers, np.int64) for item in fields(cls)})
+        return cls(**{name: np.zeros(() if name == "steps" else layers, np.int64) for name in cls._fields})
 
     def mean_residual(self, window: int, samples: int, neurons: NDArray[np.int64]) -> NDArray[np.float64]:
         """Mean difference of p between the halves of a window of this length, by layer; `neurons`: of each layer."""
         return np.asarray(self.residual / (ONE * (window // 2) * samples * neurons), np.float64)
 
     @classmethod
-    def of_phase(cls, model: Model, state: p.State, counts: p.Counts, n: int) -> "PhaseCounts":
+    def of_phase(cls, model: Model, state: State, counts: Counts, n: int) -> "PhaseCounts":
         """The counters of a phase that n samples have just ended."""
-        sums = np.zeros((9, model.layers), np.int64)
+        sums = cls.zero(model.layers)
         populations = model.compiled.plan.populations
         _add_counts(populations, model.tables_up, model.tables_down, state.membrane, counts, n, sums)
-        return cls(*sums[:8], sums[8, :1].reshape(()))  # type: ignore[call-arg]
-
-    def arrays(self) -> Iterator[NDArray[np.int64]]:
-        """The counters, in the order of the fields."""
-        for item in fields(self):
-            yield getattr(self, item.name)
+        return sums
 
     def add(self, other: "PhaseCounts") -> None:
         """Add the counters of other samples."""
-        for own, more in zip(self.arrays(), other.arrays(), strict=True):
+        for own, more in zip(self, other, strict=True):
             own[...] += more
 
 
@@ -93,25 +86,25 @@ def add_rates(populations, window_sums, n_samples, window, bins):
 
 @kernel
 def _add_counts(populations, tables_up, tables_down, membrane, counts, n_samples, sums):
-    """Add the counters of samples to sums, int64 (9, L), whose rows are the fields of `PhaseCounts`."""
-    for layer in range(sums.shape[1]):
+    """Add the counters of samples to sums, `PhaseCounts`."""
+    for layer in range(sums.spikes.shape[0]):
         pop, up, down = populations[layer], tables_up[layer], tables_down[layer]
         size = pop.height * pop.width * pop.blocks * pop.lanes
         for sample in range(n_samples):
-            sums[0, layer] += counts.spikes[sample, layer]
+            sums.spikes[layer] += counts.spikes[sample, layer]
             if up >= 0:
-                sums[1, layer] += counts.events[sample, up]
-                sums[3, layer] += counts.graded[sample, up]
+                sums.events_forward[layer] += counts.events[sample, up]
+                sums.macs[layer] += counts.graded[sample, up]
             if down >= 0:
-                sums[2, layer] += counts.events[sample, down]
-                sums[3, layer] += counts.graded[sample, down]
-            sums[4, layer] += counts.updates[sample, layer]
+                sums.events_feedback[layer] += counts.events[sample, down]
+                sums.macs[layer] += counts.graded[sample, down]
+            sums.updates[layer] += counts.updates[sample, layer]
             own = membrane[sample, pop.state : pop.state + size]
             saturated = np.int64(0)
             for i in range(size):
                 saturated += own[i] >= P_MAX
-            sums[5, layer] += saturated
-            sums[6, layer] += counts.residual[sample, layer]
-            sums[7, layer] += counts.energy[sample, layer]
+            sums.saturated[layer] += saturated
+            sums.residual[layer] += counts.residual[sample, layer]
+            sums.energy[layer] += counts.energy[sample, layer]
     for sample in range(n_samples):
-        sums[8, 0] += counts.steps[sample]
+        sums.steps[()] += counts.steps[sample]

@@ -110,21 +110,30 @@ def predict(
     """
     classes = packed.bias.shape[1]
     targets = np.zeros((0, classes)) if soft_targets is None else soft_targets
-    _predict(packed, first, steps, labels, targets, *found, np.empty((3, classes)))
+    _predict(packed, first, steps, labels, targets, found, _Probabilities(*np.empty((3, classes))))
+
+
+class _Probabilities(NamedTuple):
+    """What a head makes of a sample, working memory of a kernel; float64 (classes,)."""
+
+    guess: NDArray[np.float64]
+    softened: NDArray[np.float64]
+    cooled: NDArray[np.float64]  # logits over the temperature
 
 
 @kernel
-def _predict(heads, first, steps, labels, soft_targets, features, logits, losses, correct, errors, room):
-    """`predict`; room: float64 (3, classes)."""
+def _predict(heads, first, steps, labels, soft_targets, found, scratch):
+    """`predict`."""
+    logits, errors = found.logits, found.errors
+    guess, softened, cooled = scratch
     classes = logits.shape[2]
-    guess, softened, cooled = room[0], room[1], room[2]
     for head in range(first, heads.table.shape[0]):  # its weights are read once for all samples
         row = heads.table[head]
         squared, soft = row.squared != 0, heads.soft[head] if len(soft_targets) else 0.0
         for sample in range(len(labels)):
             own, label = logits[sample, head], labels[sample]
-            say(heads, head, features[sample, row.at :], steps, own)
-            correct[sample, head] = np.argmax(own) == label
+            say(heads, head, found.features[sample, row.at :], steps, own)
+            found.correct[sample, head] = np.argmax(own) == label
             log_sum = 0.0 if squared else softmax(own, guess)
             if soft > 0.0:
                 for j in range(classes):
@@ -142,7 +151,7 @@ def _predict(heads, first, steps, labels, soft_targets, features, logits, losses
                         error += soft * (soft_targets[sample, j] - softened[j])
                 bounded = min(max(error, -hd.PUSH_MAX), hd.PUSH_MAX)
                 errors[sample, head, j] = np.int64(np.rint(bounded * 2.0**hd.ERROR_BITS))
-            losses[sample, head] = 0.5 * loss if squared else log_sum - own[label]
+            found.losses[sample, head] = 0.5 * loss if squared else log_sum - own[label]
 
 
 def feature_gradient(head: hd.Head, features: NDArray[np.int64], errors: NDArray[np.int64]) -> NDArray[np.int64]:

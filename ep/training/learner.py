@@ -355,7 +355,7 @@ class Learner:
             stream = stream_of(epoch, STREAM_NUDGED)
             first = ph.PLUS if strengths[-1] > 0 else ph.MINUS
             counts[first] = workspace.nudged(n, stream, labels, strengths, stop, soft_targets)
-            counts[first].macs += held_macs
+            counts[first].macs[:] += held_macs
             workspace.window_sums(n, rates.plus[part])
             if len(rates.minus):
                 workspace.restore(n)

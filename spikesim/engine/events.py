@@ -26,8 +26,9 @@ def state_of(pop, pixel, channel):
 
 
 @kernel
-def list_spikes(plan, state, counts, firing, population, sample, t, count):
-    """Rebuild the event lists of one population of one sample from its spike words."""
+def list_spikes(engine, firing, population, sample, t, count):
+    """Rebuild the event lists of one population of one sample from its spike words; count: count the spikes too."""
+    plan, state, counts = engine.plan, engine.state, engine.counts
     pop = plan.populations[population]
     pixels, channels = pop.height * pop.width, pop.channels
     words_a_pixel = pop.blocks * pop.lanes // 16
@@ -115,14 +116,14 @@ def pool_graded(plan, state, population, sample):
 
 
 @kernel
-def load_stream(plan, state, counts, clock, population, n_samples, events, pointers, t, half):
-    """Spikes of a population that is driven from outside: the events of step t of each sample.
+def load_stream(engine, firing, inputs, number, n_samples, now):
+    """Spikes of a population that is driven from outside: the events of the present step of each sample.
 
-    events: int32, `pixel * C + channel`; pointers: int64 (n, steps + 1), the events of step t of sample s are
-    ``events[pointers[s, t]:pointers[s, t + 1]]``, in any order.
-    half: -1 outside the window, else the half (0, 1) of the window that a spike is added to, with the weight of p = 1.
+    inputs: `InputSpikes`, number: of the population among these. Its events, ``pixel * C + channel``, are those of
+    step t of sample s from ``pointers[number, s, t]`` on, in any order. In the window a spike counts as p = 1.
     """
-    pop = plan.populations[population]
+    state, t, population = engine.state, now.t, inputs.populations[number]
+    pop, events, pointers = engine.plan.populations[population], inputs.events, inputs.pointers[number]
     channels, padded = pop.channels, pop.blocks * pop.lanes
     pixels = pop.height * pop.width
     words, first, last = pixels * padded // 16, pop.state, pop.state + pixels * padded
@@ -130,7 +131,7 @@ def load_stream(plan, state, counts, clock, population, n_samples, events, point
         if not state.active[sample]:
             continue
         state.words[sample, pop.words : pop.words + words] = 0
-        graded = clock.firing == FIRING_MEAN_FIELD
+        graded = firing == FIRING_MEAN_FIELD
         if graded:  # graded events take their values from the membrane
             state.membrane[sample, first:last] = 0
         for i in range(pointers[sample, t], pointers[sample, t + 1]):
@@ -140,9 +141,9 @@ def load_stream(plan, state, counts, clock, population, n_samples, events, point
             state.words[sample, word] = np.uint16(state.words[sample, word] | (1 << (at & 15)))
             if graded:
                 state.membrane[sample, state_of(pop, pixel, channel)] = np.int32(ONE)
-        list_spikes(plan, state, counts, clock.firing, population, sample, t, True)
-        if half >= 0:
-            add_spikes(pop, state, sample, half)
+        list_spikes(engine, firing, population, sample, t, True)
+        if now.half >= 0:
+            add_spikes(pop, state, sample, now.half)
 
 
 @kernel

@@ -10,6 +10,8 @@ all populations; in other orders (`plan.ORDER_PARITY`, `plan.ORDER_UPWARDS`) the
 earlier.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from spikesim.engine.delivery import deliver_block, deliver_sparse, fetch_weights
@@ -21,22 +23,41 @@ from spikesim.engine.plan import (
     ORDER_PARITY,
     ORDER_UPWARDS,
 )
-from spikesim.engine.simd.fire import energy_of, fire, fire_counted, fire_summed
+from spikesim.engine.simd.fire import (
+    Drives,
+    External,
+    LowPass,
+    Membrane,
+    Threshold,
+    WindowSums,
+    energy_of,
+    fire,
+    fire_counted,
+    fire_summed,
+)
 from spikesim.jit.compilation import inline_kernel, kernel
 from spikesim.numerics.dither import leak_dither, reversed_bits
 from spikesim.numerics.philox import philox4x32
 
 
+class Stretch(NamedTuple):
+    """Neighbouring pixels of one block of channels."""
+
+    block: int
+    first: int
+    pixels: int
+
+
 @kernel
-def fill_random(clock, sample_id, layer, step, first_octet, octets, random, at):
+def fill_random(phase, sample_id, layer, step, first_octet, octets, random, at):
     """16 random bits each for the neurons of some octets, into ``random[at : at + 8 * octets]``.
 
     The counter is (octet, step, sample, layer and stream): octet o of a population holds the channels
     8 (o mod octets a pixel) .. of pixel o // octets a pixel, octets a pixel = ceil(C / 8).
     """
-    tag = (np.uint64(layer) << np.uint64(24)) | np.uint64(clock.stream)
+    tag = (np.uint64(layer) << np.uint64(24)) | np.uint64(phase.stream)
     time, sample = np.uint64(step), np.uint64(sample_id)
-    key_low, key_high = np.uint64(clock.key_low), np.uint64(clock.key_high)
+    key_low, key_high = np.uint64(phase.key_low), np.uint64(phase.key_high)
     low = np.uint64(0xFFFF)
     half = np.uint64(16)
     for octet in range(octets):
@@ -53,37 +74,38 @@ def fill_random(clock, sample_id, layer, step, first_octet, octets, random, at):
 
 
 @inline_kernel
-def fill_random_pixels(clock, sample_id, pop, step, block, first_pixel, pixels, random, at):
-    """`fill_random` for one block of channels of a run of pixels, ``[pixel][B]`` from ``random[at]`` on."""
+def fill_random_pixels(phase, sample_id, pop, step, stretch, random, at):
+    """`fill_random` for a stretch of pixels, ``[pixel][B]`` from ``random[at]`` on."""
     octets, lanes = (pop.channels + 7) // 8, pop.lanes
     if octets * 8 == lanes:  # one block: the octets of the pixels follow each other
-        fill_random(clock, sample_id, pop.layer, step, first_pixel * octets, pixels * octets, random, at)
+        first = stretch.first * octets
+        fill_random(phase, sample_id, pop.layer, step, first, stretch.pixels * octets, random, at)
         return
-    for pixel in range(pixels):
-        octet = (first_pixel + pixel) * octets + block * lanes // 8
-        fill_random(clock, sample_id, pop.layer, step, octet, lanes // 8, random, at + pixel * lanes)
+    for pixel in range(stretch.pixels):
+        octet = (stretch.first + pixel) * octets + stretch.block * lanes // 8
+        fill_random(phase, sample_id, pop.layer, step, octet, lanes // 8, random, at + pixel * lanes)
 
 
 @inline_kernel
-def update_block(plan, state, counts, scratch, clock, population, block, sample, slot, t, half, measure, deliveries):
+def update_block(engine, phase, now, population, block, sample, slot, deliveries):
     """Leak, accumulate the window, fire: one block of channels of one sample, a row of pixels at a time.
 
     deliveries: bit 0, scratch.full holds drives; bit 1, scratch.tile does (at half the resolution).
-    half: -1 outside the window, else the half (0, 1) of the window that p is added to.
     """
+    plan, state, scratch, t = engine.plan, engine.state, engine.scratch, now.t
     pop = plan.populations[population]
     height, width, lanes, per_pixel = pop.height, pop.width, pop.lanes, pop.lanes >> 4
-    leak = pop.leak if t >= clock.onset else 0
-    dither = leak_dither(t, leak)
+    leak = pop.leak if t >= phase.onset else 0
+    low_pass = LowPass(leak, leak_dither(t, leak))
     tiled_height, tiled_width = (height >> 1 << 1, width >> 1 << 1) if deliveries & 2 else (0, 0)
     count = width * lanes
     bias_at = pop.bias + block * lanes
     # whole arrays and flat indices, as the vector functions take them
     v, sums, steps, rows, bias = state.membrane, state.window, state.unclipped, scratch.rows, plan.bias
     size, samples = v.shape[1], v.shape[0]
-    v_at, sums_at = sample * size, (max(half, 0) * samples + sample) * size
+    v_at, sums_at = sample * size, (max(now.half, 0) * samples + sample) * size
     counted = steps.shape[2] > 0
-    stratified = clock.firing == FIRING_STRATIFIED
+    stratified = phase.firing == FIRING_STRATIFIED
     random = state.threshold if stratified else scratch.random
     offset = np.uint16(reversed_bits(t) if stratified else 0)
     full_at = 2 * scratch.drive.shape[0] + slot * scratch.full.shape[1]
@@ -101,21 +123,21 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
             others_at = scratch.drive.shape[0]
             _mix_drives(state, scratch, pop, sample, slot, at, (block * height + y) * count, count)
         tile_row = tile_at + (y >> 1) * (width >> 1) * lanes
-        if measure:  # before the nudges, which are no part of it
+        if now.measure:  # before the nudges, which are no part of it
             external_at = v_at + at if pop.external else 0
             i = 0
             for x in range(width):
                 cell_at = tile_row + (x >> 1) * lanes if y < tiled_height and x < tiled_width else 0
                 for j in range(per_pixel):
-                    row, cell, other, own = row_at + i, cell_at + 16 * j, others_at + i, external_at + i
-                    b = bias_at + 16 * j
-                    energy += energy_of(v, v_at + at + i, rows, row, cell, others, other, external, own, bias, b)
+                    drives = Drives(rows, row_at + i, cell_at + 16 * j, others, others_at + i, bias, bias_at + 16 * j)
+                    energy += energy_of(Membrane(v, v_at + at + i), drives, External(external, external_at + i))
                     i += 16
         if pop.nudge:
             for i in range(count):
                 scratch.drive[i] += state.nudge[sample, at + i]
-        if clock.firing == FIRING_IID:
-            fill_random_pixels(clock, state.sample_ids[sample], pop, t, block, y * width, width, random[0], 0)
+        if phase.firing == FIRING_IID:
+            stretch = Stretch(block, y * width, width)
+            fill_random_pixels(phase, state.sample_ids[sample], pop, t, stretch, random[0], 0)
         elif not stratified:  # mean field: every neuron with p > 0 sends its p
             for i in range(count):
                 random[0, i] = np.uint16(0)
@@ -124,24 +146,19 @@ def update_block(plan, state, counts, scratch, clock, population, block, sample,
         for x in range(width):
             cell_at = tile_row + (x >> 1) * lanes if y < tiled_height and x < tiled_width else 0
             for j in range(per_pixel):
-                n, m, r, b = v_at + at + i, sums_at + at + i, random_at + i, bias_at + 16 * j
-                row, cell, other = row_at + i, cell_at + 16 * j, others_at + i
-                if half < 0:
-                    fired = fire(
-                        v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, dither, offset
-                    )
+                membrane, window = Membrane(v, v_at + at + i), WindowSums(sums, steps, sums_at + at + i)
+                drives = Drives(rows, row_at + i, cell_at + 16 * j, others, others_at + i, bias, bias_at + 16 * j)
+                threshold = Threshold(random, random_at + i, offset)
+                if now.half < 0:
+                    fired = fire(membrane, drives, window, threshold, low_pass)
                 elif counted:
-                    fired = fire_counted(
-                        v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, dither, offset
-                    )
+                    fired = fire_counted(membrane, drives, window, threshold, low_pass)
                 else:
-                    fired = fire_summed(
-                        v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, dither, offset
-                    )
+                    fired = fire_summed(membrane, drives, window, threshold, low_pass)
                 state.words[sample, word + j] = fired
                 i += 16
             word += pop.blocks * per_pixel
-    counts.energy[sample, population] += energy
+    engine.counts.energy[sample, population] += energy
 
 
 @kernel
@@ -161,8 +178,9 @@ def _mix_drives(state, scratch, pop, sample, slot, at, sparse_at, count):
 
 
 @kernel
-def begin_phase(plan, state, counts, clock, n_samples, first):
+def begin_phase(engine, phase, n_samples, first):
     """Before step `first`: lists from the spikes as they are, window sums at zero, stratified thresholds drawn."""
+    plan, state = engine.plan, engine.state
     state.window[:, :n_samples] = 0
     state.unclipped[:, :n_samples] = 0
     for sample in range(n_samples):
@@ -170,19 +188,20 @@ def begin_phase(plan, state, counts, clock, n_samples, first):
             pop = plan.populations[population]
             if pop.streamed:
                 continue
-            list_spikes(plan, state, counts, clock.firing, population, sample, first, False)
-            if clock.firing != FIRING_STRATIFIED:
+            list_spikes(engine, phase.firing, population, sample, first, False)
+            if phase.firing != FIRING_STRATIFIED:
                 continue
             lanes, pixels = pop.lanes, pop.height * pop.width
             threshold = state.threshold[sample]
             for block in range(pop.blocks):
-                at = pop.state + block * pixels * lanes
-                fill_random_pixels(clock, state.sample_ids[sample], pop, 0, block, 0, pixels, threshold, at)
+                at, stretch = pop.state + block * pixels * lanes, Stretch(block, 0, pixels)
+                fill_random_pixels(phase, state.sample_ids[sample], pop, 0, stretch, threshold, at)
 
 
 @kernel
-def update_population(plan, state, counts, scratch, clock, population, n_samples, t, half, measure):
+def update_population(engine, phase, now, population, n_samples):
     """Deliver to and update one population for a group of samples."""
+    plan, state, scratch = engine.plan, engine.state, engine.scratch
     pop = plan.populations[population]
     together = pop.together
     first_incoming, last_incoming = plan.incoming_pointers[population], plan.incoming_pointers[population + 1]
@@ -191,11 +210,11 @@ def update_population(plan, state, counts, scratch, clock, population, n_samples
         if pop.sparse:
             scratch.sparse_drive[:] = 0
             for i in range(first_incoming, last_incoming):
-                if plan.tables[plan.incoming[i]].kind == KIND_SPARSE:
+                table = plan.incoming[i]
+                if plan.tables[table].kind == KIND_SPARSE:
                     for sample in range(begin, end):
                         if state.active[sample]:
-                            slot = sample - begin
-                            deliver_sparse(plan, state, counts, scratch, clock.firing, plan.incoming[i], sample, slot)
+                            deliver_sparse(engine, phase.firing, table, sample, sample - begin)
         for block in range(pop.blocks):
             deliveries = 0
             for i in range(first_incoming, last_incoming):
@@ -211,39 +230,31 @@ def update_population(plan, state, counts, scratch, clock, population, n_samples
                         continue
                     slot = sample - begin
                     out = scratch.tile[slot] if tiled else scratch.full[slot]
-                    deliver_block(
-                        plan, state, counts, scratch, clock.firing, table, block, sample, out, not deliveries & flag
-                    )
+                    deliver_block(engine, phase.firing, table, block, sample, out, not deliveries & flag)
                 deliveries |= flag
             for sample in range(begin, end):
                 if state.active[sample]:
-                    update_block(
-                        plan, state, counts, scratch, clock, population, block, sample, sample - begin, t, half,
-                        measure, deliveries,
-                    )  # fmt: skip
+                    update_block(engine, phase, now, population, block, sample, sample - begin, deliveries)
 
 
 @kernel
-def step(plan, state, counts, scratch, clock, n_samples, t, half, measure):
-    """Step t of a phase for the first n_samples of a group.
-
-    half: -1 outside the phase's window, else the half (0, 1) of the window this step belongs to.
-    measure: whether to take the value of the energy function, at the state before the step.
-    """
-    if measure:
+def step(engine, phase, n_samples, now):
+    """One step of a phase for the first n_samples of a group."""
+    plan, state, counts = engine.plan, engine.state, engine.counts
+    if now.measure:
         for sample in range(n_samples):
             if state.active[sample]:
                 counts.energy[sample] = 0
     populations = plan.populations.shape[0]
     rounds = 1
-    if clock.order == ORDER_PARITY:
+    if phase.order == ORDER_PARITY:
         rounds = 2
-    elif clock.order == ORDER_UPWARDS:
+    elif phase.order == ORDER_UPWARDS:
         rounds = populations
     for first in range(rounds):
         for population in range(first, populations, rounds):
             if not plan.populations[population].streamed:
-                update_population(plan, state, counts, scratch, clock, population, n_samples, t, half, measure)
+                update_population(engine, phase, now, population, n_samples)
         for population in range(first, populations, rounds):
             pop = plan.populations[population]
             if pop.streamed:
@@ -251,7 +262,7 @@ def step(plan, state, counts, scratch, clock, n_samples, t, half, measure):
             neurons = pop.height * pop.width * pop.channels
             for sample in range(n_samples):
                 if state.active[sample]:
-                    list_spikes(plan, state, counts, clock.firing, population, sample, t + 1, True)
+                    list_spikes(engine, phase.firing, population, sample, now.t + 1, True)
                     counts.updates[sample, population] += neurons
     for sample in range(n_samples):
         if state.active[sample]:
@@ -259,8 +270,9 @@ def step(plan, state, counts, scratch, clock, n_samples, t, half, measure):
 
 
 @kernel
-def measure_residual(plan, state, counts, sample):
+def measure_residual(engine, sample):
     """Sum of |difference of p between the halves of the window| of one sample, by population."""
+    plan, state = engine.plan, engine.state
     for population in range(plan.populations.shape[0]):
         pop = plan.populations[population]
         if pop.streamed:
@@ -270,4 +282,4 @@ def measure_residual(plan, state, counts, sample):
         residual = np.int64(0)
         for i in range(begin, end):
             residual += abs(np.int64(state.window[1, sample, i]) - np.int64(state.window[0, sample, i]))
-        counts.residual[sample, population] = residual
+        engine.counts.residual[sample, population] = residual

@@ -16,6 +16,7 @@ from spikesim.engine import plan as p
 from spikesim.engine.delivery import deliver_block
 from spikesim.engine.simd.accumulate import SMALL
 from spikesim.engine.simd.dot_products import ABREAST_32, ABREAST_64
+from spikesim.engine.state import Engine
 from spikesim.ep.gradcheck import implicit_gradient as ad
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases import workspace as ph
@@ -98,6 +99,7 @@ def test_deviations_of_any_size_are_delivered_exactly(beta: float, channels: tup
     tp.nudged(workspace, beta, beta)
     assert model.held is not None
     plan, state, reaches = model.held.plan, workspace.state, []
+    engine = Engine(plan, state, workspace.counts, workspace.scratch)
     for table in plan.incoming:
         row = plan.tables[table]
         source, target = plan.populations[row.source], plan.populations[row.target]
@@ -111,7 +113,7 @@ def test_deviations_of_any_size_are_delivered_exactly(beta: float, channels: tup
             outs = []
             for firing in (p.FIRING_DEVIATIONS, p.FIRING_MEAN_FIELD):
                 out = np.zeros(size * target.lanes, np.int32)
-                deliver_block(plan, state, workspace.counts, workspace.scratch, firing, table, 0, sample, out, True)
+                deliver_block(engine, firing, table, 0, sample, out, True)
                 outs.append(out)
             assert outs[0].any()
             np.testing.assert_array_equal(*outs)
