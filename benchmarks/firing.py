@@ -20,7 +20,6 @@ from measure import machine, network_parser, read_network
 from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset
-from spikesim.engine import plan as p
 from spikesim.ep.config.parsing import Config, make_config, merge
 from spikesim.ep.gradcheck.mean_field import FixedPoint, Inputs, MeanField
 from spikesim.ep.gradients.contrast import layer_rates
@@ -118,7 +117,7 @@ class Bench:
             spikes = population.to_state((potential > limit).astype(np.int32)).astype(bool)
             lanes = spikes.reshape(n, population.blocks, -1, population.lanes).swapaxes(1, 2)
             words = np.packbits(lanes.reshape(n, -1), axis=1, bitorder="little").view("<u2")
-            at = int(model.compiled.plan.populations[population.index, p.POP_WORDS])
+            at = int(model.compiled.plan.populations[population.index].words)
             workspace.state.words[:n, at : at + words.shape[1]] = words
 
     def bias(self, leak: int, firing: str, window: int, samples: int) -> tuple[float, float, float, float]:

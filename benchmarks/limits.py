@@ -17,9 +17,17 @@ import numpy as np
 from measure import machine, network_parser, read_network, seconds, spread
 
 from spikesim.datasets import Dataset
-from spikesim.engine.simd.accumulate import deliver_runs_64, deliver_values_64, sum_scaled_rows_32
-from spikesim.engine.simd.dot_products import DOT_PRODUCTS, UNIT, add_listed_64, add_listed_values_64
-from spikesim.engine.simd.fire import fire_summed
+from spikesim.engine.simd.accumulate import (
+    Drive,
+    Runs,
+    Scale,
+    Synapses,
+    deliver_runs_64,
+    deliver_values_64,
+    sum_scaled_rows_32,
+)
+from spikesim.engine.simd.dot_products import DOT_PRODUCTS, UNIT, Listed, add_listed_64, add_listed_values_64
+from spikesim.engine.simd.fire import Drives, LowPass, Membrane, Threshold, WindowSums, fire_summed
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.gradients.estimator import LayerSums, layer_sums
 from spikesim.ep.inputs.pipeline import Presenter
@@ -47,15 +55,17 @@ def rates(amount: float, times: list[float]) -> list[float]:
 def _add_rows(weights, events, values, runs, listed, out, weighted, repeats):
     for _ in range(repeats):
         for pixel in range(runs.shape[0]):
-            rows, low, high = listed[0, pixel], listed[1, pixel], listed[2, pixel]
+            rows = Listed(listed[0, pixel], listed[1, pixel], listed[2, pixel])
+            own = Runs(runs[pixel, 0], runs[pixel, 1], runs[pixel, 2])
+            synapses, scale, drive = Synapses(weights, events, values), Scale(4800, 4, 0), Drive(out, 0, 0)
             if DOT_PRODUCTS and weighted:
-                add_listed_values_64(weights, rows, low, high, 48, 4800, 4, 0, out, 0, 0)
+                add_listed_values_64(weights, rows, 48, scale, drive)
             elif DOT_PRODUCTS:
-                add_listed_64(weights, rows, low, high, 48, 4800, 4, 0, out, 0, 0)
+                add_listed_64(weights, rows, 48, scale, drive)
             elif weighted:
-                deliver_values_64(weights, events, values, runs[pixel], 3, 4800, 4, 0, out, 0, 0)
+                deliver_values_64(synapses, own, 3, scale, drive)
             else:
-                deliver_runs_64(weights, events, values, runs[pixel], 3, 4800, 4, 0, out, 0, 0)
+                deliver_runs_64(synapses, own, 3, scale, drive)
 
 
 def adding(table_bytes: int, *, weighted: bool) -> list[float]:
@@ -83,9 +93,9 @@ def _pass(v, sums, steps, random, rows, bias, words, repeats):
         for k in range(v.shape[1] // 16):
             n = 16 * k
             row = 16 * (k & 15)
-            words[0, k] = fire_summed(
-                v, n, sums, steps, n, random, n, rows, row, row, rows, 256 + row, bias, row & 48, 1, np.uint16(3)
-            )
+            drives = Drives(rows, row, row, rows, 256 + row, bias, row & 48)
+            window, threshold = WindowSums(sums, steps, n), Threshold(random, n, np.uint16(3))
+            words[0, k] = fire_summed(Membrane(v, n), drives, window, threshold, LowPass(1, 0))
 
 
 def passing(neurons: int) -> list[float]:

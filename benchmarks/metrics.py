@@ -21,7 +21,6 @@ from measure import machine
 from numpy.typing import NDArray
 
 from spikesim.datasets import load
-from spikesim.engine.plan import POP_WORDS
 from spikesim.ep.analysis.summary import NETWORK, parameter_summaries
 from spikesim.ep.config.parsing import Config, make_config, merge
 from spikesim.ep.config.random_streams import STREAM_FREE, STREAM_NUDGED, STREAM_NUDGED_MINUS, stream_of
@@ -111,7 +110,7 @@ def _state(workspace: ph.Workspace, n: int) -> list[tuple[NDArray[np.bool_], NDA
     for layer, population in enumerate(model.graph.populations):
         height, width, channels = population.shape
         lanes = population.blocks * population.lanes
-        at = 16 * int(model.compiled.plan.populations[population.index, POP_WORDS])
+        at = 16 * int(model.compiled.plan.populations[population.index].words)
         own = bits[:, at : at + height * width * lanes].reshape(n, height, width, lanes)
         potentials = population.from_state(workspace.state.membrane[:n, model.state_slice(layer)]) / ONE
         found.append((own[..., :channels].astype(bool), potentials))

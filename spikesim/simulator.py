@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesim.engine import plan as p
 from spikesim.engine.layout import CompiledNetwork
+from spikesim.engine.phase import FIRINGS, Firing, Window, phase_spec
 from spikesim.engine.populations import Connection, Population
-from spikesim.engine.run import FIRINGS, Firing, Streams, make_clock, run_steps
+from spikesim.engine.run import InputSpikes, run_steps
 from spikesim.engine.spike_trains import SpikeTrains
-from spikesim.engine.state import clear_counts, new_counts, new_scratch, new_state
+from spikesim.engine.state import Engine, clear_counts, new_counts, new_scratch, new_state
 from spikesim.engine.step import begin_phase
 from spikesim.errors import InputError, Stopped
 from spikesim.numerics.fixed_point import ONE, WINDOW_MAX, quantise_drive
@@ -33,7 +33,7 @@ class Simulator:
     def __init__(self, compiled: CompiledNetwork, samples: int, *, firing: Firing = "iid", seed: int = 0) -> None:
         if samples < 1:
             raise InputError(f"samples is {samples}; it must be at least 1")
-        make_clock(firing, 0, seed)
+        phase_spec(firing, 0, seed)
         self.compiled = compiled
         self.firing = firing
         self.seed = seed
@@ -91,7 +91,7 @@ class Simulator:
             The population was not named as external when the network was compiled, or the shape does not fit, or a
             value leaves the range.
         """
-        if not self.compiled.plan.populations[population.index, p.POP_EXTERNAL]:
+        if not self.compiled.plan.populations[population.index].external:
             raise InputError(f"{population.name} has no external drive; name it in compile(external=...)")
         drive, expected = np.asarray(drive, np.float64), (self.samples, *population.shape)
         try:
@@ -131,7 +131,7 @@ class Simulator:
             raise InputError(f"{population.name} has spikes for {len(spikes)} samples, not {self.samples}")
         self._streams[population.index] = spikes
 
-    def _joined_streams(self, last: int) -> Streams:
+    def _joined_streams(self, last: int) -> InputSpikes:
         streamed = [population for population in self.compiled.populations if population.streamed]
         missing = [population.name for population in streamed if population.index not in self._streams]
         if missing:
@@ -141,7 +141,7 @@ class Simulator:
             if own.steps < last:
                 raise InputError(f"{population.name} has spikes for {own.steps} steps, {last} are needed")
         shortest = last + 1  # columns of pointers
-        return Streams.join(
+        return InputSpikes.join(
             [
                 (population, SpikeTrains(own.neurons, own.pointers[:, :shortest]))
                 for population, own in zip(streamed, chosen, strict=True)
@@ -190,17 +190,14 @@ class Simulator:
             raise InputError(f"a phase of {first + steps} steps is too long; it has fewer than 2**32")
         if window % 2 or not 0 <= window <= min(WINDOW_MAX, steps):
             raise InputError(f"window is {window}; it must be even and in 0 .. {min(WINDOW_MAX, steps)}")
-        streams = self._joined_streams(first + steps)
-        clock = make_clock(self.firing, stream, self.seed, onset, order)
+        inputs = self._joined_streams(first + steps)
+        phase = phase_spec(self.firing, stream, self.seed, onset, order)
         self._stop[0] = 0
         self.state.active[...] = 1
         self._window = window
-        begin_phase(self.compiled.plan, self.state, self.counts, clock, self.samples, first)
-        finished = run_steps(
-            self.compiled.plan, self.state, self.counts, self._scratch, clock, self.samples, first, steps, window,
-            *streams, self._stop,
-        )  # fmt: skip
-        if not finished:
+        engine = Engine(self.compiled.plan, self.state, self.counts, self._scratch)
+        begin_phase(engine, phase, self.samples, first)
+        if not run_steps(engine, phase, self.samples, first, Window(steps, window), inputs, self._stop):
             raise Stopped
 
     def stop(self) -> None:
@@ -213,7 +210,7 @@ class Simulator:
 
     def spikes(self, population: Population) -> NDArray[np.bool_]:
         """Spikes of the present step, bool (samples, H, W, C)."""
-        at = self.compiled.plan.populations[population.index, p.POP_WORDS]
+        at = self.compiled.plan.populations[population.index].words
         words = self.state.words[:, at : at + population.state_size // 16]
         height, width, channels = population.shape
         bits = (words[:, :, None] >> np.arange(16, dtype=np.uint16)) & np.uint16(1)
@@ -232,7 +229,7 @@ class Simulator:
         return self._get(self.state.window.sum(axis=0, dtype=np.int32), population) / (ONE * self._window)
 
     def _slice(self, array: NDArray[Any], population: Population) -> NDArray[Any]:
-        at = self.compiled.plan.populations[population.index, p.POP_STATE]
+        at = self.compiled.plan.populations[population.index].state
         return array[:, at : at + population.state_size]
 
     def _get(self, array: NDArray[np.int32], population: Population) -> NDArray[np.int32]:

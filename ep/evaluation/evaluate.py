@@ -66,7 +66,7 @@ def evaluate(
         found.append(np.stack([prediction.losses[:, readout], prediction.correct[:, readout]], axis=1))  # (n, 2)
         counts.add(own_counts)
         rates += own_rates
-    team.ranks.add([*counts.arrays(), rates])
+    team.ranks.add([*counts, rates])
     losses, correct = _join(team, found, (2,)).T
     return Evaluation(samples, int(correct.sum()), math.fsum(losses) / samples, counts, rates)
 

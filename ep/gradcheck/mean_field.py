@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.engine import plan as p
 from spikesim.engine.populations import ATTENUATION_MAX
 from spikesim.engine.synapses import Shape
 from spikesim.ep.config.layer_rows import INPUT
@@ -227,7 +226,7 @@ class MeanField:
         """The mean field of a model as it is loaded; `strengths`: lambda of each head."""
         graph, biases = model.graph, []
         for population in graph.populations:
-            at = int(model.compiled.plan.populations[population.index, p.POP_BIAS])
+            at = int(model.compiled.plan.populations[population.index].bias)
             biases.append(model.compiled.plan.bias[at : at + population.shape[2]] / float(ONE))
         paths = tuple(
             Path(
@@ -403,10 +402,10 @@ def _linear_head(model: Model, index: int, strength: float) -> LinearHead:
         layer=head.layer,
         side=head.side,
         shift=head.shift,
-        weights=integers * 2.0 ** -float(row[hd.HEAD_EXPONENT]),
+        weights=integers * 2.0 ** -float(row.exponent),
         bias=packed.bias[index],
         strength=float(strength),
         soft=float(packed.soft[index]) / packed.temperature,
         temperature=packed.temperature,
-        squared=bool(row[hd.HEAD_SQUARED]),
+        squared=bool(row.squared),
     )

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from spikesim.engine import plan as p
 from spikesim.engine.layout import CompiledNetwork
 from spikesim.engine.populations import ATTENUATION_MAX, Population
 from spikesim.ep.network.graph import LayerGraph
@@ -39,11 +38,11 @@ class HeldNetwork:
         down = [edge for edge in graph.edges if edge.connection.feedback >= 0]
         self._down = [(edge.connection, min(attenuation * edge.span, ATTENUATION_MAX)) for edge in down]
         populations = plan.populations.copy()
-        populations[:, p.POP_EXTERNAL] = 1
-        populations[[population.index for population in nudged], p.POP_NUDGE] = 1
-        populations[:, p.POP_POOLED_EVENTS] = -1  # nobody above listens
+        populations["external"] = 1
+        populations["nudge"][[population.index for population in nudged]] = 1
+        populations["pooled_events"] = -1  # nothing is sent upwards
         rows = np.array([connection.feedback for connection, _ in self._down], np.int64)
-        targets = plan.tables[rows, p.TABLE_TARGET]
+        targets = plan.tables["target"][rows]
         counts = np.bincount(targets, minlength=len(populations))
         self.plan = plan._replace(
             populations=populations,
@@ -57,4 +56,6 @@ class HeldNetwork:
         self.plan.tables[:] = self._compiled.plan.tables
         for connection, attenuation in self._down:
             stronger = connection.attenuation - attenuation
-            self.plan.tables[connection.feedback, [p.TABLE_SHIFT, p.TABLE_SHIFT_GRADED]] -= stronger
+            row = self.plan.tables[connection.feedback]
+            row.shift -= stronger
+            row.shift_graded -= stronger

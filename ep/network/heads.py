@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from spikesim.engine.delivery import shifted
 from spikesim.engine.layout import Spread, serial
-from spikesim.engine.plan import POP_BLOCKS, POP_HEIGHT, POP_LANES, POP_STATE, POP_WIDTH
+from spikesim.engine.plan import record
 from spikesim.engine.populations import Population
 from spikesim.engine.synapses import Shape
 from spikesim.errors import InputError
@@ -39,17 +39,16 @@ EXACT = 2**53
 PUSH_MAX = 64.0
 """Bound of strength times an error, which cross-entropy never reaches and a squared error might."""
 
-# Columns of Heads.table
-(
-    HEAD_POPULATION,
-    HEAD_SIDE,
-    HEAD_SHIFT,  # the sum over a block counts 2**-shift
-    HEAD_FEATURES,
-    HEAD_AT,  # offset of its features among those of all heads; times the classes: offset of its weights
-    HEAD_EXPONENT,  # real weight = integer * 2**-exponent
-    HEAD_SQUARED,  # 1: squared error
-    HEAD_COLUMNS,
-) = range(8)
+HEAD = record(
+    ("population", "i8"),
+    ("side", "i8"),
+    ("shift", "i8"),  # the sum over a block counts 2**-shift
+    ("features", "i8"),
+    ("at", "i8"),  # offset of its features among those of all heads; times the classes: offset of its weights
+    ("exponent", "i8"),  # real weight = integer * 2**-exponent
+    ("squared", "i8"),  # 1: squared error
+)
+"""A row of `Heads.table`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +106,7 @@ class Heads(NamedTuple):
     hard, soft: weight of the labels, and of the teacher times its temperature, in -dC/do.
     """
 
-    table: NDArray[np.int64]  # (heads, HEAD_COLUMNS)
+    table: NDArray[np.record]  # (heads,) of HEAD
     weights: NDArray[np.int32]
     bias: NDArray[np.float64]  # (heads, classes)
     hard: NDArray[np.float64]  # (heads,)
@@ -125,9 +124,21 @@ class HeadScratch(NamedTuple):
     guess: NDArray[np.float64]  # (classes,)
 
 
+class Nudge(NamedTuple):
+    """What the heads exert on their layers in a nudged phase of n samples."""
+
+    heads: Heads
+    strengths: NDArray[np.float64]  # (heads,): beta times the strength of each; a head with 0 nudges nothing
+    labels: NDArray[np.int64]  # (n,)
+    soft_targets: NDArray[np.float64]  # (n, classes): softmax(t / tau); not looked at without a teacher
+    scratch: HeadScratch
+    trace: NDArray[np.int32]  # (n, features of all heads): low-passed features
+    trace_leak: int  # of this low pass, alpha = 2**-trace_leak
+
+
 def new_scratch(heads: Heads) -> HeadScratch:
     """Working memory for one thread."""
-    classes, largest = heads.bias.shape[1], int(heads.table[:, HEAD_FEATURES].max())
+    classes, largest = heads.bias.shape[1], int(heads.table["features"].max())
     return HeadScratch(
         np.zeros(largest, np.int32),
         np.zeros(largest, np.int64),
@@ -168,7 +179,7 @@ def pack_heads(
         Weights that are not finite or too large.
     """
     classes = len(biases[0])
-    table = np.zeros((len(heads), HEAD_COLUMNS), np.int64)
+    table = np.zeros(len(heads), HEAD)
 
     def quantise(number: int) -> tuple[NDArray[np.int32], int]:
         head = heads[number]
@@ -182,7 +193,8 @@ def pack_heads(
     at = 0
     for row, head, (_, exponent) in zip(table, heads, packed, strict=True):
         squared = head.name == READOUT and cost == "squared-error"
-        row[:] = head.population.index, head.side, head.shift, head.features, at, exponent, squared
+        row.population, row.side, row.shift, row.features = head.population.index, head.side, head.shift, head.features
+        row.at, row.exponent, row.squared = at, exponent, squared
         at += head.features
     mixed = np.zeros(len(heads)) if soft is None else np.array(soft, np.float64)
     return Heads(
@@ -198,7 +210,7 @@ def pack_heads(
 def weights_of(packed: Heads, head: int) -> NDArray[np.int32]:
     """The quantised weights of one head, a view (classes, features) with the features in its layout."""
     classes, row = packed.bias.shape[1], packed.table[head]
-    at, size = int(row[HEAD_AT]) * classes, int(row[HEAD_FEATURES])
+    at, size = int(row.at) * classes, int(row.features)
     return packed.weights[at : at + classes * size].reshape(classes, size)
 
 
@@ -206,12 +218,12 @@ def weights_of(packed: Heads, head: int) -> NDArray[np.int32]:
 def block_sums(plan, state, heads, head, sample, features):
     """Sums of p over the blocks of a head, int32, into ``features[:number of features]``."""
     row = heads.table[head]
-    pop = plan.populations[row[HEAD_POPULATION]]
-    height, width, lanes, side = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_LANES], row[HEAD_SIDE]
-    membrane = state.membrane[sample, pop[POP_STATE] :]
-    features[: row[HEAD_FEATURES]] = 0
+    pop = plan.populations[row.population]
+    height, width, lanes, side = pop.height, pop.width, pop.lanes, row.side
+    membrane = state.membrane[sample, pop.state :]
+    features[: row.features] = 0
     rows, columns = height // side, width // side
-    for block in range(pop[POP_BLOCKS]):
+    for block in range(pop.blocks):
         for y in range(rows * side):
             for x in range(columns):
                 n = ((block * rows + y // side) * columns + x) * lanes
@@ -227,11 +239,11 @@ def block_sums(plan, state, heads, head, sample, features):
 def spread_push(plan, state, heads, head, sample, push):
     """The adjoint of `block_sums`: the same push, int32, to each cell of a block, as the nudge of the layer."""
     row = heads.table[head]
-    pop = plan.populations[row[HEAD_POPULATION]]
-    height, width, lanes, side = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_LANES], row[HEAD_SIDE]
-    nudge = state.nudge[sample, pop[POP_STATE] :]
+    pop = plan.populations[row.population]
+    height, width, lanes, side = pop.height, pop.width, pop.lanes, row.side
+    nudge = state.nudge[sample, pop.state :]
     rows, columns = height // side, width // side
-    for block in range(pop[POP_BLOCKS]):
+    for block in range(pop.blocks):
         for y in range(rows * side):
             for x in range(columns):
                 n = ((block * rows + y // side) * columns + x) * lanes
@@ -248,7 +260,7 @@ def head_errors(heads, head, label, soft_targets, scratch):
     """-dC/do of the logits in `scratch.logits`, into `scratch.errors`."""
     logits, errors, guess = scratch.logits, scratch.errors, scratch.guess
     classes = logits.shape[0]
-    if heads.table[head, HEAD_SQUARED]:
+    if heads.table[head].squared:
         for j in range(classes):
             errors[j] = -logits[j]
         errors[label] += 1.0
@@ -267,27 +279,24 @@ def head_errors(heads, head, label, soft_targets, scratch):
 
 
 @kernel
-def nudge_sample(plan, state, heads, head, sample, label, soft_targets, strength, scratch, trace, trace_leak, t):
-    """Set the nudge that one head exerts on its layer, from the present state of one sample.
-
-    soft_targets: softmax(t / tau) of the sample, float64 (classes,); not looked at without a teacher.
-    trace: the low-passed features of all heads, int32, moved on with alpha = 2**-trace_leak; t: number of the step.
-    """
+def nudge_sample(plan, state, nudge, head, sample, t):
+    """Set the nudge that one head exerts on its layer in step t, from the present state of one sample."""
+    heads, scratch, strength, trace_leak = nudge.heads, nudge.scratch, nudge.strengths[head], nudge.trace_leak
     row = heads.table[head]
     features, pushes, logits, errors = scratch.features, scratch.pushes, scratch.logits, scratch.errors
-    classes, size, at = logits.shape[0], row[HEAD_FEATURES], row[HEAD_AT]
+    classes, size, at = logits.shape[0], row.features, row.at
     block_sums(plan, state, heads, head, sample, features)
-    seen, dither = trace[at : at + size], leak_dither(t, trace_leak)
+    seen, dither = nudge.trace[sample, at : at + size], leak_dither(t, trace_leak)
     for i in range(size):
         seen[i] += (features[i] - seen[i] + dither) >> trace_leak
-    scale = math.ldexp(1.0, -int(ONE_BITS + row[HEAD_SHIFT] + row[HEAD_EXPONENT]))
+    scale = math.ldexp(1.0, -int(ONE_BITS + row.shift + row.exponent))
     for j in range(classes):
         weights = heads.weights[at * classes + j * size : at * classes + (j + 1) * size]
         total = np.int64(0)
         for i in range(size):
             total += np.int64(seen[i]) * np.int64(weights[i])
         logits[j] = np.float64(total) * scale + heads.bias[head, j]
-    head_errors(heads, head, label, soft_targets, scratch)
+    head_errors(heads, head, nudge.labels[sample], nudge.soft_targets[sample], scratch)
     for i in range(size):
         pushes[i] = 0
     for j in range(classes):
@@ -295,7 +304,7 @@ def nudge_sample(plan, state, heads, head, sample, label, soft_targets, strength
         weights = heads.weights[at * classes + j * size : at * classes + (j + 1) * size]
         for i in range(size):
             pushes[i] += np.int64(weights[i]) * np.int64(push)
-    shift = row[HEAD_EXPONENT] + row[HEAD_SHIFT]
+    shift = row.exponent + row.shift
     for i in range(size):  # the features have been used
         features[i] = np.int32(shifted(pushes[i], shift))
     spread_push(plan, state, heads, head, sample, features)
@@ -325,7 +334,7 @@ def check_nudge(packed: Heads, heads: tuple[Head, ...], strength: float, spread:
     """
 
     def largest_sum(index: int) -> float:
-        scale = math.ldexp(1.0, -int(packed.table[index, HEAD_EXPONENT]))
+        scale = math.ldexp(1.0, -int(packed.table[index].exponent))
         return float(np.abs(weights_of(packed, index)).sum(axis=0).max(initial=0)) * scale
 
     for head, largest in zip(heads, spread(largest_sum, range(len(heads))), strict=True):

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset
-from spikesim.engine import plan as p
 from spikesim.engine.layout import CompiledNetwork, Spread, serial
 from spikesim.engine.populations import Population
 from spikesim.engine.synapses import neurons
@@ -152,5 +151,5 @@ class Model:
 
     def slice_of(self, population: Population) -> slice:
         """Where a population lies in the state of a sample."""
-        at = int(self.compiled.plan.populations[population.index, p.POP_STATE])
+        at = int(self.compiled.plan.populations[population.index].state)
         return slice(at, at + population.state_size)

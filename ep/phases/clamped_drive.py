@@ -26,6 +26,7 @@ import numpy as np
 from spikesim.engine import plan as p
 from spikesim.engine.delivery import deliver_block
 from spikesim.engine.events import list_spikes, silence
+from spikesim.engine.state import Engine
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.fixed_point import P_MAX, SHARE_LIMIT
 
@@ -34,40 +35,40 @@ HELD_LIMIT = SHARE_LIMIT - 1
 
 
 @kernel
-def hold_drives(plan, held, state, counts, scratch, n_samples, window):
+def hold_drives(engine, held, n_samples, window):
     """Set the external drives of all populations to what holds them where the free phase has them, at the mean rates.
 
     Membranes, spikes and event lists are overwritten. Of the first population, the drive of its image, or that of the
     mean of its input's spikes, is part of what holds it.
 
-    plan, held: the plan of the free phase, and `HeldNetwork.plan`.
-    window: number of steps in the window.
+    engine: with the plan of the free phase. held: `HeldNetwork.plan`. window: number of steps in the window.
     """
+    plan, state, scratch = engine.plan, engine.state, engine.scratch
+    nudged = Engine(held, state, engine.counts, scratch)
     mean_rates(state, n_samples, window, state.membrane)
     for population in range(plan.populations.shape[0]):
         for sample in range(n_samples):
-            _send_probabilities(plan, state, counts, population, sample)
+            _send_probabilities(engine, population, sample)
     for population in range(plan.populations.shape[0]):
         pop = plan.populations[population]
-        if pop[p.POP_STREAMED]:
+        if pop.streamed:
             continue
-        size = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH] * pop[p.POP_LANES]
-        for block in range(pop[p.POP_BLOCKS]):
-            begin = pop[p.POP_STATE] + block * size
-            if not pop[p.POP_EXTERNAL]:
+        size = pop.height * pop.width * pop.lanes
+        for block in range(pop.blocks):
+            begin = pop.state + block * size
+            if not pop.external:
                 state.external[:n_samples, begin : begin + size] = 0
             for way in range(2):  # what comes in the free phase, less what comes back in the nudged ones
-                sign, there = np.int32(1 - 2 * way), held if way else plan
-                first, last = there.incoming_pointers[population], there.incoming_pointers[population + 1]
-                for table in there.incoming[first:last]:
-                    tiled = there.tables[table, p.TABLE_TILED]
+                sign, there = np.int32(1 - 2 * way), nudged if way else engine
+                tables = there.plan
+                first, last = tables.incoming_pointers[population], tables.incoming_pointers[population + 1]
+                for table in tables.incoming[first:last]:
+                    tiled = tables.tables[table].tiled
                     out = scratch.tile[0] if tiled else scratch.full[0]
                     for sample in range(n_samples):
-                        deliver_block(
-                            there, state, counts, scratch, p.FIRING_MEAN_FIELD, table, block, sample, out, True
-                        )
+                        deliver_block(there, p.FIRING_MEAN_FIELD, table, block, sample, out, True)
                         drive = state.external[sample, begin : begin + size]
-                        _add_drives(out, drive, sign, pop[p.POP_HEIGHT], pop[p.POP_WIDTH], pop[p.POP_LANES], tiled)
+                        _add_drives(out, drive, sign, pop, tiled)
             for sample in range(n_samples):
                 for i in range(begin, begin + size):
                     drive = state.external[sample, i]
@@ -75,28 +76,29 @@ def hold_drives(plan, held, state, counts, scratch, n_samples, window):
 
 
 @kernel
-def hold_input(plan, state, counts, scratch, population, target, n_samples, window):
+def hold_input(engine, population, target, n_samples, window):
     """Put what a population of given spikes sends in the mean of the window into the external drives of its target.
 
     It sends nothing any more. Its part of the membranes and its spikes are overwritten.
     """
+    plan, state = engine.plan, engine.state
     half, steps = np.float64(window // 2), np.float64(window)
     own, pop = plan.populations[population], plan.populations[target]
-    first = own[p.POP_STATE]
-    last = first + own[p.POP_HEIGHT] * own[p.POP_WIDTH] * own[p.POP_BLOCKS] * own[p.POP_LANES]
-    size = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH] * pop[p.POP_LANES]
+    first = own.state
+    last = first + own.height * own.width * own.blocks * own.lanes
+    size = pop.height * pop.width * pop.lanes
     for sample in range(n_samples):
         early, late, mean = state.window[0, sample], state.window[1, sample], state.membrane[sample]
         for i in range(first, last):
             mean[i] = np.int32((np.float64(early[i] + late[i]) + half) / steps)
-        _send_probabilities(plan, state, counts, population, sample)
+        _send_probabilities(engine, population, sample)
         for table in plan.incoming[plan.incoming_pointers[target] : plan.incoming_pointers[target + 1]]:
-            if plan.tables[table, p.TABLE_SOURCE] != population:
+            if plan.tables[table].source != population:
                 continue
-            for block in range(pop[p.POP_BLOCKS]):
-                begin = pop[p.POP_STATE] + block * size
-                out = scratch.full[0]
-                deliver_block(plan, state, counts, scratch, p.FIRING_MEAN_FIELD, table, block, sample, out, True)
+            for block in range(pop.blocks):
+                begin = pop.state + block * size
+                out = engine.scratch.full[0]
+                deliver_block(engine, p.FIRING_MEAN_FIELD, table, block, sample, out, True)
                 for i in range(size):
                     state.external[sample, begin + i] = out[i]
     silence(plan, state, population, n_samples)
@@ -114,26 +116,28 @@ def mean_rates(state, n_samples, window, rates):
 
 
 @kernel
-def _send_probabilities(plan, state, counts, population, sample):
+def _send_probabilities(engine, population, sample):
     """Make graded events of a population's p."""
+    plan, state = engine.plan, engine.state
     pop = plan.populations[population]
-    pixels, lanes, blocks = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH], pop[p.POP_LANES], pop[p.POP_BLOCKS]
+    pixels, lanes, blocks = pop.height * pop.width, pop.lanes, pop.blocks
     words_a_pixel = blocks * lanes // 16
-    words = state.words[sample, pop[p.POP_WORDS] :]
+    words = state.words[sample, pop.words :]
     for block in range(blocks):
         for pixel in range(pixels):
-            potential = state.membrane[sample, pop[p.POP_STATE] + (block * pixels + pixel) * lanes :]
+            potential = state.membrane[sample, pop.state + (block * pixels + pixel) * lanes :]
             for word in range(lanes // 16):
                 bits = 0
                 for lane in range(16):
                     bits |= (potential[word * 16 + lane] > 0) << lane
                 words[pixel * words_a_pixel + block * lanes // 16 + word] = np.uint16(bits)
-    list_spikes(plan, state, counts, p.FIRING_MEAN_FIELD, population, sample, 0, False)
+    list_spikes(engine, p.FIRING_MEAN_FIELD, population, sample, 0, False)
 
 
 @kernel
-def _add_drives(out, drive, sign, height, width, lanes, tiled):
+def _add_drives(out, drive, sign, pop, tiled):
     """Add the drives that a table delivered for a block of channels."""
+    height, width, lanes = pop.height, pop.width, pop.lanes
     if not tiled:
         for i in range(height * width * lanes):
             drive[i] += sign * out[i]

@@ -10,7 +10,13 @@ the total variation distance. Mean rates are no such measure: those of the netwo
 the few neurons do that make the difference.
 """
 
-from spikesim.engine.run import load_streams
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.engine.phase import Moment
+from spikesim.engine.run import load_inputs
 from spikesim.engine.step import measure_residual, step
 from spikesim.ep.network import heads as hd
 from spikesim.ep.phases.readout import add_features, say
@@ -18,27 +24,32 @@ from spikesim.jit.compilation import kernel
 from spikesim.numerics.portable_math import softmax
 
 
+class Criterion(NamedTuple):
+    """When a sample has settled, and memory to find out, of any content."""
+
+    tolerance: float
+    heads: hd.Heads
+    features: NDArray[np.int64]  # (features of the read-out,)
+    answers: NDArray[np.float64]  # (2, classes): to the halves of the window
+
+
 @kernel
-def settling_steps(
-    plan, state, counts, scratch, clock, n_samples, steps, window, tolerance, heads, features, answers,
-    stream_populations, stream_events, stream_pointers, stop,
-):  # fmt: skip
-    """Steps of a free phase until the answer of every sample has settled, at most `steps`.
+def settling_steps(engine, phase, n_samples, window, criterion, inputs, stop):
+    """Steps of a free phase until the answer of every sample has settled, at most `window.steps`.
 
     The halves of the state's window are summed in turn, so that together they hold the latest window (an even number
     of steps) whenever they are looked at: every half window, counted back from the last step, the first after a whole
     window behind the onset.
 
-    stream_populations, stream_events, stream_pointers: as `simulator.run_steps`.
-    features: int64 (features of the read-out,), answers: float64 (2, classes); any values.
+    inputs: `InputSpikes`.
 
     Returns
     -------
     bool
         False: stopped in the middle, the state is of no use.
     """
-    length = window // 2
-    begin = clock.onset + (steps - clock.onset) % length
+    state, steps, length = engine.state, window.steps, window.length // 2
+    begin = phase.onset + (steps - phase.onset) % length
     for t in range(steps):
         if stop[0]:
             return False
@@ -49,19 +60,20 @@ def settling_steps(
                 if state.active[sample]:
                     state.window[half, sample] = 0
                     state.unclipped[half, sample] = 0
-        load_streams(plan, state, counts, clock, n_samples, stream_populations, stream_events, stream_pointers, t, half)
-        looked = position >= window - 1 and position % length == length - 1
-        step(plan, state, counts, scratch, clock, n_samples, t, half, looked)
+        looked = position >= window.length - 1 and position % length == length - 1
+        now = Moment(t, half, looked)
+        load_inputs(engine, phase, inputs, n_samples, now)
+        step(engine, phase, n_samples, now)
         if not looked:
             continue
         running = 0
         for sample in range(n_samples):
             if not state.active[sample]:
                 continue
-            if t < steps - 1 and answer_change(plan, state, heads, sample, length, features, answers) > tolerance:
+            if t < steps - 1 and answer_change(engine, criterion, sample, length) > criterion.tolerance:
                 running += 1
                 continue
-            measure_residual(plan, state, counts, sample)
+            measure_residual(engine, sample)
             state.active[sample] = 0
         if running == 0:
             break
@@ -69,14 +81,15 @@ def settling_steps(
 
 
 @kernel
-def answer_change(plan, state, heads, sample, steps, features, answers):
+def answer_change(engine, criterion, sample, steps):
     """Total variation distance between the read-out's answers to the halves, of `steps` steps, of a sample's window."""
+    heads, features, answers = criterion.heads, criterion.features, criterion.answers
     head = heads.table.shape[0] - 1
     for half in range(2):
         features[:] = 0
-        add_features(plan, heads, head, state.window[half, sample], features)
+        add_features(engine.plan, heads, head, engine.state.window[half, sample], features)
         say(heads, head, features, steps, answers[half])
-        if heads.table[head, hd.HEAD_SQUARED] == 0:
+        if heads.table[head].squared == 0:
             softmax(answers[half], answers[half])
     change = 0.0
     for j in range(answers.shape[1]):

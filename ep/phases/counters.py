@@ -1,20 +1,18 @@
 """What a phase counts, by layer."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.engine import plan as p
+from spikesim.engine.state import Counts, State
 from spikesim.ep.network.model import Model
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.fixed_point import ONE, P_MAX
 
 
-@dataclass
-class PhaseCounts:
+class PhaseCounts(NamedTuple):
     """Counters of one phase, summed over samples; by layer where there is an axis."""
 
     spikes: NDArray[np.int64]  # (L,)
@@ -30,14 +28,14 @@ class PhaseCounts:
     @classmethod
     def zero(cls, layers: int) -> "PhaseCounts":
         """Nothing has happened yet."""
-        return cls(**{item.name: np.zeros(() if item.name == "steps" else layers, np.int64) for item in fields(cls)})
+        return cls(**{name: np.zeros(() if name == "steps" else layers, np.int64) for name in cls._fields})
 
     def mean_residual(self, window: int, samples: int, neurons: NDArray[np.int64]) -> NDArray[np.float64]:
         """Mean difference of p between the halves of a window of this length, by layer; `neurons`: of each layer."""
         return np.asarray(self.residual / (ONE * (window // 2) * samples * neurons), np.float64)
 
     @classmethod
-    def of_phase(cls, model: Model, state: p.State, counts: p.Counts, n: int) -> "PhaseCounts":
+    def of_phase(cls, model: Model, state: State, counts: Counts, n: int) -> "PhaseCounts":
         """The counters of a phase that n samples have just ended."""
         layers = model.layers
         events, graded = counts.events[:n].sum(axis=0), counts.graded[:n].sum(axis=0)
@@ -55,14 +53,9 @@ class PhaseCounts:
             steps=np.array(counts.steps[:n].sum()),
         )
 
-    def arrays(self) -> Iterator[NDArray[np.int64]]:
-        """The counters, in the order of the fields."""
-        for item in fields(self):
-            yield getattr(self, item.name)
-
     def add(self, other: "PhaseCounts") -> None:
         """Add the counters of other samples."""
-        for own, more in zip(self.arrays(), other.arrays(), strict=True):
+        for own, more in zip(self, other, strict=True):
             own[...] += more
 
 
@@ -87,14 +80,14 @@ def add_rates(populations, window_sums, n_samples, window, bins):
     """
     for layer in range(bins.shape[0]):
         pop = populations[layer]
-        pixels, channels, lanes = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH], pop[p.POP_CHANNELS], pop[p.POP_LANES]
+        pixels, channels, lanes = pop.height * pop.width, pop.channels, pop.lanes
         own = bins[layer]
         for sample in range(n_samples):
             silent = np.int64(0)
-            for block in range(pop[p.POP_BLOCKS]):
+            for block in range(pop.blocks):
                 last = min(lanes, channels - block * lanes)  # beyond: padding
                 for pixel in range(pixels):
-                    at = pop[p.POP_STATE] + (block * pixels + pixel) * lanes
+                    at = pop.state + (block * pixels + pixel) * lanes
                     for i in range(at, at + last):
                         total = np.int64(window_sums[0, sample, i]) + np.int64(window_sums[1, sample, i])
                         if total == 0:
@@ -110,10 +103,10 @@ def _count_saturated(populations, membrane, n_samples, saturated):
     """Count the neurons of each layer whose p is at its maximum, int64 (L,)."""
     for layer in range(len(saturated)):
         pop = populations[layer]
-        size = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH] * pop[p.POP_BLOCKS] * pop[p.POP_LANES]
+        size = pop.height * pop.width * pop.blocks * pop.lanes
         total = np.int64(0)
         for sample in range(n_samples):
-            own = membrane[sample, pop[p.POP_STATE] : pop[p.POP_STATE] + size]
+            own = membrane[sample, pop.state : pop.state + size]
             for i in range(size):
                 total += own[i] >= P_MAX
         saturated[layer] = total

@@ -16,10 +16,14 @@ below, so within a step the layers answer one after the other, from the top down
 bottom in one step; a second one takes the nudges anew, from the rates that the first one moved.
 """
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from spikesim.engine import plan as p
 from spikesim.engine.delivery import deliver_block, fetch_weights
+from spikesim.engine.phase import Moment, half
 from spikesim.engine.simd.compress import list_changes
 from spikesim.engine.step import measure_residual
 from spikesim.ep.network import heads as hd
@@ -27,99 +31,94 @@ from spikesim.jit.compilation import kernel
 from spikesim.numerics.fixed_point import P_MAX
 
 
-@kernel
-def respond(
-    plan, state, counts, scratch, rest, free_window, n_samples, steps, window, heads, strengths, labels, soft_targets,
-    head_scratch, trace, stop,
-):  # fmt: skip
-    """A nudged phase with graded errors, from the mean rates.
+class Rest(NamedTuple):
+    """Where the free phase left n samples."""
 
-    plan: `HeldNetwork.plan`.
-    rest: int32 (n, state size), mean rates of the free phase, 1.0 = 2**16; the membranes hold them too.
-    free_window: length of its window.
-    strengths, soft_targets: as `phases.nudged_steps`.
-    trace: what the heads see, any values.
+    rates: NDArray[np.int32]  # (n, state size): mean rates over its window, 1.0 = 2**16
+    window: int  # steps of its window
+
+
+@kernel
+def respond(engine, rest, n_samples, window, nudge, stop):
+    """A nudged phase with graded errors, from the mean rates, which the membranes hold too.
+
+    engine: with `HeldNetwork.plan`. window: `Window` of the phase. nudge: without a low pass; its trace may hold
+    anything.
 
     Returns
     -------
     bool
         False: stopped in the middle.
     """
+    plan, state, counts = engine.plan, engine.state, engine.counts
     state.window[:, :n_samples] = 0
     state.nudge[:n_samples] = 0
-    for t in range(steps):
+    for t in range(window.steps):
         if stop[0]:
             return False
-        position = window - (steps - t)
-        half = 2 * position // window if position >= 0 else -1
+        now = Moment(t, half(window, t), t == window.steps - 1)
         for population in range(plan.populations.shape[0] - 1, -1, -1):
-            if plan.populations[population, p.POP_STREAMED]:
-                continue
-            for head in range(strengths.shape[0]):
-                if strengths[head] != 0.0 and heads.table[head, hd.HEAD_POPULATION] == population:
-                    for sample in range(n_samples):
-                        hd.nudge_sample(
-                            plan, state, heads, head, sample, labels[sample], soft_targets[sample], strengths[head],
-                            head_scratch, trace[sample], 0, t,
-                        )  # fmt: skip
-            measure = t == steps - 1
-            _answer(plan, state, counts, scratch, rest, free_window, population, n_samples, half, measure)
             pop = plan.populations[population]
-            neurons = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH] * pop[p.POP_CHANNELS]
+            if pop.streamed:
+                continue
+            for head in range(nudge.strengths.shape[0]):
+                if nudge.strengths[head] != 0.0 and nudge.heads.table[head].population == population:
+                    for sample in range(n_samples):
+                        hd.nudge_sample(plan, state, nudge, head, sample, t)
+            _answer(engine, rest, now, population, n_samples)
+            neurons = pop.height * pop.width * pop.channels
             for sample in range(n_samples):
                 if population:  # the lowest has nobody to tell
-                    _list_deviations(plan, state, rest, population, sample)
+                    _list_deviations(plan, state, rest.rates, population, sample)
                 counts.updates[sample, population] += neurons
         for sample in range(n_samples):
             counts.steps[sample] += 1
     for sample in range(n_samples):
-        measure_residual(plan, state, counts, sample)
+        measure_residual(engine, sample)
     return True
 
 
 @kernel
-def _answer(plan, state, counts, scratch, rest, free_window, population, n_samples, half, measure):
+def _answer(engine, rest, now, population, n_samples):
     """Deliver to one population and move its rates, the membranes, for a group of samples."""
+    plan, scratch = engine.plan, engine.scratch
     pop = plan.populations[population]
     first_incoming, last_incoming = plan.incoming_pointers[population], plan.incoming_pointers[population + 1]
-    together = pop[p.POP_TOGETHER]
+    together = pop.together
     for begin in range(0, n_samples, together):
         end = min(begin + together, n_samples)
-        for block in range(pop[p.POP_BLOCKS]):
+        for block in range(pop.blocks):
             deliveries = 0
             for i in range(first_incoming, last_incoming):
-                tiled = plan.tables[plan.incoming[i], p.TABLE_TILED]
+                table = plan.incoming[i]
+                tiled = plan.tables[table].tiled
                 flag = 2 if tiled else 1
                 if together > 1:
-                    fetch_weights(plan, state, plan.incoming[i], block, begin, end)
+                    fetch_weights(plan, engine.state, table, block, begin, end)
                 for sample in range(begin, end):
                     out = scratch.tile[sample - begin] if tiled else scratch.full[sample - begin]
-                    deliver_block(
-                        plan, state, counts, scratch, p.FIRING_DEVIATIONS, plan.incoming[i], block, sample, out,
-                        not deliveries & flag,
-                    )  # fmt: skip
+                    deliver_block(engine, p.FIRING_DEVIATIONS, table, block, sample, out, not deliveries & flag)
                 deliveries |= flag
             for sample in range(begin, end):
-                counts.energy[sample, population] += _answer_block(
-                    plan, state, scratch, rest, free_window, population, block, sample, sample - begin, half, measure,
-                    deliveries,
-                )  # fmt: skip
+                energy = _answer_block(engine, rest, now, population, block, sample, sample - begin, deliveries)
+                engine.counts.energy[sample, population] += energy
 
 
 @kernel
-def _answer_block(plan, state, scratch, rest, free_window, population, block, sample, slot, half, measure, deliveries):
+def _answer_block(engine, rest, now, population, block, sample, slot, deliveries):
     """p = clip(r + s u) for one block of channels of one sample, a row of pixels at a time; its share of the energy."""
+    plan, state, scratch = engine.plan, engine.state, engine.scratch
     pop = plan.populations[population]
-    height, width, lanes = pop[p.POP_HEIGHT], pop[p.POP_WIDTH], pop[p.POP_LANES]
+    height, width, lanes = pop.height, pop.width, pop.lanes
     size, count = height * width * lanes, width * lanes
-    block_at = pop[p.POP_STATE] + block * size
-    nudge = state.nudge[sample, block_at if pop[p.POP_NUDGE] else 0 :]
+    block_at = pop.state + block * size
+    nudge = state.nudge[sample, block_at if pop.nudge else 0 :]
     drive, full, tile = scratch.drive, scratch.full[slot], scratch.tile[slot]
-    steps = np.float64(free_window)
+    steps = np.float64(rest.window)
     energy = np.int64(0)
     for y in range(height):
         at = y * count
-        rates = rest[sample, block_at + at : block_at + at + count]
+        rates = rest.rates[sample, block_at + at : block_at + at + count]
         early = state.unclipped[0, sample, block_at + at : block_at + at + count]
         late = state.unclipped[1, sample, block_at + at : block_at + at + count]
         moved = state.membrane[sample, block_at + at : block_at + at + count]
@@ -134,10 +133,10 @@ def _answer_block(plan, state, scratch, rest, free_window, population, block, sa
             for x in range(width // 2 * 2):
                 for lane in range(lanes):
                     drive[x * lanes + lane] += row[(x // 2) * lanes + lane]
-        if measure:  # as `step.update_block` has it, r being what the held drives make, a constant
+        if now.measure:  # as `step.update_block` has it, r being what the held drives make, a constant
             for i in range(count):
                 energy += np.int64(moved[i]) * (np.int64(moved[i]) - 2 * np.int64(rates[i]) - np.int64(drive[i]))
-        if pop[p.POP_NUDGE]:
+        if pop.nudge:
             row = nudge[at : at + count]
             for i in range(count):
                 drive[i] += row[i]
@@ -146,28 +145,28 @@ def _answer_block(plan, state, scratch, rest, free_window, population, block, sa
             followed = np.int32(early[i]) + np.int32(late[i])
             answer = np.rint(np.float64(drive[i]) * np.float64(followed) / steps)
             moved[i] = np.int32(min(max(np.float64(rates[i]) + answer, 0.0), np.float64(P_MAX)))
-        if half >= 0:
-            sums = state.window[half, sample, block_at + at : block_at + at + count]
+        if now.half >= 0:
+            sums = state.window[now.half, sample, block_at + at : block_at + at + count]
             for i in range(count):
                 sums[i] += moved[i]
     return energy
 
 
 @kernel
-def _list_deviations(plan, state, rest, population, sample):
+def _list_deviations(plan, state, rates, population, sample):
     """Make graded events of the deviations of a population's rates from the mean ones."""
     pop = plan.populations[population]
-    pixels, channels, lanes = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH], pop[p.POP_CHANNELS], pop[p.POP_LANES]
-    moved, events, values, start_at = state.membrane, state.events, state.values, pop[p.POP_START]
-    moved_at = sample * moved.shape[1] + pop[p.POP_STATE]
-    begin = sample * events.shape[1] + pop[p.POP_EVENTS]
+    pixels, channels, lanes = pop.height * pop.width, pop.channels, pop.lanes
+    moved, events, values, start_at = state.membrane, state.events, state.values, pop.start
+    moved_at = sample * moved.shape[1] + pop.state
+    begin = sample * events.shape[1] + pop.events
     end, largest = begin, np.int64(0)
     for pixel in range(pixels):
         state.start[sample, start_at + pixel] = end - begin
-        for block in range(pop[p.POP_BLOCKS]):
+        for block in range(pop.blocks):
             at, first = moved_at + (block * pixels + pixel) * lanes, pixel * channels + block * lanes
             for lane in range(0, lanes, 16):  # padding, at rest, never differs
-                count, size = list_changes(moved, rest, at + lane, first + lane, events, values, end)
+                count, size = list_changes(moved, rates, at + lane, first + lane, events, values, end)
                 end += count
                 largest = max(largest, size)
     state.start[sample, start_at + pixels] = end - begin

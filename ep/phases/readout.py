@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.engine.plan import POP_BLOCKS, POP_HEIGHT, POP_LANES, POP_STATE, POP_WIDTH
 from spikesim.engine.synapses import neurons
 from spikesim.ep.network import heads as hd
 from spikesim.jit.compilation import kernel
@@ -28,7 +27,7 @@ class Predictions(NamedTuple):
         """Room for n samples."""
         heads, classes = packed.bias.shape
         return cls(
-            features=np.empty((n, int(packed.table[:, hd.HEAD_FEATURES].sum())), np.int64),
+            features=np.empty((n, int(packed.table["features"].sum())), np.int64),
             logits=np.empty((n, heads, classes)),
             losses=np.empty((n, heads)),
             correct=np.empty((n, heads), np.bool_),
@@ -50,8 +49,8 @@ def window_features(plan, heads, first, window, n_samples, features):
     """
     for sample in range(n_samples):
         for head in range(first, heads.table.shape[0]):
-            at = heads.table[head, hd.HEAD_AT]
-            own = features[sample, at : at + heads.table[head, hd.HEAD_FEATURES]]
+            at = heads.table[head].at
+            own = features[sample, at : at + heads.table[head].features]
             own[:] = 0
             for half in range(2):
                 add_features(plan, heads, head, window[half, sample], own)
@@ -61,11 +60,11 @@ def window_features(plan, heads, first, window, n_samples, features):
 def add_features(plan, heads, head, sums, features):
     """Add sums of p, int32 (state size,), over the blocks of a head to its features, int64."""
     row = heads.table[head]
-    pop = plan.populations[row[hd.HEAD_POPULATION]]
-    height, width, lanes, side = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_LANES], row[hd.HEAD_SIDE]
+    pop = plan.populations[row.population]
+    height, width, lanes, side = pop.height, pop.width, pop.lanes, row.side
     rows, columns = height // side, width // side
-    own = sums[pop[POP_STATE] :]
-    for block in range(pop[POP_BLOCKS]):
+    own = sums[pop.state :]
+    for block in range(pop.blocks):
         for y in range(rows * side):
             for x in range(columns * side):
                 pixel = ((block * height + y) * width + x) * lanes
@@ -78,8 +77,8 @@ def add_features(plan, heads, head, sums, features):
 def say(heads, head, features, steps, logits):
     """What a head makes of its features, sums of p over so many steps: its logits, float64 (classes,)."""
     row = heads.table[head]
-    classes, size, at = logits.shape[0], row[hd.HEAD_FEATURES], row[hd.HEAD_AT]
-    scale = math.ldexp(1.0, -int(ONE_BITS + row[hd.HEAD_SHIFT] + row[hd.HEAD_EXPONENT])) / steps
+    classes, size, at = logits.shape[0], row.features, row.at
+    scale = math.ldexp(1.0, -int(ONE_BITS + row.shift + row.exponent)) / steps
     for j in range(classes):
         weights = heads.weights[at * classes + j * size : at * classes + (j + 1) * size]
         total = np.int64(0)
@@ -111,21 +110,30 @@ def predict(
     """
     classes = packed.bias.shape[1]
     targets = np.zeros((0, classes)) if soft_targets is None else soft_targets
-    _predict(packed, first, steps, labels, targets, *found, np.empty((3, classes)))
+    _predict(packed, first, steps, labels, targets, found, _Probabilities(*np.empty((3, classes))))
+
+
+class _Probabilities(NamedTuple):
+    """What a head makes of a sample, working memory of a kernel; float64 (classes,)."""
+
+    guess: NDArray[np.float64]
+    softened: NDArray[np.float64]
+    cooled: NDArray[np.float64]  # logits over the temperature
 
 
 @kernel
-def _predict(heads, first, steps, labels, soft_targets, features, logits, losses, correct, errors, room):
-    """`predict`; room: float64 (3, classes)."""
+def _predict(heads, first, steps, labels, soft_targets, found, scratch):
+    """`predict`."""
+    logits, errors = found.logits, found.errors
+    guess, softened, cooled = scratch
     classes = logits.shape[2]
-    guess, softened, cooled = room[0], room[1], room[2]
     for head in range(first, heads.table.shape[0]):  # its weights are read once for all samples
         row = heads.table[head]
-        squared, soft = row[hd.HEAD_SQUARED] != 0, heads.soft[head] if len(soft_targets) else 0.0
+        squared, soft = row.squared != 0, heads.soft[head] if len(soft_targets) else 0.0
         for sample in range(len(labels)):
             own, label = logits[sample, head], labels[sample]
-            say(heads, head, features[sample, row[hd.HEAD_AT] :], steps, own)
-            correct[sample, head] = np.argmax(own) == label
+            say(heads, head, found.features[sample, row.at :], steps, own)
+            found.correct[sample, head] = np.argmax(own) == label
             log_sum = 0.0 if squared else softmax(own, guess)
             if soft > 0.0:
                 for j in range(classes):
@@ -143,7 +151,7 @@ def _predict(heads, first, steps, labels, soft_targets, features, logits, losses
                         error += soft * (soft_targets[sample, j] - softened[j])
                 bounded = min(max(error, -hd.PUSH_MAX), hd.PUSH_MAX)
                 errors[sample, head, j] = np.int64(np.rint(bounded * 2.0**hd.ERROR_BITS))
-            losses[sample, head] = 0.5 * loss if squared else log_sum - own[label]
+            found.losses[sample, head] = 0.5 * loss if squared else log_sum - own[label]
 
 
 def feature_gradient(head: hd.Head, features: NDArray[np.int64], errors: NDArray[np.int64]) -> NDArray[np.int64]:

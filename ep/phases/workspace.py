@@ -16,20 +16,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.engine import plan as p
 from spikesim.engine.events import add_spikes
-from spikesim.engine.run import FIRINGS, Streams, make_clock, run_steps
+from spikesim.engine.phase import FIRINGS, Moment, PhaseSpec, Window, half, phase_spec
+from spikesim.engine.run import InputSpikes, run_steps
 from spikesim.engine.spike_trains import SpikeTrains
-from spikesim.engine.state import clear_counts, new_counts, new_scratch, new_state
+from spikesim.engine.state import Engine, clear_counts, new_counts, new_scratch, new_state
 from spikesim.engine.step import begin_phase, measure_residual, step
 from spikesim.ep.config.sections import Dynamics
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases.clamped_drive import hold_drives, hold_input, mean_rates
-from spikesim.ep.phases.convergence import settling_steps
+from spikesim.ep.phases.convergence import Criterion, settling_steps
 from spikesim.ep.phases.counters import RATE_BINS, PhaseCounts, add_rates
-from spikesim.ep.phases.linear_response import respond
+from spikesim.ep.phases.linear_response import Rest, respond
 from spikesim.ep.phases.readout import Predictions, predict, window_features
 from spikesim.errors import Stopped
 from spikesim.jit.aligned import aligned_zeros
@@ -40,38 +40,29 @@ FREE, PLUS, MINUS = range(3)
 
 
 @kernel
-def nudged_steps(
-    plan, state, counts, scratch, clock, n_samples, steps, window, heads, strengths, labels, soft_targets,
-    head_scratch, trace, trace_leak, contrast_spikes, stop,
-):  # fmt: skip
+def nudged_steps(engine, phase, n_samples, window, nudge, contrast_spikes, stop):
     """A nudged phase: before each step the nudges are taken anew from the present state.
 
-    strengths: float64 (heads,), beta times the strength of each head; a head with 0 nudges nothing.
-    soft_targets: float64 (n, classes), not looked at without a teacher.
-    contrast_spikes: whether the window accumulates spikes instead of probabilities.
+    window: `Window` of the phase. contrast_spikes: whether it accumulates spikes instead of probabilities.
 
     Returns
     -------
     bool
         False: stopped in the middle.
     """
-    for t in range(steps):
+    for t in range(window.steps):
         if stop[0]:
             return False
         for sample in range(n_samples):
-            for head in range(strengths.shape[0]):
-                if strengths[head] != 0.0:
-                    hd.nudge_sample(
-                        plan, state, heads, head, sample, labels[sample], soft_targets[sample], strengths[head],
-                        head_scratch, trace[sample], trace_leak, t,
-                    )  # fmt: skip
-        position = window - (steps - t)
-        half = 2 * position // window if position >= 0 else -1
-        step(plan, state, counts, scratch, clock, n_samples, t, -1 if contrast_spikes else half, t == steps - 1)
-        if contrast_spikes and half >= 0:
-            accumulate_spikes(plan, state, n_samples, half)
+            for head in range(nudge.strengths.shape[0]):
+                if nudge.strengths[head] != 0.0:
+                    hd.nudge_sample(engine.plan, engine.state, nudge, head, sample, t)
+        part = half(window, t)
+        step(engine, phase, n_samples, Moment(t, -1 if contrast_spikes else part, t == window.steps - 1))
+        if contrast_spikes and part >= 0:
+            accumulate_spikes(engine.plan, engine.state, n_samples, part)
     for sample in range(n_samples):
-        measure_residual(plan, state, counts, sample)
+        measure_residual(engine, sample)
     return True
 
 
@@ -100,12 +91,12 @@ class Rates(NamedTuple):
 def _channel_sums(populations, window, n_samples, sums):
     """Add window sums to those of their channels, which lie as the biases do."""
     for pop in populations:
-        pixels, lanes = pop[p.POP_HEIGHT] * pop[p.POP_WIDTH], pop[p.POP_LANES]
-        for half in range(2):
+        pixels, lanes = pop.height * pop.width, pop.lanes
+        for part in window:
             for sample in range(n_samples):
-                own = window[half, sample, pop[p.POP_STATE] :]
-                for block in range(pop[p.POP_BLOCKS]):
-                    total = sums[pop[p.POP_BIAS] + block * lanes :]
+                own = part[sample, pop.state :]
+                for block in range(pop.blocks):
+                    total = sums[pop.bias + block * lanes :]
                     for pixel in range(pixels):
                         for lane in range(lanes):
                             total[lane] += own[(block * pixels + pixel) * lanes + lane]
@@ -156,7 +147,7 @@ class Workspace:
         )
         self._membrane = aligned_zeros(self.state.membrane.shape, np.int32)
         self._words = np.empty_like(self.state.words)
-        self.streams = Streams.none()
+        self.streams = InputSpikes.none()
 
     def rest(self, inputs: Input, sample_ids: NDArray[np.int64]) -> int:
         """Put samples to rest in front of their images, or of the spikes of their free phase; returns their number.
@@ -166,7 +157,7 @@ class Workspace:
         n = len(inputs)
         edges = self.model.graph.input_edges
         if isinstance(inputs, SpikeTrains):
-            self.streams = Streams.join([(self.model.graph.image, inputs)])
+            self.streams = InputSpikes.join([(self.model.graph.image, inputs)])
         for edge in edges:
             drive: NDArray[np.int32] | int = 0
             if not isinstance(inputs, SpikeTrains):
@@ -197,18 +188,16 @@ class Workspace:
         """
         dynamics = self.dynamics
         onset = dynamics.onset(self.model.graph.depth) if steps is None else 0
-        clock = self._begin(n, stream, onset, dynamics.order)
-        common = self.model.compiled.plan, self.state, self.counts, self.scratch, clock, n
+        phase = self._begin(n, stream, onset, dynamics.order)
         if steps is not None:
-            window = min(dynamics.window_free, steps // 2 * 2)
-            finished = run_steps(*common, 0, steps, window, *self.streams, stop)
-        elif dynamics.tolerance is None:
-            finished = run_steps(*common, 0, dynamics.steps_free, dynamics.window_free, *self.streams, stop)
+            window = Window(steps, min(dynamics.window_free, steps // 2 * 2))
         else:
-            finished = settling_steps(
-                *common, dynamics.steps_free, dynamics.window_free, dynamics.tolerance, self.model.packed,
-                self._features, self._answers, *self.streams, stop,
-            )  # fmt: skip
+            window = Window(dynamics.steps_free, dynamics.window_free)
+        if steps is not None or dynamics.tolerance is None:
+            finished = run_steps(self._engine, phase, n, 0, window, self.streams, stop)
+        else:
+            criterion = Criterion(dynamics.tolerance, self.model.packed, self._features, self._answers)
+            finished = settling_steps(self._engine, phase, n, window, criterion, self.streams, stop)
         if not finished:
             raise Stopped
         counts = self._collect(n)
@@ -228,10 +217,9 @@ class Workspace:
             What has been counted so far; the energy is that of the step.
         """
         dynamics = self.dynamics
-        clock = self._begin(n, stream, dynamics.onset(self.model.graph.depth), dynamics.order)
-        common = self.model.compiled.plan, self.state, self.counts, self.scratch, clock, n
+        phase = self._begin(n, stream, dynamics.onset(self.model.graph.depth), dynamics.order)
         for t in range(dynamics.steps_free):
-            if not run_steps(*common, t, 1, 0, *self.streams, stop):
+            if not run_steps(self._engine, phase, n, t, Window(1, 0), self.streams, stop):
                 raise Stopped
             yield self._collect(n)
 
@@ -263,29 +251,25 @@ class Workspace:
         """
         dynamics, held = self.dynamics, self.model.held
         length = dynamics.steps_nudged if steps is None else steps
-        window = min(dynamics.nudged_window, length // 2 * 2)
+        window = Window(length, min(dynamics.nudged_window, length // 2 * 2))
         targets = self._no_targets if soft_targets is None else soft_targets
+        leak = 0 if self._graded else dynamics.trace_leak  # graded errors see the present rates
+        packed = self.model.packed
+        nudge = hd.Nudge(packed, strengths, labels, targets, self._head_scratch, self._trace, leak)
+        engine = self._engine if held is None else self._engine._replace(plan=held.plan)
         if held is not None and self._graded:
             self.state.active[:n] = 1
             clear_counts(self.counts)
-            finished = respond(
-                held.plan, self.state, self.counts, self.scratch, self._membrane, dynamics.window_free, n,
-                length, window, self.model.packed, strengths, labels, targets, self._head_scratch, self._trace, stop,
-            )  # fmt: skip
-            return self._end_of_nudged(n, finished)
-        plan = self.model.compiled.plan if held is None else held.plan
+            rest = Rest(self._membrane, dynamics.window_free)
+            return self._end_of_nudged(n, respond(engine, rest, n, window, nudge, stop))
         if held is None:
-            clock = self._begin(n, stream, 0, dynamics.order)
+            phase = self._begin(n, stream, 0, dynamics.order)
         else:
-            clock = self._begin(n, stream, self.model.graph.depth, "synchronous")
+            phase = self._begin(n, stream, self.model.graph.depth, "synchronous")
         for sample in range(n):
-            for head, row in enumerate(self.model.packed.table):
-                trace = self._trace[sample, row[hd.HEAD_AT] :]
-                hd.block_sums(self.model.compiled.plan, self.state, self.model.packed, head, sample, trace)
-        finished = nudged_steps(
-            plan, self.state, self.counts, self.scratch, clock, n, length, window, self.model.packed, strengths,
-            labels, targets, self._head_scratch, self._trace, dynamics.trace_leak, dynamics.contrast == "spikes", stop,
-        )  # fmt: skip
+            for head, row in enumerate(packed.table):
+                hd.block_sums(engine.plan, self.state, packed, head, sample, self._trace[sample, row.at :])
+        finished = nudged_steps(engine, phase, n, window, nudge, dynamics.contrast == "spikes", stop)
         return self._end_of_nudged(n, finished)
 
     def _end_of_nudged(self, n: int, finished: bool) -> PhaseCounts:
@@ -318,9 +302,9 @@ class Workspace:
         if held is None:
             for edge in self.model.graph.input_edges if self.model.streamed else ():
                 source, target = self.model.graph.image.index, edge.target
-                hold_input(self.model.compiled.plan, self.state, self.counts, self.scratch, source, target, n, window)
+                hold_input(self._engine, source, target, n, window)
             return self._multiplied(n)
-        hold_drives(self.model.compiled.plan, held.plan, self.state, self.counts, self.scratch, n, window)
+        hold_drives(self._engine, held.plan, n, window)
         self.restore(n)
         return self._multiplied(n)
 
@@ -363,15 +347,15 @@ class Workspace:
         populations = self.model.compiled.plan.populations
         sums = np.zeros(self.model.compiled.sizes["bias"], np.int64)
         _channel_sums(populations, self.state.window, n, sums)
-        return [sums[row[p.POP_BIAS] : row[p.POP_BIAS] + row[p.POP_CHANNELS]] for row in populations]
+        return [sums[row.bias : row.bias + row.channels] for row in populations]
 
     def spikes(self, sample: int) -> list[NDArray[np.int32]]:
         """Indices of the neurons of each layer that fired in the last step, (y * W + x) * C + channel."""
         events, start = self.state.events[sample], self.state.start[sample]
         lists = []
         for row in self.model.compiled.plan.populations[: self.model.layers]:
-            first = row[p.POP_EVENTS]
-            count = start[row[p.POP_START] + row[p.POP_HEIGHT] * row[p.POP_WIDTH]]
+            first = row.events
+            count = start[row.start + row.height * row.width]
             lists.append(events[first : first + count].copy())
         return lists
 
@@ -382,12 +366,17 @@ class Workspace:
         add_rates(populations, self.state.window, n, self.dynamics.window_free, bins)
         return bins
 
-    def _begin(self, n: int, stream: int, onset: int, order: str) -> p.Clock:
-        clock = make_clock(self.dynamics.engine_firing, stream, self.seed, onset, order)
+    @property
+    def _engine(self) -> Engine:
+        """What the loop takes, with the plan of the free phase."""
+        return Engine(self.model.compiled.plan, self.state, self.counts, self.scratch)
+
+    def _begin(self, n: int, stream: int, onset: int, order: str) -> PhaseSpec:
+        phase = phase_spec(self.dynamics.engine_firing, stream, self.seed, onset, order)
         self.state.active[:n] = 1
         clear_counts(self.counts)
-        begin_phase(self.model.compiled.plan, self.state, self.counts, clock, n, 0)
-        return clock
+        begin_phase(self._engine, phase, n, 0)
+        return phase
 
     def _collect(self, n: int) -> PhaseCounts:
         return PhaseCounts.of_phase(self.model, self.state, self.counts, n)

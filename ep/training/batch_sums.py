@@ -69,5 +69,5 @@ class BatchSums:
             yield from head
         yield from self.channels
         for phase in self.counts:
-            yield from phase.arrays()
+            yield from phase
         yield self.correct

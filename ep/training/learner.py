@@ -337,7 +337,7 @@ class Learner:
                 counted = workspace.nudged(n, stream, labels, sign * strengths, stop, soft_targets)
                 comparison.collect(workspace, n, out)
                 counts[places[number]] = counted
-            counts[places[0]].macs += kept
+            counts[places[0]].macs[:] += kept
             return _Group(channel_sums, counts)
 
     def _activity(self, sums: BatchSums, samples: int) -> list[NDArray[np.float64]]:
@@ -354,7 +354,7 @@ class Learner:
         if head.name != hd.READOUT and self.config.signals.learning == "fixed":
             weight = self.parameters.head(head.name).weight
             return HeadSums(np.zeros(weight.shape, np.int64), np.zeros(weight.shape[-1], np.int64))
-        at = int(self.model.packed.table[index, hd.HEAD_AT])
+        at = int(self.model.packed.table[index].at)
         return head_sums(head, found.features[:, at : at + head.features], found.errors[:, index])
 
 

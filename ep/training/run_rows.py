@@ -107,7 +107,7 @@ def _by_layer(model: Model, values: NDArray[Any], missing: float) -> NDArray[np.
 
 def _readout_norm(model: Model) -> float:
     index = model.readout
-    return norm(hd.weights_of(model.packed, index), int(model.packed.table[index, hd.HEAD_EXPONENT]))
+    return norm(hd.weights_of(model.packed, index), int(model.packed.table[index].exponent))
 
 
 def _weight_norm(model: Model, layer: int) -> float:

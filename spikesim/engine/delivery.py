@@ -6,38 +6,12 @@ from spikesim.engine.plan import (
     FIRING_DEVIATIONS,
     FIRING_MEAN_FIELD,
     KIND_DENSE,
-    POP_BLOCKS,
-    POP_CHANNELS,
-    POP_EVENTS,
-    POP_HEIGHT,
-    POP_LANES,
-    POP_POOLED_EVENTS,
-    POP_POOLED_START,
-    POP_START,
-    POP_WIDTH,
-    TABLE_APART,
-    TABLE_IN_CHANNELS,
-    TABLE_IN_HEIGHT,
-    TABLE_IN_WIDTH,
-    TABLE_KERNEL_HEIGHT,
-    TABLE_KERNEL_WIDTH,
-    TABLE_KIND,
-    TABLE_OUT_HEIGHT,
-    TABLE_OUT_WIDTH,
-    TABLE_PAD_HEIGHT,
-    TABLE_PAD_WIDTH,
-    TABLE_POINTERS,
-    TABLE_POOLED,
-    TABLE_ROWS,
-    TABLE_SHIFT,
-    TABLE_SHIFT_GRADED,
-    TABLE_SOURCE,
-    TABLE_STRIDE,
-    TABLE_TARGET,
-    TABLE_WEIGHTS,
 )
 from spikesim.engine.simd.accumulate import (
     SMALL,
+    Drive,
+    Scale,
+    Synapses,
     add_graded_rows_16,
     add_graded_rows_32,
     add_graded_rows_64,
@@ -69,24 +43,24 @@ def fetch_weights(plan, state, table, block, first, last):
     They read rows here and there, and would wait for each; one after the other they come from afar twice as fast.
     """
     row = plan.tables[table]
-    source, target = plan.populations[row[TABLE_SOURCE]], plan.populations[row[TABLE_TARGET]]
-    start_at = source[POP_POOLED_START] if row[TABLE_POOLED] else source[POP_START]
-    pixels, rows = row[TABLE_IN_HEIGHT] * row[TABLE_IN_WIDTH], row[TABLE_ROWS]
-    dense, lanes = row[TABLE_KIND] == KIND_DENSE, target[POP_LANES]
+    source, target = plan.populations[row.source], plan.populations[row.target]
+    start_at = source.pooled_start if row.pooled else source.start
+    pixels, rows = row.in_height * row.in_width, row.rows
+    dense, lanes = row.kind == KIND_DENSE, target.lanes
     events = 0
     for sample in range(first, last):
         if state.active[sample]:
             events += state.start[sample, start_at + pixels]
-    if events < 2 * (rows if dense else row[TABLE_IN_CHANNELS]):
+    if events < 2 * (rows if dense else row.in_channels):
         return
-    for pixel in range(row[TABLE_OUT_HEIGHT] * row[TABLE_OUT_WIDTH] if dense else 1):
-        at = row[TABLE_WEIGHTS] + (pixel * target[POP_BLOCKS] + block) * rows * lanes
+    for pixel in range(row.out_height * row.out_width if dense else 1):
+        at = row.weights + (pixel * target.blocks + block) * rows * lanes
         for weight in range(at, at + rows * lanes, LINE // 2):
             prefetch(plan.weights, weight)
 
 
 @kernel
-def deliver_block(plan, state, counts, scratch, firing, table, block, sample, out, first_table):
+def deliver_block(engine, firing, table, block, sample, out, first_table):
     """Drives of one block of channels of one sample from one conv or dense table, written or added to `out`.
 
     out: int32, ``[pixel][B]`` at the resolution at which the table delivers. Output-stationary: the sums of one pixel
@@ -94,29 +68,30 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
     are added in float64, which holds them all; those of deviations, which are small, in int32, as many at a time as
     `State.largest` shows to fit.
     """
+    plan, state, counts, scratch = engine.plan, engine.state, engine.counts, engine.scratch
     row = plan.tables[table]
-    source, target = plan.populations[row[TABLE_SOURCE]], plan.populations[row[TABLE_TARGET]]
-    lanes, blocks = target[POP_LANES], target[POP_BLOCKS]
+    source, target = plan.populations[row.source], plan.populations[row.target]
+    lanes, blocks = target.lanes, target.blocks
     graded, deviations = firing >= FIRING_MEAN_FIELD, firing == FIRING_DEVIATIONS
-    if row[TABLE_POOLED]:
-        events_at, start_at = source[POP_POOLED_EVENTS], source[POP_POOLED_START]
+    if row.pooled:
+        events_at, start_at = source.pooled_events, source.pooled_start
     else:
-        events_at, start_at = source[POP_EVENTS], source[POP_START]
+        events_at, start_at = source.events, source.start
     # whole arrays and flat indices, as the vector functions take them
-    events, values, start, weights = state.events, state.values, state.start, plan.weights
-    events_at += sample * events.shape[1]
-    in_height, in_width, in_channels = row[TABLE_IN_HEIGHT], row[TABLE_IN_WIDTH], row[TABLE_IN_CHANNELS]
-    out_height, out_width = row[TABLE_OUT_HEIGHT], row[TABLE_OUT_WIDTH]
-    pad_height, pad_width = row[TABLE_PAD_HEIGHT], row[TABLE_PAD_WIDTH]
-    kernel_height, kernel_width = row[TABLE_KERNEL_HEIGHT], row[TABLE_KERNEL_WIDTH]
-    stride, apart = row[TABLE_STRIDE], row[TABLE_APART]  # 1 or 2, one of them 1
-    weights_at = row[TABLE_WEIGHTS]
-    dense = row[TABLE_KIND] == KIND_DENSE
-    rows = row[TABLE_ROWS] if dense else kernel_width * in_channels  # of a position, or of a line of its kernel
-    shift = row[TABLE_SHIFT_GRADED] if graded else row[TABLE_SHIFT]
-    right, left = max(shift, 0), max(-shift, 0)
-    runs, lines, keep = scratch.runs, scratch.lines, np.int64(0 if first_table else -1)
-    reach = SMALL // max(state.largest[sample, row[TABLE_SOURCE]], 1) if deviations else 1
+    synapses, start = Synapses(plan.weights, state.events, state.values), state.start
+    events_at += sample * state.events.shape[1]
+    in_height, in_width, in_channels = row.in_height, row.in_width, row.in_channels
+    out_height, out_width = row.out_height, row.out_width
+    pad_height, pad_width = row.pad_height, row.pad_width
+    kernel_height, kernel_width = row.kernel_height, row.kernel_width
+    stride, apart = row.stride, row.apart  # 1 or 2, one of them 1
+    weights_at = row.weights
+    dense = row.kind == KIND_DENSE
+    rows = row.rows if dense else kernel_width * in_channels  # of a position, or of a line of its kernel
+    shift = row.shift_graded if graded else row.shift
+    runs, lines, keep = scratch.runs, scratch.lines, 0 if first_table else -1
+    reach = SMALL // max(state.largest[sample, row.source], 1) if deviations else 1
+    scale = Scale(reach, max(shift, 0), max(-shift, 0))
     pixels = in_height * in_width
     heard = start[sample, start_at + pixels] * (1 if dense else kernel_height * kernel_width)
     listed = worth_lists(lanes, heard, pixels, graded, deviations, reach)
@@ -128,8 +103,8 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
             in_y = at_y >> (apart - 1)
             if 0 <= in_y < in_height and not at_y & (apart - 1):
                 line = in_y * in_width
-                lines[0, met] = start_at + line
-                lines[1, met] = weights_at + ((block * kernel_height + ky) * rows - line * in_channels) * lanes
+                lines.start[met] = start_at + line
+                lines.weights[met] = weights_at + ((block * kernel_height + ky) * rows - line * in_channels) * lanes
                 met += 1
         for x in range(out_width):
             pixel = y * out_width + x
@@ -142,48 +117,47 @@ def deliver_block(plan, state, counts, scratch, firing, table, block, sample, ou
             before = (in_x - odd * ((kernel_width + 1) >> 1)) * in_channels * lanes
             count = met if first_x < last_x else 0
             if dense:
-                lines[0, 0], lines[1, 0] = start_at, weights_at + (pixel * blocks + block) * rows * lanes
+                lines.start[0], lines.weights[0] = start_at, weights_at + (pixel * blocks + block) * rows * lanes
                 first_x, last_x, before, count = 0, in_height * in_width, 0, 1
             for k in range(count):
-                first, last = start[sample, lines[0, k] + first_x], start[sample, lines[0, k] + last_x]
-                runs[0, k], runs[1, k], runs[2, k] = events_at + first, events_at + last, lines[1, k] - before
+                first, last = start[sample, lines.start[k] + first_x], start[sample, lines.start[k] + last_x]
+                runs.first[k], runs.last[k] = events_at + first, events_at + last
+                runs.origin[k] = lines.weights[k] - before
                 delivered += last - first
-            at = pixel * lanes
+            drive = Drive(out, pixel * lanes, keep)
             if listed:
-                deliver_lists(
-                    weights, events, values, runs, count, lanes, graded, scratch.listed, reach, right, left, out, at,
-                    keep,
-                )  # fmt: skip
+                deliver_lists(synapses, runs, count, lanes, graded, scratch.listed, scale, drive)
             elif deviations:
                 if lanes == 64:
-                    deliver_values_64(weights, events, values, runs, count, reach, right, left, out, at, keep)
+                    deliver_values_64(synapses, runs, count, scale, drive)
                 elif lanes == 32:
-                    deliver_values_32(weights, events, values, runs, count, reach, right, left, out, at, keep)
+                    deliver_values_32(synapses, runs, count, scale, drive)
                 else:
-                    deliver_values_16(weights, events, values, runs, count, reach, right, left, out, at, keep)
+                    deliver_values_16(synapses, runs, count, scale, drive)
             elif graded:
-                add_graded(plan, values, events, scratch, runs, count, lanes, shift, out, at, first_table)
+                add_graded(synapses, runs, count, lanes, shift, scratch.graded_sums, drive)
             elif lanes == 64:
-                deliver_runs_64(weights, events, values, runs, count, reach, right, left, out, at, keep)
+                deliver_runs_64(synapses, runs, count, scale, drive)
             elif lanes == 32:
-                deliver_runs_32(weights, events, values, runs, count, reach, right, left, out, at, keep)
+                deliver_runs_32(synapses, runs, count, scale, drive)
             else:
-                deliver_runs_16(weights, events, values, runs, count, reach, right, left, out, at, keep)
+                deliver_runs_16(synapses, runs, count, scale, drive)
     if block == 0:
         if graded:
-            counts.graded[sample, table] += delivered * target[POP_CHANNELS]
+            counts.graded[sample, table] += delivered * target.channels
         else:
-            counts.events[sample, table] += delivered * target[POP_CHANNELS]
+            counts.events[sample, table] += delivered * target.channels
 
 
 @inline_kernel
-def add_graded(plan, values, events, scratch, runs, count, lanes, shift, out, at, first_table):
+def add_graded(synapses, runs, count, lanes, shift, sums, drive):
     """Drives of one pixel from runs of graded events, added in float64."""
-    weights, sums = plan.weights, scratch.graded_sums
+    weights, events, values = synapses.weights, synapses.events, synapses.values
+    out, at, keep = drive.out, drive.at, np.int32(drive.keep)
     for lane in range(lanes):
         sums[lane] = 0.0
     for run in range(count):
-        first, last, origin = runs[0, run], runs[1, run], runs[2, run]
+        first, last, origin = runs.first[run], runs.last[run], runs.origin[run]
         if lanes == 64:
             add_graded_rows_64(weights, origin, events, values, first, last, sums)
         elif lanes == 32:
@@ -191,30 +165,30 @@ def add_graded(plan, values, events, scratch, runs, count, lanes, shift, out, at
         else:
             add_graded_rows_16(weights, origin, events, values, first, last, sums)
     for lane in range(lanes):
-        drive = np.int32(shifted(np.int64(sums[lane]), shift))
-        out[at + lane] = drive if first_table else out[at + lane] + drive
+        out[at + lane] = np.int32(shifted(np.int64(sums[lane]), shift)) + (out[at + lane] & keep)
 
 
 @kernel
-def deliver_sparse(plan, state, counts, scratch, firing, table, sample, slot):
+def deliver_sparse(engine, firing, table, sample, slot):
     """Add the drives of one sample from one CSR table to `scratch.sparse_drive[slot]`, in the layout of the state."""
+    plan, state, counts, scratch = engine.plan, engine.state, engine.counts, engine.scratch
     row = plan.tables[table]
-    source, target = plan.populations[row[TABLE_SOURCE]], plan.populations[row[TABLE_TARGET]]
-    size = target[POP_HEIGHT] * target[POP_WIDTH] * target[POP_BLOCKS] * target[POP_LANES]
+    source, target = plan.populations[row.source], plan.populations[row.target]
+    size = target.height * target.width * target.blocks * target.lanes
     graded = firing == FIRING_MEAN_FIELD
-    first = state.start[sample, source[POP_START]]
-    last = state.start[sample, source[POP_START] + source[POP_HEIGHT] * source[POP_WIDTH]]
+    first = state.start[sample, source.start]
+    last = state.start[sample, source.start + source.height * source.width]
     sums = scratch.sparse
     sums[:size] = 0
     delivered = 0
-    for i in range(source[POP_EVENTS] + first, source[POP_EVENTS] + last):
-        pointer = row[TABLE_POINTERS] + np.int64(state.events[sample, i])
+    for i in range(source.events + first, source.events + last):
+        pointer = row.pointers + np.int64(state.events[sample, i])
         value = np.int64(state.values[sample, i]) if graded else np.int64(1)
         begin, end = plan.sparse_pointers[pointer], plan.sparse_pointers[pointer + 1]
-        for synapse in range(row[TABLE_WEIGHTS] + begin, row[TABLE_WEIGHTS] + end):
+        for synapse in range(row.weights + begin, row.weights + end):
             sums[plan.sparse_targets[synapse]] += value * np.int64(plan.sparse_weights[synapse])
         delivered += end - begin
-    shift = row[TABLE_SHIFT_GRADED] if graded else row[TABLE_SHIFT]
+    shift = row.shift_graded if graded else row.shift
     for i in range(size):
         scratch.sparse_drive[slot, i] += np.int32(shifted(sums[i], shift))
     if graded:

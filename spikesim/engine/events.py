@@ -5,20 +5,6 @@ import numpy as np
 from spikesim.engine.plan import (
     FIRING_MEAN_FIELD,
     POOL_AVERAGE,
-    POP_BLOCKS,
-    POP_CHANNELS,
-    POP_EVENTS,
-    POP_HEIGHT,
-    POP_LANES,
-    POP_POOLED_EVENTS,
-    POP_POOLED_START,
-    POP_START,
-    POP_STATE,
-    POP_STREAMED,
-    POP_WIDTH,
-    POP_WORDS,
-    TABLE_POOLED,
-    TABLE_SOURCE,
 )
 from spikesim.engine.simd.compress import list_word
 from spikesim.jit.compilation import inline_kernel, kernel
@@ -29,40 +15,41 @@ from spikesim.numerics.fixed_point import ONE, P_MAX
 def probability_of(pop, state, sample, pixel, channel):
     """p of one neuron as 16 bits, from its membrane; a spike from outside has the full weight of 2**16."""
     at = state_of(pop, pixel, channel)
-    return np.int32(min(max(state.membrane[sample, at], 0), ONE if pop[POP_STREAMED] else P_MAX))
+    return np.int32(min(max(state.membrane[sample, at], 0), ONE if pop.streamed else P_MAX))
 
 
 @inline_kernel
 def state_of(pop, pixel, channel):
     """Where a neuron lies in the state of a sample."""
-    lanes, pixels = pop[POP_LANES], pop[POP_HEIGHT] * pop[POP_WIDTH]
-    return pop[POP_STATE] + ((channel // lanes) * pixels + pixel) * lanes + channel % lanes
+    lanes, pixels = pop.lanes, pop.height * pop.width
+    return pop.state + ((channel // lanes) * pixels + pixel) * lanes + channel % lanes
 
 
 @kernel
-def list_spikes(plan, state, counts, firing, population, sample, t, count):
-    """Rebuild the event lists of one population of one sample from its spike words."""
+def list_spikes(engine, firing, population, sample, t, count):
+    """Rebuild the event lists of one population of one sample from its spike words; count: count the spikes too."""
+    plan, state, counts = engine.plan, engine.state, engine.counts
     pop = plan.populations[population]
-    pixels, channels = pop[POP_HEIGHT] * pop[POP_WIDTH], pop[POP_CHANNELS]
-    words_a_pixel = pop[POP_BLOCKS] * pop[POP_LANES] // 16
-    events, start_at = state.events, pop[POP_START]
-    begin = sample * events.shape[1] + pop[POP_EVENTS]
+    pixels, channels = pop.height * pop.width, pop.channels
+    words_a_pixel = pop.blocks * pop.lanes // 16
+    events, start_at = state.events, pop.start
+    begin = sample * events.shape[1] + pop.events
     end = begin
     for pixel in range(pixels):
         state.start[sample, start_at + pixel] = end - begin
-        at = pop[POP_WORDS] + pixel * words_a_pixel
+        at = pop.words + pixel * words_a_pixel
         for word in range(words_a_pixel):
             end += list_word(state.words[sample, at + word], pixel * channels + 16 * word, events, end)
     n = end - begin
     state.start[sample, start_at + pixels] = n
     graded = firing == FIRING_MEAN_FIELD
     if graded:
-        for i in range(pop[POP_EVENTS], pop[POP_EVENTS] + n):
+        for i in range(pop.events, pop.events + n):
             pixel, channel = events[sample, i] // channels, events[sample, i] % channels
             state.values[sample, i] = probability_of(pop, state, sample, pixel, channel)
     if count:
         counts.spikes[sample, population] += n
-    if pop[POP_POOLED_EVENTS] >= 0:
+    if pop.pooled_events >= 0:
         if graded:
             pool_graded(plan, state, population, sample)
         else:
@@ -77,14 +64,14 @@ def pool_spikes(plan, state, population, sample, t):
     with the stratified sequence, whose leading bits repeat every four steps.
     """
     pop = plan.populations[population]
-    height, width, channels = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_CHANNELS]
-    words_a_pixel = pop[POP_BLOCKS] * pop[POP_LANES] // 16
+    height, width, channels = pop.height, pop.width, pop.channels
+    words_a_pixel = pop.blocks * pop.lanes // 16
     average = False
     for table in range(plan.tables.shape[0]):
-        if plan.tables[table, TABLE_SOURCE] == population and plan.tables[table, TABLE_POOLED] == POOL_AVERAGE:
+        if plan.tables[table].source == population and plan.tables[table].pooled == POOL_AVERAGE:
             average = True
-    events, start_at = state.events, pop[POP_POOLED_START]
-    begin = sample * events.shape[1] + pop[POP_POOLED_EVENTS]
+    events, start_at = state.events, pop.pooled_start
+    begin = sample * events.shape[1] + pop.pooled_events
     end = begin
     for y in range(height // 2):
         for x in range(width // 2):
@@ -92,7 +79,7 @@ def pool_spikes(plan, state, population, sample, t):
             state.start[sample, start_at + pooled_pixel] = end - begin
             for cell in range(4):
                 pixel = (2 * y + cell // 2) * width + 2 * x + cell % 2
-                at = pop[POP_WORDS] + pixel * words_a_pixel
+                at = pop.words + pixel * words_a_pixel
                 turn = np.uint16(0xFFFF if average else 0x1111 << ((cell - (t + t // 4 + y + x)) & 3))
                 for word in range(words_a_pixel):
                     bits = np.uint16(state.words[sample, at + word] & turn)
@@ -104,11 +91,11 @@ def pool_spikes(plan, state, population, sample, t):
 def pool_graded(plan, state, population, sample):
     """Graded events at half the resolution: the sum of p over the four cells, where it is not zero."""
     pop = plan.populations[population]
-    height, width, channels, lanes = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_CHANNELS], pop[POP_LANES]
-    membrane = state.membrane[sample, pop[POP_STATE] :]
-    pooled, pooled_start = state.events[sample, pop[POP_POOLED_EVENTS] :], state.start[sample, pop[POP_POOLED_START] :]
-    values = state.values[sample, pop[POP_POOLED_EVENTS] :]
-    highest = np.int32(ONE if pop[POP_STREAMED] else P_MAX)
+    height, width, channels, lanes = pop.height, pop.width, pop.channels, pop.lanes
+    membrane = state.membrane[sample, pop.state :]
+    pooled, pooled_start = state.events[sample, pop.pooled_events :], state.start[sample, pop.pooled_start :]
+    values = state.values[sample, pop.pooled_events :]
+    highest = np.int32(ONE if pop.streamed else P_MAX)
     n = 0
     for y in range(height // 2):
         for x in range(width // 2):
@@ -129,42 +116,42 @@ def pool_graded(plan, state, population, sample):
 
 
 @kernel
-def load_stream(plan, state, counts, clock, population, n_samples, events, pointers, t, half):
-    """Spikes of a population that is driven from outside: the events of step t of each sample.
+def load_stream(engine, firing, inputs, number, n_samples, now):
+    """Spikes of a population that is driven from outside: the events of the present step of each sample.
 
-    events: int32, `pixel * C + channel`; pointers: int64 (n, steps + 1), the events of step t of sample s are
-    ``events[pointers[s, t]:pointers[s, t + 1]]``, in any order.
-    half: -1 outside the window, else the half (0, 1) of the window that a spike is added to, with the weight of p = 1.
+    inputs: `InputSpikes`, number: of the population among these. Its events, ``pixel * C + channel``, are those of
+    step t of sample s from ``pointers[number, s, t]`` on, in any order. In the window a spike counts as p = 1.
     """
-    pop = plan.populations[population]
-    channels, padded = pop[POP_CHANNELS], pop[POP_BLOCKS] * pop[POP_LANES]
-    pixels = pop[POP_HEIGHT] * pop[POP_WIDTH]
-    words, first, last = pixels * padded // 16, pop[POP_STATE], pop[POP_STATE] + pixels * padded
+    state, t, population = engine.state, now.t, inputs.populations[number]
+    pop, events, pointers = engine.plan.populations[population], inputs.events, inputs.pointers[number]
+    channels, padded = pop.channels, pop.blocks * pop.lanes
+    pixels = pop.height * pop.width
+    words, first, last = pixels * padded // 16, pop.state, pop.state + pixels * padded
     for sample in range(n_samples):
         if not state.active[sample]:
             continue
-        state.words[sample, pop[POP_WORDS] : pop[POP_WORDS] + words] = 0
-        graded = clock.firing == FIRING_MEAN_FIELD
+        state.words[sample, pop.words : pop.words + words] = 0
+        graded = firing == FIRING_MEAN_FIELD
         if graded:  # graded events take their values from the membrane
             state.membrane[sample, first:last] = 0
         for i in range(pointers[sample, t], pointers[sample, t + 1]):
             pixel, channel = events[i] // channels, events[i] % channels
             at = pixel * padded + channel
-            word = pop[POP_WORDS] + at // 16
+            word = pop.words + at // 16
             state.words[sample, word] = np.uint16(state.words[sample, word] | (1 << (at & 15)))
             if graded:
                 state.membrane[sample, state_of(pop, pixel, channel)] = np.int32(ONE)
-        list_spikes(plan, state, counts, clock.firing, population, sample, t, True)
-        if half >= 0:
-            add_spikes(pop, state, sample, half)
+        list_spikes(engine, firing, population, sample, t, True)
+        if now.half >= 0:
+            add_spikes(pop, state, sample, now.half)
 
 
 @kernel
 def add_spikes(pop, state, sample, half):
     """Add each spike of a population to its half of the window, with the weight of p = 1."""
-    pixels, channels = pop[POP_HEIGHT] * pop[POP_WIDTH], pop[POP_CHANNELS]
-    last = state.start[sample, pop[POP_START] + pixels]
-    for i in range(pop[POP_EVENTS], pop[POP_EVENTS] + last):
+    pixels, channels = pop.height * pop.width, pop.channels
+    last = state.start[sample, pop.start + pixels]
+    for i in range(pop.events, pop.events + last):
         at = state_of(pop, state.events[sample, i] // channels, state.events[sample, i] % channels)
         state.window[half, sample, at] += np.int32(ONE)
 
@@ -173,6 +160,6 @@ def add_spikes(pop, state, sample, half):
 def silence(plan, state, population, n_samples):
     """Empty the event lists of a population of the first samples."""
     pop = plan.populations[population]
-    first = pop[POP_START]
+    first = pop.start
     for sample in range(n_samples):
-        state.start[sample, first : first + pop[POP_HEIGHT] * pop[POP_WIDTH] + 1] = 0
+        state.start[sample, first : first + pop.height * pop.width + 1] = 0

@@ -98,7 +98,7 @@ class CompiledNetwork:
             raise InputError(
                 f"biases of {population.name} have shape {values.shape}; it must be ({population.shape[2]},)"
             )
-        at = self.plan.populations[population.index, p.POP_BIAS]
+        at = self.plan.populations[population.index].bias
         self.plan.bias[at : at + len(values)] = values
 
     def drive_from(self, connection: Connection, images: NDArray[np.int16]) -> NDArray[np.int32]:
@@ -176,18 +176,18 @@ class CompiledNetwork:
         row = self.plan.tables[index]
         forward = index == connection.forward
         target = connection.target if forward else connection.source
-        row[p.TABLE_SHIFT], row[p.TABLE_SHIFT_GRADED] = self._shifts(connection, forward)
+        row.shift, row.shift_graded = self._shifts(connection, forward)
         table, integers = connection.table, connection.integers
         if isinstance(table, Sparse):
             values = integers if forward else integers[table.reverse_order()[2]]
-            self.plan.sparse_weights[row[p.TABLE_WEIGHTS] : row[p.TABLE_WEIGHTS] + len(values)] = values
+            self.plan.sparse_weights[row.weights : row.weights + len(values)] = values
             return
         if isinstance(table, Conv):
             packed = table.pack(integers, target.lanes) if forward else table.pack_reverse(integers, target.lanes)
         else:
             directed = integers if forward else table.transpose(integers)
-            packed = table.pack(directed, target.lanes, int(row[p.TABLE_OUT_HEIGHT] * row[p.TABLE_OUT_WIDTH]))
-        place = self.plan.weights[row[p.TABLE_WEIGHTS] : row[p.TABLE_WEIGHTS] + packed.size]
+            packed = table.pack(directed, target.lanes, int(row.out_height * row.out_width))
+        place = self.plan.weights[row.weights : row.weights + packed.size]
         place.reshape(packed.shape)[...] = packed
 
 
@@ -226,7 +226,7 @@ def lay_out(
         A population is pooled in two ways.
     """
     driven = set(external) | {c.target for c in connections if c.source.index < 0}
-    rows = np.zeros((len(populations), p.POP_COLUMNS), np.int64)
+    rows = np.zeros(len(populations), p.POPULATION)
     sizes = {"state": 0, "words": 0, "events": 0, "start": 0, "bias": 0}
 
     def take(what: str, count: int) -> int:
@@ -236,27 +236,27 @@ def lay_out(
     for population in populations:
         height, width, channels = population.shape
         row = rows[population.index]
-        row[p.POP_HEIGHT], row[p.POP_WIDTH], row[p.POP_CHANNELS] = population.shape
-        row[p.POP_LANES], row[p.POP_BLOCKS] = population.lanes, population.blocks
-        row[p.POP_STATE] = take("state", population.state_size)
-        row[p.POP_WORDS] = take("words", population.state_size // 16)
-        row[p.POP_EVENTS] = take("events", population.neurons + SLACK)
-        row[p.POP_START] = take("start", height * width + 1)
-        row[p.POP_POOLED_EVENTS] = row[p.POP_POOLED_START] = -1
-        row[p.POP_BIAS] = take("bias", population.blocks * population.lanes)
-        row[p.POP_LEAK], row[p.POP_LAYER] = population.leak, population.layer
-        row[p.POP_STREAMED] = population.streamed
-        row[p.POP_EXTERNAL], row[p.POP_NUDGE] = population in driven, population in nudged
+        row.height, row.width, row.channels = population.shape
+        row.lanes, row.blocks = population.lanes, population.blocks
+        row.state = take("state", population.state_size)
+        row.words = take("words", population.state_size // 16)
+        row.events = take("events", population.neurons + SLACK)
+        row.start = take("start", height * width + 1)
+        row.pooled_events = row.pooled_start = -1
+        row.bias = take("bias", population.blocks * population.lanes)
+        row.leak, row.layer = population.leak, population.layer
+        row.streamed = population.streamed
+        row.external, row.nudge = population in driven, population in nudged
         readers = [c for c in connections if c.source is population and getattr(c.table, "pool", None)]
         if readers:
             if len({c.table.pool for c in readers if not isinstance(c.table, Sparse)}) > 1:
                 raise InputError(f"{population.name} is pooled in two ways; use one")
             pooled_height, pooled_width, _ = pooled(population.shape)
-            row[p.POP_POOLED_EVENTS] = take("events", population.neurons + SLACK)
-            row[p.POP_POOLED_START] = take("start", pooled_height * pooled_width + 1)
+            row.pooled_events = take("events", population.neurons + SLACK)
+            row.pooled_start = take("start", pooled_height * pooled_width + 1)
     plan = _lay_out_tables(connections, rows, sizes["bias"])
     for population in populations:  # padding never fires
-        at, channels = rows[population.index, p.POP_BIAS], population.shape[2]
+        at, channels = rows[population.index].bias, population.shape[2]
         plan.bias[at + channels : at + population.blocks * population.lanes] = -ONE
     compiled = CompiledNetwork(populations, connections, plan, sizes)
     for connection in connections:
@@ -265,8 +265,8 @@ def lay_out(
     return compiled
 
 
-def _lay_out_tables(connections: tuple[Connection, ...], populations: NDArray[np.int64], bias_size: int) -> p.Plan:
-    rows: list[NDArray[np.int64]] = []
+def _lay_out_tables(connections: tuple[Connection, ...], populations: NDArray[np.record], bias_size: int) -> p.Plan:
+    rows: list[np.record] = []
     pointers: list[NDArray[np.int64]] = []
     targets: list[NDArray[np.int32]] = []
     weights, sparse_pointers, sparse_weights = ZEROS, 0, 0
@@ -280,7 +280,7 @@ def _lay_out_tables(connections: tuple[Connection, ...], populations: NDArray[np
             if isinstance(connection.table, Sparse):
                 table = connection.table
                 pointer, index_of = (table.pointers, table.indices) if forward else table.reverse_order()[:2]
-                row[p.TABLE_WEIGHTS], row[p.TABLE_POINTERS] = sparse_weights, sparse_pointers
+                row.weights, row.pointers = sparse_weights, sparse_pointers
                 sparse_weights += len(index_of)
                 sparse_pointers += len(pointer)
                 pointers.append(pointer)
@@ -288,12 +288,12 @@ def _lay_out_tables(connections: tuple[Connection, ...], populations: NDArray[np
                 inverse = np.empty(target.neurons, np.int32)
                 inverse[positions[positions > 0] - 1] = np.flatnonzero(positions)
                 targets.append(inverse[index_of])
-                populations[target.index, p.POP_SPARSE] = 1
+                populations[target.index].sparse = 1
             else:
-                row[p.TABLE_WEIGHTS] = weights
-                size = int(row[p.TABLE_ROWS]) * target.lanes  # weights onto one block of channels
-                if row[p.TABLE_KIND] == p.KIND_DENSE:
-                    size *= int(row[p.TABLE_OUT_HEIGHT] * row[p.TABLE_OUT_WIDTH])
+                row.weights = weights
+                size = int(row.rows) * target.lanes  # weights onto one block of channels
+                if row.kind == p.KIND_DENSE:
+                    size *= int(row.out_height * row.out_width)
                 weights += size * target.blocks
                 slices[target.index] += size * 2
             rows.append(row)
@@ -302,10 +302,10 @@ def _lay_out_tables(connections: tuple[Connection, ...], populations: NDArray[np
             f"the tables hold {weights:,} weights, both directions together; at most {MOST_WEIGHTS:,} can be numbered: "
             "make the network smaller"
         )
-    populations[:, p.POP_TOGETHER] = np.where(slices > TABLE_BYTES_IN_CACHE, TOGETHER, 1)
-    tables = np.array(rows, np.int64).reshape(-1, p.TABLE_COLUMNS)
-    order = np.argsort(tables[:, p.TABLE_TARGET], kind="stable")
-    counts = np.bincount(tables[:, p.TABLE_TARGET], minlength=len(populations))
+    populations["together"] = np.where(slices > TABLE_BYTES_IN_CACHE, TOGETHER, 1)
+    tables = np.array(rows, p.TABLE)
+    order = np.argsort(tables["target"], kind="stable")
+    counts = np.bincount(tables["target"], minlength=len(populations))
     return p.Plan(
         populations=populations,
         tables=tables,
@@ -319,32 +319,32 @@ def _lay_out_tables(connections: tuple[Connection, ...], populations: NDArray[np
     )
 
 
-def _table_row(connection: Connection, forward: bool) -> NDArray[np.int64]:
+def _table_row(connection: Connection, forward: bool) -> np.record:
     """A row of `Plan.tables`, but for the offsets and shifts."""
     table = connection.table
     source, target = connection.source, connection.target
     pool = getattr(table, "pool", None)
     lower = pooled(source.shape) if pool else source.shape  # the map that the table sees at its lower end
     read, delivered = (lower, target.shape) if forward else (target.shape, lower)
-    row = np.zeros(p.TABLE_COLUMNS, np.int64)
-    row[p.TABLE_SOURCE], row[p.TABLE_TARGET] = source.index, target.index
+    row: np.record = np.zeros(1, p.TABLE)[0]
+    row.source, row.target = source.index, target.index
     if not forward:
-        row[p.TABLE_SOURCE], row[p.TABLE_TARGET] = target.index, source.index
-    row[p.TABLE_IN_HEIGHT], row[p.TABLE_IN_WIDTH], row[p.TABLE_IN_CHANNELS] = read
-    row[p.TABLE_OUT_HEIGHT], row[p.TABLE_OUT_WIDTH] = delivered[:2]
-    row[p.TABLE_KERNEL_HEIGHT] = row[p.TABLE_KERNEL_WIDTH] = row[p.TABLE_STRIDE] = row[p.TABLE_APART] = 1
+        row.source, row.target = target.index, source.index
+    row.in_height, row.in_width, row.in_channels = read
+    row.out_height, row.out_width = delivered[:2]
+    row.kernel_height = row.kernel_width = row.stride = row.apart = 1
     if isinstance(table, Conv):
-        row[p.TABLE_KIND] = p.KIND_CONV
-        row[p.TABLE_KERNEL_HEIGHT] = row[p.TABLE_KERNEL_WIDTH] = table.kernel
+        row.kind = p.KIND_CONV
+        row.kernel_height = row.kernel_width = table.kernel
         padding = table.padding if forward else table.kernel - 1 - table.padding
-        row[p.TABLE_PAD_HEIGHT] = row[p.TABLE_PAD_WIDTH] = padding
-        row[p.TABLE_STRIDE], row[p.TABLE_APART] = (table.stride, 1) if forward else (1, table.stride)
-        row[p.TABLE_ROWS] = table.kernel**2 * read[2]
+        row.pad_height = row.pad_width = padding
+        row.stride, row.apart = (table.stride, 1) if forward else (1, table.stride)
+        row.rows = table.kernel**2 * read[2]
     elif isinstance(table, Dense):
-        row[p.TABLE_KIND], row[p.TABLE_ROWS] = p.KIND_DENSE, math.prod(read)
+        row.kind, row.rows = p.KIND_DENSE, math.prod(read)
     else:
-        row[p.TABLE_KIND] = p.KIND_SPARSE
+        row.kind = p.KIND_SPARSE
     if pool and forward:
-        row[p.TABLE_POOLED] = p.POOL_AVERAGE if pool == "average" else p.POOL_SAMPLED
-    row[p.TABLE_TILED] = bool(pool) and not forward
+        row.pooled = p.POOL_AVERAGE if pool == "average" else p.POOL_SAMPLED
+    row.tiled = bool(pool) and not forward
     return row

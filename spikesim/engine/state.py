@@ -1,21 +1,87 @@
 """The arrays that a group of samples carries through a phase, and the working memory of a thread."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.engine import plan as p
 from spikesim.engine.layout import CompiledNetwork
+from spikesim.engine.simd.accumulate import Runs
 from spikesim.engine.simd.compress import SLACK
+from spikesim.engine.simd.dot_products import Listed
 from spikesim.jit.aligned import aligned_zeros
 
 
-def new_state(compiled: CompiledNetwork, samples: int, firing: int) -> p.State:
+class State(NamedTuple):
+    """What a group of n samples carries from step to step."""
+
+    membrane: NDArray[np.int32]  # (n, state size)
+    words: NDArray[np.uint16]  # (n, words): spikes of the present step
+    events: NDArray[np.int32]  # (n, events)
+    values: NDArray[np.int32]  # (n, events) in the mean-field mode, else (n, 0)
+    start: NDArray[np.int64]  # (n, delimiters)
+    largest: NDArray[np.int64]  # (n, P) for deviations, else (n, 0): size of the largest value of the events
+    threshold: NDArray[np.uint16]  # (n, state size) for stratified firing, else (n, 0)
+    external: NDArray[np.int32]  # (n, state size) or (n, 0)
+    nudge: NDArray[np.int32]  # (n, state size) or (n, 0)
+    window: NDArray[np.int32]  # (2, n, state size): sums over the two halves of the window
+    unclipped: NDArray[np.uint16]  # (2, n, state size) or (2, n, 0): steps of the halves in which p followed V
+    sample_ids: NDArray[np.int64]  # (n,)
+    active: NDArray[np.uint8]  # (n,): 0 for a sample that has settled
+
+
+class Counts(NamedTuple):
+    """What happened, by sample. Every reported figure derives from these."""
+
+    spikes: NDArray[np.int64]  # (n, P)
+    events: NDArray[np.int64]  # (n, T): synaptic events delivered (accumulates)
+    graded: NDArray[np.int64]  # (n, T): graded synaptic events delivered (multiply-accumulates)
+    updates: NDArray[np.int64]  # (n, P): neuron updates
+    steps: NDArray[np.int64]  # (n,)
+    energy: NDArray[np.int64]  # (n, P): sum of p (p - u - d + nudge) at the last step, unit 2**-32
+    residual: NDArray[np.int64]  # (n, P): sum of |difference of the halves of the window|
+
+
+class Lines(NamedTuple):
+    """Lines of a kernel that meet sources, int64 (kernel height,); see `spikesim.engine.delivery.deliver_block`."""
+
+    start: NDArray[np.int64]  # where the delimiters of the line's first source are
+    weights: NDArray[np.int64]  # where the weights of event 0 would be
+
+
+class Scratch(NamedTuple):
+    """Working memory of one thread; its content means nothing between calls."""
+
+    lines: Lines
+    runs: Runs  # (kernel height,)
+    graded_sums: NDArray[np.float64]  # (64,)
+    listed: Listed  # (room,): rows that a pixel hears
+    rows: NDArray[np.int32]  # (1, size): a row of pixels of zeros, then the memory of the next three
+    drive: NDArray[np.int32]  # (width * B,): a row of pixels
+    full: NDArray[np.int32]  # (together, pixels * B): drives of a block of channels
+    tile: NDArray[np.int32]  # the same at half the resolution
+    random: NDArray[np.uint16]  # (1, width * B)
+    sparse: NDArray[np.int64]  # (state size of the largest population with a CSR table,)
+    sparse_drive: NDArray[np.int32]  # (together, the same, or 1)
+
+
+class Engine(NamedTuple):
+    """What the loop runs: a network, what its samples carry and count, and the working memory of a thread."""
+
+    plan: p.Plan
+    state: State
+    counts: Counts
+    scratch: Scratch
+
+
+def new_state(compiled: CompiledNetwork, samples: int, firing: int) -> State:
     """State of `samples` samples at rest: V = 0, no spikes."""
     sizes = compiled.sizes
     populations = compiled.plan.populations
     graded, stratified = firing == p.FIRING_MEAN_FIELD, firing == p.FIRING_STRATIFIED
-    has_external, has_nudge = populations[:, p.POP_EXTERNAL].any(), populations[:, p.POP_NUDGE].any()
-    return p.State(
+    has_external, has_nudge = populations["external"].any(), populations["nudge"].any()
+    return State(
         membrane=aligned_zeros((samples, sizes["state"]), np.int32),
         words=np.zeros((samples, sizes["words"]), np.uint16),
         events=np.zeros((samples, sizes["events"]), np.int32),
@@ -32,14 +98,14 @@ def new_state(compiled: CompiledNetwork, samples: int, firing: int) -> p.State:
     )
 
 
-def new_counts(compiled: CompiledNetwork, samples: int) -> p.Counts:
+def new_counts(compiled: CompiledNetwork, samples: int) -> Counts:
     """Counters at zero."""
     populations, tables = len(compiled.plan.populations), len(compiled.plan.tables)
 
     def zeros(*shape: int) -> NDArray[np.int64]:
         return np.zeros((samples, *shape), np.int64)
 
-    return p.Counts(
+    return Counts(
         spikes=zeros(populations),
         events=zeros(tables),
         graded=zeros(tables),
@@ -50,31 +116,31 @@ def new_counts(compiled: CompiledNetwork, samples: int) -> p.Counts:
     )
 
 
-def clear_counts(counts: p.Counts) -> None:
+def clear_counts(counts: Counts) -> None:
     """Set all counters to zero."""
     for array in counts:
         array[...] = 0
 
 
-def new_scratch(compiled: CompiledNetwork) -> p.Scratch:
+def new_scratch(compiled: CompiledNetwork) -> Scratch:
     """Working memory for one thread."""
     populations = compiled.plan.populations
-    populations = populations[populations[:, p.POP_STREAMED] == 0]  # nothing is delivered to the others
-    block = populations[:, p.POP_HEIGHT] * populations[:, p.POP_WIDTH] * populations[:, p.POP_LANES]
-    together = populations[:, p.POP_TOGETHER]
+    populations = populations[populations["streamed"] == 0]  # nothing is delivered to the others
+    block = populations["height"] * populations["width"] * populations["lanes"]
+    together = populations["together"]
     slots, largest = int(together.max()), int((block * together).max())
-    row = int((populations[:, p.POP_WIDTH] * populations[:, p.POP_LANES]).max())
-    sparse = populations[:, p.POP_SPARSE] > 0
-    sparse_size = int((block * populations[:, p.POP_BLOCKS])[sparse].max(initial=0))
-    kernel_height = int(compiled.plan.tables[:, p.TABLE_KERNEL_HEIGHT].max(initial=1))
+    row = int((populations["width"] * populations["lanes"]).max())
+    sparse = populations["sparse"] > 0
+    sparse_size = int((block * populations["blocks"])[sparse].max(initial=0))
+    kernel_height = int(compiled.plan.tables["kernel_height"].max(initial=1))
     per_slot = max(-(-largest // slots), int(block.max()))
     rows = aligned_zeros(2 * row + 2 * slots * per_slot, np.int32)
     full_and_tile = rows[2 * row :].reshape(2, slots, per_slot)
-    return p.Scratch(
-        lines=np.zeros((2, kernel_height), np.int64),
-        runs=np.zeros((3, kernel_height), np.int64),
+    return Scratch(
+        lines=Lines(*np.zeros((2, kernel_height), np.int64)),
+        runs=Runs(*np.zeros((3, kernel_height), np.int64)),
         graded_sums=np.zeros(64, np.float64),
-        listed=np.zeros((3, room_for_lists(compiled.plan)), np.int32),
+        listed=Listed(*np.zeros((3, room_for_lists(compiled.plan)), np.int32)),
         rows=rows[None],
         drive=rows[row : 2 * row],
         full=full_and_tile[0],
@@ -89,5 +155,5 @@ def room_for_lists(plan: p.Plan) -> int:
     """Numbers that the list of a pixel may need, whatever fires."""
     room = 0
     for row in plan.tables:
-        room = max(room, row[p.TABLE_ROWS] * (4 if row[p.TABLE_POOLED] else 1))
+        room = max(room, row.rows * (4 if row.pooled else 1))
     return int(room) + SLACK

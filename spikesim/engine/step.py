@@ -2,13 +2,15 @@
 
 Per population and block of channels the tables deliver into a small block of drives, and the membranes are updated
 from it while it is in the cache. A slice of a table that serves one block is read once for as many samples as the
-plan says (`POP_TOGETHER`); that number changes the speed and never a bit.
+plan says (`together`); that number changes the speed and never a bit.
 
 Populations that are updated together read the same spikes: these live in the event lists while the populations are
 updated, and the lists are rebuilt from the new spike words when all of them have been. In a synchronous step that is
 all populations; in other orders (`plan.ORDER_PARITY`, `plan.ORDER_UPWARDS`) the later ones hear the new spikes of the
 earlier.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,40 +22,42 @@ from spikesim.engine.plan import (
     KIND_SPARSE,
     ORDER_PARITY,
     ORDER_UPWARDS,
-    POP_BIAS,
-    POP_BLOCKS,
-    POP_CHANNELS,
-    POP_EXTERNAL,
-    POP_HEIGHT,
-    POP_LANES,
-    POP_LAYER,
-    POP_LEAK,
-    POP_NUDGE,
-    POP_SPARSE,
-    POP_STATE,
-    POP_STREAMED,
-    POP_TOGETHER,
-    POP_WIDTH,
-    POP_WORDS,
-    TABLE_KIND,
-    TABLE_TILED,
 )
-from spikesim.engine.simd.fire import energy_of, fire, fire_counted, fire_summed
+from spikesim.engine.simd.fire import (
+    Drives,
+    External,
+    LowPass,
+    Membrane,
+    Threshold,
+    WindowSums,
+    energy_of,
+    fire,
+    fire_counted,
+    fire_summed,
+)
 from spikesim.jit.compilation import inline_kernel, kernel
 from spikesim.numerics.dither import leak_dither, reversed_bits
 from spikesim.numerics.philox import philox4x32
 
 
+class Stretch(NamedTuple):
+    """Neighbouring pixels of one block of channels."""
+
+    block: int
+    first: int
+    pixels: int
+
+
 @kernel
-def fill_random(clock, sample_id, layer, step, first_octet, octets, random, at):
+def fill_random(phase, sample_id, layer, step, first_octet, octets, random, at):
     """16 random bits each for the neurons of some octets, into ``random[at : at + 8 * octets]``.
 
     The counter is (octet, step, sample, layer and stream): octet o of a population holds the channels
     8 (o mod octets a pixel) .. of pixel o // octets a pixel, octets a pixel = ceil(C / 8).
     """
-    tag = (np.uint64(layer) << np.uint64(24)) | np.uint64(clock.stream)
+    tag = (np.uint64(layer) << np.uint64(24)) | np.uint64(phase.stream)
     time, sample = np.uint64(step), np.uint64(sample_id)
-    key_low, key_high = np.uint64(clock.key_low), np.uint64(clock.key_high)
+    key_low, key_high = np.uint64(phase.key_low), np.uint64(phase.key_high)
     low = np.uint64(0xFFFF)
     half = np.uint64(16)
     for octet in range(octets):
@@ -70,95 +74,91 @@ def fill_random(clock, sample_id, layer, step, first_octet, octets, random, at):
 
 
 @inline_kernel
-def fill_random_pixels(clock, sample_id, pop, step, block, first_pixel, pixels, random, at):
-    """`fill_random` for one block of channels of a run of pixels, ``[pixel][B]`` from ``random[at]`` on."""
-    octets, lanes = (pop[POP_CHANNELS] + 7) // 8, pop[POP_LANES]
+def fill_random_pixels(phase, sample_id, pop, step, stretch, random, at):
+    """`fill_random` for a stretch of pixels, ``[pixel][B]`` from ``random[at]`` on."""
+    octets, lanes = (pop.channels + 7) // 8, pop.lanes
     if octets * 8 == lanes:  # one block: the octets of the pixels follow each other
-        fill_random(clock, sample_id, pop[POP_LAYER], step, first_pixel * octets, pixels * octets, random, at)
+        first = stretch.first * octets
+        fill_random(phase, sample_id, pop.layer, step, first, stretch.pixels * octets, random, at)
         return
-    for pixel in range(pixels):
-        octet = (first_pixel + pixel) * octets + block * lanes // 8
-        fill_random(clock, sample_id, pop[POP_LAYER], step, octet, lanes // 8, random, at + pixel * lanes)
+    for pixel in range(stretch.pixels):
+        octet = (stretch.first + pixel) * octets + stretch.block * lanes // 8
+        fill_random(phase, sample_id, pop.layer, step, octet, lanes // 8, random, at + pixel * lanes)
 
 
 @inline_kernel
-def update_block(plan, state, counts, scratch, clock, population, block, sample, slot, t, half, measure, deliveries):
+def update_block(engine, phase, now, population, block, sample, slot, deliveries):
     """Leak, accumulate the window, fire: one block of channels of one sample, a row of pixels at a time.
 
     deliveries: bit 0, scratch.full holds drives; bit 1, scratch.tile does (at half the resolution).
-    half: -1 outside the window, else the half (0, 1) of the window that p is added to.
     """
+    plan, state, scratch, t = engine.plan, engine.state, engine.scratch, now.t
     pop = plan.populations[population]
-    height, width, lanes, per_pixel = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_LANES], pop[POP_LANES] >> 4
-    leak = pop[POP_LEAK] if t >= clock.onset else 0
-    dither = leak_dither(t, leak)
+    height, width, lanes, per_pixel = pop.height, pop.width, pop.lanes, pop.lanes >> 4
+    leak = pop.leak if t >= phase.onset else 0
+    low_pass = LowPass(leak, leak_dither(t, leak))
     tiled_height, tiled_width = (height >> 1 << 1, width >> 1 << 1) if deliveries & 2 else (0, 0)
     count = width * lanes
-    bias_at = pop[POP_BIAS] + block * lanes
+    bias_at = pop.bias + block * lanes
     # whole arrays and flat indices, as the vector functions take them
     v, sums, steps, rows, bias = state.membrane, state.window, state.unclipped, scratch.rows, plan.bias
     size, samples = v.shape[1], v.shape[0]
-    v_at, sums_at = sample * size, (max(half, 0) * samples + sample) * size
+    v_at, sums_at = sample * size, (max(now.half, 0) * samples + sample) * size
     counted = steps.shape[2] > 0
-    stratified = clock.firing == FIRING_STRATIFIED
+    stratified = phase.firing == FIRING_STRATIFIED
     random = state.threshold if stratified else scratch.random
     offset = np.uint16(reversed_bits(t) if stratified else 0)
     full_at = 2 * scratch.drive.shape[0] + slot * scratch.full.shape[1]
     tile_at = full_at + scratch.full.size
-    mixed = pop[POP_SPARSE] or pop[POP_NUDGE]  # with these, `scratch.drive` holds external drives too
-    plain_external = pop[POP_EXTERNAL] and not mixed
+    mixed = pop.sparse or pop.nudge  # with these, `scratch.drive` holds external drives too
+    plain_external = pop.external and not mixed
     others = state.external if plain_external else rows
-    external = state.external if pop[POP_EXTERNAL] else rows  # the zeros in front
+    external = state.external if pop.external else rows  # the zeros in front
     energy = np.int64(0)
     for y in range(height):
-        at = pop[POP_STATE] + (block * height + y) * count
+        at = pop.state + (block * height + y) * count
         row_at = full_at + y * count if deliveries & 1 else 0  # rows that are not there: the zeros in front
         others_at, random_at = (v_at + at if plain_external else 0), (v_at + at if stratified else 0)
         if mixed:
             others_at = scratch.drive.shape[0]
             _mix_drives(state, scratch, pop, sample, slot, at, (block * height + y) * count, count)
         tile_row = tile_at + (y >> 1) * (width >> 1) * lanes
-        if measure:  # before the nudges, which are no part of it
-            external_at = v_at + at if pop[POP_EXTERNAL] else 0
+        if now.measure:  # before the nudges, which are no part of it
+            external_at = v_at + at if pop.external else 0
             i = 0
             for x in range(width):
                 cell_at = tile_row + (x >> 1) * lanes if y < tiled_height and x < tiled_width else 0
                 for j in range(per_pixel):
-                    row, cell, other, own = row_at + i, cell_at + 16 * j, others_at + i, external_at + i
-                    b = bias_at + 16 * j
-                    energy += energy_of(v, v_at + at + i, rows, row, cell, others, other, external, own, bias, b)
+                    drives = Drives(rows, row_at + i, cell_at + 16 * j, others, others_at + i, bias, bias_at + 16 * j)
+                    energy += energy_of(Membrane(v, v_at + at + i), drives, External(external, external_at + i))
                     i += 16
-        if pop[POP_NUDGE]:
+        if pop.nudge:
             for i in range(count):
                 scratch.drive[i] += state.nudge[sample, at + i]
-        if clock.firing == FIRING_IID:
-            fill_random_pixels(clock, state.sample_ids[sample], pop, t, block, y * width, width, random[0], 0)
+        if phase.firing == FIRING_IID:
+            stretch = Stretch(block, y * width, width)
+            fill_random_pixels(phase, state.sample_ids[sample], pop, t, stretch, random[0], 0)
         elif not stratified:  # mean field: every neuron with p > 0 sends its p
             for i in range(count):
                 random[0, i] = np.uint16(0)
-        word = pop[POP_WORDS] + (y * width * pop[POP_BLOCKS] + block) * per_pixel
+        word = pop.words + (y * width * pop.blocks + block) * per_pixel
         i = 0
         for x in range(width):
             cell_at = tile_row + (x >> 1) * lanes if y < tiled_height and x < tiled_width else 0
             for j in range(per_pixel):
-                n, m, r, b = v_at + at + i, sums_at + at + i, random_at + i, bias_at + 16 * j
-                row, cell, other = row_at + i, cell_at + 16 * j, others_at + i
-                if half < 0:
-                    fired = fire(
-                        v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, dither, offset
-                    )
+                membrane, window = Membrane(v, v_at + at + i), WindowSums(sums, steps, sums_at + at + i)
+                drives = Drives(rows, row_at + i, cell_at + 16 * j, others, others_at + i, bias, bias_at + 16 * j)
+                threshold = Threshold(random, random_at + i, offset)
+                if now.half < 0:
+                    fired = fire(membrane, drives, window, threshold, low_pass)
                 elif counted:
-                    fired = fire_counted(
-                        v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, dither, offset
-                    )
+                    fired = fire_counted(membrane, drives, window, threshold, low_pass)
                 else:
-                    fired = fire_summed(
-                        v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, dither, offset
-                    )
+                    fired = fire_summed(membrane, drives, window, threshold, low_pass)
                 state.words[sample, word + j] = fired
                 i += 16
-            word += pop[POP_BLOCKS] * per_pixel
-    counts.energy[sample, population] += energy
+            word += pop.blocks * per_pixel
+    engine.counts.energy[sample, population] += energy
 
 
 @kernel
@@ -167,59 +167,61 @@ def _mix_drives(state, scratch, pop, sample, slot, at, sparse_at, count):
     drive = scratch.drive
     for i in range(count):
         drive[i] = 0
-    if pop[POP_EXTERNAL]:
+    if pop.external:
         own = state.external[sample, at : at + count]
         for i in range(count):
             drive[i] += own[i]
-    if pop[POP_SPARSE]:
+    if pop.sparse:
         own = scratch.sparse_drive[slot, sparse_at : sparse_at + count]
         for i in range(count):
             drive[i] += own[i]
 
 
 @kernel
-def begin_phase(plan, state, counts, clock, n_samples, first):
+def begin_phase(engine, phase, n_samples, first):
     """Before step `first`: lists from the spikes as they are, window sums at zero, stratified thresholds drawn."""
+    plan, state = engine.plan, engine.state
     state.window[:, :n_samples] = 0
     state.unclipped[:, :n_samples] = 0
     for sample in range(n_samples):
         for population in range(plan.populations.shape[0]):
             pop = plan.populations[population]
-            if pop[POP_STREAMED]:
+            if pop.streamed:
                 continue
-            list_spikes(plan, state, counts, clock.firing, population, sample, first, False)
-            if clock.firing != FIRING_STRATIFIED:
+            list_spikes(engine, phase.firing, population, sample, first, False)
+            if phase.firing != FIRING_STRATIFIED:
                 continue
-            lanes, pixels = pop[POP_LANES], pop[POP_HEIGHT] * pop[POP_WIDTH]
+            lanes, pixels = pop.lanes, pop.height * pop.width
             threshold = state.threshold[sample]
-            for block in range(pop[POP_BLOCKS]):
-                at = pop[POP_STATE] + block * pixels * lanes
-                fill_random_pixels(clock, state.sample_ids[sample], pop, 0, block, 0, pixels, threshold, at)
+            for block in range(pop.blocks):
+                at, stretch = pop.state + block * pixels * lanes, Stretch(block, 0, pixels)
+                fill_random_pixels(phase, state.sample_ids[sample], pop, 0, stretch, threshold, at)
 
 
 @kernel
-def update_population(plan, state, counts, scratch, clock, population, n_samples, t, half, measure):
+def update_population(engine, phase, now, population, n_samples):
     """Deliver to and update one population for a group of samples."""
+    plan, state, scratch = engine.plan, engine.state, engine.scratch
     pop = plan.populations[population]
-    together = pop[POP_TOGETHER]
+    together = pop.together
     first_incoming, last_incoming = plan.incoming_pointers[population], plan.incoming_pointers[population + 1]
     for begin in range(0, n_samples, together):
         end = min(begin + together, n_samples)
-        if pop[POP_SPARSE]:
+        if pop.sparse:
             scratch.sparse_drive[:] = 0
             for i in range(first_incoming, last_incoming):
-                if plan.tables[plan.incoming[i], TABLE_KIND] == KIND_SPARSE:
+                table = plan.incoming[i]
+                if plan.tables[table].kind == KIND_SPARSE:
                     for sample in range(begin, end):
                         if state.active[sample]:
-                            slot = sample - begin
-                            deliver_sparse(plan, state, counts, scratch, clock.firing, plan.incoming[i], sample, slot)
-        for block in range(pop[POP_BLOCKS]):
+                            deliver_sparse(engine, phase.firing, table, sample, sample - begin)
+        for block in range(pop.blocks):
             deliveries = 0
             for i in range(first_incoming, last_incoming):
                 table = plan.incoming[i]
-                if plan.tables[table, TABLE_KIND] == KIND_SPARSE:
+                if plan.tables[table].kind == KIND_SPARSE:
                     continue
-                tiled = plan.tables[table, TABLE_TILED]
+                tiled = plan.tables[table].tiled
                 flag = 2 if tiled else 1
                 if together > 1:
                     fetch_weights(plan, state, table, block, begin, end)
@@ -228,47 +230,39 @@ def update_population(plan, state, counts, scratch, clock, population, n_samples
                         continue
                     slot = sample - begin
                     out = scratch.tile[slot] if tiled else scratch.full[slot]
-                    deliver_block(
-                        plan, state, counts, scratch, clock.firing, table, block, sample, out, not deliveries & flag
-                    )
+                    deliver_block(engine, phase.firing, table, block, sample, out, not deliveries & flag)
                 deliveries |= flag
             for sample in range(begin, end):
                 if state.active[sample]:
-                    update_block(
-                        plan, state, counts, scratch, clock, population, block, sample, sample - begin, t, half,
-                        measure, deliveries,
-                    )  # fmt: skip
+                    update_block(engine, phase, now, population, block, sample, sample - begin, deliveries)
 
 
 @kernel
-def step(plan, state, counts, scratch, clock, n_samples, t, half, measure):
-    """Step t of a phase for the first n_samples of a group.
-
-    half: -1 outside the phase's window, else the half (0, 1) of the window this step belongs to.
-    measure: whether to take the value of the energy function, at the state before the step.
-    """
-    if measure:
+def step(engine, phase, n_samples, now):
+    """One step of a phase for the first n_samples of a group."""
+    plan, state, counts = engine.plan, engine.state, engine.counts
+    if now.measure:
         for sample in range(n_samples):
             if state.active[sample]:
                 counts.energy[sample] = 0
     populations = plan.populations.shape[0]
     rounds = 1
-    if clock.order == ORDER_PARITY:
+    if phase.order == ORDER_PARITY:
         rounds = 2
-    elif clock.order == ORDER_UPWARDS:
+    elif phase.order == ORDER_UPWARDS:
         rounds = populations
     for first in range(rounds):
         for population in range(first, populations, rounds):
-            if not plan.populations[population, POP_STREAMED]:
-                update_population(plan, state, counts, scratch, clock, population, n_samples, t, half, measure)
+            if not plan.populations[population].streamed:
+                update_population(engine, phase, now, population, n_samples)
         for population in range(first, populations, rounds):
             pop = plan.populations[population]
-            if pop[POP_STREAMED]:
+            if pop.streamed:
                 continue
-            neurons = pop[POP_HEIGHT] * pop[POP_WIDTH] * pop[POP_CHANNELS]
+            neurons = pop.height * pop.width * pop.channels
             for sample in range(n_samples):
                 if state.active[sample]:
-                    list_spikes(plan, state, counts, clock.firing, population, sample, t + 1, True)
+                    list_spikes(engine, phase.firing, population, sample, now.t + 1, True)
                     counts.updates[sample, population] += neurons
     for sample in range(n_samples):
         if state.active[sample]:
@@ -276,15 +270,16 @@ def step(plan, state, counts, scratch, clock, n_samples, t, half, measure):
 
 
 @kernel
-def measure_residual(plan, state, counts, sample):
+def measure_residual(engine, sample):
     """Sum of |difference of p between the halves of the window| of one sample, by population."""
+    plan, state = engine.plan, engine.state
     for population in range(plan.populations.shape[0]):
         pop = plan.populations[population]
-        if pop[POP_STREAMED]:
+        if pop.streamed:
             continue
-        begin = pop[POP_STATE]
-        end = begin + pop[POP_HEIGHT] * pop[POP_WIDTH] * pop[POP_BLOCKS] * pop[POP_LANES]
+        begin = pop.state
+        end = begin + pop.height * pop.width * pop.blocks * pop.lanes
         residual = np.int64(0)
         for i in range(begin, end):
             residual += abs(np.int64(state.window[1, sample, i]) - np.int64(state.window[0, sample, i]))
-        counts.residual[sample, population] = residual
+        engine.counts.residual[sample, population] = residual

@@ -11,7 +11,8 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesim.engine.plan import FIRING_IID, Clock
+from spikesim.engine.phase import PhaseSpec
+from spikesim.engine.plan import FIRING_IID
 from spikesim.errors import InputError, Stopped
 from spikesim.io.durable import put_in_place
 from spikesim.io.formats import SIMULATION_STATE_MAGIC
@@ -66,7 +67,7 @@ class Spikes:
 class _Trial:
     """State and records of one trial."""
 
-    def __init__(self, number: int, tables: ly.Tables, projections: int, clock: Clock) -> None:
+    def __init__(self, number: int, tables: ly.Tables, projections: int, clock: PhaseSpec) -> None:
         self.number = number
         self.tables = tables
         self.state = _new_state(tables, projections)
@@ -75,7 +76,7 @@ class _Trial:
         self.counts: list[NDArray[np.int64]] = []
         self.traces: list[NDArray[np.int32]] = []
 
-    def run(self, clock: Clock, first: int, steps: int, probes: NDArray[np.int64], stop: NDArray[np.uint8]) -> None:
+    def run(self, clock: PhaseSpec, first: int, steps: int, probes: NDArray[np.int64], stop: NDArray[np.uint8]) -> None:
         """Go on for some steps from step `first`."""
         populations = self.tables.populations
         room = int(populations[populations[:, ly.POP_RECORDED] > 0, ly.POP_SIZE].sum())
@@ -191,7 +192,7 @@ class Simulation:
         trials, threads = integer(trials, "trials", 1, 2**20), integer(threads, "threads", 1, 2**20)
         seed = integer(seed, "seed", 0, 2**64 - 1)
         low, high = seed_key(seed)
-        self._clock = Clock(FIRING_IID, STREAM_FIRE, int(low), int(high))
+        self._clock = PhaseSpec(FIRING_IID, STREAM_FIRE, int(low), int(high))
         self._populations = tuple(network.populations)
         require_memory(_needs(network, trials), _ADVICE)
         with naming_memory("the tables of the network", _ADVICE):

@@ -7,7 +7,6 @@ import numpy as np
 import reference
 from numpy.typing import NDArray
 
-from spikesim.engine import plan as p
 from spikesim.engine.layout import CompiledNetwork
 from spikesim.engine.populations import Connection, Population
 from spikesim.engine.synapses import Conv, Dense, Sparse, Table
@@ -19,13 +18,13 @@ FIRINGS = ("iid", "stratified", "mean-field")
 
 def state_of(simulator: Simulator, population: Population, array: NDArray[Any]) -> NDArray[Any]:
     """The part of an array in the layout of the state that belongs to a population, (samples, neurons)."""
-    at = simulator.compiled.plan.populations[population.index, p.POP_STATE]
+    at = simulator.compiled.plan.populations[population.index].state
     return population.from_state(array[..., at : at + population.state_size]).reshape(*array.shape[:-1], -1)
 
 
 def set_state(simulator: Simulator, population: Population, array: NDArray[Any], values: NDArray[Any]) -> None:
     """Write values (samples, neurons) into the part of an array that belongs to a population."""
-    at = simulator.compiled.plan.populations[population.index, p.POP_STATE]
+    at = simulator.compiled.plan.populations[population.index].state
     maps = values.reshape(-1, *population.shape).astype(array.dtype)
     array[..., at : at + population.state_size] = population.to_state(maps)
 
@@ -36,7 +35,7 @@ def set_spikes(simulator: Simulator, population: Population, spikes: NDArray[np.
     padded = population.blocks * population.lanes
     bits = np.zeros((len(spikes), height * width, padded), bool)
     bits[..., :channels] = spikes.reshape(len(spikes), height * width, channels)
-    at = simulator.compiled.plan.populations[population.index, p.POP_WORDS]
+    at = simulator.compiled.plan.populations[population.index].words
     words = np.packbits(bits.reshape(len(spikes), -1), axis=1, bitorder="little").view("<u2")
     simulator.state.words[:, at : at + words.shape[1]] = words
 
@@ -132,7 +131,7 @@ class Pair:
         """Both, at rest, with the same weights, drives and inputs; streams hold `steps` steps."""
         compiled = self.network.compile(external=tuple(self.external), nudged=tuple(self.nudged))
         if together is not None:
-            compiled.plan.populations[:, p.POP_TOGETHER] = together
+            compiled.plan.populations["together"] = together
         simulator = Simulator(compiled, samples, firing=firing, seed=seed)  # type: ignore[arg-type]
         ids = [int(i) for i in self.rng.choice(2**32, samples, replace=False)]
         simulator.reset(ids)

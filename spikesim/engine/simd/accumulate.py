@@ -6,14 +6,15 @@ plain twin with the same bits; the twins serve where the JIT is off and in the t
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
-from spikesim.engine.simd.llvm import data_of, load, loop, spread, stretches
+from spikesim.engine.simd.llvm import data_of, load, loop, members, spread, stretches
 from spikesim.jit.compilation import PLAIN_LOOPS, inline_kernel
 
 LANES = (16, 32, 64)
@@ -21,6 +22,38 @@ SCALED_LANES = (16, 32)
 """Widths of the rows of rates that are added in float64: more would not stay in registers."""
 SMALL = 2**16 - 1
 """Sum of |value| up to which sums of value times weight, an int16, fit into int32."""
+
+
+class Synapses(NamedTuple):
+    """Weights, and the events that choose rows of them; arrays may have several axes, indices are flat."""
+
+    weights: NDArray[np.int16]
+    events: NDArray[np.int32]
+    values: NDArray[np.int32]  # of graded events
+
+
+class Runs(NamedTuple):
+    """Runs of events, a number each: run k is ``events[first[k] : last[k]]``."""
+
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    origin: NDArray[np.int64]  # where the weights of event 0 would be
+
+
+class Scale(NamedTuple):
+    """How sums of weights become drives."""
+
+    reach: int  # events of which a sum of weighted rows fits into int32
+    right: int  # a sum S is a drive of S * 2**(left - right), halves rounded up; no more than one of the two is not 0
+    left: int
+
+
+class Drive(NamedTuple):
+    """Where the drives of a pixel go: ``out[at:]``, in place of what is there (keep is 0) or added to it (-1)."""
+
+    out: NDArray[np.int32]
+    at: int
+    keep: int
 
 
 @inline_kernel
@@ -33,24 +66,24 @@ def drive_of(total, right, left):
 def plain_deliver_runs(lanes: int, *, weighted: bool) -> Callable[..., None]:
     """Weight rows of some runs of events, added and scaled, written to (or added to) the drives of a pixel.
 
-    Run k is ``events[runs[0, k] : runs[1, k]]``; an event's row is ``weights[runs[2, k] + event * lanes :][:lanes]``,
-    times its value if they are weighted. Sums are int32; weighted ones those of `reach` events, whose sum of |value|
-    must be at most `SMALL`, and their totals int64. The sums S become drives, S * 2**(left - right) with halves rounded
-    up (no more than one of the two is not 0), and ``out[at:][:lanes]`` that plus ``out[at:][:lanes] & keep``. Events
-    and values may have several axes, their indices are flat.
+    The row of an event of run k is ``weights[origin[k] + event * lanes :][:lanes]``, times its value if they are
+    weighted. Sums are int32; weighted ones those of `Scale.reach` events, whose sum of |value| must be at most `SMALL`,
+    and their totals int64.
     """
     total_type = np.int64 if weighted else np.int32
 
-    def deliver_runs(weights, events, values, runs, count, reach, right, left, out, at, keep):
+    def deliver_runs(synapses, runs, count, scale, drive):
+        weights, events, values = synapses
+        out, at, keep = drive
         total = np.zeros(lanes, total_type)
         for run in range(count):
-            for i in range(runs[0, run], runs[1, run]):
-                row = runs[2, run] + np.int64(events.flat[i]) * lanes
+            for i in range(runs.first[run], runs.last[run]):
+                row = runs.origin[run] + np.int64(events.flat[i]) * lanes
                 for lane in range(lanes):
                     weight = np.int32(weights[row + lane])
                     total[lane] += np.int64(values.flat[i]) * weight if weighted else weight
         for lane in range(lanes):
-            out[at + lane] = drive_of(total[lane], right, left) + (out[at + lane] & np.int32(keep))
+            out[at + lane] = drive_of(total[lane], scale.right, scale.left) + (out[at + lane] & np.int32(keep))
 
     return inline_kernel(deliver_runs)
 
@@ -110,25 +143,21 @@ def vector_deliver_runs(lanes: int, *, weighted: bool) -> Callable[..., None]:
     """The vector form of `plain_deliver_runs`: the sums never leave the registers."""
 
     @intrinsic
-    def deliver_runs(typingctx, weights, events, values, runs, count, reach, right, left, out, at, keep):
-        index = types.int64
-        signature = types.void(weights, events, values, runs, index, index, index, index, out, index, index)
+    def deliver_runs(typingctx, synapses, runs, count, scale, drive):
+        signature = types.void(synapses, runs, types.int64, scale, drive)
 
         def codegen(context, builder, signature, args):
             int32, int64 = ir.IntType(32), ir.IntType(64)
             number = int64 if weighted else int32
             row_type, sum_type, total_type = (ir.VectorType(kind, lanes) for kind in (ir.IntType(16), int32, number))
-            weights_data, events_data, values_data = (
-                data_of(context, builder, signature.args[k], args[k]) for k in range(3)
-            )
-            runs_array = context.make_array(signature.args[3])(context, builder, args[3])
-            longest = builder.extract_value(runs_array.shape, 1)
+            synapses, runs, scale, drive = (members(context, builder, signature.args[k], args[k]) for k in (0, 1, 3, 4))
+            weights_data, events_data, values_data = (data_of(context, builder, *array) for array in synapses)
+            runs_data = [data_of(context, builder, *array) for array in runs]
+            (_, reach), (_, right), (_, left) = scale
+            out, (_, at), (_, keep) = drive
 
             def add_run(run, total):
-                first, last, origin = (
-                    builder.load(builder.gep(runs_array.data, [builder.add(builder.mul(longest, int64(k)), run)]))
-                    for k in range(3)
-                )
+                first, last, origin = (builder.load(builder.gep(data, [run])) for data in runs_data)
                 own_weights = builder.gep(weights_data, [origin])
 
                 def add_row(i, total):
@@ -147,11 +176,10 @@ def vector_deliver_runs(lanes: int, *, weighted: bool) -> Callable[..., None]:
                     own = loop(builder, begin, end, ir.Constant(sum_type, [0] * lanes), add_row)
                     return builder.add(total, builder.sext(own, total_type))
 
-                return stretches(builder, first, last, args[5], total, add_stretch)
+                return stretches(builder, first, last, reach, total, add_stretch)
 
-            total = loop(builder, int64(0), args[4], ir.Constant(total_type, [0] * lanes), add_run)
-            out_data = builder.gep(data_of(context, builder, signature.args[8], args[8]), [args[9]])
-            write_drives(builder, total, args[6], args[7], out_data, args[10])
+            total = loop(builder, int64(0), args[2], ir.Constant(total_type, [0] * lanes), add_run)
+            write_drives(builder, total, right, left, builder.gep(data_of(context, builder, *out), [at]), keep)
             return context.get_dummy_value()
 
         return signature, codegen

@@ -8,16 +8,17 @@ hear few events, runs are faster (`spikesim.engine.simd.accumulate`). The plain 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import binding, ir
 from numba import types
 from numba.core import config
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
-from spikesim.engine.simd.accumulate import drive_of, write_drives
-from spikesim.engine.simd.llvm import data_of, load, loop, spread, stretches, unknown
+from spikesim.engine.simd.accumulate import Scale, drive_of, write_drives
+from spikesim.engine.simd.llvm import data_of, load, loop, members, spread, stretches, unknown
 from spikesim.jit.compilation import PLAIN_LOOPS, inline_kernel
 
 LISTED_LANES = (32, 64)
@@ -31,19 +32,26 @@ ZEROS = 64
 """Weights, all zero, that the weights of a plan begin with: the row that fills lists up."""
 
 
-def plain_list_rows(lanes: int, *, weighted: bool) -> Callable[..., int]:
-    """Append the rows of a run of events to a list, from place n on; returns the place behind the last.
+class Listed(NamedTuple):
+    """A list of rows of weights, int32 (room,)."""
 
-    The row of an event begins at ``weights[origin + event * lanes]``, and ``rows`` has that number divided by `UNIT`.
-    If weighted, ``low`` and ``high`` have the event's value, of 16 bits with its sign, in the lower and in the upper
-    half of 32 bits. Events and values may have several axes, their indices are flat.
+    rows: NDArray[np.int32]  # where each begins in the weights, divided by `UNIT`
+    low: NDArray[np.int32]  # its value, of 16 bits with its sign, in the lower half
+    high: NDArray[np.int32]  # and in the upper half
+
+
+def plain_list_rows(lanes: int, *, weighted: bool) -> Callable[..., int]:
+    """Append the rows of the events of run k to a list, from place n on; returns the place behind the last.
+
+    The row of an event begins at ``weights[origin[k] + event * lanes]``; values are listed if they are weighted.
     """
 
-    def list_rows(events, values, first, last, origin, rows, low, high, n):
-        for i in range(first, last):
-            rows[n] = np.int32((origin + np.int64(events.flat[i]) * lanes) // UNIT)
+    def list_rows(synapses, runs, k, listed, n):
+        rows, low, high = listed
+        for i in range(runs.first[k], runs.last[k]):
+            rows[n] = np.int32((runs.origin[k] + np.int64(synapses.events.flat[i]) * lanes) // UNIT)
             if weighted:
-                value = np.int64(values.flat[i])
+                value = np.int64(synapses.values.flat[i])
                 low[n], high[n] = np.int32(value & 0xFFFF), np.int32(value << 16)
             n += 1
         return n
@@ -54,17 +62,19 @@ def plain_list_rows(lanes: int, *, weighted: bool) -> Callable[..., int]:
 def plain_add_listed(lanes: int, *, weighted: bool) -> Callable[..., None]:
     """The first ``count`` of the listed rows, added and scaled, written to (or added to) the drives of a pixel.
 
-    The number is a multiple of those that are added at a time. Sums are int32; with values, those of ``reach`` rows
-    are, also such a multiple, and their totals int64. See `plain_deliver_runs` for what becomes of the sums.
+    The number is a multiple of those that are added at a time. Sums are int32; with values, those of ``scale.reach``
+    rows are, also such a multiple, and their totals int64. See `plain_deliver_runs` for what becomes of the sums.
     """
 
-    def add_listed(weights, rows, low, high, count, reach, right, left, out, at, keep):
+    def add_listed(weights, listed, count, scale, drive):
+        rows, high = listed.rows, listed.high
+        out, at, keep = drive
         for lane in range(lanes):  # no array of sums: machines without dot products compile this, if they never use it
             total = np.int64(0)
             for i in range(count):
                 weight = np.int64(weights[np.int64(rows[i]) * UNIT + lane])
                 total += (np.int64(high[i]) >> 16) * weight if weighted else weight
-            out[at + lane] = drive_of(total, right, left) + (out[at + lane] & np.int32(keep))
+            out[at + lane] = drive_of(total, scale.right, scale.left) + (out[at + lane] & np.int32(keep))
 
     return inline_kernel(add_listed)
 
@@ -73,21 +83,24 @@ def vector_list_rows(lanes: int, *, weighted: bool) -> Callable[..., int]:
     """The vector form of `plain_list_rows`, sixteen events at a time: it reads and writes up to fifteen too many."""
 
     @intrinsic
-    def list_rows(typingctx, events, values, first, last, origin, rows, low, high, n):
-        index = types.int64
-        signature = index(events, values, index, index, index, rows, low, high, index)
+    def list_rows(typingctx, synapses, runs, k, listed, n):
+        signature = types.int64(synapses, runs, types.int64, listed, types.int64)
 
         def codegen(context, builder, signature, args):
             int32, int64 = ir.IntType(32), ir.IntType(64)
             sixteen = ir.VectorType(int32, 16)
-            first, last, n = args[2], args[3], args[8]
+            (_, events, values), runs, listed = (
+                members(context, builder, signature.args[k], args[k]) for k in (0, 1, 3)
+            )
+            first, last, origin = (
+                builder.load(builder.gep(data_of(context, builder, *array), [args[2]])) for array in runs
+            )
+            n = args[4]
             events_data, values_data = (
-                builder.gep(data_of(context, builder, signature.args[k], args[k]), [first]) for k in (0, 1)
+                builder.gep(data_of(context, builder, *array), [first]) for array in (events, values)
             )
-            rows_data, low_data, high_data = (
-                builder.gep(data_of(context, builder, signature.args[k], args[k]), [n]) for k in (5, 6, 7)
-            )
-            origin = spread(builder, builder.trunc(builder.sdiv(args[4], int64(UNIT)), int32), 16)
+            rows_data, low_data, high_data = (builder.gep(data_of(context, builder, *array), [n]) for array in listed)
+            origin = spread(builder, builder.trunc(builder.sdiv(origin, int64(UNIT)), int32), 16)
 
             def everywhere(value):
                 return ir.Constant(sixteen, [value] * 16)
@@ -119,19 +132,20 @@ def vector_add_listed(lanes: int, *, weighted: bool) -> Callable[..., None]:
     parts, abreast = lanes // width, ABREAST_64 if lanes == 64 else ABREAST_32
 
     @intrinsic
-    def add_listed(typingctx, weights, rows, low, high, count, reach, right, left, out, at, keep):
-        index = types.int64
-        signature = types.void(weights, rows, low, high, index, index, index, index, out, index, index)
+    def add_listed(typingctx, weights, listed, count, scale, drive):
+        signature = types.void(weights, listed, types.int64, scale, drive)
 
         def codegen(context, builder, signature, args):
             int32, int64 = ir.IntType(32), ir.IntType(64)
             half = ir.VectorType(int32, width // 2)
-            count, reach, right, left = args[4:8]
-            weights_data, rows_data, low_data, high_data, out_data = (
-                data_of(context, builder, signature.args[k], args[k]) for k in (0, 1, 2, 3, 8)
-            )
+            count = args[2]
+            listed, scale, drive = (members(context, builder, signature.args[k], args[k]) for k in (1, 3, 4))
+            (_, reach), (_, right), (_, left) = scale
+            out, (_, out_at), (_, keep) = drive
+            rows_data, low_data, high_data = (data_of(context, builder, *array) for array in listed)
+            weights_data = data_of(context, builder, signature.args[0], args[0])
             weights_data = builder.bitcast(weights_data, int64.as_pointer())
-            out_data = builder.gep(out_data, [args[9]])
+            out_data = builder.gep(data_of(context, builder, *out), [out_at])
             ones = [ir.Constant(half, [one] * half.count) for one in (1, 1 << 16)]
             zero = ir.Constant(half, [0] * half.count)
             none = ir.Constant(ir.LiteralStructType([half] * (2 * parts * abreast)), [zero] * (2 * parts * abreast))
@@ -181,7 +195,7 @@ def vector_add_listed(lanes: int, *, weighted: bool) -> Callable[..., None]:
             else:
                 sums = added(int64(0), count)
             for part, total in enumerate(sums):
-                write_drives(builder, total, right, left, builder.gep(out_data, [int64(part * width)]), args[10])
+                write_drives(builder, total, right, left, builder.gep(out_data, [int64(part * width)]), keep)
             return context.get_dummy_value()
 
         return signature, codegen
@@ -224,31 +238,30 @@ def worth_lists(lanes, heard, pixels, graded, deviations, reach):
 
 
 @inline_kernel
-def deliver_lists(weights, events, values, runs, count, lanes, weighted, listed, reach, right, left, out, at, keep):
+def deliver_lists(synapses, runs, count, lanes, weighted, listed, scale, drive):
     """As `plain_deliver_runs`, with the rows of all runs in one list, filled up with rows of zeros, times zero."""
-    rows, low, high = listed[0], listed[1], listed[2]
     n = 0
     for k in range(count):
-        first, last, origin = runs[0, k], runs[1, k], runs[2, k]
         if lanes == 64:
             if weighted:
-                n = list_values_64(events, values, first, last, origin, rows, low, high, n)
+                n = list_values_64(synapses, runs, k, listed, n)
             else:
-                n = list_rows_64(events, values, first, last, origin, rows, low, high, n)
+                n = list_rows_64(synapses, runs, k, listed, n)
         elif weighted:
-            n = list_values_32(events, values, first, last, origin, rows, low, high, n)
+            n = list_values_32(synapses, runs, k, listed, n)
         else:
-            n = list_rows_32(events, values, first, last, origin, rows, low, high, n)
+            n = list_rows_32(synapses, runs, k, listed, n)
     abreast = ABREAST_64 if lanes == 64 else ABREAST_32
-    end, reach = n + -n % abreast, reach - reach % abreast
+    end = n + -n % abreast
+    whole = Scale(scale.reach - scale.reach % abreast, scale.right, scale.left)
     for k in range(n, end):
-        rows[k], low[k], high[k] = 0, 0, 0
+        listed.rows[k], listed.low[k], listed.high[k] = 0, 0, 0
     if lanes == 64:
         if weighted:
-            add_listed_values_64(weights, rows, low, high, end, reach, right, left, out, at, keep)
+            add_listed_values_64(synapses.weights, listed, end, whole, drive)
         else:
-            add_listed_64(weights, rows, low, high, end, reach, right, left, out, at, keep)
+            add_listed_64(synapses.weights, listed, end, whole, drive)
     elif weighted:
-        add_listed_values_32(weights, rows, low, high, end, reach, right, left, out, at, keep)
+        add_listed_values_32(synapses.weights, listed, end, whole, drive)
     else:
-        add_listed_32(weights, rows, low, high, end, reach, right, left, out, at, keep)
+        add_listed_32(synapses.weights, listed, end, whole, drive)

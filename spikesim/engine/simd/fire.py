@@ -4,27 +4,81 @@ As in `spikesim.engine.simd.accumulate`, every function has a plain twin with th
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
-from spikesim.engine.simd.llvm import add_lanes, data_of, load, spread
+from spikesim.engine.simd.llvm import add_lanes, data_of, load, members, spread
 from spikesim.jit.compilation import PLAIN_LOOPS, inline_kernel
 from spikesim.numerics.fixed_point import P_MAX
 
 
-def plain_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:
-    """Sixteen neurons n, n + 1, ..: leak, add p to the window, fire; bit k of the result is 1 iff neuron n + k does.
+class Membrane(NamedTuple):
+    """Potentials v of sixteen neurons, n, n + 1, ..; arrays may have several axes, indices are flat here and below."""
 
-    With the drive u = rows[row] + rows[cell] + others[other] + bias[b], V = v[n] moves to
-    V + ((u - V + dither) >> leak), and a neuron fires if p = clip(V) exceeds (random[r] + offset) mod 2**16. summed:
-    sums[m] += p; counted: steps[m] += 1 where 0 < V < P_MAX. Arrays may have several axes, indices are flat.
+    v: NDArray[np.int32]
+    n: int
+
+
+class Drives(NamedTuple):
+    """What drives sixteen neurons: u = rows[row] + rows[cell] + others[other] + bias[b]."""
+
+    rows: NDArray[np.int32]
+    row: int
+    cell: int
+    others: NDArray[np.int32]
+    other: int
+    bias: NDArray[np.int32]
+    b: int
+
+
+class External(NamedTuple):
+    """External drives of sixteen neurons."""
+
+    drive: NDArray[np.int32]
+    at: int
+
+
+class WindowSums(NamedTuple):
+    """Sums of p over a half of the window, and steps in which p followed V, of sixteen neurons."""
+
+    sums: NDArray[np.int32]
+    steps: NDArray[np.uint16]
+    m: int
+
+
+class Threshold(NamedTuple):
+    """What p must exceed for a spike, (random[r] + offset) mod 2**16."""
+
+    random: NDArray[np.uint16]
+    r: int
+    offset: np.uint16
+
+
+class LowPass(NamedTuple):
+    """V moves by (u - V + dither) >> leak."""
+
+    leak: int
+    dither: int
+
+
+def plain_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:
+    """Sixteen neurons leak, add p to the window and fire; bit k of the result is 1 iff neuron n + k fires.
+
+    V = v[n] moves to V + ((u - V + dither) >> leak), and a neuron fires if p = clip(V) exceeds its threshold. summed:
+    sums[m] += p; counted: steps[m] += 1 where 0 < V < P_MAX.
     """
 
-    def fire(v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, dither, offset):
+    def fire(membrane, drives, window, threshold, low_pass):
+        v, n = membrane
+        rows, row, cell, others, other, bias, b = drives
+        sums, steps, m = window
+        random, r, offset = threshold
+        leak, dither = low_pass
         word = 0
         for k in range(16):
             drive = np.int32(rows.flat[row + k] + rows.flat[cell + k] + others.flat[other + k] + bias[b + k])
@@ -47,19 +101,15 @@ def vector_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:
     """The vector form of `plain_fire`."""
 
     @intrinsic
-    def fire(typingctx, v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, dither, offset):
-        index = types.int64
-        signature = types.uint16(
-            v, index, sums, steps, index, random, index, rows, index, index, others, index, bias, index, index,
-            index, types.uint16,
-        )  # fmt: skip
+    def fire(typingctx, membrane, drives, window, threshold, low_pass):
+        signature = types.uint16(membrane, drives, window, threshold, low_pass)
 
         def codegen(context, builder, signature, args):
             int16, int32 = ir.IntType(16), ir.IntType(32)
             short, wide = ir.VectorType(int16, 16), ir.VectorType(int32, 16)
-            v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, dither, offset = zip(
-                signature.args, args, strict=True
-            )
+            given = [members(context, builder, kind, value) for kind, value in zip(signature.args, args, strict=True)]
+            (v, n), drives, (sums, steps, m), (random, r, offset), low_pass = given
+            rows, row, cell, others, other, bias, b = drives
 
             def pointer(array, at, kind):
                 return builder.bitcast(builder.gep(data_of(context, builder, *array), [at[1]]), kind.as_pointer())
@@ -75,8 +125,8 @@ def vector_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:
             for array, at in ((rows, row), (rows, cell), (others, other)):
                 drive = builder.add(drive, get(array, at))
             before = get(v, n)
-            shift, rest = (spread(builder, builder.trunc(number, int32), 16) for _, number in (leak, dither))
-            moved = builder.add(before, builder.ashr(builder.add(builder.sub(drive, before), rest), shift))
+            leak, dither = (spread(builder, builder.trunc(number, int32), 16) for _, number in low_pass)
+            moved = builder.add(before, builder.ashr(builder.add(builder.sub(drive, before), dither), leak))
             put(moved, v, n)
             above, below = builder.icmp_signed(">", moved, zero), builder.icmp_signed("<", moved, highest)
             p = builder.select(below, builder.select(above, moved, zero), highest)
@@ -85,8 +135,9 @@ def vector_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:
             if counted:
                 inside = builder.zext(builder.and_(above, below), short)
                 put(builder.add(get(steps, m, short), inside), steps, m, short)
-            threshold = builder.add(get(random, r, short), spread(builder, offset[1], 16))
-            return builder.bitcast(builder.icmp_unsigned("<", threshold, builder.trunc(p, short)), int16)
+            moved_on = spread(builder, builder.trunc(offset[1], int16), 16)
+            limit = builder.add(get(random, r, short), moved_on)
+            return builder.bitcast(builder.icmp_unsigned("<", limit, builder.trunc(p, short)), int16)
 
         return signature, codegen
 
@@ -94,16 +145,17 @@ def vector_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:
 
 
 @inline_kernel
-def plain_energy(v, n, rows, row, cell, others, other, external, e, bias, b):
-    """The energy of sixteen neurons n, n + 1, ..: the sum of p (p - c - u) in int64, with p = clip(V).
+def plain_energy(membrane, drives, external):
+    """The energy of sixteen neurons: the sum of p (p - c - u) in int64, with p = clip(V).
 
-    The drive u = rows[row] + rows[cell] + others[other] + bias[b] holds each synapse's share, as does that at its other
-    end; the constant c = bias[b] + external[e] acts here alone, hence twice. Arrays may have several axes, indices are
-    flat.
+    The drive u holds each synapse's share, as does that at its other end; the constant c, bias plus external drive,
+    acts here alone, hence twice.
     """
+    v, n = membrane
+    rows, row, cell, others, other, bias, b = drives
     energy = np.int64(0)
     for k in range(16):
-        constant = np.int64(bias[b + k]) + np.int64(external.flat[e + k])
+        constant = np.int64(bias[b + k]) + np.int64(external.drive.flat[external.at + k])
         drive = np.int64(bias[b + k]) + np.int64(rows.flat[row + k]) + np.int64(rows.flat[cell + k])
         drive += np.int64(others.flat[other + k])
         p = np.int64(min(max(v.flat[n + k], np.int32(0)), np.int32(P_MAX)))
@@ -112,15 +164,15 @@ def plain_energy(v, n, rows, row, cell, others, other, external, e, bias, b):
 
 
 @intrinsic
-def vector_energy(typingctx, v, n, rows, row, cell, others, other, external, e, bias, b):
+def vector_energy(typingctx, membrane, drives, external):
     """The vector form of `plain_energy`."""
-    index = types.int64
-    signature = types.int64(v, index, rows, index, index, others, index, external, index, bias, index)
+    signature = types.int64(membrane, drives, external)
 
     def codegen(context, builder, signature, args):
         int64 = ir.IntType(64)
         wide, long = (ir.VectorType(kind, 16) for kind in (ir.IntType(32), int64))
-        v, n, rows, row, cell, others, other, external, e, bias, b = zip(signature.args, args, strict=True)
+        given = [members(context, builder, kind, value) for kind, value in zip(signature.args, args, strict=True)]
+        (v, n), (rows, row, cell, others, other, bias, b), (external, e) = given
 
         def get(array, at):
             pointer = builder.gep(data_of(context, builder, *array), [at[1]])

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from spikesim.jit.compilation import PLAIN_LOOPS, inline_kernel
@@ -13,6 +14,17 @@ from spikesim.jit.compilation import PLAIN_LOOPS, inline_kernel
 
 def data_of(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
     return context.make_array(array_type)(context, builder, array).data
+
+
+def members(context: Any, builder: Any, kind: Any, value: Any) -> list[tuple[Any, Any]]:
+    """Types and values of what a tuple holds, integers as int64."""
+    found = []
+    for own, part in zip(kind, cgutils.unpack_tuple(builder, value, len(kind)), strict=True):
+        if isinstance(own, types.Integer):
+            found.append((types.int64, context.cast(builder, part, own, types.int64)))
+        else:
+            found.append((own, part))
+    return found
 
 
 def loop(builder: Any, first: Any, last: Any, initial: Any, body: Callable[[Any, Any], Any], step: Any = None) -> Any:

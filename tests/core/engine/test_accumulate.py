@@ -25,7 +25,8 @@ def compiled() -> SimpleNamespace:
     def deliverer(function):  # type: ignore[no-untyped-def]
         @numba.njit
         def call(weights, events, values, runs, count, reach, right, left, out, at, keep):  # type: ignore[no-untyped-def]
-            function(weights, events, values, runs, count, reach, right, left, out, at, keep)
+            synapses, scale = rows.Synapses(weights, events, values), rows.Scale(reach, right, left)
+            function(synapses, rows.Runs(runs[0], runs[1], runs[2]), count, scale, rows.Drive(out, at, keep))
 
         return call
 
@@ -52,17 +53,15 @@ def compiled() -> SimpleNamespace:
 
     def firer(function):  # type: ignore[no-untyped-def]
         @numba.njit
-        def call(v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, dither, offset):  # type: ignore[no-untyped-def]
-            return function(
-                v, n, sums, steps, m, random, r, rows, row, cell, others, other, bias, b, leak, dither, offset
-            )
+        def call(membrane, drives, window, threshold, low_pass):  # type: ignore[no-untyped-def]
+            return function(membrane, drives, window, threshold, low_pass)
 
         return call
 
     def energy(function):  # type: ignore[no-untyped-def]
         @numba.njit
-        def call(v, n, rows, row, cell, others, other, external, e, bias, b):  # type: ignore[no-untyped-def]
-            return function(v, n, rows, row, cell, others, other, external, e, bias, b)
+        def call(membrane, drives, external):  # type: ignore[no-untyped-def]
+            return function(membrane, drives, external)
 
         return call
 
@@ -286,9 +285,12 @@ def test_sixteen_neurons_leak_and_fire(
     for fire in compiled.fire[variant]:
         now, total, counted = v.copy(), sums.reshape(2, 12).copy(), steps.reshape(1, 2, 12).copy()
         word = fire(
-            now, n, total, counted, m, random, r, drives, row, cell, others, other, bias, b, leak, dither,
-            np.uint16(offset),
-        )  # fmt: skip
+            firing.Membrane(now, n),
+            firing.Drives(drives, row, cell, others, other, bias, b),
+            firing.WindowSums(total, counted, m),
+            firing.Threshold(random, r, np.uint16(offset)),
+            firing.LowPass(leak, dither),
+        )
         assert int(word) == expected
         for array, before, at, change in (
             (now, v, n, moved - v[n : n + 16]),
@@ -314,7 +316,8 @@ def test_energy_of_sixteen_neurons(compiled: SimpleNamespace, seed: int, bits: i
     p, constant = part(v, n).clip(0, 65535), part(bias, b) + part(external, own)
     drive = part(bias, b) + part(drives, row) + part(drives, cell) + part(others, other)
     for energy in compiled.energy:
-        found = energy(v, n, drives, row, cell, others, other, external.reshape(2, 12), own, bias, b)
+        drives_of_them = firing.Drives(drives, row, cell, others, other, bias, b)
+        found = energy(firing.Membrane(v, n), drives_of_them, firing.External(external.reshape(2, 12), own))
         assert int(found) == int((p * (p - constant - drive)).sum())
 
 

@@ -24,6 +24,7 @@ compiles = pytest.mark.skipif(not JIT, reason="vector code needs the JIT")
 QUICK = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 ABREAST = {32: rowlists.ABREAST_32, 64: rowlists.ABREAST_64}
 UNTOUCHED = -7
+NONE = np.zeros(0, np.int16)
 
 
 @pytest.fixture(scope="module")
@@ -32,23 +33,23 @@ def compiled() -> SimpleNamespace:
 
     def lister(function):  # type: ignore[no-untyped-def]
         @numba.njit
-        def call(events, values, first, last, origin, rows, low, high, n):  # type: ignore[no-untyped-def]
-            return function(events, values, first, last, origin, rows, low, high, n)
+        def call(events, values, first, last, origin, place, low, high, n):  # type: ignore[no-untyped-def]
+            runs = rows.Runs(np.array([0, first]), np.array([0, last]), np.array([0, origin]))
+            return function(rows.Synapses(NONE, events, values), runs, 1, rowlists.Listed(place, low, high), n)
 
         return call
 
     def adder(function):  # type: ignore[no-untyped-def]
         @numba.njit
-        def call(weights, rows, low, high, count, reach, right, left, out, at, keep):  # type: ignore[no-untyped-def]
-            function(weights, rows, low, high, count, reach, right, left, out, at, keep)
+        def call(weights, place, low, high, count, reach, right, left, out, at, keep):  # type: ignore[no-untyped-def]
+            scale, drive = rows.Scale(reach, right, left), rows.Drive(out, at, keep)
+            function(weights, rowlists.Listed(place, low, high), count, scale, drive)
 
         return call
 
     @numba.njit
-    def lists(weights, events, values, runs, count, lanes, weighted, listed, reach, right, left, out, at, keep):  # type: ignore[no-untyped-def]
-        rowlists.deliver_lists(
-            weights, events, values, runs, count, lanes, weighted, listed, reach, right, left, out, at, keep
-        )
+    def lists(synapses, runs, count, lanes, weighted, listed, scale, drive):  # type: ignore[no-untyped-def]
+        rowlists.deliver_lists(synapses, runs, count, lanes, weighted, listed, scale, drive)
 
     cases = [(lanes, weighted) for lanes in rowlists.LISTED_LANES for weighted in (False, True)]
     adders = [rowlists.plain_add_listed, *([rowlists.vector_add_listed] if rowlists.DOT_PRODUCTS else [])]
@@ -167,9 +168,11 @@ def test_lists_and_runs_agree(
     before = rng.integers(-(2**20), 2**20, lanes).astype(np.int32)
     expected, found = before.copy(), before.copy()
     plain = rows.plain_deliver_runs(lanes, weighted=weighted)
-    plain.py_func(weights, events, values, runs, len(lengths), reach, 6, 0, expected, 0, -1)
-    listed = np.zeros((3, sum(lengths) + SLACK), np.int32)
-    compiled.lists(weights, events, values, runs, len(lengths), lanes, weighted, listed, reach, 6, 0, found, 0, -1)
+    synapses, named = rows.Synapses(weights, events, values), rows.Runs(*runs)
+    scale, count = rows.Scale(reach, 6, 0), len(lengths)
+    plain.py_func(synapses, named, count, scale, rows.Drive(expected, 0, -1))
+    listed = rowlists.Listed(*np.zeros((3, sum(lengths) + SLACK), np.int32))
+    compiled.lists(synapses, named, count, lanes, weighted, listed, scale, rows.Drive(found, 0, -1))
     np.testing.assert_array_equal(found, expected)
 
 
@@ -177,10 +180,10 @@ def _uses_lists(simulator: Simulator, table: int) -> list[bool]:
     """Of each sample, whether the rows of its present spikes would be listed."""
     plan, start = simulator.compiled.plan, simulator.state.start
     row = plan.tables[table]
-    source, lanes = plan.populations[row[p.TABLE_SOURCE]], int(plan.populations[row[p.TABLE_TARGET], p.POP_LANES])
-    pixels = int(row[p.TABLE_IN_HEIGHT] * row[p.TABLE_IN_WIDTH])
-    at = source[p.POP_POOLED_START] if row[p.TABLE_POOLED] else source[p.POP_START]
-    taps = 1 if row[p.TABLE_KIND] == p.KIND_DENSE else int(row[p.TABLE_KERNEL_HEIGHT] * row[p.TABLE_KERNEL_WIDTH])
+    source, lanes = plan.populations[row.source], int(plan.populations[row.target].lanes)
+    pixels = int(row.in_height * row.in_width)
+    at = source.pooled_start if row.pooled else source.start
+    taps = 1 if row.kind == p.KIND_DENSE else int(row.kernel_height * row.kernel_width)
     return [bool(rowlists.worth_lists(lanes, heard * taps, pixels, False, False, 1)) for heard in start[:, at + pixels]]
 
 
@@ -196,10 +199,10 @@ def test_networks_equal_reference(lanes: tuple[int, int], pool: str | None, bias
     pair.connect(lower, upper, Conv(3, 1, pool=pool), tied=True, gain=0.2)  # type: ignore[arg-type]
     pair.connect(upper, top, Dense(), tied=True, gain=0.2)
     simulator, model = pair.build(3, "stratified", steps=6)
-    assert {int(row[p.POP_LANES]) for row in simulator.compiled.plan.populations} == set(lanes)
-    room = simulator._scratch.listed.shape[1]
+    assert {int(row.lanes) for row in simulator.compiled.plan.populations} == set(lanes)
+    room = len(simulator._scratch.listed.rows)
     guarded = np.full((3, room + 50), UNTOUCHED, np.int32)
-    simulator._scratch = simulator._scratch._replace(listed=guarded)
+    simulator._scratch = simulator._scratch._replace(listed=rowlists.Listed(*guarded))
     for _ in range(6):
         simulator.run(1, window=0)
         model.run(1, window=0)
@@ -217,7 +220,7 @@ def test_weights_begin_with_a_row_of_zeros() -> None:
     pair.connect(lower, upper, Conv(3, 1), tied=True)
     plan = pair.build()[0].compiled.plan
     assert not plan.weights[: rowlists.ZEROS].any() and plan.weights[rowlists.ZEROS :].any()
-    assert (plan.tables[:, p.TABLE_WEIGHTS] % rowlists.UNIT == 0).all()
+    assert (plan.tables["weights"] % rowlists.UNIT == 0).all()
 
 
 def test_more_weights_than_lists_can_number_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

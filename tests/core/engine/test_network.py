@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from spikesim.engine.layout import CompiledNetwork
-from spikesim.engine.plan import POP_BIAS
 from spikesim.engine.populations import Connection, Population, lanes_for
 from spikesim.engine.synapses import Conv, Dense, Sparse
 from spikesim.errors import InputError
@@ -93,7 +92,7 @@ def test_biases_do_not_touch_their_neighbours() -> None:
     compiled = net.compile()
     before = compiled.plan.bias.copy()
     compiled.set_bias(parts["lower"], [0.5, -0.25, 1.0])
-    at = compiled.plan.populations[parts["lower"].index, POP_BIAS]
+    at = compiled.plan.populations[parts["lower"].index].bias
     assert compiled.plan.bias[at : at + 3].tolist() == [2**15, -(2**14), 2**16]
     compiled.set_bias(parts["lower"], np.zeros(3))
     np.testing.assert_array_equal(compiled.plan.bias, before)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pairs import FIRINGS, Pair, assert_equal_arrays, assert_same, everything, mixed
 
-from spikesim.engine.run import ORDERS
+from spikesim.engine.phase import ORDERS
 from spikesim.engine.synapses import Conv, Dense
 from spikesim.errors import InputError, Stopped
 from spikesim.network import Network

@@ -7,7 +7,6 @@ import pytest
 import reference
 from pairs import Pair, set_spikes, set_state
 
-from spikesim.engine import plan as p
 from spikesim.engine.synapses import Conv, Dense
 from spikesim.network import Network
 from spikesim.simulator import Simulator
@@ -65,7 +64,7 @@ def raw_sums(pair: Pair, connection, z, y, step: int, graded: bool) -> tuple[np.
     """W z and W' y as raw integer sums, through the engine's delivery: one step with leak 0 and shifts of 0."""
     simulator, _ = pair.build(len(z), "mean-field" if graded else "iid")
     tables = simulator.compiled.plan.tables
-    tables[:, p.TABLE_SHIFT] = tables[:, p.TABLE_SHIFT_GRADED] = 0
+    tables["shift"] = tables["shift_graded"] = 0
     for population, values in ((connection.source, z), (connection.target, y)):
         simulator.compiled.set_bias(population, np.zeros(population.shape[2]))
         set_spikes(simulator, population, values > 0)

@@ -52,7 +52,7 @@ def make_headed(soft: float, side_of: dict[str, int]) -> tuple[Model, Reals]:
 
 def rounded(model: Model, weights: NDArray[np.float32], head: int) -> Reals:
     """Weights as the head holds them."""
-    scale = 2.0 ** int(model.packed.table[head, hd.HEAD_EXPONENT])
+    scale = 2.0 ** int(model.packed.table[head].exponent)
     return np.asarray(np.rint(weights.astype(np.float64) * scale) / scale)
 
 
@@ -85,7 +85,7 @@ def errors_of(
     """-dC/do of a head."""
     logits = features @ weights + model.packed.bias[index]
     answers = np.eye(model.classes)[labels]
-    if model.packed.table[index, hd.HEAD_SQUARED]:
+    if model.packed.table[index].squared:
         return np.asarray(answers - logits)
     errors = (1 - soft) * (answers - softmax(logits))
     if targets is not None:
@@ -121,6 +121,22 @@ def test_spreading_is_the_adjoint_of_pooling() -> None:
     assert (features_of(head, maps) * push).sum() == pytest.approx((maps * spread(head, push)).sum())
 
 
+def nudge_of(
+    model: Model, strength: float, labels: NDArray[np.int64], targets: Reals | None = None, *, leak: int = 0
+) -> hd.Nudge:
+    """A nudge of this strength by all heads, before the first step."""
+    n, features = len(labels), sum(one.features for one in model.heads)
+    return hd.Nudge(
+        heads=model.packed,
+        strengths=np.full(len(model.heads), strength),
+        labels=labels,
+        soft_targets=np.zeros((n, model.classes)) if targets is None else targets,
+        scratch=hd.new_scratch(model.packed),
+        trace=np.zeros((n, features), np.int32),
+        trace_leak=leak,
+    )
+
+
 def nudges(
     model: Model, index: int, strength: float, labels: NDArray[np.int64], *, targets: Reals | None = None
 ) -> tuple[NDArray[np.float64], Reals]:  # fmt: skip
@@ -131,13 +147,9 @@ def nudges(
     potentials = np.random.default_rng(1).integers(-ONE // 2, 3 * ONE // 2, (n, *shape)).astype(np.int32)
     at = model.state_slice(head.layer)
     workspace.state.membrane[:, at] = head.population.to_state(potentials)
+    nudge = nudge_of(model, strength, labels, targets)
     for sample in range(n):
-        trace = np.zeros(sum(one.features for one in model.heads), np.int32)
-        hd.nudge_sample(
-            model.compiled.plan, workspace.state, model.packed, index % len(model.heads), sample, labels[sample],
-            np.zeros(model.classes) if targets is None else targets[sample], strength, hd.new_scratch(model.packed),
-            trace, 0, 0,
-        )  # fmt: skip
+        hd.nudge_sample(model.compiled.plan, workspace.state, nudge, index % len(model.heads), sample, 0)
     padding = head.population.to_state(np.ones((1, *shape), np.int32))[0] == 0
     assert not workspace.state.nudge[:, at][:, padding].any()
     outside = np.delete(workspace.state.nudge, np.arange(at.start, at.stop), axis=1)
@@ -179,13 +191,10 @@ def test_nudge_sees_the_layer_through_a_low_pass() -> None:
     workspace.state.membrane[...] = model.top.to_state(potentials)
     head = model.heads[-1]
     features = features_of(head, potentials / ONE)
-    trace = np.zeros(head.features, np.int32)
+    low_passed = nudge_of(model, 1.0, np.array([1]), leak=2)
 
     def nudge(t: int) -> None:
-        hd.nudge_sample(
-            model.compiled.plan, workspace.state, model.packed, 0, 0, 1, np.zeros(4), 1.0,
-            hd.new_scratch(model.packed), trace, 2, t,
-        )  # fmt: skip
+        hd.nudge_sample(model.compiled.plan, workspace.state, low_passed, 0, 0, t)
 
     for t, seen in enumerate((0.25, 0.4375)):  # 1 - 0.75, 1 - 0.75 ** 2
         nudge(t)
@@ -193,6 +202,7 @@ def test_nudge_sees_the_layer_through_a_low_pass() -> None:
         np.testing.assert_allclose(model.top.from_state(workspace.state.nudge) / ONE, expected, atol=2e-4)
     for t in range(2, 80):
         nudge(t)
+    trace = low_passed.trace[0]
     sums = np.zeros_like(trace)
     hd.block_sums(model.compiled.plan, workspace.state, model.packed, 0, 0, sums)
     assert sums.any() and (trace == sums).all(), "it arrives"
@@ -202,10 +212,7 @@ def test_push_is_bounded() -> None:
     model, weights = make_model("dense", "squared-error", gain=0.5)
     model.packed = model.packed._replace(bias=np.array([[1e9, -1e9, 0.0, 0.0]]))
     workspace = ph.Workspace(model, small.make(TOPS["dense"]).dynamics, 1, 0)
-    hd.nudge_sample(
-        model.compiled.plan, workspace.state, model.packed, 0, 0, 2, np.zeros(4), 64.0, hd.new_scratch(model.packed),
-        np.zeros(model.heads[-1].features, np.int32), 0, 0,
-    )  # fmt: skip
+    hd.nudge_sample(model.compiled.plan, workspace.state, nudge_of(model, 64.0, np.array([2])), 0, 0, 0)
     expected = hd.PUSH_MAX * (weights[:, 1] - weights[:, 0] + weights[:, 2])
     np.testing.assert_allclose(model.top.from_state(workspace.state.nudge)[0, 0, 0] / ONE, expected, atol=1e-3)
 
@@ -221,7 +228,7 @@ def window_sums(model: Model, index: int, steps: int, seed: int = 2) -> tuple[ND
     window[1, :, at] = head.population.to_state(sums - sums // 3)
     seen = pr.Predictions.empty(model.packed, 4).features
     pr.window_features(model.compiled.plan, model.packed, 0, window, 4, seen)
-    first = model.packed.table[index, hd.HEAD_AT]
+    first = model.packed.table[index].at
     return seen[:, first : first + head.features], features_of(head, sums / (ONE * steps))
 
 
@@ -231,7 +238,7 @@ def answer_of(
     """Logits, losses, right answers and errors of a head that sees these sums over 20 steps."""
     found = pr.Predictions.empty(packed, len(seen))
     found.features[:] = 0
-    first = packed.table[index, hd.HEAD_AT]
+    first = packed.table[index].at
     found.features[:, first : first + seen.shape[1]] = seen
     pr.predict(packed, 20, labels, targets, found)
     return found.logits[:, index], found.losses[:, index], found.correct[:, index], found.errors[:, index]

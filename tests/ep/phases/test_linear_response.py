@@ -16,6 +16,7 @@ from spikesim.engine import plan as p
 from spikesim.engine.delivery import deliver_block
 from spikesim.engine.simd.accumulate import SMALL
 from spikesim.engine.simd.dot_products import ABREAST_32, ABREAST_64
+from spikesim.engine.state import Engine
 from spikesim.ep.gradcheck import implicit_gradient as ad
 from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.model import Model
@@ -99,20 +100,21 @@ def test_deviations_of_any_size_are_delivered_exactly(beta: float, channels: tup
     tp.nudged(workspace, beta, beta)
     assert model.held is not None
     plan, state, reaches = model.held.plan, workspace.state, []
+    engine = Engine(plan, state, workspace.counts, workspace.scratch)
     for table in plan.incoming:
         row = plan.tables[table]
-        source, target = plan.populations[row[p.TABLE_SOURCE]], plan.populations[row[p.TABLE_TARGET]]
-        pixels, size = source[p.POP_HEIGHT] * source[p.POP_WIDTH], target[p.POP_HEIGHT] * target[p.POP_WIDTH]
+        source, target = plan.populations[row.source], plan.populations[row.target]
+        pixels, size = source.height * source.width, target.height * target.width
         for sample in range(tp.SAMPLES):
-            at = source[p.POP_START]
-            events = state.values[sample, source[p.POP_EVENTS] :][: state.start[sample, at + pixels]]
+            at = source.start
+            events = state.values[sample, source.events :][: state.start[sample, at + pixels]]
             largest = int(np.abs(events.astype(np.int64)).max())
-            assert state.largest[sample, row[p.TABLE_SOURCE]] == largest > 0
+            assert state.largest[sample, row.source] == largest > 0
             reaches.append((SMALL // largest, len(events)))
             outs = []
             for firing in (p.FIRING_DEVIATIONS, p.FIRING_MEAN_FIELD):
-                out = np.zeros(size * target[p.POP_LANES], np.int32)
-                deliver_block(plan, state, workspace.counts, workspace.scratch, firing, table, 0, sample, out, True)
+                out = np.zeros(size * target.lanes, np.int32)
+                deliver_block(engine, firing, table, 0, sample, out, True)
                 outs.append(out)
             assert outs[0].any()
             np.testing.assert_array_equal(*outs)

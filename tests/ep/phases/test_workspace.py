@@ -1,7 +1,6 @@
 """The phases: against the slow reference to the bit, and the contrast of their mean field against the true gradient."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -229,8 +228,8 @@ def test_counters_of_a_group_are_the_sums_over_its_samples(inference: str) -> No
         totals[0].add(alone.free(alone.rest(images()[i : i + 1], IDS[i : i + 1]), 5, RUN))
         totals[1].add(alone.nudged(1, 6, LABELS[i : i + 1], np.array([2.0]), RUN))
     for together, total in zip((free, pushed), totals, strict=True):
-        for item in fields(together):
-            np.testing.assert_array_equal(getattr(together, item.name), getattr(total, item.name), item.name)
+        for name, one, other in zip(PhaseCounts._fields, together, total, strict=True):
+            np.testing.assert_array_equal(one, other, name)
     neurons = np.array([population.neurons for population in model.graph.populations])
     for counts, steps in ((free, 20), (pushed, 9)):
         assert counts.steps == SAMPLES * steps
@@ -292,8 +291,8 @@ def test_a_tolerance_that_is_never_met_changes_nothing(window: int) -> None:
         for model, config, _ in (prepare(dynamics__window_free=window, dynamics__tolerance=tolerance),)
     )
     counts = [workspace.free(workspace.rest(images(), IDS), 5, RUN) for workspace in (plain, watched)]
-    for item in fields(PhaseCounts):
-        np.testing.assert_array_equal(getattr(counts[0], item.name), getattr(counts[1], item.name), item.name)
+    for name, one, other in zip(PhaseCounts._fields, *counts, strict=True):
+        np.testing.assert_array_equal(one, other, name)
     np.testing.assert_array_equal(plain.state.membrane, watched.state.membrane)
     followed = np.zeros((2, SAMPLES, plain.state.window.shape[2]), np.int32)
     for workspace, out in zip((plain, watched), followed, strict=True):

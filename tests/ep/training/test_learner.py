@@ -307,7 +307,7 @@ def test_groups_cover_a_mini_batch_and_fit_their_workspaces(samples: int, thread
 def test_parameters_out_of_range_and_lists_of_wrong_length_are_refused() -> None:
     dataset = small.make_dataset(samples=SAMPLES)
     with small.learning(small.make(*LAYERS), dataset) as (learner, presenter):
-        learner.parameters.weights(model.graph)[1][0, 0, 0, 0] = np.nan
+        learner.parameters.weights(learner.model.graph)[1][0, 0, 0, 0] = np.nan
         with pytest.raises(InputError, match="not finite; lower the learning rate"):
             one_batch(learner, presenter)
     config = small.make(*LAYERS, optimiser__learning_rate=[0.1, 0.2])
