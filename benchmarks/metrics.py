@@ -81,7 +81,7 @@ def follow(model: Model, config: Config, images: NDArray[np.int16], labels: NDAr
 
     workspace.rest(images, np.arange(n))
     workspace.free(n, stream_of(0, STREAM_FREE), stop)
-    held, graded = model.held is not None, dynamics.error_events == "graded"
+    held, graded = model.clamped is not None, dynamics.error_events == "graded"
     sent_first = workspace.keep(n)
     if held and not graded:  # mean rates, once, by all tables, and by those that lead back a second time
         yield Phase("mean rates", _rates(workspace, model, n), _macs(model, sent_first, n))
@@ -131,7 +131,7 @@ def _rates(workspace: ph.Workspace, model: Model, n: int) -> Trace:
     length = workspace.dynamics.window_free
     mean = (
         np.minimum((window[:n] + length // 2) // length, P_MAX) / ONE
-    )  # as `mean_rates` of ep/phases/clamped_drive.py rounds
+    )  # as `mean_rates` of ep/phases/nudged/clamped_drive.py rounds
     rates = [
         np.stack([population.from_state(mean[:, model.state_slice(layer)])] * 2)
         for layer, population in enumerate(model.graph.populations)

@@ -274,6 +274,18 @@ class Dynamics:
     )
 
     @property
+    def clamped(self) -> bool:
+        """Whether the feedforward drive of the nudged phases is clamped to its mean in the free phase."""
+        return self.nudged_drive == "held"
+
+    @property
+    def response(self) -> str:
+        """How the network responds to a nudge: "live-spikes", "clamped-spikes" or "linear-response"."""
+        if not self.clamped:
+            return "live-spikes"
+        return "linear-response" if self.error_events == "graded" else "clamped-spikes"
+
+    @property
     def nudged_window(self) -> int:
         """Length of the window of a nudged phase."""
         if self.window_nudged is not None:

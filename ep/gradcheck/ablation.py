@@ -119,7 +119,7 @@ def ablate(
                     similarity.cosine.mean(axis=0),
                     similarity.ratio.mean(axis=0),
                     found.norms,
-                    changed.dynamics.feedback_gain if changed.dynamics.nudged_drive == "live" else 1.0,
+                    1.0 if changed.dynamics.clamped else changed.dynamics.feedback_gain,
                 )
             )
     return rows

@@ -40,6 +40,7 @@ from spikesim.ep.parallel.agreement import check_agreement
 from spikesim.ep.parallel.communicator import Ranks, share
 from spikesim.ep.parallel.thread_pool import Team
 from spikesim.ep.phases import workspace as ph
+from spikesim.ep.phases.nudged.ways import response_of
 from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.training.initialization import check_random_start, start
 from spikesim.ep.training.learner import Learner
@@ -96,7 +97,7 @@ def variants(config: Config, windows: Iterable[int], betas: Iterable[float], *, 
     own = Variant.of(config)
     kinds = [own]
     if levers:
-        graded = config.dynamics.error_events == "graded"  # nudged phases without noise and without spikes
+        graded = not response_of(config.dynamics).spiking  # nudged phases without noise
         choices = (
             (own.noise,) if graded else ("common", "independent"),
             ("iid", "stratified"),

@@ -22,6 +22,7 @@ from spikesim.engine.populations import ATTENUATION_MAX
 from spikesim.engine.synapses import Shape
 from spikesim.ep.config.layer_rows import INPUT
 from spikesim.ep.network import heads as hd
+from spikesim.ep.network.graph import Edge
 from spikesim.ep.network.linear_map import Link
 from spikesim.ep.network.model import Model
 from spikesim.numerics.fixed_point import INPUT_BITS, ONE
@@ -208,7 +209,7 @@ class MeanField:
     gain : float
         gamma, on feedback, a level.
     clamped : bool
-        Whether the feedforward drive is clamped in the nudged phases (`spikesim.ep.phases.clamped_drive`).
+        Whether the feedforward drive is clamped in the nudged phases (`spikesim.ep.phases.nudged.clamped_drive`).
     """
 
     names: tuple[str, ...]
@@ -234,7 +235,9 @@ class MeanField:
                 target=edge.target,
                 link=Link.of(edge.connection),
                 gain=2.0**-edge.connection.attenuation,
-                error_gain=1.0 if model.held is None else max(model.held.error_gain**edge.span, 2.0**-ATTENUATION_MAX),
+                error_gain=1.0
+                if model.clamped is None
+                else max(model.clamped.error_gain**edge.span, 2.0**-ATTENUATION_MAX),
             )
             for edge in graph.edges
         )
@@ -247,7 +250,7 @@ class MeanField:
             heads=tuple(_linear_head(model, index, strength) for index, strength in enumerate(strengths)),
             readout=model.readout,
             gain=model.feedback_gain,
-            clamped=model.held is not None,
+            clamped=model.clamped is not None,
         )
 
     @property
@@ -390,6 +393,11 @@ class MeanField:
             terms = 0.5 * rates[layer] ** 2 - drive * rates[layer]
             total += self.weight(layer) * terms.sum(axis=(1, 2, 3))
         return total
+
+
+def _error_gain(model: Model, edge: Edge) -> float:
+    """eta of a connection, a power for each level that it spans; 1 where it does not count."""
+    return 1.0 if model.clamped is None else max(model.clamped.error_gain**edge.span, 2.0**-ATTENUATION_MAX)
 
 
 def _linear_head(model: Model, index: int, strength: float) -> LinearHead:

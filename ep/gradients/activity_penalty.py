@@ -3,7 +3,7 @@
 With a target rate the cost has a term more, ``price_l * sum over the neurons of layer l of r``, r being the mean firing
 probability in the window of the free phase. Its gradient is local and needs no nudged phase: shift the drive of a
 neuron, and r moves by s, the share of the window in which p followed the potential
-(`spikesim.ep.phases.linear_response`), so
+(`spikesim.ep.phases.nudged.linear_response`), so
 
     dC/dW_l += price_l * s^l (x) Pool(r^{l-1}),        dC/db_l += price_l * s^l,
 

@@ -81,7 +81,7 @@ class NudgingScheme:
         """That of a configuration."""
         dynamics = config.dynamics
         comparison, symmetric = comparison_of(dynamics), dynamics.rule == "symmetric"
-        return cls(comparison, model.held is not None, symmetric, model.streamed, dynamics)
+        return cls(comparison, model.clamped is not None, symmetric, model.streamed, dynamics)
 
     @property
     def windows(self) -> tuple[int, int]:

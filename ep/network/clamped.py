@@ -1,4 +1,4 @@
-"""The network of nudged phases whose feedforward drive is clamped (`spikesim.ep.phases.clamped_drive`)."""
+"""The network of nudged phases whose feedforward drive is clamped (`spikesim.ep.phases.nudged.clamped_drive`)."""
 
 import math
 
@@ -9,7 +9,7 @@ from spikesim.engine.populations import ATTENUATION_MAX, Population
 from spikesim.ep.network.graph import LayerGraph
 
 
-class HeldNetwork:
+class ClampedNetwork:
     """A network of layers in nudged phases with held drives: only tables that lead down, and a drive for each layer.
 
     Parameters

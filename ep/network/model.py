@@ -14,7 +14,7 @@ from spikesim.ep.config.parsing import Config
 from spikesim.ep.inputs.encoding import enters_as_spikes
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.architectures import architecture, build, input_shape
-from spikesim.ep.network.clamped import HeldNetwork
+from spikesim.ep.network.clamped import ClampedNetwork
 from spikesim.ep.network.error_signals import place_heads, teacher_weights
 from spikesim.ep.network.graph import LayerGraph
 from spikesim.ep.network.parameters import ParameterTree
@@ -59,14 +59,16 @@ class Model:
         self.heads = place_heads(config, self.graph)
         self.readout = next(index for index, head in enumerate(self.heads) if head.name == hd.READOUT)
         nudged = tuple(head.population for head in self.heads)
-        held = config.dynamics.nudged_drive == "held"
+        clamped = config.dynamics.clamped
         # nudged phases with held drives have a plan of their own, and the free phase is spared reading nudges of zero
         # what an input of spikes was is held in nudged phases as an external drive, like that of an image
         driven = tuple(edge.connection.target for edge in self.graph.input_edges)
         self.compiled: CompiledNetwork = self.graph.network.compile(
-            external=driven if self.streamed else (), nudged=() if held else nudged
+            external=driven if self.streamed else (), nudged=() if clamped else nudged
         )
-        self.held = HeldNetwork(self.compiled, self.graph, config.dynamics.error_gain, nudged) if held else None
+        self.clamped: ClampedNetwork | None = None
+        if clamped:
+            self.clamped = ClampedNetwork(self.compiled, self.graph, config.dynamics.error_gain, nudged)
         self._soft = teacher_weights(config.signals, self.heads)
         self._temperature = config.signals.temperature
         tables = len(self.compiled.plan.tables)
@@ -90,6 +92,12 @@ class Model:
     def inputs(self) -> tuple[Population, ...]:
         """The population whose spikes are given; none where an image drives the first layer."""
         return (self.graph.image,) if self.streamed else ()
+
+    @property
+    def clamped_network(self) -> ClampedNetwork:
+        """The network of nudged phases with a clamped feedforward drive; there must be one."""
+        assert self.clamped is not None
+        return self.clamped
 
     @property
     def top(self) -> Population:
@@ -131,8 +139,8 @@ class Model:
         self.compiled.set_all_weights(list(zip(connections, weights, strict=True)), spread)
         for population, bias in zip(self.graph.populations, parameters.biases(), strict=True):
             self.compiled.set_bias(population, bias)
-        if self.held is not None:
-            self.held.load()
+        if self.clamped is not None:
+            self.clamped.load()
         heads = [parameters.head(head.name) for head in self.heads]
         self.packed = self._pack([head.weight for head in heads], [head.bias for head in heads], spread)
         hd.check_nudge(self.packed, self.heads, strength, spread)

@@ -16,20 +16,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.engine.events import add_spikes
-from spikesim.engine.phase import FIRINGS, Moment, PhaseSpec, Window, half, phase_spec
+from spikesim.engine.phase import FIRINGS, Window
 from spikesim.engine.run import InputSpikes, run_steps
 from spikesim.engine.spike_trains import SpikeTrains
-from spikesim.engine.state import Engine, clear_counts, new_counts, new_scratch, new_state
-from spikesim.engine.step import begin_phase, measure_residual, step
+from spikesim.engine.state import Engine, State, new_counts, new_scratch, new_state
 from spikesim.ep.config.sections import Dynamics
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.model import Model
-from spikesim.ep.phases.clamped_drive import hold_drives, hold_input, mean_rates
 from spikesim.ep.phases.convergence import Criterion, settling_steps
 from spikesim.ep.phases.counters import RATE_BINS, PhaseCounts, add_rates
-from spikesim.ep.phases.linear_response import Rest, respond
+from spikesim.ep.phases.nudged.group import Group
+from spikesim.ep.phases.nudged.ways import response_of
 from spikesim.ep.phases.readout import Predictions, predict, window_features
 from spikesim.errors import Stopped
 from spikesim.jit.aligned import aligned_zeros
@@ -37,41 +35,6 @@ from spikesim.jit.compilation import kernel
 
 FREE, PLUS, MINUS = range(3)
 """The phases, in the order of `spikesim.ep.runs.schema.PHASES`."""
-
-
-@kernel
-def nudged_steps(engine, phase, n_samples, window, nudge, contrast_spikes, stop):
-    """A nudged phase: before each step the nudges are taken anew from the present state.
-
-    window: `Window` of the phase. contrast_spikes: whether it accumulates spikes instead of probabilities.
-
-    Returns
-    -------
-    bool
-        False: stopped in the middle.
-    """
-    for t in range(window.steps):
-        if stop[0]:
-            return False
-        for sample in range(n_samples):
-            for head in range(nudge.strengths.shape[0]):
-                if nudge.strengths[head] != 0.0:
-                    hd.nudge_sample(engine.plan, engine.state, nudge, head, sample, t)
-        part = half(window, t)
-        step(engine, phase, n_samples, Moment(t, -1 if contrast_spikes else part, t == window.steps - 1))
-        if contrast_spikes and part >= 0:
-            accumulate_spikes(engine.plan, engine.state, n_samples, part)
-    for sample in range(n_samples):
-        measure_residual(engine, sample)
-    return True
-
-
-@kernel
-def accumulate_spikes(plan, state, n_samples, half):
-    """Add each spike of the present step to the window, with the weight of p = 1."""
-    for population in range(plan.populations.shape[0]):
-        for sample in range(n_samples):
-            add_spikes(plan.populations[population], state, sample, half)
 
 
 class Rates(NamedTuple):
@@ -123,31 +86,24 @@ class Workspace:
         self.capacity = capacity
         self.seed = seed
         compiled = model.compiled
-        self.state = new_state(compiled, capacity, FIRINGS[dynamics.engine_firing])
-        self._graded = dynamics.error_events == "graded"
-        if model.held is not None:
-            self.state = self.state._replace(
-                values=np.zeros(self.state.events.shape, np.int32),
-                nudge=aligned_zeros(self.state.membrane.shape, np.int32),
-            )
-        elif model.streamed:  # its mean is a graded input of nudged phases with live drives
-            self.state = self.state._replace(values=np.zeros(self.state.events.shape, np.int32))
-        if self._graded:
-            self.state = self.state._replace(largest=np.zeros((capacity, len(compiled.plan.populations)), np.int64))
-        if self._graded or followed:
-            self.state = self.state._replace(unclipped=aligned_zeros(self.state.window.shape, np.uint16))
-        self.counts = new_counts(compiled, capacity)
-        self.scratch = new_scratch(compiled)
+        self.response = response_of(dynamics)
+        state = self.response.extended(model, new_state(compiled, capacity, FIRINGS[dynamics.engine_firing]))
+        if followed or self.response.counts_followed:
+            state = state._replace(unclipped=aligned_zeros(state.window.shape, np.uint16))
+        engine = Engine(compiled.plan, state, new_counts(compiled, capacity), new_scratch(compiled))
+        membrane, words = aligned_zeros(state.membrane.shape, np.int32), np.empty_like(state.words)
+        self.group = Group(model, dynamics, seed, engine, membrane, words)
         self._head_scratch = hd.new_scratch(model.packed)
         self._trace = np.zeros((capacity, sum(head.features for head in model.heads)), np.int32)
         self._no_targets = np.zeros((capacity, model.classes))
-        self._features, self._answers = (
-            np.zeros(model.heads[model.readout].features, np.int64),
-            np.zeros((2, model.classes)),
-        )
-        self._membrane = aligned_zeros(self.state.membrane.shape, np.int32)
-        self._words = np.empty_like(self.state.words)
+        self._features = np.zeros(model.heads[model.readout].features, np.int64)
+        self._answers = np.zeros((2, model.classes))
         self.streams = InputSpikes.none()
+
+    @property
+    def state(self) -> State:
+        """The state of the samples."""
+        return self.group.engine.state
 
     def rest(self, inputs: Input, sample_ids: NDArray[np.int64]) -> int:
         """Put samples to rest in front of their images, or of the spikes of their free phase; returns their number.
@@ -188,16 +144,16 @@ class Workspace:
         """
         dynamics = self.dynamics
         onset = dynamics.onset(self.model.graph.depth) if steps is None else 0
-        phase = self._begin(n, stream, onset, dynamics.order)
+        phase = self.group.begin(n, stream, onset, dynamics.order)
         if steps is not None:
             window = Window(steps, min(dynamics.window_free, steps // 2 * 2))
         else:
             window = Window(dynamics.steps_free, dynamics.window_free)
         if steps is not None or dynamics.tolerance is None:
-            finished = run_steps(self._engine, phase, n, 0, window, self.streams, stop)
+            finished = run_steps(self.group.engine, phase, n, 0, window, self.streams, stop)
         else:
             criterion = Criterion(dynamics.tolerance, self.model.packed, self._features, self._answers)
-            finished = settling_steps(self._engine, phase, n, window, criterion, self.streams, stop)
+            finished = settling_steps(self.group.engine, phase, n, window, criterion, self.streams, stop)
         if not finished:
             raise Stopped
         counts = self._collect(n)
@@ -217,9 +173,9 @@ class Workspace:
             What has been counted so far; the energy is that of the step.
         """
         dynamics = self.dynamics
-        phase = self._begin(n, stream, dynamics.onset(self.model.graph.depth), dynamics.order)
+        phase = self.group.begin(n, stream, dynamics.onset(self.model.graph.depth), dynamics.order)
         for t in range(dynamics.steps_free):
-            if not run_steps(self._engine, phase, n, t, Window(1, 0), self.streams, stop):
+            if not run_steps(self.group.engine, phase, n, t, Window(1, 0), self.streams, stop):
                 raise Stopped
             yield self._collect(n)
 
@@ -249,31 +205,13 @@ class Workspace:
         ------
         Stopped
         """
-        dynamics, held = self.dynamics, self.model.held
+        dynamics = self.dynamics
         length = dynamics.steps_nudged if steps is None else steps
         window = Window(length, min(dynamics.nudged_window, length // 2 * 2))
         targets = self._no_targets if soft_targets is None else soft_targets
-        leak = 0 if self._graded else dynamics.trace_leak  # graded errors see the present rates
-        packed = self.model.packed
-        nudge = hd.Nudge(packed, strengths, labels, targets, self._head_scratch, self._trace, leak)
-        engine = self._engine if held is None else self._engine._replace(plan=held.plan)
-        if held is not None and self._graded:
-            self.state.active[:n] = 1
-            clear_counts(self.counts)
-            rest = Rest(self._membrane, dynamics.window_free)
-            return self._end_of_nudged(n, respond(engine, rest, n, window, nudge, stop))
-        if held is None:
-            phase = self._begin(n, stream, 0, dynamics.order)
-        else:
-            phase = self._begin(n, stream, self.model.graph.depth, "synchronous")
-        for sample in range(n):
-            for head, row in enumerate(packed.table):
-                hd.block_sums(engine.plan, self.state, packed, head, sample, self._trace[sample, row.at :])
-        finished = nudged_steps(engine, phase, n, window, nudge, dynamics.contrast == "spikes", stop)
-        return self._end_of_nudged(n, finished)
-
-    def _end_of_nudged(self, n: int, finished: bool) -> PhaseCounts:
-        if not finished:
+        leak = dynamics.trace_leak if self.response.spiking else 0
+        nudge = hd.Nudge(self.model.packed, strengths, labels, targets, self._head_scratch, self._trace, leak)
+        if not self.response.run(self.group, n, stream, window, nudge, stop):
             raise Stopped
         self.state.nudge[:n] = 0
         return self._collect(n)
@@ -281,42 +219,16 @@ class Workspace:
     def keep(self, n: int) -> NDArray[np.int64]:
         """Remember where the free phase of the first n samples, which has just ended, leaves the nudged phases.
 
-        That is its last state; with held drives, the drives that hold the mean rates of its window too; with graded
-        errors, just these rates. Where drives are live, the mean of an input's spikes becomes a constant drive.
-
         Returns
         -------
         int64 (L,)
             Multiply-accumulates that it took, by layer.
         """
-        held, window = self.model.held, self.dynamics.window_free
-        nothing = np.zeros(self.model.layers, np.int64)
-        if self._graded:
-            mean_rates(self.state, n, window, self._membrane)
-            self._words[:n] = 0  # nobody has anything to tell yet
-            self.restore(n)
-            return nothing
-        self._membrane[:n] = self.state.membrane[:n]
-        self._words[:n] = self.state.words[:n]
-        clear_counts(self.counts)
-        if held is None:
-            for edge in self.model.graph.input_edges if self.model.streamed else ():
-                source, target = self.model.graph.image.index, edge.target
-                hold_input(self._engine, source, target, n, window)
-            return self._multiplied(n)
-        hold_drives(self._engine, held.plan, n, window)
-        self.restore(n)
-        return self._multiplied(n)
-
-    def _multiplied(self, n: int) -> NDArray[np.int64]:
-        """Multiply-accumulates of the first n samples by layer, int64 (L,)."""
-        delivered = self.counts.graded[:n].sum(axis=0)
-        return np.asarray(self.model.forward_events(delivered) + self.model.feedback_events(delivered))
+        return self.response.keep(self.group, n)
 
     def restore(self, n: int) -> None:
         """Back to the remembered state."""
-        self.state.membrane[:n] = self._membrane[:n]
-        self.state.words[:n] = self._words[:n]
+        self.group.restore(n)
 
     def window_sums(self, n: int, out: NDArray[np.int32]) -> None:
         """Window sums of the first n samples, int32 (n, state size)."""
@@ -366,17 +278,5 @@ class Workspace:
         add_rates(populations, self.state.window, n, self.dynamics.window_free, bins)
         return bins
 
-    @property
-    def _engine(self) -> Engine:
-        """What the loop takes, with the plan of the free phase."""
-        return Engine(self.model.compiled.plan, self.state, self.counts, self.scratch)
-
-    def _begin(self, n: int, stream: int, onset: int, order: str) -> PhaseSpec:
-        phase = phase_spec(self.dynamics.engine_firing, stream, self.seed, onset, order)
-        self.state.active[:n] = 1
-        clear_counts(self.counts)
-        begin_phase(self._engine, phase, n, 0)
-        return phase
-
     def _collect(self, n: int) -> PhaseCounts:
-        return PhaseCounts.of_phase(self.model, self.state, self.counts, n)
+        return PhaseCounts.of_phase(self.model, self.state, self.group.engine.counts, n)

@@ -75,7 +75,7 @@ KIND_CONV, KIND_DENSE, KIND_SPARSE = range(3)
 
 NOT_POOLED, POOL_AVERAGE, POOL_SAMPLED = range(3)
 
-# How neurons fire; the last: they send signed deviations of their rates (`spikesim.ep.phases.linear_response`)
+# How neurons fire; the last: they send signed deviations of their rates (`spikesim.ep.phases.nudged.linear_response`)
 FIRING_IID, FIRING_STRATIFIED, FIRING_MEAN_FIELD, FIRING_DEVIATIONS = range(4)
 
 # Which populations a step updates together, from the same spikes: all; first those with an even number, then the

@@ -8,7 +8,7 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikesim.ep.phases.clamped_drive import HELD_LIMIT
+from spikesim.ep.phases.nudged.clamped_drive import HELD_LIMIT
 from spikesim.errors import InputError
 from spikesim.numerics.dither import leak_dither, reversed_bits
 from spikesim.numerics.fixed_point import (

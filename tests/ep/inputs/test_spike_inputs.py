@@ -227,7 +227,7 @@ def test_the_first_weights_learn_from_the_mean_of_the_window(mode: str) -> None:
         moved = first.target.from_state(rates.plus[:, at]) / (ONE * dynamics.nudged_window)
         moved = moved - first.target.from_state(other[:, at]) / (ONE * window)
         beta = result.beta * (2 if centred else learner.sign(0, 0)) * tl.SAMPLES
-        share = 1.0 if model.held is not None else dynamics.feedback_gain ** (model.layers - 1)
+        share = 1.0 if model.clamped is not None else dynamics.feedback_gain ** (model.layers - 1)
         wanted = -Link.of(first).correlate(below, moved) / (beta * share)
         assert np.abs(wanted).max() > 0
         np.testing.assert_allclose(gradients[f"{model.names[0]}/weight"], wanted, rtol=2e-5, atol=1e-9)

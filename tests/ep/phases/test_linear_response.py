@@ -98,8 +98,8 @@ def test_deviations_of_any_size_are_delivered_exactly(beta: float, channels: tup
     model, _, workspace = tp.prepare(*layers, **GRADED, signals__kind="local")
     tp.settled(workspace)
     tp.nudged(workspace, beta, beta)
-    assert model.held is not None
-    plan, state, reaches = model.held.plan, workspace.state, []
+    assert model.clamped is not None
+    plan, state, reaches = model.clamped.plan, workspace.state, []
     engine = Engine(plan, state, workspace.counts, workspace.scratch)
     for table in plan.incoming:
         row = plan.tables[table]

@@ -39,8 +39,8 @@ EXPLAINED = (
     # Held drives
     """
     What a layer hears from below in the nudged phases is, by default (`dynamics.nudged_drive = "held"`,
-    `ep/phases/clamped_drive.py`), its mean in the free phase; what it hears from above counts as the deviation from the
-    free phase, with the *error gain* eta (`dynamics.error_gain`, a power of two):
+    `ep/phases/nudged/clamped_drive.py`), its mean in the free phase; what it hears from above counts as the deviation
+    from the free phase, with the *error gain* eta (`dynamics.error_gain`, a power of two):
     """,
     """
     r are the rates of the free phase, s the present spikes. Without a nudge nothing moves. With one, d_l = r+_l - r-_l
@@ -56,8 +56,8 @@ EXPLAINED = (
     """,
     # Graded errors
     """
-    With `dynamics.error_events = "graded"`, the default (`ep/phases/linear_response.py`), the nudged phases have no
-    spikes and no noise. A neuron whose potential fluctuates in the window of the free phase has the mean rate r =
+    With `dynamics.error_events = "graded"`, the default (`ep/phases/nudged/linear_response.py`), the nudged phases have
+    no spikes and no noise. A neuron whose potential fluctuates in the window of the free phase has the mean rate r =
     <clip(V)>. Shifted by u, its mean rate is to first order
     """,
     """

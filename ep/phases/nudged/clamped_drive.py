@@ -13,7 +13,7 @@ nudge the network stays where the free phase left it. With one, its answer d_l =
 so that errors travel down and only down, as in backpropagation. With live drives a layer also answers to the nudges of
 the heads below it, which its weights send up at full strength: an answer that has nothing to do with its own error.
 
-Graded errors (`dynamics.error_events`) are p - r in place of s - r: `spikesim.ep.phases.linear_response`.
+Graded errors (`dynamics.error_events`) are p - r in place of s - r: `spikesim.ep.phases.nudged.linear_response`.
 
 That predictions are held while errors settle is the *fixed prediction assumption* of predictive coding, under which its
 errors are those of backpropagation (Millidge, Tschantz & Buckley 2022); neurons that answer to the deviation from what
@@ -22,13 +22,21 @@ presynaptic rate of the free phase, and the change of the postsynaptic rate betw
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikesim.engine import plan as p
 from spikesim.engine.delivery import deliver_block
-from spikesim.engine.events import list_spikes, silence
-from spikesim.engine.state import Engine
+from spikesim.engine.phase import Window
+from spikesim.engine.state import Engine, State, clear_counts
+from spikesim.ep.network.heads import Nudge
+from spikesim.ep.network.model import Model
+from spikesim.ep.phases.nudged.group import Group
+from spikesim.ep.phases.nudged.mean_rates import mean_rates, send_probabilities
+from spikesim.ep.phases.nudged.response import NudgeResponse
+from spikesim.ep.phases.nudged.spiking import run_spiking
+from spikesim.jit.aligned import aligned_zeros
 from spikesim.jit.compilation import kernel
-from spikesim.numerics.fixed_point import P_MAX, SHARE_LIMIT
+from spikesim.numerics.fixed_point import SHARE_LIMIT
 
 HELD_LIMIT = SHARE_LIMIT - 1
 """Held drives are cut off here, far beyond where a neuron always fires: they are external drives."""
@@ -41,14 +49,14 @@ def hold_drives(engine, held, n_samples, window):
     Membranes, spikes and event lists are overwritten. Of the first population, the drive of its image, or that of the
     mean of its input's spikes, is part of what holds it.
 
-    engine: with the plan of the free phase. held: `HeldNetwork.plan`. window: number of steps in the window.
+    engine: with the plan of the free phase. held: `ClampedNetwork.plan`. window: number of steps in the window.
     """
     plan, state, scratch = engine.plan, engine.state, engine.scratch
     nudged = Engine(held, state, engine.counts, scratch)
     mean_rates(state, n_samples, window, state.membrane)
     for population in range(plan.populations.shape[0]):
         for sample in range(n_samples):
-            _send_probabilities(engine, population, sample)
+            send_probabilities(engine, population, sample)
     for population in range(plan.populations.shape[0]):
         pop = plan.populations[population]
         if pop.streamed:
@@ -76,65 +84,6 @@ def hold_drives(engine, held, n_samples, window):
 
 
 @kernel
-def hold_input(engine, population, target, n_samples, window):
-    """Put what a population of given spikes sends in the mean of the window into the external drives of its target.
-
-    It sends nothing any more. Its part of the membranes and its spikes are overwritten.
-    """
-    plan, state = engine.plan, engine.state
-    half, steps = np.float64(window // 2), np.float64(window)
-    own, pop = plan.populations[population], plan.populations[target]
-    first = own.state
-    last = first + own.height * own.width * own.blocks * own.lanes
-    size = pop.height * pop.width * pop.lanes
-    for sample in range(n_samples):
-        early, late, mean = state.window[0, sample], state.window[1, sample], state.membrane[sample]
-        for i in range(first, last):
-            mean[i] = np.int32((np.float64(early[i] + late[i]) + half) / steps)
-        _send_probabilities(engine, population, sample)
-        for table in plan.incoming[plan.incoming_pointers[target] : plan.incoming_pointers[target + 1]]:
-            if plan.tables[table].source != population:
-                continue
-            for block in range(pop.blocks):
-                begin = pop.state + block * size
-                out = engine.scratch.full[0]
-                deliver_block(engine, p.FIRING_MEAN_FIELD, table, block, sample, out, True)
-                for i in range(size):
-                    state.external[sample, begin + i] = out[i]
-    silence(plan, state, population, n_samples)
-
-
-@kernel
-def mean_rates(state, n_samples, window, rates):
-    """Mean rates over the window of a phase, int32 (n, state size), 1.0 = 2**16."""
-    half, steps = np.float64(window // 2), np.float64(window)
-    for sample in range(n_samples):
-        early, late, out = state.window[0, sample], state.window[1, sample], rates[sample]
-        for i in range(out.shape[0]):  # the whole part of a quotient of small integers is exact in floating point
-            total = np.float64(early[i] + late[i])
-            out[i] = min(np.int32((total + half) / steps), np.int32(P_MAX))
-
-
-@kernel
-def _send_probabilities(engine, population, sample):
-    """Make graded events of a population's p."""
-    plan, state = engine.plan, engine.state
-    pop = plan.populations[population]
-    pixels, lanes, blocks = pop.height * pop.width, pop.lanes, pop.blocks
-    words_a_pixel = blocks * lanes // 16
-    words = state.words[sample, pop.words :]
-    for block in range(blocks):
-        for pixel in range(pixels):
-            potential = state.membrane[sample, pop.state + (block * pixels + pixel) * lanes :]
-            for word in range(lanes // 16):
-                bits = 0
-                for lane in range(16):
-                    bits |= (potential[word * 16 + lane] > 0) << lane
-                words[pixel * words_a_pixel + block * lanes // 16 + word] = np.uint16(bits)
-    list_spikes(engine, p.FIRING_MEAN_FIELD, population, sample, 0, False)
-
-
-@kernel
 def _add_drives(out, drive, sign, pop, tiled):
     """Add the drives that a table delivered for a block of channels."""
     height, width, lanes = pop.height, pop.width, pop.lanes
@@ -147,3 +96,24 @@ def _add_drives(out, drive, sign, pop, tiled):
             to, at = (y * width + x) * lanes, ((y // 2) * (width // 2) + x // 2) * lanes
             for lane in range(lanes):
                 drive[to + lane] += sign * out[at + lane]
+
+
+class ClampedDrive(NudgeResponse):
+    """Spikes; the feedforward drive of each layer is clamped to its mean in the free phase."""
+
+    def extended(self, model: Model, state: State) -> State:
+        return state._replace(
+            values=np.zeros(state.events.shape, np.int32), nudge=aligned_zeros(state.membrane.shape, np.int32)
+        )
+
+    def keep(self, group: Group, n: int) -> NDArray[np.int64]:
+        group.keep_state(n)
+        clear_counts(group.engine.counts)
+        hold_drives(group.engine, group.model.clamped_network.plan, n, group.dynamics.window_free)
+        group.restore(n)
+        return group.multiplied(n)
+
+    def run(self, group: Group, n: int, stream: int, window: Window, nudge: Nudge, stop: NDArray[np.uint8]) -> bool:
+        phase = group.begin(n, stream, group.model.graph.depth, "synchronous")
+        engine = group.engine._replace(plan=group.model.clamped_network.plan)
+        return run_spiking(group, engine, phase, n, window, nudge, stop)

@@ -10,10 +10,10 @@ unless it is zero; a layer is shifted by what comes from above and by its nudge,
 
     u_l = eta Pool^T( W_{l+1}^T * d_{l+1} ) + nudge_l.
 
-These are held drives (`spikesim.ep.phases.clamped_drive`) without the noise of the nudged phases, and with the window's
-mean of the derivative in place of a sample of it: no random number enters. Nothing that moves depends on what lies
-below, so within a step the layers answer one after the other, from the top down, and the error of the top reaches the
-bottom in one step; a second one takes the nudges anew, from the rates that the first one moved.
+These are held drives (`spikesim.ep.phases.nudged.clamped_drive`) without the noise of the nudged phases, and with the
+window's mean of the derivative in place of a sample of it: no random number enters. Nothing that moves depends on what
+lies below, so within a step the layers answer one after the other, from the top down, and the error of the top reaches
+the bottom in one step; a second one takes the nudges anew, from the rates that the first one moved.
 """
 
 from typing import NamedTuple
@@ -23,10 +23,17 @@ from numpy.typing import NDArray
 
 from spikesim.engine import plan as p
 from spikesim.engine.delivery import deliver_block, fetch_weights
-from spikesim.engine.phase import Moment, half
+from spikesim.engine.phase import Moment, Window, half
 from spikesim.engine.simd.compress import list_changes
+from spikesim.engine.state import State
 from spikesim.engine.step import measure_residual
 from spikesim.ep.network import heads as hd
+from spikesim.ep.network.heads import Nudge
+from spikesim.ep.network.model import Model
+from spikesim.ep.phases.nudged.group import Group
+from spikesim.ep.phases.nudged.mean_rates import mean_rates
+from spikesim.ep.phases.nudged.response import NudgeResponse
+from spikesim.jit.aligned import aligned_zeros
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.fixed_point import P_MAX
 
@@ -42,7 +49,7 @@ class Rest(NamedTuple):
 def respond(engine, rest, n_samples, window, nudge, stop):
     """A nudged phase with graded errors, from the mean rates, which the membranes hold too.
 
-    engine: with `HeldNetwork.plan`. window: `Window` of the phase. nudge: without a low pass; its trace may hold
+    engine: with `ClampedNetwork.plan`. window: `Window` of the phase. nudge: without a low pass; its trace may hold
     anything.
 
     Returns
@@ -171,3 +178,29 @@ def _list_deviations(plan, state, rates, population, sample):
                 largest = max(largest, size)
     state.start[sample, start_at + pixels] = end - begin
     state.largest[sample, population] = largest
+
+
+class LinearResponse(NudgeResponse):
+    """Graded events: the first-order response of the mean rates, without noise, one layer after the other."""
+
+    spiking = False
+    counts_followed = True
+
+    def extended(self, model: Model, state: State) -> State:
+        samples, populations = len(state.membrane), len(model.compiled.plan.populations)
+        return state._replace(
+            values=np.zeros(state.events.shape, np.int32),
+            nudge=aligned_zeros(state.membrane.shape, np.int32),
+            largest=np.zeros((samples, populations), np.int64),
+        )
+
+    def keep(self, group: Group, n: int) -> NDArray[np.int64]:
+        mean_rates(group.engine.state, n, group.dynamics.window_free, group.membrane)
+        group.words[:n] = 0  # nothing has moved yet
+        group.restore(n)
+        return np.zeros(group.model.layers, np.int64)
+
+    def run(self, group: Group, n: int, stream: int, window: Window, nudge: Nudge, stop: NDArray[np.uint8]) -> bool:
+        group.clear(n)
+        engine = group.engine._replace(plan=group.model.clamped_network.plan)
+        return bool(respond(engine, Rest(group.membrane, group.dynamics.window_free), n, window, nudge, stop))
