@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from spikesim.ep.config.layer_rows import read_rows
-from spikesim.ep.config.sections import CONTRAST_WINDOW_MAX, NUDGED_DEFAULTS, Config
+from spikesim.ep.config.sections import CONTRAST_WINDOW_MAX, NUDGED_DEFAULTS, NUDGINGS, Config
 from spikesim.errors import InputError
 from spikesim.io.fields import INTEGER_MAX, INTEGER_MIN, require_64_bits, shown
 from spikesim.io.toml import tomllib
@@ -185,7 +185,7 @@ def _check_together(config: Config) -> None:
             f"dynamics.steps_onset is {dynamics.steps_onset}; it must be at most the "
             f"{dynamics.steps_free - dynamics.window_free} steps of the free phase before its window"
         )
-    if dynamics.nudging != "centred" and dynamics.window_free > CONTRAST_WINDOW_MAX:
+    if dynamics.nudging in ("one-sided", "random-sign") and dynamics.window_free > CONTRAST_WINDOW_MAX:
         raise InputError(
             f"dynamics.window_free is {dynamics.window_free}; with {dynamics.nudging} nudging it enters the contrast "
             f"and must be at most {CONTRAST_WINDOW_MAX}"
@@ -194,19 +194,21 @@ def _check_together(config: Config) -> None:
         if math.frexp(gain)[0] != 0.5:
             raise InputError(f"dynamics.{name} is {gain}; it must be a power of two, as 0.25")
     if dynamics.nudged_drive == "held":
-        for name, value, wanted in (
-            ("nudging", dynamics.nudging, "centred"),
-            ("rule", dynamics.rule, "postsynaptic"),
-        ):
-            if value != wanted:
-                raise InputError(
-                    f"dynamics.{name} is {value!r}; with held drives it must be {wanted!r}, or set "
-                    "dynamics.nudged_drive to 'live'"
-                )
+        if dynamics.rule != "postsynaptic":
+            raise InputError(
+                f"dynamics.rule is {dynamics.rule!r}; with held drives it must be 'postsynaptic', or set "
+                "dynamics.nudged_drive to 'live'"
+            )
     elif dynamics.error_events != "spikes":
         raise InputError(
             f"dynamics.error_events is {dynamics.error_events!r}; with live drives it must be 'spikes', or set "
             "dynamics.nudged_drive to 'held'"
+        )
+    allowed = NUDGINGS[dynamics.response]
+    if dynamics.nudging not in allowed:
+        raise InputError(
+            f"dynamics.nudging is {dynamics.nudging!r}; where the nudged phases are of {dynamics.response} it must be "
+            f"{' or '.join(map(repr, allowed))}: set it, or dynamics.nudged_drive and dynamics.error_events"
         )
     if dynamics.error_events == "graded" and dynamics.contrast != "probability":
         raise InputError(

@@ -24,6 +24,15 @@ NUDGED_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 """Defaults of `Dynamics` that suit held drives with graded errors, held drives with spikes, and live drives."""
 
+NUDGINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "linear-response": ("centred", "deviation"),
+        "clamped-spikes": ("centred",),
+        "live-spikes": ("centred", "one-sided", "random-sign"),
+    }
+)
+"""What may be compared (`Dynamics.nudging`), by the way in which the network responds (`Dynamics.response`)."""
+
 
 def option(
     default: Any,
@@ -253,8 +262,9 @@ class Dynamics:
     )
     nudging: str = option(
         "centred",
-        "+beta against -beta; +beta against the free phase; or +-beta, drawn a mini-batch, against the free phase.",
-        choices=("centred", "one-sided", "random-sign"),
+        "+beta against -beta; +beta against the free phase; +-beta, drawn a mini-batch, against the free phase; or the "
+        "deviations from the free phase in one nudged phase with +-beta (graded errors only).",
+        choices=("centred", "one-sided", "random-sign", "deviation"),
     )
     contrast: str = option(
         "probability",

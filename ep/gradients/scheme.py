@@ -15,6 +15,7 @@ from spikesim.ep.config.parsing import Config
 from spikesim.ep.config.sections import Dynamics
 from spikesim.ep.gradients.comparisons.centred import Centred
 from spikesim.ep.gradients.comparisons.comparison import Comparison
+from spikesim.ep.gradients.comparisons.deviation import Deviation
 from spikesim.ep.gradients.comparisons.one_sided import OneSided
 from spikesim.ep.gradients.comparisons.random_sign import RandomSign
 from spikesim.ep.network.graph import INPUT, Edge
@@ -26,6 +27,7 @@ COMPARISONS: dict[str, type[Comparison]] = {
     "centred": Centred,
     "one-sided": OneSided,
     "random-sign": RandomSign,
+    "deviation": Deviation,
 }
 """By `dynamics.nudging`."""
 

@@ -1,5 +1,7 @@
 """+beta against the free phase (Scellier & Bengio 2017): one nudged phase, an error of first order in beta."""
 
+from typing import ClassVar
+
 from spikesim.ep.config.sections import Dynamics
 from spikesim.ep.gradients.comparisons.comparison import Comparison
 
@@ -7,7 +9,7 @@ from spikesim.ep.gradients.comparisons.comparison import Comparison
 class OneSided(Comparison):
     """One nudged phase, compared with the free one."""
 
-    second = "free"
+    second: ClassVar[str | None] = "free"
 
     def distance(self, beta: float) -> float:
         return beta
