@@ -8,9 +8,8 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +41,7 @@ from spikesim.ep.training.spectral import ROUNDS_MAX as COUPLING_ROUNDS
 from spikesim.ep.training.spectral import SAMPLES as COUPLING_SAMPLES
 from spikesim.ep.training.spectral import by_layer, limit_coupling, measure_coupling
 from spikesim.ep.training.tracing import trace
+from spikesim.ep.training.training_state import Position, TrainingState
 from spikesim.errors import InputError, Stopped
 from spikesim.io.checkpoint import Checkpoint
 from spikesim.runtime.command_line import resume_advice
@@ -51,21 +51,6 @@ from spikesim.runtime.text import counted
 CHECKPOINT_SECONDS = 60.0
 Rows = Callable[[RunWriter], None]
 """Writes rows that have been computed."""
-
-
-@dataclass
-class Position:
-    """Where a run stands, between two mini-batches; `batch` equal to the number of batches: the test is due."""
-
-    epoch: int = 0
-    batch: int = 0
-    done: int = 0
-    losses: list[float] = field(default_factory=list)  # sums by mini-batch of the present epoch
-    correct: int = 0
-
-    def to_meta(self) -> dict[str, Any]:
-        """For a checkpoint."""
-        return {"epoch": self.epoch, "batch": self.batch, "done": self.done, "correct": self.correct}
 
 
 class Trainer:
@@ -381,9 +366,7 @@ class Trainer:
             test_accuracy=evaluation.accuracy,
             seconds=sum(seconds),
         )
-        position.epoch += 1
-        position.batch = position.correct = 0
-        position.losses.clear()
+        position.end_epoch()
         return summary
 
     def _start(self, learner: Learner) -> None:
@@ -436,17 +419,8 @@ class Trainer:
         InputError
             It is that of another run.
         """
-        own = found.arrays
         try:
-            for name, array in learner.optimiser.parameters.items():
-                array[...] = own[f"parameters/{name}"].reshape(array.shape)
-            moments = {name: own[f"moments/{name}"] for name in learner.optimiser.state()}
-            learner.optimiser.load(moments, int(found.meta["optimiser_steps"]))
-            learner.steering.load({name: own[f"steering/{name}"] for name in learner.steering.state()})
-            where = found.meta["position"]
-            position.epoch, position.batch = int(where["epoch"]), int(where["batch"])
-            position.done, position.correct = int(where["done"]), int(where["correct"])
-            position.losses = own["losses"].tolist()
+            TrainingState(learner, position).take_up(found)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"the checkpoint {found.position} of {self.options.out} is not one of this run ({error}); restore the "
@@ -455,14 +429,10 @@ class Trainer:
 
     def _save(self, journal: Journal, learner: Learner, position: Position) -> None:
         """Weights and a checkpoint."""
-        arrays: dict[str, NDArray[Any]] = {"losses": np.array(position.losses, np.float64)}
-        arrays.update({f"parameters/{name}": array for name, array in learner.optimiser.parameters.items()})
-        arrays.update({f"moments/{name}": array for name, array in learner.optimiser.state().items()})
-        arrays.update({f"steering/{name}": array for name, array in learner.steering.state().items()})
-        weights = learner.parameters.leaves()
-        meta = {"position": position.to_meta(), "optimiser_steps": learner.optimiser.steps}
-        # an epoch's test moves the run on without a mini-batch, so it counts as one (`reports.state.checkpoints_text`)
-        journal.save(position.done + position.epoch, weights, arrays, meta)
+        state = TrainingState(learner, position)
+        # an epoch's test moves the run on without a mini-batch, so it counts as one (`runs.state.checkpoints_text`)
+        number = position.done + position.epoch
+        journal.save(number, learner.parameters.leaves(), state.to_arrays(), state.to_meta())
 
 
 def _write_all(rows: list[Rows], writer: RunWriter) -> None:

@@ -26,7 +26,7 @@ ROW_LOG = "rows.log"
 """Name of the log of rows beside the checkpoints (`spikesim.ep.runs.row_log`)."""
 
 _KIND = "spikesim-checkpoint"
-_VERSION = 1
+_VERSION = 2
 _KEPT = 2
 _NAME = re.compile(r"(\d{9,18})\.npz")
 _TEMPORARY = ".checkpoint-"

@@ -6,6 +6,8 @@ with beta, which is drawn a mini-batch, and averages out (Laborieux et al. 2021)
 and the contrast is one correlation, as with two of them.
 """
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +19,7 @@ from spikesim.ep.phases.workspace import Workspace
 class Deviation(RandomSign):
     """The sums that are compared are those of deviations, so that nothing is subtracted from them."""
 
-    second = None
+    second: ClassVar[str | None] = None
 
     def windows(self, dynamics: Dynamics) -> tuple[int, int]:
         return dynamics.nudged_window, dynamics.nudged_window

@@ -61,7 +61,7 @@ def test_threads_change_no_bit() -> None:
 
 
 def test_it_needs_graded_errors() -> None:
-    with pytest.raises(InputError, match="dynamics.nudging is 'deviation'; .* it must be 'centred'"):
+    with pytest.raises(InputError, match=r"dynamics\.nudging is 'deviation'; .* it must be 'centred'"):
         small.make(small.CONV, dynamics__nudging="deviation", dynamics__error_events="spikes")
     with pytest.raises(InputError, match="it must be 'centred' or 'deviation'"):
         small.make(small.CONV, dynamics__nudging="one-sided")

@@ -1,0 +1,92 @@
+"""What a training goes on from: parameters, moments, controllers and position, as arrays by name.
+
+Nothing that is random has a state, so this and the rows written are all that a checkpoint holds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.ep.training.learner import Learner
+from spikesim.io.checkpoint import Checkpoint
+
+__all__ = ["Position", "TrainingState"]
+
+_PARAMETERS, _MOMENTS, _CONTROLLERS, _LOSSES = "parameters/", "moments/", "controllers/", "losses"
+_POSITION, _STEPS = "position", "optimizer_steps"
+
+
+@dataclass
+class Position:
+    """Where a run stands, between two mini-batches; `batch` equal to the number of batches: the test is due."""
+
+    epoch: int = 0
+    batch: int = 0
+    done: int = 0
+    losses: list[float] = field(default_factory=list)  # sums by mini-batch of the present epoch
+    correct: int = 0
+
+    def end_epoch(self) -> None:
+        """Move on to the first mini-batch of the next epoch."""
+        self.epoch += 1
+        self.batch = self.correct = 0
+        self.losses.clear()
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """A learner and its position, to be saved and taken up.
+
+    Attributes
+    ----------
+    learner : Learner
+    position : Position
+    """
+
+    learner: Learner
+    position: Position
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays of a checkpoint."""
+        learner = self.learner
+        return {
+            _LOSSES: np.array(self.position.losses, np.float64),
+            **_under(_PARAMETERS, learner.optimiser.parameters),
+            **_under(_MOMENTS, learner.optimiser.state()),
+            **_under(_CONTROLLERS, learner.steering.state()),
+        }
+
+    def to_meta(self) -> dict[str, Any]:
+        """The numbers of a checkpoint."""
+        where = self.position
+        position = {"epoch": where.epoch, "batch": where.batch, "done": where.done, "correct": where.correct}
+        return {_POSITION: position, _STEPS: self.learner.optimiser.steps}
+
+    def take_up(self, found: Checkpoint) -> None:
+        """Take over a checkpoint, in place.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            It is that of another run.
+        """
+        learner, position, own = self.learner, self.position, found.arrays
+        for name, array in learner.optimiser.parameters.items():
+            array[...] = own[f"{_PARAMETERS}{name}"].reshape(array.shape)
+        learner.optimiser.load(_from(_MOMENTS, own), int(found.meta[_STEPS]))
+        learner.steering.load(_from(_CONTROLLERS, own))
+        where = found.meta[_POSITION]
+        position.epoch, position.batch = int(where["epoch"]), int(where["batch"])
+        position.done, position.correct = int(where["done"]), int(where["correct"])
+        position.losses = own[_LOSSES].tolist()
+
+
+def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {f"{prefix}{name}": array for name, array in arrays.items()}
+
+
+def _from(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
