@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.engine.neurons import NEURON
 from spikesim.engine.synapses import Shape
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.linear_map import Link
@@ -265,12 +266,12 @@ class MeanField:
             moved = 0.0
             for layer in range(self.layers):
                 way = self.drive(layer, rates, image, inputs, beta) - rates[layer]
-                new = np.clip(rates[layer] + relaxation(sweeps) * way, 0.0, 1.0)
+                new = NEURON.rate(rates[layer] + relaxation(sweeps) * way)
                 moved = max(moved, float(np.abs(new - rates[layer]).max(initial=0.0)))
                 rates[layer] = new
             sweeps += 1
         drives = [self.drive(layer, rates, image, inputs, beta) for layer in range(self.layers)]
-        distances = [np.abs(rate - np.clip(u, 0.0, 1.0)).max() for rate, u in zip(rates, drives, strict=True)]
+        distances = [np.abs(rate - NEURON.rate(u)).max() for rate, u in zip(rates, drives, strict=True)]
         return FixedPoint(rates, drives, np.array(distances), sweeps)
 
     def answer(
@@ -294,7 +295,7 @@ class MeanField:
                 if layer + 1 < self.layers:
                     deviation = rates[layer + 1] - free.rates[layer + 1]
                     drive = drive + self.error_gain * self.links[layer + 1].down(deviation)
-                new = np.clip(drive, 0.0, 1.0)
+                new = NEURON.rate(drive)
                 moved = max(moved, float(np.abs(new - rates[layer]).max(initial=0.0)))
                 rates[layer], drives[layer] = new, drive
             sweeps += 1
