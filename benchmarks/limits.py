@@ -17,6 +17,7 @@ import numpy as np
 from measure import machine, network_parser, read_network, seconds, spread
 
 from spikesim.datasets import Dataset
+from spikesim.engine.neurons import fire_summed
 from spikesim.engine.simd.accumulate import (
     Drive,
     Runs,
@@ -27,7 +28,7 @@ from spikesim.engine.simd.accumulate import (
     sum_scaled_rows_32,
 )
 from spikesim.engine.simd.dot_products import DOT_PRODUCTS, UNIT, Listed, add_listed_64, add_listed_values_64
-from spikesim.engine.simd.fire import Drives, LowPass, Membrane, Threshold, WindowSums, fire_summed
+from spikesim.engine.simd.fire import Drives, LowPass, Membrane, Threshold, WindowSums
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.gradients.estimator import LayerSums, layer_sums
 from spikesim.ep.inputs.pipeline import Presenter

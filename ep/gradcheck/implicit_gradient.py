@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spikesim.engine.neurons import NEURON
 from spikesim.ep.config.layer_rows import INPUT
 from spikesim.ep.gradcheck.mean_field import SWEEPS_MAX, TOLERANCE, FixedPoint, Inputs, MeanField, Reals, relaxation
 from spikesim.ep.parallel.communicator import Alone, Ranks, share
@@ -68,7 +69,7 @@ def response(field: MeanField, inputs: Inputs, rest: FixedPoint, *, tolerance: f
     """
     n = len(inputs.images)
     sources = [-field.cost_weight(layer) * field.push(layer, own, inputs) for layer, own in enumerate(rest.rates)]
-    answers = [(drive > 0.0) & (drive < 1.0) for drive in rest.drives]
+    answers = [NEURON.slope(drive) for drive in rest.drives]
     mu = [np.zeros((n, *shape)) for shape in field.shapes]
     moved, largest = np.inf, 0.0
     for sweep in range(SWEEPS_MAX):

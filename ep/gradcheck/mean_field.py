@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.engine.neurons import NEURON
 from spikesim.engine.populations import ATTENUATION_MAX
 from spikesim.engine.synapses import Shape
 from spikesim.ep.config.layer_rows import INPUT
@@ -334,12 +335,12 @@ class MeanField:
             moved = 0.0
             for layer in range(self.layers):
                 way = self.drive(layer, rates, images, inputs, beta) - rates[layer]
-                new = np.clip(rates[layer] + relaxation(sweeps) * way, 0.0, 1.0)
+                new = NEURON.rate(rates[layer] + relaxation(sweeps) * way)
                 moved = max(moved, float(np.abs(new - rates[layer]).max(initial=0.0)))
                 rates[layer] = new
             sweeps += 1
         drives = [self.drive(layer, rates, images, inputs, beta) for layer in range(self.layers)]
-        distances = [np.abs(rate - np.clip(u, 0.0, 1.0)).max() for rate, u in zip(rates, drives, strict=True)]
+        distances = [np.abs(rate - NEURON.rate(u)).max() for rate, u in zip(rates, drives, strict=True)]
         return FixedPoint(rates, drives, np.array(distances), sweeps)
 
     def answer(
@@ -363,7 +364,7 @@ class MeanField:
                 for path in self.out_of(layer):
                     deviation = rates[path.target] - free.rates[path.target]
                     drive = drive + path.error_gain * path.link.down(deviation)
-                new = np.clip(drive, 0.0, 1.0)
+                new = NEURON.rate(drive)
                 moved = max(moved, float(np.abs(new - rates[layer]).max(initial=0.0)))
                 rates[layer], drives[layer] = new, drive
             sweeps += 1

@@ -26,6 +26,31 @@ EXACT = 2.0**53
 """Integers up to here are exact in float64."""
 
 
+class Distances(NamedTuple):
+    """Between samples, and between what lines and neighbouring positions of the target see."""
+
+    sample: int
+    line: int
+    place: int
+
+
+class Pieces(NamedTuple):
+    """Pieces of neighbouring numbers that a position sees; int64, one each."""
+
+    origins: NDArray[np.int64]  # where they begin, from where the first line that the first position sees would begin
+    first_lines: NDArray[np.int64]  # lines of the target to which they matter: to others they are zero
+    last_lines: NDArray[np.int64]  # behind the last
+    sums: NDArray[np.int64]  # where the sums of a piece begin in those of a channel
+
+
+class Terms(NamedTuple):
+    """Postsynaptic terms that are not zero, channel by channel of the target and line by line."""
+
+    ends: NDArray[np.int64]  # (channels, lines + 1): of the terms of a line, those of line 0 begin at the first
+    offsets: NDArray[np.int32]  # where what they are multiplied with begins
+    values: NDArray[np.float64]
+
+
 class Rows(NamedTuple):
     """Presynaptic rates, laid out such that what a position sees is some pieces of neighbouring numbers.
 
@@ -38,15 +63,9 @@ class Rows(NamedTuple):
         With zeros behind the maps, as many as a piece has.
     largest : int
         None of their sizes is larger.
-    sample, line, place : int
-        Distance between samples, and between what lines and neighbouring positions of the target see; a dense table has
-        a single position, which sees the whole map.
-    origins : int64 (pieces,)
-        Where pieces begin, counted from where the first line that the first position sees would begin.
-    lines : int64 (2, pieces)
-        Lines of the target to which pieces matter, first and behind the last: to others they are zero.
-    sums : int64 (pieces,)
-        Where the sums of a piece begin in those of a channel.
+    distances : Distances
+        A dense table has a single position, which sees the whole map.
+    pieces : Pieces
     width : int
         Numbers of a piece.
     parts, length : int
@@ -55,12 +74,8 @@ class Rows(NamedTuple):
 
     rates: NDArray[np.int32]
     largest: int
-    sample: int
-    line: int
-    place: int
-    origins: NDArray[np.int64]
-    lines: NDArray[np.int64]
-    sums: NDArray[np.int64]
+    distances: Distances
+    pieces: Pieces
     width: int
     parts: int
     length: int
@@ -136,41 +151,44 @@ def _rows(layout: _Layout, targets: int, samples: int, flat: NDArray[np.int32], 
     else:  # lines of the kernel, in pieces
         piece = step = _piece(columns * channels)
         count, columns = -(-columns * channels // piece), 1
-    pieces = count * rows * columns
-    origins, lines, sums = np.empty(pieces, np.int64), np.empty((2, pieces), np.int64), np.empty(pieces, np.int64)
-    counts, steps = (count, rows, columns), (step, line, across)
-    _cut(counts, steps, piece, layout.padding, layout.stride, height, targets, origins, lines, sums)
+    pieces = Pieces(*np.empty((4, count * rows * columns), np.int64))
+    _cut(_Kernel(count, rows, columns), _Kernel(step, line, across), piece, layout, targets, pieces)
     return Rows(
         rates=flat,
         largest=largest,
-        sample=height * line,
-        line=layout.stride * line,
-        place=layout.stride * across,
-        origins=origins,
-        lines=lines,
-        sums=sums,
+        distances=Distances(height * line, layout.stride * line, layout.stride * across),
+        pieces=pieces,
         width=piece,
         parts=rows * columns,
         length=count * piece,
     )
 
 
+class _Kernel(NamedTuple):
+    """Numbers, or distances, of what a kernel consists of."""
+
+    side: int  # pieces side by side
+    lines: int
+    columns: int
+
+
 @kernel
-def _cut(counts, steps, piece, padding, stride, height, targets, origins, lines, sums):
+def _cut(counts, distances, piece, layout, targets, pieces):
     """Where pieces begin, to which lines of the target they matter, and where their sums go.
 
-    counts: pieces side by side, lines and columns of the kernel. steps: distances of these.
+    counts, distances: `_Kernel`. piece: numbers of a piece. layout: `_Layout`. targets: lines of the target.
     """
-    count, rows, columns = counts
+    padding, stride, height = layout.padding, layout.stride, layout.shape[0]
     k = 0
-    for i in range(count):
-        for row in range(rows):
+    for i in range(counts.side):
+        for row in range(counts.lines):
             first = min(max(-((row - padding) // stride), 0), targets)
             last = max(min((height - 1 - row + padding) // stride + 1, targets), first)
-            for column in range(columns):
-                origins[k] = i * steps[0] + (row - padding) * steps[1] + column * steps[2]
-                lines[0, k], lines[1, k] = first, last
-                sums[k] = ((row * columns + column) * count + i) * piece
+            for column in range(counts.columns):
+                below = (row - padding) * distances.lines
+                pieces.origins[k] = i * distances.side + below + column * distances.columns
+                pieces.first_lines[k], pieces.last_lines[k] = first, last
+                pieces.sums[k] = ((row * counts.columns + column) * counts.side + i) * piece
                 k += 1
 
 
@@ -277,11 +295,11 @@ def correlate(
     lists = (part.stop - part.start) // (height * width)
     # each channel has room for all its terms
     length = len(first) * height * width
-    ends = np.empty((lists, height + 1), np.int64)  # of the terms of each line
+    ends = np.empty((lists, height + 1), np.int64)
     ends[:, 0] = np.arange(lists) * length
-    offsets, values = np.empty(lists * length, np.int32), np.empty(lists * length)
-    place, steps = (at + part.start, height, width, target.lanes), (rows.sample, rows.line, rows.place)
-    largest = _list_terms(first, second, np.zeros((2, 16), np.int32), place, steps, ends, offsets, values)
+    terms = Terms(ends, np.empty(lists * length, np.int32), np.empty(lists * length))
+    place, scratch = _Target(at + part.start, height, width, target.lanes), _Lanes(*np.zeros((2, 16), np.int32))
+    largest = _list_terms(first, second, scratch, place, rows.distances, terms)
     count = chosen.stop - chosen.start
     if out is None:
         shape = count, *connection.integers.shape[:-1]
@@ -289,55 +307,68 @@ def correlate(
     weights = out.weights.reshape(count, rows.parts, -1)
     whole = weights.shape[2] == rows.length
     sums = weights if whole else np.empty((count, rows.parts, rows.length), np.int64)
-    pieces = rows.origins, rows.lines, rows.sums
-    _sum_products(rows.rates, largest * rows.largest, rows.width, pieces, ends, offsets, values, sums, out.bias)
+    _sum_products(rows, largest * rows.largest, terms, sums, out.bias)
     if not whole:
         weights[...] = sums[:, :, : weights.shape[2]]
     return out
 
 
+class _Target(NamedTuple):
+    """Where the target lies in the state of a sample, and its size."""
+
+    at: int
+    height: int
+    width: int
+    lanes: int
+
+
+class _Lanes(NamedTuple):
+    """Working memory of `_list_terms`, int32 (16,)."""
+
+    none: NDArray[np.int32]  # zeros
+    difference: NDArray[np.int32]
+
+
 @kernel
-def _list_terms(first, second, room, place, steps, ends, offsets, values):
+def _list_terms(first, second, scratch, target, distances, terms):
     """List the terms of each channel, and where what they are multiplied with begins, line by line of the target.
 
-    room: int32 (2, 16), zeros and what is overwritten. place: where the target lies in the state of a sample, its
-    height, width and lanes. steps: distances of samples, lines and positions. ends: where the terms of a line of a
-    channel end; those of line 0 begin where the first column says. Returns the largest |value|.
+    Returns the largest |value|.
     """
-    at, height, width, lanes = place
+    ends, height, width, lanes = terms.ends, target.height, target.width, target.lanes
     largest = 0.0
-    none, difference = room
     alone = len(second) == 0
     for y in range(height):
         for channel in range(len(ends)):
             ends[channel, y + 1] = ends[channel, y]
         for sample in range(len(first)):
             one = first[sample]
-            other = none if alone else second[sample]
+            other = scratch.none if alone else second[sample]
             for channel in range(0, len(ends), 16):
-                block = at + channel // lanes * lanes * height * width + channel % lanes
+                block = target.at + channel // lanes * lanes * height * width + channel % lanes
                 for x in range(width):
                     i = block + (y * width + x) * lanes
-                    word = difference_word(one, i, other, 0 if alone else i, difference)
-                    offset = np.int32(sample * steps[0] + y * steps[1] + x * steps[2])
+                    word = difference_word(one, i, other, 0 if alone else i, scratch.difference)
+                    offset = np.int32(sample * distances.sample + y * distances.line + x * distances.place)
                     while word:
                         lane = lowest_bit(word)
                         word &= word - np.uint64(1)
-                        value = np.float64(difference[lane])
+                        value = np.float64(scratch.difference[lane])
                         end = ends[channel + lane, y + 1]
-                        offsets[end], values[end] = offset, value
+                        terms.offsets[end], terms.values[end] = offset, value
                         ends[channel + lane, y + 1] = end + 1
                         largest = max(largest, abs(value))
     return largest
 
 
 @kernel
-def _sum_products(rates, largest, width, pieces, ends, offsets, values, sums, bias):
+def _sum_products(rows, largest, terms, sums, bias):
     """Add up the rows of rates behind the terms of a channel, each times its term: the sums of the channel.
 
     largest: no product is larger.
     """
-    origins, lines, places = pieces
+    rates, width, pieces = rows.rates, rows.width, rows.pieces
+    ends, offsets, values = terms.ends, terms.offsets, terms.values
     channels, last = sums.shape[0], ends.shape[1] - 1
     length = sums.shape[1] * sums.shape[2]
     flat = sums.reshape(-1)
@@ -347,11 +378,11 @@ def _sum_products(rates, largest, width, pieces, ends, offsets, values, sums, bi
             total += np.int64(values[i])
         bias[channel] = total
     # a piece of the rows at a time, which stays in the cache for all channels
-    for piece in range(len(origins)):
-        origin, top, bottom = origins[piece], lines[0, piece], lines[1, piece]
+    for piece in range(len(pieces.origins)):
+        origin, top, bottom = pieces.origins[piece], pieces.first_lines[piece], pieces.last_lines[piece]
         for channel in range(channels):
             begin, end = ends[channel, top], ends[channel, bottom]
-            to = channel * length + places[piece]
+            to = channel * length + pieces.sums[piece]
             if (end - begin) * largest > EXACT:
                 flat[to : to + width] = 0
                 for i in range(begin, end):

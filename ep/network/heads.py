@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 
 from spikesim.engine.delivery import shifted
 from spikesim.engine.layout import Spread, serial
+from spikesim.engine.neurons import probability
 from spikesim.engine.plan import record
 from spikesim.engine.populations import Population
 from spikesim.engine.synapses import Shape
 from spikesim.errors import InputError
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.dither import leak_dither
-from spikesim.numerics.fixed_point import DRIVE_LIMIT, ONE, ONE_BITS, P_MAX, WEIGHT_MAX
+from spikesim.numerics.fixed_point import DRIVE_LIMIT, ONE, ONE_BITS, WEIGHT_MAX
 from spikesim.numerics.portable_math import softmax
 from spikesim.numerics.quantization import quantise_weights
 
@@ -232,7 +233,7 @@ def block_sums(plan, state, heads, head, sample, features):
                     pixel = ((block * height + y) * width + x * side + cell) * lanes
                     potential = membrane[pixel : pixel + lanes]
                     for lane in range(lanes):
-                        sums[lane] += min(max(potential[lane], np.int32(0)), np.int32(P_MAX))
+                        sums[lane] += probability(potential[lane])
 
 
 @kernel

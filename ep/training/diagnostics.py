@@ -6,8 +6,10 @@ line to say.
 
 import math
 from collections import deque
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.network.model import Model
@@ -23,6 +25,16 @@ LOSS_RISE = 1.5
 COUPLED = 1.0
 
 
+class _Observed(NamedTuple):
+    """What one mini-batch says of the run; float64 (L,) by layer."""
+
+    activity: NDArray[np.float64]
+    saturated: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    loss: float
+    beta: float
+
+
 class Diagnosis:
     """What to tell the user about a run.
 
@@ -34,7 +46,7 @@ class Diagnosis:
     def __init__(self, model: Model, config: Config) -> None:
         self._model = model
         self._config = config
-        self._recent: deque[tuple[np.ndarray, np.ndarray, np.ndarray, float, float]] = deque(maxlen=RECENT)
+        self._recent: deque[_Observed] = deque(maxlen=RECENT)
         self._best_loss = math.inf
         self._told: set[str] = set()
 
@@ -44,25 +56,26 @@ class Diagnosis:
         samples = len(result.loss_sum)
         neurons = self._model.neurons
         self._recent.append(
-            (
-                free.spikes / np.maximum(free.updates, 1)
+            _Observed(
+                activity=free.spikes / np.maximum(free.updates, 1)
                 if self._config.dynamics.inference == "stochastic"
                 else np.array([activity.mean() for activity in result.activity]),
-                free.saturated / (neurons * samples),
-                free.mean_residual(self._config.dynamics.window_free, samples, neurons),
-                math.fsum(result.loss_sum) / samples,
-                result.beta,
+                saturated=free.saturated / (neurons * samples),
+                residual=free.mean_residual(self._config.dynamics.window_free, samples, neurons),
+                loss=math.fsum(result.loss_sum) / samples,
+                beta=result.beta,
             )
         )
         if len(self._recent) < RECENT:
             return []
-        columns = list(zip(*self._recent, strict=True))
-        activity, saturated, residual = (np.mean(column, axis=0) for column in columns[:3])
+        activity = np.mean([one.activity for one in self._recent], axis=0)
+        saturated = np.mean([one.saturated for one in self._recent], axis=0)
+        residual = np.mean([one.residual for one in self._recent], axis=0)
         lines = []
         for layer, name in enumerate(self._model.names):
             lines += self._layer(name, float(activity[layer]), float(saturated[layer]), float(residual[layer]))
-        lines += self._loss(float(np.mean(columns[3])))
-        lines += self._beta(columns[4])
+        lines += self._loss(float(np.mean([one.loss for one in self._recent])))
+        lines += self._beta([one.beta for one in self._recent])
         return lines
 
     def coupled(self, found: np.ndarray) -> list[str]:
@@ -121,7 +134,7 @@ class Diagnosis:
             )
         return []
 
-    def _beta(self, betas: tuple[float, ...]) -> list[str]:
+    def _beta(self, betas: list[float]) -> list[str]:
         stability = self._config.stability
         if stability.steering == "none":
             return []

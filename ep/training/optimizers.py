@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,12 +80,15 @@ class Optimiser:
             velocity = self._moments[f"velocity/{name}"].reshape(-1)
             magnitude = _sgd(flat, slope, velocity, rate, decay, np.float32(settings.momentum))
         else:
-            beta1, beta2 = np.float32(settings.beta1), np.float32(settings.beta2)
-            bias1 = np.float32(1.0 - _power(settings.beta1, self.steps))
-            bias2 = np.float32(1.0 - _power(settings.beta2, self.steps))
+            constants = _Adam(
+                beta1=np.float32(settings.beta1),
+                beta2=np.float32(settings.beta2),
+                bias1=np.float32(1.0 - _power(settings.beta1, self.steps)),
+                bias2=np.float32(1.0 - _power(settings.beta2, self.steps)),
+                epsilon=np.float32(settings.epsilon),
+            )
             first, second = (self._moments[f"{moment}/{name}"].reshape(-1) for moment in ("first", "second"))
-            constants = beta1, beta2, bias1, bias2, np.float32(settings.epsilon)
-            magnitude = _adam(flat, slope, first, second, rate, decay, *constants)
+            magnitude = _adam(flat, slope, first, second, rate, decay, constants)
         return float(magnitude / max(value.size, 1) * MAGNITUDE)
 
     def state(self) -> dict[str, Array]:
@@ -117,9 +120,20 @@ def _sgd(value, gradient, velocity, rate, decay, momentum):
     return total
 
 
+class _Adam(NamedTuple):
+    """Decay of the moments, and by how much they fall short after the steps so far."""
+
+    beta1: np.float32
+    beta2: np.float32
+    bias1: np.float32
+    bias2: np.float32
+    epsilon: np.float32
+
+
 @kernel
-def _adam(value, gradient, first, second, rate, decay, beta1, beta2, bias1, bias2, epsilon):
+def _adam(value, gradient, first, second, rate, decay, constants):
     """Move an array in place; the sum of the magnitudes of the changes."""
+    beta1, beta2, bias1, bias2, epsilon = constants
     total, one = np.int64(0), np.float32(1)
     for i in range(len(value)):
         slope = gradient[i]

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikesim.engine import plan as p
 from spikesim.engine.input_current import convolve_images
-from spikesim.engine.populations import Connection, Population
+from spikesim.engine.populations import NO_REACH, Connection, Population, Reach
 from spikesim.engine.simd.compress import SLACK
 from spikesim.engine.simd.dot_products import UNIT, ZEROS
 from spikesim.engine.synapses import Conv, Dense, Sparse, pooled
@@ -148,23 +148,21 @@ class CompiledNetwork:
             return spikes, spikes + ONE_BITS + quarter
         return spikes + quarter, spikes + ONE_BITS + quarter
 
-    def _check_sums(
-        self, connection: Connection, new: "_Quantised", reach: Mapping[Connection, tuple[float, float]]
-    ) -> None:
+    def _check_sums(self, connection: Connection, new: "_Quantised", reach: Mapping[Connection, Reach]) -> None:
         """Refuse weights with which a sum or a drive could leave int32; `reach` is that of all tables with them."""
         if connection.source.index < 0:
             return  # a constant drive is checked where it is computed
-        forward, backward = new.bounds
+        largest_forward, largest_backward = new.bounds
         average = getattr(connection.table, "pool", None) == "average"
         for bound, population in (
-            (4 * forward if average else forward, connection.target),
-            (backward if connection.tied else 0, connection.source),
+            (4 * largest_forward if average else largest_forward, connection.target),
+            (largest_backward if connection.tied else 0, connection.source),
         ):
             total = sum(
-                reach[other][back]
+                reach[other].into(backward)
                 for other in self.connections
-                for back, target in ((0, other.target), (1, other.source))
-                if target is population and (back == 0 or other.tied)
+                for backward, target in ((False, other.target), (True, other.source))
+                if target is population and (other.tied or not backward)
             )
             if bound >= 2**30 or total >= 4 * SHARE_LIMIT:
                 raise InputError(
@@ -197,7 +195,7 @@ class _Quantised(NamedTuple):
     integers: NDArray[np.int16]
     exponent: int
     bounds: tuple[int, int]
-    reach: tuple[float, float]
+    reach: Reach
 
 
 def _quantised(pair: tuple[Connection, ArrayLike]) -> _Quantised:
@@ -206,10 +204,10 @@ def _quantised(pair: tuple[Connection, ArrayLike]) -> _Quantised:
         raise InputError(f"{connection.name} have shape {weights.shape}; it must be {connection.integers.shape}")
     integers, exponent = quantise_weights(weights, connection.name)
     if connection.source.index < 0:
-        return _Quantised(integers, exponent, (0, 0), (0.0, 0.0))
+        return _Quantised(integers, exponent, (0, 0), NO_REACH)
     forward, backward = connection.table.bounds(integers)
     scale = 2.0 ** (ONE_BITS - exponent)
-    return _Quantised(integers, exponent, (forward, backward), (forward * scale, backward * scale))
+    return _Quantised(integers, exponent, (forward, backward), Reach(forward * scale, backward * scale))
 
 
 def lay_out(

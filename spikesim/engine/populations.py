@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +75,20 @@ class Population:
         return blocked.reshape(*lead, height, width, self.blocks * self.lanes)[..., :channels]
 
 
+class Reach(NamedTuple):
+    """The largest drives that the weights of a connection can add to a neuron, 1.0 = 2**16."""
+
+    forward: float
+    backward: float
+
+    def into(self, backward: bool) -> float:
+        """That of one direction."""
+        return self.backward if backward else self.forward
+
+
+NO_REACH = Reach(0.0, 0.0)
+
+
 @dataclass(eq=False)
 class Connection:
     """One synapse table between two populations, with its weights.
@@ -86,8 +101,8 @@ class Connection:
         The way back counts 2**-attenuation.
     integers : int16
         The weights in use; real value = integer * 2**-exponent.
-    reach : (float, float)
-        The largest drive that they can add to a neuron, forward and backward, 1.0 = 2**16.
+    reach : Reach
+        The largest drive that they can add to a neuron.
     """
 
     source: Population
@@ -99,7 +114,7 @@ class Connection:
     integers: NDArray[np.int16]
     attenuation: int = 0
     exponent: int = 0
-    reach: tuple[float, float] = (0.0, 0.0)
+    reach: Reach = NO_REACH
 
     @property
     def name(self) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from spikesim.engine.delivery import deliver_block, deliver_sparse, fetch_weights
 from spikesim.engine.events import list_spikes
+from spikesim.engine.neurons import energy_of, fire, fire_counted, fire_summed
 from spikesim.engine.plan import (
     FIRING_IID,
     FIRING_STRATIFIED,
@@ -23,18 +24,7 @@ from spikesim.engine.plan import (
     ORDER_PARITY,
     ORDER_UPWARDS,
 )
-from spikesim.engine.simd.fire import (
-    Drives,
-    External,
-    LowPass,
-    Membrane,
-    Threshold,
-    WindowSums,
-    energy_of,
-    fire,
-    fire_counted,
-    fire_summed,
-)
+from spikesim.engine.simd.fire import Drives, External, LowPass, Membrane, Threshold, WindowSums
 from spikesim.jit.compilation import inline_kernel, kernel
 from spikesim.numerics.dither import leak_dither, reversed_bits
 from spikesim.numerics.philox import philox4x32

@@ -249,7 +249,7 @@ def patched(folder: Path) -> Path:
 
 def test_the_neuron_of_the_manual_can_be_made(tmp_path: Path) -> None:
     changed = (
-        "spikesim/engine/simd/fire.py",
+        "spikesim/engine/neurons/clipped_linear.py",
         "tests/helpers/reference.py",
         "tests/core/engine/test_accumulate.py",
         "tests/core/engine/test_simulator_law.py",

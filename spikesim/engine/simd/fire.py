@@ -1,6 +1,7 @@
-"""The step of sixteen neurons: leak, window, firing, as one pass over vectors that stay in registers.
+"""The step of sixteen neurons: membrane, window, firing, as one pass over vectors that stay in registers.
 
-As in `spikesim.engine.simd.accumulate`, every function has a plain twin with the same bits.
+What V and p are says a neuron model (`spikesim.engine.neurons`), which is compiled into these kernels. As in
+`spikesim.engine.simd.accumulate`, every function has a plain twin with the same bits.
 """
 
 from collections.abc import Callable
@@ -66,12 +67,13 @@ class LowPass(NamedTuple):
     dither: int
 
 
-def plain_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:
-    """Sixteen neurons leak, add p to the window and fire; bit k of the result is 1 iff neuron n + k fires.
+def plain_fire(neuron: Any, *, summed: bool, counted: bool) -> Callable[..., Any]:
+    """Sixteen neurons move, add p to the window and fire; bit k of the result is 1 iff neuron n + k fires.
 
-    V = v[n] moves to V + ((u - V + dither) >> leak), and a neuron fires if p = clip(V) exceeds its threshold. summed:
-    sums[m] += p; counted: steps[m] += 1 where 0 < V < P_MAX.
+    V = v[n] moves as the model says, and a neuron fires if its p exceeds its threshold. summed: sums[m] += p; counted:
+    steps[m] += 1 where p follows V.
     """
+    move, probability, follows = neuron.move, neuron.probability, neuron.follows
 
     def fire(membrane, drives, window, threshold, low_pass):
         v, n = membrane
@@ -82,14 +84,13 @@ def plain_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:
         word = 0
         for k in range(16):
             drive = np.int32(rows.flat[row + k] + rows.flat[cell + k] + others.flat[other + k] + bias[b + k])
-            before = v.flat[n + k]
-            moved = np.int32(before + (np.int32(drive - before + dither) >> leak))
+            moved = move(v.flat[n + k], drive, leak, dither)
             v.flat[n + k] = moved
-            p = min(max(moved, np.int32(0)), np.int32(P_MAX))
+            p = probability(moved)
             if summed:
                 sums.flat[m + k] += p
             if counted:
-                steps.flat[m + k] += np.uint16(0 < moved < P_MAX)
+                steps.flat[m + k] += np.uint16(follows(moved))
             if (np.int32(random.flat[r + k]) + np.int32(offset)) & P_MAX < p:
                 word |= 1 << k
         return np.uint16(word)
@@ -97,7 +98,7 @@ def plain_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:
     return inline_kernel(fire)
 
 
-def vector_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:
+def vector_fire(neuron: Any, *, summed: bool, counted: bool) -> Callable[..., Any]:
     """The vector form of `plain_fire`."""
 
     @intrinsic
@@ -120,21 +121,18 @@ def vector_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:
             def put(value, array, at, kind=wide):
                 builder.store(value, pointer(array, at, kind)).align = kind.element.width // 8
 
-            zero, highest = (ir.Constant(wide, [limit] * 16) for limit in (0, P_MAX))
             drive = get(bias, b)
             for array, at in ((rows, row), (rows, cell), (others, other)):
                 drive = builder.add(drive, get(array, at))
-            before = get(v, n)
             leak, dither = (spread(builder, builder.trunc(number, int32), 16) for _, number in low_pass)
-            moved = builder.add(before, builder.ashr(builder.add(builder.sub(drive, before), dither), leak))
+            moved = neuron.vector_move(builder, get(v, n), drive, leak, dither)
             put(moved, v, n)
-            above, below = builder.icmp_signed(">", moved, zero), builder.icmp_signed("<", moved, highest)
-            p = builder.select(below, builder.select(above, moved, zero), highest)
+            p, follows = neuron.vector_probability(builder, moved)
             if summed:
                 put(builder.add(get(sums, m), p), sums, m)
             if counted:
-                inside = builder.zext(builder.and_(above, below), short)
-                put(builder.add(get(steps, m, short), inside), steps, m, short)
+                followed = builder.zext(follows, short)
+                put(builder.add(get(steps, m, short), followed), steps, m, short)
             moved_on = spread(builder, builder.trunc(offset[1], int16), 16)
             limit = builder.add(get(random, r, short), moved_on)
             return builder.bitcast(builder.icmp_unsigned("<", limit, builder.trunc(p, short)), int16)
@@ -144,50 +142,54 @@ def vector_fire(*, summed: bool, counted: bool) -> Callable[..., Any]:
     return fire  # type: ignore[no-any-return]
 
 
-@inline_kernel
-def plain_energy(membrane, drives, external):
-    """The energy of sixteen neurons: the sum of p (p - c - u) in int64, with p = clip(V).
+def plain_energy(neuron: Any) -> Callable[..., Any]:
+    """The energy of sixteen neurons: the sum of p (p - c - u) in int64.
 
     The drive u holds each synapse's share, as does that at its other end; the constant c, bias plus external drive,
     acts here alone, hence twice.
     """
-    v, n = membrane
-    rows, row, cell, others, other, bias, b = drives
-    energy = np.int64(0)
-    for k in range(16):
-        constant = np.int64(bias[b + k]) + np.int64(external.drive.flat[external.at + k])
-        drive = np.int64(bias[b + k]) + np.int64(rows.flat[row + k]) + np.int64(rows.flat[cell + k])
-        drive += np.int64(others.flat[other + k])
-        p = np.int64(min(max(v.flat[n + k], np.int32(0)), np.int32(P_MAX)))
-        energy += p * (p - constant - drive)
-    return energy
+    probability = neuron.probability
+
+    def energy_of(membrane, drives, external):
+        v, n = membrane
+        rows, row, cell, others, other, bias, b = drives
+        energy = np.int64(0)
+        for k in range(16):
+            constant = np.int64(bias[b + k]) + np.int64(external.drive.flat[external.at + k])
+            drive = np.int64(bias[b + k]) + np.int64(rows.flat[row + k]) + np.int64(rows.flat[cell + k])
+            drive += np.int64(others.flat[other + k])
+            p = np.int64(probability(v.flat[n + k]))
+            energy += p * (p - constant - drive)
+        return energy
+
+    return inline_kernel(energy_of)
 
 
-@intrinsic
-def vector_energy(typingctx, membrane, drives, external):
+def vector_energy(neuron: Any) -> Callable[..., Any]:
     """The vector form of `plain_energy`."""
-    signature = types.int64(membrane, drives, external)
 
-    def codegen(context, builder, signature, args):
-        int64 = ir.IntType(64)
-        wide, long = (ir.VectorType(kind, 16) for kind in (ir.IntType(32), int64))
-        given = [members(context, builder, kind, value) for kind, value in zip(signature.args, args, strict=True)]
-        (v, n), (rows, row, cell, others, other, bias, b), (external, e) = given
+    @intrinsic
+    def energy_of(typingctx, membrane, drives, external):
+        signature = types.int64(membrane, drives, external)
 
-        def get(array, at):
-            pointer = builder.gep(data_of(context, builder, *array), [at[1]])
-            return builder.sext(load(builder, pointer, wide, 4), long)
+        def codegen(context, builder, signature, args):
+            wide, long = (ir.VectorType(ir.IntType(bits), 16) for bits in (32, 64))
+            given = [members(context, builder, kind, value) for kind, value in zip(signature.args, args, strict=True)]
+            (v, n), (rows, row, cell, others, other, bias, b), (external, e) = given
 
-        zero, highest = (ir.Constant(long, [limit] * 16) for limit in (0, P_MAX))
-        potential, own = get(v, n), get(bias, b)
-        p = builder.select(builder.icmp_signed(">", potential, zero), potential, zero)
-        p = builder.select(builder.icmp_signed("<", p, highest), p, highest)
-        rest = builder.sub(builder.sub(p, own), own)  # the bias is in c and in u
-        for array, at in ((rows, row), (rows, cell), (others, other), (external, e)):
-            rest = builder.sub(rest, get(array, at))
-        return add_lanes(builder, builder.mul(p, rest))
+            def get(array, at):
+                return load(builder, builder.gep(data_of(context, builder, *array), [at[1]]), wide, 4)
 
-    return signature, codegen
+            p = builder.sext(neuron.vector_probability(builder, get(v, n))[0], long)
+            own = builder.sext(get(bias, b), long)
+            rest = builder.sub(builder.sub(p, own), own)  # the bias is in c and in u
+            for array, at in ((rows, row), (rows, cell), (others, other), (external, e)):
+                rest = builder.sub(rest, builder.sext(get(array, at), long))
+            return add_lanes(builder, builder.mul(p, rest))
+
+        return signature, codegen
+
+    return energy_of  # type: ignore[no-any-return]
 
 
 @inline_kernel
@@ -216,8 +218,6 @@ def vector_spike_word(typingctx, probability, random, lane):
     return signature, codegen
 
 
-_fire = plain_fire if PLAIN_LOOPS else vector_fire
-fire, fire_summed = _fire(summed=False, counted=False), _fire(summed=True, counted=False)
-fire_counted = _fire(summed=True, counted=True)
-energy_of = plain_energy if PLAIN_LOOPS else vector_energy
+fire_kernel = plain_fire if PLAIN_LOOPS else vector_fire
+energy_kernel = plain_energy if PLAIN_LOOPS else vector_energy
 spike_word = plain_spike_word if PLAIN_LOOPS else vector_spike_word

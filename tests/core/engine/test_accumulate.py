@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spikesim.engine.neurons.clipped_linear import CLIPPED_LINEAR
 from spikesim.engine.simd import accumulate as rows
 from spikesim.engine.simd import fire as firing
 from spikesim.engine.simd import llvm as vectors
@@ -93,10 +94,13 @@ def compiled() -> SimpleNamespace:
             for n in rows.SCALED_LANES
         },
         fire=[
-            [firer(build(summed=variant > 0, counted=variant > 1)) for build in (firing.vector_fire, firing.plain_fire)]
+            [
+                firer(build(CLIPPED_LINEAR, summed=variant > 0, counted=variant > 1))
+                for build in (firing.vector_fire, firing.plain_fire)
+            ]
             for variant in range(3)
         ],
-        energy=(energy(firing.vector_energy), energy(firing.plain_energy)),
+        energy=(energy(firing.vector_energy(CLIPPED_LINEAR)), energy(firing.plain_energy(CLIPPED_LINEAR))),
         word=(worder(firing.vector_spike_word), worder(firing.plain_spike_word)),
         difference=(differ(vectors.vector_difference_word), differ(vectors.plain_difference_word)),
         lowest=(lowest(vectors.vector_lowest_bit), lowest(vectors.plain_lowest_bit)),
