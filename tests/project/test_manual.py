@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from commands import CONFIG, ROOT
 from datasets_support import make_idx, serve
-from manual import PAGES, Block, Place, blocks, published
-from manual_command import TRAIN
-from manual_indented import NEEDED, indented_commands
+from manual.command import TRAIN
+from manual.indented import NEEDED, indented_commands
+from manual.pages import PAGES, Block, Place, blocks, published
 
 from spikesim.ep.inputs.teacher import write_teacher
 

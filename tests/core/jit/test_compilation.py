@@ -415,7 +415,7 @@ def test_every_way_of_running_gives_the_same_bits(environment: dict[str, str]) -
     """Against this process, which has checked bounds and the vector code."""
     result = run_python(
         "from pairs import digest; print(digest())",
-        PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]),
+        PYTHONPATH=os.pathsep.join([str(Path(__file__).parents[2] / "helpers"), os.environ.get("PYTHONPATH", "")]),
         **{"NUMBA_DISABLE_JIT": "0", "SPIKESIM_PLAIN_LOOPS": "0", **environment},
     )
     assert result == digest()

@@ -2,8 +2,8 @@
 
 The text of the manual is not changed. Options are put behind those of the line, where the last one counts.
 
-    python tests/helpers/manual_command.py spikesim ARGUMENTS
-    python tests/helpers/manual_command.py python ARGUMENTS
+    python tests/helpers/manual/command.py spikesim ARGUMENTS
+    python tests/helpers/manual/command.py python ARGUMENTS
 """
 
 import os
@@ -14,6 +14,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # the other helpers
 from datasets_support import Tiny, describe, make_idx
 
 from spikesim.cli import main
