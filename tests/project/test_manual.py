@@ -208,7 +208,7 @@ NOTATION = r"""
         --out a.h5
     ... --beta 1 [--signals none]
     spikesim train $OLD --seed 1
-    python benchmarks/step.py [FILE ...]
+    python benchmarks/speed/step.py [FILE ...]
     pip install '.[teacher]'
     train  98.1 %
 
@@ -231,7 +231,7 @@ def test_the_notation_of_commands_behind_figures(tmp_path: Path) -> None:
         (4, f"{train} --beta 1 --out made-1.h5", ""),
         (4, f"{train} --beta 1 --signals none --out made-2.h5", ""),
         (5, "spikesim train --set a.b=1 --set c.d=2 --seed 1 --out made-3.h5", ""),
-        (6, "python benchmarks/step.py", "torch"),
+        (6, "python benchmarks/speed/step.py", "torch"),
         (7, "pip install '.[teacher]'", ""),
     ]
     assert [command.installs for command in found] == [False] * 5 + [True]

@@ -112,7 +112,7 @@ def without_brian(arguments: list[str]) -> list[str]:
 def run_python(arguments: list[str]) -> None:
     """``python ARGUMENTS``: a script of the checkout here, shortened; anything else as it is."""
     script = Path(arguments[0])
-    if script.parent.name not in ("benchmarks", "examples") or script.stem not in SCRIPTS:
+    if not {"benchmarks", "examples"} & {*script.parts[:-1]} or script.stem not in SCRIPTS:
         os.execv(sys.executable, [sys.executable, *arguments])
     sys.argv = [*without_brian(arguments), *SCRIPTS[script.stem]]
     sys.path[0] = str(script.parent.resolve())
