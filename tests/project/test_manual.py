@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import CONFIG, ROOT
+from commands import CONFIG, ROOT, copy_checkout
 from datasets_support import make_idx, serve
 from manual.command import TRAIN
 from manual.indented import NEEDED, indented_commands
@@ -200,7 +200,9 @@ def test_the_lists_of_pages_are_up_to_date() -> None:
     names = {name_of(page) for page in PAGES}
     assert {*WHEN_ASKED, *PREPARE, *FIGURES} <= names
     assert all(indented_commands(ROOT / name) for name in FIGURES)
-    assert {Path(name).stem for name in NEEDED} <= {path.stem for path in ROOT.glob("[be]*/*.py")}
+    assert {Path(name).stem for name in NEEDED} <= {
+        path.stem for path in [*ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("examples/*.py")]
+    }
 
 
 NOTATION = r"""
@@ -239,8 +241,7 @@ def test_the_notation_of_commands_behind_figures(tmp_path: Path) -> None:
 
 def patched(folder: Path) -> Path:
     """A copy of the checkout with the neuron of docs/own-neuron.md."""
-    ignored = shutil.ignore_patterns(".*", "build", "dist", "runs", "*.egg-info", "__pycache__")
-    shutil.copytree(ROOT, folder, symlinks=True, ignore=ignored)
+    copy_checkout(folder)
     diff = "".join(block.text for block in blocks(ROOT / "docs" / "own-neuron.md") if block.language == "diff")
     done = subprocess.run(["git", "apply", "-"], input=diff, text=True, cwd=folder, capture_output=True)
     assert done.returncode == 0, done.stderr

@@ -39,10 +39,12 @@ EMBEDDED = ["--dataset", "fashion-mnist-mini"]  # for processes of a script's ow
 PEER = ["--peer-repeats", "1", "--peer-batch", "2"]
 SCRIPTS = {
     "backprop": [*RUN, "--width", "0.125"],
+    "digests": ["simulation"],
     "firing": ["--repeats", "2", "--noise-repeats", "2", "--leaks", "1", "--windows", "8"],
     "footprint": ["--repeats", "2"],
     "fuzz": ["--cases", "20"],
     "greedy": [*SMALL, "--set", "data.limit=16", "--set", "data.test_limit=8", "--set", "optimiser.epochs=1"],
+    "house": ["--old", "HEAD"],
     "kills": ["--kills", "2", "--ranks", "1"],
     "limits": SMALL,
     "metrics": ["--samples", "1"],
