@@ -175,6 +175,31 @@ def test_every_package_says_what_it_imports_and_what_imports_it() -> None:
     assert silent == []
 
 
+def within(module: str, name: str) -> bool:
+    """Whether a module lies in what a docstring calls by this name, such as `ep.reports`, `reports` or `spikesim`."""
+    return f".{name.removeprefix('spikesim.')}." in f".{module.removeprefix('spikesim.')}."
+
+
+def test_what_packages_say_of_their_neighbours_is_so(sources: dict[str, str]) -> None:
+    """Packages that are said to be imported are; those that are said to import do, and with "only", no others."""
+    graph = edges(sources)
+    for name in (name for name, path in modules().items() if path.name == "__init__.py" and name != "spikesim"):
+        inside = {module for module in graph if module == name or module.startswith(f"{name}.")}
+        imported = set().union(*(graph[module] for module in inside))
+        importers = {module for module in graph if module not in inside and graph[module] & inside}
+        text = (ast.get_docstring(ast.parse(sources[name])) or "").split("\n\n")[-1]
+        first, _, second = text.partition(";")
+        for said in re.findall(r"`([\w.]+)`", first.partition("mports")[2]):
+            assert any(within(module, said) for module in imported), f"{name} imports {said}?"
+        if "may" not in second and "nothing" not in second:
+            for said in re.findall(r"`([\w.]+)`", second):
+                assert any(within(module, said) for module in importers), f"{said} imports {name}?"
+        if "only" in second:
+            named = re.findall(r"`([\w.]+)`", second)
+            others = {module for module in importers if not any(within(module, said) for said in named)}
+            assert others == set(), f"only {named} import {name}?"
+
+
 def test_names_and_folders_agree() -> None:
     """The links in spikesim/ say what pyproject.toml says, and all packages are installed."""
     for name, folder in installed().items():
