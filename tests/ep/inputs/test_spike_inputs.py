@@ -141,7 +141,7 @@ def input_of(given: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def slow_nudge(model: Model, twin: reference.Model, beta: float) -> NDArray[np.int64]:
-    """As `test_phases.slow_nudge`, the top layer not being the last population."""
+    """As `twin_phases.slow_nudge`, the top layer not being the last population."""
     upper = reference.Model(twin.populations[:-1], twin.tables[1:], twin.samples, twin.firing, twin.seed)
     upper.potential = twin.potential[:-1]
     return tp.slow_nudge(model, upper, beta)
