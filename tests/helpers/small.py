@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ from spikesim.ep.inputs.pipeline import Presenter
 from spikesim.ep.network.model import Model, Parameters, initial_parameters
 from spikesim.ep.parallel.communicator import Ranks
 from spikesim.ep.parallel.thread_pool import Team
-from spikesim.ep.training.learner import Learner
+from spikesim.ep.training.learner import BatchResult, Learner
 
 CONV = {"kind": "conv", "channels": 4}
 POOLED = {**CONV, "pool": True}
 DENSE = {"kind": "dense", "channels": 8}
+LAYERS = (POOLED, {**CONV, "channels": 17}, DENSE)
+SAMPLES = 11
 
 
 def make_dataset(
@@ -121,3 +124,22 @@ def learning(
     start = parameters if parameters is not None else initial_parameters(model, config)
     with Team(model, config, threads, ranks=ranks) as team:
         yield Learner(model, config, start, team, soft_targets), Presenter(config, dataset, model.graph.image.shape)
+
+
+def assert_same(found: tuple[Any, list[BatchResult]], expected: tuple[Any, list[BatchResult]]) -> None:
+    """Equal to the bit: parameters, losses, counters."""
+    for name, array in expected[0].items():
+        assert found[0][name].tobytes() == array.tobytes(), name
+    for one, other in zip(found[1], expected[1], strict=True):
+        assert one.loss_sum == other.loss_sum and one.correct == other.correct
+        np.testing.assert_array_equal(one.rate_difference, other.rate_difference)
+        np.testing.assert_array_equal(one.changes, other.changes)
+        np.testing.assert_array_equal(one.lambdas, other.lambdas)
+        np.testing.assert_array_equal(one.head_loss, other.head_loss)
+        np.testing.assert_array_equal(one.head_correct, other.head_correct)
+        assert one.beta == other.beta
+        for activity, others in zip(one.activity, other.activity, strict=True):
+            np.testing.assert_array_equal(activity, others)
+        for counts, others in zip(one.counts, other.counts, strict=True):
+            for item in fields(counts):
+                np.testing.assert_array_equal(getattr(counts, item.name), getattr(others, item.name), item.name)

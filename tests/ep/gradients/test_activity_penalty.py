@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 import small
+from gradient_cases import STACKS, WINDOW, naive, random_rates, stack, sum_cells
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from test_contrast import STACKS, WINDOW, naive, random_rates, stack, sum_cells
 
 from spikesim.ep.config.sections import Stability
 from spikesim.ep.gradients import contrast as co

@@ -3,74 +3,17 @@
 import itertools
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import pytest
 import small
+from gradient_cases import SAMPLES, STACKS, WINDOW, naive, random_rates, stack, sum_cells
 from numpy.typing import NDArray
 
-from spikesim.engine.synapses import Conv
-from spikesim.ep.config.parsing import Config
 from spikesim.ep.gradients import contrast as co
 from spikesim.ep.gradients.correlation import Correlation, Rows
 from spikesim.ep.network.model import Model
 from spikesim.numerics.fixed_point import ONE
-
-Integers = NDArray[np.int64]
-
-
-def naive(model: Model, layer: int, pre: Integers, post: Integers) -> Integers:
-    """Sum over samples and positions, one synapse at a time."""
-    table, total = model.graph.edges[layer].connection.table, np.zeros(model.weight_shape(layer), np.int64)
-    if not isinstance(table, Conv):
-        for sample in range(len(pre)):
-            total += np.outer(pre[sample].ravel(), post[sample].ravel())
-        return total
-    height, width = pre.shape[1:3]
-    places = itertools.product(range(post.shape[1]), range(post.shape[2]), range(table.kernel), range(table.kernel))
-    for y, x, ky, kx in places:
-        from_y, from_x = y * table.stride + ky - table.padding, x * table.stride + kx - table.padding
-        if 0 <= from_y < height and 0 <= from_x < width:
-            for sample in range(len(pre)):
-                total[ky, kx] += np.outer(pre[sample, from_y, from_x], post[sample, y, x])
-    return total
-
-
-def sum_cells(maps: Integers) -> Integers:
-    height, width = maps.shape[1] // 2, maps.shape[2] // 2
-    total = np.zeros((len(maps), height, width, maps.shape[3]), np.int64)
-    for y, x in itertools.product(range(2 * height), range(2 * width)):
-        total[:, y // 2, x // 2] += maps[:, y, x]
-    return total
-
-
-STACKS: dict[str, list[dict[str, Any]]] = {
-    "k1, k3": [{**small.CONV, "kernel": 1, "padding": 0}, small.CONV],
-    "k5 same, k3 valid": [{**small.CONV, "kernel": 5, "padding": 2}, {**small.CONV, "padding": 0, "channels": 17}],
-    "k3 full, k5 full": [{**small.CONV, "padding": 2}, {**small.CONV, "kernel": 5, "padding": 4}],
-    "pooled, odd": [small.POOLED, {**small.POOLED, "channels": 17}],
-    "pooled, dense, dense": [{**small.POOLED, "channels": 18}, small.DENSE, small.DENSE],
-    "dense": [small.DENSE],
-    "strided": [small.POOLED, {**small.POOLED, "channels": 17, "kernel": 5, "padding": 1}],
-}
-SAMPLES, WINDOW = 5, 20
-
-
-def random_rates(model: Model, seed: int, below: int = WINDOW * ONE) -> NDArray[np.int32]:
-    """Window sums of all layers, padding at zero."""
-    rng = np.random.default_rng(seed)
-    sums = np.zeros((SAMPLES, model.compiled.sizes["state"]), np.int32)
-    for layer, population in enumerate(model.graph.populations):
-        values = rng.integers(0, below, (SAMPLES, *population.shape)).astype(np.int32)
-        sums[:, model.state_slice(layer)] = population.to_state(values)
-    return sums
-
-
-def stack(name: str) -> tuple[Config, Model]:
-    """One of `STACKS`."""
-    config = small.make(*STACKS[name], dynamics__pooling="strided" if name == "strided" else "average")
-    return config, Model(config, small.make_dataset(size=(7, 5), channels=2))
 
 
 def one_phase(

@@ -3,13 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
+import gradient_cases as mf
 import numpy as np
 import pytest
-import reference
 import small
-import test_meanfield as mf
-import test_phases as tp
-from numpy.typing import NDArray
+import twin_phases as tp
+from twin_phases import HELD, HeldTwin, held_drives
 
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.gradcheck import implicit_gradient as ad
@@ -22,56 +21,6 @@ from spikesim.ep.parallel.thread_pool import Team
 from spikesim.ep.phases import workspace as ph
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import ONE
-
-HELD = {
-    "dynamics__nudged_drive": "held",
-    "dynamics__error_events": "spikes",
-    "dynamics__rule": "postsynaptic",
-}
-
-Integers = NDArray[np.int64]
-
-
-class HeldTwin(reference.Model):
-    """The reference in a nudged phase: its drives from below are constants, those from above have the error gain."""
-
-    attenuation: int
-
-    def _deliver(self, together: list[int], active: NDArray[np.bool_]) -> list[Integers]:
-        return drives_from_above(self, [self.signal(i) for i in range(len(self.populations))], self.attenuation)
-
-
-def drives_from_above(
-    twin: reference.Model, sent: list[Integers], attenuation: int, graded: bool | None = None
-) -> list[Integers]:
-    """What the layers receive from the ones above that send this."""
-    drives = [np.zeros_like(potential) for potential in twin.potential]
-    graded = twin.firing == "mean-field" if graded is None else graded
-    for table in twin.tables:
-        shift = table.exponent - (0 if graded else 16) + (2 if table.pool else 0) + attenuation
-        back = reference.rounded_shift(sent[table.target] @ table.weights, shift)
-        shape = twin.populations[table.source].shape
-        drives[table.source] += reference.to_four_cells(back, shape) if table.pool else back
-    return drives
-
-
-def held_drives(twin: reference.Model, window: int, gain: int, error_gain: int) -> list[Integers]:
-    """Constant drives of the nudged phases, the bias apart; the gains as exponents of 1/2."""
-    rates = [np.minimum((sums.sum(axis=0) + window // 2) // window, ONE - 1) for sums in twin.window]
-    drives = [
-        population.external + np.zeros_like(rate) for population, rate in zip(twin.populations, rates, strict=True)
-    ]
-    for table in twin.tables:
-        sent = rates[table.source]
-        if table.pool:
-            sent = reference.cells(sent, twin.populations[table.source].shape).sum(axis=1).reshape(len(sent), -1)
-        drives[table.target] += reference.rounded_shift(
-            sent @ table.weights.T, table.exponent + (2 if table.pool else 0)
-        )
-    for sign, attenuation in ((1, gain), (-1, error_gain)):
-        for drive, back in zip(drives, drives_from_above(twin, rates, attenuation, graded=True), strict=True):
-            drive += sign * back
-    return drives
 
 
 @pytest.mark.parametrize("firing", ["iid", "stratified", "mean-field"])

@@ -1,6 +1,6 @@
 """The phases: against the slow reference to the bit, and the contrast of their mean field against the true gradient."""
 
-from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -8,9 +8,23 @@ import pytest
 import reference
 import small
 from numpy.typing import NDArray
+from twin_phases import (
+    IDS,
+    LABELS,
+    RUN,
+    SAMPLES,
+    Reals,
+    assert_phase,
+    images,
+    nudged,
+    prepare,
+    settled,
+    slow_nudge,
+    slow_twin,
+    sums_of,
+)
 
 from spikesim.engine.synapses import Conv
-from spikesim.ep.config.parsing import Config
 from spikesim.ep.config.random_streams import EPOCHS_MAX, stream_of
 from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.model import Model, Parameters
@@ -21,107 +35,7 @@ from spikesim.errors import Stopped
 from spikesim.numerics.fixed_point import ONE
 from spikesim.numerics.portable_math import softmax_and_log_sum
 
-LAYERS = ({**small.POOLED, "channels": 5}, {**small.POOLED, "channels": 3})
-SAMPLES = 4
-IDS = np.array([7, 0, 3, 12])
-LABELS = np.array([2, 0, 1, 2])
-RUN = np.zeros(1, np.uint8)
-
-Reals = NDArray[np.float64]
-
-
-def prepare(*layers: Mapping[str, Any], capacity: int = SAMPLES, **settings: Any) -> tuple[Model, Config, ph.Workspace]:
-    """A model with random parameters and a workspace for it."""
-    phases = {"dynamics__steps_free": 20, "dynamics__window_free": 8, "dynamics__steps_nudged": 9}
-    config = small.make(*(layers or LAYERS), **{**phases, **settings})
-    model = Model(config, small.make_dataset(size=(5, 4), channels=2))
-    model.load(small.random_parameters(model, 4), config.dynamics.beta)
-    return model, config, ph.Workspace(model, config.dynamics, capacity, config.seed)
-
-
-def images(samples: int = SAMPLES) -> NDArray[np.int16]:
-    return np.random.default_rng(8).integers(-(2**12), 2**12, (samples, 5, 4, 2)).astype(np.int16)
-
-
-def settled(workspace: ph.Workspace, stream: int = 5) -> PhaseCounts:
-    """Bring the samples to the end of the free phase and remember it."""
-    counts = workspace.free(workspace.rest(images(), IDS), stream, RUN)
-    workspace.keep(SAMPLES)
-    return counts
-
-
-def sums_of(workspace: ph.Workspace) -> NDArray[np.int32]:
-    sums = np.empty((SAMPLES, workspace.model.compiled.sizes["state"]), np.int32)
-    workspace.window_sums(SAMPLES, sums)
-    return sums
-
-
-def assert_phase(workspace: ph.Workspace, twin: reference.Model, windows: list[NDArray[np.int64]]) -> None:
-    """The potentials at the end of a phase and its window sums, (samples, neurons) a layer, are those of the twin."""
-    model, sums = workspace.model, sums_of(workspace)
-    for layer, population in enumerate(model.graph.populations):
-        at = model.state_slice(layer)
-        found = population.from_state(workspace.state.membrane[:, at]).reshape(SAMPLES, -1)
-        np.testing.assert_array_equal(found, twin.potential[layer])
-        np.testing.assert_array_equal(population.from_state(sums[:, at]).reshape(SAMPLES, -1), windows[layer])
-
-
-def nudged(workspace: ph.Workspace, *strengths: float, stream: int = 6) -> NDArray[np.int32]:
-    """Window sums of a nudged phase from the remembered state, with a strength for each head."""
-    workspace.restore(SAMPLES)
-    workspace.nudged(SAMPLES, stream, LABELS, np.array(strengths), RUN)
-    return sums_of(workspace)
-
-
 # -- Against the reference --------------------------------------------------------------------------------------------
-
-
-def slow_twin(model: Model, config: Config) -> reference.Model:
-    """The same network, with the same integers, in the reference."""
-    populations, tables = [], []
-    for population, connection in zip(model.graph.populations, model.stack.connections, strict=True):
-        assert isinstance(connection.table, Conv)
-        below = connection.source.shape
-        pool = connection.table.pool
-        matrix, exists = reference.conv_matrix(
-            connection.integers.astype(np.int64), connection.table.padding,
-            reference.pooled(below) if pool else below, population.shape, connection.table.stride,
-        )  # fmt: skip
-        populations.append(reference.Population(population.shape, population.leak, np.zeros(population.shape[2], int)))
-        if connection.source.index < 0:
-            pixels = images().reshape(SAMPLES, -1).astype(np.int64)
-            populations[0].external = reference.image_drive(matrix, connection.exponent, pixels)
-        else:
-            source = connection.source.index
-            tables.append(
-                reference.Table(
-                    source,
-                    population.index,
-                    matrix,
-                    exists,
-                    connection.exponent,
-                    pool,
-                    tied=True,
-                    attenuation=connection.attenuation,
-                )
-            )
-    for population, bias in zip(populations, small.random_parameters(model, 4).biases, strict=True):
-        population.bias = np.rint(bias.astype(np.float64) * ONE).astype(np.int64)
-    return reference.Model(populations, tables, IDS.tolist(), config.dynamics.engine_firing, config.seed)
-
-
-def slow_nudge(model: Model, twin: reference.Model, beta: float) -> NDArray[np.int64]:
-    """The nudge of the present state of the top layer, which the read-out may see pooled; (samples, neurons)."""
-    shape, pooled = model.top.shape, model.stack.pooled[-1]
-    features, bits = np.clip(twin.potential[-1], 0, ONE - 1), 2 * pooled
-    if pooled:
-        features = reference.cells(features, shape).sum(axis=1).reshape(SAMPLES, -1)
-    weights, exponent = reference.quantise(small.random_parameters(model, 4).readout_weight)
-    logits = (features @ weights).astype(np.float64) * 2.0 ** -(16 + bits + exponent) + model.packed.bias[-1]
-    errors = np.eye(model.classes)[LABELS] - softmax_and_log_sum(logits)[0]
-    strengths = np.rint(beta * errors * ONE).astype(np.int64)
-    nudge = reference.rounded_shift(strengths @ weights.T, exponent + bits)
-    return reference.to_four_cells(nudge, shape) if pooled else nudge
 
 
 @pytest.mark.parametrize("contrast", ["probability", "spikes"])

@@ -2,13 +2,13 @@
 
 import time
 from concurrent.futures import Future
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pytest
 import small
 from numpy.typing import NDArray
+from small import LAYERS, SAMPLES, assert_same
 from threadranks import on_ranks
 
 from spikesim.ep.config.parsing import Config
@@ -24,8 +24,6 @@ from spikesim.ep.phases import workspace as ph
 from spikesim.ep.training.learner import BatchResult, Learner
 from spikesim.errors import InputError, Stopped
 
-LAYERS = (small.POOLED, {**small.CONV, "channels": 17}, small.DENSE)
-SAMPLES = 11
 SHORT = {
     "dynamics__steps_free": 24, "dynamics__window_free": 12, "dynamics__steps_nudged": 8, "data__batch_size": SAMPLES
 }  # fmt: skip
@@ -96,25 +94,6 @@ def run(
                 learner.batch(MiniBatch(number, number, images, ids, labels), 0.5, progress=number / batches)
             )
         return small.copied(learner.model, learner.parameters), results
-
-
-def assert_same(found: tuple[Any, list[BatchResult]], expected: tuple[Any, list[BatchResult]]) -> None:
-    """Equal to the bit: parameters, losses, counters."""
-    for name, array in expected[0].items():
-        assert found[0][name].tobytes() == array.tobytes(), name
-    for one, other in zip(found[1], expected[1], strict=True):
-        assert one.loss_sum == other.loss_sum and one.correct == other.correct
-        np.testing.assert_array_equal(one.rate_difference, other.rate_difference)
-        np.testing.assert_array_equal(one.changes, other.changes)
-        np.testing.assert_array_equal(one.lambdas, other.lambdas)
-        np.testing.assert_array_equal(one.head_loss, other.head_loss)
-        np.testing.assert_array_equal(one.head_correct, other.head_correct)
-        assert one.beta == other.beta
-        for activity, others in zip(one.activity, other.activity, strict=True):
-            np.testing.assert_array_equal(activity, others)
-        for counts, others in zip(one.counts, other.counts, strict=True):
-            for item in fields(counts):
-                np.testing.assert_array_equal(getattr(counts, item.name), getattr(others, item.name), item.name)
 
 
 @pytest.mark.parametrize("mode", MODES)

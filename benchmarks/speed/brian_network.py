@@ -1,6 +1,6 @@
 """The network of sparse.py in Brian2; sparse.py runs it with the interpreter of an environment that has Brian2.
 
-    python benchmarks/brian_network.py '{"mode": "standalone", "neurons": 20000, ...}'
+    python benchmarks/speed/brian_network.py '{"mode": "standalone", "neurons": 20000, ...}'
 
 The argument is a `Spec` of sparse.py. It builds the network, prints a line of JSON, and then runs the network for each
 line that it reads, a seed, and prints a line of JSON about that run. It is a program of its own because Brian2 can need

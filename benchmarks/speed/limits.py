@@ -1,6 +1,6 @@
 """How far the kernels are from what the machine can do.
 
-    python benchmarks/limits.py --config examples/cifar10-vgg11.toml --data-dir DATA [--set KEY=VALUE ...]
+    python benchmarks/speed/limits.py --config examples/cifar10-vgg11.toml --data-dir DATA [--set KEY=VALUE ...]
 
 First the limits, each by a loop that does the kernel's innermost work and nothing else: listed rows of weights (where
 the machine has no dot products, runs of them) added to sums that stay in registers, out of a table in the nearest cache
@@ -12,8 +12,11 @@ range.
 """
 
 import sys
+from pathlib import Path
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
 from measure import machine, network_parser, read_network, seconds, spread
 
 from spikesim.datasets import Dataset

@@ -1,7 +1,7 @@
 """NeuroBench's metrics of a run, by NeuroBench itself and by this program, side by side.
 
     pip install '.[neurobench]'
-    python benchmarks/metrics.py RUN.h5 --samples 4
+    python benchmarks/science/metrics.py RUN.h5 --samples 4
 
 The engine runs the phases of a mini-batch on the first test samples, and what each layer sends is recorded after every
 step. NeuroBench then counts what a twin in torch (`metrics_twin.py`) does with the same weights and the same spikes:
@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import machine
 from numpy.typing import NDArray
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
+from measure import machine
 
 from spikesim.datasets import load
 from spikesim.ep.analysis.summary import NETWORK, parameter_summaries
@@ -45,7 +47,7 @@ try:
     from torch import nn
     from torch.utils.data import DataLoader, TensorDataset
 except ImportError as error:
-    sys.exit(f"benchmarks/metrics.py needs NeuroBench and PyTorch: pip install '.[neurobench]' ({error})")
+    sys.exit(f"benchmarks/science/metrics.py needs NeuroBench and PyTorch: pip install '.[neurobench]' ({error})")
 
 ROUNDING = 4 / ONE
 """The engine rounds the sum of each table and the leak to 2**-16."""

@@ -1,6 +1,6 @@
 """The rows of docs/results.md, from run files: accuracy, time, activity, operations and energy a test sample.
 
-    python benchmarks/results.py RUN.h5 [RUN.h5 ...]
+    python benchmarks/science/results.py RUN.h5 [RUN.h5 ...]
 
 Prints a line of Markdown for each run, and below them the test accuracy after each epoch. A run that has not ended is
 marked as such.

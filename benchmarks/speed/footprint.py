@@ -1,6 +1,6 @@
 """What an installation costs: megabytes on the disk by package, and the time of imports, in a fresh environment.
 
-    python benchmarks/footprint.py
+    python benchmarks/speed/footprint.py
 
 Makes an environment in a temporary folder and installs the checkout into it with pip (the package registry is asked).
 """
@@ -16,7 +16,7 @@ import time
 import venv
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 SIZES = """
 import importlib.metadata as metadata, json

@@ -1,6 +1,6 @@
 """Trainings whose last writes reach the disk in part or in another order, and what --resume makes of them.
 
-    python benchmarks/torn.py [--states 200] [--seed 0]
+    python benchmarks/robustness/torn.py [--states 200] [--seed 0]
 
 What a small training writes to its run file, to the log of its rows and to its checkpoints is recorded, with each wait
 for the disk. From that the files are put together as they may be found when the process was killed or the power failed
@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
 from measure import machine
 
 from spikesim import RunReader

@@ -5,10 +5,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
-from measure import spread
 from sparse_network import Spec
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
+from measure import spread
 
 
 class Side:
@@ -81,6 +84,8 @@ class Side:
             f" {statistics.median(self.values('setup')):9.2f} {max(self.values('peak')) / 1e6:8.0f}"
         )
 
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
 
 HEADER = f"{'':36s} {'M synaptic events/s':25s} {'ms a step':23s}     fire compile s  set-up s  peak MB"
 

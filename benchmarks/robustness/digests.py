@@ -1,6 +1,6 @@
 """Digests of small runs of every kind: what a change of the code must leave as it is, unless it says why not.
 
-    python benchmarks/digests.py [--command spikesim] [--out digests.json] [--against digests.json] [CASE ...]
+    python benchmarks/robustness/digests.py [--command spikesim] [--out NEW.json] [--against OLD.json] [CASE ...]
 
 Each case runs with one thread, with two, stopped by a signal and resumed, and with the plain twins of the vector loops;
 all four must have one digest. With --against, that digest must also be the one in the file. The exit code is 1 if a

@@ -1,6 +1,6 @@
 """Trainings that coreutils' timeout stops, which sends its signal twice: the figures of docs/reliability.md.
 
-    python benchmarks/signals.py [--stops 30] [--seed 0]
+    python benchmarks/robustness/signals.py [--stops 30] [--seed 0]
 
 timeout sends the signal to the process and, in the same instant, to its group. Each training is stopped at a moment of
 its own, the first ones while they start, by SIGINT, SIGTERM and SIGUSR1 in turn. It must end with 75, with a checkpoint
@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 
 from kills import CONFIG, digest
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
 from measure import machine
 
 from spikesim.io.checkpoint import checkpoint_folder, positions

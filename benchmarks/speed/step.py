@@ -1,6 +1,6 @@
 """One free-phase step of VGG11 on 32x32 images: spikesim against the same dynamics in dense torch float32.
 
-    python benchmarks/step.py [--activity 3 6 15] [--threads 1 2] [--repeats 7] ...
+    python benchmarks/speed/step.py [--activity 3 6 15] [--threads 1 2] [--repeats 7] ...
 
 Both sides do, for all eight convolutions: the drive from below (through 2x2 average pooling where there is a pool), the
 drive from above (the exact transpose, a quarter to each pooled cell), bias, leak, one random number a neuron, firing.
@@ -21,9 +21,12 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
 from measure import machine, spread
 
 from spikesim import Simulator
@@ -34,7 +37,7 @@ try:
     import torch
     from torch.nn import functional
 except ImportError:
-    sys.exit("benchmarks/step.py compares with PyTorch, which is not installed: pip install torch")
+    sys.exit("benchmarks/speed/step.py compares with PyTorch, which is not installed: pip install torch")
 
 IMAGE = (32, 32, 3)
 LEAK = 2

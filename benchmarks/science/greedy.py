@@ -1,6 +1,6 @@
 """The exact gradients of the costs of the heads, in torch: what `spikesim train` would learn without spikes and nudges.
 
-    python benchmarks/greedy.py --config examples/cifar10-vgg11.toml --data-dir DATA [--set KEY=VALUE ...] [--threads N]
+    python benchmarks/science/greedy.py --config examples/cifar10-vgg11.toml --data-dir D [--set K=VALUE] [--threads N]
 
 Everything that the configuration says of layers, heads, images, initial parameters (calibrated by the engine), learning
 rates, Adam, centring, homeostasis and the price of activity holds here too. In place of spikes a layer sends its firing
@@ -42,7 +42,7 @@ try:
     from torch import Tensor
     from torch.nn import functional
 except ImportError:
-    sys.exit("benchmarks/greedy.py takes gradients with PyTorch, which is not installed: pip install torch")
+    sys.exit("benchmarks/science/greedy.py takes gradients with PyTorch, which is not installed: pip install torch")
 
 
 class Layers:
@@ -52,7 +52,7 @@ class Layers:
         self.config, self.model, self.error_gain = config, model, error_gain
         self.rows = model.architecture.layers
         if any(row.kind != "conv" for row in self.rows):
-            sys.exit("benchmarks/greedy.py knows convolutions only; choose another model.arch")
+            sys.exit("benchmarks/science/greedy.py knows convolutions only; choose another model.arch")
         self.weights = [
             torch.tensor(w).permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last).requires_grad_()
             for w in parameters.weights

@@ -2,8 +2,8 @@
 
 The text of the manual is not changed. Options are put behind those of the line, where the last one counts.
 
-    python tests/helpers/manual_command.py spikesim ARGUMENTS
-    python tests/helpers/manual_command.py python ARGUMENTS
+    python tests/helpers/manual/command.py spikesim ARGUMENTS
+    python tests/helpers/manual/command.py python ARGUMENTS
 """
 
 import os
@@ -14,6 +14,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # the other helpers
 from datasets_support import Tiny, describe, make_idx
 
 from spikesim.cli import main
@@ -36,10 +39,12 @@ EMBEDDED = ["--dataset", "fashion-mnist-mini"]  # for processes of a script's ow
 PEER = ["--peer-repeats", "1", "--peer-batch", "2"]
 SCRIPTS = {
     "backprop": [*RUN, "--width", "0.125"],
+    "digests": ["simulation"],
     "firing": ["--repeats", "2", "--noise-repeats", "2", "--leaks", "1", "--windows", "8"],
     "footprint": ["--repeats", "2"],
     "fuzz": ["--cases", "20"],
     "greedy": [*SMALL, "--set", "data.limit=16", "--set", "data.test_limit=8", "--set", "optimiser.epochs=1"],
+    "house": ["--old", "HEAD"],
     "kills": ["--kills", "2", "--ranks", "1"],
     "limits": SMALL,
     "metrics": ["--samples", "1"],
@@ -109,7 +114,7 @@ def without_brian(arguments: list[str]) -> list[str]:
 def run_python(arguments: list[str]) -> None:
     """``python ARGUMENTS``: a script of the checkout here, shortened; anything else as it is."""
     script = Path(arguments[0])
-    if script.parent.name not in ("benchmarks", "examples") or script.stem not in SCRIPTS:
+    if not {"benchmarks", "examples"} & {*script.parts[:-1]} or script.stem not in SCRIPTS:
         os.execv(sys.executable, [sys.executable, *arguments])
     sys.argv = [*without_brian(arguments), *SCRIPTS[script.stem]]
     sys.path[0] = str(script.parent.resolve())

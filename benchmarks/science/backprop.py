@@ -1,7 +1,7 @@
 """Backpropagation on the architectures of `spikesim train`: what the same layers learn without spikes and phases.
 
-    python benchmarks/backprop.py --arch conv --dataset fashion-mnist [--epochs N] [--lr RATE] [--out RESULT.json]
-    python benchmarks/backprop.py --config examples/vgg11-mini.toml
+    python benchmarks/science/backprop.py --arch conv --dataset fashion-mnist [--epochs N] [--lr RATE] [--out FILE.json]
+    python benchmarks/science/backprop.py --config examples/vgg11-mini.toml
 
 The layers are those of the spiking network: convolution or dense layer with a bias, the clip to 0 .. 1 that is the
 firing probability, 2x2 average pooling where the layer is pooled, a linear softmax read-out. So are the images (int16,
@@ -41,7 +41,7 @@ try:
     from torch import Tensor, nn
     from torch.nn import functional
 except ImportError:
-    sys.exit("benchmarks/backprop.py trains with PyTorch, which is not installed: pip install torch")
+    sys.exit("benchmarks/science/backprop.py trains with PyTorch, which is not installed: pip install torch")
 
 ACTIVE = 0.3
 """Share of the neurons of a channel that are above zero at first."""
@@ -150,7 +150,7 @@ def train(config: Config, options: argparse.Namespace) -> None:
     optimiser = torch.optim.Adam(network.parameters(), lr=options.lr)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     result: dict[str, Any] = {
-        "script": "benchmarks/backprop.py",
+        "script": "benchmarks/science/backprop.py",
         "versions": {"spikesim": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "machine": platform.machine(),
         "threads": options.threads,

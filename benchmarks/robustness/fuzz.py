@@ -1,6 +1,6 @@
 """Files from an enemy: whatever is in them, the program must answer or refuse in words, within bounds.
 
-    python benchmarks/fuzz.py [TARGET ...] [--cases 100000] [--seed 0] [--atheris] [--keep FOLDER]
+    python benchmarks/robustness/fuzz.py [TARGET ...] [--cases 100000] [--seed 0] [--atheris] [--keep FOLDER]
 
 Every reader of files is given valid files that were changed: bits, bytes and numbers of extreme value, pieces left out,
 doubled, put in from elsewhere, words that mean something to the format, files cut short; those of HDF5 also in their
@@ -32,6 +32,8 @@ from types import FunctionType
 from typing import Any
 
 from fuzztargets import Target, targets
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
 from measure import machine
 
 from spikesim.errors import InputError

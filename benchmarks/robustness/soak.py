@@ -1,6 +1,6 @@
 """A long training, watched: memory, open files, speed, and whether its file can be read all the while.
 
-    python benchmarks/soak.py --config examples/cifar10-vgg11.toml --data-dir DATA --set signals.kind=local \
+    python benchmarks/robustness/soak.py --config examples/cifar10-vgg11.toml --data-dir DATA --set signals.kind=local \
         [--hours 2] [--every 60] [--threads 1] [--teacher FILE] [--out RUN.h5]
 
 Runs `spikesim train` in a process of its own, whose entries under /proc (of Linux) it reads in between, and opens the
@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
 from measure import machine, network_parser
 
 from spikesim import open_run

@@ -1,6 +1,6 @@
 """Accuracy against synaptic operations: networks of several activities, free phases of several lengths, early stops.
 
-    python benchmarks/sparsity.py RUN.h5 [RUN.h5 ...] --steps 6,8,12,16 --tolerances 0.02,0.05 --plot curve.png
+    python benchmarks/science/sparsity.py RUN.h5 [RUN.h5 ...] --steps 6,8,12,16 --tolerances 0.02,0.05 --plot curve.png
 
 Each run is tested anew (stochastic inference, the whole test set of its data) with free phases of each length, and with
 the longest one ended for each sample at equilibrium: when the read-out's answers to the halves of its window differ by

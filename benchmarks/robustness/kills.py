@@ -1,6 +1,6 @@
 """Trainings that are killed at random moments, and what is left of them: the figures of docs/reliability.md.
 
-    python benchmarks/kills.py [--kills 50] [--ranks 10] [--seed 0]
+    python benchmarks/robustness/kills.py [--kills 50] [--ranks 10] [--seed 0]
 
 Small trainings on the embedded data write a checkpoint after every mini-batch, so that much of their time goes into
 writing. Each is killed with SIGKILL at a moment of its own; of those with two ranks, one rank is. What a reader then
@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
 from measure import machine
 
 from spikesim import RunReader

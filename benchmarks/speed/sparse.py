@@ -1,9 +1,9 @@
 """The event-driven simulator of sparse networks beside Brian2: the same network, one core, synaptic events a second.
 
-    python benchmarks/sparse.py --brian PEER/bin/python            # speed, set-up, memory; without it spikesim alone
-    python benchmarks/sparse.py --brian PEER/bin/python --law      # do both follow the same law?
-    python benchmarks/sparse.py --quiet                            # ten times the neurons, the same spikes
-    python benchmarks/sparse.py --large                            # a million neurons
+    python benchmarks/speed/sparse.py --brian PEER/bin/python  # speed, set-up, memory; without it spikesim alone
+    python benchmarks/speed/sparse.py --brian PEER/bin/python --law  # do both follow the same law?
+    python benchmarks/speed/sparse.py --quiet  # ten times the neurons, the same spikes
+    python benchmarks/speed/sparse.py --large  # a million neurons
 
 PEER is an environment of its own with Brian2 and a C++ compiler at hand (`pip install 'brian2==2.9.*' 'numpy<2'
 setuptools`); `brian_network.py` is what runs there.
@@ -34,11 +34,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import machine, spread
 from numpy.typing import NDArray
 from scipy import sparse, stats
 from sparse_network import Spec, work
 from sparse_sides import HEADER, Side, measure
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
+from measure import machine, spread
 
 from spikesim.errors import InputError
 from spikesim.sparse import Network, Probabilistic, Simulation
@@ -342,7 +344,7 @@ def main() -> None:
         return
     print(__doc__.splitlines()[0])
     print(machine(("numba", "llvmlite", "numpy")))
-    print(shlex.join(["python", "benchmarks/sparse.py", *sys.argv[1:]]), flush=True)
+    print(shlex.join(["python", "benchmarks/speed/sparse.py", *sys.argv[1:]]), flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.brian:

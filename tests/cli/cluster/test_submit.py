@@ -1,4 +1,4 @@
-"""Batch scripts and sweeps, without a cluster; tests/cli/test_slurm.py has one."""
+"""Batch scripts and sweeps, without a cluster; tests/cli/cluster/test_slurm.py has one."""
 
 import json
 import os

@@ -1,6 +1,6 @@
 """Spikes against the mean field: what iid and stratified firing leave of noise and bias, by leak and by window.
 
-    python benchmarks/firing.py [--repeats 640] [--leaks 0 1 2 3 4 5 6 7] [--windows 8 16 32 64 256 1024]
+    python benchmarks/science/firing.py [--repeats 640] [--leaks 0 1 2 3 4 5 6 7] [--windows 8 16 32 64 256 1024]
 
 A stack of layers with full feedback and with biases at which most neurons are neither silent nor certain, one image,
 and many samples of it, which differ in their random numbers. Each starts at the fixed point p* of the mean field
@@ -14,10 +14,13 @@ for each window.
 """
 
 import sys
+from pathlib import Path
 
 import numpy as np
-from measure import machine, network_parser, read_network
 from numpy.typing import NDArray
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
+from measure import machine, network_parser, read_network
 
 from spikesim.datasets import Dataset
 from spikesim.ep.config.parsing import Config, make_config, merge

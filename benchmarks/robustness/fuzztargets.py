@@ -51,7 +51,7 @@ from spikesim.sparse.recording import SimulationReader
 from spikesim.sparse.simulation import Simulation
 from spikesim.sparse.synapses import MatrixSynapses
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 EXTREMES = (0, 1, 2**7 - 1, 2**8 - 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)
 WORDS = {
     "toml": b'[ ] [[ ]] { } = . , " \' """ # nan inf -inf 1e999 -1 0 1.5 999999999999999999 true false "" [] {}'.split()

@@ -1,6 +1,6 @@
 """A training through the public command: speed by threads, memory by steps, and torch's backpropagation through time.
 
-    python benchmarks/train.py [--threads 1 2] [--samples N] [--width W] [--no-peer] [any option of `spikesim train`]
+    python benchmarks/speed/train.py [--threads 1 2] [--samples N] [--no-peer] [any option of `spikesim train`]
 
 Trains VGG11 at its full width on CIFAR-10 (say where the data are with --data-dir) with the default settings, a process
 for each number of threads, and prints samples a second without the first mini-batch, which loads or compiles the
@@ -10,7 +10,7 @@ phase as it is and four times as long: the memory that a training needs does not
 The other side is the same network in PyTorch: the dense dynamics of `step.py`, forward and feedback, unrolled over as
 many steps as a free phase has, with straight-through estimates at the spikes and a step of Adam for each mini-batch.
 
-    python benchmarks/train.py --samples 128 --dataset fashion-mnist-mini --width 0.25 --peer-batch 4
+    python benchmarks/speed/train.py --samples 128 --dataset fashion-mnist-mini --width 0.25 --peer-batch 4
 """
 
 import argparse
@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
 from measure import machine
 
 from spikesim import RunReader

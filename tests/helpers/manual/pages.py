@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from event_files import arrays_of, bars, write_file, write_nmnist
-from manual_command import SERVER, TEST, TRAIN, stand_ins
+from manual.command import SERVER, TEST, TRAIN, stand_ins
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), ROOT / "benchmarks" / "README.md"])
 SECONDS = 300
 """Patience with one block: the first one compiles."""
@@ -20,8 +20,8 @@ _BLOCK = re.compile(r"^```(\w+)[ \t]*([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DO
 _NO_RUN = re.compile(r"\{no-run: (.{8,})\}")
 
 PROGRAMS = {
-    "spikesim": 'exec "{python}" "{tests}/manual_command.py" spikesim "$@"',
-    "python": 'exec "{python}" "{tests}/manual_command.py" python "$@"',
+    "spikesim": 'exec "{python}" "{command}" spikesim "$@"',
+    "python": 'exec "{python}" "{command}" python "$@"',
     # two processes, on any number of cores and as root too
     "mpiexec": 'shift 2; exec "{bin}/mpiexec" --oversubscribe --bind-to none -n 2 "$@"',
     # a job is run at once; of an array, its first two members
@@ -83,7 +83,7 @@ class Place:
         names = {
             "python": sys.executable,
             "bin": Path(sys.executable).parent,
-            "tests": ROOT / "tests",
+            "command": Path(__file__).with_name("command.py"),
             "root": ROOT,
             "make": "/usr/bin/make",
         }

@@ -1,6 +1,6 @@
 """Where the time of a training goes: the parts of a mini-batch, on one thread.
 
-    python benchmarks/parts.py --config examples/cifar10-vgg5.toml --data-dir DATA [--samples 256] [--set KEY=VALUE ...]
+    python benchmarks/speed/parts.py --config examples/cifar10-vgg5.toml --data-dir D [--samples 256] [--set KEY=VALUE]
 
 Trains a few mini-batches as `spikesim train` does, in this process and on one thread, with a clock around each part,
 and prints milliseconds a sample and shares. Then it says what a step consists of: the free phase once more with all
@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
 from measure import machine, network_parser, read_network, seconds
 
 from spikesim.datasets import Dataset

@@ -1,6 +1,6 @@
 """What the processes of an MPI job spend on each other, and what that costs on more of them.
 
-    mpiexec -n 2 python benchmarks/ranks.py [--config FILE] [--set KEY=VALUE] [--data-dir D] [--batch 32] [--batches N]
+    mpiexec -n 2 python benchmarks/speed/ranks.py [--config F] [--set K=VALUE] [--data-dir D] [--batch 32] [--batches N]
 
 Trains with mini-batches of so many samples a process, one thread each, and splits the time of a mini-batch into work,
 waiting for the slowest process, and adding up. Then it measures the same sums alone, and a message of 8 bytes, which is
@@ -11,11 +11,14 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import machine, network_parser, read_network, seconds, spread
 from numpy.typing import NDArray
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
+from measure import machine, network_parser, read_network, seconds, spread
 
 from spikesim.ep.inputs.pipeline import Presenter
 from spikesim.ep.inputs.samples import MiniBatch
