@@ -31,6 +31,8 @@ CASES: dict[str, tuple[tuple[dict[str, Any], ...], dict[str, Any]]] = {
     "teacher alone": (THREE, {"signals__kind": "kd", "signals__temperature": 1.5}),
     "feedback gain": (THREE, {"dynamics__feedback_gain": 0.5}),
     "feedback gain and heads": (THREE, {"dynamics__feedback_gain": 0.5, "signals__kind": "both"}),
+    "skips": (small.SKIPS, {}),
+    "skips, feedback gain and heads": (small.SKIPS, {"dynamics__feedback_gain": 0.5, "signals__kind": "both"}),
 }
 Integers = NDArray[np.int64]
 STACKS: dict[str, list[dict[str, Any]]] = {
@@ -88,27 +90,35 @@ class OneWay(Link):
 
 
 def changed(
-    field: MeanField, layer: int, kind: str, at: tuple[int, ...], step: float, rule: str = "symmetric"
+    field: MeanField, index: int, kind: str, at: tuple[int, ...], step: float, rule: str = "symmetric"
 ) -> MeanField:
     """The same network with one parameter moved; a weight on the way up only, if the rule is the postsynaptic one."""
     if kind == "weight":
-        own = field.links[layer]
+        path = field.paths[index]
+        own = path.link
         weights = own.weights.copy()
         weights[at] += step
         other = replace(own, weights=weights)
         if rule == "postsynaptic":
             other = OneWay(own.table, own.source, own.target, own.weights, moved=weights)
-        links = [other if i == layer else link for i, link in enumerate(field.links)]
-        return replace(field, links=tuple(links))
-    bias = field.biases[layer].copy()
+        paths = [replace(path, link=other) if i == index else one for i, one in enumerate(field.paths)]
+        return replace(field, paths=tuple(paths))
+    bias = field.biases[index].copy()
     bias[at] += step
-    return replace(field, biases=tuple(bias if i == layer else own for i, own in enumerate(field.biases)))
+    return replace(field, biases=tuple(bias if i == index else own for i, own in enumerate(field.biases)))
 
 
 def parts(gradient: ad.Gradient) -> Iterator[tuple[int, str, Reals]]:
-    for layer, (weights, bias) in enumerate(zip(gradient.weights, gradient.biases, strict=True)):
-        yield layer, "weight", weights
-        yield layer, "bias", bias
+    """Index of the connection and "weight", or of the layer and "bias", with their gradient."""
+    for index, (weights, bias) in enumerate(itertools.zip_longest(gradient.weights, gradient.biases)):
+        yield index, "weight", weights
+        if bias is not None:  # there are at least as many connections as layers
+            yield index, "bias", bias
+
+
+def leaf(model: Model, index: int, kind: str) -> str:
+    """Name of the parameters that `parts` has at an index."""
+    return model.graph.edges[index].weight if kind == "weight" else f"{model.names[index]}/bias"
 
 
 def cosine(first: NDArray[Any], second: NDArray[Any]) -> float:
@@ -117,7 +127,7 @@ def cosine(first: NDArray[Any], second: NDArray[Any]) -> float:
 
 def naive(model: Model, layer: int, pre: Integers, post: Integers) -> Integers:
     """Sum over samples and positions, one synapse at a time."""
-    table, total = model.stack.connections[layer].table, np.zeros(model.weight_shape(layer), np.int64)
+    table, total = model.graph.edges[layer].connection.table, np.zeros(model.graph.edges[layer].shape, np.int64)
     if not isinstance(table, Conv):
         for sample in range(len(pre)):
             total += np.outer(pre[sample].ravel(), post[sample].ravel())
@@ -144,7 +154,7 @@ def random_rates(model: Model, seed: int, below: int = WINDOW * ONE) -> NDArray[
     """Window sums of all layers, padding at zero."""
     rng = np.random.default_rng(seed)
     sums = np.zeros((SAMPLES, model.compiled.sizes["state"]), np.int32)
-    for layer, population in enumerate(model.stack.populations):
+    for layer, population in enumerate(model.graph.populations):
         values = rng.integers(0, below, (SAMPLES, *population.shape)).astype(np.int32)
         sums[:, model.state_slice(layer)] = population.to_state(values)
     return sums

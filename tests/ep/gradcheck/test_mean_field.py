@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import small
-from gradient_cases import CASES, Case, changed, cosine, parts, prepare
+from gradient_cases import CASES, Case, changed, cosine, leaf, parts, prepare
 
 from spikesim.engine.synapses import Conv, Dense, Shape
 from spikesim.ep.gradcheck import implicit_gradient as ad
@@ -49,11 +49,11 @@ def test_a_convolution_is_the_one_of_the_tables() -> None:
 
 def test_a_nudge_is_the_slope_of_the_cost() -> None:
     case = prepare("teacher")
-    rates = [np.random.default_rng(5).uniform(size=(5, *link.target)) for link in case.field.links]
+    rates = [np.random.default_rng(5).uniform(size=(5, *shape)) for shape in case.field.shapes]
     for head in case.field.heads:
         assert head.soft == 0.7
         logits = head.logits(rates[head.layer])
-        push = head.push(head.errors(logits, case.inputs), case.field.links[head.layer].target)
+        push = head.push(head.errors(logits, case.inputs), case.field.shapes[head.layer])
         direction = np.random.default_rng(6).normal(size=push.shape)
         slopes = [
             head.costs(head.logits(rates[head.layer] + step * direction), case.inputs) / 2e-6 for step in (1e-6, -1e-6)
@@ -171,6 +171,6 @@ def test_the_engine_estimates_the_same_gradient(name: str, rule: str) -> None:
         found, _ = learner.estimate(MiniBatch(0, 0, case.images, np.arange(5), case.labels))
     expected = ad.reference(case.field, case.inputs, 0.1, rule=rule).exact
     for layer, kind, gradient in parts(expected):
-        estimate = found[f"{case.model.names[layer]}/{kind}"]
+        estimate = found[leaf(case.model, layer, kind)]
         assert cosine(gradient, estimate) > 0.95, (layer, kind)
         assert np.linalg.norm(estimate) == pytest.approx(np.linalg.norm(gradient), rel=0.15), (layer, kind)

@@ -21,8 +21,9 @@ from spikesim.ep.gradcheck.check import Variant, check_gradients
 from spikesim.ep.inputs.encoding import window_means
 from spikesim.ep.inputs.pipeline import Presenter
 from spikesim.ep.inputs.samples import MiniBatch
+from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.linear_map import Link
-from spikesim.ep.network.model import Model, initial_parameters
+from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.communicator import Ranks, share
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.runs.reader import RunReader
@@ -76,8 +77,8 @@ def slow_twin(model: Model, config: Config) -> reference.Model:
     twin.populations[0].external = 0
     populations = [*twin.populations, given]
     tables = [reference.Table(len(populations) - 1, 0, matrix, exists, first.exponent), *twin.tables]
-    for table, connection in zip(tables[1:], model.graph.edges[1:].connection, strict=True):
-        assert table.attenuation == connection.attenuation
+    for table, edge in zip(tables[1:], model.graph.edges[1:], strict=True):
+        assert table.attenuation == edge.connection.attenuation
     return reference.Model(populations, tables, twin.samples, twin.firing, twin.seed)
 
 
@@ -224,7 +225,7 @@ def test_the_first_weights_learn_from_the_mean_of_the_window(mode: str) -> None:
         at = model.state_slice(0)
         moved = first.target.from_state(rates.plus[:, at]) / (ONE * dynamics.nudged_window)
         moved = moved - first.target.from_state(other[:, at]) / (ONE * window)
-        beta = result.beta * (2 if centred else learner.sign(0, 0)) * small.SAMPLES
+        beta = result.beta * (2 if centred else small.sign(learner, 0, 0)) * small.SAMPLES
         share = 1.0 if model.held is not None else dynamics.feedback_gain ** (model.layers - 1)
         wanted = -Link.of(first).correlate(below, moved) / (beta * share)
         assert np.abs(wanted).max() > 0
@@ -268,7 +269,7 @@ def run(settings: dict[str, Any], *, threads: int = 1, group: int | None = None,
             ids = learner.order(number, small.SAMPLES)
             inputs = presenter.train(number, ids[share(learner.team.ranks, small.SAMPLES)])
             results.append(learner.batch(MiniBatch(number, number, inputs, ids, dataset.train.labels[ids]), 0.5))
-        return small.copied(learner.model, learner.parameters), results
+        return small.copied(learner.parameters), results
 
 
 @pytest.mark.parametrize("mode", [*MODES, "recordings"])

@@ -33,9 +33,9 @@ def make_model(top: str, cost: str = "cross-entropy", *, gain: float = 1.0, **se
     config = small.make(TOPS[top], dynamics__cost=cost, **settings)
     model = Model(config, small.make_dataset(size=(7, 5), classes=4))
     parameters = small.random_parameters(model, 3)
-    parameters.readout_weight[...] *= np.float32(gain)
+    parameters.readout.weight[...] *= np.float32(gain)
     model.load(parameters, config.dynamics.beta)
-    return model, rounded(model, parameters.readout_weight, -1)
+    return model, rounded(model, parameters.readout.weight, -1)
 
 
 def make_headed(soft: float, side_of: dict[str, int]) -> tuple[Model, Reals]:
@@ -45,9 +45,10 @@ def make_headed(soft: float, side_of: dict[str, int]) -> tuple[Model, Reals]:
     config = small.make(lower, UPPER, signals__kind=kind, signals__temperature=3.0, **side_of)
     model = Model(config, small.make_dataset(size=(6, 8), classes=4))
     parameters = small.random_parameters(model, 3)
-    parameters.head_weights[0][...] *= np.float32(6)
+    weights = parameters.heads[model.heads[0].name].weight
+    weights[...] *= np.float32(6)
     model.load(parameters, config.dynamics.beta)
-    return model, rounded(model, parameters.head_weights[0], 0)
+    return model, rounded(model, weights, 0)
 
 
 def rounded(model: Model, weights: NDArray[np.float32], head: int) -> Reals:

@@ -1,6 +1,5 @@
 """The phases: against the slow reference to the bit, and the contrast of their mean field against the true gradient."""
 
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,8 @@ from twin_phases import (
 from spikesim.engine.synapses import Conv
 from spikesim.ep.config.random_streams import EPOCHS_MAX, stream_of
 from spikesim.ep.inputs.samples import MiniBatch
-from spikesim.ep.network.model import Model, Parameters
+from spikesim.ep.network.model import Model
+from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.counters import PhaseCounts
 from spikesim.ep.phases.readout import Predictions
@@ -161,10 +161,10 @@ def test_counters_of_a_group_are_the_sums_over_its_samples(inference: str) -> No
 
 def slow_answers(model: Model, sums: NDArray[np.int64], steps: int) -> Reals:
     """The read-out's probabilities for sums of p over so many steps of the top layer, (n, neurons)."""
-    features, cells = sums, 4 if model.stack.pooled[-1] else 1
-    if model.stack.pooled[-1]:
+    features, cells = sums, 4 if model.graph.readout_pooled else 1
+    if model.graph.readout_pooled:
         features = reference.cells(sums, model.top.shape).sum(axis=1).reshape(len(sums), -1)
-    weights, exponent = reference.quantise(small.random_parameters(model, 4).readout_weight)
+    weights, exponent = reference.quantise(small.random_parameters(model, 4).readout.weight)
     logits = (features @ weights) / (steps * cells * ONE * 2.0**exponent) + model.packed.bias[-1]
     return softmax_and_log_sum(logits)[0]
 
@@ -235,7 +235,7 @@ def test_prediction_reads_the_window_of_the_free_phase() -> None:
     features = reference.cells(rates, model.top.shape).sum(axis=1).reshape(SAMPLES, -1)
     seen = np.sort(found.features, axis=1).tolist()  # in another order, padded with zeros
     assert np.sort(features, axis=1).tolist() == [[v for v in row if v] for row in seen]
-    logits = features / (4 * 6 * ONE) @ small.random_parameters(model, 4).readout_weight + model.packed.bias[-1]
+    logits = features / (4 * 6 * ONE) @ small.random_parameters(model, 4).readout.weight + model.packed.bias[-1]
     np.testing.assert_allclose(found.logits[:, -1], logits, atol=1e-3)
 
 
@@ -280,15 +280,14 @@ class MeanField:
         self.feedback_gain = 2.0 ** -model.graph.edges[-1].connection.attenuation
         self.inputs = inputs.reshape(len(inputs), -1) / 2**12
         self.answers = np.eye(model.classes)[labels]
-        self.pools: list[Reals | None] = [None]
+        self.pools: list[Reals | None] = []
         self.tensors: list[Reals | None] = []
-        for population, connection in zip(model.graph.populations, model.stack.connections, strict=True):
-            table, pool = connection.table, self.pools[-1]
-            below = connection.source.shape
-            seen = reference.pooled(below) if pool is not None else below
+        for edge in model.graph.edges:
+            table, below = edge.connection.table, edge.connection.source.shape
+            self.pools.append(pool_matrix(below) if edge.pooled else None)
+            seen = reference.pooled(below) if edge.pooled else below
             self.tensors.append(conv_tensor(seen, table.kernel, table.padding) if isinstance(table, Conv) else None)
-            is_pooled = model.stack.pooled[population.index]
-            self.pools.append(pool_matrix(population.shape) if is_pooled else None)
+        self.pools.append(pool_matrix(model.top.shape) if model.graph.readout_pooled else None)
 
     def loss(self, parameters: dict[str, Reals]) -> float:
         shapes = [population.shape for population in self.model.graph.populations]
@@ -355,13 +354,13 @@ def test_contrast_of_the_mean_field_is_the_gradient_of_the_loss(case: str) -> No
         optimiser__bias_factor=1.0, optimiser__readout_learning_rate=1.0, stability__homeostasis=0.0, **settings,
     )  # fmt: skip
     dataset = small.make_dataset(size=4, samples=6)
-    parameters: Parameters = small.random_parameters(Model(config, dataset), 1, gain=0.6)
-    parameters.readout_weight[...] *= np.float32(0.5)  # a gentle nudge: hardly a neuron reaches 0 or 1 on its way
+    parameters: ParameterTree = small.random_parameters(Model(config, dataset), 1, gain=0.6)
+    parameters.readout.weight[...] *= np.float32(0.5)  # a gentle nudge: hardly a neuron reaches 0 or 1 on its way
     with small.learning(config, dataset, parameters=parameters) as (learner, presenter):
         model = learner.model
-        assert learner.sign(0, 0) == (-1 if "negative" in case else 1)
+        assert small.sign(learner, 0, 0) == (-1 if "negative" in case else 1)
         inputs = presenter.plain(dataset.train, slice(0, 6)) // 2
-        before = {name: array.astype(np.float64) for name, array in small.copied(model, parameters).items()}
+        before = {name: array.astype(np.float64) for name, array in small.copied(parameters).items()}
         found = learner.batch(MiniBatch(0, 0, inputs, np.arange(6), dataset.train.labels), 1.0)
         after, rates = parameters.leaves(), learner.optimiser.rates
     exact = MeanField(model, inputs, dataset.train.labels)

@@ -93,7 +93,7 @@ def run(
             results.append(
                 learner.batch(MiniBatch(number, number, images, ids, labels), 0.5, progress=number / batches)
             )
-        return small.copied(learner.model, learner.parameters), results
+        return small.copied(learner.parameters), results
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -162,11 +162,11 @@ def test_result_says_what_happened(mode: str) -> None:
 def test_both_signs_are_drawn_and_belong_to_the_mini_batch() -> None:
     config, dataset = small.make(*LAYERS, dynamics__nudging="random-sign"), small.make_dataset()
     with small.learning(config, dataset) as (learner, _):
-        signs = [learner.sign(epoch, batch) for epoch in range(8) for batch in range(32)]
+        signs = [small.sign(learner, epoch, batch) for epoch in range(8) for batch in range(32)]
         assert set(signs) == {1, -1} and abs(sum(signs)) < 80
-        assert signs == [learner.sign(epoch, batch) for epoch in range(8) for batch in range(32)]
+        assert signs == [small.sign(learner, epoch, batch) for epoch in range(8) for batch in range(32)]
     with small.learning(small.make(*LAYERS), dataset) as (learner, _):
-        assert {learner.sign(0, batch) for batch in range(32)} == {1}
+        assert {small.sign(learner, 0, batch) for batch in range(32)} == {1}
 
 
 def test_order_is_a_permutation_of_seed_and_epoch() -> None:
@@ -202,7 +202,7 @@ def test_a_stopped_mini_batch_leaves_no_trace(monkeypatch: pytest.MonkeyPatch, w
 
             return wrapped
 
-        before, moments = small.copied(learner.model, learner.parameters), learner.optimiser.state()
+        before, moments = small.copied(learner.parameters), learner.optimiser.state()
         with monkeypatch.context() as patch:
             if where == "before":
                 stop[0] = 1
@@ -212,15 +212,15 @@ def test_a_stopped_mini_batch_leaves_no_trace(monkeypatch: pytest.MonkeyPatch, w
                 patch.setattr(co, "contrast", stopping(co.contrast))
             with pytest.raises(Stopped):
                 one_batch(learner, presenter)
-        for name, array in learner.parameters.to_dict(learner.model.parameter_names).items():
+        for name, array in learner.parameters.leaves().items():
             assert array.tobytes() == before[name].tobytes()
         assert learner.optimiser.steps == 0 and not any(moment.any() for moment in moments.values())
         stop[0] = 0
         repeated = one_batch(learner, presenter)
-        after = small.copied(learner.model, learner.parameters)
+        after = small.copied(learner.parameters)
     with small.learning(config, dataset) as (learner, presenter):
         undisturbed = one_batch(learner, presenter)
-        assert_same((after, [repeated]), (small.copied(learner.model, learner.parameters), [undisturbed]))
+        assert_same((after, [repeated]), (small.copied(learner.parameters), [undisturbed]))
 
 
 def test_first_failure_is_raised_when_all_have_ended() -> None:
@@ -278,9 +278,8 @@ def test_groups_cover_a_mini_batch_and_fit_their_workspaces(samples: int, thread
     with Team(Model(config, dataset), config, threads) as team:
         groups = team.groups(samples)
         assert [i for group in groups for i in range(group.start, group.stop)] == list(range(samples))
-        workspace = team.borrow()
-        assert all(group.stop - group.start <= workspace.capacity for group in groups)
-        team.give_back(workspace)
+        with team.workspace() as workspace:
+            assert all(group.stop - group.start <= workspace.capacity for group in groups)
 
 
 def test_parameters_out_of_range_and_lists_of_wrong_length_are_refused() -> None:
@@ -306,7 +305,7 @@ def test_layers_learn_at_their_own_rates() -> None:
     }
     parameters, results = run({**zero, "optimiser__bias_factor": 0.0}, batches=1)
     start = small.random_parameters(Model(small.make(*LAYERS), small.make_dataset()), 2)
-    moved = {name for name, before in start.to_dict(("conv1", "conv2", "dense3", "readout")).items()
+    moved = {name for name, before in start.leaves().items()
              if (parameters[name] != before).any()}  # fmt: skip
     assert moved == {"conv2/weight", "dense3/weight"}
     changes = results[0].changes
@@ -325,7 +324,7 @@ def test_loss_falls_by_learning_in_the_layers_alone(mode: str) -> None:
     layers = ({**small.POOLED, "channels": 8}, {"kind": "dense", "channels": 24})
     config = small.make(*layers, **{**settings_of(mode), **only_layers})
     start = small.random_parameters(Model(config, dataset), 2)
-    start.readout_weight[...] *= np.float32(2)
+    start.readout.weight[...] *= np.float32(2)
     with small.learning(config, dataset, parameters=start) as (learner, presenter):
         ids = np.arange(24)
         images, labels = presenter.plain(dataset.train, ids), dataset.train.labels
@@ -338,8 +337,8 @@ def test_a_separable_problem_is_learned_and_generalises() -> None:
     config = small.make({**small.POOLED, "channels": 8}, **{**SHORT, "data__batch_size": 24})
     with small.learning(config, dataset, threads=2) as (learner, presenter):
         start = small.random_parameters(learner.model, 2)
-        for name, array in learner.parameters.to_dict(learner.model.parameter_names).items():
-            array[...] = start.to_dict(learner.model.parameter_names)[name]
+        for name, array in learner.parameters.leaves().items():
+            array[...] = start.leaves()[name]
         ids = np.arange(24)
         images, labels = presenter.plain(dataset.train, ids), dataset.train.labels
         for number in range(16):
