@@ -22,6 +22,9 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # chains.py
+from chains import Chain, chain_of
 from numpy.typing import NDArray
 
 from spikesim import __version__
@@ -31,7 +34,7 @@ from spikesim.engine.synapses import neurons
 from spikesim.ep.config.layer_rows import Layer
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.inputs.pipeline import Presenter
-from spikesim.ep.network.architectures import Stack, architecture, build, input_shape
+from spikesim.ep.network.architectures import architecture, build, input_shape
 from spikesim.ep.training.optimizers import schedule
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import INPUT_BITS
@@ -64,13 +67,13 @@ KEYS = {
 
 
 class ClippedNetwork(nn.Module):
-    """The layers of a stack, feed-forward, and the read-out."""
+    """The layers of a chain, feed-forward, and the read-out."""
 
-    def __init__(self, rows: tuple[Layer, ...], stack: Stack, classes: int) -> None:
+    def __init__(self, rows: tuple[Layer, ...], chain: Chain, classes: int) -> None:
         super().__init__()
-        self.rows, self.pooled = rows, stack.pooled
+        self.rows, self.pooled = rows, chain.pooled
         self.layers = nn.ModuleList()
-        for row, connection in zip(rows, stack.connections, strict=True):
+        for row, connection in zip(rows, chain.connections, strict=True):
             # (kernel, kernel, Cin, Cout) of a convolution, (inputs, neurons) of a dense layer
             inputs, outputs = connection.integers.shape[-2:]
             conv = row.kind == "conv"
@@ -79,7 +82,7 @@ class ClippedNetwork(nn.Module):
                 if conv
                 else nn.Linear(inputs, outputs)
             )
-        self.readout = nn.Linear(neurons(stack.features), classes)
+        self.readout = nn.Linear(neurons(chain.graph.features), classes)
 
     def drive(self, number: int, x: Tensor) -> Tensor:
         """What a layer sees before its clip, (n, C, H, W)."""
@@ -136,7 +139,7 @@ def train(config: Config, options: argparse.Namespace) -> None:
     dataset = load(config.data.dataset, options.data_dir)
     arch = architecture(config.model.arch, config.model.layers)
     shape = input_shape(config.model.arch, arch, dataset)
-    stack = build(arch, shape, width=config.model.width)
+    chain = chain_of(build(arch, shape, width=config.model.width))
     presenter = Presenter(config, dataset, shape)
     samples = min(config.data.limit or len(dataset.train), len(dataset.train))
     test_samples = min(config.data.test_limit or len(dataset.test), len(dataset.test))
@@ -145,7 +148,7 @@ def train(config: Config, options: argparse.Namespace) -> None:
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(config.seed)
-    network = ClippedNetwork(arch.layers, stack, dataset.classes).to(memory_format=torch.channels_last)
+    network = ClippedNetwork(arch.layers, chain, dataset.classes).to(memory_format=torch.channels_last)
     network.initialise(to_torch(presenter.plain(dataset.train, slice(min(samples, CALIBRATION_IMAGES)))))
     optimiser = torch.optim.Adam(network.parameters(), lr=options.lr)
     parameters = sum(parameter.numel() for parameter in network.parameters())

@@ -27,7 +27,8 @@ from spikesim.ep.config.parsing import Config, make_config, merge
 from spikesim.ep.gradcheck.mean_field import FixedPoint, Inputs, MeanField
 from spikesim.ep.gradients.contrast import layer_rates
 from spikesim.ep.inputs.pipeline import Presenter
-from spikesim.ep.network.model import Model, initial_parameters
+from spikesim.ep.network.initial_weights import initial_parameters
+from spikesim.ep.network.model import Model
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.training.spectral import coupling
 from spikesim.errors import InputError

@@ -20,6 +20,9 @@ from pathlib import Path
 
 import numpy as np
 from backprop import TEST_BATCH, to_torch
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # chains.py
+from chains import chain_of
 from numpy.typing import NDArray
 
 from spikesim import __version__
@@ -29,7 +32,9 @@ from spikesim.ep.config.parsing import Config
 from spikesim.ep.gradients.activity_penalty import moved_prices
 from spikesim.ep.inputs.pipeline import Presenter
 from spikesim.ep.network.heads import READOUT
-from spikesim.ep.network.model import Model, Parameters, initial_parameters
+from spikesim.ep.network.initial_weights import initial_parameters
+from spikesim.ep.network.model import Model
+from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.thread_pool import Team
 from spikesim.ep.training.homeostasis import bias_change
 from spikesim.ep.training.initialization import start
@@ -48,18 +53,19 @@ except ImportError:
 class Layers:
     """The parameters as tensors, and the layers that they make."""
 
-    def __init__(self, config: Config, model: Model, parameters: Parameters, error_gain: float) -> None:
+    def __init__(self, config: Config, model: Model, parameters: ParameterTree, error_gain: float) -> None:
         self.config, self.model, self.error_gain = config, model, error_gain
-        self.rows = model.architecture.layers
+        self.rows, self.pooled = model.architecture.layers, chain_of(model.graph).pooled
         if any(row.kind != "conv" for row in self.rows):
             sys.exit("benchmarks/science/greedy.py knows convolutions only; choose another model.arch")
         self.weights = [
             torch.tensor(w).permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last).requires_grad_()
-            for w in parameters.weights
+            for w in parameters.weights(model.graph)
         ]  # (Cout, Cin, ky, kx)
         self.biases = [torch.tensor(b).requires_grad_() for b in parameters.biases()]
-        self.head_weights = [torch.tensor(w).requires_grad_() for w in parameters.head_weights]
-        self.head_biases = [torch.tensor(b).requires_grad_() for b in parameters.head_biases]
+        heads = [parameters.head(head.name) for head in model.heads]
+        self.head_weights = [torch.tensor(head.weight).requires_grad_() for head in heads]
+        self.head_biases = [torch.tensor(head.bias).requires_grad_() for head in heads]
         self.optimiser = torch.optim.Adam(self._groups())
         self.prices = np.zeros(len(self.rows))
 
@@ -68,7 +74,8 @@ class Layers:
         rates = learning_rates(self.model, self.config)
         weights, biases = [*self.weights, *self.head_weights], [*self.biases, *self.head_biases]
         groups: list[dict[str, object]] = []
-        for name, weight, bias in zip(self.model.parameter_names, weights, biases, strict=True):
+        names = [*self.model.names, *(head.name for head in self.model.heads)]
+        for name, weight, bias in zip(names, weights, biases, strict=True):
             groups += [
                 {"params": [weight], "rate": rates[f"{name}/weight"]},
                 {"params": [bias], "rate": rates[f"{name}/bias"]},
@@ -89,7 +96,7 @@ class Layers:
                 if head.layer == layer:
                     seen = functional.avg_pool2d(rates[-1], head.side).permute(0, 2, 3, 1).flatten(1)
                     logits.append(seen @ self.head_weights[number] + self.head_biases[number])
-            x = functional.avg_pool2d(rates[-1], 2) if self.model.stack.pooled[layer] else rates[-1]
+            x = functional.avg_pool2d(rates[-1], 2) if self.pooled[layer] else rates[-1]
         return rates, logits
 
     def learn(self, x: Tensor, labels: Tensor, factor: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

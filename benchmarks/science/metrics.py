@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # chains.py, measure.py
+from chains import chain_of
 from measure import machine
 
 from spikesim.datasets import load
@@ -29,7 +30,8 @@ from spikesim.ep.config.random_streams import STREAM_FREE, STREAM_NUDGED, STREAM
 from spikesim.ep.evaluation.from_run import run_parameters
 from spikesim.ep.inputs.pipeline import Presenter
 from spikesim.ep.network.error_signals import head_strengths
-from spikesim.ep.network.model import Model, Parameters
+from spikesim.ep.network.model import Model
+from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.counters import PhaseCounts
 from spikesim.ep.runs.reader import RunReader
@@ -162,11 +164,11 @@ def neurobench(twin: Twin, trace: Trace) -> dict[str, Any]:
     return results
 
 
-def static(parameters: Parameters) -> Figures:
+def static(parameters: ParameterTree) -> Figures:
     """NeuroBench's static metrics of the layers and the read-out, float32."""
     net = nn.Module()
-    weights, biases = [*parameters.weights, parameters.readout_weight], [*parameters.biases(), parameters.readout_bias]
-    for number, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+    pairs = [(*layer.weights.values(), layer.bias) for layer in parameters.layers.values()]  # one connection a layer
+    for number, (weight, bias) in enumerate([*pairs, (parameters.readout.weight, parameters.readout.bias)]):
         flat = torch.from_numpy(weight.reshape(-1, weight.shape[-1]).T.copy())
         module = nn.Linear(flat.shape[1], flat.shape[0])
         module.weight.data, module.bias.data = flat, torch.from_numpy(bias)
@@ -188,10 +190,10 @@ def own_static(reader: RunReader) -> Figures:
 class Sides:
     """Both ways of counting, for a network."""
 
-    def __init__(self, reader: RunReader, config: Config, model: Model, parameters: Parameters) -> None:
+    def __init__(self, reader: RunReader, config: Config, model: Model, parameters: ParameterTree) -> None:
         self.layers, self.model, self.parameters = reader.layers, model, parameters
         self.leak = config.dynamics.leak
-        self.integers = [c.integers * 2.0**-c.exponent for c in model.stack.connections]
+        self.integers = [c.integers * 2.0**-c.exponent for c in chain_of(model.graph).connections]
 
     def twin(self, trace: Trace, way: str, *, fused: bool = True, rounded: bool = False) -> dict[str, Any]:
         """What NeuroBench counts.
@@ -201,7 +203,7 @@ class Sides:
         InputError
             The recorded potentials are not those that follow from the twin's drives.
         """
-        weights = self.integers if rounded else self.parameters.weights
+        weights = self.integers if rounded else self.parameters.weights(self.model.graph)
         twin = Twin(self.model, weights, self.parameters.biases(), trace, leak=self.leak, fused=fused, counted=way)
         results = neurobench(twin, trace)
         if rounded and twin.error > ROUNDING:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import snntorch
 import torch
+from chains import chain_of
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -101,7 +102,7 @@ class Twin(nn.Module):
         counted: str,
     ) -> None:
         super().__init__()
-        self.connections = model.stack.connections
+        self.connections = chain_of(model.graph).connections
         self.trace, self.leak = trace, leak
         self.fused, self.counted = fused, counted
         self.biases = [torch.from_numpy(bias.astype(np.float64)).reshape(1, -1, 1, 1) for bias in biases]

@@ -33,8 +33,11 @@ from spikesim.engine.simd.dot_products import DOT_PRODUCTS, UNIT, Listed, add_li
 from spikesim.engine.simd.fire import Drives, LowPass, Membrane, Threshold, WindowSums, fire_summed
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.gradients.estimator import LayerSums, layer_sums
+from spikesim.ep.gradients.scheme import NudgingScheme
 from spikesim.ep.inputs.pipeline import Presenter
-from spikesim.ep.network.model import Model, initial_parameters
+from spikesim.ep.network.graph import INPUT
+from spikesim.ep.network.initial_weights import initial_parameters
+from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.buffers import Buffers
 from spikesim.ep.parallel.thread_pool import Team
 from spikesim.ep.phases import workspace as ph
@@ -131,8 +134,10 @@ def multiplying() -> list[float]:
 def largest_part(model: Model) -> int:
     """Bytes of the largest table's weights onto one block of channels."""
     parts = [0]
-    for connection in model.graph.edges[1:].connection:
-        shape = connection.integers.shape
+    for edge in model.graph.edges:
+        if edge.source == INPUT:
+            continue
+        shape = edge.shape
         parts += [2 * int(np.prod(shape[:-1])) * 64, 2 * int(np.prod(shape)) // shape[-2] * 64]  # both directions
     return max(parts)
 
@@ -149,7 +154,7 @@ class Engine:
         self.ids = np.arange(config.data.batch_size)
         self.images = presenter.plain(dataset.train, self.ids)
         self.labels = dataset.train.labels[self.ids].astype(np.int64)
-        self.workspace = team.borrow()
+        self.workspace = ph.Workspace(model, config.dynamics, team.group, config.seed)
         self.neurons = int(model.neurons.sum())
 
     def free(self, part: slice) -> PhaseCounts:
@@ -182,7 +187,7 @@ class Engine:
         """Products that the contrast needs: what a neuron sees, for each whose rate differs."""
         changed = found.plus != found.minus
         return sum(
-            int(changed[:, self.model.state_slice(layer)].sum()) * self.model.fan_in(layer)
+            int(changed[:, self.model.state_slice(layer)].sum()) * self.model.graph.fan_in(layer)
             for layer in range(self.model.layers)
         )
 
@@ -204,8 +209,9 @@ def report(config: Config, dataset: Dataset) -> None:
         swept_near, swept_far = passing(8192), passing(n * engine.neurons)
         found = engine.rates()
         products = engine.products(found)
-        sums = LayerSums.room(model, config.dynamics, Buffers())
-        contrasted = seconds(lambda: layer_sums(model, config.dynamics, team, engine.images, found, sums), REPEATS)
+        scheme = NudgingScheme.of(model, config)
+        sums = LayerSums.room(model, scheme, Buffers())
+        contrasted = seconds(lambda: layer_sums(model, scheme, team, engine.images, found, sums), REPEATS)
         counts = engine.free(group)
         events = int(counts.events_forward.sum() + counts.events_feedback.sum())
         whole = seconds(lambda: engine.free(group), REPEATS)

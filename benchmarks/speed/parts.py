@@ -25,7 +25,8 @@ from measure import machine, network_parser, read_network, seconds
 from spikesim.datasets import Dataset
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.inputs.pipeline import Presenter
-from spikesim.ep.network.model import Model, initial_parameters
+from spikesim.ep.network.initial_weights import initial_parameters
+from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.thread_pool import Team
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.runs.writer import RunWriter
@@ -143,7 +144,7 @@ def step_parts(config: Config, dataset: Dataset) -> None:
         n, stop = team.group, np.zeros(1, np.uint8)
         ids, dynamics = np.arange(n), config.dynamics
         images, labels = presenter.plain(dataset.train, ids), dataset.train.labels[ids].astype(np.int64)
-        workspace = team.borrow()
+        workspace = ph.Workspace(model, dynamics, n, config.seed)
         strengths = np.full(len(model.heads), dynamics.beta)
         workspace.rest(images, ids)
         counts = workspace.free(n, 0, stop)

@@ -22,7 +22,8 @@ from measure import machine, network_parser, read_network, seconds, spread
 
 from spikesim.ep.inputs.pipeline import Presenter
 from spikesim.ep.inputs.samples import MiniBatch
-from spikesim.ep.network.model import Model, initial_parameters
+from spikesim.ep.network.initial_weights import initial_parameters
+from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.communicator import share
 from spikesim.ep.parallel.mpi import MpiRanks
 from spikesim.ep.parallel.thread_pool import Team

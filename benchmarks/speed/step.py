@@ -26,11 +26,12 @@ from typing import Any
 
 import numpy as np
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # chains.py, measure.py
+from chains import Chain, chain_of
 from measure import machine, spread
 
 from spikesim import Simulator
-from spikesim.ep.network.architectures import ARCHITECTURES, Stack, build
+from spikesim.ep.network.architectures import ARCHITECTURES, build
 from spikesim.numerics.fixed_point import ONE
 
 try:
@@ -45,23 +46,23 @@ TINY = 1e-6
 """Standard deviation of the weights: the sums of thousands of them stay below the resolution of a membrane."""
 
 
-def make_stack(pooling: str, leak: int = LEAK) -> Stack:
+def make_chain(pooling: str, leak: int = LEAK) -> Chain:
     """VGG11 at its full width."""
-    return build(ARCHITECTURES["vgg11"], IMAGE, pooling=pooling, leak=leak)  # type: ignore[arg-type]
+    return chain_of(build(ARCHITECTURES["vgg11"], IMAGE, pooling=pooling, leak=leak))  # type: ignore[arg-type]
 
 
 class Spiking:
     """The event-driven side: a simulator a thread, all on the same tables."""
 
     def __init__(self, activity: float, pooling: str, firing: str, threads: int, group: int) -> None:
-        stack = make_stack(pooling)
-        compiled = stack.network.compile()
+        chain = make_chain(pooling)
+        compiled = chain.graph.network.compile()
         random = np.random.default_rng(0)
-        for connection in stack.connections:
+        for connection in chain.connections:
             compiled.set_weights(connection, random.normal(0.0, TINY, connection.integers.shape))
-        for population in stack.populations:
+        for population in chain.graph.populations:
             compiled.set_bias(population, np.full(population.shape[2], activity))
-        self.neurons = np.array([population.neurons for population in stack.populations])
+        self.neurons = np.array([population.neurons for population in chain.graph.populations])
         self.threads, self.group = threads, group
         self._simulators: list[Simulator] = []
         for thread in range(threads):
@@ -104,7 +105,7 @@ class Dense:
     ----------
     weights : list of arrays (ky, kx, Cin, Cout), one a layer; the first is not used
     bias : float, of every neuron
-    stack : Stack, optional
+    chain : Chain, optional
         VGG11 at another width.
     """
 
@@ -116,10 +117,10 @@ class Dense:
         *,
         channels_last: bool,
         flipped: bool,
-        stack: Stack | None = None,
+        chain: Chain | None = None,
     ) -> None:
-        stack = make_stack("average") if stack is None else stack
-        self.pooled = stack.pooled
+        chain = make_chain("average") if chain is None else chain
+        self.pooled = chain.pooled
         self.bias = bias
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self.flipped = flipped
@@ -127,7 +128,7 @@ class Dense:
         self.up = [self._laid_out(torch.from_numpy(weight).permute(3, 2, 0, 1)) for weight in weights]
         self.down = [self._laid_out(w.flip(2, 3).transpose(0, 1)) if flipped else w for w in self.up]
         self.membranes, self.spikes = [], []
-        for height, width, channels in (population.shape for population in stack.populations):
+        for height, width, channels in (population.shape for population in chain.graph.populations):
             membrane = torch.full((batch, channels, height, width), bias, dtype=self.up[0].dtype)
             self.membranes.append(self._laid_out(membrane))
             self.spikes.append(self._laid_out((torch.rand_like(membrane) < bias).to(membrane.dtype)))
@@ -174,7 +175,7 @@ class Dense:
 def fastest_dense(batch: int) -> tuple[Dense, str]:
     """The fastest of the four ways, tried at the present number of threads, and its description."""
     random = np.random.default_rng(0)
-    shapes = [connection.integers.shape for connection in make_stack("average").connections]
+    shapes = [connection.integers.shape for connection in make_chain("average").connections]
     weights = [random.normal(0.0, TINY, shape).astype(np.float32) for shape in shapes]
     trials = []
     for channels_last, flipped in itertools.product((False, True), repeat=2):
@@ -192,30 +193,30 @@ def check_equal() -> float:
     The engine rounds the sum of each table to 2**-16 once, and so the drive of an image: with two of them into each
     layer the difference is at most 1.
     """
-    stack = make_stack("average", leak=0)  # no low pass: the potential is the drive
-    compiled = stack.network.compile()
+    chain = make_chain("average", leak=0)  # no low pass: the potential is the drive
+    compiled = chain.graph.network.compile()
     random = np.random.default_rng(1)
-    for connection in stack.connections:
+    for connection in chain.connections:
         fan_in = np.prod(connection.integers.shape[:-1])
         compiled.set_weights(connection, random.normal(0.0, 0.5 / np.sqrt(fan_in), connection.integers.shape))
     bias = round(0.06 * ONE) / ONE
-    for population in stack.populations:
+    for population in chain.graph.populations:
         compiled.set_bias(population, np.full(population.shape[2], bias))
     image = random.integers(-4096, 4097, (1, *IMAGE)).astype(np.int16)
     simulator = Simulator(compiled, 1)
-    simulator.set_image(stack.connections[0], image)
+    simulator.set_image(chain.connections[0], image)
     simulator.run(8)
-    spikes = [simulator.spikes(population) for population in stack.populations]
+    spikes = [simulator.spikes(population) for population in chain.graph.populations]
     simulator.run(1, first=8)
     if not all(layer.any() for layer in spikes):
         sys.exit("the check is void: a layer does not fire")
 
-    weights = [np.ldexp(c.integers.astype(np.float64), -c.exponent) for c in stack.connections]
+    weights = [np.ldexp(c.integers.astype(np.float64), -c.exponent) for c in chain.connections]
     dense = Dense(weights, bias, 1, channels_last=False, flipped=False)
     dense.spikes = [torch.from_numpy(layer.astype(np.float64)).permute(0, 3, 1, 2) for layer in spikes]
     pixels = torch.from_numpy(image / 4096.0).permute(0, 3, 1, 2)
     worst = 0.0
-    for layer, population in enumerate(stack.populations):
+    for layer, population in enumerate(chain.graph.populations):
         drive = dense.drive(layer) + bias
         if layer == 0:
             drive = drive + functional.conv2d(pixels, dense.up[0], padding=1)

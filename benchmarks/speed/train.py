@@ -102,6 +102,7 @@ def steps_of(run: Run) -> int:
 def backpropagate(width: float, batch: int, steps: int, threads: int, repeats: int) -> None:
     """The other side, in a process of its own: seconds of mini-batches on standard output."""
     import torch
+    from chains import chain_of
     from step import IMAGE, LEAK, Dense
     from torch.nn import functional
 
@@ -109,16 +110,16 @@ def backpropagate(width: float, batch: int, steps: int, threads: int, repeats: i
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    stack = build(ARCHITECTURES["vgg11"], IMAGE, width=width)
+    chain = chain_of(build(ARCHITECTURES["vgg11"], IMAGE, width=width))
     random = np.random.default_rng(0)
     weights = [
         random.normal(0.0, 1.5 / np.sqrt(np.prod(c.integers.shape[:-1])), c.integers.shape).astype(np.float32)
-        for c in stack.connections
+        for c in chain.connections
     ]
-    network = Dense(weights, 0.1, batch, channels_last=True, flipped=False, stack=stack)
+    network = Dense(weights, 0.1, batch, channels_last=True, flipped=False, chain=chain)
     for weight in network.up:
         weight.requires_grad_()
-    readout = torch.nn.Linear(stack.populations[-1].neurons // 4, 10)
+    readout = torch.nn.Linear(chain.graph.populations[-1].neurons // 4, 10)
     optimiser = torch.optim.Adam([*network.up, *readout.parameters()])
     images, labels = torch.randn(batch, IMAGE[2], *IMAGE[:2]), torch.randint(10, (batch,))
     resting = [torch.zeros_like(membrane) for membrane in network.membranes]

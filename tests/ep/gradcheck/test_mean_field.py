@@ -107,7 +107,7 @@ def test_the_exact_gradient_is_that_of_finite_differences(name: str, rule: str) 
 @pytest.mark.parametrize("name", CASES)
 def test_equilibrium_propagation_at_a_small_beta_is_the_exact_gradient(name: str, rule: str) -> None:
     case = prepare(name)
-    found = ad.reference(case.field, case.inputs, 0.01, rule=rule)
+    found = ad.reference(case.field, case.inputs, 0.001, rule=rule)  # no neuron reaches 0 or 1 on its way
     for (_, _, exact), (_, _, estimate) in zip(parts(found.exact), parts(found.estimate), strict=True):
         assert cosine(exact, estimate) > 0.999
         assert np.linalg.norm(estimate) == pytest.approx(np.linalg.norm(exact), rel=0.05)

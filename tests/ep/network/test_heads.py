@@ -118,7 +118,7 @@ def test_spreading_is_the_adjoint_of_pooling() -> None:
     model, _ = make_model("pooled")
     head = model.heads[-1]
     rng = np.random.default_rng(0)
-    maps, push = rng.normal(size=(1, *model.top.shape)), rng.normal(size=(1, model.readout_shape[0]))
+    maps, push = rng.normal(size=(1, *model.top.shape)), rng.normal(size=(1, model.head_shape(head)[0]))
     assert (features_of(head, maps) * push).sum() == pytest.approx((maps * spread(head, push)).sum())
 
 
@@ -292,7 +292,7 @@ def test_delta_rule_is_the_gradient_of_the_loss(top: str, cost: str) -> None:
     labels = np.array([0, 1, 2, 1])
     errors = answer_of(model.packed, -1, seen, labels)[3]
     products = pr.feature_gradient(head, seen, errors)
-    assert products.shape == model.readout_shape
+    assert products.shape == model.head_shape(head)
     gradient = -products / (ONE * 20 * 2**head.shift) / 2**16
 
     def loss(changed: Reals) -> float:
