@@ -1,4 +1,7 @@
-"""The ``spikesim`` command: a file per sub-command, imported when it is asked for."""
+"""The ``spikesim`` command: a file per sub-command, imported when it is asked for.
+
+Imports all of the program; nothing outside `cli` imports it but `spikesim.__main__`.
+"""
 
 import errno
 import importlib

@@ -2,6 +2,8 @@
 
 The set ``fashion-mnist-mini`` comes with the program; the others are read from a data folder. Random changes and
 fixed-point pixels are in `spikesim.datasets.samples.transforms`, downloads in `spikesim.datasets.fetching.fetch`.
+
+Imports the core alone; `ep` and `cli` import it.
 """
 
 from spikesim.datasets.catalogue.registry import names

@@ -1,6 +1,8 @@
 """Equilibrium propagation on top of the simulator: phases, contrast, read-out, optimisers, training.
 
 What a program needs to train and test networks is imported from here, on first use.
+
+Imports the core and `datasets`; `cli` imports it.
 """
 
 import importlib

@@ -1,6 +1,8 @@
 """Event-driven simulation of networks of probabilistic spiking neurons, and their training by equilibrium propagation.
 
 The simulator's API is imported on first use, so that ``import spikesim`` and ``spikesim --help`` cost nothing.
+
+Imports `engine` and the packages below it; `sparse`, `datasets`, `ep` and `cli` import it.
 """
 
 import importlib

@@ -30,7 +30,7 @@ from spikesim.jit.compilation import inline_kernel, kernel
 
 @inline_kernel
 def shifted(value, shift):
-    """value * 2**-shift with halves rounded up; as `fixedpoint.shift_rounding`."""
+    """value * 2**-shift with halves rounded up; as `fixed_point.shift_rounding`."""
     if shift > 0:
         return (value + (np.int64(1) << (shift - 1))) >> shift
     return value << -shift

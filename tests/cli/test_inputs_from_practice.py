@@ -3,14 +3,15 @@
 One or two of each kind, in this process. The mechanisms behind them, their limits and more inputs of each kind have
 tests of their own:
 
-networks    test_sparse_inputs.py, test_sparse_rounding.py, test_simulate.py
-data        test_plausibility.py, test_datasets_arrays.py, test_recordings.py, test_identity.py
-settings    test_config.py, test_architectures.py, test_submit.py
-processes   test_ranks.py, test_stopping.py
-disks       test_faults.py, test_durable.py, test_hdf5writing.py, test_journal.py, test_benchmarks_torn.py
-cache       test_compilation.py
-terminals   test_cli_output.py, test_cli_tables.py, test_printable.py
-hostile     test_runreader_hostile.py, test_hdf5file.py
+networks    core/sparse/test_inputs.py, core/sparse/test_rounding.py, cli/test_simulate.py
+data        datasets/test_plausibility.py, test_image_arrays.py, test_event_folders.py, test_identity.py
+settings    ep/config/test_parsing.py, ep/network/test_architectures.py, cli/cluster/test_submit.py
+processes   ep/parallel/test_communicator.py, core/runtime/test_stopping.py
+disks       ep/runs/test_faults.py, core/io/test_durable.py, test_hdf5_output.py, ep/training/test_run_store.py,
+            project/test_benchmarks_torn.py
+cache       core/jit/test_compilation.py
+terminals   cli/test_output.py, test_tables.py, core/runtime/test_printable.py
+hostile     ep/runs/test_reader_hostile.py, core/io/test_hdf5_reader.py
 """
 
 from pathlib import Path

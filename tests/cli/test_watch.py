@@ -46,7 +46,7 @@ def writing(path: Path) -> Iterator[subprocess.Popen[str]]:
                 run.flush()
                 print("done", flush=True)
     """
-    own = environment({"PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT)])})
+    own = environment({"PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "helpers"), str(ROOT)])})
     command = [sys.executable, "-c", textwrap.dedent(script), str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=own) as process:
         assert process.stdout.readline() == "ready\n"

@@ -1,6 +1,7 @@
 """The command as a user types it, in a process of its own, and a training run of a few seconds."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,6 +40,15 @@ SECONDS = 300
 """Patience with a process: the first one compiles."""
 
 
+def copy_checkout(folder: Path) -> None:
+    """The checkout without what is made in it, such as runs/ and build/ at its top."""
+    made = {str(ROOT): ["build", "dist", "runs"]}
+    ignored = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__")
+    shutil.copytree(
+        ROOT, folder, symlinks=True, ignore=lambda at, names: {*made.get(str(at), ()), *ignored(str(at), names)}
+    )
+
+
 def environment(changes: dict[str, str]) -> dict[str, str]:
     """That of a process which runs the command."""
     left_out = ("COLUMNS", "LINES", "SPIKESIM_DATA")
@@ -66,7 +76,11 @@ def python_process(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT)]), **(env_changes or {})},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "helpers"), str(ROOT)]),
+            **(env_changes or {}),
+        },
         **options,
     )
 

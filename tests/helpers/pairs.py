@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spikesim.engine.layout import CompiledNetwork
 from spikesim.engine.populations import Connection, Population
+from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.engine.synapses import Conv, Dense, Sparse, Table
 from spikesim.network import Network
 from spikesim.simulator import Simulator
@@ -242,3 +243,14 @@ def digest() -> str:
         for array in everything(simulator):
             result.update(np.ascontiguousarray(array).tobytes())
     return result.hexdigest()
+
+
+def dense(trains: SpikeTrains, neurons: int) -> NDArray[np.bool_]:
+    """bool (samples, steps, neurons), spike by spike."""
+    found = np.zeros((len(trains), trains.steps, neurons), bool)
+    for sample in range(len(trains)):
+        for step in range(trains.steps):
+            first, last = trains.pointers[sample, step : step + 2]
+            for neuron in trains.neurons[first:last]:
+                found[sample, step, neuron] = True
+    return found

@@ -104,6 +104,8 @@ class Table:
         The target's spikes also go back, through the transpose of both the matrix and the pool.
     attenuation : int
         The way back counts 2**-attenuation.
+    span : int
+        Levels from the source to the target; what attenuates errors from level to level counts once for each.
     """
 
     source: int
@@ -114,6 +116,7 @@ class Table:
     pool: str | None = None
     tied: bool = False
     attenuation: int = 0
+    span: int = 1
 
 
 def conv_matrix(

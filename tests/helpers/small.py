@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,25 @@ from spikesim.datasets import Dataset, ImageSet
 from spikesim.datasets.samples.model import Augmentation
 from spikesim.ep.config.parsing import Config, make_config, merge
 from spikesim.ep.inputs.pipeline import Presenter
-from spikesim.ep.network.model import Model, Parameters, initial_parameters
+from spikesim.ep.network.initial_weights import initial_parameters
+from spikesim.ep.network.model import Model
+from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.communicator import Ranks
 from spikesim.ep.parallel.thread_pool import Team
-from spikesim.ep.training.learner import Learner
+from spikesim.ep.training.learner import BatchResult, Learner
 
 CONV = {"kind": "conv", "channels": 4}
 POOLED = {**CONV, "pool": True}
 DENSE = {"kind": "dense", "channels": 8}
+SKIPS: tuple[dict[str, Any], ...] = (
+    {"kind": "conv", "channels": 3},
+    {"kind": "conv", "channels": 2},
+    {"kind": "conv", "channels": 3, "stride": 2, "from": ["conv2", "conv1"]},
+    {"kind": "conv", "channels": 2, "from": ["conv3", "input"]},
+)
+"""One layer reads two others, by a 3x3 and a strided 1x1 convolution; one reads the input as well."""
+LAYERS = (POOLED, {**CONV, "channels": 17}, DENSE)
+SAMPLES = 11
 
 
 def make_dataset(
@@ -82,26 +94,23 @@ def make(*layers: Mapping[str, Any], **settings: Any) -> Config:
     return make_config(merge(merge(values, PLAIN.items()), given))
 
 
-def random_parameters(model: Model, seed: int = 0, *, gain: float = 0.5, bias: float = 0.3) -> Parameters:
+def random_parameters(model: Model, seed: int = 0, *, gain: float = 0.5, bias: float = 0.3) -> ParameterTree:
     """Weights of about this gain and biases at which most neurons are neither silent nor certain."""
     rng = np.random.default_rng(seed)
-    weights = [
-        (rng.normal(size=model.weight_shape(layer)) * gain / np.sqrt(model.fan_in(layer))).astype(np.float32)
-        for layer in range(model.layers)
-    ]
-    biases = [
-        (bias + 0.1 * rng.normal(size=population.shape[2])).astype(np.float32) for population in model.graph.populations
-    ]
-    shapes = [model.head_shape(head) for head in reversed(model.heads)]  # the read-out first: the same with any heads
-    heads = [
-        ((rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32),
-         (0.1 * rng.normal(size=model.classes)).astype(np.float32))
-        for shape in shapes
-    ][::-1]  # fmt: skip
-    return Parameters(weights, biases, [weight for weight, _ in heads], [bias for _, bias in heads])
+    graph = model.graph
+    leaves: dict[str, Any] = {}
+    for edge in graph.edges:
+        leaves[edge.weight] = rng.normal(size=edge.shape) * gain / np.sqrt(graph.fan_in(edge.target))
+    for population in graph.populations:
+        leaves[f"{population.name}/bias"] = bias + 0.1 * rng.normal(size=population.shape[2])
+    for head in reversed(model.heads):  # the read-out first: the same with any heads
+        shape = model.head_shape(head)
+        leaves[f"{head.name}/weight"] = rng.normal(size=shape) / np.sqrt(shape[0])
+        leaves[f"{head.name}/bias"] = 0.1 * rng.normal(size=model.classes)
+    return ParameterTree.of_leaves(graph, model.heads, leaves)
 
 
-def copied(model: Model, parameters: Parameters) -> dict[str, NDArray[np.float32]]:
+def copied(parameters: ParameterTree) -> dict[str, NDArray[np.float32]]:
     """A copy of all parameters by name."""
     return {name: array.copy() for name, array in parameters.leaves().items()}
 
@@ -112,7 +121,7 @@ def learning(
     dataset: Dataset,
     *,
     threads: int = 1,
-    parameters: Parameters | None = None,
+    parameters: ParameterTree | None = None,
     soft_targets: NDArray[np.float64] | None = None,
     ranks: Ranks | None = None,
 ) -> Iterator[tuple[Learner, Presenter]]:
@@ -121,3 +130,27 @@ def learning(
     start = parameters if parameters is not None else initial_parameters(model, config)
     with Team(model, config, threads, ranks=ranks) as team:
         yield Learner(model, config, start, team, soft_targets), Presenter(config, dataset, model.graph.image.shape)
+
+
+def sign(learner: Learner, epoch: int, batch: int) -> int:
+    """Sign of the first nudge of a mini-batch."""
+    return learner.scheme.comparison.sign(learner.config.seed, epoch, batch)
+
+
+def assert_same(found: tuple[Any, list[BatchResult]], expected: tuple[Any, list[BatchResult]]) -> None:
+    """Equal to the bit: parameters, losses, counters."""
+    for name, array in expected[0].items():
+        assert found[0][name].tobytes() == array.tobytes(), name
+    for one, other in zip(found[1], expected[1], strict=True):
+        assert one.loss_sum == other.loss_sum and one.correct == other.correct
+        np.testing.assert_array_equal(one.rate_difference, other.rate_difference)
+        np.testing.assert_array_equal(one.changes, other.changes)
+        np.testing.assert_array_equal(one.lambdas, other.lambdas)
+        np.testing.assert_array_equal(one.head_loss, other.head_loss)
+        np.testing.assert_array_equal(one.head_correct, other.head_correct)
+        assert one.beta == other.beta
+        for activity, others in zip(one.activity, other.activity, strict=True):
+            np.testing.assert_array_equal(activity, others)
+        for counts, others in zip(one.counts, other.counts, strict=True):
+            for item in fields(counts):
+                np.testing.assert_array_equal(getattr(counts, item.name), getattr(others, item.name), item.name)

@@ -1,4 +1,4 @@
-"""benchmarks/backprop.py as a user types it."""
+"""benchmarks/science/backprop.py as a user types it."""
 
 import json
 import os
@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="the benchmark trains with PyTorch, which th
 
 
 def backprop(*arguments):
-    command = [sys.executable, str(ROOT / "benchmarks" / "backprop.py"), *map(str, arguments)]
+    command = [sys.executable, str(ROOT / "benchmarks" / "science" / "backprop.py"), *map(str, arguments)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
 

@@ -1,4 +1,4 @@
-"""benchmarks/metrics.py as a user types it: NeuroBench counts what the engine counts."""
+"""benchmarks/science/metrics.py as a user types it: NeuroBench counts what the engine counts."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ pytest.importorskip("neurobench", reason="the benchmark compares with NeuroBench
 
 
 def metrics(*arguments):
-    command = [sys.executable, str(ROOT / "benchmarks" / "metrics.py"), *map(str, arguments)]
+    command = [sys.executable, str(ROOT / "benchmarks" / "science" / "metrics.py"), *map(str, arguments)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
 

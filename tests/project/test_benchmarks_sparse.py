@@ -1,4 +1,4 @@
-"""benchmarks/sparse.py as a user types it, without the other side."""
+"""benchmarks/speed/sparse.py as a user types it, without the other side."""
 
 import os
 import re
@@ -12,7 +12,7 @@ SHORT = ("--neurons", "500", "--synapses", "50", "--steps", "60", "--repeats", "
 
 
 def benchmark(*arguments):
-    command = [sys.executable, str(ROOT / "benchmarks" / "sparse.py"), *arguments]
+    command = [sys.executable, str(ROOT / "benchmarks" / "speed" / "sparse.py"), *arguments]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
 

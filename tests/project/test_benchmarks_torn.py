@@ -1,4 +1,4 @@
-"""benchmarks/torn.py as a user types it: torn and reordered writes, and resumed to the same digest."""
+"""benchmarks/robustness/torn.py as a user types it: torn and reordered writes, and resumed to the same digest."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from commands import ROOT, SECONDS
 
 
 def test_torn_writes_cost_nothing() -> None:
-    command = [sys.executable, str(ROOT / "benchmarks" / "torn.py"), "--states", "5", "--seed", "3"]
+    command = [sys.executable, str(ROOT / "benchmarks" / "robustness" / "torn.py"), "--states", "5", "--seed", "3"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=env)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import CONFIG, ROOT
+from commands import CONFIG, ROOT, copy_checkout
 from datasets_support import make_idx, serve
-from manual import PAGES, Block, Place, blocks, published
-from manual_command import TRAIN
-from manual_indented import NEEDED, indented_commands
+from manual.command import TRAIN
+from manual.indented import NEEDED, indented_commands
+from manual.pages import PAGES, Block, Place, blocks, published
 
 from spikesim.ep.inputs.teacher import write_teacher
 
@@ -200,7 +200,9 @@ def test_the_lists_of_pages_are_up_to_date() -> None:
     names = {name_of(page) for page in PAGES}
     assert {*WHEN_ASKED, *PREPARE, *FIGURES} <= names
     assert all(indented_commands(ROOT / name) for name in FIGURES)
-    assert {Path(name).stem for name in NEEDED} <= {path.stem for path in ROOT.glob("[be]*/*.py")}
+    assert {Path(name).stem for name in NEEDED} <= {
+        path.stem for path in [*ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("examples/*.py")]
+    }
 
 
 NOTATION = r"""
@@ -208,7 +210,7 @@ NOTATION = r"""
         --out a.h5
     ... --beta 1 [--signals none]
     spikesim train $OLD --seed 1
-    python benchmarks/step.py [FILE ...]
+    python benchmarks/speed/step.py [FILE ...]
     pip install '.[teacher]'
     train  98.1 %
 
@@ -231,7 +233,7 @@ def test_the_notation_of_commands_behind_figures(tmp_path: Path) -> None:
         (4, f"{train} --beta 1 --out made-1.h5", ""),
         (4, f"{train} --beta 1 --signals none --out made-2.h5", ""),
         (5, "spikesim train --set a.b=1 --set c.d=2 --seed 1 --out made-3.h5", ""),
-        (6, "python benchmarks/step.py", "torch"),
+        (6, "python benchmarks/speed/step.py", "torch"),
         (7, "pip install '.[teacher]'", ""),
     ]
     assert [command.installs for command in found] == [False] * 5 + [True]
@@ -239,8 +241,7 @@ def test_the_notation_of_commands_behind_figures(tmp_path: Path) -> None:
 
 def patched(folder: Path) -> Path:
     """A copy of the checkout with the neuron of docs/own-neuron.md."""
-    ignored = shutil.ignore_patterns(".*", "build", "dist", "runs", "*.egg-info", "__pycache__")
-    shutil.copytree(ROOT, folder, symlinks=True, ignore=ignored)
+    copy_checkout(folder)
     diff = "".join(block.text for block in blocks(ROOT / "docs" / "own-neuron.md") if block.language == "diff")
     done = subprocess.run(["git", "apply", "-"], input=diff, text=True, cwd=folder, capture_output=True)
     assert done.returncode == 0, done.stderr

@@ -5,7 +5,6 @@ The wheel is put into a folder of its own here; ``.ci/package`` installs it into
 
 import email
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -13,20 +12,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from commands import ROOT
+from commands import ROOT, copy_checkout
 
 import spikesim
 from spikesim.io.toml import tomllib
 
-FOLDERS = {
-    "spikesim": "spikesim",
-    "sparse": "spikesim/sparse",
-    "reports": "spikesim/reports",
-    "ep": "ep",
-    "ep/exchange": "ep/exchange",
-    "datasets": "datasets",
-    "cli": "cli",
-}
 DATA = "datasets/data/fashion-mnist-mini"
 
 
@@ -35,8 +25,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the sdist, and with the wheel that is made of the sdist."""
     folder = tmp_path_factory.mktemp("package")
     tree = folder / "tree"
-    ignored = shutil.ignore_patterns(".*", "build", "dist", "runs", "*.egg-info", "__pycache__")
-    shutil.copytree(ROOT, tree, symlinks=True, ignore=ignored)
+    copy_checkout(tree)
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(tree)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -62,11 +51,11 @@ def installed(wheel: Path) -> Path:
 
 
 def sources() -> set[str]:
-    """Names in a wheel of all that belongs into it, besides its metadata."""
-    names = {"spikesim/py.typed", "spikesim/reports/page.css", "spikesim/reports/page.js"}
-    for name, folder in FOLDERS.items():
-        package = "spikesim" if name == "spikesim" else f"spikesim/{name}"
-        names |= {f"{package}/{path.name}" for path in (ROOT / folder).glob("*.py")}
+    """Names in a wheel of all that belongs into it, besides its metadata: the modules of the tree, and a few files."""
+    names = {f"spikesim/{name}" for name in ("py.typed", "ep/reports/pages/page.css", "ep/reports/pages/page.js")}
+    for folder in ("spikesim", "ep", "datasets", "cli"):
+        within = "" if folder == "spikesim" else "spikesim/"
+        names |= {f"{within}{path.relative_to(ROOT)}" for path in (ROOT / folder).rglob("*.py")}
     return names | {f"spikesim/{DATA}/{path.name}" for path in (ROOT / DATA).iterdir()}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from commands import ROOT
-from manual import PAGES
+from manual.pages import PAGES
 
 MISSING = [name for name in ("sphinx", "myst_parser", "furo", "numpydoc") if importlib.util.find_spec(name) is None]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"needs the extra docs: {', '.join(MISSING)}")

@@ -4,24 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from pairs import everything, mixed
+from pairs import dense, everything, mixed
 
 from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.errors import InputError
 
 NEURONS = 6
-
-
-def dense(trains: SpikeTrains, neurons: int = NEURONS) -> NDArray[np.bool_]:
-    """bool (samples, steps, neurons), spike by spike."""
-    found = np.zeros((len(trains), trains.steps, neurons), bool)
-    for sample in range(len(trains)):
-        for step in range(trains.steps):
-            first, last = trains.pointers[sample, step : step + 2]
-            for neuron in trains.neurons[first:last]:
-                found[sample, step, neuron] = True
-    return found
 
 
 SPIKES = st.tuples(st.integers(0, 4), st.integers(0, 5), st.lists(st.integers(0, 10**6), max_size=40), st.booleans())
@@ -39,16 +27,18 @@ def test_a_list_in_any_order_is_what_the_dense_array_is(
     listed = np.concatenate([chosen, chosen[::-1]]) if twice else chosen
     places = np.unravel_index(listed, wanted.shape) if wanted.size else (listed, listed, listed)
     trains = SpikeTrains.of_steps(*places, (samples, steps))
-    np.testing.assert_array_equal(dense(trains), wanted)
+    np.testing.assert_array_equal(dense(trains, NEURONS), wanted)
     assert len(trains.neurons) == wanted.sum(), "a neuron spikes once a step"
-    np.testing.assert_array_equal(dense(SpikeTrains.of_dense(wanted)), wanted)
+    np.testing.assert_array_equal(dense(SpikeTrains.of_dense(wanted), NEURONS), wanted)
 
 
 def test_parts_joins_and_counts() -> None:
     spikes = np.random.default_rng(0).random((5, 7, NEURONS)) < 0.4
     trains = SpikeTrains.of_dense(spikes)
-    np.testing.assert_array_equal(dense(trains[1:4]), spikes[1:4])
-    np.testing.assert_array_equal(dense(SpikeTrains.join([trains[3:], trains[:3]])), np.roll(spikes, 2, axis=0))
+    np.testing.assert_array_equal(dense(trains[1:4], NEURONS), spikes[1:4])
+    np.testing.assert_array_equal(
+        dense(SpikeTrains.join([trains[3:], trains[:3]]), NEURONS), np.roll(spikes, 2, axis=0)
+    )
     np.testing.assert_array_equal(trains.counts(NEURONS, 2, 6), spikes[:, 2:6].sum(axis=1))
     assert trains.counts(NEURONS, 3, 3).sum() == 0
 

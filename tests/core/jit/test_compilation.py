@@ -48,10 +48,10 @@ def run_python(code: str, **environment: str) -> str:
 @pytest.fixture
 def copied_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the package's sources that `source_hash` reads in place of the real one."""
-    original = Path(compilation.__file__).parent
+    original = Path(compilation.__file__).parents[1]
     copy = tmp_path / "spikesim"
     shutil.copytree(original, copy, ignore=shutil.ignore_patterns("__pycache__", "data"))
-    monkeypatch.setattr(compilation, "__file__", str(copy / "compilation.py"))
+    monkeypatch.setattr(compilation, "__file__", str(copy / "jit" / "compilation.py"))
     return copy
 
 
@@ -64,8 +64,16 @@ def test_an_edit_of_anything_that_kernels_see_changes_the_hash(copied_package: P
     assert len(before) == 16 and int(before, 16) >= 0
     assert before == fresh_hash() == source_hash()
     with_kernels = [path for path in copied_package.rglob("*.py") if "@kernel\n" in path.read_text()]
-    assert {"step.py", "delivery.py", "philox.py", "phases.py", "wheel.py"} <= {path.name for path in with_kernels}
-    others = ("rows.py", "fixedpoint.py", "plan.py", "compilation.py", "sparse/layout.py")
+    assert {"step.py", "delivery.py", "philox.py", "linear_response.py", "wheel.py"} <= {
+        path.name for path in with_kernels
+    }
+    others = (
+        "engine/simd/accumulate.py",
+        "numerics/fixed_point.py",
+        "engine/plan.py",
+        "jit/compilation.py",
+        "sparse/engine/layout.py",
+    )
     seen = [copied_package / name for name in others]
     hashes = {before}
     for path in [*with_kernels, *seen]:
@@ -79,8 +87,15 @@ def test_an_edit_of_anything_that_kernels_see_changes_the_hash(copied_package: P
 
 def test_an_edit_of_anything_else_leaves_the_compiled_kernels_alone(copied_package: Path) -> None:
     before = fresh_hash()
-    for name in ("cli/commands/report.py", "analysis.py", "ep/training/trainer.py", "reports/page.py", "notes.txt"):
+    for name in (
+        "cli/commands/report.py",
+        "ep/analysis/summary.py",
+        "ep/training/trainer.py",
+        "ep/reports/pages/run_page.py",
+        "notes.txt",
+    ):
         path = copied_package / name
+        assert path.exists() == (path.suffix == ".py")
         path.write_text((path.read_text() if path.exists() else "") + "\n")
         assert fresh_hash() == before
 
@@ -90,14 +105,14 @@ def test_an_edit_of_anything_else_leaves_the_compiled_kernels_alone(copied_packa
     [
         "import spikesim.added",
         "from spikesim import added",
-        "from spikesim import added as other, plan",
-        "from spikesim import (\n    plan,\n    added,\n)",
+        "from spikesim import added as other, errors",
+        "from spikesim import (\n    errors,\n    added,\n)",
         "from spikesim.added import VALUE",
         "def later():\n    from spikesim.added import VALUE",
     ],
 )
 def test_imports_of_kernel_modules_are_followed(copied_package: Path, statement: str) -> None:
-    with (copied_package / "plan.py").open("a") as file:  # imported by modules with kernels
+    with (copied_package / "engine" / "plan.py").open("a") as file:  # imported by modules with kernels
         file.write(f"\n{statement}\n")
     (copied_package / "added.py").write_text("from spikesim.behind import VALUE\n")
     (copied_package / "behind.py").write_text("VALUE = 1\n")
@@ -415,7 +430,7 @@ def test_every_way_of_running_gives_the_same_bits(environment: dict[str, str]) -
     """Against this process, which has checked bounds and the vector code."""
     result = run_python(
         "from pairs import digest; print(digest())",
-        PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]),
+        PYTHONPATH=os.pathsep.join([str(Path(__file__).parents[2] / "helpers"), os.environ.get("PYTHONPATH", "")]),
         **{"NUMBA_DISABLE_JIT": "0", "SPIKESIM_PLAIN_LOOPS": "0", **environment},
     )
     assert result == digest()

@@ -56,7 +56,7 @@ def test_a_later_signal_ends_the_process_as_ever() -> None:
     result = ended(
         """
         import os, signal, time
-        from spikesim import stopping
+        from spikesim.runtime import stopping
         stopping.TOGETHER_SECONDS = 0.0
         with stopping.stop_on_signals(lambda: print("asked", flush=True)):
             os.kill(os.getpid(), signal.SIGTERM)
@@ -94,7 +94,7 @@ def test_a_signal_after_the_work_changes_nothing() -> None:
     result = ended(
         """
         import os, signal, sys
-        from spikesim import stopping
+        from spikesim.runtime import stopping
         stopping.stop_early("train")
         with stopping.stop_on_signals(lambda: None):
             pass

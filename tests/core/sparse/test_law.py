@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import sparse, stats
-from test_sparse import small_network
+from sparse_pairs import small_network
 
 from spikesim.errors import InputError, Stopped
 from spikesim.sparse import LeakyIntegrateAndFire, Network, Probabilistic, RandomSynapses, Simulation

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from scipy import sparse, stats
-from test_sparse import assert_equal, reference_of
+from sparse_pairs import assert_equal, reference_of
 
 from spikesim.cli.commands.simulate import simulate
 from spikesim.engine.plan import FIRING_IID, Clock

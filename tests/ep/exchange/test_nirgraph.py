@@ -1,18 +1,20 @@
 """The exported NIR graph, run by a small interpreter of NIR's primitives, against the mean field of the network."""
 
 import json
+from graphlib import TopologicalSorter
 
 import h5py
 import nir
 import numpy as np
 import pytest
 from scipy.signal import correlate
-from small import CONV, DENSE, POOLED, make, make_dataset, random_parameters
+from small import CONV, DENSE, POOLED, SKIPS, make, make_dataset, random_parameters
 
 from spikesim.datasets import load
 from spikesim.ep.exchange.nirgraph import make_if_graph, write_graph, write_if_graph
 from spikesim.ep.exchange.structure import read_structure
 from spikesim.ep.gradcheck.mean_field import MeanField
+from spikesim.ep.network.graph import INPUT
 from spikesim.ep.network.model import Model
 from spikesim.ep.runs.writer import RunReader, RunWriter
 from spikesim.ep.training.run_rows import make_header
@@ -27,6 +29,8 @@ CASES = {
     "sampled": ((POOLED, CONV), {"dynamics__pooling": "sampled"}, 6),
     "strided": ((CONV, POOLED, DENSE), {"dynamics__pooling": "strided"}, 6),
     "wide": (({**CONV, "kernel": 5, "padding": 1}, CONV), {}, 6),
+    "skips": (SKIPS, {}, 8),
+    "skips into a dense layer": ((POOLED, CONV, {**DENSE, "from": ["conv2", "conv1", "input"]}), {}, 6),
 }
 KINDS = ("images", "labels")
 
@@ -47,11 +51,9 @@ def run(graph, image):
     """Values of all nodes for an image (C, H, W): what a layer sends is clip(v, 0, 1) at v = its input."""
     values = {}
     (start,) = graph.inputs
-    values[start], name = image, start
-    follows = dict(graph.edges)
-    while name in follows:
-        x, name = values[name], follows[name]
-        node = graph.nodes[name]
+    values[start] = image
+    for name in order_of(graph)[1:]:
+        x, node = sum(values[source] for source, target in graph.edges if target == name), graph.nodes[name]
         if isinstance(node, nir.Conv2d):
             padded = np.pad(x, ((0, 0), *((int(side), int(side)) for side in node.padding)))
             stride = int(np.ravel(node.stride)[0])
@@ -74,6 +76,12 @@ def run(graph, image):
     return values
 
 
+def order_of(graph):
+    """Names of the nodes, each after those that it hears."""
+    sources = {name: {source for source, target in graph.edges if target == name} for name in graph.nodes}
+    return list(TopologicalSorter(sources).static_order())
+
+
 def write_if_nodes(path, structure, step_ms):
     write_if_graph(path, structure)
 
@@ -87,12 +95,12 @@ def test_the_graph_computes_what_the_layers_do(tmp_path, case, write):
         write(tmp_path / "graph.nir", read_structure(reader), 1.0)
     values = run(nir.read(tmp_path / "graph.nir"), image := np.random.default_rng(0).normal(size=(2, size, size)))
     field = MeanField.from_model(model, (1.0,))
-    below = np.moveaxis(image, 0, -1)[None]
-    for name, link, bias in zip(field.names, field.links, field.biases, strict=True):
-        below = np.clip(link.up(below) + bias, 0, 1)
-        found = values[name].reshape(below.shape[-1], *below.shape[1:3])
-        np.testing.assert_allclose(np.moveaxis(found, 0, -1), below[0], atol=2e-3)  # the field has the integers
-    np.testing.assert_allclose(values["readout"].ravel(), field.heads[-1].logits(below)[0], atol=5e-3)
+    rates = {INPUT: np.moveaxis(image, 0, -1)[None]}
+    for layer, (name, bias) in enumerate(zip(field.names, field.biases, strict=True)):
+        rates[layer] = np.clip(sum(path.link.up(rates[path.source]) for path in field.into(layer)) + bias, 0, 1)
+        found = values[name].reshape(rates[layer].shape[-1], *rates[layer].shape[1:3])
+        np.testing.assert_allclose(np.moveaxis(found, 0, -1), rates[layer][0], atol=2e-3)  # the field has the integers
+    np.testing.assert_allclose(values["readout"].ravel(), field.heads[-1].logits(rates[layer])[0], atol=5e-3)
 
 
 @pytest.mark.parametrize("rows", [(POOLED, CONV), (POOLED, DENSE, CONV), (DENSE,)])

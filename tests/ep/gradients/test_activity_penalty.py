@@ -5,16 +5,17 @@ from typing import Any
 import numpy as np
 import pytest
 import small
+from gradient_cases import STACKS, WINDOW, naive, random_rates, stack, sum_cells
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from test_contrast import STACKS, WINDOW, naive, random_rates, stack, sum_cells
 
 from spikesim.ep.config.sections import Stability
 from spikesim.ep.gradients import contrast as co
 from spikesim.ep.gradients.activity_penalty import add_price_gradients, moved_prices, price_sums
 from spikesim.ep.inputs.samples import MiniBatch
-from spikesim.ep.network.model import Array, Model, Parameters
+from spikesim.ep.network.model import Model
+from spikesim.ep.network.parameters import Array, ParameterTree
 from spikesim.ep.parallel.buffers import Buffers
 from spikesim.ep.parallel.thread_pool import Team
 from spikesim.ep.phases import workspace as ph
@@ -53,8 +54,8 @@ def test_prices_bring_layers_that_answer_to_them_to_the_target() -> None:
 def zeros(model: Model) -> dict[str, Array]:
     found: dict[str, Array] = {}
     for layer, name in enumerate(model.names):
-        found[f"{name}/weight"] = np.zeros(model.weight_shape(layer), np.float32)
-        found[f"{name}/bias"] = np.zeros(model.weight_shape(layer)[-1], np.float32)
+        found[f"{name}/weight"] = np.zeros(model.graph.edges[layer].shape, np.float32)
+        found[f"{name}/bias"] = np.zeros(model.graph.edges[layer].shape[-1], np.float32)
     return found
 
 
@@ -73,7 +74,7 @@ def test_the_gradient_agrees_with_naive_loops(name: str) -> None:
         share = co.layer_rates(model, layer, followed).astype(np.int64)
         if layer:
             pre, unit = co.layer_rates(model, layer - 1, free).astype(np.int64), float(ONE * WINDOW)
-            if model.stack.pooled[layer - 1]:
+            if model.graph.edges[layer].pooled:
                 pre, unit = sum_cells(pre), 4 * unit
         else:
             pre, unit = images.astype(np.int64), float(2**INPUT_BITS)
@@ -83,7 +84,7 @@ def test_the_gradient_agrees_with_naive_loops(name: str) -> None:
         np.testing.assert_allclose(found[f"{own}/bias"], 2.0 + share.sum(axis=(0, 1, 2)) * scale, rtol=1e-5)
 
 
-def settle(model: Model, config: Any, parameters: Parameters, images: NDArray[np.int16]) -> ph.Workspace:
+def settle(model: Model, config: Any, parameters: ParameterTree, images: NDArray[np.int16]) -> ph.Workspace:
     """The end of a free phase without noise."""
     model.load(parameters, 1.0)
     workspace = ph.Workspace(model, config.dynamics, len(images), 0, followed=True)

@@ -17,9 +17,9 @@ def model() -> Model:
 
 def test_means_stand_behind_their_weights() -> None:
     activity = np.array([0.1, 0.2, 0.3, 0.4])
-    conv = presynaptic_mean(model(), 1, activity)
+    conv = presynaptic_mean(model().graph.edges[1], activity)
     np.testing.assert_allclose(conv, activity, rtol=1e-6)
-    dense = presynaptic_mean(model(), 2, activity[:3])
+    dense = presynaptic_mean(model().graph.edges[2], activity[:3])
     assert dense.shape == (3 * 3 * 3,), "neurons in the order (y, x, channel)"
     np.testing.assert_allclose(dense.reshape(3, 3, 3), np.broadcast_to(activity[:3], (3, 3, 3)), rtol=1e-6)
 
@@ -50,13 +50,15 @@ def test_a_step_moves_the_weights_and_not_the_mean_drive() -> None:
     )  # fmt: skip
     dataset = small.make_dataset(size=6, samples=8)
     start = small.random_parameters(Model(config, dataset), 2)
-    weights, biases = ([array.copy() for array in arrays] for arrays in (start.weights, start.biases))
+    before = small.copied(start)
     with small.learning(config, dataset, parameters=start) as (learner, presenter):
         ids = np.arange(8)
         result = learner.batch(MiniBatch(0, 0, presenter.plain(dataset.train, ids), ids, dataset.train.labels), 1.0)
-        for layer in (1, 2):
-            mean = presynaptic_mean(learner.model, layer, result.activity[layer - 1])
-            moved = bias_compensation(start.weights[layer], weights[layer], mean)
+        after = start.leaves()
+        for edge in learner.model.graph.edges[1:]:
+            mean = presynaptic_mean(edge, result.activity[edge.source])
+            moved = bias_compensation(after[edge.weight], before[edge.weight], mean)
             assert np.abs(moved).max() > 1e-5
-            np.testing.assert_allclose(start.biases[layer] - biases[layer], -moved, atol=1e-6)
-    assert (start.biases[0] == biases[0]).all(), "the first layer sees an image, which has no rates"
+            bias = f"{edge.name}/bias"
+            np.testing.assert_allclose(after[bias] - before[bias], -moved, atol=1e-6)
+    assert (after["conv1/bias"] == before["conv1/bias"]).all(), "the first layer sees an image, which has no rates"

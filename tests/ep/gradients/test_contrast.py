@@ -3,74 +3,18 @@
 import itertools
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import pytest
 import small
+from gradient_cases import SAMPLES, STACKS, WINDOW, naive, random_rates, stack, sum_cells
 from numpy.typing import NDArray
 
-from spikesim.engine.synapses import Conv
-from spikesim.ep.config.parsing import Config
 from spikesim.ep.gradients import contrast as co
 from spikesim.ep.gradients.correlation import Correlation, Rows
+from spikesim.ep.gradients.scheme import NudgingScheme, comparison_of
 from spikesim.ep.network.model import Model
 from spikesim.numerics.fixed_point import ONE
-
-Integers = NDArray[np.int64]
-
-
-def naive(model: Model, layer: int, pre: Integers, post: Integers) -> Integers:
-    """Sum over samples and positions, one synapse at a time."""
-    table, total = model.graph.edges[layer].connection.table, np.zeros(model.weight_shape(layer), np.int64)
-    if not isinstance(table, Conv):
-        for sample in range(len(pre)):
-            total += np.outer(pre[sample].ravel(), post[sample].ravel())
-        return total
-    height, width = pre.shape[1:3]
-    places = itertools.product(range(post.shape[1]), range(post.shape[2]), range(table.kernel), range(table.kernel))
-    for y, x, ky, kx in places:
-        from_y, from_x = y * table.stride + ky - table.padding, x * table.stride + kx - table.padding
-        if 0 <= from_y < height and 0 <= from_x < width:
-            for sample in range(len(pre)):
-                total[ky, kx] += np.outer(pre[sample, from_y, from_x], post[sample, y, x])
-    return total
-
-
-def sum_cells(maps: Integers) -> Integers:
-    height, width = maps.shape[1] // 2, maps.shape[2] // 2
-    total = np.zeros((len(maps), height, width, maps.shape[3]), np.int64)
-    for y, x in itertools.product(range(2 * height), range(2 * width)):
-        total[:, y // 2, x // 2] += maps[:, y, x]
-    return total
-
-
-STACKS: dict[str, list[dict[str, Any]]] = {
-    "k1, k3": [{**small.CONV, "kernel": 1, "padding": 0}, small.CONV],
-    "k5 same, k3 valid": [{**small.CONV, "kernel": 5, "padding": 2}, {**small.CONV, "padding": 0, "channels": 17}],
-    "k3 full, k5 full": [{**small.CONV, "padding": 2}, {**small.CONV, "kernel": 5, "padding": 4}],
-    "pooled, odd": [small.POOLED, {**small.POOLED, "channels": 17}],
-    "pooled, dense, dense": [{**small.POOLED, "channels": 18}, small.DENSE, small.DENSE],
-    "dense": [small.DENSE],
-    "strided": [small.POOLED, {**small.POOLED, "channels": 17, "kernel": 5, "padding": 1}],
-}
-SAMPLES, WINDOW = 5, 20
-
-
-def random_rates(model: Model, seed: int, below: int = WINDOW * ONE) -> NDArray[np.int32]:
-    """Window sums of all layers, padding at zero."""
-    rng = np.random.default_rng(seed)
-    sums = np.zeros((SAMPLES, model.compiled.sizes["state"]), np.int32)
-    for layer, population in enumerate(model.graph.populations):
-        values = rng.integers(0, below, (SAMPLES, *population.shape)).astype(np.int32)
-        sums[:, model.state_slice(layer)] = population.to_state(values)
-    return sums
-
-
-def stack(name: str) -> tuple[Config, Model]:
-    """One of `STACKS`."""
-    config = small.make(*STACKS[name], dynamics__pooling="strided" if name == "strided" else "average")
-    return config, Model(config, small.make_dataset(size=(7, 5), channels=2))
 
 
 def one_phase(
@@ -81,10 +25,11 @@ def one_phase(
     before: NDArray[np.int32] | None = None,
 ) -> Correlation:
     """The correlation, in memory that held something else."""
-    rows = co.presynaptic_rows(model, layer, images, sums if before is None else before)
-    *rest, channels = model.weight_shape(layer)
+    edge = model.graph.edges[layer]
+    rows = co.presynaptic_rows(model, edge, images, sums if before is None else before)
+    *rest, channels = edge.shape
     out = Correlation(np.full((channels, *rest), 7, np.int64), np.full(channels, 7, np.int64))
-    return co.phase_correlation(model, layer, sums, rows, out=out)
+    return co.phase_correlation(model, edge, sums, rows, out=out)
 
 
 def contrast(
@@ -96,8 +41,12 @@ def contrast(
     rule: str = "symmetric",
     channels: slice | None = None,
 ) -> Correlation:
-    rows = co.common_rows(model, layer, images, rule, plus, minus)
-    return co.contrast(model, layer, plus, minus, rows, channels)
+    edge, rates = model.graph.edges[layer], {"plus": plus, "minus": minus, "free": plus[:0]}
+    dynamics = small.make(small.CONV, dynamics__rule=rule).dynamics
+    scheme = NudgingScheme(comparison_of(dynamics), False, rule == "symmetric", False, dynamics)
+    seen = [rates[name] for name in scheme.presynaptic(edge)]
+    rows = co.presynaptic_rows(model, edge, images, *seen) if seen else None
+    return co.contrast(model, edge, [plus, minus], rows, channels)
 
 
 @pytest.fixture(params=STACKS)
@@ -117,7 +66,7 @@ def test_correlations_agree_with_naive_loops(model: Model, below: int) -> None:
             pre = images.astype(np.int64)
             if layer:
                 pre = co.layer_rates(model, layer - 1, sums).astype(np.int64)
-                pre = sum_cells(pre) if model.stack.pooled[layer - 1] else pre
+                pre = sum_cells(pre) if model.graph.edges[layer].pooled else pre
             expected.append((naive(model, layer, pre, post), post.sum(axis=(0, 1, 2))))
             found = one_phase(model, layer, images, sums)
             np.testing.assert_array_equal(found.as_weights(), expected[-1][0])
@@ -137,7 +86,7 @@ def test_the_postsynaptic_rule_agrees_with_naive_loops(model: Model, nudging: st
         if layer:
             before = plus + minus if nudging == "centred" else minus
             pre = co.layer_rates(model, layer - 1, before).astype(np.int64)
-            pre = sum_cells(pre) if model.stack.pooled[layer - 1] else pre
+            pre = sum_cells(pre) if model.graph.edges[layer].pooled else pre
         expected = naive(model, layer, pre, one - other)
         if nudging == "centred":
             found = contrast(model, layer, images, plus, minus, "postsynaptic").as_weights()
@@ -174,7 +123,7 @@ def test_splitting_the_channels_changes_no_bit(
     plus, minus = random_rates(model, 0), random_rates(model, 1)
     whole = contrast(model, 1, images, plus, minus, rule)
     monkeypatch.setattr(co, "WEIGHTS", 1)
-    cuts = [piece.channels for piece in co.pieces(model, SAMPLES) if piece.layer == 1]
+    cuts = [piece.channels for piece in co.pieces(model, SAMPLES) if piece.edge.target == 1]
     assert len(cuts) == 3
     parts = [contrast(model, 1, images, plus, minus, rule, channels=cut) for cut in cuts]
     np.testing.assert_array_equal(np.concatenate([part.weights for part in parts]), whole.weights)
@@ -186,8 +135,8 @@ def test_pieces_cover_every_channel_and_sample_once(model: Model, samples: int) 
     seen = [np.zeros((samples, population.shape[2]), int) for population in model.graph.populations]
     for piece in co.pieces(model, samples):
         assert piece.samples.start < piece.samples.stop <= samples
-        assert piece.channels.start < piece.channels.stop <= seen[piece.layer].shape[1]
-        seen[piece.layer][piece.samples, piece.channels] += 1
+        assert piece.channels.start < piece.channels.stop <= seen[piece.edge.target].shape[1]
+        seen[piece.edge.target][piece.samples, piece.channels] += 1
     assert all((counts == 1).all() for counts in seen)
 
 
@@ -202,15 +151,15 @@ def test_rows_are_made_once_for_all_channels_and_not_kept(threads: int, monkeypa
     made = []
 
     def make(piece: co.Piece) -> Rows:
-        made.append((piece.layer, piece.samples.start))
-        return co.presynaptic_rows(model, piece.layer, images[piece.samples], plus[piece.samples])
+        made.append((piece.edge.index, piece.samples.start))
+        return co.presynaptic_rows(model, piece.edge, images[piece.samples], plus[piece.samples])
 
     shared = co.SharedRows(pieces)
     with ThreadPoolExecutor(threads) as executor:
         found = list(executor.map(lambda piece: shared.of(piece, lambda: make(piece)), pieces))
     assert len(made) == len(set(made)) < len(pieces)
     for piece, rows in zip(pieces, found, strict=True):
-        expected = co.presynaptic_rows(model, piece.layer, images[piece.samples], plus[piece.samples])
+        expected = co.presynaptic_rows(model, piece.edge, images[piece.samples], plus[piece.samples])
         assert rows is not None
         np.testing.assert_array_equal(rows.rates, expected.rates)
     kept = [weakref.ref(rows.rates) for rows in found if rows is not None]

@@ -9,7 +9,7 @@ import pytest
 import reference
 import small
 from numpy.typing import NDArray
-from test_spiketrains import dense
+from pairs import dense
 
 from spikesim.datasets import Events, load
 from spikesim.engine.spike_trains import SpikeTrains

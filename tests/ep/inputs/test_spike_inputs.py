@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 import reference
 import small
-import test_held as th
-import test_learner as tl
-import test_phases as tp
+import twin_phases as tp
 from numpy.typing import NDArray
 from threadranks import on_ranks
 
@@ -23,8 +21,9 @@ from spikesim.ep.gradcheck.check import Variant, check_gradients
 from spikesim.ep.inputs.encoding import window_means
 from spikesim.ep.inputs.pipeline import Presenter
 from spikesim.ep.inputs.samples import MiniBatch
+from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.linear_map import Link
-from spikesim.ep.network.model import Model, initial_parameters
+from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.communicator import Ranks, share
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.runs.reader import RunReader
@@ -37,7 +36,7 @@ from spikesim.numerics.fixed_point import ONE
 
 STEPS, WINDOW = 20, 8
 LIVE: dict[str, Any] = {"data__coding": "bernoulli"}
-HELD: dict[str, Any] = {**LIVE, **th.HELD}
+HELD: dict[str, Any] = {**LIVE, **tp.HELD}
 GRADED: dict[str, Any] = {**HELD, "dynamics__error_events": "graded"}
 MODES: dict[str, dict[str, Any]] = {
     "live": LIVE,
@@ -78,8 +77,8 @@ def slow_twin(model: Model, config: Config) -> reference.Model:
     twin.populations[0].external = 0
     populations = [*twin.populations, given]
     tables = [reference.Table(len(populations) - 1, 0, matrix, exists, first.exponent), *twin.tables]
-    for table, connection in zip(tables[1:], model.graph.edges[1:].connection, strict=True):
-        assert table.attenuation == connection.attenuation
+    for table, edge in zip(tables[1:], model.graph.edges[1:], strict=True):
+        assert table.attenuation == edge.connection.attenuation
     return reference.Model(populations, tables, twin.samples, twin.firing, twin.seed)
 
 
@@ -144,7 +143,7 @@ def input_of(given: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def slow_nudge(model: Model, twin: reference.Model, beta: float) -> NDArray[np.int64]:
-    """As `test_phases.slow_nudge`, the top layer not being the last population."""
+    """As `twin_phases.slow_nudge`, the top layer not being the last population."""
     upper = reference.Model(twin.populations[:-1], twin.tables[1:], twin.samples, twin.firing, twin.seed)
     upper.potential = twin.potential[:-1]
     return tp.slow_nudge(model, upper, beta)
@@ -158,11 +157,11 @@ def test_held_phases_agree_with_the_reference_to_the_bit(firing: str) -> None:
     twin.run(STEPS, window=WINDOW, stream=5)
     workspace.keep(tp.SAMPLES)
     workspace.nudged(tp.SAMPLES, 6, tp.LABELS, np.array([1.5]), tp.RUN)
-    drives = th.held_drives(twin, WINDOW, 0, 1)
+    drives = tp.held_drives(twin, WINDOW, 0, 1)
     hold(twin)
     for population, drive in zip(twin.populations, drives, strict=True):
         population.external = drive
-    twin.__class__ = th.HeldTwin
+    twin.__class__ = tp.HeldTwin
     twin.attenuation = 1  # type: ignore[attr-defined]
     windows = [np.zeros_like(potential) for potential in twin.potential]
     for t in range(9):
@@ -210,9 +209,9 @@ def test_samples_follow_each_other_without_a_trace() -> None:
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "priced"])
 def test_the_first_weights_learn_from_the_mean_of_the_window(mode: str) -> None:
-    config, dataset = small.make(*tl.LAYERS, **MODES[mode]), small.make_dataset(samples=tl.SAMPLES)
+    config, dataset = small.make(*small.LAYERS, **MODES[mode]), small.make_dataset(samples=small.SAMPLES)
     with small.learning(config, dataset) as (learner, presenter):
-        ids = learner.order(0, tl.SAMPLES)
+        ids = learner.order(0, small.SAMPLES)
         inputs = presenter.train(0, ids)
         gradients, result = learner.estimate(MiniBatch(0, 0, inputs, ids, dataset.train.labels[ids]), keep_rates=True)
         model, rates, dynamics = learner.model, result.rates, config.dynamics
@@ -226,7 +225,7 @@ def test_the_first_weights_learn_from_the_mean_of_the_window(mode: str) -> None:
         at = model.state_slice(0)
         moved = first.target.from_state(rates.plus[:, at]) / (ONE * dynamics.nudged_window)
         moved = moved - first.target.from_state(other[:, at]) / (ONE * window)
-        beta = result.beta * (2 if centred else learner.sign(0, 0)) * tl.SAMPLES
+        beta = result.beta * (2 if centred else small.sign(learner, 0, 0)) * small.SAMPLES
         share = 1.0 if model.clamped is not None else dynamics.feedback_gain ** (model.layers - 1)
         wanted = -Link.of(first).correlate(below, moved) / (beta * share)
         assert np.abs(wanted).max() > 0
@@ -236,8 +235,8 @@ def test_the_first_weights_learn_from_the_mean_of_the_window(mode: str) -> None:
 def test_the_gradients_of_recordings_point_where_the_mean_field_says() -> None:
     """The free phase of a recording never rests, and yet the estimate is near to the gradient for its mean."""
     config = small.make(
-        *tl.LAYERS, **{**GRADED, "data__coding": "auto"}, dynamics__firing="stratified", dynamics__feedback_gain=0.125,
-        model__activity=0.2, data__batch_size=12,
+        *small.LAYERS, **{**GRADED, "data__coding": "auto"}, dynamics__firing="stratified",
+        dynamics__feedback_gain=0.125, model__activity=0.2, data__batch_size=12,
     )  # fmt: skip
     found = check_gradients(config, ef.make_recordings(), [Variant.of(config)], repeats=2)
     cosine = found.variants[0].weights["exact"].cosine.mean(axis=0)
@@ -245,7 +244,7 @@ def test_the_gradients_of_recordings_point_where_the_mean_field_says() -> None:
 
 
 def test_calibration_reaches_the_wanted_activity() -> None:
-    config, dataset = small.make(*tl.LAYERS, model__activity=0.15, model__gain=0.5), ef.make_recordings()
+    config, dataset = small.make(*small.LAYERS, model__activity=0.15, model__gain=0.5), ef.make_recordings()
     with small.learning(config, dataset) as (learner, presenter):
         ids = np.arange(12)
         found = calibrate(
@@ -260,17 +259,17 @@ def test_calibration_reaches_the_wanted_activity() -> None:
 def run(settings: dict[str, Any], *, threads: int = 1, group: int | None = None, ranks: Ranks | None = None) -> Any:
     """Parameters and results after two mini-batches of recordings or coded images."""
     recordings = settings.get("data__coding") == "auto"
-    dataset = ef.make_recordings(tl.SAMPLES) if recordings else small.make_dataset(samples=tl.SAMPLES)
-    config = small.make(*tl.LAYERS, **settings)
+    dataset = ef.make_recordings(small.SAMPLES) if recordings else small.make_dataset(samples=small.SAMPLES)
+    config = small.make(*small.LAYERS, **settings)
     start = small.random_parameters(Model(config, dataset), 2)
     with small.learning(config, dataset, threads=threads, parameters=start, ranks=ranks) as (learner, presenter):
         learner.team.group = group or learner.team.group
         results = []
         for number in range(2):
-            ids = learner.order(number, tl.SAMPLES)
-            inputs = presenter.train(number, ids[share(learner.team.ranks, tl.SAMPLES)])
+            ids = learner.order(number, small.SAMPLES)
+            inputs = presenter.train(number, ids[share(learner.team.ranks, small.SAMPLES)])
             results.append(learner.batch(MiniBatch(number, number, inputs, ids, dataset.train.labels[ids]), 0.5))
-        return small.copied(learner.model, learner.parameters), results
+        return small.copied(learner.parameters), results
 
 
 @pytest.mark.parametrize("mode", [*MODES, "recordings"])
@@ -278,10 +277,10 @@ def test_threads_groups_and_ranks_change_no_bit(mode: str) -> None:
     settings = {**GRADED, "data__coding": "auto"} if mode == "recordings" else MODES[mode]
     settings = {**settings, "optimiser__centring": True}
     alone = run(settings)
-    tl.assert_same(run(settings, threads=3, group=1), alone)
-    tl.assert_same(run(settings, threads=1, group=3), alone)
+    small.assert_same(run(settings, threads=3, group=1), alone)
+    small.assert_same(run(settings, threads=1, group=3), alone)
     for found in on_ranks(3, lambda ranks: run(settings, ranks=ranks)):
-        tl.assert_same(found, alone)
+        small.assert_same(found, alone)
 
 
 class Silent(Observer):
@@ -302,8 +301,8 @@ class Silent(Observer):
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path: Path, coding: str) -> None:
     dataset = ef.make_recordings() if coding == "auto" else small.make_dataset()
     config = small.make(
-        *tl.LAYERS, **{**GRADED, "data__coding": coding}, data__batch_size=8, optimiser__epochs=2, record__spikes=(3,),
-        dynamics__steps_free=12, dynamics__window_free=6,
+        *small.LAYERS, **{**GRADED, "data__coding": coding}, data__batch_size=8, optimiser__epochs=2,
+        record__spikes=(3,), dynamics__steps_free=12, dynamics__window_free=6,
     )  # fmt: skip
     digests = []
     for name, stops in (("whole.h5", ()), ("stopped.h5", (2, 2))):

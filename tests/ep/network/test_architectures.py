@@ -7,26 +7,28 @@ import small
 
 from spikesim.engine.synapses import Conv
 from spikesim.ep.network.architectures import ARCHITECTURES, architecture, build, input_shape
-from spikesim.ep.network.model import Model, initial_parameters
+from spikesim.ep.network.initial_weights import initial_parameters
+from spikesim.ep.network.model import Model
 from spikesim.errors import InputError
 
 
 def test_vgg11_has_the_eight_convolutions_of_configuration_a() -> None:
-    stack = build(architecture("vgg11"), (32, 32, 3))
-    assert [population.shape for population in stack.populations] == [
+    graph = build(architecture("vgg11"), (32, 32, 3))
+    assert [population.shape for population in graph.populations] == [
         (32, 32, 64), (16, 16, 128), (8, 8, 256), (8, 8, 256), (4, 4, 512), (4, 4, 512), (2, 2, 512), (2, 2, 512)
     ]  # fmt: skip
-    assert [connection.integers.shape for connection in stack.connections] == [
+    assert [edge.shape for edge in graph.edges] == [
         (3, 3, 3, 64), (3, 3, 64, 128), (3, 3, 128, 256), (3, 3, 256, 256),
         (3, 3, 256, 512), (3, 3, 512, 512), (3, 3, 512, 512), (3, 3, 512, 512),
     ]  # fmt: skip
-    assert stack.features == (1, 1, 512)
-    assert stack.pooled == (True, True, False, True, False, True, False, True)
-    tables = [connection.table for connection in stack.connections]
+    assert graph.features == (1, 1, 512)
+    assert [edge.pooled for edge in graph.edges] == [False, True, True, False, True, False, True, False]
+    assert graph.readout_pooled
+    tables = [edge.connection.table for edge in graph.edges]
     assert [isinstance(table, Conv) and table.pool for table in tables] == [
         None, "average", "average", None, "average", None, "average", None
     ]  # fmt: skip
-    assert [connection.tied for connection in stack.connections] == [False] + 7 * [True]
+    assert [edge.connection.tied for edge in graph.edges] == [False] + 7 * [True]
 
 
 def test_the_other_architectures() -> None:
@@ -36,14 +38,14 @@ def test_the_other_architectures() -> None:
     assert build(ARCHITECTURES["vgg5"], (32, 32, 1)).features == (2, 2, 512)
     assert build(ARCHITECTURES["conv"], (28, 28, 1)).features == (7, 7, 64)
     mlp = build(ARCHITECTURES["mlp"], (28, 28, 1))
-    assert [c.integers.shape for c in mlp.connections] == [(784, 512)] and mlp.features == (1, 1, 512)
+    assert [edge.shape for edge in mlp.edges] == [(784, 512)] and mlp.features == (1, 1, 512)
 
 
 @pytest.mark.parametrize(("width", "channels"), [(0.5, [16, 32]), (2, [64, 128]), (1e-6, [1, 1]), (0.05, [2, 3])])
 def test_width_is_a_factor_on_the_channels(width: float, channels: list[int]) -> None:
-    stack = build(architecture("conv"), (8, 8, 3), width=width)
-    assert [population.shape[2] for population in stack.populations] == channels
-    assert [connection.integers.shape[2:] for connection in stack.connections] == [(3, channels[0]), tuple(channels)]
+    graph = build(architecture("conv"), (8, 8, 3), width=width)
+    assert [population.shape[2] for population in graph.populations] == channels
+    assert [edge.shape[2:] for edge in graph.edges] == [(3, channels[0]), tuple(channels)]
 
 
 @pytest.mark.parametrize("width", [0.0, -1.0, 65.0, float("nan")])
@@ -70,13 +72,13 @@ def test_custom_layers() -> None:
         {"kind": "dense", "channels": 9},
         {"kind": "dense", "channels": 4},
     )
-    stack = build(architecture("custom", rows), (11, 9, 2), pooling="sampled", leak=3)
-    assert [population.shape for population in stack.populations] == [(7, 5, 6), (3, 2, 7), (1, 1, 9), (1, 1, 4)]
-    assert [c.integers.shape for c in stack.connections] == [(5, 5, 2, 6), (1, 1, 6, 7), (42, 9), (9, 4)]
-    assert [getattr(c.table, "pool", None) for c in stack.connections] == [None, "sampled", None, None]
-    assert {population.leak for population in stack.populations} == {3}
-    assert [population.name for population in stack.populations] == ["conv1", "conv2", "dense3", "dense4"]
-    assert stack.features == (1, 1, 4)
+    graph = build(architecture("custom", rows), (11, 9, 2), pooling="sampled", leak=3)
+    assert [population.shape for population in graph.populations] == [(7, 5, 6), (3, 2, 7), (1, 1, 9), (1, 1, 4)]
+    assert [edge.shape for edge in graph.edges] == [(5, 5, 2, 6), (1, 1, 6, 7), (42, 9), (9, 4)]
+    assert [edge.connection.table.pool for edge in graph.edges] == [None, "sampled", None, None]
+    assert {population.leak for population in graph.populations} == {3}
+    assert [population.name for population in graph.populations] == ["conv1", "conv2", "dense3", "dense4"]
+    assert graph.features == (1, 1, 4)
     pooled = build(architecture("custom", (small.POOLED,)), (7, 5, 1))
     assert pooled.features == (3, 2, 4), "an odd last row or column is left out"
 
@@ -87,7 +89,8 @@ def test_custom_layers() -> None:
         {},
         {"kind": "conv"},
         {"channels": 3},
-        {"kind": "conv", "channels": 3, "stride": 2},
+        {"kind": "conv", "channels": 3, "strides": 2},
+        {"kind": "conv", "channels": 3, "stride": 2.0},
         {"kind": "pool", "channels": 3},
         {"kind": ["conv"], "channels": 3},
         {"kind": "conv", "channels": 0},
@@ -128,7 +131,7 @@ def test_layers_that_do_not_fit_are_named(rows: list[dict[str, Any]], layer: int
 
 
 def test_names() -> None:
-    with pytest.raises(InputError, match="'vgg16'; it is one of mlp, conv, vgg5, vgg8, vgg11, custom"):
+    with pytest.raises(InputError, match="'vgg16'; it is one of mlp, conv, vgg5, vgg8, vgg11, resnet13, custom"):
         architecture("vgg16")
     with pytest.raises(InputError, match=r"custom needs model\.layers"):
         architecture("custom")
@@ -143,14 +146,18 @@ def test_initial_weights_have_the_gains_that_were_asked_for() -> None:
     )  # fmt: skip
     model = Model(config, small.make_dataset(channels=3))
     parameters = initial_parameters(model, config)
-    for layer, gain in enumerate((2.0, 0.5, 0.8)):
-        found = parameters.weights(model.graph)[layer].std() * model.fan_in(layer) ** 0.5
+    for layer, (weights, gain) in enumerate(zip(parameters.weights(model.graph), (2.0, 0.5, 0.8), strict=True)):
+        scale = model.graph.fan_in(layer) ** 0.5
+        found = weights.std() * scale
         assert found == pytest.approx(gain, rel=0.06), "the first layer has a gain of its own"
-        assert abs(parameters.weights(model.graph)[layer]).max() <= 3**0.5 * gain / model.fan_in(layer) ** 0.5 * 1.0001
-    assert parameters.readout_weight.std() * 50**0.5 == pytest.approx(1.5, rel=0.15)
-    assert not any(bias.any() for bias in parameters.biases()) and not parameters.readout_bias.any()
-    again = small.copied(model, initial_parameters(model, config))
-    other = small.copied(model, initial_parameters(model, small.make(*config.model.layers, seed=12)))
+        assert (
+            abs(parameters.weights(model.graph)[layer]).max()
+            <= 3**0.5 * gain / model.graph.fan_in(layer) ** 0.5 * 1.0001
+        )
+    assert parameters.readout.weight.std() * 50**0.5 == pytest.approx(1.5, rel=0.15)
+    assert not any(bias.any() for bias in parameters.biases()) and not parameters.readout.bias.any()
+    again = small.copied(initial_parameters(model, config))
+    other = small.copied(initial_parameters(model, small.make(*config.model.layers, seed=12)))
     for name, array in parameters.leaves().items():
         assert array.tobytes() == again[name].tobytes()
         assert name.endswith("bias") or array.tobytes() != other[name].tobytes()

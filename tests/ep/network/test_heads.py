@@ -33,9 +33,9 @@ def make_model(top: str, cost: str = "cross-entropy", *, gain: float = 1.0, **se
     config = small.make(TOPS[top], dynamics__cost=cost, **settings)
     model = Model(config, small.make_dataset(size=(7, 5), classes=4))
     parameters = small.random_parameters(model, 3)
-    parameters.readout_weight[...] *= np.float32(gain)
+    parameters.readout.weight[...] *= np.float32(gain)
     model.load(parameters, config.dynamics.beta)
-    return model, rounded(model, parameters.readout_weight, -1)
+    return model, rounded(model, parameters.readout.weight, -1)
 
 
 def make_headed(soft: float, side_of: dict[str, int]) -> tuple[Model, Reals]:
@@ -45,9 +45,10 @@ def make_headed(soft: float, side_of: dict[str, int]) -> tuple[Model, Reals]:
     config = small.make(lower, UPPER, signals__kind=kind, signals__temperature=3.0, **side_of)
     model = Model(config, small.make_dataset(size=(6, 8), classes=4))
     parameters = small.random_parameters(model, 3)
-    parameters.head_weights[0][...] *= np.float32(6)
+    weights = parameters.heads[model.heads[0].name].weight
+    weights[...] *= np.float32(6)
     model.load(parameters, config.dynamics.beta)
-    return model, rounded(model, parameters.head_weights[0], 0)
+    return model, rounded(model, weights, 0)
 
 
 def rounded(model: Model, weights: NDArray[np.float32], head: int) -> Reals:
@@ -117,7 +118,7 @@ def test_spreading_is_the_adjoint_of_pooling() -> None:
     model, _ = make_model("pooled")
     head = model.heads[-1]
     rng = np.random.default_rng(0)
-    maps, push = rng.normal(size=(1, *model.top.shape)), rng.normal(size=(1, model.readout_shape[0]))
+    maps, push = rng.normal(size=(1, *model.top.shape)), rng.normal(size=(1, model.head_shape(head)[0]))
     assert (features_of(head, maps) * push).sum() == pytest.approx((maps * spread(head, push)).sum())
 
 
@@ -291,7 +292,7 @@ def test_delta_rule_is_the_gradient_of_the_loss(top: str, cost: str) -> None:
     labels = np.array([0, 1, 2, 1])
     errors = answer_of(model.packed, -1, seen, labels)[3]
     products = pr.feature_gradient(head, seen, errors)
-    assert products.shape == model.readout_shape
+    assert products.shape == model.head_shape(head)
     gradient = -products / (ONE * 20 * 2**head.shift) / 2**16
 
     def loss(changed: Reals) -> float:

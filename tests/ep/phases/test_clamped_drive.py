@@ -3,75 +3,26 @@
 from dataclasses import replace
 from typing import Any
 
+import gradient_cases as mf
 import numpy as np
 import pytest
-import reference
 import small
-import test_meanfield as mf
-import test_phases as tp
-from numpy.typing import NDArray
+import twin_phases as tp
+from twin_phases import HELD, HeldTwin, held_drives
 
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.gradcheck import implicit_gradient as ad
 from spikesim.ep.gradcheck.mean_field import MeanField, Reals
 from spikesim.ep.gradients import contrast as co
 from spikesim.ep.gradients.estimator import LayerSums, layer_sums
+from spikesim.ep.gradients.scheme import NudgingScheme
 from spikesim.ep.inputs.samples import MiniBatch
+from spikesim.ep.network.graph import INPUT
 from spikesim.ep.parallel.buffers import Buffers
 from spikesim.ep.parallel.thread_pool import Team
 from spikesim.ep.phases import workspace as ph
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import ONE
-
-HELD = {
-    "dynamics__nudged_drive": "held",
-    "dynamics__error_events": "spikes",
-    "dynamics__rule": "postsynaptic",
-}
-
-Integers = NDArray[np.int64]
-
-
-class HeldTwin(reference.Model):
-    """The reference in a nudged phase: its drives from below are constants, those from above have the error gain."""
-
-    attenuation: int
-
-    def _deliver(self, together: list[int], active: NDArray[np.bool_]) -> list[Integers]:
-        return drives_from_above(self, [self.signal(i) for i in range(len(self.populations))], self.attenuation)
-
-
-def drives_from_above(
-    twin: reference.Model, sent: list[Integers], attenuation: int, graded: bool | None = None
-) -> list[Integers]:
-    """What the layers receive from the ones above that send this."""
-    drives = [np.zeros_like(potential) for potential in twin.potential]
-    graded = twin.firing == "mean-field" if graded is None else graded
-    for table in twin.tables:
-        shift = table.exponent - (0 if graded else 16) + (2 if table.pool else 0) + attenuation
-        back = reference.rounded_shift(sent[table.target] @ table.weights, shift)
-        shape = twin.populations[table.source].shape
-        drives[table.source] += reference.to_four_cells(back, shape) if table.pool else back
-    return drives
-
-
-def held_drives(twin: reference.Model, window: int, gain: int, error_gain: int) -> list[Integers]:
-    """Constant drives of the nudged phases, the bias apart; the gains as exponents of 1/2."""
-    rates = [np.minimum((sums.sum(axis=0) + window // 2) // window, ONE - 1) for sums in twin.window]
-    drives = [
-        population.external + np.zeros_like(rate) for population, rate in zip(twin.populations, rates, strict=True)
-    ]
-    for table in twin.tables:
-        sent = rates[table.source]
-        if table.pool:
-            sent = reference.cells(sent, twin.populations[table.source].shape).sum(axis=1).reshape(len(sent), -1)
-        drives[table.target] += reference.rounded_shift(
-            sent @ table.weights.T, table.exponent + (2 if table.pool else 0)
-        )
-    for sign, attenuation in ((1, gain), (-1, error_gain)):
-        for drive, back in zip(drives, drives_from_above(twin, rates, attenuation, graded=True), strict=True):
-            drive += sign * back
-    return drives
 
 
 @pytest.mark.parametrize("firing", ["iid", "stratified", "mean-field"])
@@ -139,20 +90,20 @@ def test_a_layer_does_not_answer_to_the_nudges_below_it() -> None:
 
 def one_way_cost(case: mf.Case, field: MeanField, rest: list[Reals], layer: int) -> float:
     """What a parameter of a layer descends, of the network driven upwards while its feedback stays as it is: the costs
-    of that layer and those above, each the less, the more layers its error has come down."""
-    assert field.error_gain is not None
-    rates, total = [], 0.0
-    below = case.inputs.images
-    for number, link in enumerate(field.links):
-        drive = field.biases[number] + link.up(below)
-        if number + 1 < field.layers:
-            drive = drive + field.gain * case.field.links[number + 1].down(rest[number + 1])
-        below = np.clip(drive, 0.0, 1.0)
-        rates.append(below)
+    of that layer and those above, each the less, the more levels its error has come down."""
+    rates: list[Reals] = []
+    total, levels, error_gain = 0.0, field.levels, case.config.dynamics.error_gain
+    for number in range(field.layers):
+        drive = field.biases[number] + np.zeros(rest[number].shape)
+        for path in field.into(number):
+            drive = drive + path.link.up(case.inputs.images if path.source == INPUT else rates[path.source])
+        for path in case.field.out_of(number):
+            drive = drive + path.gain * path.link.down(rest[path.target])
+        rates.append(np.clip(drive, 0.0, 1.0))
     for head in field.heads:
-        if head.layer >= layer:
+        if levels[head.layer] >= levels[layer]:
             costs = head.costs(head.logits(rates[head.layer]), case.inputs)
-            total += head.strength * field.error_gain ** (head.layer - layer) * float(costs.mean())
+            total += head.strength * error_gain ** (levels[head.layer] - levels[layer]) * float(costs.mean())
     return total
 
 
@@ -163,11 +114,12 @@ def test_the_exact_gradient_is_that_of_finite_differences(name: str, error_gain:
     rest = case.field.settle(case.inputs, tolerance=1e-14)
     exact = ad.exact_gradient(case.field, case.inputs, rest, rule="postsynaptic", tolerance=1e-14).scaled(1 / 5)
     rng = np.random.default_rng(7)
-    for layer, kind, gradient in mf.parts(exact):
+    for index, kind, gradient in mf.parts(exact):
+        layer = case.field.paths[index].target if kind == "weight" else index
         chosen = [np.unravel_index(flat, gradient.shape) for flat in rng.integers(0, gradient.size, 6)]
         up, down = (
             np.array(
-                [one_way_cost(case, mf.changed(case.field, layer, kind, at, step), rest.rates, layer) for at in chosen]
+                [one_way_cost(case, mf.changed(case.field, index, kind, at, step), rest.rates, layer) for at in chosen]
             )
             for step in (1e-6, -1e-6)
         )
@@ -201,7 +153,7 @@ def test_the_engine_estimates_the_same_gradient(name: str) -> None:
         found, _ = learner.estimate(MiniBatch(0, 0, case.images, np.arange(5), case.labels))
     expected = ad.reference(case.field, case.inputs, 0.1, rule="postsynaptic").exact
     for layer, kind, gradient in mf.parts(expected):
-        estimate = found[f"{case.model.names[layer]}/{kind}"]
+        estimate = found[mf.leaf(case.model, layer, kind)]
         assert mf.cosine(gradient, estimate) > 0.97, (layer, kind)
         assert np.linalg.norm(estimate) == pytest.approx(np.linalg.norm(gradient), rel=0.15), (layer, kind)
 
@@ -215,12 +167,13 @@ def test_the_contrast_takes_the_rates_of_the_free_phase() -> None:
     tp.settled(workspace)
     free = tp.sums_of(workspace)
     plus, minus = tp.nudged(workspace, 2.0), tp.nudged(workspace, -2.0)
-    found = LayerSums.room(model, config.dynamics, Buffers())
+    scheme, edge = NudgingScheme.of(model, config), model.graph.edges[1]
+    found = LayerSums.room(model, scheme, Buffers())
     with Team(model, config, 2) as team:
-        layer_sums(model, config.dynamics, team, tp.images(), ph.Rates(plus, minus, free, free[:0]), found)
-    (difference,), rows = found.correlations[1], co.presynaptic_rows(model, 1, tp.images(), free)
-    expected = co.phase_correlation(model, 1, plus, rows).weights
-    expected = expected - co.phase_correlation(model, 1, minus, rows).weights
+        layer_sums(model, scheme, team, tp.images(), ph.Rates(plus, minus, free, free[:0]), found)
+    (difference,), rows = found.correlations[1], co.presynaptic_rows(model, edge, tp.images(), free)
+    expected = co.phase_correlation(model, edge, plus, rows).weights
+    expected = expected - co.phase_correlation(model, edge, minus, rows).weights
     np.testing.assert_array_equal(difference.weights, expected)
     assert expected.any() and config.dynamics.nudged_drive == "held"
 

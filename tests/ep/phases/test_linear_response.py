@@ -3,13 +3,12 @@
 from itertools import pairwise
 from typing import Any
 
+import gradient_cases as mf
 import numpy as np
 import pytest
 import reference
 import small
-import test_held as th
-import test_meanfield as mf
-import test_phases as tp
+import twin_phases as tp
 from numpy.typing import NDArray
 
 from spikesim.engine import plan as p
@@ -24,7 +23,7 @@ from spikesim.ep.phases import workspace as ph
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import ONE
 
-GRADED = {**th.HELD, "dynamics__error_events": "graded"}
+GRADED = {**tp.HELD, "dynamics__error_events": "graded"}
 WINDOW = 8
 
 Integers = NDArray[np.int64]
@@ -50,7 +49,7 @@ def answer_step(
     sent = [np.zeros_like(rate) for rate in rates]
     nudge = tp.slow_nudge(model, twin, beta)
     for layer in reversed(range(model.layers)):
-        shift = th.drives_from_above(twin, sent, error_gain, graded=True)[layer]
+        shift = tp.drives_from_above(twin, sent, error_gain, graded=True)[layer]
         if layer == model.layers - 1:
             shift = shift + nudge
         answer = np.rint(shift * followed[layer] / WINDOW).astype(np.int64)
@@ -192,7 +191,7 @@ def test_a_small_nudge_needs_graded_errors() -> None:
     lowest = {}
     for events in ("spikes", "graded"):
         case = mf.prepare(
-            "two convolutions, odd maps", **{**th.HELD, "dynamics__error_events": events}, dynamics__error_gain=0.5,
+            "two convolutions, odd maps", **{**tp.HELD, "dynamics__error_events": events}, dynamics__error_gain=0.5,
             dynamics__leak=4, dynamics__beta=0.02, dynamics__steps_free=600, dynamics__window_free=400,
             dynamics__steps_nudged=8, data__batch_size=5,
         )  # fmt: skip

@@ -1,6 +1,5 @@
 """The phases: against the slow reference to the bit, and the contrast of their mean field against the true gradient."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,12 +7,27 @@ import pytest
 import reference
 import small
 from numpy.typing import NDArray
+from twin_phases import (
+    IDS,
+    LABELS,
+    RUN,
+    SAMPLES,
+    Reals,
+    assert_phase,
+    images,
+    nudged,
+    prepare,
+    settled,
+    slow_nudge,
+    slow_twin,
+    sums_of,
+)
 
 from spikesim.engine.synapses import Conv
-from spikesim.ep.config.parsing import Config
 from spikesim.ep.config.random_streams import EPOCHS_MAX, stream_of
 from spikesim.ep.inputs.samples import MiniBatch
-from spikesim.ep.network.model import Model, Parameters
+from spikesim.ep.network.model import Model
+from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.counters import PhaseCounts
 from spikesim.ep.phases.readout import Predictions
@@ -21,107 +35,7 @@ from spikesim.errors import Stopped
 from spikesim.numerics.fixed_point import ONE
 from spikesim.numerics.portable_math import softmax_and_log_sum
 
-LAYERS = ({**small.POOLED, "channels": 5}, {**small.POOLED, "channels": 3})
-SAMPLES = 4
-IDS = np.array([7, 0, 3, 12])
-LABELS = np.array([2, 0, 1, 2])
-RUN = np.zeros(1, np.uint8)
-
-Reals = NDArray[np.float64]
-
-
-def prepare(*layers: Mapping[str, Any], capacity: int = SAMPLES, **settings: Any) -> tuple[Model, Config, ph.Workspace]:
-    """A model with random parameters and a workspace for it."""
-    phases = {"dynamics__steps_free": 20, "dynamics__window_free": 8, "dynamics__steps_nudged": 9}
-    config = small.make(*(layers or LAYERS), **{**phases, **settings})
-    model = Model(config, small.make_dataset(size=(5, 4), channels=2))
-    model.load(small.random_parameters(model, 4), config.dynamics.beta)
-    return model, config, ph.Workspace(model, config.dynamics, capacity, config.seed)
-
-
-def images(samples: int = SAMPLES) -> NDArray[np.int16]:
-    return np.random.default_rng(8).integers(-(2**12), 2**12, (samples, 5, 4, 2)).astype(np.int16)
-
-
-def settled(workspace: ph.Workspace, stream: int = 5) -> PhaseCounts:
-    """Bring the samples to the end of the free phase and remember it."""
-    counts = workspace.free(workspace.rest(images(), IDS), stream, RUN)
-    workspace.keep(SAMPLES)
-    return counts
-
-
-def sums_of(workspace: ph.Workspace) -> NDArray[np.int32]:
-    sums = np.empty((SAMPLES, workspace.model.compiled.sizes["state"]), np.int32)
-    workspace.window_sums(SAMPLES, sums)
-    return sums
-
-
-def assert_phase(workspace: ph.Workspace, twin: reference.Model, windows: list[NDArray[np.int64]]) -> None:
-    """The potentials at the end of a phase and its window sums, (samples, neurons) a layer, are those of the twin."""
-    model, sums = workspace.model, sums_of(workspace)
-    for layer, population in enumerate(model.graph.populations):
-        at = model.state_slice(layer)
-        found = population.from_state(workspace.state.membrane[:, at]).reshape(SAMPLES, -1)
-        np.testing.assert_array_equal(found, twin.potential[layer])
-        np.testing.assert_array_equal(population.from_state(sums[:, at]).reshape(SAMPLES, -1), windows[layer])
-
-
-def nudged(workspace: ph.Workspace, *strengths: float, stream: int = 6) -> NDArray[np.int32]:
-    """Window sums of a nudged phase from the remembered state, with a strength for each head."""
-    workspace.restore(SAMPLES)
-    workspace.nudged(SAMPLES, stream, LABELS, np.array(strengths), RUN)
-    return sums_of(workspace)
-
-
 # -- Against the reference --------------------------------------------------------------------------------------------
-
-
-def slow_twin(model: Model, config: Config) -> reference.Model:
-    """The same network, with the same integers, in the reference."""
-    populations, tables = [], []
-    for population, connection in zip(model.graph.populations, model.stack.connections, strict=True):
-        assert isinstance(connection.table, Conv)
-        below = connection.source.shape
-        pool = connection.table.pool
-        matrix, exists = reference.conv_matrix(
-            connection.integers.astype(np.int64), connection.table.padding,
-            reference.pooled(below) if pool else below, population.shape, connection.table.stride,
-        )  # fmt: skip
-        populations.append(reference.Population(population.shape, population.leak, np.zeros(population.shape[2], int)))
-        if connection.source.index < 0:
-            pixels = images().reshape(SAMPLES, -1).astype(np.int64)
-            populations[0].external = reference.image_drive(matrix, connection.exponent, pixels)
-        else:
-            source = connection.source.index
-            tables.append(
-                reference.Table(
-                    source,
-                    population.index,
-                    matrix,
-                    exists,
-                    connection.exponent,
-                    pool,
-                    tied=True,
-                    attenuation=connection.attenuation,
-                )
-            )
-    for population, bias in zip(populations, small.random_parameters(model, 4).biases, strict=True):
-        population.bias = np.rint(bias.astype(np.float64) * ONE).astype(np.int64)
-    return reference.Model(populations, tables, IDS.tolist(), config.dynamics.engine_firing, config.seed)
-
-
-def slow_nudge(model: Model, twin: reference.Model, beta: float) -> NDArray[np.int64]:
-    """The nudge of the present state of the top layer, which the read-out may see pooled; (samples, neurons)."""
-    shape, pooled = model.top.shape, model.stack.pooled[-1]
-    features, bits = np.clip(twin.potential[-1], 0, ONE - 1), 2 * pooled
-    if pooled:
-        features = reference.cells(features, shape).sum(axis=1).reshape(SAMPLES, -1)
-    weights, exponent = reference.quantise(small.random_parameters(model, 4).readout_weight)
-    logits = (features @ weights).astype(np.float64) * 2.0 ** -(16 + bits + exponent) + model.packed.bias[-1]
-    errors = np.eye(model.classes)[LABELS] - softmax_and_log_sum(logits)[0]
-    strengths = np.rint(beta * errors * ONE).astype(np.int64)
-    nudge = reference.rounded_shift(strengths @ weights.T, exponent + bits)
-    return reference.to_four_cells(nudge, shape) if pooled else nudge
 
 
 @pytest.mark.parametrize("contrast", ["probability", "spikes"])
@@ -247,10 +161,10 @@ def test_counters_of_a_group_are_the_sums_over_its_samples(inference: str) -> No
 
 def slow_answers(model: Model, sums: NDArray[np.int64], steps: int) -> Reals:
     """The read-out's probabilities for sums of p over so many steps of the top layer, (n, neurons)."""
-    features, cells = sums, 4 if model.stack.pooled[-1] else 1
-    if model.stack.pooled[-1]:
+    features, cells = sums, 4 if model.graph.readout_pooled else 1
+    if model.graph.readout_pooled:
         features = reference.cells(sums, model.top.shape).sum(axis=1).reshape(len(sums), -1)
-    weights, exponent = reference.quantise(small.random_parameters(model, 4).readout_weight)
+    weights, exponent = reference.quantise(small.random_parameters(model, 4).readout.weight)
     logits = (features @ weights) / (steps * cells * ONE * 2.0**exponent) + model.packed.bias[-1]
     return softmax_and_log_sum(logits)[0]
 
@@ -321,7 +235,7 @@ def test_prediction_reads_the_window_of_the_free_phase() -> None:
     features = reference.cells(rates, model.top.shape).sum(axis=1).reshape(SAMPLES, -1)
     seen = np.sort(found.features, axis=1).tolist()  # in another order, padded with zeros
     assert np.sort(features, axis=1).tolist() == [[v for v in row if v] for row in seen]
-    logits = features / (4 * 6 * ONE) @ small.random_parameters(model, 4).readout_weight + model.packed.bias[-1]
+    logits = features / (4 * 6 * ONE) @ small.random_parameters(model, 4).readout.weight + model.packed.bias[-1]
     np.testing.assert_allclose(found.logits[:, -1], logits, atol=1e-3)
 
 
@@ -366,15 +280,14 @@ class MeanField:
         self.feedback_gain = 2.0 ** -model.graph.edges[-1].connection.attenuation
         self.inputs = inputs.reshape(len(inputs), -1) / 2**12
         self.answers = np.eye(model.classes)[labels]
-        self.pools: list[Reals | None] = [None]
+        self.pools: list[Reals | None] = []
         self.tensors: list[Reals | None] = []
-        for population, connection in zip(model.graph.populations, model.stack.connections, strict=True):
-            table, pool = connection.table, self.pools[-1]
-            below = connection.source.shape
-            seen = reference.pooled(below) if pool is not None else below
+        for edge in model.graph.edges:
+            table, below = edge.connection.table, edge.connection.source.shape
+            self.pools.append(pool_matrix(below) if edge.pooled else None)
+            seen = reference.pooled(below) if edge.pooled else below
             self.tensors.append(conv_tensor(seen, table.kernel, table.padding) if isinstance(table, Conv) else None)
-            is_pooled = model.stack.pooled[population.index]
-            self.pools.append(pool_matrix(population.shape) if is_pooled else None)
+        self.pools.append(pool_matrix(model.top.shape) if model.graph.readout_pooled else None)
 
     def loss(self, parameters: dict[str, Reals]) -> float:
         shapes = [population.shape for population in self.model.graph.populations]
@@ -441,13 +354,13 @@ def test_contrast_of_the_mean_field_is_the_gradient_of_the_loss(case: str) -> No
         optimiser__bias_factor=1.0, optimiser__readout_learning_rate=1.0, stability__homeostasis=0.0, **settings,
     )  # fmt: skip
     dataset = small.make_dataset(size=4, samples=6)
-    parameters: Parameters = small.random_parameters(Model(config, dataset), 1, gain=0.6)
-    parameters.readout_weight[...] *= np.float32(0.5)  # a gentle nudge: hardly a neuron reaches 0 or 1 on its way
+    parameters: ParameterTree = small.random_parameters(Model(config, dataset), 1, gain=0.6)
+    parameters.readout.weight[...] *= np.float32(0.5)  # a gentle nudge: hardly a neuron reaches 0 or 1 on its way
     with small.learning(config, dataset, parameters=parameters) as (learner, presenter):
         model = learner.model
-        assert learner.sign(0, 0) == (-1 if "negative" in case else 1)
+        assert small.sign(learner, 0, 0) == (-1 if "negative" in case else 1)
         inputs = presenter.plain(dataset.train, slice(0, 6)) // 2
-        before = {name: array.astype(np.float64) for name, array in small.copied(model, parameters).items()}
+        before = {name: array.astype(np.float64) for name, array in small.copied(parameters).items()}
         found = learner.batch(MiniBatch(0, 0, inputs, np.arange(6), dataset.train.labels), 1.0)
         after, rates = parameters.leaves(), learner.optimiser.rates
     exact = MeanField(model, inputs, dataset.train.labels)

@@ -5,7 +5,9 @@ import pytest
 import small
 
 from spikesim.ep.gradients.contrast import layer_rates
-from spikesim.ep.network.model import Model, Parameters, initial_parameters
+from spikesim.ep.network.initial_weights import initial_parameters
+from spikesim.ep.network.model import Model
+from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.thread_pool import Team
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.training.calibration import ROUNDS_MAX, calibrate
@@ -18,7 +20,7 @@ SAMPLES = 10
 
 def calibrated(
     wanted: object, threads: int = 1, **settings: object
-) -> tuple[Model, Parameters, np.ndarray, np.ndarray]:
+) -> tuple[Model, ParameterTree, np.ndarray, np.ndarray]:
     """The model, its parameters, the activity that calibration reports, and that of a fresh free phase."""
     config = small.make(*LAYERS, model__activity=wanted, data__batch_size=SAMPLES, **settings)
     dataset = small.make_dataset(samples=SAMPLES)
@@ -48,7 +50,7 @@ def test_number_of_threads_changes_no_bit() -> None:
     _, first, activity, _ = calibrated(0.1)
     _, second, again, _ = calibrated(0.1, threads=3)
     assert activity.tobytes() == again.tobytes()
-    for one, other in zip(first.biases, second.biases, strict=True):
+    for one, other in zip(first.biases(), second.biases(), strict=True):
         assert one.tobytes() == other.tobytes()
 
 
@@ -61,7 +63,7 @@ def test_an_activity_of_zero_leaves_the_biases_alone() -> None:
 def test_the_weights_stay_and_the_model_has_the_new_biases() -> None:
     model, parameters, _, _ = calibrated(0.2)
     start = initial_parameters(model, small.make(*LAYERS))
-    for one, other in zip(parameters.weights, start.weights, strict=True):
+    for one, other in zip(parameters.weights(model.graph), start.weights(model.graph), strict=True):
         assert one.tobytes() == other.tobytes()
     loaded = model.compiled.plan.bias.copy()
     model.load(parameters, 2.0)

@@ -22,7 +22,7 @@ ACTIVITY = np.array([0.05, 0.2, 0.3])
 def make(**settings: Any) -> Steering:
     config = small.make(*LAYERS, **settings)
     model = Model(config, small.make_dataset())
-    return Steering(config, model.heads, model.layers)
+    return Steering(config, model)
 
 
 def test_without_steering_nothing_moves() -> None:

@@ -18,9 +18,9 @@ def test_activity_and_coupling_at_the_start(limit: float | None) -> None:
     config = small.make(*LAYERS, **settings, stability__coupling_limit=limit)
     dataset = small.make_dataset(size=8, samples=24)
     with small.learning(config, dataset) as (learner, presenter):
-        before = small.copied(learner.model, learner.parameters)
+        before = small.copied(learner.parameters)
         found = start(learner.model, config, learner.parameters, learner.team, presenter, 24)
-        after = small.copied(learner.model, learner.parameters)
+        after = small.copied(learner.parameters)
         ids = np.arange(8)
         _, result = learner.estimate(
             MiniBatch(0, 0, presenter.plain(dataset.train, ids), ids, dataset.train.labels[ids])
@@ -38,9 +38,9 @@ def test_an_activity_of_zero_leaves_everything_as_it_is() -> None:
     config = small.make(*LAYERS, model__activity=0.0, stability__coupling_limit=0.01)
     dataset = small.make_dataset(size=8, samples=24)
     with small.learning(config, dataset) as (learner, presenter):
-        before = small.copied(learner.model, learner.parameters)
+        before = small.copied(learner.parameters)
         assert start(learner.model, config, learner.parameters, learner.team, presenter, 24) is None
-        for name, array in small.copied(learner.model, learner.parameters).items():
+        for name, array in small.copied(learner.parameters).items():
             assert array.tobytes() == before[name].tobytes()
 
 

@@ -2,13 +2,13 @@
 
 import time
 from concurrent.futures import Future
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pytest
 import small
 from numpy.typing import NDArray
+from small import LAYERS, SAMPLES, assert_same
 from threadranks import on_ranks
 
 from spikesim.ep.config.parsing import Config
@@ -24,8 +24,6 @@ from spikesim.ep.phases import workspace as ph
 from spikesim.ep.training.learner import BatchResult, Learner
 from spikesim.errors import InputError, Stopped
 
-LAYERS = (small.POOLED, {**small.CONV, "channels": 17}, small.DENSE)
-SAMPLES = 11
 SHORT = {
     "dynamics__steps_free": 24, "dynamics__window_free": 12, "dynamics__steps_nudged": 8, "data__batch_size": SAMPLES
 }  # fmt: skip
@@ -95,26 +93,7 @@ def run(
             results.append(
                 learner.batch(MiniBatch(number, number, images, ids, labels), 0.5, progress=number / batches)
             )
-        return small.copied(learner.model, learner.parameters), results
-
-
-def assert_same(found: tuple[Any, list[BatchResult]], expected: tuple[Any, list[BatchResult]]) -> None:
-    """Equal to the bit: parameters, losses, counters."""
-    for name, array in expected[0].items():
-        assert found[0][name].tobytes() == array.tobytes(), name
-    for one, other in zip(found[1], expected[1], strict=True):
-        assert one.loss_sum == other.loss_sum and one.correct == other.correct
-        np.testing.assert_array_equal(one.rate_difference, other.rate_difference)
-        np.testing.assert_array_equal(one.changes, other.changes)
-        np.testing.assert_array_equal(one.lambdas, other.lambdas)
-        np.testing.assert_array_equal(one.head_loss, other.head_loss)
-        np.testing.assert_array_equal(one.head_correct, other.head_correct)
-        assert one.beta == other.beta
-        for activity, others in zip(one.activity, other.activity, strict=True):
-            np.testing.assert_array_equal(activity, others)
-        for counts, others in zip(one.counts, other.counts, strict=True):
-            for item in fields(counts):
-                np.testing.assert_array_equal(getattr(counts, item.name), getattr(others, item.name), item.name)
+        return small.copied(learner.parameters), results
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -183,11 +162,11 @@ def test_result_says_what_happened(mode: str) -> None:
 def test_both_signs_are_drawn_and_belong_to_the_mini_batch() -> None:
     config, dataset = small.make(*LAYERS, dynamics__nudging="random-sign"), small.make_dataset()
     with small.learning(config, dataset) as (learner, _):
-        signs = [learner.sign(epoch, batch) for epoch in range(8) for batch in range(32)]
+        signs = [small.sign(learner, epoch, batch) for epoch in range(8) for batch in range(32)]
         assert set(signs) == {1, -1} and abs(sum(signs)) < 80
-        assert signs == [learner.sign(epoch, batch) for epoch in range(8) for batch in range(32)]
+        assert signs == [small.sign(learner, epoch, batch) for epoch in range(8) for batch in range(32)]
     with small.learning(small.make(*LAYERS), dataset) as (learner, _):
-        assert {learner.sign(0, batch) for batch in range(32)} == {1}
+        assert {small.sign(learner, 0, batch) for batch in range(32)} == {1}
 
 
 def test_order_is_a_permutation_of_seed_and_epoch() -> None:
@@ -223,7 +202,7 @@ def test_a_stopped_mini_batch_leaves_no_trace(monkeypatch: pytest.MonkeyPatch, w
 
             return wrapped
 
-        before, moments = small.copied(learner.model, learner.parameters), learner.optimiser.state()
+        before, moments = small.copied(learner.parameters), learner.optimiser.state()
         with monkeypatch.context() as patch:
             if where == "before":
                 stop[0] = 1
@@ -233,15 +212,15 @@ def test_a_stopped_mini_batch_leaves_no_trace(monkeypatch: pytest.MonkeyPatch, w
                 patch.setattr(co, "contrast", stopping(co.contrast))
             with pytest.raises(Stopped):
                 one_batch(learner, presenter)
-        for name, array in learner.parameters.to_dict(learner.model.parameter_names).items():
+        for name, array in learner.parameters.leaves().items():
             assert array.tobytes() == before[name].tobytes()
         assert learner.optimiser.steps == 0 and not any(moment.any() for moment in moments.values())
         stop[0] = 0
         repeated = one_batch(learner, presenter)
-        after = small.copied(learner.model, learner.parameters)
+        after = small.copied(learner.parameters)
     with small.learning(config, dataset) as (learner, presenter):
         undisturbed = one_batch(learner, presenter)
-        assert_same((after, [repeated]), (small.copied(learner.model, learner.parameters), [undisturbed]))
+        assert_same((after, [repeated]), (small.copied(learner.parameters), [undisturbed]))
 
 
 def test_first_failure_is_raised_when_all_have_ended() -> None:
@@ -299,9 +278,8 @@ def test_groups_cover_a_mini_batch_and_fit_their_workspaces(samples: int, thread
     with Team(Model(config, dataset), config, threads) as team:
         groups = team.groups(samples)
         assert [i for group in groups for i in range(group.start, group.stop)] == list(range(samples))
-        workspace = team.borrow()
-        assert all(group.stop - group.start <= workspace.capacity for group in groups)
-        team.give_back(workspace)
+        with team.workspace() as workspace:
+            assert all(group.stop - group.start <= workspace.capacity for group in groups)
 
 
 def test_parameters_out_of_range_and_lists_of_wrong_length_are_refused() -> None:
@@ -327,7 +305,7 @@ def test_layers_learn_at_their_own_rates() -> None:
     }
     parameters, results = run({**zero, "optimiser__bias_factor": 0.0}, batches=1)
     start = small.random_parameters(Model(small.make(*LAYERS), small.make_dataset()), 2)
-    moved = {name for name, before in start.to_dict(("conv1", "conv2", "dense3", "readout")).items()
+    moved = {name for name, before in start.leaves().items()
              if (parameters[name] != before).any()}  # fmt: skip
     assert moved == {"conv2/weight", "dense3/weight"}
     changes = results[0].changes
@@ -346,7 +324,7 @@ def test_loss_falls_by_learning_in_the_layers_alone(mode: str) -> None:
     layers = ({**small.POOLED, "channels": 8}, {"kind": "dense", "channels": 24})
     config = small.make(*layers, **{**settings_of(mode), **only_layers})
     start = small.random_parameters(Model(config, dataset), 2)
-    start.readout_weight[...] *= np.float32(2)
+    start.readout.weight[...] *= np.float32(2)
     with small.learning(config, dataset, parameters=start) as (learner, presenter):
         ids = np.arange(24)
         images, labels = presenter.plain(dataset.train, ids), dataset.train.labels
@@ -359,8 +337,8 @@ def test_a_separable_problem_is_learned_and_generalises() -> None:
     config = small.make({**small.POOLED, "channels": 8}, **{**SHORT, "data__batch_size": 24})
     with small.learning(config, dataset, threads=2) as (learner, presenter):
         start = small.random_parameters(learner.model, 2)
-        for name, array in learner.parameters.to_dict(learner.model.parameter_names).items():
-            array[...] = start.to_dict(learner.model.parameter_names)[name]
+        for name, array in learner.parameters.leaves().items():
+            array[...] = start.leaves()[name]
         ids = np.arange(24)
         images, labels = presenter.plain(dataset.train, ids), dataset.train.labels
         for number in range(16):

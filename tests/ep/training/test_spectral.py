@@ -6,7 +6,8 @@ import reference
 import small
 
 from spikesim.engine.synapses import Conv
-from spikesim.ep.network.model import Model, Parameters
+from spikesim.ep.network.model import Model
+from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.thread_pool import Team
 from spikesim.ep.training.spectral import coupling, limit_coupling, measure_coupling
 
@@ -16,17 +17,16 @@ LAYERS = ({**small.POOLED, "channels": 3}, {**small.CONV, "channels": 2}, {"kind
 def matrices(model: Model) -> list[np.ndarray]:
     """Each layer's weights as a matrix onto the layer below, pool included."""
     found = []
-    for layer, connection in enumerate(model.stack.connections):
-        if layer == 0:
-            continue
+    for edge in model.graph.edges[1:]:
+        connection = edge.connection
         table, below = connection.table, connection.source.shape
         weights = connection.integers * 2.0**-connection.exponent
         pool = np.eye(int(np.prod(below)))
-        if model.stack.pooled[layer - 1]:
+        if edge.pooled:
             cells = reference.cells(np.eye(len(pool), dtype=np.int64), below).sum(axis=1)
             pool = cells.reshape(len(pool), -1).T / 4
         if isinstance(table, Conv):
-            seen = reference.pooled(below) if model.stack.pooled[layer - 1] else below
+            seen = reference.pooled(below) if edge.pooled else below
             integers, _ = reference.conv_matrix(
                 connection.integers.astype(np.int64), table.padding, seen, connection.target.shape
             )
@@ -36,7 +36,7 @@ def matrices(model: Model) -> list[np.ndarray]:
     return found
 
 
-def make_model(gain: float = 1.0, seed: int = 1) -> tuple[Model, Parameters]:
+def make_model(gain: float = 1.0, seed: int = 1) -> tuple[Model, ParameterTree]:
     """A small network with random weights."""
     model = Model(small.make(*LAYERS, dynamics__feedback_gain=gain), small.make_dataset(size=(5, 6)))
     parameters = small.random_parameters(model, seed)
@@ -85,7 +85,7 @@ def test_neither_silent_samples_nor_single_neurons_disturb_the_coupling() -> Non
 def test_a_vector_that_sees_no_edges_misses_nothing() -> None:
     """A kernel whose weights add up to zero: a map of ones, where all neurons are linear, says nothing about it."""
     model, parameters = make_model()
-    for weights in parameters.weights:
+    for weights in parameters.weights(model.graph):
         weights -= weights.mean(axis=tuple(range(weights.ndim - 1)), keepdims=True)
     model.load(parameters)
     rates = [np.full((1, *population.shape), 0.4) for population in model.graph.populations]
@@ -96,18 +96,18 @@ def test_a_vector_that_sees_no_edges_misses_nothing() -> None:
 @pytest.mark.parametrize("limit", [0.9, 0.3])
 def test_the_limit_holds(limit: float) -> None:
     model, parameters = make_model(seed=4)
-    for weights in parameters.weights:
+    for weights in parameters.weights(model.graph):
         weights *= np.float32(12.0)
     model.load(parameters)
     rates = random_rates(model, 8)
     before = exact_coupling(model, rates)
     assert (before[1:] > limit).all()
-    assert limit_coupling(parameters, coupling(model, rates), limit) == [1, 2]
+    assert limit_coupling(parameters.weights(model.graph), coupling(model, rates), limit) == [1, 2]
     model.load(parameters)
     after = exact_coupling(model, rates)
     assert (after <= limit).all(), "by singular values"
     assert (after[1:] > limit - before[1:] / 64 - 3e-3 * limit).all(), "no further than needed"
-    assert limit_coupling(parameters, coupling(model, rates), limit) == []
+    assert limit_coupling(parameters.weights(model.graph), coupling(model, rates), limit) == []
 
 
 def test_weights_beyond_the_limit_are_scaled_down_to_it() -> None:
@@ -115,16 +115,16 @@ def test_weights_beyond_the_limit_are_scaled_down_to_it() -> None:
     dataset = small.make_dataset(size=(5, 6))
     model = Model(config, dataset)
     parameters = small.random_parameters(model, 1, gain=1.5)
-    before = [weights.copy() for weights in parameters.weights]
+    before = [weights.copy() for weights in parameters.weights(model.graph)]
     model.load(parameters)
     with Team(model, config, 1) as team:
         images = np.random.default_rng(3).integers(0, 4096, (3, 5, 6, 1)).astype(np.int16)
         found = measure_coupling(team, images, np.arange(3), 7)
         assert np.array_equal(found, measure_coupling(team, images, np.arange(3), 7))
     limit = float(np.sort(found)[1:].mean())
-    scaled = limit_coupling(parameters, found, limit)
+    scaled = limit_coupling(parameters.weights(model.graph), found, limit)
     assert scaled == [layer for layer in range(3) if found[layer] > limit] and len(scaled) == 1
-    for layer, (weights, old) in enumerate(zip(parameters.weights, before, strict=True)):
+    for layer, (weights, old) in enumerate(zip(parameters.weights(model.graph), before, strict=True)):
         factor = weights.ravel()[0] / old.ravel()[0]
         np.testing.assert_allclose(weights, factor * old, rtol=1e-6)
         if layer in scaled:

@@ -162,8 +162,8 @@ def test_stopped_between_the_limit_of_the_coupling_and_its_measure(whole, datase
     """The weights have been scaled then, and the epoch has not ended: the test would find other weights."""
     run, watcher = tmp_path / "run.h5", Watcher()
 
-    def limit_and_stop(parameters, found, limit):
-        scaled = limit_coupling(parameters, found, limit)
+    def limit_and_stop(weights, found, limit):
+        scaled = limit_coupling(weights, found, limit)
         assert scaled
         watcher.trainer.request_stop()
         return scaled

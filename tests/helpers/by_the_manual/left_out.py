@@ -4,9 +4,8 @@ EXPLAINED = (
     # The model
     """
     What spikesim computes. Names of files are where each part is; sources are at the end.
-    `tests/helpers/by_the_manual/` is
-    this page as a program of its own, sentence by sentence, and its test trains with both and compares every number:
-    change the one with the other.
+    `tests/helpers/by_the_manual/` is this page as a program of its own, sentence by sentence, and its test trains
+    with both and compares every number: change the one with the other.
     """,
     # Dynamics
     """

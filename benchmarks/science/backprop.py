@@ -1,0 +1,240 @@
+"""Backpropagation on the architectures of `spikesim train`: what the same layers learn without spikes and phases.
+
+    python benchmarks/science/backprop.py --arch conv --dataset fashion-mnist [--epochs N] [--lr RATE] [--out FILE.json]
+    python benchmarks/science/backprop.py --config examples/vgg11-mini.toml
+
+The layers are those of the spiking network: convolution or dense layer with a bias, the clip to 0 .. 1 that is the
+firing probability, 2x2 average pooling where the layer is pooled, a linear softmax read-out. So are the images (int16,
+padded, augmented), the size of the mini-batches, the epochs and the schedule. What differs: signals run forward only,
+there is no noise, and Adam follows the exact gradient of the cross-entropy. Of the configuration, the architecture and
+its width, the section `data`, the seed, and the epochs and schedule of `optimiser` are used.
+
+The first training images set the initial scale and bias of each channel, or a clip eight layers deep lets nothing pass.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import time
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # chains.py
+from chains import Chain, chain_of
+from numpy.typing import NDArray
+
+from spikesim import __version__
+from spikesim.cli.configuration import resolve
+from spikesim.datasets import load
+from spikesim.engine.synapses import neurons
+from spikesim.ep.config.layer_rows import Layer
+from spikesim.ep.config.parsing import Config
+from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.network.architectures import architecture, build, input_shape
+from spikesim.ep.training.optimizers import schedule
+from spikesim.errors import InputError
+from spikesim.numerics.fixed_point import INPUT_BITS
+
+try:
+    import torch
+    from torch import Tensor, nn
+    from torch.nn import functional
+except ImportError:
+    sys.exit("benchmarks/science/backprop.py trains with PyTorch, which is not installed: pip install torch")
+
+ACTIVE = 0.3
+"""Share of the neurons of a channel that are above zero at first."""
+SPREAD = 0.5
+"""Standard deviation of a channel before the clip at first: with ACTIVE, one neuron in 170 is above one."""
+CALIBRATION_IMAGES = 256
+TEST_BATCH = 500
+
+KEYS = {
+    "arch": "model.arch",
+    "width": "model.width",
+    "dataset": "data.dataset",
+    "batch_size": "data.batch_size",
+    "limit": "data.limit",
+    "test_limit": "data.test_limit",
+    "epochs": "optimiser.epochs",
+    "seed": "seed",
+}
+"""Options that stand for a key of the configuration."""
+
+
+class ClippedNetwork(nn.Module):
+    """The layers of a chain, feed-forward, and the read-out."""
+
+    def __init__(self, rows: tuple[Layer, ...], chain: Chain, classes: int) -> None:
+        super().__init__()
+        self.rows, self.pooled = rows, chain.pooled
+        self.layers = nn.ModuleList()
+        for row, connection in zip(rows, chain.connections, strict=True):
+            # (kernel, kernel, Cin, Cout) of a convolution, (inputs, neurons) of a dense layer
+            inputs, outputs = connection.integers.shape[-2:]
+            conv = row.kind == "conv"
+            self.layers.append(
+                nn.Conv2d(inputs, outputs, row.kernel, connection.table.stride, row.padding)
+                if conv
+                else nn.Linear(inputs, outputs)
+            )
+        self.readout = nn.Linear(neurons(chain.graph.features), classes)
+
+    def drive(self, number: int, x: Tensor) -> Tensor:
+        """What a layer sees before its clip, (n, C, H, W)."""
+        layer = self.layers[number]
+        return layer(x) if self.rows[number].kind == "conv" else layer(x.flatten(1))[:, :, None, None]
+
+    def clip(self, number: int, u: Tensor) -> Tensor:
+        """What the next layer sees of a layer, (n, C, H, W) or, pooled, (n, C, H / 2, W / 2)."""
+        p = u.clamp(0, 1)
+        return functional.avg_pool2d(p, 2) if self.pooled[number] else p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (n, classes) of images (n, C, H, W)."""
+        for number in range(len(self.rows)):
+            x = self.clip(number, self.drive(number, x))
+        return self.readout(x.flatten(1))
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> None:
+        """Normal weights; scale and bias of each channel such that ACTIVE and SPREAD hold on these images."""
+        for number, layer in enumerate(self.layers):
+            nn.init.normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+            u = self.drive(number, x)  # (n, C, H, W)
+            spread, mean = torch.std_mean(u, dim=(0, 2, 3))  # (C,)
+            scale = SPREAD / spread.clamp(min=1e-6)
+            layer.weight.mul_(scale.reshape(-1, *[1] * (layer.weight.ndim - 1)))  # Cout is the first axis
+            layer.bias.copy_(SPREAD * NormalDist().inv_cdf(ACTIVE) - scale * mean)
+            x = self.clip(number, self.drive(number, x))
+
+
+def to_torch(images: NDArray[np.int16]) -> Tensor:
+    """Fixed-point images (n, H, W, C) as float32 (n, C, H, W); the memory stays in the order of the images."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() * 2.0**-INPUT_BITS
+
+
+class Mean:
+    """Mean cross-entropy and accuracy over mini-batches."""
+
+    def __init__(self) -> None:
+        self.samples, self.loss, self.right = 0, 0.0, 0
+
+    def add(self, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
+        self.samples += len(labels)
+        self.loss += loss.item() * len(labels)
+        self.right += int((logits.argmax(dim=1) == labels).sum())
+
+    def row(self, part: str) -> dict[str, float]:
+        return {f"{part}_loss": self.loss / self.samples, f"{part}_accuracy": self.right / self.samples}
+
+
+def train(config: Config, options: argparse.Namespace) -> None:
+    """Train, printing a line and writing the result after every epoch."""
+    dataset = load(config.data.dataset, options.data_dir)
+    arch = architecture(config.model.arch, config.model.layers)
+    shape = input_shape(config.model.arch, arch, dataset)
+    chain = chain_of(build(arch, shape, width=config.model.width))
+    presenter = Presenter(config, dataset, shape)
+    samples = min(config.data.limit or len(dataset.train), len(dataset.train))
+    test_samples = min(config.data.test_limit or len(dataset.test), len(dataset.test))
+    batch, epochs = config.data.batch_size, config.optimiser.epochs
+    batches = -(-samples // batch)
+
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(config.seed)
+    network = ClippedNetwork(arch.layers, chain, dataset.classes).to(memory_format=torch.channels_last)
+    network.initialise(to_torch(presenter.plain(dataset.train, slice(min(samples, CALIBRATION_IMAGES)))))
+    optimiser = torch.optim.Adam(network.parameters(), lr=options.lr)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    result: dict[str, Any] = {
+        "script": "benchmarks/science/backprop.py",
+        "versions": {"spikesim": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "machine": platform.machine(),
+        "threads": options.threads,
+        "parameters": parameters,
+        "learning_rate": options.lr,
+        "config": config.to_dict(),
+        "epochs": [],
+    }
+    print(
+        f"{config.model.arch} (width {config.model.width:g}, {parameters} parameters) on {dataset.name}: {samples} "
+        f"training samples, {batches} mini-batches an epoch; spikesim {__version__}, torch {torch.__version__}, "
+        f"{options.threads} threads, seed {config.seed}",
+        flush=True,
+    )
+
+    order = np.random.default_rng(config.seed)
+    for epoch in range(epochs):
+        began, learned, tested = time.perf_counter(), Mean(), Mean()
+        shuffled = order.permutation(samples)
+        for number in range(batches):
+            sample_ids = shuffled[number * batch : (number + 1) * batch]  # (n,)
+            labels = torch.from_numpy(dataset.train.labels[sample_ids])  # (n,)
+            logits = network(to_torch(presenter.train(epoch, sample_ids)))  # (n, classes)
+            loss = functional.cross_entropy(logits, labels)
+            optimiser.zero_grad()
+            loss.backward()
+            for group in optimiser.param_groups:
+                group["lr"] = options.lr * schedule(config.optimiser, (epoch + number / batches) / epochs)
+            optimiser.step()
+            learned.add(logits, labels, loss)
+        seconds = time.perf_counter() - began
+
+        with torch.no_grad():
+            for first in range(0, test_samples, TEST_BATCH):
+                part = slice(first, min(first + TEST_BATCH, test_samples))
+                labels = torch.from_numpy(dataset.test.labels[part].copy())  # (n,); the set's own are read-only
+                logits = network(to_torch(presenter.plain(dataset.test, part)))  # (n, classes)
+                tested.add(logits, labels, functional.cross_entropy(logits, labels))
+
+        row = {"epoch": epoch + 1, **learned.row("train"), **tested.row("test"), "seconds": seconds}
+        result["epochs"].append(row)
+        print(
+            f"epoch {epoch + 1}/{epochs}: training loss {row['train_loss']:.4f}, accuracy "
+            f"{100 * row['train_accuracy']:.2f} %; test loss {row['test_loss']:.4f}, accuracy "
+            f"{100 * row['test_accuracy']:.2f} %; {seconds:.1f} s",
+            flush=True,
+        )
+        if options.out is not None:
+            options.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def main() -> None:
+    """Read the command line and train."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--arch", help="as for spikesim train (default: vgg11)")
+    parser.add_argument("--width", type=float, help="factor on the channels of every layer (default: 1)")
+    parser.add_argument("--dataset", help="name of the data set (default: fashion-mnist-mini)")
+    parser.add_argument("--data-dir", type=Path, help="folder of data sets (default: $SPIKESIM_DATA)")
+    parser.add_argument("--limit", type=int, help="use only the first N training samples")
+    parser.add_argument("--test-limit", type=int, help="use only the first N test samples")
+    parser.add_argument("--batch-size", type=int, help="samples in a mini-batch (default: 32)")
+    parser.add_argument("--epochs", type=int, help="passes over the training set (default: 5)")
+    parser.add_argument("--seed", type=int, help="of the weights, the order and the augmentation (default: 0)")
+    parser.add_argument("--config", type=Path, help="TOML file of spikesim train")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any key, as spikesim train")
+    parser.add_argument("--lr", type=float, default=3e-3, help="learning rate of Adam at first (default: 0.003)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
+    parser.add_argument("--out", type=Path, help="write the result here, JSON; a file that is there is replaced")
+    options = parser.parse_args()
+    if not 0 < options.lr < float("inf") or options.threads < 1:
+        sys.exit(f"Error: --lr is {options.lr} and --threads {options.threads}; both must be positive")
+    if options.out is not None and not options.out.parent.is_dir():
+        sys.exit(f"Error: there is no folder {options.out.parent} for --out")
+    try:
+        keys = {key: getattr(options, name) for name, key in KEYS.items()}
+        train(resolve(options.config, tuple(options.set), keys), options)
+    except InputError as error:
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    main()

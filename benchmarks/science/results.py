@@ -1,0 +1,66 @@
+"""The rows of docs/results.md, from run files: accuracy, time, activity, operations and energy a test sample.
+
+    python benchmarks/science/results.py RUN.h5 [RUN.h5 ...]
+
+Prints a line of Markdown for each run, and below them the test accuracy after each epoch. A run that has not ended is
+marked as such.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from spikesim import RunReader
+
+
+def row(path: Path) -> tuple[str, str]:
+    """A line of the table, and the curve of the test accuracy."""
+    with RunReader(path) as run:
+        epochs, config, energy, status = run.epochs, run.config, run.energy_model, run.status
+        neurons = np.array([layer.neurons for layer in run.layers], np.float64)
+    if not len(epochs["epoch"]):
+        return f"| {path.name} | no complete epoch |", ""
+    accuracy = epochs["test_correct"] / np.maximum(epochs["test_samples"], 1)
+    samples, steps = int(epochs["test_samples"][-1]), float(epochs["test_steps"][-1])
+    events = (epochs["test_events_forward"][-1] + epochs["test_events_feedback"][-1]).astype(np.float64)
+    macs = epochs["test_macs"][-1].astype(np.float64)
+    activity = epochs["test_spikes"][-1].sum() / (neurons.sum() * steps)
+    seconds = float(epochs["seconds"].sum() + epochs["test_seconds"].sum())
+    wanted = config["optimiser"]["epochs"]
+    done = f"{len(accuracy)}" if status == "finished" else f"{len(accuracy)} of {wanted}, not ended"
+    model = config["model"]
+    cells = (
+        f"{config['data']['dataset']}, {model['arch']}" + (f" x{model['width']:g}" if model["width"] != 1 else ""),
+        config["dynamics"]["inference"],
+        config["signals"]["kind"],
+        str(config["seed"]),
+        done,
+        f"{accuracy[-1]:.2%}",
+        f"{seconds / 3600:.2f} h",
+        f"{activity:.1%}",
+        f"{events.sum() / samples / 1e6:.1f} M",
+        f"{macs.sum() / samples / 1e6:.2f} M",
+        f"{float(np.sum(energy.estimate(events, macs))) / samples * 1e6:.1f} uJ",
+    )
+    curve = " ".join(f"{100 * value:.2f}" for value in accuracy)
+    return "| " + " | ".join(cells) + " |", f"{path.name}: {curve}"
+
+
+def main() -> None:
+    """Print the table and the curves."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN.h5")
+    rows = [row(path) for path in parser.parse_args().runs]
+    headings = ("run", "inference", "signals", "seed", "epochs", "test", "time", "activity", "ACs", "MACs", "energy")
+    print("| " + " | ".join(headings) + " |")
+    print("|" + "---|" * len(headings))
+    for line, _ in rows:
+        print(line)
+    print()
+    for _, curve in rows:
+        print(curve)
+
+
+if __name__ == "__main__":
+    main()
