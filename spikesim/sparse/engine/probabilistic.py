@@ -27,10 +27,10 @@ def begin(pop, t):
 
 @inline_kernel
 def advance(step, potential, bias, synaptic):
-    """Membrane potential one step later, int32 (1.0 = 2**16), and p, int64 in units of 2**-16.
+    """Membrane potential one step later, int32 (1.0 = 2**16), and p, int32 in units of 2**-16.
 
     synaptic: what arrives, 1.0 = 2**16. No drive is so large that V could leave the range of int32 (`REACH_LIMIT`).
     """
     v, u = np.int64(potential), np.int64(bias)
-    v = v + ((u + synaptic - v + step.leak_dither) >> step.leak)
-    return np.int32(v), min(max(v, 0), P_MAX)
+    moved = np.int32(v + ((u + synaptic - v + step.leak_dither) >> step.leak))
+    return moved, min(max(moved, np.int32(0)), np.int32(P_MAX))
