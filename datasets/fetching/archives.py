@@ -7,8 +7,6 @@ place is made of these names. What is no recording is passed over.
 
 import gzip
 import hashlib
-import os
-import shutil
 import tarfile
 import zipfile
 import zlib
@@ -20,6 +18,7 @@ from spikesim.datasets.catalogue.registry import Archive, Entry
 from spikesim.datasets.fetching.download import writing
 from spikesim.datasets.formats.event_folders import BYTES_MAX, LAYOUTS
 from spikesim.errors import InputError
+from spikesim.io.atomic import replacing_folder
 
 ARCHIVE_MAX = 2**33
 """Bytes of the largest archive: several times the largest that is published."""
@@ -71,11 +70,8 @@ def unpack(path: Path, archive: Archive, entry: Entry, target: Path) -> None:
         A file cannot be written.
     """
     part = LAYOUTS[entry.form].parts[entry.archives.index(archive)]
-    temporary = target / f"{part}.tmp"
-    with writing(temporary):
-        shutil.rmtree(temporary, ignore_errors=True)
     left, count = UNPACKED_MAX, 0
-    try:
+    with writing(target / part), replacing_folder(target / part, target / f"{part}.tmp") as temporary:
         for folder, name, data in _recordings(path, archive, entry, part):
             left, count = left - len(data), count + 1
             if left < 0:
@@ -85,10 +81,6 @@ def unpack(path: Path, archive: Archive, entry: Entry, target: Path) -> None:
                 (temporary / folder / name).write_bytes(data)
         if count == 0:
             raise InputError(f"{path}: holds no recordings of {entry.name}")
-        with writing(target / part):
-            os.replace(temporary, target / part)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _recordings(path: Path, archive: Archive, entry: Entry, part: str) -> Iterator[tuple[str, str, bytes]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from commands import ROOT
 
-SOURCE = ROOT / "tests" / "faultshim.c"
+SOURCE = ROOT / "tests" / "helpers" / "faultshim.c"
 
 
 def build(folder: Path) -> Path:

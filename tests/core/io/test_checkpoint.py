@@ -176,7 +176,7 @@ def test_a_kill_leaves_the_last_checkpoint_whole(tmp_path, seconds):
     script = """
         import itertools, sys
         import numpy as np
-        from spikesim import checkpoint
+        from spikesim.io import checkpoint
         for position in itertools.count(1):
             checkpoint.save(sys.argv[1], position, {"a": np.full(200_000, position)}, {"p": position})
             print(position, flush=True)
@@ -198,7 +198,7 @@ def test_a_full_disk_keeps_the_earlier_checkpoints(tmp_path):
     script = """
         import resource, signal, sys
         import numpy as np
-        from spikesim import checkpoint
+        from spikesim.io import checkpoint
         from spikesim.errors import InputError
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         checkpoint.save(sys.argv[1], 1, {"a": np.arange(100)}, {})
