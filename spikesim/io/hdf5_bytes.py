@@ -11,7 +11,7 @@ for any of that. So it is given a Python file object, which hands out the bytes 
   without asking whether a length is 0. Here no global heap is read.
 - The indices of groups and chunks begin with numbers from which HDF5 computes sizes and divisors, although it writes
   the same ones into every file. Here others are refused. So are the indices of chunks where several dimensions can
-  grow, and of attributes that are more than eight of one object, or large; `spikesim.ep.runs.layout` makes files
+  grow, and of attributes that are more than eight of one object, or large; `spikesim.io.hdf5_writer.create` makes files
   without.
 
 Where the file is too short, older versions of h5py leave the memory as it was; here that is an error.

@@ -61,7 +61,7 @@ def require_replaceable(path: str | os.PathLike[str], overwrite: bool, is_own: C
 
 
 def write_origin(
-    file: Any, *, magic: str, version: int, program: str, created: str, command_line: str, seed: int
+    file: Any, *, magic: str, version: int, program: str, created: str, command_line: str, seed: int | np.uint64
 ) -> None:
     """The attributes of a new file, and its status, which is that it is being written."""
     texts = {
@@ -74,7 +74,7 @@ def write_origin(
     }
     for name, text in texts.items():
         write_text(file.attrs, name, text)
-    file.attrs.update({"format_version": version, "seed": np.uint64(seed)})
+    file.attrs.update({"format_version": version, "seed": seed})
     file.create_dataset("status", data=np.uint8(STATUSES.index("running")))
 
 
@@ -119,6 +119,9 @@ class GrowingFile:
     def __getitem__(self, name: str) -> Any:
         """A dataset or a group."""
         return self._output.file[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._output.file
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
@@ -199,9 +202,8 @@ class GrowingFile:
         """
         self._output.sync()
 
-    @contextlib.contextmanager
-    def closing(self) -> Iterator[None]:
-        """Close the file after what is done inside, if it is open, and release the lock in any case.
+    def close(self, last: Callable[[], None]) -> None:
+        """Do something last and close the file, if it is open; release the lock in any case.
 
         Raises
         ------
@@ -210,11 +212,9 @@ class GrowingFile:
         """
         try:
             if self.is_open:
-                yield
+                last()
                 with self.changing():
                     self._output.close()
-            else:
-                yield
         finally:
             self.release()
 

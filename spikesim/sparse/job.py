@@ -11,7 +11,8 @@ from spikesim.io.hdf5_reader import begins_as_hdf5
 from spikesim.runtime.command_line import resume_advice
 from spikesim.runtime.text import counted
 from spikesim.sparse.description import Description
-from spikesim.sparse.recording import SimulationReader, SimulationWriter, require_same, state_path
+from spikesim.sparse.recorder import SimulationWriter, require_same
+from spikesim.sparse.recording import SimulationReader, state_path
 from spikesim.sparse.simulation import STEPS_MAX, Simulation
 from spikesim.sparse.values import integer
 

@@ -21,7 +21,7 @@ from spikesim.io import checkpoint
 from spikesim.io.atomic import replacing, replacing_folder
 from spikesim.sparse import Network, Simulation
 from spikesim.sparse.description import make_network
-from spikesim.sparse.recording import SimulationWriter
+from spikesim.sparse.recorder import SimulationWriter
 
 
 def file(folder: Path) -> Path:
