@@ -17,9 +17,9 @@ from spikesim.ep.runs.energy import EnergyModel
 from spikesim.ep.runs.schema import FORMAT_VERSION, LAYER_COLUMNS, PHASES, TABLES, LayerInfo, is_layer_name
 from spikesim.errors import InputError
 from spikesim.io.formats import MAGIC, canonical_json
-from spikesim.io.hdf5_reader import Contents, HDF5File, one_line
+from spikesim.io.hdf5_reader import Contents, HDF5File
 from spikesim.io.hdf5_tables import FollowedFile, read_json, read_status, require_format
-from spikesim.runtime.printable import printable
+from spikesim.runtime.printable import one_line, printable
 
 __all__ = ["RunReader", "is_run_file", "stored_format"]
 
@@ -317,15 +317,3 @@ def _shape(text: str) -> tuple[int, int, int] | None:
     ):
         raise ValueError("input_shape is no shape")
     return value[0], value[1], value[2]
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Keys in which two configurations differ, with both values, as ``"ep.beta: 1.0 in the file, 2.0 now"``."""
-    found: list[str] = []
-    for key in sorted(set(old) | set(new)):
-        before, after = old.get(key, "nothing"), new.get(key, "nothing")
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            found += differences(before, after, f"{prefix}{key}.")
-        elif before != after or type(before) is not type(after):
-            found.append(f"{prefix}{key}: {before} in the file, {after} now")
-    return found

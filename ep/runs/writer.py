@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikesim.ep.runs.layout import write_new
-from spikesim.ep.runs.reader import RunReader, differences, is_run_file
+from spikesim.ep.runs.reader import RunReader, is_run_file
 from spikesim.ep.runs.row_log import LoggedRows, RowLog
 from spikesim.ep.runs.schema import FORMAT_VERSION, TABLES, Column, LayerInfo, RunHeader
 from spikesim.errors import InputError
+from spikesim.io.config_diff import require_same_settings
 from spikesim.io.hdf5_output import HDF5Output
 from spikesim.io.hdf5_tables import GrowingFile, require_replaceable
 from spikesim.io.hdf5_writer import SPIKE_CHUNK, writable_target
@@ -373,16 +374,7 @@ def require_same(path: Path, config: Mapping[str, Any], seed: int, header: RunHe
     ------
     InputError
     """
-    found = differences(
-        {"config": config, "seed": seed}, {"config": json.loads(header.config_json), "seed": header.seed}
-    )
-    found = [text.removeprefix("config.") for text in found]
-    if found:
-        more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
-        raise InputError(
-            f"{path} is a run of another configuration: {'; '.join(found[:3])}{more}; "
-            "resume with the values in the file, or choose another --out"
-        )
+    require_same_settings(path, {**config, "seed": seed}, {**json.loads(header.config_json), "seed": header.seed})
 
 
 def _require_same_run(source: RunReader, header: RunHeader) -> None:
