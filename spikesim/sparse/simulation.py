@@ -16,10 +16,11 @@ from spikesim.errors import InputError, Stopped
 from spikesim.io.atomic import replacing
 from spikesim.io.formats import SIMULATION_STATE_MAGIC
 from spikesim.io.hdf5_output import storing
-from spikesim.io.hdf5_reader import Contents, HDF5File, one_line, write_text
+from spikesim.io.hdf5_reader import Contents, HDF5File, write_text
 from spikesim.numerics.fixed_point import ONE
 from spikesim.numerics.philox import seed_key
 from spikesim.runtime.free_memory import gibibytes, naming_memory, require_memory
+from spikesim.runtime.printable import one_line
 from spikesim.runtime.text import counted
 from spikesim.sparse.assembly import assemble_told
 from spikesim.sparse.engine import layout as ly
