@@ -5,16 +5,14 @@ No path in an archive is ever used: a member is taken if its last two or three n
 place is made of these names. What is no recording is passed over.
 """
 
-import gzip
 import hashlib
-import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from spikesim.datasets.catalogue.registry import Archive, Entry
+from spikesim.datasets.catalogue.unpacking import FAULTS, tar_members
 from spikesim.datasets.fetching.download import writing
 from spikesim.datasets.formats.event_folders import BYTES_MAX, LAYOUTS
 from spikesim.errors import InputError
@@ -25,10 +23,6 @@ ARCHIVE_MAX = 2**33
 UNPACKED_MAX = 2**35
 """Bytes that the recordings of an archive may have together."""
 _BLOCK = 1 << 20
-_FAULTS = (
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError, LookupError, ArithmeticError,
-    NotImplementedError, RuntimeError,
-)  # fmt: skip
 
 
 def check_archive(path: Path, archive: Archive) -> None:
@@ -85,10 +79,10 @@ def unpack(path: Path, archive: Archive, entry: Entry, target: Path) -> None:
 
 def _recordings(path: Path, archive: Archive, entry: Entry, part: str) -> Iterator[tuple[str, str, bytes]]:
     """Folder, name and content of every recording of a part."""
-    members = _zip_members(path) if archive.name.endswith(".zip") else _tar_members(path)
+    packed = tar_members(path, UNPACKED_MAX) if archive.name.endswith(".gz") else _zip_members(path)
     layout = LAYOUTS[entry.form]
     try:
-        for name, stream in members:
+        for name, _, stream in packed:
             names = name.replace("\\", "/").split("/")
             if len(names) < 3 or names[-3] != part:
                 continue
@@ -100,21 +94,13 @@ def _recordings(path: Path, archive: Archive, entry: Entry, part: str) -> Iterat
             yield names[-2], names[-1], data
     except InputError:
         raise
-    except _FAULTS as error:
+    except FAULTS as error:
         raise InputError(f"{path}: not a whole {archive.name.partition('.')[2]} archive ({error})") from None
 
 
-def _zip_members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _zip_members(path: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             if not info.is_dir():
                 with archive.open(info) as stream:
-                    yield info.filename, stream
-
-
-def _tar_members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    with gzip.open(path) as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as archive:
-        for member in archive:
-            stream = archive.extractfile(member) if member.isreg() else None
-            if stream is not None:
-                yield member.name, stream
+                    yield info.filename, info.file_size, stream
