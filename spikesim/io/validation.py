@@ -150,7 +150,7 @@ def require_keys(
     """
     for key in given:
         if key not in known:
-            raise InputError(f"unknown key {shown(f'{prefix}{key}')}; the keys of {where} are {', '.join(known)}")
+            raise InputError(f"unknown key {shown(f'{prefix}{key}')} in {where}; its keys are {', '.join(known)}")
     for key in needed:
         if key not in given:
             raise InputError(f"{where} has no {key}; it needs {', '.join(needed)}")

@@ -61,9 +61,9 @@ def test_what_is_taken_comes_back_in_its_type() -> None:
 
 def test_keys() -> None:
     v.require_keys({"a": 1}, ("a", "b"), "a layer", needed=("a",))
-    with pytest.raises(InputError, match=r"^unknown key 'c'; the keys of a layer are a, b$"):
+    with pytest.raises(InputError, match=r"^unknown key 'c' in a layer; its keys are a, b$"):
         v.require_keys({"a": 1, "c": 2}, ("a", "b"), "a layer")
-    with pytest.raises(InputError, match=r"^unknown key 'model\.c'; the keys of model are a, b$"):
+    with pytest.raises(InputError, match=r"^unknown key 'model\.c' in model; its keys are a, b$"):
         v.require_keys({"c": 2}, ("a", "b"), "model", prefix="model.")
     with pytest.raises(InputError, match=r"^a layer has no b; it needs a, b$"):
         v.require_keys({"a": 1}, ("a", "b"), "a layer", needed=("a", "b"))
