@@ -6,13 +6,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from commands import ROOT
 
-SOURCE = ROOT / "tests" / "helpers" / "faultshim.c"
+SOURCE = Path(__file__).with_name("faultshim.c")
 
 
 def build(folder: Path) -> Path:
     """The library; the test is skipped where it cannot be made, or is not taken."""
+    assert SOURCE.is_file()
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("needs a C compiler")
