@@ -39,10 +39,18 @@ _CHECKSUM_BYTES = 4
 _USER_BLOCKS = (512, 1024, 2048, 4096)
 """Where the content of a file may begin behind bytes of others."""
 _FILTER_NAMES = {
-    h5py.h5z.FILTER_SZIP: "szip", h5py.h5z.FILTER_NBIT: "nbit", h5py.h5z.FILTER_SCALEOFFSET: "scale-offset",
-    _CHECKSUM: "fletcher32 before another filter", 307: "bzip2", 32001: "blosc", 32004: "lz4", 32008: "bitshuffle",
-    32013: "zfp", 32015: "zstd", 32026: "blosc2",
-}  # fmt: skip
+    h5py.h5z.FILTER_SZIP: "szip",
+    h5py.h5z.FILTER_NBIT: "nbit",
+    h5py.h5z.FILTER_SCALEOFFSET: "scale-offset",
+    _CHECKSUM: "fletcher32 before another filter",
+    307: "bzip2",
+    32001: "blosc",
+    32004: "lz4",
+    32008: "bitshuffle",
+    32013: "zfp",
+    32015: "zstd",
+    32026: "blosc2",
+}
 _T = TypeVar("_T")
 
 

@@ -90,9 +90,18 @@ def teacher(folder: Path) -> Path:
 
 
 USERS = (
-    file, file_of_that_name, folder_of_files, checkpoint_of_a_run, run, row_log, simulation, state, export, report,
+    file,
+    file_of_that_name,
+    folder_of_files,
+    checkpoint_of_a_run,
+    run,
+    row_log,
+    simulation,
+    state,
+    export,
+    report,
     teacher,
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("make", USERS)
