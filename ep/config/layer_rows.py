@@ -6,6 +6,7 @@ from typing import Any
 
 from spikesim.errors import InputError
 from spikesim.io.fields import shown
+from spikesim.io.validation import Limits, flag, require_keys, whole, word
 
 __all__ = ["Layer", "read_rows"]
 
@@ -49,19 +50,13 @@ def read_rows(rows: Iterable[Mapping[str, Any]]) -> tuple[Layer, ...]:
 
 
 def _layer(row: Mapping[str, Any]) -> Layer:
-    if set(row) - set(KEYS) or not {"kind", "channels"} <= set(row):
-        raise InputError(
-            f"a row of model.layers has the keys {shown(sorted(row))}; kind and channels, perhaps kernel, padding, pool"
-        )
-    if row["kind"] not in ("conv", "dense"):
-        raise InputError(f"a row of model.layers has the kind {shown(row['kind'])}; it is 'conv' or 'dense'")
-    whole = [row.get(key, 1) for key in ("channels", "kernel", "padding")]
-    if not all(isinstance(value, int) and not isinstance(value, bool) for value in whole) or row["channels"] < 1:
-        raise InputError(
-            f"a row of model.layers has {shown(row)}; channels (at least 1), kernel and padding are integers"
-        )
-    if not all(-WHOLE_MAX <= value <= WHOLE_MAX for value in whole):
-        raise InputError(f"a row of model.layers has {shown(row)}; its numbers are at most {WHOLE_MAX}")
-    if not isinstance(row.get("pool", False), bool):
-        raise InputError(f"a row of model.layers has pool {shown(row['pool'])}; it is true or false")
+    try:
+        require_keys(row, KEYS, "a layer", needed=("kind", "channels"))
+        word(row["kind"], "kind", ("conv", "dense"))
+        whole(row["channels"], "channels", Limits(low=1, high=WHOLE_MAX))
+        for key in ("kernel", "padding"):
+            whole(row.get(key, 1), key, Limits(low=-WHOLE_MAX, high=WHOLE_MAX))
+        flag(row.get("pool", False), "pool")
+    except InputError as error:
+        raise InputError(f"a row of model.layers has {shown(row)}: {error}") from None
     return Layer(**row)

@@ -15,6 +15,7 @@ from spikesim.engine.synapses import Conv, Dense, Pool, Shape, Table, neurons, p
 from spikesim.ep.config.layer_rows import Layer, read_rows
 from spikesim.errors import InputError
 from spikesim.io.fields import shown
+from spikesim.io.validation import Limits
 from spikesim.network import Network
 
 Pooling = Literal["average", "sampled", "strided"]
@@ -157,8 +158,7 @@ def build(
     InputError
         A map becomes too small for its kernel or its pool, or the width is out of range.
     """
-    if not 0 < width <= 64:
-        raise InputError(f"width is {width}; it must be above 0 and at most 64")
+    Limits(above=0, high=64).check(width, "width")
     network = Network()
     below, pool_below = image, False
     populations: list[Population] = []

@@ -203,13 +203,12 @@ def weights_of(packed: Heads, head: int) -> NDArray[np.int32]:
 
 
 @kernel
-def block_sums(plan, state, heads, head, sample, features):
-    """Sums of p over the blocks of a head, int32, into ``features[:number of features]``."""
+def add_blocks(plan, heads, head, values, limit, features):
+    """Add values within 0 .. limit, int32 (state size,), over the blocks of a head to its features, int32 or int64."""
     row = heads.table[head]
     pop = plan.populations[row[HEAD_POPULATION]]
     height, width, lanes, side = pop[POP_HEIGHT], pop[POP_WIDTH], pop[POP_LANES], row[HEAD_SIDE]
-    membrane = state.membrane[sample, pop[POP_STATE] :]
-    features[: row[HEAD_FEATURES]] = 0
+    own = values[pop[POP_STATE] :]
     rows, columns = height // side, width // side
     for block in range(pop[POP_BLOCKS]):
         for y in range(rows * side):
@@ -218,9 +217,16 @@ def block_sums(plan, state, heads, head, sample, features):
                 sums = features[n : n + lanes]
                 for cell in range(side):
                     pixel = ((block * height + y) * width + x * side + cell) * lanes
-                    potential = membrane[pixel : pixel + lanes]
+                    at_cell = own[pixel : pixel + lanes]
                     for lane in range(lanes):
-                        sums[lane] += min(max(potential[lane], np.int32(0)), np.int32(P_MAX))
+                        sums[lane] += min(max(at_cell[lane], np.int32(0)), np.int32(limit))
+
+
+@kernel
+def block_sums(plan, state, heads, head, sample, features):
+    """Sums of p over the blocks of a head, int32, into ``features[:number of features]``."""
+    features[: heads.table[head, HEAD_FEATURES]] = 0
+    add_blocks(plan, heads, head, state.membrane[sample], P_MAX, features)
 
 
 @kernel
@@ -244,26 +250,28 @@ def spread_push(plan, state, heads, head, sample, push):
 
 
 @kernel
-def head_errors(heads, head, label, soft_targets, scratch):
-    """-dC/do of the logits in `scratch.logits`, into `scratch.errors`."""
-    logits, errors, guess = scratch.logits, scratch.errors, scratch.guess
-    classes = logits.shape[0]
+def head_errors(heads, head, logits, label, soft_targets, errors, guess):
+    """-dC/do of a head, for its logits, into `errors`; returns its cost for the label alone, whatever the teacher.
+
+    soft_targets: softmax(t / tau), float64 (classes,), or empty: then C has no such part. guess: room, (classes,).
+    """
     if heads.table[head, HEAD_SQUARED]:
-        for j in range(classes):
-            errors[j] = -logits[j]
-        errors[label] += 1.0
-        return
-    softmax(logits, guess)
+        total = 0.0
+        for j in range(logits.shape[0]):
+            errors[j] = (1.0 if j == label else 0.0) - logits[j]
+            total += errors[j] * errors[j]
+        return 0.5 * total
+    log_sum = softmax(logits, guess)
     hard, soft = heads.hard[head], heads.soft[head]
-    for j in range(classes):
-        errors[j] = -hard * guess[j]
-    errors[label] += hard
-    if soft > 0.0:
-        for j in range(classes):
-            logits[j] /= heads.temperature
-        softmax(logits, guess)
-        for j in range(classes):
+    for j in range(logits.shape[0]):
+        errors[j] = hard * ((1.0 if j == label else 0.0) - guess[j])
+    if soft > 0.0 and len(soft_targets) > 0:
+        for j in range(logits.shape[0]):
+            guess[j] = logits[j] / heads.temperature
+        softmax(guess, guess)
+        for j in range(logits.shape[0]):
             errors[j] += soft * (soft_targets[j] - guess[j])
+    return log_sum - logits[label]
 
 
 @kernel
@@ -287,7 +295,7 @@ def nudge_sample(plan, state, heads, head, sample, label, soft_targets, strength
         for i in range(size):
             total += np.int64(seen[i]) * np.int64(weights[i])
         logits[j] = np.float64(total) * scale + heads.bias[head, j]
-    head_errors(heads, head, label, soft_targets, scratch)
+    head_errors(heads, head, logits, label, soft_targets, errors, scratch.guess)
     for i in range(size):
         pushes[i] = 0
     for j in range(classes):

@@ -12,7 +12,8 @@ from spikesim.runtime.command_line import resume_advice
 from spikesim.runtime.stop_flag import StopFlag
 from spikesim.runtime.text import counted
 from spikesim.sparse.description import Description
-from spikesim.sparse.recording import SimulationReader, SimulationWriter, require_same, state_path
+from spikesim.sparse.recorder import SimulationWriter, require_same
+from spikesim.sparse.recording import SimulationReader, state_path
 from spikesim.sparse.simulation import STEPS_MAX, Simulation
 from spikesim.sparse.values import integer
 

@@ -13,13 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikesim.engine.plan import FIRING_IID, Clock
 from spikesim.errors import InputError, Stopped
-from spikesim.io.durable import put_in_place
+from spikesim.io.atomic import replacing
 from spikesim.io.formats import SIMULATION_STATE_MAGIC
 from spikesim.io.hdf5_output import storing
-from spikesim.io.hdf5_reader import Contents, HDF5File, one_line, write_text
+from spikesim.io.hdf5_reader import Contents, HDF5File, write_text
 from spikesim.numerics.fixed_point import ONE
 from spikesim.numerics.philox import seed_key
 from spikesim.runtime.free_memory import naming_memory, require_memory
+from spikesim.runtime.printable import one_line
 from spikesim.runtime.stop_flag import StopFlag
 from spikesim.runtime.text import counted
 from spikesim.sparse.assembly import assemble_told
@@ -289,10 +290,12 @@ class Simulation:
             The file cannot be written.
         """
         path = Path(path)
-        partial = path.with_name(path.name + ".partial")
         try:
-            partial.unlink(missing_ok=True)
-            with storing(partial) as stored, h5py.File(stored, "w", libver=("v110", "v110")) as file:
+            with (
+                replacing(path) as part,
+                storing(part) as stored,
+                h5py.File(stored, "w", libver=("v110", "v110")) as file,
+            ):
                 write_text(file.attrs, "format", SIMULATION_STATE_MAGIC)
                 file.attrs.update({"format_version": FORMAT, "seed": np.uint64(self.seed), "step": self.step})
                 file["network"] = self._network_digest()
@@ -301,10 +304,7 @@ class Simulation:
                     for name, own in saved_arrays(trial.state).items():
                         group[name] = own
                     group["ring"] = ring_contents(self._tables, trial.state)
-            put_in_place(partial, path)
         except (OSError, RuntimeError) as error:  # h5py raises either
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
             raise InputError(f"{path} cannot be written ({one_line(error)}); choose another place") from None
 
     def restore(self, path: str | Path) -> None:
