@@ -14,6 +14,7 @@ from spikesim.engine.state import Engine, clear_counts, new_counts, new_scratch,
 from spikesim.engine.step import begin_phase
 from spikesim.errors import InputError, Stopped
 from spikesim.numerics.fixed_point import ONE, WINDOW_MAX, quantise_drive
+from spikesim.runtime.stop_flag import StopFlag
 
 
 class Simulator:
@@ -42,7 +43,7 @@ class Simulator:
         self.counts = new_counts(compiled, samples)
         self._scratch = new_scratch(compiled)
         self._streams: dict[int, SpikeTrains] = {}
-        self._stop = np.zeros(1, np.uint8)
+        self._stop = StopFlag()
         self._window = 0
 
     def reset(self, sample_ids: ArrayLike | None = None) -> None:
@@ -192,17 +193,17 @@ class Simulator:
             raise InputError(f"window is {window}; it must be even and in 0 .. {min(WINDOW_MAX, steps)}")
         inputs = self._joined_streams(first + steps)
         phase = phase_spec(self.firing, stream, self.seed, onset, order)
-        self._stop[0] = 0
+        self._stop.clear()
         self.state.active[...] = 1
         self._window = window
         engine = Engine(self.compiled.plan, self.state, self.counts, self._scratch)
         begin_phase(engine, phase, self.samples, first)
-        if not run_steps(engine, phase, self.samples, first, Window(steps, window), inputs, self._stop):
+        if not run_steps(engine, phase, self.samples, first, Window(steps, window), inputs, self._stop.array):
             raise Stopped
 
     def stop(self) -> None:
         """Ask a run in progress to end at once; safe in a signal handler and from any thread."""
-        self._stop[0] = 1
+        self._stop.set()
 
     def potential(self, population: Population) -> NDArray[np.int32]:
         """Membrane potentials, int32 (samples, H, W, C), 1.0 = 2**16."""

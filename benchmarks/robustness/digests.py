@@ -142,12 +142,21 @@ class Runs:
 
 
 def content(file: Path) -> str:
-    """SHA-256 over the arrays of an HDF5 file, by name: simulation files have no digest of their own."""
+    """SHA-256 over the arrays of an HDF5 file, by name: simulation files have no digest of their own.
+
+    Spikes are taken in the order of trials and steps. In the file they lie stretch by stretch, and how many steps a
+    stretch has depends on how long they take.
+    """
     digest = hashlib.sha256()
+    order: dict[str, Any] = {}
 
     def put(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
+        if isinstance(item, h5py.Group) and {"trial", "step", "neuron"} <= set(item):
+            order[item.name] = np.lexsort([item[key][()] for key in ("neuron", "step", "trial")])
+        elif isinstance(item, h5py.Dataset):
             values = np.asarray(item[()])
+            if item.parent.name in order:
+                values = values[order[item.parent.name]]
             digest.update(f"{name}|{values.dtype}|{values.shape}\n".encode())
             digest.update(repr(values.tolist()).encode() if values.dtype.hasobject else values.tobytes())
 

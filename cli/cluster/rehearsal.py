@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spikesim.errors import InputError
+from spikesim.io.config_diff import require_same_settings
 
 if TYPE_CHECKING:
     from spikesim.datasets import Dataset
@@ -65,16 +65,14 @@ class Rehearsal:
 
     def _look(self, config: "Config", out: Path) -> None:
         """At the run file that is to be continued, or the weights that a new one starts with."""
-        from spikesim.ep.runs.reader import RunReader, differences
+        from spikesim.ep.runs.reader import RunReader
         from spikesim.ep.training.initialization import check_random_start
 
         if not out.exists():
             check_random_start(config)
             return
         with RunReader(out) as run:
-            found = differences(run.config, config.to_dict())
-        if found:
-            raise InputError(f"{out} is a run of another configuration: {'; '.join(found[:3])}; choose another --out")
+            require_same_settings(out, run.config, config.to_dict())
 
     def _dataset(self, name: str) -> "Dataset | None":
         if name not in self._read:

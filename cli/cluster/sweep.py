@@ -1,13 +1,13 @@
 """Sweeps: many runs of one command with different settings."""
 
 import itertools
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from spikesim.errors import InputError
 from spikesim.io.config_diff import flat_settings
 from spikesim.io.fields import shown
+from spikesim.io.validation import items, table, tables
 
 __all__ = ["MEMBERS_MAX", "member_path", "read_sweep", "setting_text", "unfinished"]
 
@@ -29,18 +29,16 @@ def read_sweep(path: Path) -> list[Settings]:
     """
     from spikesim.io.toml import read_toml
 
-    tables = read_toml(path)
-    strange = sorted(set(tables) - {"grid", "runs"})
-    grid, runs = tables.get("grid", {}), tables.get("runs", [{}])
-    if strange or not tables:
+    given = read_toml(path)
+    strange = sorted(set(given) - {"grid", "runs"})
+    grid, runs = given.get("grid", {}), given.get("runs", [{}])
+    if strange or not given:
         what = f"has {shown(strange[0])}" if strange else "is empty"
         raise InputError(f"{path} {what}; a sweep has a table [grid] of lists, tables [[runs]], or both")
-    if not isinstance(grid, Mapping) or not isinstance(runs, list) or not all(isinstance(run, Mapping) for run in runs):
-        raise InputError(f"{path}: grid must be one table, [grid], and runs a list of tables, [[runs]]")
-    axes = dict(flat_settings(grid))
+    axes = dict(flat_settings(table(grid, f"{path}: grid", "[grid]")))
+    runs = tables(runs, f"{path}: runs", "[[runs]]")
     for key, values in axes.items():
-        if not isinstance(values, list) or not values:
-            raise InputError(f"{path}: grid.{key} is {shown(values)}; it must be a list of values")
+        items(values, f"{path}: grid.{key}", "values", lambda value, what: value, filled=True)
     lists = [[(key, value) for value in values] for key, values in axes.items()]
     count = len(runs)
     for values in lists:

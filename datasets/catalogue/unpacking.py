@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import posixpath
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,9 +16,20 @@ from spikesim.errors import InputError
 # Headers, padding and the few small files beside the data in a published archive.
 ARCHIVE_SLACK = 1 << 20
 
-# What tarfile lets through for a damaged archive, beside its own errors: numbers, names and extended headers that
-# do not parse.
-_TAR_FAULTS = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, LookupError, ArithmeticError)
+FAULTS = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    NotImplementedError,
+    RuntimeError,
+)
+"""What the libraries let through for a damaged archive, beside their own errors: numbers, names and extended headers
+that do not parse, and kinds of compression that are not there."""
 
 
 def check_content(data: bytes, file: File, where: str) -> None:
@@ -91,31 +103,51 @@ def read_archive(path: Path, files: Sequence[File]) -> Iterator[tuple[File, byte
     """
     missing = {file.name: file for file in files}
     try:
-        with (
-            open(path, "rb") as raw,
-            gzip.GzipFile(fileobj=raw) as stream,
-            tarfile.open(fileobj=_bounded(stream, path, sum(file.size for file in files)), mode="r|") as archive,
-        ):
-            for member in archive:
-                file = missing.get(posixpath.basename(member.name))
-                if file is None or not member.isreg():
-                    continue
-                where = f"{path} ({file.name})"
-                if member.size != file.size:
-                    raise InputError(f"{where}: {member.size} bytes; the published one has {file.size}")
-                content = archive.extractfile(member)
-                data = content.read() if content else b""
-                check_content(data, file, where)
-                del missing[file.name]
-                yield file, data
-                if not missing:
-                    return
+        for name, size, content in tar_members(path, sum(file.size for file in files)):
+            file = missing.get(posixpath.basename(name))
+            if file is None:
+                continue
+            where = f"{path} ({file.name})"
+            if size != file.size:
+                raise InputError(f"{where}: {size} bytes; the published one has {file.size}")
+            data = content.read()
+            check_content(data, file, where)
+            del missing[file.name]
+            yield file, data
+            if not missing:
+                return
     except InputError:
         raise
-    except _TAR_FAULTS as error:
+    except FAULTS as error:
         detail = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(f"{path}: not a .tar.gz, or a truncated or damaged one ({detail})") from None
     raise InputError(f"{path}: lacks {', '.join(missing)}")
+
+
+def tar_members(path: Path, expected: int) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """Name, size and content of the files in a .tar.gz, each to be read before the next; other members are passed over.
+
+    Parameters
+    ----------
+    expected : int
+        Bytes that they have together, at most.
+
+    Raises
+    ------
+    InputError
+        It unpacks to more.
+    Exception
+        One of `FAULTS`: it is damaged.
+    """
+    with (
+        open(path, "rb") as raw,
+        gzip.GzipFile(fileobj=raw) as stream,
+        tarfile.open(fileobj=_bounded(stream, path, expected), mode="r|") as archive,
+    ):
+        for member in archive:
+            content = archive.extractfile(member) if member.isreg() else None
+            if content is not None:
+                yield member.name, member.size, content
 
 
 def _bounded(stream: gzip.GzipFile, path: Path, expected: int) -> IO[bytes]:

@@ -5,31 +5,24 @@ No path in an archive is ever used: a member is taken if its last two or three n
 place is made of these names. What is no recording is passed over.
 """
 
-import gzip
 import hashlib
-import os
-import shutil
-import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from spikesim.datasets.catalogue.registry import Archive, Entry
+from spikesim.datasets.catalogue.unpacking import FAULTS, tar_members
 from spikesim.datasets.fetching.download import writing
 from spikesim.datasets.formats.event_folders import BYTES_MAX, LAYOUTS
 from spikesim.errors import InputError
+from spikesim.io.atomic import replacing_folder
 
 ARCHIVE_MAX = 2**33
 """Bytes of the largest archive: several times the largest that is published."""
 UNPACKED_MAX = 2**35
 """Bytes that the recordings of an archive may have together."""
 _BLOCK = 1 << 20
-_FAULTS = (
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError, LookupError, ArithmeticError,
-    NotImplementedError, RuntimeError,
-)  # fmt: skip
 
 
 def check_archive(path: Path, archive: Archive) -> None:
@@ -71,11 +64,8 @@ def unpack(path: Path, archive: Archive, entry: Entry, target: Path) -> None:
         A file cannot be written.
     """
     part = LAYOUTS[entry.form].parts[entry.archives.index(archive)]
-    temporary = target / f"{part}.tmp"
-    with writing(temporary):
-        shutil.rmtree(temporary, ignore_errors=True)
     left, count = UNPACKED_MAX, 0
-    try:
+    with writing(target / part), replacing_folder(target / part, target / f"{part}.tmp") as temporary:
         for folder, name, data in _recordings(path, archive, entry, part):
             left, count = left - len(data), count + 1
             if left < 0:
@@ -85,18 +75,14 @@ def unpack(path: Path, archive: Archive, entry: Entry, target: Path) -> None:
                 (temporary / folder / name).write_bytes(data)
         if count == 0:
             raise InputError(f"{path}: holds no recordings of {entry.name}")
-        with writing(target / part):
-            os.replace(temporary, target / part)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _recordings(path: Path, archive: Archive, entry: Entry, part: str) -> Iterator[tuple[str, str, bytes]]:
     """Folder, name and content of every recording of a part."""
-    members = _zip_members(path) if archive.name.endswith(".zip") else _tar_members(path)
+    packed = tar_members(path, UNPACKED_MAX) if archive.name.endswith(".gz") else _zip_members(path)
     layout = LAYOUTS[entry.form]
     try:
-        for name, stream in members:
+        for name, _, stream in packed:
             names = name.replace("\\", "/").split("/")
             if len(names) < 3 or names[-3] != part:
                 continue
@@ -108,21 +94,13 @@ def _recordings(path: Path, archive: Archive, entry: Entry, part: str) -> Iterat
             yield names[-2], names[-1], data
     except InputError:
         raise
-    except _FAULTS as error:
+    except FAULTS as error:
         raise InputError(f"{path}: not a whole {archive.name.partition('.')[2]} archive ({error})") from None
 
 
-def _zip_members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _zip_members(path: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             if not info.is_dir():
                 with archive.open(info) as stream:
-                    yield info.filename, stream
-
-
-def _tar_members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    with gzip.open(path) as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as archive:
-        for member in archive:
-            stream = archive.extractfile(member) if member.isreg() else None
-            if stream is not None:
-                yield member.name, stream
+                    yield info.filename, info.file_size, stream

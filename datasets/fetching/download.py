@@ -1,7 +1,6 @@
 """One file over HTTP, resumable: what has arrived stays in a .part file, and the next try goes on from there."""
 
 import http.client
-import os
 import re
 import urllib.error
 import urllib.parse
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import IO
 
 from spikesim.errors import InputError
-from spikesim.io import durable
 
 Progress = Callable[[str, int, int | None], None]
 """Called with the name of the file, the bytes that are there, and all its bytes if the server says how many."""
@@ -78,18 +76,6 @@ def writing(path: Path) -> Iterator[None]:
         raise CannotWrite(
             f"cannot write {path}: {error.strerror}; make room or choose another data folder, then try again"
         ) from None
-
-
-def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk before going on."""
-    if path.is_dir():
-        durable.sync_folder(path)
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        durable.sync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class _Cut(Exception):

@@ -10,12 +10,13 @@ from spikesim.datasets.catalogue import registry, search
 from spikesim.datasets.catalogue.registry import Archive, Entry, File
 from spikesim.datasets.catalogue.unpacking import ARCHIVE_SLACK, read_archive, read_file
 from spikesim.datasets.fetching.archives import ARCHIVE_MAX, check_archive, unpack
-from spikesim.datasets.fetching.download import CannotWrite, Progress, Unavailable, download, sync, writing
+from spikesim.datasets.fetching.download import CannotWrite, Progress, Unavailable, download, writing
 from spikesim.datasets.formats import event_folders as recordings
 from spikesim.datasets.formats.event_folders import LAYOUTS
 from spikesim.datasets.loading import is_good
 from spikesim.errors import InputError
 from spikesim.io import durable
+from spikesim.io.atomic import put, replacing
 
 
 def fetch(
@@ -82,7 +83,7 @@ def fetch(
         else:
             job.fetch_archive(entry.archive)
         with writing(target):
-            sync(target)
+            durable.sync_folder(target)
     return target
 
 
@@ -113,8 +114,7 @@ class _Job:
             _set_aside(path)
         final = self._target / f"{file.name}.gz"
         with writing(final):
-            sync(part)
-            durable.put_in_place(part, final)
+            put(part, final)
 
     def fetch_archive(self, name: str) -> None:
         """Bring a .tar.gz and unpack the files that are not there yet."""
@@ -197,25 +197,13 @@ class _Job:
 
 
 def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.tmp")
-    with writing(path):
-        try:
-            with open(temporary, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                durable.sync(stream.fileno())
-            durable.put_in_place(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    with writing(path), replacing(path, path.with_name(f"{path.name}.tmp")) as part:
+        part.write_bytes(data)
 
 
 def _set_aside(path: Path) -> None:
-    number = 1
-    while os.path.lexists(aside := path.with_name(f"{path.name}.wrong" + (f"-{number}" if number > 1 else ""))):
-        number += 1
     with writing(path):
-        path.rename(aside)
+        durable.set_aside(path, "wrong")
 
 
 @contextmanager

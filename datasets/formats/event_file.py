@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets.catalogue import search
-from spikesim.datasets.formats.event_parsing import integers, one_line, read_npy, some_names
+from spikesim.datasets.formats.event_parsing import integers, read_npy, some_names
 from spikesim.datasets.samples.event_set import Collector, Events, EventSet
 from spikesim.datasets.samples.model import Augmentation, Dataset
 from spikesim.errors import InputError
+from spikesim.runtime.printable import one_line
 
 if TYPE_CHECKING:
     from spikesim.io.hdf5_reader import Contents

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spikesim.datasets.samples.event_set import Events
 from spikesim.errors import InputError
+from spikesim.runtime.printable import one_line
 
 _NMNIST_BYTES = 5
 _OVERFLOW_ROW = 240
@@ -127,11 +128,6 @@ def integers(values: NDArray[Any], name: str) -> NDArray[np.int64]:
 def _require_range(times: NDArray[np.int64], name: str) -> None:
     if len(times) and max(abs(int(times.min())), abs(int(times.max()))) >= 2**50:
         raise InputError(f"{name}: reach from {times.min()} to {times.max()}; no recording lasts so long")
-
-
-def one_line(error: BaseException) -> str:
-    """What is worth showing of an error of a parser."""
-    return str(error).split("\n")[0].strip()[:160] or type(error).__name__
 
 
 def some_names(names: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from spikesim.errors import InputError
 from spikesim.io.fields import shown
+from spikesim.io.validation import Limits, flag, items, require_keys, table, whole, word
 
 __all__ = ["INPUT", "Layer", "Source", "read_rows"]
 
@@ -81,57 +82,33 @@ def read_rows(rows: Iterable[Mapping[str, Any]]) -> tuple[Layer, ...]:
 
 
 def _layer(row: Mapping[str, Any], below: list[str]) -> Layer:
-    if set(row) - set(KEYS) or not {"kind", "channels"} <= set(row):
-        raise InputError(
-            f"a row of model.layers has the keys {shown(sorted(row))}; kind and channels, perhaps kernel, padding, "
-            "stride, pool, from"
-        )
-    if row["kind"] not in ("conv", "dense"):
-        raise InputError(f"a row of model.layers has the kind {shown(row['kind'])}; it is 'conv' or 'dense'")
-    whole = [row.get(key, 1) for key in ("channels", "kernel", "padding", "stride")]
-    if not all(isinstance(value, int) and not isinstance(value, bool) for value in whole) or row["channels"] < 1:
-        raise InputError(
-            f"a row of model.layers has {shown(row)}; channels (at least 1), kernel, padding and stride are integers"
-        )
-    if not all(-WHOLE_MAX <= value <= WHOLE_MAX for value in whole):
-        raise InputError(f"a row of model.layers has {shown(row)}; its numbers are at most {WHOLE_MAX}")
-    if not isinstance(row.get("pool", False), bool):
-        raise InputError(f"a row of model.layers has pool {shown(row['pool'])}; it is true or false")
-    plain = {key: value for key, value in row.items() if key != "from"}
-    return Layer(**plain, sources=_sources(row["from"], below) if "from" in row else ())
+    try:
+        require_keys(row, KEYS, "a layer", needed=("kind", "channels"))
+        word(row["kind"], "kind", ("conv", "dense"))
+        whole(row["channels"], "channels", Limits(low=1, high=WHOLE_MAX))
+        for key in ("kernel", "padding", "stride"):
+            whole(row.get(key, 1), key, Limits(low=-WHOLE_MAX, high=WHOLE_MAX))
+        flag(row.get("pool", False), "pool")
+        sources = _sources(row["from"], below) if "from" in row else ()
+    except InputError as error:
+        raise InputError(f"a row of model.layers has {shown(row)}: {error}") from None
+    return Layer(**{key: value for key, value in row.items() if key != "from"}, sources=sources)
 
 
 def _sources(given: Any, below: list[str]) -> tuple[Source, ...]:
     """The sources that ``from`` names; `below`: names of the layers of the rows before."""
-    if not isinstance(given, list | tuple) or not given:
-        raise InputError(
-            f"a row of model.layers has from = {shown(given)}; it is a list of names of layers, such as "
-            "['conv1', 'conv3'], or of tables with the key layer"
-        )
-    sources = tuple(_source(one, below) for one in given)
-    for source in sources:
-        if sum(other.layer == source.layer for other in sources) > 1:
-            raise InputError(f"a row of model.layers has from = {shown(given)}; name each layer once")
-    return sources
-
-
-def _source(given: Any, below: list[str]) -> Source:
-    table = {"layer": given} if isinstance(given, str) else given
-    if not isinstance(table, Mapping) or "layer" not in table or set(table) - set(SOURCE_KEYS):
-        raise InputError(
-            f"from in a row of model.layers has {shown(given)}; it is the name of a layer, or a table with layer and "
-            "perhaps kernel, padding, stride"
-        )
     known = {"input": INPUT, **{name: index for index, name in enumerate(below)}}
-    if not isinstance(table["layer"], str) or table["layer"] not in known:
-        raise InputError(
-            f"from in a row of model.layers names {shown(table['layer'])}; it must be one of {', '.join(known)}"
-        )
-    numbers: dict[str, Any] = {key: table[key] for key in ("kernel", "padding", "stride") if key in table}
-    for key, value in numbers.items():
-        low = 0 if key == "padding" else 1
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= WHOLE_MAX:
-            raise InputError(
-                f"from in a row of model.layers has {key} = {shown(value)}; it must be an integer of at least {low}"
-            )
-    return Source(known[table["layer"]], **numbers)
+
+    def source(one: Any, what: str) -> Source:
+        entry = {"layer": one} if isinstance(one, str) else table(one, what, '{layer = "conv1"}')
+        require_keys(entry, SOURCE_KEYS, what, needed=("layer",))
+        layer = known[word(entry["layer"], f"layer of {what}", tuple(known))]
+        numbers: dict[str, Any] = {key: entry[key] for key in ("kernel", "padding", "stride") if key in entry}
+        for key, value in numbers.items():
+            whole(value, f"{key} of {what}", Limits(low=0 if key == "padding" else 1, high=WHOLE_MAX))
+        return Source(layer, **numbers)
+
+    sources = tuple(items(given, "from", "names of layers, or tables with layer", source, filled=True))
+    if len({one.layer for one in sources}) < len(sources):
+        raise InputError(f"from is {shown(given)}; it must name each layer once")
+    return sources

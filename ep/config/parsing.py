@@ -6,14 +6,17 @@ Unknown keys are errors.
 
 import dataclasses
 import math
+import types
+import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from spikesim.ep.config.layer_rows import read_rows
 from spikesim.ep.config.sections import CONTRAST_WINDOW_MAX, NUDGED_DEFAULTS, NUDGINGS, Config
 from spikesim.errors import InputError
-from spikesim.io.fields import INTEGER_MAX, INTEGER_MIN, require_64_bits, shown
+from spikesim.io.fields import require_64_bits, shown
 from spikesim.io.toml import tomllib
+from spikesim.io.validation import Limits, flag, items, number, require_keys, tables, whole, word
 from spikesim.runtime.text import counted
 
 __all__ = [
@@ -47,21 +50,12 @@ def _allowed(item: "dataclasses.Field[Any]") -> str:
         return ", ".join(rules["choices"])
     if item.type is bool:
         return "true, false"
-    parts = []
-    if rules["above"] is not None:
-        parts.append(f"above {_plain(rules['above'])}")
-    if rules["low"] is not None:
-        parts.append(f"at least {_plain(rules['low'])}")
-    if rules["high"] is not None:
-        parts.append(f"at most {_plain(rules['high'])}")
-    if rules["per_layer"]:
-        parts.append("or a list, a value a layer")
-    return ", ".join(parts)
+    parts = [str(_limits(rules)), "or a list, a value a layer" if rules["per_layer"] else ""]
+    return ", ".join(part for part in parts if part)
 
 
-def _plain(limit: float) -> str:
-    """A limit in full: 1048576, not 1.04858e+06."""
-    return str(int(limit)) if float(limit).is_integer() else repr(limit)
+def _limits(rules: Mapping[str, Any]) -> Limits:
+    return Limits(low=rules["low"], high=rules["high"], above=rules["above"])
 
 
 def make_config(values: Mapping[str, Any]) -> Config:
@@ -89,9 +83,8 @@ def make_config(values: Mapping[str, Any]) -> Config:
         if section == "dynamics":
             given = {**_nudged_defaults(given), **given}
         sections[section] = _make_section(section, given)
-    seed_field = next(item for item in dataclasses.fields(Config) if item.name == "seed")
-    seed = _check("seed", seed_field, values.get("seed", 0))
-    config = Config(**sections, seed=seed)
+    seed = next(item for item in dataclasses.fields(Config) if item.name == "seed")
+    config = Config(**sections, seed=whole(values.get("seed", seed.default), "seed", _limits(seed.metadata)))
     _check_together(config)
     return config
 
@@ -105,67 +98,38 @@ def _nudged_defaults(dynamics: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _make_section(name: str, given: Mapping[str, Any]) -> Any:
     section = type(getattr(Config(), name))
-    items = {item.name: item for item in dataclasses.fields(section)}
-    for key in given:
-        if key not in items:
-            raise InputError(f"unknown key {shown(f'{name}.{key}')}; the keys of {name} are {', '.join(items)}")
-    return section(**{key: _check(f"{name}.{key}", items[key], value) for key, value in given.items()})
+    rules = {item.name: item.metadata for item in dataclasses.fields(section)}
+    require_keys(given, rules, name, prefix=f"{name}.")
+    kinds = typing.get_type_hints(section)
+    return section(**{key: _check(f"{name}.{key}", kinds[key], rules[key], value) for key, value in given.items()})
 
 
-def _check(name: str, item: "dataclasses.Field[Any]", value: Any) -> Any:
-    """The value in the field's type, or InputError."""
-    rules, kind = item.metadata, str(item.type)
-    if value is None and rules["optional"]:
+def _check(name: str, kind: Any, rules: Mapping[str, Any], value: Any) -> Any:
+    """The value in a field's type, or InputError."""
+    kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    if value is None and type(None) in kinds:
         return None
-    if name == "model.layers":
-        if not isinstance(value, list | tuple) or not all(isinstance(row, Mapping) for row in value):
-            raise InputError(f"{name} is {shown(value)}; it is a list of tables")
-        read_rows(value)
-        return tuple(dict(row) for row in value)
-    if rules["per_layer"] and isinstance(value, list | tuple):
-        if not value:
-            raise InputError(f"{name} is an empty list; give a value a layer")
-        return tuple(_number(name, one, rules, whole=False) for one in value)
-    if kind.startswith("tuple[int"):
-        if not isinstance(value, list | tuple):
-            raise InputError(f"{name} is {shown(value)}; it is a list of integers")
-        limits = {"low": rules["low"] or 0, "high": None, "above": None}
-        return tuple(_number(name, one, limits, whole=True) for one in value)
-    if item.type is bool:
-        if not isinstance(value, bool):
-            raise InputError(f"{name} is {shown(value)}; it is true or false")
-        return value
-    if item.type is str:
-        if not isinstance(value, str):
-            raise InputError(f"{name} is {shown(value)}; it is a word")
-        if not _is_unicode(value):
-            raise InputError(f"{name} is {shown(value)}, which is no text of Unicode; give it in UTF-8")
-        if rules["choices"] and value not in rules["choices"]:
-            raise InputError(f"{name} is {shown(value)}; it must be one of {', '.join(rules['choices'])}")
-        return value
-    return _number(name, value, rules, whole=kind.replace("<class 'int'>", "int").startswith("int"))
+    lists = [one for one in kinds if typing.get_origin(one) is tuple]
+    if lists and (len(kinds) == 1 or isinstance(value, list | tuple)):
+        return _check_list(name, typing.get_args(lists[0])[0], rules, value)
+    if kinds[0] is bool:
+        return flag(value, name)
+    if kinds[0] is str:
+        return word(value, name, rules["choices"])
+    return (whole if kinds[0] is int else number)(value, name, _limits(rules))
 
 
-def _is_unicode(text: str) -> bool:
-    """Whether it has no halves of surrogate pairs, which is what Python makes of bytes that are not UTF-8."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
-
-
-def _number(name: str, value: Any, rules: Mapping[str, Any], *, whole: bool) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-        raise InputError(f"{name} is {shown(value)}; it is {'an integer' if whole else 'a number'}")
-    if isinstance(value, float) and not math.isfinite(value):  # an integer may be too large to ask
-        raise InputError(f"{name} is {value}; it must be finite")
-    low, high, above = rules["low"], rules["high"], rules["above"]
-    if above is not None and not value > above:
-        raise InputError(f"{name} is {shown(value)}; it must be above {above:g}")
-    if low is not None and value < low:
-        raise InputError(f"{name} is {shown(value)}; it must be at least {low:g}")
-    if high is not None and value > high:
-        raise InputError(f"{name} is {shown(value)}; it must be at most {_plain(high)}")
-    if isinstance(value, int) and not INTEGER_MIN <= value <= INTEGER_MAX:
-        raise InputError(f"{name} is {shown(value)}; it must be below 2**64")
-    return value if whole else float(value)
+def _check_list(name: str, kind: Any, rules: Mapping[str, Any], value: Any) -> tuple[Any, ...]:
+    """Integers, numbers of layers, or the tables that describe layers."""
+    if kind is int:
+        limits = Limits(low=rules["low"] or 0)
+        return tuple(items(value, name, "integers", lambda one, what: whole(one, what, limits)))
+    if kind is float:
+        limits = _limits(rules)
+        return tuple(items(value, name, "numbers", lambda one, what: number(one, what, limits), filled=True))
+    rows = tables(value, name)
+    read_rows(rows)
+    return tuple(dict(row) for row in rows)
 
 
 def _check_together(config: Config) -> None:

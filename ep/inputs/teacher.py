@@ -22,8 +22,9 @@ from spikesim.ep.inputs.dataset import is_name_of
 from spikesim.errors import InputError
 from spikesim.io.atomic import replacing
 from spikesim.io.hdf5_output import storing
-from spikesim.io.hdf5_reader import FAULTS, Contents, HDF5File, one_line, write_text
+from spikesim.io.hdf5_reader import FAULTS, Contents, HDF5File, write_text
 from spikesim.numerics.portable_math import softmax_and_log_sum
+from spikesim.runtime.printable import one_line
 
 __all__ = ["Teacher", "check_target", "read_teacher", "soften", "write_teacher"]
 

@@ -16,6 +16,7 @@ from spikesim.ep.config.layer_rows import Layer, Source, read_rows
 from spikesim.ep.network.graph import INPUT, Edge, LayerGraph
 from spikesim.errors import InputError
 from spikesim.io.fields import shown
+from spikesim.io.validation import Limits
 from spikesim.network import Network
 
 Pooling = Literal["average", "sampled", "strided"]
@@ -149,8 +150,7 @@ def build(
         A map becomes too small for its kernel or its pool, the maps that drive a layer differ in shape, or the width
         is out of range.
     """
-    if not 0 < width <= 64:
-        raise InputError(f"width is {width}; it must be above 0 and at most 64")
+    Limits(above=0, high=64).check(width, "width")
     network = Network()
     planned: list[_Planned] = []
     populations: list[Population] = []

@@ -21,14 +21,13 @@ from numpy.typing import NDArray
 
 from spikesim.engine.delivery import shifted
 from spikesim.engine.layout import Spread, serial
-from spikesim.engine.neurons import probability
 from spikesim.engine.plan import record
 from spikesim.engine.populations import Population
 from spikesim.engine.synapses import Shape
 from spikesim.errors import InputError
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.dither import leak_dither
-from spikesim.numerics.fixed_point import DRIVE_LIMIT, ONE, ONE_BITS, WEIGHT_MAX
+from spikesim.numerics.fixed_point import DRIVE_LIMIT, ONE, ONE_BITS, P_MAX, WEIGHT_MAX
 from spikesim.numerics.portable_math import softmax
 from spikesim.numerics.quantization import quantise_weights
 
@@ -216,13 +215,12 @@ def weights_of(packed: Heads, head: int) -> NDArray[np.int32]:
 
 
 @kernel
-def block_sums(plan, state, heads, head, sample, features):
-    """Sums of p over the blocks of a head, int32, into ``features[:number of features]``."""
+def add_blocks(plan, heads, head, values, limit, features):
+    """Add values within 0 .. limit, int32 (state size,), over the blocks of a head to its features, int32 or int64."""
     row = heads.table[head]
     pop = plan.populations[row.population]
     height, width, lanes, side = pop.height, pop.width, pop.lanes, row.side
-    membrane = state.membrane[sample, pop.state :]
-    features[: row.features] = 0
+    own = values[pop.state :]
     rows, columns = height // side, width // side
     for block in range(pop.blocks):
         for y in range(rows * side):
@@ -231,9 +229,16 @@ def block_sums(plan, state, heads, head, sample, features):
                 sums = features[n : n + lanes]
                 for cell in range(side):
                     pixel = ((block * height + y) * width + x * side + cell) * lanes
-                    potential = membrane[pixel : pixel + lanes]
+                    at_cell = own[pixel : pixel + lanes]
                     for lane in range(lanes):
-                        sums[lane] += probability(potential[lane])
+                        sums[lane] += min(max(at_cell[lane], np.int32(0)), np.int32(limit))
+
+
+@kernel
+def block_sums(plan, state, heads, head, sample, features):
+    """Sums of p over the blocks of a head, int32, into ``features[:number of features]``."""
+    features[: heads.table[head].features] = 0
+    add_blocks(plan, heads, head, state.membrane[sample], P_MAX, features)
 
 
 @kernel
@@ -257,26 +262,28 @@ def spread_push(plan, state, heads, head, sample, push):
 
 
 @kernel
-def head_errors(heads, head, label, soft_targets, scratch):
-    """-dC/do of the logits in `scratch.logits`, into `scratch.errors`."""
-    logits, errors, guess = scratch.logits, scratch.errors, scratch.guess
-    classes = logits.shape[0]
+def head_errors(heads, head, logits, label, soft_targets, errors, guess):
+    """-dC/do of a head, for its logits, into `errors`; returns its cost for the label alone, whatever the teacher.
+
+    soft_targets: softmax(t / tau), float64 (classes,), or empty: then C has no such part. guess: room, (classes,).
+    """
     if heads.table[head].squared:
-        for j in range(classes):
-            errors[j] = -logits[j]
-        errors[label] += 1.0
-        return
-    softmax(logits, guess)
+        total = 0.0
+        for j in range(logits.shape[0]):
+            errors[j] = (1.0 if j == label else 0.0) - logits[j]
+            total += errors[j] * errors[j]
+        return 0.5 * total
+    log_sum = softmax(logits, guess)
     hard, soft = heads.hard[head], heads.soft[head]
-    for j in range(classes):
-        errors[j] = -hard * guess[j]
-    errors[label] += hard
-    if soft > 0.0:
-        for j in range(classes):
-            logits[j] /= heads.temperature
-        softmax(logits, guess)
-        for j in range(classes):
+    for j in range(logits.shape[0]):
+        errors[j] = hard * ((1.0 if j == label else 0.0) - guess[j])
+    if soft > 0.0 and len(soft_targets) > 0:
+        for j in range(logits.shape[0]):
+            guess[j] = logits[j] / heads.temperature
+        softmax(guess, guess)
+        for j in range(logits.shape[0]):
             errors[j] += soft * (soft_targets[j] - guess[j])
+    return log_sum - logits[label]
 
 
 @kernel
@@ -297,7 +304,7 @@ def nudge_sample(plan, state, nudge, head, sample, t):
         for i in range(size):
             total += np.int64(seen[i]) * np.int64(weights[i])
         logits[j] = np.float64(total) * scale + heads.bias[head, j]
-    head_errors(heads, head, nudge.labels[sample], nudge.soft_targets[sample], scratch)
+    head_errors(heads, head, logits, nudge.labels[sample], nudge.soft_targets[sample], errors, scratch.guess)
     for i in range(size):
         pushes[i] = 0
     for j in range(classes):

@@ -10,7 +10,9 @@ from spikesim.engine.synapses import neurons
 from spikesim.ep.network import heads as hd
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.fixed_point import ONE_BITS
-from spikesim.numerics.portable_math import softmax
+
+SUM_MAX = 2**31 - 1
+"""Sums of p over a window are not bounded when they are added up."""
 
 
 class Predictions(NamedTuple):
@@ -59,18 +61,7 @@ def window_features(plan, heads, first, window, n_samples, features):
 @kernel
 def add_features(plan, heads, head, sums, features):
     """Add sums of p, int32 (state size,), over the blocks of a head to its features, int64."""
-    row = heads.table[head]
-    pop = plan.populations[row.population]
-    height, width, lanes, side = pop.height, pop.width, pop.lanes, row.side
-    rows, columns = height // side, width // side
-    own = sums[pop.state :]
-    for block in range(pop.blocks):
-        for y in range(rows * side):
-            for x in range(columns * side):
-                pixel = ((block * height + y) * width + x) * lanes
-                at = ((block * rows + y // side) * columns + x // side) * lanes
-                for lane in range(lanes):
-                    features[at + lane] += np.int64(own[pixel + lane])
+    hd.add_blocks(plan, heads, head, sums, SUM_MAX, features)
 
 
 @kernel
@@ -110,48 +101,27 @@ def predict(
     """
     classes = packed.bias.shape[1]
     targets = np.zeros((0, classes)) if soft_targets is None else soft_targets
-    _predict(packed, first, steps, labels, targets, found, _Probabilities(*np.empty((3, classes))))
-
-
-class _Probabilities(NamedTuple):
-    """What a head makes of a sample, working memory of a kernel; float64 (classes,)."""
-
-    guess: NDArray[np.float64]
-    softened: NDArray[np.float64]
-    cooled: NDArray[np.float64]  # logits over the temperature
+    _predict(packed, first, steps, labels, targets, found, np.empty((2, classes)))
 
 
 @kernel
-def _predict(heads, first, steps, labels, soft_targets, found, scratch):
-    """`predict`."""
+def _predict(heads, first, steps, labels, soft_targets, found, room):
+    """`predict`; room: float64 (2, classes)."""
     logits, errors = found.logits, found.errors
-    guess, softened, cooled = scratch
     classes = logits.shape[2]
+    exact, guess = room[0], room[1]
+    targets = soft_targets.reshape(-1)
     for head in range(first, heads.table.shape[0]):  # its weights are read once for all samples
-        row = heads.table[head]
-        squared, soft = row.squared != 0, heads.soft[head] if len(soft_targets) else 0.0
+        at = heads.table[head].at
         for sample in range(len(labels)):
             own, label = logits[sample, head], labels[sample]
-            say(heads, head, found.features[sample, row.at :], steps, own)
+            say(heads, head, found.features[sample, at:], steps, own)
             found.correct[sample, head] = np.argmax(own) == label
-            log_sum = 0.0 if squared else softmax(own, guess)
-            if soft > 0.0:
-                for j in range(classes):
-                    cooled[j] = own[j] / heads.temperature
-                softmax(cooled, softened)
-            loss = 0.0
+            wanted = targets[sample * classes : (sample + 1) * classes]  # empty without a teacher
+            found.losses[sample, head] = hd.head_errors(heads, head, own, label, wanted, exact, guess)
             for j in range(classes):
-                wanted = 1.0 if j == label else 0.0
-                if squared:
-                    error = wanted - own[j]
-                    loss += error * error
-                else:
-                    error = heads.hard[head] * (wanted - guess[j])
-                    if soft > 0.0:
-                        error += soft * (soft_targets[sample, j] - softened[j])
-                bounded = min(max(error, -hd.PUSH_MAX), hd.PUSH_MAX)
+                bounded = min(max(exact[j], -hd.PUSH_MAX), hd.PUSH_MAX)
                 errors[sample, head, j] = np.int64(np.rint(bounded * 2.0**hd.ERROR_BITS))
-            found.losses[sample, head] = 0.5 * loss if squared else log_sum - own[label]
 
 
 def feature_gradient(head: hd.Head, features: NDArray[np.int64], errors: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,7 +1,6 @@
 """The HDF5 side of writing a run file: the empty layout, and how it comes to its place."""
 
 import math
-import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,10 +10,11 @@ from numpy.typing import NDArray
 
 from spikesim import __version__
 from spikesim.ep.runs.schema import FORMAT_VERSION, LAYER_COLUMNS, PHASES, TABLES, Column, RunHeader
-from spikesim.io.formats import MAGIC, STATUSES, canonical_json
+from spikesim.io.formats import MAGIC, canonical_json
 from spikesim.io.hdf5_output import HDF5Output
 from spikesim.io.hdf5_reader import write_text
-from spikesim.io.hdf5_writer import SPIKE_CHUNK, create, now, versions
+from spikesim.io.hdf5_tables import extend, make_column, write_origin
+from spikesim.io.hdf5_writer import SPIKE_CHUNK, create, now
 
 __all__ = ["RowSource", "write_new"]
 
@@ -55,13 +55,16 @@ def write_new(target: Path, header: RunHeader, source: RowSource | None, rows: M
 
 
 def _write_header(file: Any, header: RunHeader, created: str) -> None:
+    write_origin(
+        file,
+        magic=MAGIC,
+        version=FORMAT_VERSION,
+        program=__version__,
+        created=created,
+        command_line=header.command_line,
+        seed=header.seed,
+    )
     texts = {
-        "format": MAGIC,
-        "spikesim_version": __version__,
-        "created": created,
-        "host": socket.gethostname(),
-        "command_line": header.command_line,
-        "versions": canonical_json(versions()),
         "config": header.config_json,
         "config_hash": header.config_hash,
         "input_shape": canonical_json(header.input_shape),
@@ -69,10 +72,7 @@ def _write_header(file: Any, header: RunHeader, created: str) -> None:
     }
     for name, text in texts.items():
         write_text(file.attrs, name, text)
-    file.attrs["format_version"] = FORMAT_VERSION
-    file.attrs["seed"] = header.seed
     file["phases"] = np.array([name.encode() for name in PHASES])
-    file.create_dataset("status", data=np.uint8(STATUSES.index("running")))
     for column in LAYER_COLUMNS:
         values = [getattr(layer, column.name) for layer in header.layers]
         if column.name == "name":
@@ -93,16 +93,13 @@ def _write_header(file: Any, header: RunHeader, created: str) -> None:
 
 def _create_column(file: Any, table: str, column: Column, layers: int) -> None:
     trailing = column.row_shape(layers)
-    dataset: Any
-    if table == "spikes":
-        options: dict[str, Any] = {"chunks": (SPIKE_CHUNK,), "compression": "gzip", "compression_opts": 1}
-        dataset = file.create_dataset(column.path, (0,), column.dtype, maxshape=(None,), shuffle=True, **options)
-    else:
-        row_bytes = np.dtype(column.dtype).itemsize * int(np.prod(trailing, dtype=np.int64))
-        length = min(1024, max(64, _CHUNK_BYTES // row_bytes))
-        dataset = file.create_dataset(
-            column.path, (0, *trailing), column.dtype, maxshape=(None, *trailing), chunks=(length, *trailing)
-        )
+    row_bytes = np.dtype(column.dtype).itemsize * int(np.prod(trailing, dtype=np.int64))
+    length = min(1024, max(64, _CHUNK_BYTES // row_bytes))
+    dataset = (
+        make_column(file, column.path, column.dtype, trailing, SPIKE_CHUNK, compressed=True)
+        if table == "spikes"
+        else make_column(file, column.path, column.dtype, trailing, length)
+    )
     write_text(dataset.attrs, "unit", column.unit)
     write_text(dataset.attrs, "description", column.doc)
 
@@ -112,9 +109,7 @@ def _copy_rows(file: Any, source: RowSource | None, table: str, columns: tuple[C
         return
     start = 0
     for block in source.blocks(table, rows):
-        stop = start + len(block[columns[0].name])
         for column in columns:
-            file[column.path].resize(stop, axis=0)
-            file[column.path][start:stop] = block[column.name]
-        start = stop
+            extend(file[column.path], block[column.name], start)
+        start += len(block[columns[0].name])
     file[f"rows/{table}"][...] = rows

@@ -7,8 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +16,10 @@ from spikesim.engine.limits import NEURONS_MAX
 from spikesim.ep.runs.energy import EnergyModel
 from spikesim.ep.runs.schema import FORMAT_VERSION, LAYER_COLUMNS, PHASES, TABLES, LayerInfo, is_layer_name
 from spikesim.errors import InputError
-from spikesim.io.formats import FORMATS, MAGIC, STATUSES, canonical_json
-from spikesim.io.hdf5_reader import Contents, HDF5File, one_line
-from spikesim.runtime.printable import printable
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from spikesim.io.formats import MAGIC, canonical_json
+from spikesim.io.hdf5_reader import Contents, HDF5File
+from spikesim.io.hdf5_tables import FollowedFile, read_json, read_status, require_format
+from spikesim.runtime.printable import one_line, printable
 
 __all__ = ["RunReader", "is_run_file", "stored_format"]
 
@@ -32,7 +29,7 @@ _COMPRESSION_MAX = 64
 """Rows of spikes for each byte of a file whose configuration does not say how many there can be."""
 
 
-class RunReader:
+class RunReader(FollowedFile):
     """Read a run file without changing it, also while it is being written.
 
     Parameters
@@ -73,13 +70,7 @@ class RunReader:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._file = HDF5File(path, _WANTED, _REMEDY)
-        self.path = self._file.path
-        try:
-            self._file.read(self._read_header)
-        except BaseException:
-            self.close()
-            raise
+        super().__init__(path, _WANTED, _REMEDY)
 
     def _read_header(self, contents: Contents) -> None:
         _require_run_file(contents, self.path)
@@ -90,16 +81,9 @@ class RunReader:
                 f"{self.path} has format version {self.format_version}, this program reads {FORMAT_VERSION}: "
                 f"read it with spikesim {wrote}, which wrote it"
             )
-        self.spikesim_version = contents.text("spikesim_version")
-        self.created = contents.text("created")
-        self.host = contents.text("host")
-        self.command_line = contents.text("command_line")
-        self.versions: dict[str, str] = {
-            key: str(value) for key, value in _json(contents, "versions", "list of versions").items()
-        }
-        self.config: dict[str, Any] = _json(contents, "config", "configuration")
+        super()._read_header(contents)
+        self.config: dict[str, Any] = read_json(contents.text("config"), "configuration")
         self.config_hash = contents.text("config_hash")
-        self.seed = int(contents.attribute("seed"))
         self.input_shape = _shape(_optional_text(contents, "input_shape"))
         self.data_source = _optional_text(contents, "data_source")
         phases = tuple(name.decode() for name in contents.array("/phases", "S7").tolist())
@@ -137,7 +121,7 @@ class RunReader:
     @property
     def status(self) -> str:
         """``"running"``, ``"stopped"`` or ``"finished"``; a run that was killed still says running."""
-        return self._file.read(lambda contents: STATUSES[int(contents.array("/status", "u1", ()))])
+        return self._file.read(read_status)
 
     @property
     def rows(self) -> dict[str, int]:
@@ -222,18 +206,6 @@ class RunReader:
                         put(column.path, values[column.name])
         return digest.hexdigest()
 
-    def close(self) -> None:
-        """Close the file. May be called more than once."""
-        self._file.close()
-
-    def __enter__(self) -> "Self":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _table(self, table: str) -> dict[str, NDArray[Any]]:
         return self._columns(table, 0, None)
 
@@ -298,13 +270,7 @@ def stored_format(path: str | os.PathLike[str]) -> str:
 
 
 def _require_run_file(contents: Contents, path: object) -> None:
-    try:
-        found = contents.attribute("format")
-    except (LookupError, TypeError):
-        found = ""
-    if found != MAGIC and found in FORMATS:
-        raise InputError(f"{path} is {FORMATS[str(found)]}; {_WANTED}")
-    if found != MAGIC:
+    if not require_format(contents, path, MAGIC, _WANTED):
         raise InputError(f"{path} is an HDF5 file of another program (its 'format' is not {MAGIC!r}); {_WANTED}")
 
 
@@ -333,27 +299,6 @@ def _layer(row: Mapping[str, Any]) -> LayerInfo:
     )
 
 
-def _json(contents: Contents, name: str, what: str) -> dict[str, Any]:
-    """An attribute that is a JSON object; a message calls it `what`.
-
-    Raises
-    ------
-    ValueError
-        It is none, or has a number that JSON does not have, or one beyond float64.
-    """
-
-    def refuse(text: str) -> None:
-        raise ValueError(f"its {what} has {text}")
-
-    def finite(text: str) -> float:
-        value = float(text)
-        if not math.isfinite(value):
-            refuse(text)
-        return value
-
-    return dict(json.loads(contents.text(name), parse_constant=refuse, parse_float=finite))
-
-
 def _optional_text(contents: Contents, name: str) -> str:
     """An attribute that files of this format have had only since some version; "" without it."""
     try:
@@ -372,15 +317,3 @@ def _shape(text: str) -> tuple[int, int, int] | None:
     ):
         raise ValueError("input_shape is no shape")
     return value[0], value[1], value[2]
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Keys in which two configurations differ, with both values, as ``"ep.beta: 1.0 in the file, 2.0 now"``."""
-    found: list[str] = []
-    for key in sorted(set(old) | set(new)):
-        before, after = old.get(key, "nothing"), new.get(key, "nothing")
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            found += differences(before, after, f"{prefix}{key}.")
-        elif before != after or type(before) is not type(after):
-            found.append(f"{prefix}{key}: {before} in the file, {after} now")
-    return found

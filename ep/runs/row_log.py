@@ -26,6 +26,7 @@ from spikesim.ep.runs.layout import RowSource
 from spikesim.ep.runs.schema import FORMAT_VERSION, TABLES, RunHeader
 from spikesim.errors import InputError
 from spikesim.io import durable
+from spikesim.io.atomic import temporary
 from spikesim.io.checkpoint import ROW_LOG
 from spikesim.io.formats import canonical_json
 from spikesim.io.hdf5_writer import write_error
@@ -211,25 +212,19 @@ class RowLog:
         }
         try:
             folder.mkdir(exist_ok=True)
-            part.unlink(missing_ok=True)
-            descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            with temporary(part), contextlib.ExitStack() as after_an_error:
+                descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+                log = cls(path, descriptor, 0, hashlib.sha256())
+                after_an_error.callback(log.close)
+                log._add(canonical_json(first).encode() + b"\n")
+                log._copy(source, rows)
+                log.mark()  # which waits for the disk
+                durable.put_in_place(part, path)
+                durable.sync_folder(folder.parent)
+                after_an_error.pop_all()
+                return log
         except OSError as error:
             raise write_error(path, error) from error
-        log = cls(path, descriptor, 0, hashlib.sha256())
-        try:
-            log._add(canonical_json(first).encode() + b"\n")
-            log._copy(source, rows)
-            log.mark()
-            durable.put_in_place(part, path)
-            durable.sync_folder(folder.parent)
-        except BaseException as error:
-            log.close()
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
-            if isinstance(error, OSError):
-                raise write_error(path, error) from error
-            raise
-        return log
 
     @classmethod
     def resume(cls, rows: LoggedRows) -> "RowLog":

@@ -4,12 +4,10 @@ The layout is the table in `spikesim.ep.runs.schema`. Nothing but rows, counts, 
 creation, because a file in SWMR mode takes no new dataset or attribute.
 """
 
-import contextlib
 import json
-import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,14 +16,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikesim.ep.runs.layout import write_new
-from spikesim.ep.runs.reader import RunReader, differences, is_run_file
+from spikesim.ep.runs.reader import RunReader, is_run_file
 from spikesim.ep.runs.row_log import LoggedRows, RowLog
 from spikesim.ep.runs.schema import FORMAT_VERSION, TABLES, Column, LayerInfo, RunHeader
 from spikesim.errors import InputError
-from spikesim.io.formats import STATUSES
+from spikesim.io.config_diff import require_same_settings
 from spikesim.io.hdf5_output import HDF5Output
-from spikesim.io.hdf5_writer import SPIKE_CHUNK, writable_target, write_error
-from spikesim.io.lock import RunLock
+from spikesim.io.hdf5_tables import GrowingFile, require_replaceable
+from spikesim.io.hdf5_writer import SPIKE_CHUNK, writable_target
+from spikesim.io.lock import RunLock, holding
 
 __all__ = [
     "LayerInfo",
@@ -36,6 +35,7 @@ __all__ = [
 ]
 
 _FLUSH_SECONDS = 1.0
+_OWN = "a run file that can be read, and --overwrite replaces only run files"
 
 
 class RunWriter:
@@ -51,10 +51,9 @@ class RunWriter:
         self, output: HDF5Output, path: Path, header: RunHeader, lock: RunLock | None, rows: Mapping[str, int]
     ) -> None:
         self.path = path
-        self._output = output
+        self._file = GrowingFile(path, output, lock)
         self._header = header
-        self._own_lock = lock
-        self._tables = {name: _Table(output.file, name, header, rows[name]) for name in TABLES}
+        self._tables = {name: _Table(name, header, rows[name]) for name in TABLES}
         self._log: RowLog | None = None
         self._flushed_at = time.monotonic()
 
@@ -87,14 +86,9 @@ class RunWriter:
             If `path` exists and may not be replaced, cannot be written, or is being written by another process.
         """
         target = writable_target(path)
-        with _locked(target, lock) as own:
-            if target.exists() and not overwrite:
-                raise InputError(f"{path} exists: --resume continues it, --overwrite replaces it")
-            if target.exists() and not is_run_file(target):
-                raise InputError(
-                    f"{path} is not a run file that can be read, and --overwrite replaces only run files; "
-                    "choose another --out, or remove the file yourself"
-                )
+        with holding(target, lock) as own:
+            if target.exists():
+                require_replaceable(path, overwrite, lambda: is_run_file(target), _OWN)
             rows = dict.fromkeys(TABLES, 0)
             return cls(write_new(target, header, None, rows), target, header, own, rows)
 
@@ -129,7 +123,7 @@ class RunWriter:
             cannot be written, or is being written by another process.
         """
         target = writable_target(path)
-        with _locked(target, lock) as own:
+        with holding(target, lock) as own:
             with RunReader(target) as source:
                 _require_same_run(source, header)
                 kept = {table: int(rows[table]) for table in TABLES}
@@ -155,9 +149,9 @@ class RunWriter:
             There is a file, it cannot be written, or the rows are those of another run or damaged.
         """
         target = writable_target(path)
-        with _locked(target, lock) as own:
+        with holding(target, lock) as own:
             if target.exists():
-                raise InputError(f"{path} exists: --resume continues it, --overwrite replaces it")
+                require_replaceable(path, False, lambda: False, _OWN)
             require_same(logged.path, logged.config, logged.seed, header)
             return cls(write_new(target, header, logged, logged.rows), target, header, own, logged.rows)
 
@@ -237,9 +231,9 @@ class RunWriter:
         shapes = {name: np.shape(array) for name, array in weights.items()}
         if shapes != self._header.weight_shapes:
             raise ValueError(f"weights of shapes {shapes}, the header has {self._header.weight_shapes}")
-        with self._writable():
+        with self._file.changing():
             for name, array in weights.items():
-                self._output.file[f"weights/{name}"][...] = np.asarray(array, dtype=np.float32)
+                self._file.write(f"weights/{name}", np.asarray(array, dtype=np.float32))
 
     def set_status(self, status: str) -> None:
         """Say how the run stands: ``"running"``, ``"stopped"`` or ``"finished"``; flushes.
@@ -251,9 +245,8 @@ class RunWriter:
         InputError
             If the file cannot be written.
         """
-        code = STATUSES.index(status)
-        with self._writable():
-            self._output.file["status"][...] = code
+        with self._file.changing():
+            self._file.write_status(status)
         self.flush()
 
     def flush(self) -> None:
@@ -264,9 +257,9 @@ class RunWriter:
         InputError
             If the file cannot be written.
         """
-        with self._writable():
+        with self._file.changing():
             self._write_rows(partial_chunks=True)
-            self._output.sync()
+            self._file.sync()
 
     def close(self) -> None:
         """Write what is left, close the file and release the writer's own lock. May be called more than once.
@@ -276,13 +269,7 @@ class RunWriter:
         InputError
             If the file cannot be written; it is closed all the same.
         """
-        try:
-            if self._output.file:
-                self.flush()
-                with self._writable():
-                    self._output.close()
-        finally:
-            self._release()
+        self._file.close(self.flush)
 
     def __enter__(self) -> "RunWriter":
         return self
@@ -297,44 +284,28 @@ class RunWriter:
         if self._log is not None:
             self._log.append(table, values)
         if time.monotonic() - self._flushed_at >= _FLUSH_SECONDS or self._tables["spikes"].pending >= 4 * SPIKE_CHUNK:
-            with self._writable():
+            with self._file.changing():
                 # A compressed chunk that is written again moves to the end of the file and leaves a hole.
                 self._write_rows(partial_chunks=False)
 
     def _write_rows(self, *, partial_chunks: bool) -> None:
-        if any(table.pending for table in self._tables.values()):
-            self._output.reserve(sum(table.bytes_needed() for table in self._tables.values()))
-        written = {name: table.write(partial_chunks=partial_chunks) for name, table in self._tables.items()}
-        self._output.flush()
+        self._file.reserve({path: table.pending for table in self._tables.values() for path in table.paths})
+        written = {name: table.write(self._file, partial_chunks=partial_chunks) for name, table in self._tables.items()}
+        self._file.flush()
         changed = [name for name, count in written.items() if count]
         for name in changed:
-            self._output.file[f"rows/{name}"][...] = self._tables[name].written
+            self._file.write(f"rows/{name}", self._tables[name].written)
         if changed:
-            self._output.flush()
+            self._file.flush()
         self._flushed_at = time.monotonic()
-
-    @contextlib.contextmanager
-    def _writable(self) -> Iterator[None]:
-        if not self._output.file:
-            raise InputError(f"{self.path} is closed")
-        try:
-            with self._output.changing():
-                yield
-        except (OSError, RuntimeError) as error:
-            self._release()
-            raise write_error(self.path, error) from error
-
-    def _release(self) -> None:
-        if self._own_lock is not None:
-            self._own_lock.release()
 
 
 class _Table:
     """The columns of one table with the rows that are not yet written."""
 
-    def __init__(self, file: Any, name: str, header: RunHeader, rows: int) -> None:
+    def __init__(self, name: str, header: RunHeader, rows: int) -> None:
         self._columns = TABLES[name]
-        self._datasets = [file[column.path] for column in self._columns]
+        self.paths = [column.path for column in self._columns]
         self._shapes = [column.row_shape(len(header.layers)) for column in self._columns]
         self._names = {column.name for column in self._columns}
         self._compressed = name == "spikes"
@@ -360,16 +331,7 @@ class _Table:
         self.pending += len(values[0])
         return values
 
-    def bytes_needed(self) -> int:
-        """Room that writing all rows may take in the file: HDF5 stores whole chunks."""
-        if not self.pending:
-            return 0
-        return sum(
-            dataset.dtype.itemsize * math.prod(shape) * (self.pending + dataset.chunks[0])
-            for dataset, shape in zip(self._datasets, self._shapes, strict=True)
-        )
-
-    def write(self, *, partial_chunks: bool) -> int:
+    def write(self, file: GrowingFile, *, partial_chunks: bool) -> int:
         """Write the rows that are kept, or of a compressed table only those that fill chunks; returns how many."""
         count = self.pending
         if self._compressed and not partial_chunks:
@@ -377,9 +339,7 @@ class _Table:
         if count == 0:
             return 0
         blocks = [np.concatenate([values[index] for values in self._pending]) for index in range(len(self._columns))]
-        for dataset, block in zip(self._datasets, blocks, strict=True):
-            dataset.resize(self.written + count, axis=0)
-            dataset[self.written :] = block[:count]
+        file.extend({path: block[:count] for path, block in zip(self.paths, blocks, strict=True)}, self.written)
         self.written += count
         self.pending -= count
         self._pending = [[block[count:] for block in blocks]] if self.pending else []
@@ -399,22 +359,6 @@ def _checked(column: Column, values: NDArray[Any], shape: tuple[int, ...]) -> ND
     return values.astype(dtype)
 
 
-@contextlib.contextmanager
-def _locked(target: Path, lock: RunLock | None) -> Iterator[RunLock | None]:
-    """The lock that a new writer owns; released if the body fails."""
-    if lock is not None:
-        if lock.path != target:
-            raise ValueError(f"the lock is on {lock.path}, not on {target}")
-        yield None
-        return
-    own = RunLock(target)
-    try:
-        yield own
-    except BaseException:
-        own.release()
-        raise
-
-
 class _Joined:
     """A run file whose rows are taken from elsewhere."""
 
@@ -430,16 +374,7 @@ def require_same(path: Path, config: Mapping[str, Any], seed: int, header: RunHe
     ------
     InputError
     """
-    found = differences(
-        {"config": config, "seed": seed}, {"config": json.loads(header.config_json), "seed": header.seed}
-    )
-    found = [text.removeprefix("config.") for text in found]
-    if found:
-        more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
-        raise InputError(
-            f"{path} is a run of another configuration: {'; '.join(found[:3])}{more}; "
-            "resume with the values in the file, or choose another --out"
-        )
+    require_same_settings(path, {**config, "seed": seed}, {**json.loads(header.config_json), "seed": header.seed})
 
 
 def _require_same_run(source: RunReader, header: RunHeader) -> None:

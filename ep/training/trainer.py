@@ -46,6 +46,7 @@ from spikesim.errors import InputError, Stopped
 from spikesim.io.checkpoint import Checkpoint
 from spikesim.runtime.command_line import resume_advice
 from spikesim.runtime.free_memory import naming_memory
+from spikesim.runtime.stop_flag import StopFlag
 from spikesim.runtime.text import counted
 
 CHECKPOINT_SECONDS = 60.0
@@ -106,7 +107,7 @@ class Trainer:
         per_layer(config.model.gain, self.model.layers, "model.gain")
         per_layer(config.signals.strength, self.model.layers, "signals.strength")
         self.batches = -(-self.samples // config.data.batch_size)
-        self.stop = np.zeros(1, np.uint8)
+        self.stop = StopFlag()
         check_teacher(config.signals, soft_targets is not None)
         self._soft_targets = soft_targets
         self._diagnosis = Diagnosis(self.model, config)
@@ -120,7 +121,7 @@ class Trainer:
 
     def request_stop(self) -> None:
         """Ask the run to end soon: the mini-batch in progress is dropped. Safe in a signal handler."""
-        self.stop[0] = 1
+        self.stop.set()
 
     def run(self) -> None:
         """Train to the end, or go on from the last checkpoint.
@@ -135,7 +136,7 @@ class Trainer:
         if self.ranks.size > 1:
             check_agreement(self.ranks, self.config, self.dataset, self._soft_targets)
             self.ranks.by_node(self._warm_up)
-        team = Team(self.model, self.config, self.options.threads, self.stop, self.ranks)
+        team = Team(self.model, self.config, self.options.threads, self.stop.array, self.ranks)
         with Journal(self.options, self.ranks) as journal, team:
             found = journal.find(self.config)
             if found.finished:
@@ -163,7 +164,7 @@ class Trainer:
         InputError
             The parameters do not fit the dynamics, or the file cannot be written.
         """
-        team = Team(self.model, self.config, 1, self.stop, self.ranks)
+        team = Team(self.model, self.config, 1, self.stop.array, self.ranks)
         with Journal(self.options, self.ranks) as journal, team:
             learner = Learner(self.model, self.config, parameters, team, self._soft_targets)
             self.model.load(parameters, self.config.dynamics.beta)  # refused before anything is replaced

@@ -16,7 +16,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from spikesim.errors import InputError
-from spikesim.io import durable
+from spikesim.io.atomic import replacing
 from spikesim.io.formats import canonical_json
 from spikesim.io.npz import read_array
 
@@ -98,20 +98,11 @@ def save(
     header = canonical_json({"kind": _KIND, "version": _VERSION, "position": position, "meta": meta}).encode()
     directory = Path(folder)
     target = directory / f"{position:09d}.npz"
-    temporary = directory / f"{_TEMPORARY}{position:09d}.tmp"
     try:
         directory.mkdir(exist_ok=True)
         _remove_temporary(directory)
-        try:
-            with open(temporary, "xb") as stream:
-                _write(stream, header, arrays)
-                stream.flush()
-                durable.sync(stream.fileno())
-            durable.put_in_place(temporary, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
+        with replacing(target, directory / f"{_TEMPORARY}{position:09d}.tmp") as part, open(part, "xb") as stream:
+            _write(stream, header, arrays)
         stored = _positions(directory)
         kept = sorted(at for at in stored if at <= position)[-_KEPT:]
         for at, path in stored.items():

@@ -131,15 +131,15 @@ def put_in_place(part: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
-def set_aside(path: Path) -> Path:
-    """Give a file another name, under which it is kept; returns that.
+def set_aside(path: Path, ending: str = "damaged") -> Path:
+    """Give a file another name, with this ending, under which it is kept; returns that.
 
     Raises
     ------
     OSError
     """
     number = 1
-    while os.path.lexists(aside := path.with_name(f"{path.name}.damaged" + (f"-{number}" if number > 1 else ""))):
+    while os.path.lexists(aside := path.with_name(f"{path.name}.{ending}" + (f"-{number}" if number > 1 else ""))):
         number += 1
     put_in_place(path, aside)
     return aside

@@ -11,7 +11,7 @@ for any of that. So it is given a Python file object, which hands out the bytes 
   without asking whether a length is 0. Here no global heap is read.
 - The indices of groups and chunks begin with numbers from which HDF5 computes sizes and divisors, although it writes
   the same ones into every file. Here others are refused. So are the indices of chunks where several dimensions can
-  grow, and of attributes that are more than eight of one object, or large; `spikesim.ep.runs.layout` makes files
+  grow, and of attributes that are more than eight of one object, or large; `spikesim.io.hdf5_writer.create` makes files
   without.
 
 Where the file is too short, older versions of h5py leave the memory as it was; here that is an error.
@@ -25,7 +25,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["SIGNATURE", "HDF5Bytes", "checksum", "marked_as_written"]
+__all__ = ["SIGNATURE", "DescriptorBytes", "HDF5Bytes", "checksum", "marked_as_written"]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -39,7 +39,55 @@ _WRITTEN, _FOLLOWED = 1, 4
 _MASK = 0xFFFFFFFF
 
 
-class HDF5Bytes(io.RawIOBase):
+class DescriptorBytes(io.RawIOBase):
+    """A file object for `h5py.File` on a descriptor whose own position it neither uses nor moves.
+
+    Parameters
+    ----------
+    descriptor : int
+        Of the open file.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self.descriptor = descriptor
+        self._at = 0
+        self._end = os.fstat(descriptor).st_size
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Move to a position."""
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._end}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        """The position."""
+        return self._at
+
+    def _fill(self, view: memoryview) -> int:
+        """Read from the position on until the view is full or the file ends; returns the number of bytes.
+
+        Raises
+        ------
+        OSError
+        """
+        done = 0
+        while done < len(view):
+            count = os.preadv(self.descriptor, [view[done:]], self._at + done)
+            if count == 0:
+                break
+            done += count
+        return done
+
+
+class HDF5Bytes(DescriptorBytes):
     """A file object for `h5py.File` that shows an HDF5 file, marked as being written or not, as one at rest.
 
     Parameters
@@ -63,32 +111,13 @@ class HDF5Bytes(io.RawIOBase):
     """
 
     def __init__(self, descriptor: int) -> None:
-        super().__init__()
-        self._descriptor = descriptor
-        self._at = 0
-        self.size = os.fstat(descriptor).st_size
+        super().__init__(descriptor)
+        self.size = self._end
         head = os.pread(descriptor, _SUPERBLOCK_BYTES, 0)
         if head[_OLD_WIDTHS if head[_VERSION : _VERSION + 1] in (b"\0", b"\1") else _WIDTHS] != b"\x08\x08":
             raise OSError("addresses or lengths that are not of 8 bytes")
         self.written, self.end = _superblock(head)
         self._head = _at_rest(head, self.size) if self.written else b""
-
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Move to a position; the end is that of `size`."""
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
-        return self._at
-
-    def tell(self) -> int:
-        """The position."""
-        return self._at
 
     def readinto(self, buffer: Any, /) -> int:
         """Fill a buffer.
@@ -98,12 +127,10 @@ class HDF5Bytes(io.RawIOBase):
         OSError
             The file ends before, or what was read is a structure that HDF5 would not survive.
         """
-        view, done = memoryview(buffer).cast("B"), 0
-        while done < len(view):
-            count = os.preadv(self._descriptor, [view[done:]], self._at + done)
-            if count == 0:
-                raise OSError(f"the file ends before byte {self._at + len(view)}")
-            done += count
+        view = memoryview(buffer).cast("B")
+        done = self._fill(view)
+        if done < len(view):
+            raise OSError(f"the file ends before byte {self._at + len(view)}")
         if self._at < len(self._head):
             part = self._head[self._at : self._at + done]
             view[: len(part)] = part

@@ -8,7 +8,6 @@ have written, and can close the file in peace. The reason is raised as soon as H
 """
 
 import contextlib
-import io
 import os
 import weakref
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from spikesim.io import durable
-from spikesim.io.hdf5_bytes import marked_as_written
+from spikesim.io.hdf5_bytes import DescriptorBytes, marked_as_written
 
 __all__ = ["FileBytes", "HDF5Output", "storing"]
 
@@ -24,7 +23,7 @@ _METADATA_BYTES = 1 << 17
 """Room for what HDF5 keeps beside the data."""
 
 
-class FileBytes(io.RawIOBase):
+class FileBytes(DescriptorBytes):
     """A file object for `h5py.File` that is written and never fails.
 
     The file is shorter than HDF5 takes it for at no time, and may be longer (`spikesim.io.durable.reserve`) until
@@ -50,44 +49,20 @@ class FileBytes(io.RawIOBase):
     """
 
     def __init__(self, path: Path, *, new: bool = True) -> None:
-        super().__init__()
         flags = os.O_CREAT | os.O_EXCL if new else 0
-        self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o666)
+        super().__init__(os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o666))
         self.error: OSError | None = None
-        self._at = 0
-        self._end = os.fstat(self.descriptor).st_size
         self._kept: list[tuple[int, bytes]] = []  # what did not reach the file, in order
-
-    def readable(self) -> bool:
-        """True."""
-        return True
 
     def writable(self) -> bool:
         """True."""
         return True
 
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Move to a position; the end is where HDF5 has put it."""
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._end}[whence]
-        return self._at
-
-    def tell(self) -> int:
-        """The position."""
-        return self._at
-
     def readinto(self, buffer: Any, /) -> int:
         """Fill a buffer: with zeros behind the end, as HDF5 expects it of a file that it writes."""
         view, done = memoryview(buffer).cast("B"), 0
         try:
-            while done < len(view):
-                count = os.preadv(self.descriptor, [view[done:]], self._at + done)
-                if count == 0:
-                    break
-                done += count
+            done = self._fill(view)
         except OSError as error:
             self.error = self.error or error
         view[done:] = bytes(len(view) - done)

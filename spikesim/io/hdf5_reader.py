@@ -20,8 +20,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from spikesim.errors import DamagedError, InputError
 from spikesim.io.hdf5_bytes import SIGNATURE, HDF5Bytes
+from spikesim.runtime.printable import one_line
 
-__all__ = ["FAULTS", "Contents", "HDF5File", "NotRead", "begins_as_hdf5", "one_line", "write_text"]
+__all__ = ["FAULTS", "Contents", "HDF5File", "NotRead", "begins_as_hdf5", "write_text"]
 
 FAULTS = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError)
 """What h5py, and code that looks at what it returns, raise for a damaged file."""
@@ -38,10 +39,18 @@ _CHECKSUM_BYTES = 4
 _USER_BLOCKS = (512, 1024, 2048, 4096)
 """Where the content of a file may begin behind bytes of others."""
 _FILTER_NAMES = {
-    h5py.h5z.FILTER_SZIP: "szip", h5py.h5z.FILTER_NBIT: "nbit", h5py.h5z.FILTER_SCALEOFFSET: "scale-offset",
-    _CHECKSUM: "fletcher32 before another filter", 307: "bzip2", 32001: "blosc", 32004: "lz4", 32008: "bitshuffle",
-    32013: "zfp", 32015: "zstd", 32026: "blosc2",
-}  # fmt: skip
+    h5py.h5z.FILTER_SZIP: "szip",
+    h5py.h5z.FILTER_NBIT: "nbit",
+    h5py.h5z.FILTER_SCALEOFFSET: "scale-offset",
+    _CHECKSUM: "fletcher32 before another filter",
+    307: "bzip2",
+    32001: "blosc",
+    32004: "lz4",
+    32008: "bitshuffle",
+    32013: "zfp",
+    32015: "zstd",
+    32026: "blosc2",
+}
 _T = TypeVar("_T")
 
 
@@ -375,12 +384,6 @@ def write_text(attributes: Any, name: str, text: str) -> None:
     if len(encoded) > ATTRIBUTE_BYTES_MAX:
         raise InputError(f"{name} is a text of {len(encoded)} bytes; at most {ATTRIBUTE_BYTES_MAX} can be stored")
     attributes.create(name, encoded, dtype=h5py.string_dtype("utf-8", max(1, len(encoded))))
-
-
-def one_line(value: object) -> str:
-    """What is worth showing of an error or of a text from a file."""
-    first = str(value).strip().split("\n")[0].strip().strip("'\"")
-    return "".join(letter if letter.isprintable() else "?" for letter in first[:160]) or type(value).__name__
 
 
 def _open(path: Path, wanted: str) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 
 from spikesim.errors import InputError
+from spikesim.io.atomic import temporary
 from spikesim.io.hdf5_output import FileBytes, HDF5Output
 
 SPIKE_CHUNK = 65536
@@ -41,28 +42,22 @@ def create(target: Path, room: int, fill: Callable[[Any], None]) -> HDF5Output:
     InputError
         It cannot be written; whatever was at `target` is still there.
     """
-    part = target.with_name(f".{target.name}.part")
-    output = None
     try:
-        part.unlink(missing_ok=True)
-        output = HDF5Output(part, _empty)
-        with output.changing():
-            output.reserve(room)
-            fill(output.file)
-            # Before the file gets its name, so that whoever finds it can follow it.
-            output.file.swmr_mode = True
-            output.flush()
-            output.sync()
-            output.move(target)
-    except BaseException as error:
-        if output is not None:
-            output.abandon()
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        if isinstance(error, InputError) or not isinstance(error, OSError | RuntimeError):
-            raise
+        with temporary(target.with_name(f".{target.name}.part")) as part, contextlib.ExitStack() as after_an_error:
+            output = HDF5Output(part, _empty)
+            after_an_error.callback(output.abandon)
+            with output.changing():
+                output.reserve(room)
+                fill(output.file)
+                # Before the file gets its name, so that whoever finds it can follow it.
+                output.file.swmr_mode = True
+                output.flush()
+                output.sync()
+                output.move(target)
+            after_an_error.pop_all()
+            return output
+    except (OSError, RuntimeError) as error:
         raise write_error(target, error) from error
-    return output
 
 
 def _empty(stored: FileBytes) -> Any:

@@ -1,18 +1,20 @@
 """One writer for a run file."""
 
+import contextlib
 import errno
 import fcntl
 import os
 import socket
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
 from spikesim.errors import InputError
 from spikesim.runtime.printable import printable
 
-__all__ = ["RunLock", "lock_holder"]
+__all__ = ["RunLock", "holding", "lock_holder"]
 
 _PATIENCE_SECONDS = 0.3
 _BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
@@ -105,6 +107,30 @@ class RunLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+@contextlib.contextmanager
+def holding(target: Path, lock: RunLock | None = None) -> Iterator[RunLock | None]:
+    """The lock that a new writer of a file owns, released if the body fails: None if its caller holds `lock`.
+
+    Raises
+    ------
+    InputError
+        Another process holds it.
+    ValueError
+        `lock` is on another file.
+    """
+    if lock is not None:
+        if lock.path != target:
+            raise ValueError(f"the lock is on {lock.path}, not on {target}")
+        yield None
+        return
+    own = RunLock(target)
+    try:
+        yield own
+    except BaseException:
+        own.release()
+        raise
 
 
 def lock_holder(path: str | os.PathLike[str]) -> str | None:

@@ -1,6 +1,6 @@
 """Text from a file, as it may be shown: what a terminal or a browser would obey is escaped, so that it is seen."""
 
-__all__ = ["printable"]
+__all__ = ["one_line", "printable"]
 
 
 def printable(text: str, *, keep: str = "") -> str:
@@ -24,3 +24,9 @@ def printable(text: str, *, keep: str = "") -> str:
         letter if letter.isprintable() or letter in keep else letter.encode("unicode_escape").decode()
         for letter in text
     )
+
+
+def one_line(value: object) -> str:
+    """What is worth showing of an error or of a text from a file."""
+    first = str(value).strip().split("\n")[0].strip().strip("'\"")
+    return "".join(letter if letter.isprintable() else "?" for letter in first[:160]) or type(value).__name__

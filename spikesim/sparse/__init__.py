@@ -1,6 +1,15 @@
 """General sparse networks: any connectivity with a delay for each synapse, at a cost that follows the events.
 
-The rest of the program runs layers of images, many samples at a time; this runs populations of neurons in time.
+The core (`spikesim.Network`, `spikesim.Simulator`) runs layers of images, many samples at a time; this runs populations
+of neurons in time. Some names are in both, for different things:
+
+- `Network`: in the core, grids of neurons and the connections between them, whose weights training changes; here,
+  populations without a shape and projections with a delay for each synapse, whose weights are fixed.
+- `Population`: in the core, probabilistic neurons on a grid (H, W, C), which have a state for each sample; here,
+  neurons in a row, of a model that is chosen (`Probabilistic`, `LeakyIntegrateAndFire`) or a source, each with its
+  bias.
+- `Simulation` is here what `Simulator` is in the core, with independent trials in place of samples; what is recorded
+  belongs to it. Inside, the `State` of its compiled loop is that of one trial, the core's that of a group of samples.
 
 Imports `engine`, `numerics`, `jit`, `io` and `runtime`; only `cli` imports it.
 """

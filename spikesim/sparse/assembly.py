@@ -15,7 +15,6 @@ from spikesim.sparse.engine import build
 from spikesim.sparse.engine import layout as ly
 from spikesim.sparse.network import Network, Population, Projection
 from spikesim.sparse.neurons import LeakyIntegrateAndFire
-from spikesim.sparse.synapses import Rows
 
 
 def assemble(network: Network) -> ly.Tables:
@@ -65,7 +64,7 @@ class _Layout:
     def tables(self) -> ly.Tables:
         populations, poisson = self._populations()
         blocks: list[tuple[int, ...]] = []
-        rows: list[list[int]] = []
+        tables: list[tuple[int, ...]] = []
         delays: list[NDArray[np.int64]] = []
         pointers: list[NDArray[np.int64]] = []
         targets: list[NDArray[Any]] = []
@@ -74,21 +73,26 @@ class _Layout:
         for population, own in zip(self.network.populations, self.incoming, strict=True):
             size = self._block_size(population, own)
             firsts = range(0, population.size, size)
-            of_block: list[list[list[int]]] = [[] for _ in firsts]
+            of_block: list[list[tuple[int, ...]]] = [[] for _ in firsts]
             for projection, constant, part in self._parts(own):
                 found = self._sorted(projection, part, size, len(firsts))
                 count = len(projection.synapses.delays)
                 per_block = projection.source.size * count + 1
                 for block in range(len(firsts)):
-                    row = [0] * ly.TABLE_COLUMNS
-                    row[ly.TABLE_SOURCE], row[ly.TABLE_PROJECTION] = projection.source.index, projection.index
-                    row[ly.TABLE_POINTERS] = at["pointers"] + block * per_block
-                    row[ly.TABLE_DELAYS], row[ly.TABLE_DELAY_COUNT] = at["delays"], count
-                    row[ly.TABLE_WEIGHTS] = at["weights"] - at["targets"]
-                    if constant is not None:
-                        row[ly.TABLE_CONSTANT], row[ly.TABLE_WEIGHT] = 1, constant
-                    row[ly.TABLE_SHIFT] = self.exponents[population.index] - part.exponent
-                    of_block[block].append(row)
+                    of_block[block].append(
+                        _record(
+                            ly.TABLE,
+                            source=projection.source.index,
+                            projection=projection.index,
+                            pointers=at["pointers"] + block * per_block,
+                            delays=at["delays"],
+                            delay_count=count,
+                            weights=at["weights"] - at["targets"],
+                            constant=constant is not None,
+                            weight=constant or 0,
+                            shift=self.exponents[population.index] - part.exponent,
+                        )
+                    )
                 delays.append(projection.synapses.delays)
                 pointers.append(found.pointers + at["targets"])
                 targets.append(found.targets)
@@ -97,15 +101,23 @@ class _Layout:
                 at["targets"] += len(found.targets)
                 at["weights"] += len(found.weights)
                 at["delays"] += count
-            for first, own_rows in zip(firsts, of_block, strict=True):
-                block_size = min(size, population.size - first)
-                begin = len(rows)
-                rows.extend(own_rows)
-                blocks.append((population.index, population.first + first, block_size, begin, len(rows)))
+            for first, own_tables in zip(firsts, of_block, strict=True):
+                begin = len(tables)
+                tables.extend(own_tables)
+                blocks.append(
+                    _record(
+                        ly.BLOCK,
+                        population=population.index,
+                        first=population.first + first,
+                        neurons=min(size, population.size - first),
+                        tables=begin,
+                        tables_end=len(tables),
+                    )
+                )
         return ly.Tables(
             populations=populations,
-            blocks=np.array(blocks, np.int64).reshape(-1, ly.BLOCK_COLUMNS),
-            tables=np.array(rows, np.int64).reshape(-1, ly.TABLE_COLUMNS),
+            blocks=np.array(blocks, ly.BLOCK),
+            tables=np.array(tables, ly.TABLE),
             bias=np.concatenate([population.bias for population in self.network.populations]),
             resting=np.concatenate([_resting_probability(population) for population in self.network.populations]),
             poisson=poisson,
@@ -115,25 +127,24 @@ class _Layout:
             weights=_joined(weights, np.int16),
         )
 
-    def _populations(self) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-        table = np.zeros((len(self.network.populations), ly.POP_COLUMNS), np.int64)
+    def _populations(self) -> tuple[NDArray[np.void], NDArray[np.uint64]]:
+        table = np.zeros(len(self.network.populations), ly.POPULATION)
         for row, population in zip(table, self.network.populations, strict=True):
             model, exponent = population.model, self.exponents[population.index]
             self._tell_neurons(population)
-            row[ly.POP_FIRST], row[ly.POP_SIZE], row[ly.POP_LEAK] = population.first, population.size, model.leak
-            row[ly.POP_SHIFT] = exponent - ONE_BITS
-            row[ly.POP_POISSON] = -1
-            if population.source:
-                row[ly.POP_KIND] = ly.KIND_SOURCE
+            row.first, row.neurons, row.leak = population.first, population.size, model.leak
+            row.shift = exponent - ONE_BITS
+            row.poisson = -1
+            row.kind = ly.KIND_SOURCE if population.source else ly.KIND_PROBABILISTIC
             if isinstance(model, LeakyIntegrateAndFire):
-                row[ly.POP_KIND] = ly.KIND_LIF
-                row[ly.POP_THRESHOLD], row[ly.POP_RESET] = round(model.threshold * ONE), round(model.reset * ONE)
-                row[ly.POP_WIDTH], row[ly.POP_SLOPE] = math.ceil(model.width * ONE), round(2**32 / model.width)
-                row[ly.POP_REFRACTORY] = model.refractory
+                row.kind = ly.KIND_LIF
+                row.threshold, row.reset = round(model.threshold * ONE), round(model.reset * ONE)
+                row.width, row.slope = math.ceil(model.width * ONE), round(2**32 / model.width)
+                row.refractory = model.refractory
             if population.poisson is not None:
-                row[ly.POP_POISSON] = sum(map(len, self.tails[: population.index]))
-                row[ly.POP_POISSON_TERMS] = len(self.tails[population.index])
-                row[ly.POP_POISSON_DRIVE] = self._integer(
+                row.poisson = sum(map(len, self.tails[: population.index]))
+                row.poisson_terms = len(self.tails[population.index])
+                row.poisson_weight = self._integer(
                     population.poisson[1], population, f"the Poisson weight of {population.name}"
                 )
         return table, _joined(self.tails, np.uint64)
@@ -224,12 +235,9 @@ class _Layout:
         delay_at[synapses.delays] = np.arange(count)
         rows_at = np.arange(blocks, dtype=np.int64) * (source.size * count + 1)
         pointers = np.zeros(blocks * (source.size * count + 1), np.int64)
-        none = np.zeros(0, np.int64)
-        first = 0
-        for rows in _rows(projection, part):
-            delays = none if rows.delays is None else rows.delays
-            build.count_rows(rows.pointers, rows.targets, delays, first, delay_at, count, size, rows_at, pointers)
-            first += len(rows.pointers) - 1
+        layout = build.TableLayout(delay_at, count, size, rows_at)
+        for rows, _ in _rows(projection, part):
+            build.count_rows(rows, layout, pointers)
         # each block's last entry counts nothing: the exclusive sums of a block end where the next one begins
         np.cumsum(pointers, out=pointers)
         total = int(pointers[-1]) if len(pointers) else 0
@@ -238,15 +246,9 @@ class _Layout:
         targets = np.empty(total, self.kind)
         weights = np.empty(total if synapses.weight is None else 0, np.int16)
         next_at = pointers.copy()
-        first = 0
-        for rows in _rows(projection, part):
-            delays = none if rows.delays is None else rows.delays
-            values = np.zeros(0, np.int16) if rows.weights is None else part.integers(rows.weights)
-            build.fill_rows(
-                rows.pointers, rows.targets, delays, values, first, delay_at, count, size, rows_at, next_at,
-                targets, weights,
-            )  # fmt: skip
-            first += len(rows.pointers) - 1
+        for rows, values in _rows(projection, part):
+            integers = np.zeros(0, np.int16) if values is None else part.integers(values)
+            build.fill_rows(rows, integers, layout, next_at, targets, weights)
         return _Sorted(pointers, targets, weights)
 
 
@@ -264,16 +266,25 @@ def _joined(parts: list[NDArray[Any]], kind: Any) -> NDArray[Any]:
     return np.concatenate([np.zeros(0, kind), *parts])
 
 
-def _rows(projection: Projection, part: rd.Part) -> Iterator[Rows]:
-    """The rows of a projection, of those synapses whose weights are of one scale."""
+def _record(dtype: np.dtype[Any], **fields: int) -> tuple[int, ...]:
+    """The fields of a record in their order; all must be given."""
+    return tuple(fields[name] for name in dtype.names or ())
+
+
+def _rows(projection: Projection, part: rd.Part) -> Iterator[tuple[build.SynapseRows, NDArray[np.float64] | None]]:
+    """The rows of a projection, of those synapses whose weights are of one scale, and these weights if they differ."""
     everything = part.above < 0.0 and part.largest >= projection.synapses.largest
+    first, none = 0, np.zeros(0, np.int64)
     for rows in projection.synapses.rows(projection.source.size, projection.target.size):
-        if rows.weights is None or everything:
-            yield rows
-            continue
-        kept = part.of(rows.weights)
-        pointers = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])[rows.pointers]
-        yield Rows(pointers, rows.targets[kept], rows.weights[kept], None if rows.delays is None else rows.delays[kept])
+        pointers, targets, weights = rows.pointers, rows.targets, rows.weights
+        delays = none if rows.delays is None else rows.delays
+        if weights is not None and not everything:
+            kept = part.of(weights)
+            pointers = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])[pointers]
+            targets, weights = targets[kept], weights[kept]
+            delays = delays[kept] if len(delays) else delays
+        yield build.SynapseRows(first, pointers, targets, delays), weights
+        first += len(pointers) - 1
 
 
 def _resting_probability(population: Population) -> NDArray[np.float64]:

@@ -23,12 +23,12 @@
     delay = [1, 5]
 
 The keys are the arguments of `spikesim.sparse.Network`; docs/sparse-networks.md lists them. A projection is a random
-pattern (`number`, `weight`) or a file of `scipy.sparse.save_npz` (`matrix`), named relative to the TOML file.
+pattern (`number`, `weight`: a fixed out-degree, as NEST and PyNN say, with the same weight for all) or a file of
+`scipy.sparse.save_npz` (`matrix`), named relative to the TOML file.
 """
 
 import contextlib
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,11 +37,11 @@ from typing import Any
 from spikesim.errors import InputError
 from spikesim.io.fields import require_64_bits
 from spikesim.io.toml import read_toml
+from spikesim.io.validation import Limits, flag, items, number, refuse, require_keys, tables, whole, word
 from spikesim.sparse.matrix_file import load_entries
 from spikesim.sparse.network import Network, Population
 from spikesim.sparse.neurons import LeakyIntegrateAndFire, Probabilistic
 from spikesim.sparse.synapses import RandomSynapses
-from spikesim.sparse.values import integer, shown
 
 KINDS = ("probabilistic", "lif", "source")
 _MODEL_KEYS = {
@@ -110,29 +110,30 @@ def make_network(values: Mapping[str, Any], folder: Path) -> Description:
         An unknown key, a wrong type, or a value out of range.
     """
     require_64_bits(values, "")
-    _check_keys(values, ("trials", "seed", "population", "projection"), "the file")
-    seed = integer(_integer(values.get("seed", 0), "seed"), "seed", 0, 2**64 - 1)
-    read = Description(Network(seed), _integer(values.get("trials", 1), "trials"), seed, content=_plain(values))
+    require_keys(values, ("trials", "seed", "population", "projection"), "the file")
+    seed = whole(values.get("seed", 0), "seed", Limits(low=0, high=2**64 - 1))
+    read = Description(Network(seed), whole(values.get("trials", 1), "trials"), seed, content=_plain(values))
     named: dict[str, Population] = {}
-    for table in _tables(values, "population"):
+    for table in tables(values.get("population", []), "population", "each under [[population]]"):
         population = _add_population(read, table)
         named[population.name] = population
     if not named:
         raise InputError("the network has no population; add [[population]] with a name and a size")
-    digests = [_add_projection(read, named, table, folder) for table in _tables(values, "projection")]
+    digests = [
+        _add_projection(read, named, table, folder)
+        for table in tables(values.get("projection", []), "projection", "each under [[projection]]")
+    ]
     read.content["files"] = digests
     return read
 
 
 def _add_population(read: Description, table: Mapping[str, Any]) -> Population:
-    name = _word(table.get("name"), "the name of a population")
+    name = word(table.get("name"), "the name of a population")
     if not name or "/" in name or name in (".", "..") or not name.isprintable():
         raise InputError(f"a population is named {name!r}; a name is printable and has no slash")
-    kind = table.get("kind", "probabilistic")
-    if kind not in KINDS:
-        raise InputError(f"kind of {name} is {shown(kind)}; it must be one of {', '.join(KINDS)}")
-    _check_keys(table, (*_POPULATION_KEYS, *_MODEL_KEYS[kind]), f"{name}, a population of kind {kind}")
-    size = _integer(table.get("size"), f"size of {name}")
+    kind = word(table.get("kind", "probabilistic"), f"kind of {name}", KINDS)
+    require_keys(table, (*_POPULATION_KEYS, *_MODEL_KEYS[kind]), f"{name}, a population of kind {kind}")
+    size = whole(table.get("size"), f"size of {name}")
     given = {key: _MODEL_CHECKS[key](table[key], f"{key} of {name}") for key in _MODEL_KEYS[kind] if key in table}
     if kind == "source":
         if "rate" not in given:
@@ -144,19 +145,14 @@ def _add_population(read: Description, table: Mapping[str, Any]) -> Population:
     if "poisson" in table:
         drive = table["poisson"]
         if not isinstance(drive, Mapping) or set(drive) != {"rate", "weight"}:
-            raise InputError(
-                f"poisson of {name} is {shown(drive)}; it is {{ rate = arrivals a step, weight = of each }}"
-            )
-        rate, weight = (_number(drive[key], f"{key} of the Poisson drive of {name}") for key in ("rate", "weight"))
+            refuse(drive, f"poisson of {name}", "{ rate = arrivals a step, weight = of each }")
+        rate, weight = (number(drive[key], f"{key} of the Poisson drive of {name}") for key in ("rate", "weight"))
         read.network.add_poisson(population, rate, weight)
-    record = table.get("record", False)
-    if not isinstance(record, bool):
-        raise InputError(f"record of {name} is {shown(record)}; it is true or false")
-    if record:
+    if flag(table.get("record", False), f"record of {name}"):
         read.recorded.append(population)
     probes = table.get("record_potential", [])
     if not isinstance(probes, list) or not all(type(one) is int and 0 <= one < size for one in probes):
-        raise InputError(f"record_potential of {name} is {shown(probes)}; it is a list of neurons, 0 .. {size - 1}")
+        refuse(probes, f"record_potential of {name}", f"a list of neurons, 0 .. {size - 1}")
     if probes:
         read.probes[name] = list(dict.fromkeys(probes))
     return population
@@ -168,33 +164,33 @@ def _add_projection(
     """Add a projection; the SHA-256 of the files that it names."""
     ends = []
     for end in ("source", "target"):
-        name = _word(table.get(end), f"the {end} of a projection")
+        name = word(table.get(end), f"the {end} of a projection")
         if name not in named:
             raise InputError(f"the {end} of a projection is {name!r}; the populations are {', '.join(named)}")
         ends.append(named[name])
     where = f"the projection {ends[0].name} -> {ends[1].name}"
     if ("matrix" in table) == ("number" in table):
         raise InputError(f"{where} needs either a number (of random synapses a neuron) or a matrix (a file)")
-    _check_keys(table, ("source", "target", *(_MATRIX_KEYS if "matrix" in table else _RANDOM_KEYS)), where)
+    require_keys(table, ("source", "target", *(_MATRIX_KEYS if "matrix" in table else _RANDOM_KEYS)), where)
     delay = table.get("delay", 1)
     if "number" in table:
         if isinstance(delay, list):
             if len(delay) != 2:
-                raise InputError(f"delay of {where} is {shown(delay)}; it is a number of steps, or [first, last]")
-            delay = [_integer(one, f"delay of {where}") for one in delay]
+                refuse(delay, f"delay of {where}", "a number of steps, or [first, last]")
+            delay = [whole(one, f"delay of {where}") for one in delay]
         else:
-            delay = _integer(delay, f"delay of {where}")
-        number = _integer(table["number"], f"number of {where}")
-        weight = _number(table.get("weight"), f"weight of {where}")
-        seed = _integer(table["seed"], f"seed of {where}") if "seed" in table else None
+            delay = whole(delay, f"delay of {where}")
+        count = whole(table["number"], f"number of {where}")
+        weight = number(table.get("weight"), f"weight of {where}")
+        seed = whole(table["seed"], f"seed of {where}") if "seed" in table else None
         with _naming(where):
-            read.network.connect(ends[0], ends[1], RandomSynapses(number, weight, delay, seed))
+            read.network.connect(ends[0], ends[1], RandomSynapses(count, weight, delay, seed))
         return {}
-    files = {"matrix": folder / _word(table["matrix"], f"matrix of {where}")}
+    files = {"matrix": folder / word(table["matrix"], f"matrix of {where}")}
     if isinstance(delay, str):
         files["delay"] = folder / delay
     else:
-        delay = _integer(delay, f"delay of {where}")
+        delay = whole(delay, f"delay of {where}")
     loaded = {key: load_entries(path, where) for key, path in files.items()}
     with _naming(f"{' with '.join(map(str, files.values()))}, for {where}"):
         read.network.connect(ends[0], ends[1], loaded["matrix"], delay=loaded.get("delay", delay))
@@ -218,42 +214,8 @@ def _naming(what: str) -> Iterator[None]:
         raise InputError(f"{what}: {error}") from None
 
 
-def _tables(values: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    tables = values.get(key, [])
-    if not isinstance(tables, list) or not all(isinstance(table, Mapping) for table in tables):
-        raise InputError(f"{key} is {shown(tables)}; it is a list of tables, each under [[{key}]]")
-    return tables
-
-
-def _check_keys(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
-    for key in table:
-        if key not in known:
-            raise InputError(f"unknown key {shown(key)} in {where}; its keys are {', '.join(known)}")
-
-
-def _integer(value: Any, what: str) -> int:
-    if type(value) is not int or value.bit_length() > 64:
-        raise InputError(f"{what} is {shown(value)}; it is an integer of at most 64 bits")
-    return value
-
-
-def _number(value: Any, what: str) -> float:
-    if type(value) not in (int, float):
-        raise InputError(f"{what} is {shown(value)}; it is a number")
-    number = float(value)
-    if not math.isfinite(number):
-        raise InputError(f"{what} is {number}; it must be finite")
-    return number
-
-
 def _numbers(value: Any, what: str) -> float | list[float]:
-    return [_number(one, what) for one in value] if isinstance(value, list) else _number(value, what)
-
-
-def _word(value: Any, what: str) -> str:
-    if not isinstance(value, str):
-        raise InputError(f"{what} is {shown(value)}; it is text")
-    return value
+    return items(value, what, "numbers", number) if isinstance(value, list) else number(value, what)
 
 
 def _plain(value: Any) -> Any:
@@ -266,11 +228,11 @@ def _plain(value: Any) -> Any:
 
 
 _MODEL_CHECKS: dict[str, Callable[[Any, str], Any]] = {
-    "leak": _integer,
-    "refractory": _integer,
+    "leak": whole,
+    "refractory": whole,
     "bias": _numbers,
     "rate": _numbers,
-    "threshold": _number,
-    "width": _number,
-    "reset": _number,
+    "threshold": number,
+    "width": number,
+    "reset": number,
 }

@@ -9,9 +9,11 @@ from typing import NamedTuple
 from spikesim.errors import DamagedError, InputError, Stopped
 from spikesim.io.hdf5_reader import begins_as_hdf5
 from spikesim.runtime.command_line import resume_advice
+from spikesim.runtime.stop_flag import StopFlag
 from spikesim.runtime.text import counted
 from spikesim.sparse.description import Description
-from spikesim.sparse.recording import SimulationReader, SimulationWriter, require_same, state_path
+from spikesim.sparse.recorder import SimulationWriter, require_same
+from spikesim.sparse.recording import SimulationReader, state_path
 from spikesim.sparse.simulation import STEPS_MAX, Simulation
 from spikesim.sparse.values import integer
 
@@ -72,7 +74,7 @@ class Job:
         self._state = state_path(self.path)
         self._overwrite = overwrite and not resume
         self._damaged = False
-        self._stop = False
+        self._stop = StopFlag()
         self._recorded = 0
         self.note = ""
         self.simulation = Simulation(
@@ -117,7 +119,7 @@ class Job:
 
     def request_stop(self) -> None:
         """End after the present stretch; safe in a signal handler."""
-        self._stop = True
+        self._stop.set()
 
     def run(self, steps: int, observe: Callable[[JobProgress], None] = lambda progress: None) -> JobProgress:
         """Simulate up to step `steps`.

@@ -28,7 +28,7 @@ NEURONS_MAX = 2**31 - 1
 
 @dataclass(eq=False)
 class Population:
-    """Neurons of one kind.
+    """Neurons of one kind, in a row; the core's `spikesim.engine.populations.Population` is a grid of them.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Projection:
 
 
 class Network:
-    """A sparse network under construction.
+    """A sparse network under construction; the core's `spikesim.Network` is one of layers of images.
 
     Parameters
     ----------

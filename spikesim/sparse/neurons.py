@@ -1,4 +1,4 @@
-"""The two kinds of neurons."""
+"""The two kinds of neurons and their parameters; `spikesim.sparse.engine` has their steps (`probabilistic`, `lif`)."""
 
 from dataclasses import dataclass, replace
 

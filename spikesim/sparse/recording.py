@@ -16,33 +16,25 @@ The file is created whole and only grows (SWMR): others can read while it is wri
 kill. The state from which a simulation goes on is a file of its own beside it (`state_path`).
 """
 
-import contextlib
 import json
 import math
 import os
-import socket
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim import __version__
-from spikesim.errors import DamagedError, InputError
-from spikesim.io.durable import set_aside
-from spikesim.io.formats import FORMATS, SIMULATION_MAGIC, STATUSES, canonical_json
-from spikesim.io.hdf5_output import HDF5Output
-from spikesim.io.hdf5_reader import Contents, HDF5File, write_text
-from spikesim.io.hdf5_writer import SPIKE_CHUNK, create, now, versions, writable_target, write_error
-from spikesim.io.lock import RunLock
-from spikesim.sparse.description import Description
-from spikesim.sparse.simulation import Simulation, Spikes
+from spikesim.errors import InputError
+from spikesim.io.formats import SIMULATION_MAGIC
+from spikesim.io.hdf5_reader import Contents
+from spikesim.io.hdf5_tables import FollowedFile, read_status, require_format
+from spikesim.io.hdf5_writer import SPIKE_CHUNK
+from spikesim.sparse.simulation import Spikes
 
 FORMAT_VERSION = 2
-ROWS_CHUNK, TOTAL_COUNTS = 1024, 1 << 20
+TOTAL_COUNTS = 1 << 20
 BLOCK_BYTES = 1 << 22
 """What is copied at a time."""
 SPIKE_COLUMNS: dict[str, np.dtype[Any]] = {
@@ -76,7 +68,7 @@ class ProjectionTotals(NamedTuple):
     """Of all steps and trials."""
 
 
-class SimulationReader:
+class SimulationReader(FollowedFile):
     """Read the file of a simulation, finished or not.
 
     Attributes
@@ -102,36 +94,23 @@ class SimulationReader:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._file = HDF5File(path, _WANTED, _REMEDY)
-        self.path = self._file.path
-        try:
-            self._file.read(self._read_header)
-        except BaseException:
-            self._file.close()
-            raise
+        super().__init__(path, _WANTED, _REMEDY)
 
     def _read_header(self, contents: Contents) -> None:
-        try:
-            found, version = contents.attribute("format"), contents.attribute("format_version")
-        except (LookupError, TypeError):
-            found, version = "", 0
-        if found != SIMULATION_MAGIC and found in FORMATS:
-            raise InputError(f"{self.path} is {FORMATS[str(found)]}; {_WANTED}")
-        if (found, version) != (SIMULATION_MAGIC, FORMAT_VERSION):
+        own = require_format(contents, self.path, SIMULATION_MAGIC, _WANTED)
+        if not own or _version(contents) != FORMAT_VERSION:
             raise InputError(
                 f"{self.path} is not the file of a simulation of this version; `spikesim simulate` makes one"
             )
         self.steps = int(contents.array("/steps", "<u8", ()))
-        self.status = STATUSES[int(contents.array("/status", "u1", ()))]
-        self.trials, self.seed = int(contents.attribute("trials")), int(contents.attribute("seed"))
+        self.status = read_status(contents)
+        self.trials = int(contents.attribute("trials"))
         self.network: dict[str, Any] = dict(json.loads(contents.stored_text("/network")))
         for kind in ("population", "projection"):
             tables = self.network.get(kind, [])
             if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
                 raise TypeError(f"the description of the network has no tables under {kind}")
-        self.created, self.host = contents.text("created"), contents.text("host")
-        self.command_line, self.spikesim_version = contents.text("command_line"), contents.text("spikesim_version")
-        self.versions: dict[str, str] = dict(json.loads(contents.text("versions")))
+        super()._read_header(contents)
         self.populations = tuple(str(row["name"]) for row in self.network["population"])
 
     def counts(self, population: str, trial: int = 0) -> NDArray[np.uint32]:
@@ -258,243 +237,10 @@ class SimulationReader:
         if population not in self.populations:
             raise InputError(f"{self.path} has no population {population!r}; it has {', '.join(self.populations)}")
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
-    def __enter__(self) -> "SimulationReader":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class SimulationWriter:
-    """Write the file of a simulation; a context manager that closes it.
-
-    Parameters
-    ----------
-    path : path-like
-    description : Description
-    simulation : Simulation
-        Fresh, or restored: then the steps that it has done are taken over from the file that exists.
-    overwrite : bool
-        Replace such a file.
-    keep_damaged : bool
-        Give a file that is damaged another name, and begin anew.
-    command_line : str
-
-    Raises
-    ------
-    InputError
-        The file exists, is of another network, cannot be written, or is being written by another process.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        description: Description,
-        simulation: Simulation,
-        *,
-        overwrite: bool = False,
-        keep_damaged: bool = False,
-        command_line: str = "",
-    ) -> None:
-        self.path = writable_target(path)
-        self.description = description
-        self._lock = RunLock(self.path)
-        try:
-            with contextlib.ExitStack() as stack:
-                source = None
-                if simulation.step:
-                    source = stack.enter_context(SimulationReader(self.path))
-                    require_same(source, description)
-                    if source.steps < simulation.step:
-                        raise InputError(
-                            f"{path} has {source.steps} steps and its state {simulation.step}: they do not belong "
-                            "together; --overwrite starts anew"
-                        )
-                elif self.path.exists() and not (keep_damaged and _keep_damaged(self.path)):
-                    _check_replaceable(self.path, overwrite)
-                self._output = self._write_new(source, simulation, command_line)
-        except BaseException:
-            self._lock.release()
-            raise
-
-    def append(self, simulation: Simulation) -> None:
-        """Write what the simulation has recorded since the last call, and make it forget that.
-
-        Raises
-        ------
-        InputError
-            The file cannot be written.
-        """
-        with self._writable():
-            file = self._output.file
-            done, trials = int(file["steps"][()]), range(simulation.trials)
-            for population in self.description.network.populations:
-                group = file[f"populations/{population.name}"]
-                columns = {"counts": np.stack([simulation.counts(population, trial) for trial in trials], axis=1)}
-                if "potentials" in group:
-                    traces = [simulation.potentials(population, trial) for trial in trials]
-                    columns["potentials"] = np.stack(traces, axis=1)
-                for name, values in columns.items():
-                    self._extend(group[name], values, done)
-                if "spikes" in group:
-                    found = [simulation.spikes(population, trial) for trial in trials]
-                    numbers = np.repeat(np.arange(simulation.trials), [len(own.steps) for own in found])
-                    at = len(group["spikes/trial"])
-                    self._extend(group["spikes/trial"], numbers, at)
-                    self._extend(group["spikes/step"], np.concatenate([own.steps for own in found]), at)
-                    self._extend(group["spikes/neuron"], np.concatenate([own.neurons for own in found]), at)
-            self._write_totals(file, simulation)
-            self._output.flush()
-            file["steps"][...] = simulation.step  # only now: a reader sees whole steps
-            self._output.flush()
-            self._output.sync()
-        simulation.forget_records()
-
-    def close(self, status: str = "stopped") -> None:
-        """Say how the simulation stands and close the file. May be called more than once."""
-        try:
-            if self._output.file:
-                with self._writable():
-                    self._output.file["status"][...] = STATUSES.index(status)
-                    self._output.flush()
-                    self._output.close()
-        finally:
-            self._lock.release()
-
-    def __enter__(self) -> "SimulationWriter":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close("stopped" if error is None else "running")
-
-    def _write_totals(self, file: Any, simulation: Simulation) -> None:
-        trials = range(simulation.trials)
-        for population in self.description.network.populations:
-            updates = [simulation.updates(trial)[population.index] for trial in trials]
-            file[f"populations/{population.name}/updates"][...] = updates
-        for projection in self.description.network.projections:
-            events = [simulation.events(trial)[projection.index] for trial in trials]
-            file[f"projections/{projection.index}/events"][...] = events
-
-    def _extend(self, dataset: Any, values: NDArray[Any], at: int) -> None:
-        row = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:]))
-        self._output.reserve(row * (len(values) + dataset.chunks[0]))
-        dataset.resize(at + len(values), axis=0)
-        dataset[at:] = values
-
-    def _write_new(self, source: SimulationReader | None, simulation: Simulation, command_line: str) -> HDF5Output:
-        """An empty file, or one with the steps of `source` that the simulation has done, in its place and open."""
-
-        def fill(file: Any) -> None:
-            self._write_layout(file, simulation)
-            write_text(file.attrs, "created", now() if source is None else source.created)
-            write_text(file.attrs, "command_line", command_line)
-            if source is not None:
-                _copy(source, file, simulation.step)
-            self._write_totals(file, simulation)
-
-        return create(self.path, 0 if source is None else source.path.stat().st_size, fill)
-
-    def _write_layout(self, file: Any, simulation: Simulation) -> None:
-        network, trials = self.description.network, simulation.trials
-        texts = {
-            "format": SIMULATION_MAGIC,
-            "spikesim_version": __version__,
-            "host": socket.gethostname(),
-            "versions": canonical_json(versions()),
-        }
-        for name, text in texts.items():
-            write_text(file.attrs, name, text)
-        file.attrs.update({"format_version": FORMAT_VERSION, "seed": np.uint64(simulation.seed), "trials": trials})
-        file.create_dataset("network", data=np.bytes_(canonical_json(self.description.content).encode()))
-        file.create_dataset("steps", data=np.uint64(0))
-        file.create_dataset("status", data=np.uint8(STATUSES.index("running")))
-        for population in network.populations:
-            group = file.create_group(f"populations/{population.name}")
-            group.attrs["size"] = population.size
-            _growing(group, "counts", "<u4", (trials,), ROWS_CHUNK)
-            group.create_dataset("updates", data=np.zeros(trials, "<u8"))
-            probes = self.description.probes.get(population.name)
-            if probes:
-                _growing(group, "potentials", "<f4", (trials, len(probes)), ROWS_CHUNK)
-                group["potentials"].attrs["neurons"] = probes
-            if population in self.description.recorded:
-                for name, dtype in SPIKE_COLUMNS.items():
-                    _growing(group, f"spikes/{name}", dtype, (), SPIKE_CHUNK)
-        for projection in network.projections:
-            group = file.create_group(f"projections/{projection.index}")
-            write_text(group.attrs, "source", projection.source.name)
-            write_text(group.attrs, "target", projection.target.name)
-            group.attrs["synapses"] = projection.synapses.count(projection.source.size)
-            group.create_dataset("events", data=np.zeros(trials, "<u8"))
-
-    @contextlib.contextmanager
-    def _writable(self) -> Iterator[None]:
-        try:
-            with self._output.changing():
-                yield
-        except (OSError, RuntimeError) as error:
-            raise write_error(self.path, error) from error
-
-
-def require_same(source: SimulationReader, description: Description) -> None:
-    """Refuse to go on with the file of another network.
-
-    Raises
-    ------
-    InputError
-    """
-    found, wanted = canonical_json(source.network), canonical_json(description.content)
-    if found != wanted:
-        raise InputError(f"{source.path} is of another network than this description; choose another --out")
-
-
-def _check_replaceable(path: Path, overwrite: bool) -> None:
-    if not overwrite:
-        raise InputError(f"{path} exists: --resume continues it, --overwrite replaces it")
+def _version(contents: Contents) -> object:
+    """The version of the layout; None where it is not said."""
     try:
-        SimulationReader(path).close()
-    except InputError:
-        raise InputError(
-            f"{path} is not the file of a simulation, and --overwrite replaces only those; choose another --out, or "
-            "remove the file yourself"
-        ) from None
-
-
-def _keep_damaged(path: Path) -> bool:
-    """Give a damaged file another name; whether it is one."""
-    try:
-        with SimulationReader(path) as reader:
-            reader.check()
-    except DamagedError as error:
-        try:
-            kept = set_aside(path)
-        except OSError as fault:
-            raise write_error(path, fault) from fault
-        reason = str(error).rpartition("; ")[0] or str(error)
-        warnings.warn(f"{reason}: it is kept as {kept}, and the simulation begins anew, to the same bits", stacklevel=4)
-        return True
-    return False
-
-
-def _growing(group: Any, name: str, dtype: Any, trailing: tuple[int, ...], chunk: int) -> None:
-    rows = max(1, min(chunk, (1 << 20) // max(1, 8 * int(np.prod(trailing)))))
-    group.create_dataset(name, (0, *trailing), dtype, maxshape=(None, *trailing), chunks=(rows, *trailing))
-
-
-def _copy(source: SimulationReader, file: Any, steps: int) -> None:
-    """Take over the first steps."""
-    for name in source.populations:
-        group = file[f"populations/{name}"]
-        for column, start, values in source.blocks(name, steps):
-            group[column].resize(start + len(values), axis=0)
-            group[column][start:] = values
-    file["steps"][...] = steps
+        return contents.attribute("format_version")
+    except (LookupError, TypeError):
+        return None

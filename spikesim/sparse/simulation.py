@@ -14,20 +14,23 @@ from numpy.typing import ArrayLike, NDArray
 from spikesim.engine.phase import PhaseSpec
 from spikesim.engine.plan import FIRING_IID
 from spikesim.errors import InputError, Stopped
-from spikesim.io.durable import put_in_place
+from spikesim.io.atomic import replacing
 from spikesim.io.formats import SIMULATION_STATE_MAGIC
 from spikesim.io.hdf5_output import storing
-from spikesim.io.hdf5_reader import Contents, HDF5File, one_line, write_text
+from spikesim.io.hdf5_reader import Contents, HDF5File, write_text
 from spikesim.numerics.fixed_point import ONE
 from spikesim.numerics.philox import seed_key
-from spikesim.runtime.free_memory import gibibytes, naming_memory, require_memory
+from spikesim.runtime.free_memory import naming_memory, require_memory
+from spikesim.runtime.printable import one_line
+from spikesim.runtime.stop_flag import StopFlag
 from spikesim.runtime.text import counted
 from spikesim.sparse.assembly import assemble_told
 from spikesim.sparse.engine import layout as ly
-from spikesim.sparse.engine.resting import GEOMETRIC_BITS, MEMBRANE_MAX, STREAM_FIRE, start_sources
+from spikesim.sparse.engine.random_numbers import STREAM_FIRE
+from spikesim.sparse.engine.resting import start_sources
 from spikesim.sparse.engine.run import run_steps
-from spikesim.sparse.engine.wheel import refill
 from spikesim.sparse.network import Network, Population
+from spikesim.sparse.state import check_state, fill_ring, new_state, rebuild, ring_contents, saved_arrays
 from spikesim.sparse.synapses import RandomSynapses
 from spikesim.sparse.values import integer, shown
 
@@ -36,8 +39,6 @@ STRETCH, STRETCH_VISITS = 256, 2**25
 LOG_ROOM = 1 << 20
 """Spikes that a stretch can record besides those of one step."""
 STEPS_MAX = 2**32
-SAVED = ("membrane", "doing", "refractory", "due", "ring_count", "spikes", "events", "updates")
-"""What is saved of a state besides the ring: wheel and lists follow from it."""
 FORMAT = 3
 NEURON_BYTES, SYNAPSE_BYTES, ROW_BYTES, DRAWN_BYTES = 49, 2, 8, 16
 """At least: of a neuron in each trial, of a synapse with a weight that others share, of a row of synapses, and of each
@@ -70,80 +71,38 @@ class _Trial:
     def __init__(self, number: int, tables: ly.Tables, projections: int, clock: PhaseSpec) -> None:
         self.number = number
         self.tables = tables
-        self.state = _new_state(tables, projections)
-        start_sources(tables, self.state, clock, number)
+        self.state = new_state(tables, projections)
+        self.key = ly.TrialKey(clock, number)
+        start_sources(tables, self.state, self.key)
         self.spikes: list[tuple[NDArray[np.int64], NDArray[np.int32]]] = []
         self.counts: list[NDArray[np.int64]] = []
         self.traces: list[NDArray[np.int32]] = []
 
-    def run(self, clock: PhaseSpec, first: int, steps: int, probes: NDArray[np.int64], stop: NDArray[np.uint8]) -> None:
+    def run(self, first: int, steps: int, probes: NDArray[np.int64], stop: StopFlag) -> None:
         """Go on for some steps from step `first`."""
         populations = self.tables.populations
-        room = int(populations[populations[:, ly.POP_RECORDED] > 0, ly.POP_SIZE].sum())
-        capacity = room + LOG_ROOM if room else 0
+        spikes_max = int(populations["neurons"][populations["recorded"] > 0].sum())
+        capacity = spikes_max + LOG_ROOM if spikes_max else 0
         longest = max(1, min(STRETCH, STRETCH_VISITS // len(self.tables.bias)))
         done = 0
         while done < steps:
-            stretch = min(longest, steps - done)
+            stretch = ly.Stretch(first + done, min(longest, steps - done), spikes_max)
             log = ly.Log(
                 steps=np.empty(capacity, np.int64),
                 neurons=np.empty(capacity, np.int32),
                 used=np.zeros(1, np.int64),
-                counts=np.empty((stretch, len(populations)), np.int64),
+                counts=np.empty((stretch.steps, len(populations)), np.int64),
                 probes=probes,
-                traces=np.empty((stretch, len(probes)), np.int32),
+                traces=np.empty((stretch.steps, len(probes)), np.int32),
             )
-            ran = run_steps(self.tables, self.state, clock, self.number, first + done, stretch, room, log, stop)
+            ran = run_steps(self.tables, self.state, self.key, stretch, log, stop.array)
             used = int(log.used[0])
             self.spikes.append((log.steps[:used].copy(), log.neurons[:used].copy()))
             self.counts.append(log.counts[:ran].copy())
             self.traces.append(log.traces[:ran].copy())
             done += ran
-            if stop[0]:
+            if stop:
                 raise Stopped
-
-
-def _new_state(tables: ly.Tables, projections: int) -> ly.State:
-    """V = 0, no spikes; all neurons active, until `start_sources`."""
-    neurons, populations = len(tables.bias), len(tables.populations)
-    depth = int(tables.delays.max(initial=1)) + 1
-    state = ly.State(
-        membrane=np.zeros(neurons, np.int32),
-        drive=np.zeros(neurons, np.int32),
-        doing=np.full(neurons, ly.ACTIVE, np.uint8),
-        refractory=np.zeros(neurons, np.int32),
-        due=np.zeros(neurons, np.int64),
-        following=np.empty(neurons, np.int32),
-        preceding=np.empty(neurons, np.int32),
-        slots=np.full((populations, ly.WHEEL_SLOTS), -1, np.int32),
-        dense=np.zeros(populations, np.uint8),
-        active=np.arange(neurons, dtype=np.int32),
-        active_count=tables.populations[:, ly.POP_SIZE].copy(),
-        touched=np.empty(neurons, np.int32),
-        ring=_new_ring(depth, neurons),
-        ring_count=np.zeros((depth, populations), np.int64),
-        powers=np.empty(GEOMETRIC_BITS, np.float64),
-        chunk=ly.Chunk(
-            np.empty(ly.CHUNK, np.int32),
-            np.empty(ly.CHUNK, np.uint16),
-            np.empty(ly.CHUNK, np.uint16),
-            np.empty(ly.CHUNK, np.uint8),
-        ),
-        spikes=np.zeros(neurons, np.int64),
-        events=np.zeros(projections, np.int64),
-        updates=np.zeros(populations, np.int64),
-    )
-    return state
-
-
-def _new_ring(depth: int, neurons: int) -> NDArray[np.int32]:
-    """Room for the spikes of the last steps; memory is taken from the machine for those only that are fired."""
-    size = f"{gibibytes(4 * depth * neurons)} for {neurons:,} neurons x {depth:,} steps"
-    with naming_memory(
-        f"the ring of spikes of a trial, which reaches back as far as the longest delay: {size}",
-        "shorten the longest delay or lower the number of neurons",
-    ):
-        return np.empty((depth, neurons), np.int32)
 
 
 def _needs(network: Network, trials: int) -> dict[str, int]:
@@ -192,7 +151,7 @@ class Simulation:
         trials, threads = integer(trials, "trials", 1, 2**20), integer(threads, "threads", 1, 2**20)
         seed = integer(seed, "seed", 0, 2**64 - 1)
         low, high = seed_key(seed)
-        self._clock = PhaseSpec(FIRING_IID, STREAM_FIRE, int(low), int(high))
+        clock = PhaseSpec(FIRING_IID, STREAM_FIRE, int(low), int(high))
         self._populations = tuple(network.populations)
         require_memory(_needs(network, trials), _ADVICE)
         with naming_memory("the tables of the network", _ADVICE):
@@ -202,9 +161,9 @@ class Simulation:
         self._probes: dict[int, NDArray[np.int64]] = {}
         with naming_memory(f"the state of {trials} trials of {network.neurons:,} neurons", _ADVICE):
             count = len(network.projections)
-            self._trials = [_Trial(number, self._tables, count, self._clock) for number in range(trials)]
+            self._trials = [_Trial(number, self._tables, count, clock) for number in range(trials)]
         self._fingerprint: NDArray[np.uint8] | None = None
-        self._stop = np.zeros(1, np.uint8)
+        self._stop = StopFlag()
         self.seed = seed
         self.threads = threads
         self.step = 0
@@ -214,7 +173,7 @@ class Simulation:
         """Record the spikes of these populations from now on."""
         for population in populations:
             self._check_own(population)
-            self._tables.populations[population.index, ly.POP_RECORDED] = 1
+            self._tables.populations["recorded"][population.index] = 1
 
     def record_potential(self, population: Population, neurons: ArrayLike) -> None:
         """Record the membrane potentials of these neurons, each once; to be called before the first step.
@@ -250,11 +209,11 @@ class Simulation:
         steps = integer(steps, "steps", 0, STEPS_MAX - 1)
         if self.step + steps >= STEPS_MAX:
             raise InputError(f"steps is {steps} after {self.step}; all together they must be fewer than 2**32")
-        self._stop[0] = 0
+        self._stop.clear()
         probes = self._all_probes()
 
         def go_on(trial: _Trial) -> None:
-            trial.run(self._clock, self.step, steps, probes, self._stop)
+            trial.run(self.step, steps, probes, self._stop)
 
         if self.threads == 1 or len(self._trials) == 1:
             for trial in self._trials:
@@ -266,7 +225,7 @@ class Simulation:
 
     def stop(self) -> None:
         """End a `run` in another thread within a step."""
-        self._stop[0] = 1
+        self._stop.set()
 
     @property
     def trials(self) -> int:
@@ -298,7 +257,7 @@ class Simulation:
     def spike_counts(self, population: Population, trial: int = 0) -> NDArray[np.int64]:
         """Spikes of each neuron since the first step, int64 (neurons,)."""
         self._check_own(population)
-        return self._trial(trial).state.spikes[population.part].copy()
+        return self._trial(trial).state.counts.spikes[population.part].copy()
 
     def potential(self, population: Population, trial: int = 0) -> NDArray[np.float64]:
         """Present membrane potentials, float64 (neurons,)."""
@@ -315,11 +274,11 @@ class Simulation:
 
     def events(self, trial: int = 0) -> NDArray[np.int64]:
         """Synaptic events of each projection since the first step, int64 (projections,)."""
-        return self._trial(trial).state.events.copy()
+        return self._trial(trial).state.counts.events.copy()
 
     def updates(self, trial: int = 0) -> NDArray[np.int64]:
         """Visits to neurons of each population since the first step, int64 (populations,)."""
-        return self._trial(trial).state.updates.copy()
+        return self._trial(trial).state.counts.updates.copy()
 
     def save(self, path: str | Path) -> None:
         """Write the state of all trials, events in flight included; recorded spikes are not part of it.
@@ -332,22 +291,21 @@ class Simulation:
             The file cannot be written.
         """
         path = Path(path)
-        partial = path.with_name(path.name + ".partial")
         try:
-            partial.unlink(missing_ok=True)
-            with storing(partial) as stored, h5py.File(stored, "w", libver=("v110", "v110")) as file:
+            with (
+                replacing(path) as part,
+                storing(part) as stored,
+                h5py.File(stored, "w", libver=("v110", "v110")) as file,
+            ):
                 write_text(file.attrs, "format", SIMULATION_STATE_MAGIC)
                 file.attrs.update({"format_version": FORMAT, "seed": np.uint64(self.seed), "step": self.step})
                 file["network"] = self._network_digest()
                 for trial in self._trials:
                     group = file.create_group(f"trial{trial.number}")
-                    for name in SAVED:
-                        group[name] = getattr(trial.state, name)
-                    group["ring"] = _ring_contents(self._tables, trial.state)
-            put_in_place(partial, path)
+                    for name, own in saved_arrays(trial.state).items():
+                        group[name] = own
+                    group["ring"] = ring_contents(self._tables, trial.state)
         except (OSError, RuntimeError) as error:  # h5py raises either
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
             raise InputError(f"{path} cannot be written ({one_line(error)}); choose another place") from None
 
     def restore(self, path: str | Path) -> None:
@@ -381,12 +339,11 @@ class Simulation:
             )
         for trial in self._trials:
             group = f"/trial{trial.number}"
-            for name in SAVED:
-                own = getattr(trial.state, name)
+            for name, own in saved_arrays(trial.state).items():
                 own[...] = contents.array(f"{group}/{name}", own.dtype, own.shape)
-            _check_counts(self._tables, trial.state)
-            _fill_ring(self._tables, trial.state, contents.array(f"{group}/ring", np.int32))
-            _rebuild(self._tables, trial.state)
+            check_state(self._tables, trial.state)
+            fill_ring(self._tables, trial.state, contents.array(f"{group}/ring", np.int32))
+            rebuild(self._tables, trial.state)
         self.forget_records()
         step = int(contents.attribute("step"))
         if not 0 <= step < STEPS_MAX:
@@ -396,11 +353,11 @@ class Simulation:
     def _network_digest(self) -> NDArray[np.uint8]:
         """SHA-256 of the compiled network, uint8 (32,)."""
         if self._fingerprint is None:
-            digest = hashlib.sha256(f"{len(self._trials[0].state.events)} projections".encode())
-            for name, array in zip(self._tables._fields, self._tables, strict=True):
-                if name == "populations":
-                    array = array.copy()
-                    array[:, ly.POP_RECORDED] = 0
+            digest = hashlib.sha256(f"{len(self._trials[0].state.counts.events)} projections".encode())
+            populations = self._tables.populations.copy()
+            populations["recorded"] = 0
+            for name, given in self._tables._replace(populations=populations)._asdict().items():
+                array = ly.as_matrix(given) if given.dtype.names else given
                 digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
                 digest.update(np.ascontiguousarray(array).data if array.size else b"")
             self._fingerprint = np.frombuffer(digest.digest(), np.uint8)
@@ -416,51 +373,3 @@ class Simulation:
         if not any(population is own for own in self._populations):
             name = population.name if isinstance(population, Population) else shown(population)
             raise InputError(f"{name} is no population of this simulation's network")
-
-
-def _ring_contents(tables: ly.Tables, state: ly.State) -> NDArray[np.int32]:
-    """Spikes of the ring, slot by slot and population by population."""
-    parts = [
-        state.ring[slot, first : first + state.ring_count[slot, index]]
-        for slot in range(len(state.ring))
-        for index, first in enumerate(tables.populations[:, ly.POP_FIRST])
-    ]
-    return np.concatenate(parts)
-
-
-def _check_counts(tables: ly.Tables, state: ly.State) -> None:
-    """Refuse what would lead the compiled loop out of its arrays."""
-    counts = state.ring_count
-    if not (
-        np.all((counts >= 0) & (counts <= tables.populations[:, ly.POP_SIZE]))
-        and np.all(state.doing <= ly.ACTIVE)
-        and np.all(state.refractory >= 0)
-        and np.all(state.due >= 0)
-        and np.all(np.abs(state.membrane.astype(np.int64)) <= MEMBRANE_MAX)
-    ):
-        raise ValueError("numbers out of range")
-
-
-def _fill_ring(tables: ly.Tables, state: ly.State, contents: NDArray[np.int32]) -> None:
-    """The inverse of `_ring_contents`, for the counts of the state."""
-    at = 0
-    for slot in range(len(state.ring)):
-        for index, first in enumerate(tables.populations[:, ly.POP_FIRST]):
-            count = int(state.ring_count[slot, index])
-            own = contents[at : at + count]
-            if len(own) != count or np.any((own < first) | (own >= first + tables.populations[index, ly.POP_SIZE])):
-                raise ValueError("spikes of neurons that are not there")
-            state.ring[slot, first : first + count] = own
-            at += count
-
-
-def _rebuild(tables: ly.Tables, state: ly.State) -> None:
-    """Lists and wheel, from what each neuron is doing."""
-    state.drive[:] = 0
-    state.dense[:] = 0
-    for index, row in enumerate(tables.populations):
-        first, size = int(row[ly.POP_FIRST]), int(row[ly.POP_SIZE])
-        active = np.flatnonzero(state.doing[first : first + size] == ly.ACTIVE) + first
-        state.active[first : first + len(active)] = active
-        state.active_count[index] = len(active)
-    refill(tables, state)

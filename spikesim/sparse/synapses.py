@@ -152,11 +152,15 @@ def _steps(given: Any) -> int:
 class RandomSynapses:
     """Every source neuron has `number` synapses, each onto a target drawn at random, the same one again included.
 
+    NEST calls this the rule `fixed_outdegree` (with multapses and autapses), PyNN `FixedNumberPostConnector` (with
+    replacement).
+
     Attributes
     ----------
     number : int
-        Synapses a source neuron.
+        Synapses a source neuron: the out-degree.
     weight : float
+        Of every synapse.
     delay : int or (int, int)
         Steps; of a pair, each delay is uniform between the two, both included.
     seed : int, optional

@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikesim.errors import InputError
-from spikesim.io import fields as values
+from spikesim.io import validation
+from spikesim.io.validation import shown
+
+__all__ = ["integer", "real", "reals", "shown"]
 
 
 def integer(value: Any, what: str, low: int, high: int) -> int:
@@ -18,25 +21,20 @@ def integer(value: Any, what: str, low: int, high: int) -> int:
         It is none, or is not in ``low .. high``.
     """
     found = _scalar(value)
-    number = int(found) if found is not None and np.isfinite(found) and found == np.rint(found) else None
-    if number is None or not low <= number <= high:
-        raise InputError(f"{what} is {shown(value)}; it must be an integer in {low} .. {_limit(high)}")
-    return number
+    if found is not None and np.isfinite(found) and found == np.rint(found):
+        value = int(found)
+    return validation.whole(value, what, validation.Limits(low, high))
 
 
 def real(value: Any, what: str) -> float:
-    """A finite number.
+    """A finite number, also one of NumPy.
 
     Raises
     ------
     InputError
     """
     found = _scalar(value)
-    if found is None:
-        raise InputError(f"{what} is {shown(value)}; it must be a number")
-    if not np.isfinite(found):
-        raise InputError(f"{what} is {shown(value)}; it must be finite")
-    return float(found)
+    return validation.number(value if found is None else found.item(), what)
 
 
 def reals(given: ArrayLike, what: str) -> NDArray[np.float64]:
@@ -53,11 +51,6 @@ def reals(given: ArrayLike, what: str) -> NDArray[np.float64]:
     return found.astype(np.float64)
 
 
-def shown(value: Any) -> str:
-    """What was given, on one line and not longer than a line can be."""
-    return "missing" if value is None else " ".join(values.shown(value).split())
-
-
 def _scalar(value: Any) -> Any:
     found = _array(value)
     return None if found is None or found.shape != () or found.dtype.kind not in "iuf" else found[()]
@@ -68,8 +61,3 @@ def _array(value: Any) -> NDArray[Any] | None:
         return np.asarray(value)
     except (ValueError, TypeError, OverflowError, RuntimeError):  # lists of unequal lengths, tensors of other devices
         return None
-
-
-def _limit(high: int) -> str:
-    bits = (high + 1).bit_length() - 1
-    return f"2**{bits} - 1" if high + 1 == 1 << bits and bits > 16 else str(high)

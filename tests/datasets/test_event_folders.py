@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from datasets_support import serve, tar_gz
+from disk import assert_on_disk_first, record_order
 from event_files import bar, bars
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -395,6 +396,16 @@ def published(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> tup
     known[name] = registry.Entry(**{**vars(entry), "archives": tuple(packed)})
     monkeypatch.setattr(registry, "_ENTRIES", MappingProxyType(known))
     return files, content
+
+
+def test_recordings_are_on_the_disk_before_their_folder_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, _ = published(tmp_path, "nmnist", monkeypatch)
+    order = record_order(monkeypatch)
+    with serve(files) as server:
+        folder = fetch("nmnist", tmp_path / "data", base_urls=[server.url])
+    assert_on_disk_first(order, folder / "Train")
 
 
 @pytest.mark.parametrize("name", ["nmnist", "dvsgesture"])

@@ -1,5 +1,6 @@
 """Fetching from a server on this machine: what it gives, what it refuses, and what is left on the disk."""
 
+import errno
 import fcntl
 import gzip
 import os
@@ -7,6 +8,7 @@ import threading
 
 import pytest
 from datasets_support import install, link, serve, tar_gz, tiny_cifar, tiny_idx
+from disk import assert_on_disk_first, record_order
 
 from spikesim.datasets import check, load
 from spikesim.datasets.fetching import download
@@ -243,15 +245,26 @@ def test_full_disk_is_named(tmp_path):
         fetch("tinycolour", tmp_path, base_urls=[server.url])
 
 
-def test_disk_that_fills_while_unpacking_keeps_the_download(tmp_path):
-    (tmp_path / "tiny-colour").mkdir()
-    (tmp_path / "tiny-colour" / "part_1.bin.tmp").symlink_to("/dev/full")
-    with serve(COLOUR.published()) as server, pytest.raises(InputError, match="No space left on device"):
-        fetch("tinycolour", tmp_path, base_urls=[server.url])
+def test_disk_that_fills_while_unpacking_keeps_the_download(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch, serve(COLOUR.published()) as server:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(InputError, match="No space left on device"):
+            fetch("tinycolour", tmp_path, base_urls=[server.url])
     assert contents(tmp_path) == {f"tiny-colour/{ARCHIVE}.part": COLOUR.published()[ARCHIVE]}
     with serve(COLOUR.published()) as server:
         fetch("tinycolour", tmp_path, base_urls=[server.url])
     check("tinycolour", tmp_path)
+
+
+@pytest.mark.parametrize(("tiny", "name"), [(TINY, f"tiny/{IMAGES}.gz"), (COLOUR, "tiny-colour/part_1.bin")])
+def test_what_is_fetched_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, tiny, name):
+    order = record_order(monkeypatch)
+    with serve(tiny.published()) as server:
+        fetch("tiny" if tiny is TINY else "tinycolour", tmp_path, base_urls=[server.url])
+    assert_on_disk_first(order, tmp_path / name)
 
 
 def test_folder_that_cannot_be_made_is_named(tmp_path):

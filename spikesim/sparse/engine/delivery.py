@@ -4,22 +4,6 @@ import numpy as np
 
 from spikesim.engine.simd.llvm import prefetch
 from spikesim.jit.compilation import kernel
-from spikesim.sparse.engine.layout import (
-    BLOCK_FIRST,
-    BLOCK_SIZE,
-    BLOCK_TABLES,
-    BLOCK_TABLES_END,
-    POP_FIRST,
-    TABLE_CONSTANT,
-    TABLE_DELAY_COUNT,
-    TABLE_DELAYS,
-    TABLE_POINTERS,
-    TABLE_PROJECTION,
-    TABLE_SHIFT,
-    TABLE_SOURCE,
-    TABLE_WEIGHT,
-    TABLE_WEIGHTS,
-)
 
 AHEAD_POINTERS, AHEAD_ROWS = 12, 6
 """Spikes between the one whose row is being read and those that are fetched."""
@@ -31,7 +15,7 @@ LINE_BYTES = 64
 def deliver(tables, state, block, t, listed):
     """Add the weights of all events that reach a block in step t.
 
-    listed: whether to list the neurons whose drive was zero, from the block's first neuron of `state.touched` on.
+    listed: whether to list the neurons whose drive was zero, from the block's first neuron of `touched` on.
 
     Returns
     -------
@@ -39,23 +23,22 @@ def deliver(tables, state, block, t, listed):
         How many would be listed: a neuron can come more than once. If there are more than neurons, the list is of no
         use.
     """
-    row = tables.blocks[block]
-    first, size = row[BLOCK_FIRST], row[BLOCK_SIZE]
-    drive, touched = state.drive[first : first + size], state.touched[first : first + size]
+    first, size = tables.blocks[block].first, tables.blocks[block].neurons
+    drive, touched = state.drive[first : first + size], state.scratch.touched[first : first + size]
     targets, weights = tables.targets, tables.weights
-    depth, in_line = state.ring.shape[0], LINE_BYTES // targets.itemsize
+    depth, in_line = state.ring.neurons.shape[0], LINE_BYTES // targets.itemsize
     n = np.int64(0)
-    for index in range(row[BLOCK_TABLES], row[BLOCK_TABLES_END]):
+    for index in range(tables.blocks[block].tables, tables.blocks[block].tables_end):
         table = tables.tables[index]
-        source, delays = table[TABLE_SOURCE], table[TABLE_DELAY_COUNT]
-        source_first = tables.populations[source, POP_FIRST]
-        constant, weight, shift = table[TABLE_CONSTANT], np.int32(table[TABLE_WEIGHT]), np.int32(table[TABLE_SHIFT])
-        pointers = tables.pointers[table[TABLE_POINTERS] :]
-        weights_at, delivered = table[TABLE_WEIGHTS], np.int64(0)
+        source, delays = table.source, table.delay_count
+        source_first = tables.populations[source].first
+        constant, weight, shift = table.constant, np.int32(table.weight), np.int32(table.shift)
+        pointers = tables.pointers[table.pointers :]
+        weights_at, delivered = table.weights, np.int64(0)
         for d in range(delays):
-            slot = (t - tables.delays[table[TABLE_DELAYS] + d]) % depth
-            fired = state.ring[slot, source_first:]
-            count = state.ring_count[slot, source]
+            slot = (t - tables.delays[table.delays + d]) % depth
+            fired = state.ring.neurons[slot, source_first:]
+            count = state.ring.counts[slot, source]
             for i in range(count):
                 # a row is a few cache lines somewhere in memory: ask for those of later spikes, or wait for each
                 if i + AHEAD_POINTERS < count:
@@ -88,5 +71,5 @@ def deliver(tables, state, block, t, listed):
                 else:
                     for j in range(row_targets.shape[0]):
                         drive[np.int64(row_targets[j])] += np.int32(np.int32(row_weights[j]) << shift)
-        state.events[table[TABLE_PROJECTION]] += delivered
+        state.counts.events[table.projection] += delivered
     return n

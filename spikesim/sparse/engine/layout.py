@@ -1,55 +1,73 @@
-"""Arrays that the compiled loop runs on: what is fixed (`Tables`) and what moves (`State`), and their columns.
+"""Arrays that the compiled loop runs on: what is fixed (`Tables`) and what moves (`State`), and their records.
 
 Neurons of all populations have one numbering, population after population. The targets of a population are cut into
 blocks whose drives stay in a core's cache; a *table* holds the synapses of one projection into one block, a row for
 each (source neuron, delay).
+
+Arrays of records have the dtypes `POPULATION`, `BLOCK` and `TABLE`: kernels read ``tables.populations[i].neurons``,
+NumPy reads the column ``tables.populations["neurons"]``.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Columns of Tables.populations
-(
-    POP_FIRST,  # number of its first neuron
-    POP_SIZE,
-    POP_KIND,
-    POP_LEAK,
-    POP_SHIFT,  # a sum of weights counts 2**-shift in units of 2**-16; 0 .. 28
-    POP_THRESHOLD,
-    POP_RESET,
-    POP_WIDTH,  # excess over the threshold above which p rises no further
-    POP_SLOPE,  # probability an excess over the threshold, unit 2**-48
-    POP_REFRACTORY,
-    POP_POISSON,  # offset of its Poisson probabilities, -1: none
-    POP_POISSON_TERMS,
-    POP_POISSON_DRIVE,  # what one of its arrivals adds to the sum of weights
-    POP_RECORDED,
-    POP_COLUMNS,
-) = range(15)
+from spikesim.engine.phase import PhaseSpec
+
+
+def _record_type(*names: str) -> np.dtype[Any]:
+    """A record of int64 fields, which are attributes of its elements also where nothing is compiled."""
+    assert not any(hasattr(np.record, name) for name in names)  # NumPy's own attributes would be read instead
+    return np.dtype((np.record, np.dtype([(name, np.int64) for name in names], align=True)))
+
+
+POPULATION = _record_type(
+    "first",  # number of its first neuron
+    "neurons",  # how many
+    "kind",  # KIND_PROBABILISTIC, KIND_LIF or KIND_SOURCE
+    "leak",  # k of alpha = 2**-k
+    "shift",  # a sum of weights counts 2**-shift in units of 2**-16; 0 .. 28
+    "threshold",  # 1.0 = 2**16
+    "reset",  # 1.0 = 2**16
+    "width",  # excess over the threshold above which p rises no further, 1.0 = 2**16
+    "slope",  # probability an excess over the threshold, unit 2**-48
+    "refractory",  # steps
+    "poisson",  # offset of its Poisson probabilities, -1: none
+    "poisson_terms",
+    "poisson_weight",  # what one of its arrivals adds to the sum of weights
+    "recorded",  # 1: its spikes are recorded
+)
+"""A population. The threshold and what follows it up to `refractory` are of leaky integrate-and-fire neurons."""
 KIND_PROBABILISTIC, KIND_LIF, KIND_SOURCE = 0, 1, 2
 
-# Columns of Tables.blocks
-BLOCK_POPULATION, BLOCK_FIRST, BLOCK_SIZE, BLOCK_TABLES, BLOCK_TABLES_END, BLOCK_COLUMNS = range(6)
+BLOCK = _record_type(
+    "population",
+    "first",  # number of its first neuron
+    "neurons",  # how many
+    "tables",  # the first of its tables
+    "tables_end",
+)
+"""Neighbouring neurons of a population, and the tables of the synapses onto them."""
 
-# Columns of Tables.tables
-(
-    TABLE_SOURCE,  # population
-    TABLE_PROJECTION,
-    TABLE_POINTERS,  # offset of its rows
-    TABLE_DELAYS,  # offset of its delays
-    TABLE_DELAY_COUNT,
-    TABLE_WEIGHTS,  # offset of its weights minus that of its targets, unless all are equal
-    TABLE_CONSTANT,  # 1: all weights are TABLE_WEIGHT
-    TABLE_WEIGHT,
-    TABLE_SHIFT,  # other weights count 2**shift in the sums
-    TABLE_COLUMNS,
-) = range(10)
+TABLE = _record_type(
+    "source",  # population
+    "projection",
+    "pointers",  # offset of its rows
+    "delays",  # offset of its delays
+    "delay_count",
+    "weights",  # offset of its weights minus that of its targets, unless all are equal
+    "constant",  # 1: all weights are `weight`
+    "weight",
+    "shift",  # other weights count 2**shift in the sums
+)
+"""The synapses of a projection into a block, or those of them whose weights have one scale."""
 
-# What a neuron is doing
 SILENT, SCHEDULED, ACTIVE = 0, 1, 2
+"""What a neuron is doing."""
 
+MEMBRANE_MAX = 2**30
+"""No membrane potential is larger in magnitude."""
 WHEEL_SLOTS = 4096
 """A spike that is due in more steps than this stays in its slot for more than one turn of the wheel."""
 BLOCK_SMALLEST, BLOCK_LARGEST = 2**13, 2**16
@@ -61,52 +79,96 @@ ROW_SHORTEST = 64
 """Where rows of the largest blocks have fewer, blocks take in all neurons and targets are numbered in 32 bits."""
 
 
+def as_matrix(records: NDArray[np.void]) -> NDArray[np.int64]:
+    """The same memory as a matrix, int64 (records, fields)."""
+    return records.view(np.int64).reshape(len(records), len(records.dtype.names or ()))
+
+
 class Tables(NamedTuple):
     """The network, the same for all trials."""
 
-    populations: NDArray[np.int64]  # (populations, POP_COLUMNS)
-    blocks: NDArray[np.int64]  # (blocks, BLOCK_COLUMNS)
-    tables: NDArray[np.int64]  # (tables, TABLE_COLUMNS)
+    populations: NDArray[np.void]  # (populations,) of POPULATION
+    blocks: NDArray[np.void]  # (blocks,) of BLOCK
+    tables: NDArray[np.void]  # (tables,) of TABLE
     bias: NDArray[np.int32]  # (neurons,): 1.0 = 2**16
     resting: NDArray[np.float64]  # (neurons,): probability of a spike in a step of rest
     poisson: NDArray[np.uint64]  # probabilities of more than 0, 1, .. arrivals, unit 2**-64
-    delays: NDArray[np.int64]  # of each table, ascending, at least 1
+    delays: NDArray[np.int64]  # of each table, in steps, ascending, at least 1
     pointers: NDArray[np.int64]  # of each table, (sources * delays + 1,), positions in `targets`
     targets: NDArray[np.uint16] | NDArray[np.uint32]  # (synapses,): within the block
     weights: NDArray[np.int16]  # (synapses whose weights differ,)
 
 
-class Chunk(NamedTuple):
-    """Working memory for some neighbouring neurons."""
+class Wheel(NamedTuple):
+    """The next spikes of resting neurons (`spikesim.sparse.engine.wheel`)."""
 
-    synaptic: NDArray[np.int32]  # (CHUNK,)
-    probability: NDArray[np.uint16]  # (CHUNK,)
+    slots: NDArray[np.int32]  # (populations, WHEEL_SLOTS): first neuron of each slot, -1: none
+    due: NDArray[np.int64]  # (neurons,): step of the scheduled spike
+    following: NDArray[np.int32]  # (neurons,): in the slot, -1: none
+    preceding: NDArray[np.int32]  # (neurons,): in the slot, -1: none
+
+
+class ActiveList(NamedTuple):
+    """The active neurons of each population."""
+
+    neurons: NDArray[np.int32]  # (neurons,): those of a population from its first neuron on
+    counts: NDArray[np.int64]  # (populations,)
+    dense: NDArray[np.uint8]  # (populations,): many are active, all are looked at and `neurons` is out of date
+
+
+class SpikeRing(NamedTuple):
+    """Spikes of the last steps: those of step t are in slot t mod (longest delay + 1)."""
+
+    neurons: NDArray[np.int32]  # (longest delay + 1, neurons): of a population from its first neuron on
+    counts: NDArray[np.int64]  # (longest delay + 1, populations)
+
+
+class Counts(NamedTuple):
+    """What has happened since the first step."""
+
+    spikes: NDArray[np.int64]  # (neurons,)
+    events: NDArray[np.int64]  # (projections,): synaptic events
+    updates: NDArray[np.int64]  # (populations,): neurons visited
+
+
+class Scratch(NamedTuple):
+    """Working memory: nothing of it outlives a step."""
+
+    touched: NDArray[np.int32]  # (neurons,): those that events have reached in this step, by block
+    powers: NDArray[np.float64]  # (GEOMETRIC_BITS,)
+    synaptic: NDArray[np.int32]  # (CHUNK,): what arrives at some neighbouring neurons, 1.0 = 2**16
+    probability: NDArray[np.uint16]  # (CHUNK,): with which they fire, unit 2**-16
     random: NDArray[np.uint16]  # (CHUNK,)
-    resting: NDArray[np.uint8]  # (CHUNK,)
+    resting: NDArray[np.uint8]  # (CHUNK,): 1: comes to rest
 
 
 class State(NamedTuple):
-    """One trial."""
+    """One trial; the core's `spikesim.engine.state.State` is that of a group of samples."""
 
     membrane: NDArray[np.int32]  # (neurons,): 1.0 = 2**16
     drive: NDArray[np.int32]  # (neurons,): sums of weights of the present step; zero between steps
     doing: NDArray[np.uint8]  # (neurons,): SILENT, SCHEDULED or ACTIVE
     refractory: NDArray[np.int32]  # (neurons,): steps left
-    due: NDArray[np.int64]  # (neurons,): step of the scheduled spike
-    following: NDArray[np.int32]  # (neurons,): in the slot of the wheel, -1: none
-    preceding: NDArray[np.int32]  # (neurons,)
-    slots: NDArray[np.int32]  # (populations, WHEEL_SLOTS): first neuron of each slot, -1: none
-    dense: NDArray[np.uint8]  # (populations,): many are active, all are looked at and `active` is out of date
-    active: NDArray[np.int32]  # (neurons,): the active ones of each population, from its first neuron on
-    active_count: NDArray[np.int64]  # (populations,)
-    touched: NDArray[np.int32]  # (neurons,): those that events have reached in this step, by block
-    ring: NDArray[np.int32]  # (longest delay + 1, neurons): spikes of the last steps, as `active`
-    ring_count: NDArray[np.int64]  # (longest delay + 1, populations)
-    powers: NDArray[np.float64]  # (GEOMETRIC_BITS,): working memory
-    chunk: "Chunk"
-    spikes: NDArray[np.int64]  # (neurons,): counted so far
-    events: NDArray[np.int64]  # (projections,): synaptic events so far
-    updates: NDArray[np.int64]  # (populations,): neurons visited so far
+    wheel: Wheel
+    active: ActiveList
+    ring: SpikeRing
+    counts: Counts
+    scratch: Scratch
+
+
+class TrialKey(NamedTuple):
+    """What the random numbers of a trial depend on, besides the population, the neuron and the step."""
+
+    phase: PhaseSpec  # the seed
+    trial: int
+
+
+class Stretch(NamedTuple):
+    """Steps that the compiled loop does in one go."""
+
+    first: int  # number of the first one, from 0
+    steps: int
+    spikes_max: int  # largest number of spikes that one of them can record
 
 
 class Log(NamedTuple):
@@ -117,4 +179,4 @@ class Log(NamedTuple):
     used: NDArray[np.int64]  # (1,)
     counts: NDArray[np.int64]  # (steps, populations): spikes
     probes: NDArray[np.int64]  # (probed,): neurons whose membrane potentials are recorded
-    traces: NDArray[np.int32]  # (steps, probed)
+    traces: NDArray[np.int32]  # (steps, probed): 1.0 = 2**16

@@ -8,37 +8,15 @@ is visited at every step. Sources rest from the start.
 
 import numpy as np
 
-from spikesim.jit.compilation import inline_kernel, kernel
-from spikesim.numerics.philox import philox4x32
-from spikesim.sparse.engine.layout import (
-    ACTIVE,
-    KIND_LIF,
-    KIND_SOURCE,
-    POP_FIRST,
-    POP_KIND,
-    POP_REFRACTORY,
-    POP_RESET,
-    POP_SIZE,
-    SCHEDULED,
-    SILENT,
-    WHEEL_SLOTS,
-)
+from spikesim.jit.compilation import kernel
+from spikesim.sparse.engine import lif
+from spikesim.sparse.engine.layout import ACTIVE, KIND_LIF, KIND_SOURCE, SCHEDULED, SILENT, WHEEL_SLOTS
+from spikesim.sparse.engine.random_numbers import STREAM_WAIT, random_words
 from spikesim.sparse.engine.wheel import insert, withdraw
 
 GEOMETRIC_BITS = 33
 """Waiting times are at most 2**33 steps: more than a simulation has."""
-MEMBRANE_MAX = 2**30
 UNIFORM_MAX = 1.0 - 2.0**-53
-STREAM_FIRE, STREAM_WAIT, STREAM_POISSON, STREAM_POISSON_FINE = 0, 1, 2, 3
-
-
-@inline_kernel
-def random_words(clock, trial, population, stream, step, counter):
-    """Four 32-bit words for (counter, step, trial, population and stream)."""
-    tag = (np.uint64(population) << np.uint64(24)) | np.uint64(stream)
-    return philox4x32(
-        np.uint64(counter), np.uint64(step), np.uint64(trial), tag, np.uint64(clock.key_low), np.uint64(clock.key_high)
-    )
 
 
 @kernel
@@ -70,39 +48,39 @@ def waiting_time(p, uniform, powers):
 
 
 @kernel
-def schedule(tables, state, clock, trial, population, neuron, step):
+def schedule(tables, state, key, population, neuron, step):
     """Let a neuron rest from this step on; if it may fire, its next spike goes into the wheel."""
     p = tables.resting[neuron]
     if p == 0.0:
         state.doing[neuron] = SILENT
         return
-    counter = neuron - tables.populations[population, POP_FIRST]
-    w0, w1, _, _ = random_words(clock, trial, population, STREAM_WAIT, step & 0xFFFFFFFF, counter)
+    counter = neuron - tables.populations[population].first
+    w0, w1, _, _ = random_words(key, population, STREAM_WAIT, step & 0xFFFFFFFF, counter)
     uniform = min(np.float64(w0) * 2.0**-32 + np.float64(w1) * 2.0**-64, UNIFORM_MAX)
     state.doing[neuron] = SCHEDULED
-    insert(state, population, neuron, step + waiting_time(p, uniform, state.powers))
+    insert(state.wheel, population, neuron, step + waiting_time(p, uniform, state.scratch.powers))
 
 
 @kernel
-def start_sources(tables, state, clock, trial):
+def start_sources(tables, state, key):
     """Let the sources rest from the step before the first one on."""
     for population in range(tables.populations.shape[0]):
         pop = tables.populations[population]
-        if pop[POP_KIND] == KIND_SOURCE:
-            state.active_count[population] = 0
-            for neuron in range(pop[POP_FIRST], pop[POP_FIRST] + pop[POP_SIZE]):
+        if pop.kind == KIND_SOURCE:
+            state.active.counts[population] = 0
+            for neuron in range(pop.first, pop.first + pop.neurons):
                 state.membrane[neuron] = tables.bias[neuron]
-                schedule(tables, state, clock, trial, population, neuron, np.int64(-1))
+                schedule(tables, state, key, population, neuron, np.int64(-1))
 
 
 @kernel
 def wake(tables, state, population, neuron):
     """Put a resting neuron onto the list of the active ones."""
     if state.doing[neuron] == SCHEDULED:
-        withdraw(state, population, neuron)
+        withdraw(state.wheel, population, neuron)
     state.doing[neuron] = ACTIVE
-    state.active[tables.populations[population, POP_FIRST] + state.active_count[population]] = neuron
-    state.active_count[population] += 1
+    state.active.neurons[tables.populations[population].first + state.active.counts[population]] = neuron
+    state.active.counts[population] += 1
 
 
 @kernel
@@ -115,25 +93,24 @@ def wake_range(tables, state, population, first, last):
 
 
 @kernel
-def fire_due(tables, state, clock, trial, population, t, slot):
+def fire_due(tables, state, key, population, t, slot):
     """Spikes of resting neurons that are due in this step."""
     pop = tables.populations[population]
-    first, kind = pop[POP_FIRST], pop[POP_KIND]
-    neuron = np.int64(state.slots[population, t % WHEEL_SLOTS])
+    first, kind = pop.first, pop.kind
+    neuron = np.int64(state.wheel.slots[population, t % WHEEL_SLOTS])
     while neuron >= 0:
-        after = np.int64(state.following[neuron])
-        if state.due[neuron] == t:
-            withdraw(state, population, neuron)
-            state.updates[population] += 1
-            state.ring[slot, first + state.ring_count[slot, population]] = neuron
-            state.ring_count[slot, population] += 1
-            state.spikes[neuron] += 1
+        after = np.int64(state.wheel.following[neuron])
+        if state.wheel.due[neuron] == t:
+            withdraw(state.wheel, population, neuron)
+            state.counts.updates[population] += 1
+            state.ring.neurons[slot, first + state.ring.counts[slot, population]] = neuron
+            state.ring.counts[slot, population] += 1
+            state.counts.spikes[neuron] += 1
             if kind == KIND_LIF:
-                state.membrane[neuron] = np.int32(pop[POP_RESET])
-                state.refractory[neuron] = np.int32(pop[POP_REFRACTORY])
+                lif.reset(pop, state.membrane, state.refractory, neuron)
             state.doing[neuron] = SILENT  # it is in no list now
             if state.membrane[neuron] == tables.bias[neuron] and state.refractory[neuron] == 0:
-                schedule(tables, state, clock, trial, population, neuron, t)
+                schedule(tables, state, key, population, neuron, t)
             else:
                 wake(tables, state, population, neuron)
         neuron = after

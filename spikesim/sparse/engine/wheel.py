@@ -5,40 +5,40 @@ step, or whole turns later (Varghese & Lauck 1987, scheme 6). A neuron has at mo
 """
 
 from spikesim.jit.compilation import inline_kernel, kernel
-from spikesim.sparse.engine.layout import POP_FIRST, POP_SIZE, SCHEDULED, WHEEL_SLOTS
+from spikesim.sparse.engine.layout import SCHEDULED, WHEEL_SLOTS
 
 
 @inline_kernel
-def insert(state, population, neuron, due):
+def insert(wheel, population, neuron, due):
     """Put the next spike of a neuron into the wheel; it must have none there."""
     slot = due % WHEEL_SLOTS
-    first = state.slots[population, slot]
-    state.due[neuron] = due
-    state.following[neuron] = first
-    state.preceding[neuron] = -1
+    first = wheel.slots[population, slot]
+    wheel.due[neuron] = due
+    wheel.following[neuron] = first
+    wheel.preceding[neuron] = -1
     if first >= 0:
-        state.preceding[first] = neuron
-    state.slots[population, slot] = neuron
+        wheel.preceding[first] = neuron
+    wheel.slots[population, slot] = neuron
 
 
 @inline_kernel
-def withdraw(state, population, neuron):
+def withdraw(wheel, population, neuron):
     """Take the next spike of a neuron out again; it must be there."""
-    before, after = state.preceding[neuron], state.following[neuron]
+    before, after = wheel.preceding[neuron], wheel.following[neuron]
     if before >= 0:
-        state.following[before] = after
+        wheel.following[before] = after
     else:
-        state.slots[population, state.due[neuron] % WHEEL_SLOTS] = after
+        wheel.slots[population, wheel.due[neuron] % WHEEL_SLOTS] = after
     if after >= 0:
-        state.preceding[after] = before
+        wheel.preceding[after] = before
 
 
 @kernel
 def refill(tables, state):
     """The wheel anew, from what the neurons are doing and the steps in which their spikes are due."""
-    state.slots[:] = -1
+    state.wheel.slots[:] = -1
     for population in range(tables.populations.shape[0]):
-        first = tables.populations[population, POP_FIRST]
-        for neuron in range(first, first + tables.populations[population, POP_SIZE]):
+        pop = tables.populations[population]
+        for neuron in range(pop.first, pop.first + pop.neurons):
             if state.doing[neuron] == SCHEDULED:
-                insert(state, population, neuron, state.due[neuron])
+                insert(state.wheel, population, neuron, state.wheel.due[neuron])

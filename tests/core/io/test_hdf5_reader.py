@@ -18,7 +18,8 @@ from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.runs.writer import RunWriter
 from spikesim.errors import InputError
 from spikesim.io import hdf5_reader as hdf5file
-from spikesim.io.hdf5_reader import ATTRIBUTE_BYTES_MAX, Contents, HDF5File, one_line, write_text
+from spikesim.io.hdf5_reader import ATTRIBUTE_BYTES_MAX, Contents, HDF5File, write_text
+from spikesim.runtime.printable import one_line
 
 VALUES = np.arange(12, dtype="<f8").reshape(4, 3)
 

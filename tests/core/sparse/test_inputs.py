@@ -17,7 +17,7 @@ from spikesim.sparse import matrix_file as matrixfile
 from spikesim.sparse.description import make_network
 from spikesim.sparse.entries import Entries, stored_entries
 from spikesim.sparse.matrix_file import load_entries
-from spikesim.sparse.simulation import _new_ring
+from spikesim.sparse.state import new_ring
 from spikesim.sparse.synapses import MatrixSynapses
 
 PLACES = ([0, 0], [0, 0])
@@ -464,7 +464,7 @@ def test_what_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="for the 4,096,000,000 rows"):
         Simulation(net)
     with pytest.raises(InputError, match=r"ring of spikes.*for 1,099,511,627,776 neurons x 4,097 steps.*shorten"):
-        _new_ring(4097, 2**40)
+        new_ring(4097, 2**40)
 
 
 def test_entries_are_taken_as_they_are() -> None:

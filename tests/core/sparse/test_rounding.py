@@ -25,8 +25,8 @@ from spikesim.sparse import (
     Simulation,
 )
 from spikesim.sparse.assembly import assemble
-from spikesim.sparse.engine.resting import STREAM_FIRE, STREAM_POISSON, STREAM_POISSON_FINE
-from spikesim.sparse.engine.updating import poisson_arrivals
+from spikesim.sparse.engine.layout import TrialKey
+from spikesim.sparse.engine.random_numbers import STREAM_FIRE, STREAM_POISSON, STREAM_POISSON_FINE, poisson_arrivals
 from spikesim.sparse.rounding import fitting_exponent, poisson_tails
 
 LEAKS = (0, 1, 2, 4, 8, 10, 12, 15)
@@ -191,10 +191,10 @@ def test_poisson_probabilities(rate: float) -> None:
 
 
 def test_poisson_arrivals_are_decided_by_64_bits() -> None:
-    clock = Clock(FIRING_IID, STREAM_FIRE, 5, 0)
+    key = TrialKey(Clock(FIRING_IID, STREAM_FIRE, 5, 0), 1)
 
     def arrivals(*tails: int) -> int:
-        return int(poisson_arrivals(np.array(tails, np.uint64), clock, 1, 2, 6, 9))
+        return int(poisson_arrivals(np.array(tails, np.uint64), key, 2, 6, 9))
 
     tag = 2 << 24
     word = int(philox_words(np.array([[6 >> 2, 9, 1, tag | STREAM_POISSON]], np.uint32), 5)[0, 6 & 3])

@@ -20,7 +20,7 @@ from spikesim.sparse.assembly import assemble
 from spikesim.sparse.engine import layout as ly
 from spikesim.sparse.engine.resting import GEOMETRIC_BITS, waiting_time
 from spikesim.sparse.engine.wheel import insert, refill, withdraw
-from spikesim.sparse.simulation import _new_state
+from spikesim.sparse.state import new_state
 
 SEED = 2**33 + 5
 
@@ -95,7 +95,7 @@ def test_blocks_of_a_large_population_are_one_population() -> None:
     fired.run(3)
     spikes = fired.spikes(source)
     v = np.zeros(size, np.int64)
-    shift = int(tables.populations[cells.index, ly.POP_SHIFT])
+    shift = int(tables.populations["shift"][cells.index])
     integers = np.rint(np.ldexp(plus.toarray(), 16 + shift)).astype(np.int64)
     for t in range(3):
         arrived = np.zeros(size, np.int64)
@@ -126,26 +126,27 @@ def test_the_wheel_holds_what_was_put_in_and_not_withdrawn(moves: list[tuple[int
     net = Network()
     net.add_population(8)
     tables = assemble(net)
-    state = _new_state(tables, 0)
+    state = new_state(tables, 0)
+    wheel = state.wheel
     held: dict[int, int] = {}
 
     def contents() -> dict[int, int]:
         found = {}
         for slot in range(ly.WHEEL_SLOTS):
-            neuron = int(state.slots[0, slot])
+            neuron = int(wheel.slots[0, slot])
             before = -1
             while neuron >= 0:
-                assert state.preceding[neuron] == before and state.due[neuron] % ly.WHEEL_SLOTS == slot
-                found[neuron] = int(state.due[neuron])
-                before, neuron = neuron, int(state.following[neuron])
+                assert wheel.preceding[neuron] == before and wheel.due[neuron] % ly.WHEEL_SLOTS == slot
+                found[neuron] = int(wheel.due[neuron])
+                before, neuron = neuron, int(wheel.following[neuron])
         return found
 
     for neuron, due in moves:
         if neuron in held:
-            withdraw(state, 0, neuron)
+            withdraw(wheel, 0, neuron)
             del held[neuron]
         else:
-            insert(state, 0, neuron, due)
+            insert(wheel, 0, neuron, due)
             held[neuron] = due
     assert contents() == held
     state.doing[:] = ly.SILENT

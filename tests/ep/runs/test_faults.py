@@ -139,7 +139,8 @@ WRITERS = """
     from spikesim.errors import InputError
     from spikesim.ep.reports.files import write_files
     from spikesim.sparse.description import make_network
-    from spikesim.sparse.recording import SimulationReader, SimulationWriter
+    from spikesim.sparse.recorder import SimulationWriter
+    from spikesim.sparse.recording import SimulationReader
     from spikesim.sparse.simulation import Simulation
 
     warnings.simplefilter("ignore")

@@ -1,0 +1,44 @@
+"""Random numbers of sparse networks: functions of seed, trial, population, neuron and step, without a state."""
+
+import numpy as np
+
+from spikesim.jit.compilation import inline_kernel, kernel
+from spikesim.numerics.philox import philox4x32
+
+STREAM_FIRE, STREAM_WAIT, STREAM_POISSON, STREAM_POISSON_FINE = 0, 1, 2, 3
+"""What they are drawn for."""
+
+
+@inline_kernel
+def random_words(key, population, stream, step, counter):
+    """Four 32-bit words for (counter, step, trial, population and stream)."""
+    phase = key.phase
+    tag = (np.uint64(population) << np.uint64(24)) | np.uint64(stream)
+    return philox4x32(
+        np.uint64(counter),
+        np.uint64(step),
+        np.uint64(key.trial),
+        tag,
+        np.uint64(phase.key_low),
+        np.uint64(phase.key_high),
+    )
+
+
+@kernel
+def poisson_arrivals(tails, key, population, local, t):
+    """Number of Poisson arrivals at one neuron in one step; tails: probabilities of more than 0, 1, ...."""
+    w0, w1, w2, w3 = random_words(key, population, STREAM_POISSON, t, local >> 2)
+    lane = local & 3
+    word = w0 if lane == 0 else w1 if lane == 1 else w2 if lane == 2 else w3
+    count = 0
+    while count < tails.shape[0] and word < tails[count] >> np.uint64(32):
+        count += 1
+    if count < tails.shape[0] and word == tails[count] >> np.uint64(32):  # 32 bits more decide
+        fine, _, _, _ = random_words(key, population, STREAM_POISSON_FINE, t, local)
+        while (
+            count < tails.shape[0]
+            and word == tails[count] >> np.uint64(32)
+            and fine < tails[count] & np.uint64(0xFFFFFFFF)
+        ):
+            count += 1
+    return count
