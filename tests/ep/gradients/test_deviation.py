@@ -10,11 +10,12 @@ from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.errors import InputError
 
 SAMPLES = 12
+GRADED = {"dynamics__nudged_drive": "held", "dynamics__error_events": "graded"}
 
 
 def estimate(nudging: str, number: int = 0, threads: int = 1, **settings: Any) -> tuple[dict[str, Any], Any]:
     """The gradients of a mini-batch and what happened in it; `number` keys the sign."""
-    config = small.make(small.POOLED, small.CONV, dynamics__nudging=nudging, dynamics__beta=0.5, **settings)
+    config = small.make(small.POOLED, small.CONV, **GRADED, dynamics__nudging=nudging, dynamics__beta=0.5, **settings)
     with small.learning(config, small.make_dataset(), threads=threads) as (learner, presenter):
         ids = np.arange(SAMPLES)
         return learner.estimate(MiniBatch(0, number, presenter.train(0, ids), ids, ids % 3), keep_rates=True)
@@ -22,7 +23,7 @@ def estimate(nudging: str, number: int = 0, threads: int = 1, **settings: Any) -
 
 def signs() -> dict[bool, int]:
     """A mini-batch with a positive and one with a negative first nudge."""
-    config = small.make(small.CONV, dynamics__nudging="deviation")
+    config = small.make(small.CONV, **GRADED, dynamics__nudging="deviation")
     with small.learning(config, small.make_dataset()) as (learner, _):
         drawn = {learner.scheme.comparison.sign(config.seed, 0, number) > 0: number for number in range(20)}
     assert len(drawn) == 2
@@ -47,11 +48,10 @@ def test_one_phase_runs_and_its_sums_are_deviations() -> None:
         assert free.updates.all() and ran.updates.all() and not idle.updates.any()
         assert not len(result.rates.minus)
         _, two = estimate("centred", number)
-        window = small.make(small.CONV).dynamics.nudged_window
+        dynamics = small.make(small.CONV, **GRADED).dynamics
         phase = two.rates.plus if positive else two.rates.minus
-        free_window = small.make(small.CONV).dynamics.window_free
-        mean = (two.rates.free + free_window // 2) // free_window
-        np.testing.assert_array_equal(result.rates.plus, phase - window * np.minimum(mean, 2**16 - 1))
+        mean = (two.rates.free + dynamics.window_free // 2) // dynamics.window_free
+        np.testing.assert_array_equal(result.rates.plus, phase - dynamics.nudged_window * np.minimum(mean, 2**16 - 1))
 
 
 def test_threads_change_no_bit() -> None:
@@ -62,6 +62,8 @@ def test_threads_change_no_bit() -> None:
 
 def test_it_needs_graded_errors() -> None:
     with pytest.raises(InputError, match=r"dynamics\.nudging is 'deviation'; .* it must be 'centred'"):
-        small.make(small.CONV, dynamics__nudging="deviation", dynamics__error_events="spikes")
+        small.make(
+            small.CONV, dynamics__nudged_drive="held", dynamics__error_events="spikes", dynamics__nudging="deviation"
+        )
     with pytest.raises(InputError, match="it must be 'centred' or 'deviation'"):
-        small.make(small.CONV, dynamics__nudging="one-sided")
+        small.make(small.CONV, **GRADED, dynamics__nudging="one-sided")
