@@ -182,7 +182,7 @@ def test_the_estimate_of_the_mean_field_is_the_exact_gradient(network: str, sett
     found = check_gradients(config, dataset, [], repeats=2)
     assert found.residual.max() < 1e-8 and found.residual_nudged.max() < 1e-8
     assert (found.weights.cosine > 0.99).all(), found.weights.cosine
-    found = check_gradients(config, dataset, [], small_beta=0.01)
+    found = check_gradients(config, dataset, [], small_beta=0.001)
     assert (found.weights.cosine > 0.999).all(), found.weights.cosine
     assert (found.biases.cosine > 0.999).all(), found.biases.cosine
 
