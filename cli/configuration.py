@@ -23,7 +23,7 @@ _KEYS: tuple[tuple[str, str, Any], ...] = (
     ("--arch", "model.arch", str),
     ("--dataset", "data.dataset", str),
     ("--width", "model.width", float),
-    ("--epochs", "optimiser.epochs", int),
+    ("--epochs", "optimizer.epochs", int),
     ("--batch-size", "data.batch_size", int),
     ("--limit", "data.limit", int),
     ("--test-limit", "data.test_limit", int),
@@ -34,7 +34,7 @@ _KEYS: tuple[tuple[str, str, Any], ...] = (
     ("--noise", "dynamics.noise", str),
     ("--firing", "dynamics.firing", str),
     ("--pooling", "dynamics.pooling", str),
-    ("--signals", "signals.kind", str),
+    ("--signals", "error_signals.kind", str),
     ("--target-rate", "stability.target_rate", float),
     ("--seed", "seed", int),
 )
@@ -152,16 +152,16 @@ def take_teacher(config: "Config", dataset: "Dataset", path: Path) -> "tuple[Con
     from spikesim.ep.inputs.teacher import read_teacher, soften
     from spikesim.ep.network.error_signals import has_teacher
 
-    signals = config.signals
+    signals = config.error_signals
     if not has_teacher(signals):
         raise InputError(
-            f"--teacher has no use with signals.kind {signals.kind!r}; leave it out, or add --signals kd or both"
+            f"--teacher has no use with error_signals.kind {signals.kind!r}; leave it out, or add --signals kd or both"
         )
     teacher = read_teacher(path, dataset)
     if signals.teacher not in ("", teacher.digest):
         raise InputError(
-            f"signals.teacher is {signals.teacher!r}, but the digest of {path} is {teacher.digest!r}; "
+            f"error_signals.teacher is {signals.teacher!r}, but the digest of {path} is {teacher.digest!r}; "
             "give the file of that digest, or leave the key out"
         )
-    named = make_config(merge(config.to_dict(), [("signals.teacher", teacher.digest)]))
+    named = make_config(merge(config.to_dict(), [("error_signals.teacher", teacher.digest)]))
     return named, soften(teacher.logits, signals.temperature)

@@ -1,4 +1,4 @@
-"""Equilibrium propagation on top of the simulator: phases, contrast, read-out, optimisers, training.
+"""Equilibrium propagation on top of the simulator: phases, contrast, read-out, optimizers, training.
 
 What a program needs to train and test networks is imported from here, on first use.
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spikesim.datasets import Dataset, load
-from spikesim.datasets.samples.transforms import INPUT_FRACTION_BITS, augment, normalise
+from spikesim.datasets.samples.transforms import INPUT_FRACTION_BITS, augment, normalize
 from spikesim.ep.inputs.teacher import write_teacher
 from spikesim.errors import InputError
 
@@ -50,8 +50,8 @@ def convnet(channels: int, width: int, classes: int) -> nn.Sequential:
 
 
 def to_torch(images: NDArray[np.uint8], dataset: Dataset) -> Tensor:
-    """Pixels (n, H, W, C) as normalised float32 (n, C, H, W)."""
-    fixed = normalise(images, dataset.mean, dataset.std)  # int16 (n, H, W, C)
+    """Pixels (n, H, W, C) as normalized float32 (n, C, H, W)."""
+    fixed = normalize(images, dataset.mean, dataset.std)  # int16 (n, H, W, C)
     return torch.from_numpy(fixed).permute(0, 3, 1, 2).float() * 2.0**-INPUT_FRACTION_BITS
 
 
@@ -70,10 +70,10 @@ def train(dataset: Dataset, options: argparse.Namespace) -> tuple[nn.Module, flo
     order = np.random.default_rng(options.seed)
     samples = len(dataset.train)
     size = min(BATCH, samples)
-    batches = samples // size  # batch normalisation likes whole mini-batches: what is left over waits for other epochs
+    batches = samples // size  # batch normalization likes whole mini-batches: what is left over waits for other epochs
     network = convnet(dataset.train.images.shape[3], options.width, dataset.classes)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
-    rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=options.epochs * batches)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=options.epochs * batches)
 
     for epoch in range(options.epochs):
         began, total = time.perf_counter(), 0.0
@@ -83,9 +83,9 @@ def train(dataset: Dataset, options: argparse.Namespace) -> tuple[nn.Module, flo
             images = augment(images, sample_ids, seed=options.seed, epoch=epoch, augmentation=dataset.augmentation)
             labels = torch.from_numpy(dataset.train.labels[sample_ids])  # (size,)
             loss = functional.cross_entropy(network(to_torch(images, dataset)), labels)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             rates.step()
             total += loss.item()
         right = all_logits(network, dataset.test.images, dataset).argmax(axis=1) == dataset.test.labels

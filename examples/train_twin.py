@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spikesim.datasets import Dataset, load
-from spikesim.datasets.samples.transforms import INPUT_FRACTION_BITS, normalise
+from spikesim.datasets.samples.transforms import INPUT_FRACTION_BITS, normalize
 from spikesim.errors import InputError
 
 BATCH = 32
@@ -49,7 +49,7 @@ class Twin(nn.Module):
         return self.readout(x.flatten(1))
 
     @torch.no_grad()
-    def initialise(self, x: Tensor) -> None:
+    def initialize(self, x: Tensor) -> None:
         """Scale and bias of each channel such that on these images three neurons in ten are above zero.
 
         Clipped layers let nothing pass where all neurons are at rest, and no gradient where they all fire.
@@ -64,7 +64,7 @@ class Twin(nn.Module):
 
 def to_torch(images: NDArray[np.uint8], dataset: Dataset) -> Tensor:
     """Pixels (n, H, W, C) as the spiking network sees them, float32 (n, C, H, W)."""
-    fixed = normalise(images, dataset.mean, dataset.std)  # int16 (n, H, W, C)
+    fixed = normalize(images, dataset.mean, dataset.std)  # int16 (n, H, W, C)
     return torch.from_numpy(fixed).permute(0, 3, 1, 2).float() * 2.0**-INPUT_FRACTION_BITS
 
 
@@ -83,18 +83,18 @@ def train(dataset: Dataset, options: argparse.Namespace) -> Twin:
     order = np.random.default_rng(options.seed)
     samples = len(dataset.train)
     network = Twin(dataset.train.images.shape[1:], dataset.classes)
-    network.initialise(to_torch(dataset.train.images[:256], dataset))
-    optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
+    network.initialize(to_torch(dataset.train.images[:256], dataset))
+    optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
     batches = -(-samples // BATCH)
-    rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.epochs * batches)
+    rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, options.epochs * batches)
     for epoch in range(options.epochs):
         began, total = time.perf_counter(), 0.0
         for ids in np.array_split(order.permutation(samples), batches):
             labels = torch.from_numpy(dataset.train.labels[ids])  # (n,)
             loss = functional.cross_entropy(network(to_torch(dataset.train.images[ids], dataset)), labels)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             rates.step()
             total += loss.item()
         print(

@@ -13,7 +13,7 @@ from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.engine.state import Engine, clear_counts, new_counts, new_scratch, new_state
 from spikesim.engine.step import begin_phase
 from spikesim.errors import InputError, Stopped
-from spikesim.numerics.fixed_point import ONE, WINDOW_MAX, quantise_drive
+from spikesim.numerics.fixed_point import ONE, WINDOW_MAX, quantize_drive
 from spikesim.runtime.stop_flag import StopFlag
 
 
@@ -101,7 +101,7 @@ class Simulator:
             raise InputError(
                 f"drives of {population.name} are {drive.shape}; they must broadcast to {expected}"
             ) from None
-        self._set(self.state.external, population, quantise_drive(drive, f"drives of {population.name}"))
+        self._set(self.state.external, population, quantize_drive(drive, f"drives of {population.name}"))
 
     def set_stream(self, population: Population, spikes: ArrayLike | SpikeTrains) -> None:
         """Give the spikes of a streamed population for the steps to come.

@@ -42,7 +42,7 @@ window_free = 4
 limit = 160
 test_limit = 100
 batch_size = 4
-[optimiser]
+[optimizer]
 epochs = 3
 """
 BATCHES = 40

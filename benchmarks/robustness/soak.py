@@ -1,6 +1,7 @@
 """A long training, watched: memory, open files, speed, and whether its file can be read all the while.
 
-    python benchmarks/robustness/soak.py --config examples/cifar10-vgg11.toml --data-dir DATA --set signals.kind=local \
+    python benchmarks/robustness/soak.py --config examples/cifar10-vgg11.toml --data-dir DATA --set
+    error_signals.kind=local \
         [--hours 2] [--every 60] [--threads 1] [--teacher FILE] [--out RUN.h5]
 
 Runs `spikesim train` in a process of its own, whose entries under /proc (of Linux) it reads in between, and opens the

@@ -44,7 +44,7 @@ SETTINGS = {
     "data.limit": 24,
     "data.test_limit": 8,
     "data.batch_size": 4,
-    "optimiser.epochs": 2,
+    "optimizer.epochs": 2,
     "record.spikes": [0, 1],
     "record.traces": 2,
 }

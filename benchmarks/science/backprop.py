@@ -7,7 +7,7 @@ The layers are those of the spiking network: convolution or dense layer with a b
 firing probability, 2x2 average pooling where the layer is pooled, a linear softmax read-out. So are the images (int16,
 padded, augmented), the size of the mini-batches, the epochs and the schedule. What differs: signals run forward only,
 there is no noise, and Adam follows the exact gradient of the cross-entropy. Of the configuration, the architecture and
-its width, the section `data`, the seed, and the epochs and schedule of `optimiser` are used.
+its width, the section `data`, the seed, and the epochs and schedule of `optimizer` are used.
 
 The first training images set the initial scale and bias of each channel, or a clip eight layers deep lets nothing pass.
 """
@@ -60,7 +60,7 @@ KEYS = {
     "batch_size": "data.batch_size",
     "limit": "data.limit",
     "test_limit": "data.test_limit",
-    "epochs": "optimiser.epochs",
+    "epochs": "optimizer.epochs",
     "seed": "seed",
 }
 """Options that stand for a key of the configuration."""
@@ -101,7 +101,7 @@ class ClippedNetwork(nn.Module):
         return self.readout(x.flatten(1))
 
     @torch.no_grad()
-    def initialise(self, x: Tensor) -> None:
+    def initialize(self, x: Tensor) -> None:
         """Normal weights; scale and bias of each channel such that ACTIVE and SPREAD hold on these images."""
         for number, layer in enumerate(self.layers):
             nn.init.normal_(layer.weight)
@@ -143,14 +143,14 @@ def train(config: Config, options: argparse.Namespace) -> None:
     presenter = Presenter(config, dataset, shape)
     samples = min(config.data.limit or len(dataset.train), len(dataset.train))
     test_samples = min(config.data.test_limit or len(dataset.test), len(dataset.test))
-    batch, epochs = config.data.batch_size, config.optimiser.epochs
+    batch, epochs = config.data.batch_size, config.optimizer.epochs
     batches = -(-samples // batch)
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(config.seed)
     network = ClippedNetwork(arch.layers, chain, dataset.classes).to(memory_format=torch.channels_last)
-    network.initialise(to_torch(presenter.plain(dataset.train, slice(min(samples, CALIBRATION_IMAGES)))))
-    optimiser = torch.optim.Adam(network.parameters(), lr=options.lr)
+    network.initialize(to_torch(presenter.plain(dataset.train, slice(min(samples, CALIBRATION_IMAGES)))))
+    optimizer = torch.optim.Adam(network.parameters(), lr=options.lr)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     result: dict[str, Any] = {
         "script": "benchmarks/science/backprop.py",
@@ -178,11 +178,11 @@ def train(config: Config, options: argparse.Namespace) -> None:
             labels = torch.from_numpy(dataset.train.labels[sample_ids])  # (n,)
             logits = network(to_torch(presenter.train(epoch, sample_ids)))  # (n, classes)
             loss = functional.cross_entropy(logits, labels)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            for group in optimiser.param_groups:
-                group["lr"] = options.lr * schedule(config.optimiser, (epoch + number / batches) / epochs)
-            optimiser.step()
+            for group in optimizer.param_groups:
+                group["lr"] = options.lr * schedule(config.optimizer, (epoch + number / batches) / epochs)
+            optimizer.step()
             learned.add(logits, labels, loss)
         seconds = time.perf_counter() - began
 

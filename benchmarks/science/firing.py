@@ -48,7 +48,7 @@ SETTINGS = {
     "model.gain": 1.3,
     "model.gain_growth": 1.0,
     "dynamics.feedback_gain": 1.0,
-    "signals.kind": "none",
+    "error_signals.kind": "none",
 }
 BIAS = 0.3
 FORGETTING = 8

@@ -3,11 +3,12 @@
     python benchmarks/science/greedy.py --config examples/cifar10-vgg11.toml --data-dir D [--set K=VALUE] [--threads N]
 
 Everything that the configuration says of layers, heads, images, initial parameters (calibrated by the engine), learning
-rates, Adam, centring, homeostasis and the price of activity holds here too. In place of spikes a layer sends its firing
-probability p = clip(u, 0, 1) upwards, once, and in place of nudged phases autograd has the gradient: of the cost of a
-layer's own head, and of those above it, each the less by `dynamics.error_gain` for every layer that its error has come
-down. A gain of 0 in place of the configured one, `--error-gain 0`, leaves purely greedy layers, 1 is backpropagation
-with deep supervision. There are only local heads: the teacher of a configuration that has one is left out.
+rates, Adam, centering, homeostasis and the price of activity holds here too. In place of spikes a layer sends its
+firing probability p = clip(u, 0, 1) upwards, once, and in place of nudged phases autograd has the gradient: of the cost
+of a layer's own head, and of those above it, each the less by `dynamics.error_gain` for every layer that its error has
+come down. A gain of 0 in place of the configured one, `--error-gain 0`, leaves purely greedy layers, 1 is
+backpropagation with deep supervision. There are only local heads: the teacher of a configuration that has one is left
+out.
 
 If a run with spikes falls behind these figures, noise or the size of the nudge are to blame; if it does not, what is
 missing is missing in the rule.
@@ -66,7 +67,7 @@ class Layers:
         heads = [parameters.head(head.name) for head in model.heads]
         self.head_weights = [torch.tensor(head.weight).requires_grad_() for head in heads]
         self.head_biases = [torch.tensor(head.bias).requires_grad_() for head in heads]
-        self.optimiser = torch.optim.Adam(self._groups())
+        self.optimizer = torch.optim.Adam(self._groups())
         self.prices = np.zeros(len(self.rows))
 
     def _groups(self) -> list[dict[str, object]]:
@@ -102,14 +103,14 @@ class Layers:
     def learn(self, x: Tensor, labels: Tensor, factor: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """One mini-batch: right answers by head, and the mean p of each layer."""
         rates, logits = self.run(x)
-        strengths = [1.0 if head.name == READOUT else self.config.signals.strength for head in self.model.heads]
+        strengths = [1.0 if head.name == READOUT else self.config.error_signals.strength for head in self.model.heads]
         cost = sum(s * functional.cross_entropy(o, labels) for s, o in zip(strengths, logits, strict=True))
         for own in rates:
             own.retain_grad()
         cost += sum(price * own.sum() / len(labels) for price, own in zip(self.prices, rates, strict=True))
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         cost.backward()  # type: ignore[union-attr]
-        for group in self.optimiser.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * factor
         with torch.no_grad():
             means = [own.mean(dim=(0, 2, 3)) for own in rates]  # (C,)
@@ -124,14 +125,14 @@ class Layers:
         self.prices = moved_prices(self.config.stability, self.prices, np.array(activity), np.array(errors))
 
     def _step(self, means: list[Tensor]) -> None:
-        """Centred step (`ep/gradients/centering.py`), and the activity kept within its bounds."""
-        centred = range(1, len(self.weights)) if self.config.optimiser.centring else range(0)
-        before = [self.weights[layer].detach().clone() for layer in centred]
-        for layer in centred:
+        """Centered step (`ep/gradients/centering.py`), and the activity kept within its bounds."""
+        centered = range(1, len(self.weights)) if self.config.optimizer.centering else range(0)
+        before = [self.weights[layer].detach().clone() for layer in centered]
+        for layer in centered:
             mean = means[layer - 1][None, :, None, None]
             self.weights[layer].grad -= mean * self.biases[layer].grad[:, None, None, None]  # type: ignore[index]
-        self.optimiser.step()
-        for layer, old in zip(centred, before, strict=True):
+        self.optimizer.step()
+        for layer, old in zip(centered, before, strict=True):
             self.biases[layer] -= ((self.weights[layer] - old) * means[layer - 1][None, :, None, None]).sum(
                 dim=(1, 2, 3)
             )
@@ -151,7 +152,7 @@ def train(config: Config, dataset: Dataset, options: argparse.Namespace) -> None
     presenter = Presenter(config, dataset, model.graph.image.shape)
     samples = min(config.data.limit or len(dataset.train), len(dataset.train))
     test_samples = min(config.data.test_limit or len(dataset.test), len(dataset.test))
-    size, epochs = config.data.batch_size, config.optimiser.epochs
+    size, epochs = config.data.batch_size, config.optimizer.epochs
     batches = -(-samples // size)
     parameters = initial_parameters(model, config)
     with Team(model, config, options.threads) as team:
@@ -173,7 +174,7 @@ def train(config: Config, dataset: Dataset, options: argparse.Namespace) -> None
         for number in range(batches):
             ids = shuffled[number * size : (number + 1) * size]  # (n,)
             labels = torch.from_numpy(dataset.train.labels[ids].astype(np.int64))
-            factor = schedule(config.optimiser, (epoch + number / batches) / epochs)
+            factor = schedule(config.optimizer, (epoch + number / batches) / epochs)
             right, active = layers.learn(to_torch(presenter.train(epoch, ids)), labels, factor)
             learned += right
             activity += active * len(ids) / samples
@@ -207,7 +208,7 @@ def main() -> None:
         sys.exit(f"Error: --threads is {options.threads} and --error-gain {options.error_gain}; see --help")
     torch.set_num_threads(options.threads)
     try:
-        config = resolve(options.config, ("signals.kind=local", *options.set), {})
+        config = resolve(options.config, ("error_signals.kind=local", *options.set), {})
         train(config, load(config.data.dataset, options.data_dir), options)
     except InputError as error:
         sys.exit(f"Error: {error}")

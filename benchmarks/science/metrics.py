@@ -85,7 +85,7 @@ def follow(model: Model, config: Config, images: NDArray[np.int16], labels: NDAr
 
     workspace.rest(images, np.arange(n))
     workspace.free(n, stream_of(0, STREAM_FREE), stop)
-    held, graded = model.clamped is not None, dynamics.error_events == "graded"
+    held, graded = model.clamped is not None, dynamics.nudged_phase == "linear-response"
     sent_first = workspace.keep(n)
     if held and not graded:  # mean rates, once, by all tables, and by those that lead back a second time
         yield Phase("mean rates", _rates(workspace, model, n), _macs(model, sent_first, n))

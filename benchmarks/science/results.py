@@ -27,13 +27,13 @@ def row(path: Path) -> tuple[str, str]:
     macs = epochs["test_macs"][-1].astype(np.float64)
     activity = epochs["test_spikes"][-1].sum() / (neurons.sum() * steps)
     seconds = float(epochs["seconds"].sum() + epochs["test_seconds"].sum())
-    wanted = config["optimiser"]["epochs"]
+    wanted = config["optimizer"]["epochs"]
     done = f"{len(accuracy)}" if status == "finished" else f"{len(accuracy)} of {wanted}, not ended"
     model = config["model"]
     cells = (
         f"{config['data']['dataset']}, {model['arch']}" + (f" x{model['width']:g}" if model["width"] != 1 else ""),
         config["dynamics"]["inference"],
-        config["signals"]["kind"],
+        config["error_signals"]["kind"],
         str(config["seed"]),
         done,
         f"{accuracy[-1]:.2%}",
@@ -52,7 +52,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN.h5")
     rows = [row(path) for path in parser.parse_args().runs]
-    headings = ("run", "inference", "signals", "seed", "epochs", "test", "time", "activity", "ACs", "MACs", "energy")
+    headings = (
+        "run",
+        "inference",
+        "error_signals",
+        "seed",
+        "epochs",
+        "test",
+        "time",
+        "activity",
+        "ACs",
+        "MACs",
+        "energy",
+    )
     print("| " + " | ".join(headings) + " |")
     print("|" + "---|" * len(headings))
     for line, _ in rows:

@@ -196,8 +196,8 @@ class Engine:
 def report(config: Config, dataset: Dataset) -> None:
     """Measure both and print."""
     model = Model(config, dataset)
-    if config.dynamics.error_events != "graded":
-        raise InputError("dynamics.error_events must be 'graded': the nudged phases of others deliver spikes")
+    if config.dynamics.nudged_phase != "linear-response":
+        raise InputError("dynamics.nudged_phase must be 'linear-response': the nudged phases of others deliver spikes")
     beta, part = config.dynamics.beta, largest_part(model)
     near, far = adding(NEAR, weighted=False), adding(part, weighted=False)
     near_values, far_values = adding(NEAR, weighted=True), adding(part, weighted=True)

@@ -49,7 +49,7 @@ PARTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("read-out and heads, free", ph.Workspace, ("predict",)),
     ("contrast", learner, ("layer_sums", "layer_gradients")),
     ("gradients of the heads", Learner, ("_head_sums",)),
-    ("optimiser", Learner, ("_step",)),
+    ("optimizer", Learner, ("_step",)),
     ("run file", RunWriter, ("append_batch",)),
     ("checkpoint", Trainer, ("_save",)),
 )
@@ -185,7 +185,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=256, help="training samples of the run (default: 256)")
     options = parser.parse_args()
     try:
-        fixed = {"data.limit": options.samples, "data.test_limit": 1, "optimiser.epochs": 1}
+        fixed = {"data.limit": options.samples, "data.test_limit": 1, "optimizer.epochs": 1}
         config, dataset = read_network(options, fixed)
         print(machine(("numba", "numpy")))
         watcher = train(config, dataset)

@@ -4,7 +4,7 @@
 
 One process a core. A mini-batch takes a process
 
-    work     fixed + samples x sample       fixed: tables from weights, gradients, optimiser, for all weights
+    work     fixed + samples x sample       fixed: tables from weights, gradients, optimizer, for all weights
     sums     2 S (p - 1) / p / shared       within a node of p processes, through its memory
              + 2 S (n - 1) / n / network    between n nodes, which carry the sums of each node once
              + 2 log2(p n) latency

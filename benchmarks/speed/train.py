@@ -120,7 +120,7 @@ def backpropagate(width: float, batch: int, steps: int, threads: int, repeats: i
     for weight in network.up:
         weight.requires_grad_()
     readout = torch.nn.Linear(chain.graph.populations[-1].neurons // 4, 10)
-    optimiser = torch.optim.Adam([*network.up, *readout.parameters()])
+    optimizer = torch.optim.Adam([*network.up, *readout.parameters()])
     images, labels = torch.randn(batch, IMAGE[2], *IMAGE[:2]), torch.randint(10, (batch,))
     resting = [torch.zeros_like(membrane) for membrane in network.membranes]
 
@@ -137,9 +137,9 @@ def backpropagate(width: float, batch: int, steps: int, threads: int, repeats: i
             network.spikes = [p + ((torch.rand_like(p) < p).to(p.dtype) - p).detach() for p in rates]
             top = top + rates[-1]
         loss = functional.cross_entropy(readout(functional.avg_pool2d(top / steps, 2).flatten(1)), labels)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         print(time.perf_counter() - began, flush=True)
 
 

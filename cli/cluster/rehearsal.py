@@ -50,7 +50,7 @@ class Rehearsal:
         from spikesim.ep.training.trainer import Trainer
 
         architecture(config.model.arch, config.model.layers)
-        check_teacher(config.signals, self._teacher is not None)
+        check_teacher(config.error_signals, self._teacher is not None)
         if self._skip_data:
             return
         dataset = self._dataset(config.data.dataset)

@@ -91,7 +91,7 @@ def ablation(options: AblationOptions, keys: dict[str, Any]) -> None:
     config, dataset = load_dataset(config, options.data_dir)
     soft_targets = None
     if options.teacher_file is not None:
-        taught = make_config(merge(config.to_dict(), [("signals.kind", "both")]))
+        taught = make_config(merge(config.to_dict(), [("error_signals.kind", "both")]))
         config, soft_targets = take_teacher(taught, dataset, options.teacher_file)
     rows = ablate(
         config,
@@ -123,7 +123,7 @@ def _print_tables(rows: "list[AblationRow]") -> None:
             ".2g",
         ),
     ):
-        table = Table(title, ("arch", "signals"))
+        table = Table(title, ("arch", "error_signals"))
         table.add_columns(*(str(layer + 1) for layer in range(layers)))
         for row in rows:
             numbers = getattr(row, values)

@@ -99,7 +99,8 @@ def _learning_table(learning: "list[LayerLearning]") -> Table:
     table = Table(
         f"Learning by layer in epoch {epoch}: answer to the nudge, change, error signal, coupling", ("layer",)
     )
-    table.add_columns("|r+ - r-|", "|dW|", "|W|", "signal", "head loss", "head\naccuracy", "saturated", "coupling")
+    changes = ("|r+ - r-|", "|dW|", "|W|")
+    table.add_columns(*changes, "signal", "head loss", "head\naccuracy", "saturated", "spectral\nnorm")
     for item in learning:
         table.add_row(
             item.layer,
@@ -110,7 +111,7 @@ def _learning_table(learning: "list[LayerLearning]") -> Table:
             fixed(item.head_loss),
             percent(item.head_accuracy),
             percent(item.saturated),
-            "-" if item.coupling is None else f"{item.coupling:.2f}",
+            "-" if item.spectral_norm is None else f"{item.spectral_norm:.2f}",
         )
     return table
 

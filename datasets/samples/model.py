@@ -92,7 +92,7 @@ class Dataset:
         Their order is that of the labels.
     mean, std : float64, shape (channels,)
         Of the pixels of the training images scaled to [0, 1]; the constants that the field uses, where it has some.
-        Of recordings 0 and 1: their events are not normalised.
+        Of recordings 0 and 1: their events are not normalized.
     augmentation : Augmentation
         What suits these images.
     source : str

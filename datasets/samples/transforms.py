@@ -9,7 +9,7 @@ from spikesim.numerics.fixed_point import INPUT_BITS
 from spikesim.numerics.philox import philox_words
 
 INPUT_FRACTION_BITS = INPUT_BITS
-"""Fractional bits of a pixel after `normalise`."""
+"""Fractional bits of a pixel after `normalize`."""
 
 # In the simulator's own draws the highest byte of the last counter word is the layer, and no network has a layer 255.
 _STREAM = 0xFF000000
@@ -115,7 +115,7 @@ def augment(
     return shifted
 
 
-def normalise(images: NDArray[np.uint8], mean: ArrayLike, std: ArrayLike, std_factor: float = 1.0) -> NDArray[np.int16]:
+def normalize(images: NDArray[np.uint8], mean: ArrayLike, std: ArrayLike, std_factor: float = 1.0) -> NDArray[np.int16]:
     """Pixels as fixed-point numbers: ``round((x / 255 - mean) / (std * std_factor) * 2**12)``, ties to even.
 
     Parameters

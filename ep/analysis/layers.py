@@ -37,7 +37,7 @@ class LayerLearning:
         Cost against the labels, and share of right answers, of the head that reads the layer.
     saturated : float or None
         Share of neurons with a firing probability of 1 at the end of the free phase.
-    coupling : float or None
+    spectral_norm : float or None
         Estimated coupling with the layer below after the epoch.
     """
 
@@ -50,7 +50,7 @@ class LayerLearning:
     head_loss: float | None
     head_accuracy: float | None
     saturated: float | None
-    coupling: float | None
+    spectral_norm: float | None
 
 
 def layer_learning(batches: Columns, epochs: Columns, layers: list[LayerInfo]) -> list[LayerLearning]:
@@ -63,6 +63,7 @@ def layer_learning(batches: Columns, epochs: Columns, layers: list[LayerInfo]) -
             continue
         share = samples / samples.sum()
         complete = np.flatnonzero(epochs["epoch"] == epoch)
+        norms = [float(norm) for norm in epochs["spectral_norm"][complete[0]]] if len(complete) else None
 
         def mean(name: str, index: int, chosen: Any = chosen, share: Any = share) -> float:
             return float((batches[name][chosen, index] * share).sum())
@@ -85,7 +86,7 @@ def layer_learning(batches: Columns, epochs: Columns, layers: list[LayerInfo]) -
                     head_loss=loss if has_head else None,
                     head_accuracy=correct / float(samples.sum()) if has_head else None,
                     saturated=full / (layers[index].neurons * float(samples.sum())) if is_layer else None,
-                    coupling=float(epochs["coupling"][complete[0], index]) if is_layer and len(complete) else None,
+                    spectral_norm=norms[index] if is_layer and norms is not None else None,
                 )
             )
     return found

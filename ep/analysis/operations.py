@@ -114,11 +114,12 @@ class Traffic(NamedTuple):
 
 
 def phase_traffic(reader: RunReader, phase: str) -> Traffic:
-    """What is sent in a phase of a run; free phases, tests and live drives send everything."""
+    """What is sent in a phase of a run; free phases, tests and live phases send everything."""
     spikes = reader.setting("dynamics.inference") != "mean-field"
-    if phase in (PHASES[0], TEST_PHASE) or reader.setting("dynamics.nudged_drive") != "held":
+    response = reader.setting("dynamics.nudged_phase")
+    if phase in (PHASES[0], TEST_PHASE) or response == "live-spikes":
         return Traffic(forward=True, cells=spikes, holds=False, fires=True)
-    graded = reader.setting("dynamics.error_events") == "graded"
+    graded = response == "linear-response"
     return Traffic(forward=False, cells=spikes, holds=not graded and phase == PHASES[1], fires=not graded)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from spikesim.ep.config.layer_rows import read_rows
-from spikesim.ep.config.sections import CONTRAST_WINDOW_MAX, NUDGED_DEFAULTS, NUDGINGS, Config
+from spikesim.ep.config.sections import CONTRAST_WINDOW_MAX, NUDGED_DEFAULTS, NUDGINGS, Config, Dynamics
 from spikesim.errors import InputError
 from spikesim.io.fields import require_64_bits, shown
 from spikesim.io.toml import tomllib
@@ -30,7 +30,7 @@ __all__ = [
     "per_layer",
 ]
 
-SECTIONS = ("model", "data", "dynamics", "signals", "stability", "optimiser", "record")
+SECTIONS = ("model", "data", "dynamics", "error_signals", "stability", "optimizer", "record")
 
 
 def describe() -> list[tuple[str, Any, str, str]]:
@@ -87,9 +87,8 @@ def make_config(values: Mapping[str, Any]) -> Config:
 
 def _nudged_defaults(dynamics: Mapping[str, Any]) -> Mapping[str, Any]:
     """Defaults that depend on what the nudged phases are made of."""
-    if dynamics.get("nudged_drive") == "live":
-        return NUDGED_DEFAULTS["live"]
-    return NUDGED_DEFAULTS["spikes" if dynamics.get("error_events") == "spikes" else "graded"]
+    chosen = dynamics.get("nudged_phase", Dynamics.nudged_phase)
+    return NUDGED_DEFAULTS.get(chosen, {}) if isinstance(chosen, str) else {}
 
 
 def _make_section(name: str, given: Mapping[str, Any]) -> Any:
@@ -153,27 +152,21 @@ def _check_together(config: Config) -> None:
     for name, gain in (("feedback_gain", dynamics.feedback_gain), ("error_gain", dynamics.error_gain)):
         if math.frexp(gain)[0] != 0.5:
             raise InputError(f"dynamics.{name} is {gain}; it must be a power of two, as 0.25")
-    if dynamics.nudged_drive == "held":
-        if dynamics.rule != "postsynaptic":
-            raise InputError(
-                f"dynamics.rule is {dynamics.rule!r}; with held drives it must be 'postsynaptic', or set "
-                "dynamics.nudged_drive to 'live'"
-            )
-    elif dynamics.error_events != "spikes":
+    if dynamics.clamped and dynamics.rule != "postsynaptic":
         raise InputError(
-            f"dynamics.error_events is {dynamics.error_events!r}; with live drives it must be 'spikes', or set "
-            "dynamics.nudged_drive to 'held'"
+            f"dynamics.rule is {dynamics.rule!r}; with dynamics.nudged_phase = {dynamics.nudged_phase!r} it must be "
+            "'postsynaptic', or set dynamics.nudged_phase to 'live-spikes'"
         )
-    allowed = NUDGINGS[dynamics.response]
+    allowed = NUDGINGS[dynamics.nudged_phase]
     if dynamics.nudging not in allowed:
         raise InputError(
-            f"dynamics.nudging is {dynamics.nudging!r}; where the nudged phases are of {dynamics.response} it must be "
-            f"{' or '.join(map(repr, allowed))}: set it, or dynamics.nudged_drive and dynamics.error_events"
+            f"dynamics.nudging is {dynamics.nudging!r}; with dynamics.nudged_phase = {dynamics.nudged_phase!r} it must "
+            f"be {' or '.join(map(repr, allowed))}"
         )
-    if dynamics.error_events == "graded" and dynamics.contrast != "probability":
+    if dynamics.nudged_phase == "linear-response" and dynamics.contrast != "probability":
         raise InputError(
-            f"dynamics.contrast is {dynamics.contrast!r}; with graded errors it must be 'probability', for no neuron "
-            "spikes in the nudged phases"
+            f"dynamics.contrast is {dynamics.contrast!r}; with dynamics.nudged_phase = 'linear-response' it must be "
+            "'probability', for no neuron spikes in the nudged phases"
         )
     stability = config.stability
     if stability.beta_low > stability.beta_high:

@@ -18,21 +18,21 @@ DURATION_MAX = 4e6
 """Milliseconds of a recording that can be followed."""
 NUDGED_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "graded": {"error_events": "graded", "steps_nudged": 2, "beta": 0.25, "error_gain": 0.5},
-        "spikes": {"error_events": "spikes", "steps_nudged": 4, "beta": 1.0, "error_gain": 0.0625},
-        "live": {"error_events": "spikes", "steps_nudged": 8, "beta": 1.0},
+        "linear-response": {"steps_nudged": 2, "beta": 0.25, "error_gain": 0.5},
+        "clamped-spikes": {"steps_nudged": 4, "beta": 1.0, "error_gain": 0.0625},
+        "live-spikes": {"steps_nudged": 8, "beta": 1.0},
     }
 )
-"""Defaults of `Dynamics` that suit held drives with graded errors, held drives with spikes, and live drives."""
+"""Defaults of `Dynamics` that suit its `nudged_phase`."""
 
 NUDGINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "linear-response": ("centred", "deviation"),
-        "clamped-spikes": ("centred",),
-        "live-spikes": ("centred", "one-sided", "random-sign"),
+        "linear-response": ("centered", "deviation"),
+        "clamped-spikes": ("centered",),
+        "live-spikes": ("centered", "one-sided", "random-sign"),
     }
 )
-"""What may be compared (`Dynamics.nudging`), by the way in which the network responds (`Dynamics.response`)."""
+"""What may be compared (`Dynamics.nudging`), by the way in which the network responds (`Dynamics.nudged_phase`)."""
 
 
 def option(
@@ -124,9 +124,9 @@ class Data:
     batch_size: int = option(32, "Samples in a mini-batch.", low=1, high=65536)
     augment: bool = option(False, "Random crops and flips, as far as they suit the data set.")
     std_factor: float = option(
-        1.0, "Normalised images are divided by this; the literature takes 3 for CIFAR-10.", above=0, high=100
+        1.0, "Normalized images are divided by this; the literature takes 3 for CIFAR-10.", above=0, high=100
     )
-    coding: str = option(
+    encoding: str = option(
         "auto",
         "How samples enter: as a current, or as spikes of an input population (docs/streams.md): bernoulli and latency "
         "code images, events are those of recordings. auto is a current for images and events for recordings.",
@@ -212,8 +212,8 @@ class Dynamics:
         optional=True,
     )
     steps_nudged: int = option(
-        NUDGED_DEFAULTS["graded"]["steps_nudged"],
-        "Steps of each nudged phase; by default 4 where errors are spikes, 8 where drives are live.",
+        NUDGED_DEFAULTS["linear-response"]["steps_nudged"],
+        "Steps of each nudged phase; by default 4 for clamped-spikes, 8 for live-spikes.",
         low=2,
         high=65535,
     )
@@ -225,9 +225,9 @@ class Dynamics:
         optional=True,
     )
     beta: float = option(
-        NUDGED_DEFAULTS["graded"]["beta"],
-        "Strength of the nudge; where it is steered, the one to start with. By default 1 where errors are spikes or "
-        "drives are live.",
+        NUDGED_DEFAULTS["linear-response"]["beta"],
+        "Strength of the nudge; where it is controlled, the one to start with. By default 1 in nudged phases of "
+        "spikes.",
         above=0,
         high=64,
     )
@@ -237,31 +237,26 @@ class Dynamics:
         low=2.0**-8,
         high=1,
     )
-    nudged_drive: str = option(
-        "held",
-        "What a layer hears from below in the nudged phases: live, its spikes; or held, its mean in the free phase, so "
-        "that errors only travel down and no layer answers to the nudges below it.",
-        choices=("held", "live"),
+    nudged_phase: str = option(
+        "linear-response",
+        "How the network responds to a nudge. linear-response: the feedforward drive of each layer is clamped to its "
+        "mean in the free phase, errors propagate top-down only, and the response is that of the mean rates to first "
+        "order, sent as graded events without noise (multiply-accumulates), from the top down. clamped-spikes: the "
+        "drive is clamped, the errors are spikes. live-spikes: the full recurrent dynamics.",
+        choices=("linear-response", "clamped-spikes", "live-spikes"),
     )
     error_gain: float = option(
-        NUDGED_DEFAULTS["graded"]["error_gain"],
-        "With held drives: factor on what a layer hears from the one above in the nudged phases, as a deviation from "
-        "the free phase; a power of two. By default 0.0625 where errors are spikes.",
+        NUDGED_DEFAULTS["linear-response"]["error_gain"],
+        "With a clamped drive: factor on the errors from above in the nudged phases, a level; a power of two. By "
+        "default 0.0625 for clamped-spikes.",
         low=2.0**-8,
         high=1,
     )
-    error_events: str = option(
-        NUDGED_DEFAULTS["graded"]["error_events"],
-        "With held drives: what tells a layer of a deviation above it in the nudged phases, spikes; or the deviations "
-        "of the mean rates (graded events, without noise: multiply-accumulates). Then the layers answer from the top "
-        "down, and two steps are a phase. By default spikes where drives are live.",
-        choices=("spikes", "graded"),
-    )
     nudging: str = option(
-        "centred",
+        "centered",
         "+beta against -beta; +beta against the free phase; +-beta, drawn a mini-batch, against the free phase; or the "
-        "deviations from the free phase in one nudged phase with +-beta (graded errors only).",
-        choices=("centred", "one-sided", "random-sign", "deviation"),
+        "deviations from the free phase in one nudged phase with +-beta (linear-response only).",
+        choices=("centered", "one-sided", "random-sign", "deviation"),
     )
     contrast: str = option(
         "probability",
@@ -283,14 +278,7 @@ class Dynamics:
     @property
     def clamped(self) -> bool:
         """Whether the feedforward drive of the nudged phases is clamped to its mean in the free phase."""
-        return self.nudged_drive == "held"
-
-    @property
-    def response(self) -> str:
-        """How the network responds to a nudge: "live-spikes", "clamped-spikes" or "linear-response"."""
-        if not self.clamped:
-            return "live-spikes"
-        return "linear-response" if self.error_events == "graded" else "clamped-spikes"
+        return self.nudged_phase != "live-spikes"
 
     @property
     def nudged_window(self) -> int:
@@ -313,7 +301,7 @@ class Dynamics:
 
 
 @dataclass(frozen=True)
-class Signals:
+class ErrorSignals:
     """Intermediate error signals: heads that nudge layers below the top, and a teacher."""
 
     kind: str = option(
@@ -367,16 +355,17 @@ class Signals:
 class Stability:
     """What is watched and steered while the network learns."""
 
-    steering: str = option(
+    beta_control: str = option(
         "none",
-        "Whether beta follows the answer, the mean difference between r+ and r- in the top layer.",
-        choices=("none", "response"),
+        "Whether beta is controlled so that the mean difference between r+ and r- in the top layer is "
+        "`rate_difference`.",
+        choices=("none", "rate-difference"),
     )
-    response: float = option(
-        0.02, "Mean difference between r+ and r- in the top layer to which beta is steered.", above=0, high=1
+    rate_difference: float = option(
+        0.02, "Mean difference between r+ and r- in the top layer to which beta is controlled.", above=0, high=1
     )
-    beta_low: float = option(0.25, "Smallest beta when it is steered.", above=0, high=64)
-    beta_high: float = option(8.0, "Largest beta when it is steered.", above=0, high=64)
+    beta_low: float = option(0.25, "Smallest beta when it is controlled.", above=0, high=64)
+    beta_high: float = option(8.0, "Largest beta when it is controlled.", above=0, high=64)
     activity_floor: float = option(
         0.05, "Channels whose mean firing probability is lower are helped by their bias.", low=0, high=1
     )
@@ -397,14 +386,14 @@ class Stability:
         high=1,
         optional=True,
     )
-    target_strength: float = option(
+    penalty_rate: float = option(
         0.02,
         "Change of the price of activity of a layer in a mini-batch, as a share of its mean error, for an activity of "
         "twice the `target_rate`.",
         low=0,
         high=10,
     )
-    coupling_limit: float | None = option(
+    spectral_norm_limit: float | None = option(
         0.9,
         "Weights between two layers are scaled down when their coupling exceeds this; below 1 the dynamics settle.",
         above=0,
@@ -414,10 +403,10 @@ class Stability:
 
 
 @dataclass(frozen=True)
-class Optimiser:
+class Optimizer:
     """How the weights follow the contrast."""
 
-    name: str = option("adam", "Optimiser.", choices=("adam", "sgd"))
+    name: str = option("adam", "Optimizer.", choices=("adam", "sgd"))
     epochs: int = option(5, "Passes over the training set.", low=1, high=2**20)
     learning_rate: float | tuple[float, ...] = option(
         0.02,
@@ -428,7 +417,7 @@ class Optimiser:
         per_layer=True,
     )
     readout_learning_rate: float = option(0.01, "Learning rate of the read-out.", low=0, high=1000)
-    centring: bool = option(
+    centering: bool = option(
         True, "Weights learn from deviations of the presynaptic rates from their mean, biases from the mean."
     )
     bias_factor: float = option(
@@ -479,9 +468,9 @@ class Config:
     model: Model = field(default_factory=Model)
     data: Data = field(default_factory=Data)
     dynamics: Dynamics = field(default_factory=Dynamics)
-    signals: Signals = field(default_factory=Signals)
+    error_signals: ErrorSignals = field(default_factory=ErrorSignals)
     stability: Stability = field(default_factory=Stability)
-    optimiser: Optimiser = field(default_factory=Optimiser)
+    optimizer: Optimizer = field(default_factory=Optimizer)
     record: Record = field(default_factory=Record)
     seed: int = option(0, "Seed of everything that is random.", low=0, high=2**63 - 1)
 

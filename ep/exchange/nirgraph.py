@@ -224,7 +224,7 @@ def _neuron_metadata(structure: Structure, layer: int) -> dict[str, Any]:
 
 def _graph_metadata(structure: Structure, step_ms: float) -> dict[str, Any]:
     config = structure.config
-    image = f"normalised (mean 0, deviation {1 / config.data.std_factor:g}), constant over time"
+    image = f"normalized (mean 0, deviation {1 / config.data.std_factor:g}), constant over time"
     what = "spikes, at each step" if structure.spikes else f"padded and {image}"
     return {
         "producer": f"spikesim {__version__}",

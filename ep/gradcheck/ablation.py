@@ -51,7 +51,7 @@ class AblationRow:
         """Plain values."""
         return {
             "arch": self.arch,
-            "signals": self.kind,
+            "error_signals": self.kind,
             "layers": list(self.layers),
             "cosine": plain(self.cosine),
             "norm_ratio": plain(self.ratio),
@@ -92,7 +92,7 @@ def ablate(
     rows = []
     for arch in architectures:
         for kind in kinds:
-            changed = make_config(merge(config.to_dict(), [("model.arch", arch), ("signals.kind", kind)]))
+            changed = make_config(merge(config.to_dict(), [("model.arch", arch), ("error_signals.kind", kind)]))
 
             def tell(text: str, arch: str = arch, kind: str = kind) -> None:
                 execution.progress(f"{arch}, {kind}: {text}")

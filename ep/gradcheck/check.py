@@ -311,7 +311,7 @@ def check_gradients(
     """
     execution = Execution() if execution is None else execution
     threads, ranks, progress = execution.threads, execution.ranks, execution.progress
-    check_teacher(config.signals, soft_targets is not None)
+    check_teacher(config.error_signals, soft_targets is not None)
     configs = [variant.configure(config) for variant in grid]  # refused before any work
     model = Model(config, dataset)
     presenter = Presenter(config, dataset, model.graph.image.shape)

@@ -3,7 +3,7 @@
     E(p) = sum_l g_l ( sum 1/2 p_l^2 - <b_l, p_l> - <W_l * Pool(p_{l-1}), p_l> ),      g_l = gamma^(l - L)
 
 L being the level of the layer (`spikesim.ep.network.graph`), and with a term of the third kind for each connection. It
-describes the same network as the engine, with the quantised weights and biases that the engine has, but shares no
+describes the same network as the engine, with the quantized weights and biases that the engine has, but shares no
 code with it: it is what the engine's gradients are checked against. Without a feedback gain gamma all g_l are 1. No
 layer drives itself, and given its neighbours a layer has its energy's only minimum in the box 0 <= p <= 1 at
 ``clip(drive, 0, 1)``. Visiting the layers one after the other therefore lowers E at every visit and ends at a fixed
@@ -402,7 +402,7 @@ def _error_gain(model: Model, edge: Edge) -> float:
 
 
 def _linear_head(model: Model, index: int, strength: float) -> LinearHead:
-    """A head as it is quantised in the model."""
+    """A head as it is quantized in the model."""
     head, packed = model.heads[index], model.packed
     row = packed.table[index]
     by_class = hd.weights_of(packed, index).astype(np.int64)  # (classes, features)

@@ -49,7 +49,7 @@ def moved_prices(stability: Stability, prices: Reals, activity: Reals, errors: R
     if stability.target_rate is None:
         return np.zeros_like(prices)
     excess = np.clip(activity / stability.target_rate - 1.0, -1.0, 1.0)
-    return np.maximum(prices + stability.target_strength * errors * excess, 0.0)
+    return np.maximum(prices + stability.penalty_rate * errors * excess, 0.0)
 
 
 def price_sums(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.config.sections import Dynamics
-from spikesim.ep.gradients.comparisons.centred import Centred
+from spikesim.ep.gradients.comparisons.centered import Centered
 from spikesim.ep.gradients.comparisons.comparison import Comparison
 from spikesim.ep.gradients.comparisons.deviation import Deviation
 from spikesim.ep.gradients.comparisons.one_sided import OneSided
@@ -24,7 +24,7 @@ from spikesim.ep.network.model import Model
 __all__ = ["NudgingScheme", "Term", "comparison_of"]
 
 COMPARISONS: dict[str, type[Comparison]] = {
-    "centred": Centred,
+    "centered": Centered,
     "one-sided": OneSided,
     "random-sign": RandomSign,
     "deviation": Deviation,

@@ -6,7 +6,7 @@ events of a recording are spikes already: the time that the free phase follows i
 neuron spikes in those in which it has an event.
 
 An input neuron spikes at most once a step. Its mean over the window of the free phase is what nudged phases hold, what
-the first weights learn from, and what enters as a current where spikes are not wanted: with `data.coding = "current"`
+the first weights learn from, and what enters as a current where spikes are not wanted: with `data.encoding = "current"`
 on recordings (a single frame) and in the mean-field mode.
 """
 
@@ -41,17 +41,17 @@ def coding_of(config: Config, dataset: Dataset) -> str:
     InputError
         Recordings that are to be coded, or images that have no events.
     """
-    chosen = config.data.coding
+    chosen = config.data.encoding
     if chosen == "auto":
         return "events" if dataset.recordings else "current"
     if dataset.recordings and chosen not in ("current", "events"):
         raise InputError(
-            f"data.coding is {chosen!r}, but {dataset.name} holds recordings of events; it must be 'events', 'current' "
-            "or 'auto'"
+            f"data.encoding is {chosen!r}, but {dataset.name} holds recordings of events; it must be 'events', "
+            "'current' or 'auto'"
         )
     if not dataset.recordings and chosen == "events":
         raise InputError(
-            f"data.coding is 'events', but {dataset.name} holds images; it must be 'current', 'bernoulli', 'latency' "
+            f"data.encoding is 'events', but {dataset.name} holds images; it must be 'current', 'bernoulli', 'latency' "
             "or 'auto'"
         )
     return chosen

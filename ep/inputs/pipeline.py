@@ -1,10 +1,10 @@
-"""Samples as the network sees them: images augmented, padded, normalised, in fixed point; or spikes."""
+"""Samples as the network sees them: images augmented, padded, normalized, in fixed point; or spikes."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset, EventSet, ImageSet
-from spikesim.datasets.samples.transforms import augment, normalise, pad
+from spikesim.datasets.samples.transforms import augment, normalize, pad
 from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.engine.synapses import Shape
 from spikesim.ep.config.parsing import Config
@@ -70,7 +70,7 @@ class Presenter:
         if images.shape[1:3] != self.shape[:2]:
             images = pad(images, self.shape[0])
         if self._coding == "current":
-            return normalise(images, self.dataset.mean, self.dataset.std, self.config.data.std_factor)
+            return normalize(images, self.dataset.mean, self.dataset.std, self.config.data.std_factor)
         steps = self.config.dynamics.steps_free
         if self._coding == "latency":
             return self._given(cd.latency(images, steps=steps))

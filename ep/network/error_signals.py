@@ -6,7 +6,7 @@ head adds a nudge to its own layer in the nudged phases, nothing else changes, a
 
 from spikesim.engine.synapses import Shape
 from spikesim.ep.config.parsing import Config, per_layer
-from spikesim.ep.config.sections import Signals
+from spikesim.ep.config.sections import ErrorSignals
 from spikesim.ep.network.graph import LayerGraph
 from spikesim.ep.network.heads import READOUT, Head, check_head
 from spikesim.errors import InputError
@@ -28,16 +28,16 @@ def place_heads(config: Config, graph: LayerGraph) -> tuple[Head, ...]:
     Raises
     ------
     InputError
-        `signals.layers` names a layer that is not below the top one, or one twice.
+        `error_signals.layers` names a layer that is not below the top one, or one twice.
     """
-    signals, top = config.signals, len(graph.populations) - 1
+    signals, top = config.error_signals, len(graph.populations) - 1
     heads = []
     if signals.kind != "none":
         chosen = signals.layers or tuple(range(1, top + 1))
         for number in chosen:
             if number > top or chosen.count(number) > 1:
                 raise InputError(
-                    f"signals.layers is {list(chosen)}; it names layers below the top one, 1 to {top}, each once"
+                    f"error_signals.layers is {list(chosen)}; it names layers below the top one, 1 to {top}, each once"
                 )
         for layer in sorted(number - 1 for number in chosen):
             population = graph.populations[layer]
@@ -48,19 +48,19 @@ def place_heads(config: Config, graph: LayerGraph) -> tuple[Head, ...]:
     return tuple(heads)
 
 
-def teacher_weights(signals: Signals, heads: tuple[Head, ...]) -> tuple[float, ...]:
+def teacher_weights(signals: ErrorSignals, heads: tuple[Head, ...]) -> tuple[float, ...]:
     """Weight of the teacher in the cost of each head; the labels have the rest."""
     readout = signals.teacher_weight if signals.kind in ("kd", "both") else 0.0
     intermediate = {"none": 0.0, "local": 0.0, "kd": 1.0, "both": signals.teacher_weight}[signals.kind]
     return tuple(readout if head.name == READOUT else intermediate for head in heads)
 
 
-def has_teacher(signals: Signals) -> bool:
+def has_teacher(signals: ErrorSignals) -> bool:
     """Whether the signals need a teacher."""
     return signals.kind in ("kd", "both")
 
 
-def check_teacher(signals: Signals, given: bool) -> None:
+def check_teacher(signals: ErrorSignals, given: bool) -> None:
     """Refuse signals that need a teacher and have none, or have one and no use for it.
 
     Raises
@@ -69,7 +69,7 @@ def check_teacher(signals: Signals, given: bool) -> None:
     """
     if has_teacher(signals) != given:
         trouble = "has no use for a teacher" if given else "needs a teacher: give --teacher FILE"
-        raise InputError(f"signals.kind is {signals.kind!r}, which {trouble}")
+        raise InputError(f"error_signals.kind is {signals.kind!r}, which {trouble}")
 
 
 def head_strengths(config: Config, heads: tuple[Head, ...], graph: LayerGraph) -> tuple[float, ...]:
@@ -80,8 +80,8 @@ def head_strengths(config: Config, heads: tuple[Head, ...], graph: LayerGraph) -
     InputError
         A list of the wrong length.
     """
-    signals = config.signals
-    given = per_layer(signals.strength, len(graph.populations), "signals.strength")
+    signals = config.error_signals
+    given = per_layer(signals.strength, len(graph.populations), "error_signals.strength")
     strengths = []
     for head in heads:
         value = 1.0 if head.name == READOUT else given[head.layer]
@@ -92,7 +92,7 @@ def head_strengths(config: Config, heads: tuple[Head, ...], graph: LayerGraph) -
     return tuple(strengths)
 
 
-def annealing(signals: Signals, progress: float) -> float:
+def annealing(signals: ErrorSignals, progress: float) -> float:
     """Factor on the strengths of the intermediate heads; `progress` is the share of the training that is done."""
     if signals.schedule == "constant" or progress <= signals.anneal_from:
         return 1.0

@@ -29,7 +29,7 @@ from spikesim.jit.compilation import kernel
 from spikesim.numerics.dither import leak_dither
 from spikesim.numerics.fixed_point import DRIVE_LIMIT, ONE, ONE_BITS, P_MAX, WEIGHT_MAX
 from spikesim.numerics.portable_math import softmax
-from spikesim.numerics.quantization import quantise_weights
+from spikesim.numerics.quantization import quantize_weights
 
 READOUT = "readout"
 ERROR_BITS = 16
@@ -102,7 +102,7 @@ class Head:
 class Heads(NamedTuple):
     """All heads of a network for the compiled loop.
 
-    weights: the quantised weights of all heads, one after the other, flat ``[class][feature]``.
+    weights: the quantized weights of all heads, one after the other, flat ``[class][feature]``.
     hard, soft: weight of the labels, and of the teacher times its temperature, in -dC/do.
     """
 
@@ -158,7 +158,7 @@ def pack_heads(
     temperature: float = 1.0,
     spread: Spread = serial,
 ) -> Heads:
-    """Quantise the heads.
+    """Quantize the heads.
 
     Parameters
     ----------
@@ -181,15 +181,15 @@ def pack_heads(
     classes = len(biases[0])
     table = np.zeros(len(heads), HEAD)
 
-    def quantise(number: int) -> tuple[NDArray[np.int32], int]:
+    def quantize(number: int) -> tuple[NDArray[np.int32], int]:
         head = heads[number]
         if not np.isfinite(biases[number]).all():
             raise InputError(f"biases of {head.title} hold a value that is not finite; lower the learning rate")
-        integers, exponent = quantise_weights(weights[number], f"weights of {head.title}")
+        integers, exponent = quantize_weights(weights[number], f"weights of {head.title}")
         by_class = head.blocks.to_state(integers.T.reshape(-1, *head.shape))  # (classes, features)
         return by_class.ravel().astype(np.int32), exponent
 
-    packed = spread(quantise, range(len(heads)))
+    packed = spread(quantize, range(len(heads)))
     at = 0
     for row, head, (_, exponent) in zip(table, heads, packed, strict=True):
         squared = head.name == READOUT and cost == "squared-error"
@@ -208,7 +208,7 @@ def pack_heads(
 
 
 def weights_of(packed: Heads, head: int) -> NDArray[np.int32]:
-    """The quantised weights of one head, a view (classes, features) with the features in its layout."""
+    """The quantized weights of one head, a view (classes, features) with the features in its layout."""
     classes, row = packed.bias.shape[1], packed.table[head]
     at, size = int(row.at) * classes, int(row.features)
     return packed.weights[at : at + classes * size].reshape(classes, size)
@@ -329,7 +329,7 @@ def check_head(head: Head) -> None:
     if largest > EXACT:
         raise InputError(
             f"{head.name} sums {head.side}x{head.side} cells into {head.features} features, too many to be exact; "
-            "use a finer signals.grid or fewer channels"
+            "use a finer error_signals.grid or fewer channels"
         )
 
 

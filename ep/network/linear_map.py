@@ -38,7 +38,7 @@ class Link:
 
     @classmethod
     def of(cls, connection: Connection) -> "Link":
-        """The connection of two layers with the quantised weights that it has."""
+        """The connection of two layers with the quantized weights that it has."""
         table = connection.table
         assert isinstance(table, Conv | Dense)
         weights = connection.integers.astype(np.float64) * 2.0**-connection.exponent

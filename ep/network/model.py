@@ -69,8 +69,8 @@ class Model:
         self.clamped: ClampedNetwork | None = None
         if clamped:
             self.clamped = ClampedNetwork(self.compiled, self.graph, config.dynamics.error_gain, nudged)
-        self._soft = teacher_weights(config.signals, self.heads)
-        self._temperature = config.signals.temperature
+        self._soft = teacher_weights(config.error_signals, self.heads)
+        self._temperature = config.error_signals.temperature
         tables = len(self.compiled.plan.tables)
         self._forward, self._feedback = np.zeros(
             (2, self.layers, tables), np.int64
@@ -120,7 +120,7 @@ class Model:
         )
 
     def load(self, parameters: ParameterTree, strength: float = 1.0, spread: Spread = serial) -> None:
-        """Quantise the parameters into the tables of the network.
+        """Quantize the parameters into the tables of the network.
 
         Parameters
         ----------

@@ -104,7 +104,7 @@ def _versions() -> dict[str, str]:
 
 
 def _contents(dataset: Dataset) -> dict[str, str]:
-    found = {"normalisation": _hash(dataset.mean, dataset.std)}
+    found = {"normalization": _hash(dataset.mean, dataset.std)}
     for name, part in (("training", dataset.train), ("test", dataset.test)):
         if isinstance(part, EventSet):
             found[name] = _hash(part.neurons, part.times, part.offsets, part.labels)

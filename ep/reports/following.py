@@ -116,7 +116,7 @@ def follow(path: Path, interval: float = 2.0) -> Iterator[Snapshot]:
 
 def _look(reader: RunReader, state: str, holder: str | None) -> Snapshot:
     report = make_report(reader, current=True)
-    epochs, limit = reader.setting("optimiser.epochs"), reader.setting("data.limit")
+    epochs, limit = reader.setting("optimizer.epochs"), reader.setting("data.limit")
     complete = [own.train_samples for own in report.epochs if own.complete]
     samples = complete[-1] if complete else limit
     return Snapshot(

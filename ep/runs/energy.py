@@ -15,7 +15,7 @@ class EnergyModel:
 
     Only the arithmetic of synapses is charged: one accumulate for a synaptic event, one multiply-accumulate for a
     synapse with a graded input. Memory traffic, the updates of the neurons, random numbers, the read-out and the
-    optimiser are left out, so the estimate compares runs and layers; it is not the consumption of a device.
+    optimizer are left out, so the estimate compares runs and layers; it is not the consumption of a device.
 
     Attributes
     ----------

@@ -25,6 +25,8 @@ __all__ = ["RunReader", "is_run_file", "stored_format"]
 
 _WANTED = "give the run file that 'spikesim train --out' wrote"
 _REMEDY = "'spikesim train --resume' writes it anew from its checkpoints, or use a copy of it"
+_PROGRAMS = {4: "spikesim 0.1.0 as of commit d30bdab, before keys and columns had their present names"}
+"""What reads earlier versions of the format, where a version of the package does not say it."""
 _COMPRESSION_MAX = 64
 """Rows of spikes for each byte of a file whose configuration does not say how many there can be."""
 
@@ -76,10 +78,11 @@ class RunReader(FollowedFile):
         _require_run_file(contents, self.path)
         self.format_version = int(contents.attribute("format_version"))
         if self.format_version != FORMAT_VERSION:
-            wrote = one_line(contents.attribute("spikesim_version"))
+            wrote = f"spikesim {one_line(contents.attribute('spikesim_version'))}, which wrote it"
+            program = _PROGRAMS.get(self.format_version, wrote)
             raise InputError(
                 f"{self.path} has format version {self.format_version}, this program reads {FORMAT_VERSION}: "
-                f"read it with spikesim {wrote}, which wrote it"
+                f"read it with {program}"
             )
         super()._read_header(contents)
         self.config: dict[str, Any] = read_json(contents.text("config"), "configuration")

@@ -23,7 +23,7 @@ __all__ = [
     "is_layer_name",
 ]
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 PHASES = ("free", "nudged+", "nudged-")
 READOUT = "readout"
 
@@ -154,7 +154,7 @@ _BATCHES = (
             "without a head",
         ),
         (
-            "activity_price",
+            "activity_penalty",
             "<f8",
             ("L",),
             "nats",
@@ -213,7 +213,7 @@ _EPOCHS = _table(
         "number those with r = 0, number k of the others those with (k - 1)/32 < r <= k/32",
     ),
     (
-        "coupling",
+        "spectral_norm",
         "<f8",
         ("L",),
         "1",

@@ -1,10 +1,10 @@
 """What the learner adjusts from mini-batch to mini-batch: beta, the strengths of the heads, the prices of activity.
 
 A constant nudge drowns in the noise at first, when the read-out is small, and biases the gradient later, when it has
-grown. What counts is the answer of the network, the mean |r+ - r-| of a layer: with `stability.steering = "response"`
-beta follows that of the top layer, and with `signals.profile = "balanced"` the strengths of the heads follow those of
-their layers. With `stability.target_rate` the price of activity follows the activity of each layer. All of it is
-arithmetic on numbers that do not depend on threads, and its state goes into the checkpoint.
+grown. What counts is the answer of the network, the mean |r+ - r-| of a layer: with `stability.beta_control =
+"rate-difference"` beta follows that of the top layer, and with `error_signals.profile = "balanced"` the strengths of
+the heads follow those of their layers. With `stability.target_rate` the price of activity follows the activity of each
+layer. All of it is arithmetic on numbers that do not depend on threads, and its state goes into the checkpoint.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ PACE = 0.1
 """Relative change in a mini-batch per relative deviation from what is wanted."""
 DEVIATION_MAX = 1.0
 BALANCE_MAX = 64.0
-"""Balanced strengths stay within this factor of `signals.strength`."""
+"""Balanced strengths stay within this factor of `error_signals.strength`."""
 
 
 class Steering:
@@ -55,7 +55,7 @@ class Steering:
 
     def lambdas(self, progress: float) -> Reals:
         """Strength of each head beside the read-out's, which is 1; float64 (heads,)."""
-        factor = annealing(self.config.signals, progress)
+        factor = annealing(self.config.error_signals, progress)
         intermediate = np.array([head.name != READOUT for head in self.heads])
         return np.where(intermediate, self._given * self._balance * factor, self._given)
 
@@ -73,10 +73,10 @@ class Steering:
         stability = self.config.stability
         apart = self._comparison.distance(self.beta)
         self.prices = moved_prices(stability, self.prices, activity, response / apart)
-        if stability.steering == "response":
-            beta = self.beta * (1.0 + PACE * _deviation(stability.response, top))
+        if stability.beta_control == "rate-difference":
+            beta = self.beta * (1.0 + PACE * _deviation(stability.rate_difference, top))
             self.beta = min(max(beta, stability.beta_low), stability.beta_high)
-        if self.config.signals.profile == "balanced":
+        if self.config.error_signals.profile == "balanced":
             for index, head in enumerate(self.heads):
                 if head.name != READOUT:
                     moved = self._balance[index] * (1.0 + PACE * _deviation(top, float(response[head.layer])))

@@ -86,7 +86,8 @@ class Diagnosis:
                 lines += self._once(
                     f"coupling {name}",
                     f"the coupling of {name} with the layer below is {value:.2f}, above 1: the free phase may not "
-                    "settle; set stability.coupling_limit = 0.9, or a smaller dynamics.feedback_gain or model.gain",
+                    "settle; set stability.spectral_norm_limit = 0.9, or a smaller dynamics.feedback_gain or "
+                    "model.gain",
                 )
         return lines
 
@@ -102,13 +103,13 @@ class Diagnosis:
             lines += self._once(
                 f"silent {name}",
                 f"{name} has fallen silent (activity {activity:.3%}): raise stability.activity_floor or "
-                "stability.homeostasis, or lower dynamics.beta or optimiser.learning_rate",
+                "stability.homeostasis, or lower dynamics.beta or optimizer.learning_rate",
             )
         if activity > HOT:
             lines += self._once(
                 f"hot {name}",
                 f"{name} runs hot (activity {activity:.0%}): lower stability.activity_ceiling, raise "
-                "stability.homeostasis, or lower optimiser.learning_rate or model.gain",
+                "stability.homeostasis, or lower optimizer.learning_rate or model.gain",
             )
         if saturated > SATURATED:
             lines += self._once(
@@ -120,7 +121,7 @@ class Diagnosis:
             lines += self._once(
                 f"residual {name}",
                 f"the free phase of {name} does not settle (residual {residual:.3f}): lower model.gain or "
-                "dynamics.feedback_gain, set stability.coupling_limit, or raise dynamics.steps_free",
+                "dynamics.feedback_gain, set stability.spectral_norm_limit, or raise dynamics.steps_free",
             )
         return lines
 
@@ -130,17 +131,17 @@ class Diagnosis:
             return self._once(
                 "loss",
                 f"the loss has risen from {self._best_loss:.3f} to {loss:.3f}: the training may be diverging; lower "
-                "optimiser.learning_rate or dynamics.beta",
+                "optimizer.learning_rate or dynamics.beta",
             )
         return []
 
     def _beta(self, betas: list[float]) -> list[str]:
         stability = self._config.stability
-        if stability.steering == "none":
+        if stability.beta_control == "none":
             return []
         for bound, name, remedy in (
-            (stability.beta_high, "beta_high", "lower stability.response"),
-            (stability.beta_low, "beta_low", "raise stability.response"),
+            (stability.beta_high, "beta_high", "lower stability.rate_difference"),
+            (stability.beta_low, "beta_low", "raise stability.rate_difference"),
         ):
             if min(betas) == max(betas) == bound:
                 return self._once(

@@ -98,7 +98,7 @@ def _start(
     progress: Rounds,
 ) -> Reals | None:
     """`start`, on one rank."""
-    train, limit = presenter.dataset.train, config.stability.coupling_limit
+    train, limit = presenter.dataset.train, config.stability.spectral_norm_limit
     ids = np.arange(min(samples, config.model.calibration_samples))
     few = np.arange(min(samples, SAMPLES))
     images, few_images = presenter.plain(train, ids, CALIBRATED), presenter.plain(train, few, CALIBRATED)

@@ -1,4 +1,4 @@
-"""One mini-batch: phases on all threads, contrast, gradients, one step of the optimiser.
+"""One mini-batch: phases on all threads, contrast, gradients, one step of the optimizer.
 
 The mini-batch is divided among the ranks and cut into groups of samples; a thread carries a group through all its
 phases. Everything that crosses threads and ranks is an integer, so neither their number nor the size of the groups can
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spikesim.ep.config.parsing import Config, per_layer
 from spikesim.ep.config.random_streams import STREAM_FREE, nudged_stream, stream_of
-from spikesim.ep.gradients import centering as centring
+from spikesim.ep.gradients import centering as centering
 from spikesim.ep.gradients.activity_penalty import add_price_gradients, price_sums
 from spikesim.ep.gradients.estimator import (
     Divisors,
@@ -43,7 +43,7 @@ from spikesim.ep.phases.readout import Predictions
 from spikesim.ep.training import homeostasis
 from spikesim.ep.training.batch_sums import BatchSums
 from spikesim.ep.training.controllers import Steering
-from spikesim.ep.training.optimizers import Optimiser
+from spikesim.ep.training.optimizers import Optimizer
 from spikesim.errors import Stopped
 from spikesim.numerics.fixed_point import ONE
 from spikesim.numerics.philox import philox_words
@@ -78,7 +78,7 @@ class _Group:
 
 
 class Learner:
-    """The parameters, their optimiser, and the mini-batches that change them.
+    """The parameters, their optimizer, and the mini-batches that change them.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class Learner:
         self.steering = Steering(config, model)
         self.scheme = NudgingScheme.of(model, config)
         check_sums(model, self.scheme, config.data.batch_size)
-        self.optimiser = Optimiser(config.optimiser, parameters.leaves(), learning_rates(model, config))
+        self.optimizer = Optimizer(config.optimizer, parameters.leaves(), learning_rates(model, config))
 
     def order(self, epoch: int, samples: int) -> NDArray[np.int64]:
         """The order of the training samples in an epoch, keyed by seed and epoch."""
@@ -161,14 +161,14 @@ class Learner:
         return beta, lambdas
 
     def _step(self, gradients: dict[str, Array], result: BatchResult, factor: float) -> NDArray[np.float64]:
-        """Move the parameters, layers and heads on different threads; gradients are centred in place.
+        """Move the parameters, layers and heads on different threads; gradients are centered in place.
 
         Returns
         -------
         float64 (L + 1,)
             Mean change of the weights of each layer and of the read-out.
         """
-        self.optimiser.begin()
+        self.optimizer.begin()
         layers = [partial(self._move_layer, layer, gradients, result, factor) for layer in range(self.model.layers)]
         heads = [partial(self._move_head, head.name, gradients, factor) for head in self.model.heads]
         changes = self.team.map(lambda move: move(), [*layers, *heads])
@@ -176,14 +176,14 @@ class Learner:
 
     def _move_head(self, name: str, gradients: dict[str, Array], factor: float) -> float:
         """Move the parameters of a head; the mean change of its weights."""
-        self.optimiser.move(f"{name}/bias", gradients[f"{name}/bias"], factor)
-        return self.optimiser.move(f"{name}/weight", gradients[f"{name}/weight"], factor)
+        self.optimizer.move(f"{name}/bias", gradients[f"{name}/bias"], factor)
+        return self.optimizer.move(f"{name}/weight", gradients[f"{name}/weight"], factor)
 
     def _move_layer(self, layer: int, gradients: dict[str, Array], result: BatchResult, factor: float) -> float:
         """Move the parameters of a layer; the mean change of its weights."""
         name, edges = self.model.names[layer], self.model.graph.incoming(layer)
         bias = gradients[f"{name}/bias"]
-        self.optimiser.move(f"{name}/bias", bias, factor)
+        self.optimizer.move(f"{name}/bias", bias, factor)
         changes = [self._move_weights(edge, gradients[edge.weight], bias, result, factor) for edge in edges]
         if len(edges) == 1:
             return changes[0]
@@ -193,17 +193,17 @@ class Learner:
     def _move_weights(self, edge: Edge, gradient: Array, bias: Array, result: BatchResult, factor: float) -> float:
         """Move the weights of a connection; their mean change. `bias`: gradient of the biases of its target."""
         # an image has no rates
-        if not self.config.optimiser.centring or edge.analogue:
-            return self.optimiser.move(edge.weight, gradient, factor)
+        if not self.config.optimizer.centering or edge.analogue:
+            return self.optimizer.move(edge.weight, gradient, factor)
         below = result.input_activity[0] if edge.source == INPUT else result.activity[edge.source]
-        mean = centring.presynaptic_mean(edge, below)
+        mean = centering.presynaptic_mean(edge, below)
         layer = self.parameters.layers[self.model.names[edge.target]]
         weights = layer.weights[edge.name]
         before = self._buffers.take(f"before/{edge.name}", weights.shape, weights.dtype)
         before[...] = weights
-        centring.centre(gradient, bias, mean)
-        change = self.optimiser.move(edge.weight, gradient, factor)
-        layer.bias[...] -= centring.bias_compensation(weights, before, mean)
+        centering.centre(gradient, bias, mean)
+        change = self.optimizer.move(edge.weight, gradient, factor)
+        layer.bias[...] -= centering.bias_compensation(weights, before, mean)
         return change
 
     def estimate(
@@ -351,7 +351,7 @@ class Learner:
     def _head_sums(self, index: int, found: Predictions) -> HeadSums:
         """What one head's delta rule adds up; zeros for those that stay as they are."""
         head = self.model.heads[index]
-        if head.name != hd.READOUT and self.config.signals.learning == "fixed":
+        if head.name != hd.READOUT and self.config.error_signals.learning == "fixed":
             weight = self.parameters.head(head.name).weight
             return HeadSums(np.zeros(weight.shape, np.int64), np.zeros(weight.shape[-1], np.int64))
         at = int(self.model.packed.table[index].at)
@@ -360,9 +360,9 @@ class Learner:
 
 def learning_rates(model: Model, config: Config) -> dict[str, float]:
     """Learning rate of each array of parameters, by name, before the schedule."""
-    settings, signals = config.optimiser, config.signals
+    settings, signals = config.optimizer, config.error_signals
     rates: dict[str, float] = {}
-    layer_rates = per_layer(settings.learning_rate, model.layers, "optimiser.learning_rate")
+    layer_rates = per_layer(settings.learning_rate, model.layers, "optimizer.learning_rate")
     scales = initial_scales(model, config)
     for layer, (name, rate, scale) in enumerate(zip(model.names, layer_rates, scales, strict=True)):
         rates[f"{name}/bias"] = rate * settings.bias_factor

@@ -1,4 +1,4 @@
-"""Optimisers and schedules: elementwise float32 arithmetic, the same bits on every machine with IEEE arithmetic."""
+"""Optimizers and schedules: elementwise float32 arithmetic, the same bits on every machine with IEEE arithmetic."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.config.sections import Optimiser as Settings
+from spikesim.ep.config.sections import Optimizer as Settings
 from spikesim.jit.compilation import kernel
 
 Array = NDArray[np.float32]
@@ -32,12 +32,12 @@ def schedule(settings: Settings, progress: float) -> float:
     return low + (1.0 - low) * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
-class Optimiser:
+class Optimizer:
     """SGD with momentum, or Adam (Kingma & Ba 2015) with decoupled weight decay (Loshchilov & Hutter 2019).
 
     Parameters
     ----------
-    settings : config section `optimiser`
+    settings : config section `optimizer`
     parameters : mapping of name to float32 array
         Contiguous; changed in place by `move`.
     rates : mapping of name to the learning rate of that array

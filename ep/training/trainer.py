@@ -100,15 +100,15 @@ class Trainer:
             raise InputError(
                 f"record.spikes names sample {beyond[0]}; the test has {counted(self.test_samples, 'sample')}, from 0"
             )
-        if config.optimiser.epochs > EPOCHS_MAX:
-            raise InputError(f"optimiser.epochs is {config.optimiser.epochs}; at most {EPOCHS_MAX}")
+        if config.optimizer.epochs > EPOCHS_MAX:
+            raise InputError(f"optimizer.epochs is {config.optimizer.epochs}; at most {EPOCHS_MAX}")
         per_layer(config.model.activity, self.model.layers, "model.activity")
-        per_layer(config.optimiser.learning_rate, self.model.layers, "optimiser.learning_rate")
+        per_layer(config.optimizer.learning_rate, self.model.layers, "optimizer.learning_rate")
         per_layer(config.model.gain, self.model.layers, "model.gain")
-        per_layer(config.signals.strength, self.model.layers, "signals.strength")
+        per_layer(config.error_signals.strength, self.model.layers, "error_signals.strength")
         self.batches = -(-self.samples // config.data.batch_size)
         self.stop = StopFlag()
-        check_teacher(config.signals, soft_targets is not None)
+        check_teacher(config.error_signals, soft_targets is not None)
         self._soft_targets = soft_targets
         self._diagnosis = Diagnosis(self.model, config)
 
@@ -216,7 +216,7 @@ class Trainer:
 
     def _epochs(self, journal: Journal, learner: Learner, position: Position) -> None:
         """The training loop, from a position to the end."""
-        epochs, size = self.config.optimiser.epochs, self.config.data.batch_size
+        epochs, size = self.config.optimizer.epochs, self.config.data.batch_size
         saved_at = time.monotonic()
         while position.epoch < epochs:
             began = time.perf_counter()
@@ -272,7 +272,7 @@ class Trainer:
         self.observer.batch(
             Progress(
                 epoch=position.epoch + 1,
-                epochs=self.config.optimiser.epochs,
+                epochs=self.config.optimizer.epochs,
                 batch=position.batch,
                 batches=self.batches,
                 samples=len(ids),
@@ -283,14 +283,14 @@ class Trainer:
         )
 
     def _factor(self, position: Position) -> float:
-        return schedule(self.config.optimiser, self._progress(position))
+        return schedule(self.config.optimizer, self._progress(position))
 
     def _progress(self, position: Position) -> float:
         """Share of the training that is done."""
-        return (position.epoch + position.batch / self.batches) / self.config.optimiser.epochs
+        return (position.epoch + position.batch / self.batches) / self.config.optimizer.epochs
 
     def _rate(self, factor: float) -> float:
-        rate = self.config.optimiser.learning_rate
+        rate = self.config.optimizer.learning_rate
         return factor * (rate[0] if isinstance(rate, tuple) else rate)
 
     def _test(self, learner: Learner, epoch: int) -> tuple[Evaluation, list[Rows]]:
@@ -310,7 +310,7 @@ class Trainer:
         team, test = learner.team, self.dataset.test
         evaluation = evaluate(team, self.presenter, test, self.test_samples, stream, progress)
         rows: list[Rows] = []
-        if epoch == self.config.optimiser.epochs - 1:
+        if epoch == self.config.optimizer.epochs - 1:
             self.ranks.first(lambda: rows.append(self._recorded(team, epoch, stream)))
         if self.config.record.traces:
             self.ranks.first(lambda: rows.append(self._traced(learner, epoch)))
@@ -333,7 +333,7 @@ class Trainer:
         inputs, labels = self.presenter.plain(self.dataset.train, ids, stream), self.dataset.train.labels[ids]
         targets = None if learner.soft_targets is None else learner.soft_targets[ids]
         samples = Samples(inputs, ids, labels, targets)
-        rows = trace(learner, epoch, samples, (epoch + 1) / self.config.optimiser.epochs)
+        rows = trace(learner, epoch, samples, (epoch + 1) / self.config.optimizer.epochs)
         return lambda writer: writer.append_traces({"epoch": np.full(len(rows["step"]), epoch + 1), **rows})
 
     def _finish_epoch(
@@ -352,7 +352,7 @@ class Trainer:
             "train_correct": position.correct,
             "train_samples": self.samples,
             **epoch_counts(evaluation),
-            "coupling": coupling,
+            "spectral_norm": coupling,
             "learning_rate": self._rate(self._factor(position)),
             "seconds": seconds[0],
             "test_seconds": seconds[1],
@@ -360,7 +360,7 @@ class Trainer:
         journal.write(lambda writer: writer.append_epoch(row))
         summary = EpochSummary(
             epoch=position.epoch + 1,
-            epochs=self.config.optimiser.epochs,
+            epochs=self.config.optimizer.epochs,
             train_loss=train_loss,
             train_accuracy=position.correct / self.samples,
             test_loss=evaluation.loss,
@@ -389,7 +389,7 @@ class Trainer:
     def _watch_coupling(self, learner: Learner, stream: int) -> NDArray[np.float64]:
         """Coupling of the layers, which are loaded; weights beyond the limit are scaled down first."""
         ids = np.arange(min(self.samples, COUPLING_SAMPLES))
-        inputs, limit = self.presenter.plain(self.dataset.train, ids, stream), self.config.stability.coupling_limit
+        inputs, limit = self.presenter.plain(self.dataset.train, ids, stream), self.config.stability.spectral_norm_limit
         found = measure_coupling(learner.team, inputs, ids, stream)
         self._tell_coupling(found)
         if limit is None:

@@ -54,8 +54,8 @@ class TrainingState:
         learner = self.learner
         return {
             _LOSSES: np.array(self.position.losses, np.float64),
-            **_under(_PARAMETERS, learner.optimiser.parameters),
-            **_under(_MOMENTS, learner.optimiser.state()),
+            **_under(_PARAMETERS, learner.optimizer.parameters),
+            **_under(_MOMENTS, learner.optimizer.state()),
             **_under(_CONTROLLERS, learner.steering.state()),
         }
 
@@ -63,7 +63,7 @@ class TrainingState:
         """The numbers of a checkpoint."""
         where = self.position
         position = {"epoch": where.epoch, "batch": where.batch, "done": where.done, "correct": where.correct}
-        return {_POSITION: position, _STEPS: self.learner.optimiser.steps}
+        return {_POSITION: position, _STEPS: self.learner.optimizer.steps}
 
     def take_up(self, found: Checkpoint) -> None:
         """Take over a checkpoint, in place.
@@ -74,9 +74,9 @@ class TrainingState:
             It is that of another run.
         """
         learner, position, own = self.learner, self.position, found.arrays
-        for name, array in learner.optimiser.parameters.items():
+        for name, array in learner.optimizer.parameters.items():
             array[...] = own[f"{_PARAMETERS}{name}"].reshape(array.shape)
-        learner.optimiser.load(_from(_MOMENTS, own), int(found.meta[_STEPS]))
+        learner.optimizer.load(_from(_MOMENTS, own), int(found.meta[_STEPS]))
         learner.steering.load(_from(_CONTROLLERS, own))
         where = found.meta[_POSITION]
         position.epoch, position.batch = int(where["epoch"]), int(where["batch"])

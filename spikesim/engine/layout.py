@@ -16,8 +16,8 @@ from spikesim.engine.simd.dot_products import UNIT, ZEROS
 from spikesim.engine.synapses import Conv, Dense, Sparse, pooled
 from spikesim.errors import InputError
 from spikesim.jit.aligned import aligned_zeros
-from spikesim.numerics.fixed_point import INPUT_BITS, ONE, ONE_BITS, SHARE_LIMIT, quantise_drive, shift_rounding
-from spikesim.numerics.quantization import quantise_weights
+from spikesim.numerics.fixed_point import INPUT_BITS, ONE, ONE_BITS, SHARE_LIMIT, quantize_drive, shift_rounding
+from spikesim.numerics.quantization import quantize_weights
 
 TABLE_BYTES_IN_CACHE = 200_000
 """Tables of a block of channels below this stay in a core's second-level cache beside the state of one sample."""
@@ -53,7 +53,7 @@ class CompiledNetwork:
         return SMALL_GROUP if self.plan.weights.nbytes < SMALL_TABLES_BYTES else TOGETHER
 
     def set_weights(self, connection: Connection, weights: ArrayLike) -> None:
-        """Quantise the weights of a table to int16 and pack them, both directions.
+        """Quantize the weights of a table to int16 and pack them, both directions.
 
         Parameters
         ----------
@@ -81,7 +81,7 @@ class CompiledNetwork:
         InputError
             As `set_weights`.
         """
-        found = spread(_quantised, weights)
+        found = spread(_quantized, weights)
         reach = {connection: connection.reach for connection in self.connections}
         reach.update({connection: new.reach for (connection, _), new in zip(weights, found, strict=True)})
         for (connection, _), new in zip(weights, found, strict=True):
@@ -93,7 +93,7 @@ class CompiledNetwork:
 
     def set_bias(self, population: Population, bias: ArrayLike) -> None:
         """Set the bias of each channel; real, shape (C,)."""
-        values = quantise_drive(np.asarray(bias, dtype=np.float64), f"biases of {population.name}")
+        values = quantize_drive(np.asarray(bias, dtype=np.float64), f"biases of {population.name}")
         if values.shape != (population.shape[2],):
             raise InputError(
                 f"biases of {population.name} have shape {values.shape}; it must be ({population.shape[2]},)"
@@ -148,7 +148,7 @@ class CompiledNetwork:
             return spikes, spikes + ONE_BITS + quarter
         return spikes + quarter, spikes + ONE_BITS + quarter
 
-    def _check_sums(self, connection: Connection, new: "_Quantised", reach: Mapping[Connection, Reach]) -> None:
+    def _check_sums(self, connection: Connection, new: "_Quantized", reach: Mapping[Connection, Reach]) -> None:
         """Refuse weights with which a sum or a drive could leave int32; `reach` is that of all tables with them."""
         if connection.source.index < 0:
             return  # a constant drive is checked where it is computed
@@ -189,7 +189,7 @@ class CompiledNetwork:
         place.reshape(packed.shape)[...] = packed
 
 
-class _Quantised(NamedTuple):
+class _Quantized(NamedTuple):
     """Weights of a table as they will be used: bounds of their sums in integers, and in drives (`Connection.reach`)."""
 
     integers: NDArray[np.int16]
@@ -198,16 +198,16 @@ class _Quantised(NamedTuple):
     reach: Reach
 
 
-def _quantised(pair: tuple[Connection, ArrayLike]) -> _Quantised:
+def _quantized(pair: tuple[Connection, ArrayLike]) -> _Quantized:
     connection, weights = pair[0], np.asarray(pair[1])
     if weights.shape != connection.integers.shape:
         raise InputError(f"{connection.name} have shape {weights.shape}; it must be {connection.integers.shape}")
-    integers, exponent = quantise_weights(weights, connection.name)
+    integers, exponent = quantize_weights(weights, connection.name)
     if connection.source.index < 0:
-        return _Quantised(integers, exponent, (0, 0), NO_REACH)
+        return _Quantized(integers, exponent, (0, 0), NO_REACH)
     forward, backward = connection.table.bounds(integers)
     scale = 2.0 ** (ONE_BITS - exponent)
-    return _Quantised(integers, exponent, (forward, backward), Reach(forward * scale, backward * scale))
+    return _Quantized(integers, exponent, (forward, backward), Reach(forward * scale, backward * scale))
 
 
 def lay_out(

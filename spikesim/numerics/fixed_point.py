@@ -68,7 +68,7 @@ def weight_exponent(largest: float, name: str = "weights") -> int:
     return exponent
 
 
-def quantise_drive(values: NDArray[np.floating], name: str = "biases") -> NDArray[np.int32]:
+def quantize_drive(values: NDArray[np.floating], name: str = "biases") -> NDArray[np.int32]:
     """Round real drives (a bias, for one) to int32 with 1.0 = 2**16.
 
     Raises

@@ -9,7 +9,7 @@ from spikesim.jit.compilation import kernel
 from spikesim.numerics.fixed_point import weight_exponent
 
 
-def quantise_weights(weights: NDArray[np.floating], name: str = "weights") -> tuple[NDArray[np.int16], int]:
+def quantize_weights(weights: NDArray[np.floating], name: str = "weights") -> tuple[NDArray[np.int16], int]:
     """Round weights to int16 at the finest power-of-two scale that holds all of them.
 
     Parameters

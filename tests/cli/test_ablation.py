@@ -9,20 +9,20 @@ SMALL = ("--width", 0.03, "--batch", 4, "--limit", 8, "--steps-free", 12, "--set
          "--steps-nudged", 4, "--set", "model.calibration_samples=4")  # fmt: skip
 
 
-@pytest.mark.parametrize("drive", ["held", "live"])
-def test_a_row_for_each_depth_and_kind(drive: str) -> None:
+@pytest.mark.parametrize("phase", ["linear-response", "live-spikes"])
+def test_a_row_for_each_depth_and_kind(phase: str) -> None:
     result = succeed(
         "ablation", "--archs", "conv,vgg5", "--kinds", "none,local", "--format", "json", *SMALL,
-        "--set", f"dynamics.nudged_drive={drive}",
+        "--set", f"dynamics.nudged_phase={phase}",
     )  # fmt: skip
     value = json.loads(result.stdout)
-    rows = {(row["arch"], row["signals"]): row for row in value["rows"]}
+    rows = {(row["arch"], row["error_signals"]): row for row in value["rows"]}
     assert set(rows) == {(arch, kind) for arch in ("conv", "vgg5") for kind in ("none", "local")}
     for (arch, _), row in rows.items():
         layers = 2 if arch == "conv" else 4
         for name in ("layers", "cosine", "norm_ratio", "exact_norm", "share"):
             assert len(row[name]) == layers
-        gain = value["config"]["dynamics"]["feedback_gain"] if drive == "live" else 1.0
+        gain = value["config"]["dynamics"]["feedback_gain"] if phase == "live-spikes" else 1.0
         top = row["exact_norm"][-1]
         expected = [norm / top * gain ** (layers - 1 - layer) for layer, norm in enumerate(row["exact_norm"])]
         assert row["share"] == pytest.approx(expected)

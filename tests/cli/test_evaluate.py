@@ -56,7 +56,7 @@ def test_settings_of_the_dynamics(run):
     dynamics = found["config"]["dynamics"]
     assert (dynamics["order"], dynamics["leak"], dynamics["steps_free"]) == ("parity", 0, 10)
     assert found["tests"] != evaluate(run, "--steps-free", 10)["tests"]
-    assert "--set optimiser.epochs=3" in refused(run, "--set", "optimiser.epochs=3")
+    assert "--set optimizer.epochs=3" in refused(run, "--set", "optimizer.epochs=3")
     assert "dynamics.nothing" in refused(run, "--set", "dynamics.nothing=3")
 
 

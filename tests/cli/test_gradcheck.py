@@ -53,8 +53,8 @@ def test_the_table_of_a_run(config, tmp_path):
 
 
 def test_the_grid(config):
-    for events, number in (("spikes", 32), ("graded", 8)):
-        settings = ("--set", f"dynamics.error_events={events}")
+    for phase, number in (("clamped-spikes", 32), ("linear-response", 8)):
+        settings = ("--set", f"dynamics.nudged_phase={phase}")
         text = succeed("gradcheck", "--config", config, *settings, "--batch", 4, "--grid", "--windows", "4,6").stdout
         words = ("common|independent", "iid|stratified", "spikes|probability")
         kinds = "".join(f"(?:({word}) +)?" for word in words) + "(average|sampled) +(4|6) +-?[01]"

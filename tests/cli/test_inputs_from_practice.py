@@ -213,8 +213,8 @@ def test_a_byte_order_mark_is_passed_over_and_utf_16_named() -> None:
 
 
 def test_an_integer_without_end_is_refused_and_not_printed() -> None:
-    error = refused(f"train --epochs 1 --set optimiser.epochs=0x{'f' * 5000} --out o.h5")
-    assert "optimiser.epochs" in error and len(error) < 400
+    error = refused(f"train --epochs 1 --set optimizer.epochs=0x{'f' * 5000} --out o.h5")
+    assert "optimizer.epochs" in error and len(error) < 400
 
 
 def test_a_sample_is_recorded_once() -> None:

@@ -109,18 +109,19 @@ def test_all_phases_together(run):
         assert whole["residual"] is None and whole["saturated"] is None
 
 
-@pytest.mark.parametrize("errors", ["graded", "spikes"])
-def test_held_phases_use_no_forward_table(tmp_path, errors):
-    config = {"dynamics": {"nudged_drive": "held", "error_events": errors, "inference": "stochastic"}}
+@pytest.mark.parametrize("response", ["linear-response", "clamped-spikes"])
+def test_clamped_phases_use_no_forward_table(tmp_path, response):
+    config = {"dynamics": {"nudged_phase": response, "inference": "stochastic"}}
     path = write_run(tmp_path / "run.h5", 4, config=config)
     found = {(entry["phase"], entry["layer"]): entry for entry in report(path)["layers"]}
     for layer in LAYERS:
         for phase in ("nudged+", "nudged-"):
             entry = found[phase, layer.name]
-            once = errors == "spikes" and phase == "nudged+"  # mean rates, by all tables, and back by the held ones
+            # mean rates, by all tables, and back by the clamped ones
+            once = response == "clamped-spikes" and phase == "nudged+"
             assert entry["dense_forward"] == (layer.synapses_forward if once and not layer.analogue else 0)
             assert entry["dense_feedback"] == layer.synapses_feedback * (20 + 2 * once)
-            assert (entry["activation_sparsity"] is None) == (errors == "graded")
+            assert (entry["activation_sparsity"] is None) == (response == "linear-response")
         free = found["free", layer.name]
         assert free["dense_forward"] == layer.synapses_forward * (1 if layer.analogue else 60 * layer.cells)
         assert free["activation_sparsity"] == pytest.approx(1 - free["activity"])
@@ -224,7 +225,7 @@ def test_tables_fit_into_a_hundred_columns(tmp_path):
         )
         by_layer = {
             name: np.full(5, 0.123456)
-            for name in ("rate_difference", "signal_strength", "activity_price", "head_loss")
+            for name in ("rate_difference", "signal_strength", "activity_penalty", "head_loss")
         } | {"head_correct": np.ones(5, int), "weight_change": np.ones(6), "weight_norm": np.ones(6)}  # fmt: skip
         writer.append_batch({**make_batch(0), **counts, "residual": np.ones((3, 5)), **by_layer, "steps": [10**8] * 3})
     result = spikesim("report", tmp_path / "run.h5")
@@ -232,7 +233,7 @@ def test_tables_fit_into_a_hundred_columns(tmp_path):
     tables = result.stdout.split("Loss and accuracy")[1]
     assert max(map(len, tables.splitlines())) <= 100
     assert "\u2026" not in result.stdout  # nothing was cut off
-    for text in ("conv5", "65536", "3.86 G", "total", "nudged-", "Horowitz", "Eff. ACs", "coupling", "readout"):
+    for text in ("conv5", "65536", "3.86 G", "total", "nudged-", "Horowitz", "Eff. ACs", "spectral_norm", "readout"):
         assert text in result.stdout
     assert "\x1b" not in result.stdout
 

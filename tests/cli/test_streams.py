@@ -88,7 +88,7 @@ def test_images_as_spikes(tmp_path: Path) -> None:
     out = tmp_path / "run.h5"
     succeed(
         "train", *NETWORK, "--dataset", "fashion-mnist-mini", "--limit", 24, "--test-limit", 12, "--set",
-        "data.coding=bernoulli", "--out", out,
+        "data.encoding=bernoulli", "--out", out,
     )  # fmt: skip
     report = json.loads(succeed("report", out, "--format", "json").stdout)
     first = next(entry for entry in report["layers"] if entry["layer"] == "conv1" and entry["phase"] == "free")
@@ -130,7 +130,7 @@ def test_digits_that_move_are_learned(tmp_path: Path) -> None:
     [
         (("--dataset", "broken.npz"), "damaged"),
         (("--dataset", "nmnist"), "spikesim data fetch nmnist"),
-        (("--dataset", "bars.npz", "--set", "data.coding=latency"), "it must be 'events', 'current' or 'auto'"),
+        (("--dataset", "bars.npz", "--set", "data.encoding=latency"), "it must be 'events', 'current' or 'auto'"),
     ],
 )
 def test_faults_are_one_line(data: Path, tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:

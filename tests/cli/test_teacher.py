@@ -84,7 +84,7 @@ def test_kd_with_other_threads(folder, reference, tmp_path):
     succeed(*student(folder, "--signals", "kd", "--out", run, "--threads", 2, "--checkpoint-every", 3))
     assert digest(run) == reference
     with RunReader(run) as reader:
-        assert reader.config["signals"]["teacher"] == read_teacher(folder / "teacher.h5").digest
+        assert reader.config["error_signals"]["teacher"] == read_teacher(folder / "teacher.h5").digest
         assert "teacher.h5" not in json.dumps(reader.config)
 
 
@@ -103,7 +103,7 @@ def test_stopped_and_resumed_with_the_teacher_elsewhere(folder, reference, tmp_p
     logits[4999, 9] += 1e-9
     write_teacher(tmp_path / "changed.h5", logits, "fashion-mnist-mini")
     before = run.read_bytes()
-    assert_one_line(spikesim(*resume, "--teacher", tmp_path / "changed.h5"), "signals.teacher")
+    assert_one_line(spikesim(*resume, "--teacher", tmp_path / "changed.h5"), "error_signals.teacher")
     assert_one_line(spikesim(*resume), "--teacher FILE")
     assert run.read_bytes() == before
 
@@ -123,10 +123,10 @@ def test_both(folder, reference, tmp_path):
 def test_the_configuration_of_a_run_names_its_teacher(folder, reference, tmp_path):
     own = read_teacher(folder / "teacher.h5").digest
     command = student(folder, "--signals", "kd", "--out", tmp_path / "run.h5")
-    refused = spikesim(*command, "--set", f"signals.teacher={'0' * 64}")
+    refused = spikesim(*command, "--set", f"error_signals.teacher={'0' * 64}")
     assert_one_line(refused, "0" * 64, own, "teacher.h5")
     assert not (tmp_path / "run.h5").exists()
-    succeed(*command, "--set", f"signals.teacher={own}")
+    succeed(*command, "--set", f"error_signals.teacher={own}")
     assert digest(tmp_path / "run.h5") == reference
 
 

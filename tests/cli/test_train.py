@@ -94,7 +94,7 @@ def test_without_compilation(tmp_path):
         limit = 3
         test_limit = 2
         batch_size = 2
-        [optimiser]
+        [optimizer]
         epochs = 1
         """
     )
@@ -109,7 +109,7 @@ def test_without_compilation(tmp_path):
 # Stopped by a signal
 
 
-def stop(process: subprocess.Popen[str], number: signal.Signals) -> str:
+def stop(process: subprocess.Popen[str], number: signal.ErrorSignals) -> str:
     began = time.monotonic()
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
@@ -187,7 +187,7 @@ WRONG_VALUES = [
     (("--beta", "-inf"), "dynamics.beta"),
     (("--beta", "two"), "--beta"),
     (("--width", "0"), "model.width"),
-    (("--epochs", "0"), "optimiser.epochs"),
+    (("--epochs", "0"), "optimizer.epochs"),
     (("--epochs", "1.5"), "--epochs"),
     (("--batch-size", "-4"), "data.batch_size"),
     (("--limit", "0"), "data.limit"),
@@ -200,7 +200,7 @@ WRONG_VALUES = [
     (("--set", "seed=1" + 5000 * "0"), "seed"),
     (("--set", "model.gain=" + 2000 * "["), "model.gain"),
     (("--set", "dynamics.window_free=5"), "dynamics.window_free"),
-    (("--set", "optimiser.learning_rate=[0.1]"), "optimiser.learning_rate"),
+    (("--set", "optimizer.learning_rate=[0.1]"), "optimizer.learning_rate"),
     (("--set", "record.spikes=[400]"), "record.spikes"),
     (("--set", 'model.layers=[{kind="conv",channels=4.5}]'), "channels"),
     (("--set", 'model.layers=[{kind="conv",channels=4,kernel=-3}]'), "layer 1"),
@@ -295,7 +295,7 @@ def test_what_fails_at_the_start_does_not_replace_a_run(reference, config, tmp_p
     before = files(tmp_path)
     for setting in (
         "model.activity=[0.1]",
-        "optimiser.learning_rate=[0.1]",
+        "optimizer.learning_rate=[0.1]",
         "model.gain=[0.1]",
     ):
         result = spikesim("train", "--config", config, "--out", run, "--overwrite", "--set", setting)
@@ -379,8 +379,8 @@ def test_a_run_in_progress(config, tmp_path):
 def test_weights_that_explode_end_the_run(config, tmp_path):
     run = tmp_path / "run.h5"
     result = spikesim(
-        "train", "--config", config, "--out", run, "--checkpoint-every", 1, "--set", "optimiser.name=sgd",
-        "--set", "optimiser.learning_rate=1000", "--set", "optimiser.readout_learning_rate=1000", "--epochs", 3,
+        "train", "--config", config, "--out", run, "--checkpoint-every", 1, "--set", "optimizer.name=sgd",
+        "--set", "optimizer.learning_rate=1000", "--set", "optimizer.readout_learning_rate=1000", "--epochs", 3,
     )  # fmt: skip
     assert_one_line(result, "lower the learning rate")
     assert newest_checkpoint(run) >= 0
@@ -389,8 +389,8 @@ def test_weights_that_explode_end_the_run(config, tmp_path):
 
 def test_biases_that_overflow_end_the_run(config, tmp_path):
     result = spikesim(
-        "train", "--config", config, "--out", tmp_path / "run.h5", "--set", "optimiser.name=sgd",
-        "--set", "optimiser.weight_decay=10", "--set", "optimiser.learning_rate=1000", "--epochs", 3,
+        "train", "--config", config, "--out", tmp_path / "run.h5", "--set", "optimizer.name=sgd",
+        "--set", "optimizer.weight_decay=10", "--set", "optimizer.learning_rate=1000", "--epochs", 3,
     )  # fmt: skip
     assert_one_line(result)
 

@@ -25,7 +25,7 @@ from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.runs.writer import RunWriter
 from spikesim.errors import InputError
 
-CONFIG = {"optimiser": {"epochs": 3}, "data": {"limit": 128}}
+CONFIG = {"optimizer": {"epochs": 3}, "data": {"limit": 128}}
 
 
 @contextlib.contextmanager
@@ -35,7 +35,7 @@ def writing(path: Path) -> Iterator[subprocess.Popen[str]]:
         import sys
         from runs import append_rows, make_header
         from spikesim.ep.runs.writer import RunWriter
-        config = {"optimiser": {"epochs": 3}, "data": {"limit": 128}}
+        config = {"optimizer": {"epochs": 3}, "data": {"limit": 128}}
         with RunWriter.create(sys.argv[1], make_header(config=config)) as run:
             print("ready", flush=True)
             for line in sys.stdin:

@@ -142,7 +142,7 @@ def test_where_a_file_with_a_hash_is_looked_for(tmp_path: Path, monkeypatch: pyt
 
 def write_run(path: Path, data: Any, name: str) -> Path:
     """A run file without mini-batches, of a configuration that names its data so."""
-    config = small.make(small.DENSE, data__dataset=name, signals__kind="none")
+    config = small.make(small.DENSE, data__dataset=name, error_signals__kind="none")
     model = Model(config, data)
     parameters = small.random_parameters(model)
     with RunWriter.create(path, make_header(model, config, parameters, "", data_source=data.source)) as writer:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from spikesim.datasets import Augmentation
-from spikesim.datasets.samples.transforms import INPUT_FRACTION_BITS, augment, normalise, pad
+from spikesim.datasets.samples.transforms import INPUT_FRACTION_BITS, augment, normalize, pad
 from spikesim.errors import InputError
 
 images_of = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=4, max_dims=4, max_side=5))
@@ -146,11 +146,11 @@ def test_augment_refuses_what_it_cannot_key(changes, message):
     st.floats(0.01, 1),
     st.floats(0.1, 10),
 )
-def test_normalise_is_the_formula(images, mean, std, factor):
+def test_normalize_is_the_formula(images, mean, std, factor):
     channels = images.shape[3]
     means = mean * np.linspace(0.5, 1, channels)
     stds = std * np.linspace(1, 2, channels)
-    result = normalise(images, means, stds, factor)
+    result = normalize(images, means, stds, factor)
     exact = (images / 255 - means) / (stds * factor) * 2.0**INPUT_FRACTION_BITS
     assert result.dtype == np.int16
     assert result.shape == images.shape
@@ -158,17 +158,17 @@ def test_normalise_is_the_formula(images, mean, std, factor):
 
 
 @pytest.mark.parametrize("std", [1e-3, 1e-300])
-def test_normalise_clips_and_does_not_wrap(std):
+def test_normalize_clips_and_does_not_wrap(std):
     images = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
-    result = normalise(images, [0.5], [std]).ravel()
+    result = normalize(images, [0.5], [std]).ravel()
     assert (result[0], result[-1]) == (-(2**15), 2**15 - 1)
     assert (np.diff(result.astype(np.int64)) >= 0).all()
 
 
-def test_normalised_unit_is_two_to_the_twelve():
+def test_normalized_unit_is_two_to_the_twelve():
     images = np.array([0, 255], np.uint8).reshape(2, 1, 1, 1)
-    assert normalise(images, [0.0], [1.0]).ravel().tolist() == [0, 4096]
-    assert normalise(images, [0.0], [1.0], std_factor=2.0).ravel().tolist() == [0, 2048]
+    assert normalize(images, [0.0], [1.0]).ravel().tolist() == [0, 4096]
+    assert normalize(images, [0.0], [1.0], std_factor=2.0).ravel().tolist() == [0, 2048]
 
 
 @pytest.mark.parametrize(
@@ -187,6 +187,6 @@ def test_normalised_unit_is_two_to_the_twelve():
         ([0.5], [1e-300], 1e-300),
     ],
 )
-def test_normalise_refuses_meaningless_constants(mean, std, factor):
+def test_normalize_refuses_meaningless_constants(mean, std, factor):
     with pytest.raises(InputError):
-        normalise(np.zeros((1, 2, 2, 1), np.uint8), mean, std, factor)
+        normalize(np.zeros((1, 2, 2, 1), np.uint8), mean, std, factor)

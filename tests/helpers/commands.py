@@ -28,7 +28,7 @@ steps_nudged = 6
 limit = 48
 test_limit = 400
 batch_size = 4
-[optimiser]
+[optimizer]
 epochs = 2
 [record]
 spikes = [3]

@@ -26,13 +26,16 @@ CASES: dict[str, tuple[tuple[dict[str, Any], ...], dict[str, Any]]] = {
         {"dynamics__cost": "squared-error"},
     ),
     "one dense layer": (({"kind": "dense", "channels": 6},), {}),
-    "heads": (THREE, {"signals__kind": "local", "signals__strength": [0.3, 0.7, 1.0], "signals__grid": 2}),
-    "teacher": (THREE, {"signals__kind": "both", "signals__temperature": 2.0, "signals__grid": 1}),
-    "teacher alone": (THREE, {"signals__kind": "kd", "signals__temperature": 1.5}),
+    "heads": (
+        THREE,
+        {"error_signals__kind": "local", "error_signals__strength": [0.3, 0.7, 1.0], "error_signals__grid": 2},
+    ),
+    "teacher": (THREE, {"error_signals__kind": "both", "error_signals__temperature": 2.0, "error_signals__grid": 1}),
+    "teacher alone": (THREE, {"error_signals__kind": "kd", "error_signals__temperature": 1.5}),
     "feedback gain": (THREE, {"dynamics__feedback_gain": 0.5}),
-    "feedback gain and heads": (THREE, {"dynamics__feedback_gain": 0.5, "signals__kind": "both"}),
+    "feedback gain and heads": (THREE, {"dynamics__feedback_gain": 0.5, "error_signals__kind": "both"}),
     "skips": (small.SKIPS, {}),
-    "skips, feedback gain and heads": (small.SKIPS, {"dynamics__feedback_gain": 0.5, "signals__kind": "both"}),
+    "skips, feedback gain and heads": (small.SKIPS, {"dynamics__feedback_gain": 0.5, "error_signals__kind": "both"}),
 }
 Integers = NDArray[np.int64]
 STACKS: dict[str, list[dict[str, Any]]] = {
@@ -70,7 +73,7 @@ def prepare(name: str, *, samples: int = 5, gain: float = 0.6, **more: Any) -> C
     images = rng.integers(-(2**11), 2**11, (samples, 7, 6, 1)).astype(np.int16)
     labels, scores = rng.integers(0, 3, samples), rng.normal(size=(samples, 3))
     targets = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    given = config.signals.strength
+    given = config.error_signals.strength
     strengths = [
         1.0 if head.name == "readout" else given[head.layer] if isinstance(given, tuple) else given
         for head in model.heads

@@ -110,7 +110,7 @@ class Pair:
     def matrix(self, connection: Connection, weights: NDArray[np.float64]) -> reference.Table:
         """A table as the reference wants it."""
         table, source, target = connection.table, connection.source, connection.target
-        integers, exponent = reference.quantise(weights)
+        integers, exponent = reference.quantize(weights)
         pool = getattr(table, "pool", None)
         lower = reference.pooled(source.shape) if pool else source.shape
         if isinstance(table, Conv):

@@ -68,7 +68,7 @@ def bit_reversed(t: int, bits: int) -> int:
 # -- Weights ----------------------------------------------------------------------------------------------------------
 
 
-def quantise(weights: NDArray[np.floating]) -> tuple[Integers, int]:
+def quantize(weights: NDArray[np.floating]) -> tuple[Integers, int]:
     """Integers and the exponent of the finest scale 2**-exponent, at most 2**-24, at which all of them fit int16."""
     exponent = 24
     while True:

@@ -64,7 +64,7 @@ PLAIN = {
     "data.batch_size": 64,
     "dynamics.firing": "iid",
     "dynamics.pooling": "average",
-    "dynamics.nudged_drive": "live",
+    "dynamics.nudged_phase": "live-spikes",
     "dynamics.rule": "symmetric",
     "dynamics.beta": 2.0,
     "dynamics.feedback_gain": 1.0,
@@ -74,14 +74,14 @@ PLAIN = {
     "dynamics.window_free": 20,
     "dynamics.steps_onset": 0,
     "dynamics.steps_nudged": 20,
-    "signals.kind": "none",
+    "error_signals.kind": "none",
     "stability.activity_floor": 0.005,
     "stability.activity_ceiling": 0.4,
     "stability.homeostasis": 0.1,
-    "stability.coupling_limit": None,
-    "optimiser.learning_rate": 0.02,
-    "optimiser.readout_learning_rate": 0.005,
-    "optimiser.centring": False,
+    "stability.spectral_norm_limit": None,
+    "optimizer.learning_rate": 0.02,
+    "optimizer.readout_learning_rate": 0.005,
+    "optimizer.centering": False,
 }
 """What the tests start from, whatever the defaults are: the model as it is in the literature, without additions."""
 

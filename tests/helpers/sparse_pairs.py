@@ -48,7 +48,7 @@ def small_network(seed: int, *, quiet: bool = False) -> tuple[Network, list[Popu
 
 
 def reference_of(net: Network, seed: int, number: int = 0) -> sr.Trial:
-    """The same network for the reference: its own quantisation, from the definition."""
+    """The same network for the reference: its own quantization, from the definition."""
     synapses = [synapse for projection in net.projections for synapse in real_synapses(projection)]
     cells = []
     exponents = []

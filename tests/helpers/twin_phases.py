@@ -26,8 +26,7 @@ IMAGE = (5, 4, 2)
 WINDOW = 8
 Reals = NDArray[np.float64]
 HELD = {
-    "dynamics__nudged_drive": "held",
-    "dynamics__error_events": "spikes",
+    "dynamics__nudged_phase": "clamped-spikes",
     "dynamics__rule": "postsynaptic",
 }
 Integers = NDArray[np.int64]
@@ -117,7 +116,7 @@ def slow_nudge(model: Model, twin: reference.Model, beta: float) -> NDArray[np.i
     features, bits = np.clip(twin.potential[-1], 0, ONE - 1), 2 * pooled
     if pooled:
         features = reference.cells(features, shape).sum(axis=1).reshape(SAMPLES, -1)
-    weights, exponent = reference.quantise(small.random_parameters(model, 4).readout.weight)
+    weights, exponent = reference.quantize(small.random_parameters(model, 4).readout.weight)
     logits = (features @ weights).astype(np.float64) * 2.0 ** -(16 + bits + exponent) + model.packed.bias[-1]
     errors = np.eye(model.classes)[LABELS] - softmax_and_log_sum(logits)[0]
     strengths = np.rint(beta * errors * ONE).astype(np.int64)

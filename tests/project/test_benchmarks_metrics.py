@@ -20,9 +20,9 @@ def metrics(*arguments):
     "settings",
     [
         (),
-        ("dynamics.pooling=sampled", "dynamics.order=parity", "dynamics.leak=2", "dynamics.nudged_drive=live"),
-        ("dynamics.order=synchronous", "dynamics.firing=iid", "dynamics.feedback_gain=0.25", "signals.kind=none"),
-        ("dynamics.error_events=spikes",),
+        ("dynamics.pooling=sampled", "dynamics.order=parity", "dynamics.leak=2", "dynamics.nudged_phase=live-spikes"),
+        ("dynamics.order=synchronous", "dynamics.firing=iid", "dynamics.feedback_gain=0.25", "error_signals.kind=none"),
+        ("dynamics.nudged_phase=clamped-spikes",),
     ],
 )
 def test_all_figures_are_equal(tmp_path, settings):

@@ -36,7 +36,7 @@ from spikesim.ep.training.observer import Silent
 from spikesim.ep.training.run_store import RunOptions
 from spikesim.ep.training.trainer import Trainer
 from spikesim.io.checkpoint import checkpoint_folder
-from spikesim.numerics.quantization import quantise_weights
+from spikesim.numerics.quantization import quantize_weights
 
 LAYERS = [
     {"kind": "conv", "channels": 12, "pool": True},
@@ -47,7 +47,7 @@ LAYERS = [
 CONFIG: dict[str, Any] = {
     "model": {"arch": "custom", "layers": LAYERS, "calibration_samples": 8},
     "data": {"limit": 22, "test_limit": 9, "batch_size": 8},
-    "optimiser": {"epochs": 2},
+    "optimizer": {"epochs": 2},
     "record": {"spikes": [0, 5], "traces": 0},
     "seed": 12345678901,
 }
@@ -63,22 +63,26 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "40 steps": {"steps_free": 40, "window_free": 32},
     "gain 0.5": {"feedback_gain": 0.5},
     "onset 0": {"steps_onset": 0},
-    "live, postsynaptic": {"nudged_drive": "live"},
-    "live, symmetric": {"nudged_drive": "live", "rule": "symmetric", "record.traces": 2},
-    "live, independent": {"nudged_drive": "live", "noise": "independent", "feedback_gain": 0.5},
-    "errors as spikes": {"error_events": "spikes"},
-    "errors as spikes, independent": {"error_events": "spikes", "noise": "independent"},
-    "live, low pass": {"nudged_drive": "live", "trace_leak": 2, "signals.learning": "fixed"},
-    "geometric, annealed": {"signals.profile": "geometric", "signals.schedule": "annealed", "signals.anneal_from": 0.3},
+    "live, postsynaptic": {"nudged_phase": "live-spikes"},
+    "live, symmetric": {"nudged_phase": "live-spikes", "rule": "symmetric", "record.traces": 2},
+    "live, independent": {"nudged_phase": "live-spikes", "noise": "independent", "feedback_gain": 0.5},
+    "errors as spikes": {"nudged_phase": "clamped-spikes"},
+    "errors as spikes, independent": {"nudged_phase": "clamped-spikes", "noise": "independent"},
+    "live, low pass": {"nudged_phase": "live-spikes", "trace_leak": 2, "error_signals.learning": "fixed"},
+    "geometric, annealed": {
+        "error_signals.profile": "geometric",
+        "error_signals.schedule": "annealed",
+        "error_signals.anneal_from": 0.3,
+    },
     "mean field": {"inference": "mean-field"},
-    "mean field, live": {"inference": "mean-field", "nudged_drive": "live", "order": "parity"},
-    "squared error, decay": {"cost": "squared-error", "optimiser.weight_decay": 0.01},
+    "mean field, live": {"inference": "mean-field", "nudged_phase": "live-spikes", "order": "parity"},
+    "squared error, decay": {"cost": "squared-error", "optimizer.weight_decay": 0.01},
     "a dense layer": {"model.layers": [*LAYERS[:2], {"kind": "dense", "channels": 21}]},
     "SGD": {
-        "optimiser.name": "sgd",
-        "optimiser.schedule": "constant",
-        "optimiser.centring": False,
-        "optimiser.weight_decay": 0.01,
+        "optimizer.name": "sgd",
+        "optimizer.schedule": "constant",
+        "optimizer.centering": False,
+        "optimizer.weight_decay": 0.01,
     },
 }
 """What is set besides CONFIG; keys without a section are of `dynamics`."""
@@ -164,8 +168,10 @@ def compare(program: Outcome, run: Run, epochs: Any) -> None:
         for name in (*(f"test_{name}" for name in COUNTED if name != "saturated"), "test_correct", "test_rates"):
             assert_array_equal(program.epochs[name][number], test[name], name)
         assert_allclose(program.epochs["test_loss"][number], test["test_loss"], rtol=1e-13)
-        above = program.epochs["coupling"][number] - test["coupling"]  # an estimate from above, to a part in a thousand
-        assert (above >= -1e-12).all() and (above <= 1e-3 * test["coupling"]).all()
+        above = (
+            program.epochs["spectral_norm"][number] - test["spectral_norm"]
+        )  # an estimate from above, to a part in a thousand
+        assert (above >= -1e-12).all() and (above <= 1e-3 * test["spectral_norm"]).all()
     traces = [row for _, test in epochs for row in test["traces"]]
     for name in traces[0] if traces else ():
         assert_allclose(program.traces[name], [row[name] for row in traces], rtol=1e-13, err_msg=name)
@@ -182,10 +188,10 @@ def compare(program: Outcome, run: Run, epochs: Any) -> None:
 
 
 def test_weights_at_the_ends_of_the_range_are_rounded_as_the_page_says() -> None:
-    assert integers.quantised(np.array([-1.0], np.float32))[1] == 14
+    assert integers.quantized(np.array([-1.0], np.float32))[1] == 14
     for value in (1.0, -1.0, 32767 / 32768, -32766.5 / 32768, 0.99999, 2.0**-9, 1e-9, 0.0):
         array = np.array([value, value / 3, -value / 7], np.float32)
-        for own, other in zip(quantise_weights(array), integers.quantised(array), strict=True):
+        for own, other in zip(quantize_weights(array), integers.quantized(array), strict=True):
             assert_array_equal(own, other)
 
 
@@ -203,14 +209,14 @@ def test_a_default_training_is_the_pages(dataset: Dataset, tmp_path: Path) -> No
 
 
 def test_the_limit_of_the_coupling_is_the_pages(dataset: Dataset, tmp_path: Path) -> None:
-    changes = {"optimiser.epochs": 1, "feedback_gain": 0.5, "stability.coupling_limit": 0.4}
+    changes = {"optimizer.epochs": 1, "feedback_gain": 0.5, "stability.spectral_norm_limit": 0.4}
     program = by_program(dataset, tmp_path / "run.h5", changes)
     compare(program, *by_manual(dataset, program.config, None))
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_variant_is_the_pages(name: str, dataset: Dataset, tmp_path: Path) -> None:
-    program = by_program(dataset, tmp_path / "run.h5", {"optimiser.epochs": 1, "data.limit": 12, **VARIANTS[name]})
+    program = by_program(dataset, tmp_path / "run.h5", {"optimizer.epochs": 1, "data.limit": 12, **VARIANTS[name]})
     compare(program, *by_manual(dataset, program.config, program.start))
 
 

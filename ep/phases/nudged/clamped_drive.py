@@ -13,7 +13,7 @@ nudge the network stays where the free phase left it. With one, its answer d_l =
 so that errors travel down and only down, as in backpropagation. With live drives a layer also answers to the nudges of
 the heads below it, which its weights send up at full strength: an answer that has nothing to do with its own error.
 
-Graded errors (`dynamics.error_events`) are p - r in place of s - r: `spikesim.ep.phases.nudged.linear_response`.
+Graded errors are p - r in place of s - r: `spikesim.ep.phases.nudged.linear_response`.
 
 That predictions are held while errors settle is the *fixed prediction assumption* of predictive coding, under which its
 errors are those of backpropagation (Millidge, Tschantz & Buckley 2022); neurons that answer to the deviation from what

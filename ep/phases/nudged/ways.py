@@ -1,4 +1,4 @@
-"""The ways to respond to a nudge, by the name that the configuration resolves to (`Dynamics.response`)."""
+"""The ways to respond to a nudge, by the name that the configuration resolves to (`dynamics.nudged_phase`)."""
 
 from spikesim.ep.config.sections import Dynamics
 from spikesim.ep.phases.nudged.clamped_drive import ClampedDrive
@@ -17,4 +17,4 @@ RESPONSES: dict[str, type[NudgeResponse]] = {
 
 def response_of(dynamics: Dynamics) -> NudgeResponse:
     """The way that a configuration asks for."""
-    return RESPONSES[dynamics.response]()
+    return RESPONSES[dynamics.nudged_phase]()

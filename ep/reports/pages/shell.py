@@ -23,7 +23,7 @@ _DARK = ("#f6e35a", "#5fd08a", "#6aa8f2")
 _CHARGED = (
     "Charged are synaptic operations: an accumulate for a synaptic event, a multiply-accumulate for a graded input. "
     "Memory traffic and the updates of the neurons cost nothing unless you give them a price. Random numbers, the "
-    "read-out and the optimiser are left out. Use the figures to compare runs and layers, not as the consumption of a "
+    "read-out and the optimizer are left out. Use the figures to compare runs and layers, not as the consumption of a "
     "device. "
 )
 

@@ -140,13 +140,13 @@ def sweep_of(tmp_path: Path, text: str) -> list[dict[str, object]]:
 
 def test_a_sweep_is_a_grid_a_list_or_both(tmp_path: Path) -> None:
     grid = "[grid]\nseed = [0, 1]\ndynamics.beta = [0.1, 0.2, 0.3]\n"
-    listed = '[[runs]]\nmodel.arch = "mlp"\n[[runs]]\nmodel.arch = "conv"\noptimiser.learning_rate = [0.1, 0.2]\n'
+    listed = '[[runs]]\nmodel.arch = "mlp"\n[[runs]]\nmodel.arch = "conv"\noptimizer.learning_rate = [0.1, 0.2]\n'
     found = sweep_of(tmp_path, grid)
     assert len(found) == 6 and found[1] == {"seed": 0, "dynamics.beta": 0.2}
-    assert sweep_of(tmp_path, listed)[1] == {"model.arch": "conv", "optimiser.learning_rate": [0.1, 0.2]}
+    assert sweep_of(tmp_path, listed)[1] == {"model.arch": "conv", "optimizer.learning_rate": [0.1, 0.2]}
     both = sweep_of(tmp_path, grid + listed)
     assert len(both) == 12 and both[-1] == {
-        "model.arch": "conv", "optimiser.learning_rate": [0.1, 0.2], "seed": 1, "dynamics.beta": 0.3,
+        "model.arch": "conv", "optimizer.learning_rate": [0.1, 0.2], "seed": 1, "dynamics.beta": 0.3,
     }  # fmt: skip
 
 
@@ -291,7 +291,7 @@ def test_only_unfinished_members_are_sent_again(tmp_path: Path) -> None:
     assert "#SBATCH --array=1-9,11" in result.stdout.splitlines()
     assert f"11) set -- --set seed=11 --out {folder}/run-11.h5 ;;" in result.stdout
     assert_one_line(
-        spikesim(*command, "--out", folder, "--epochs", 7), "member 2 of the sweep", "optimiser.epochs: 2 in the file"
+        spikesim(*command, "--out", folder, "--epochs", 7), "member 2 of the sweep", "optimizer.epochs: 2 in the file"
     )
 
 
@@ -326,7 +326,7 @@ def start_of_a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("--arch", "conf"), ("unknown architecture 'conf'",)),
         (("--arch", "vgg5"), ("vgg5 takes images of 32x32",)),
         (("--set", "model.gain=[1, 2, 3]"), ("model.gain has 3 values",)),
-        (("--set", "signals.strength=[1, 2, 3]"), ("signals.strength has 3 values",)),
+        (("--set", "error_signals.strength=[1, 2, 3]"), ("error_signals.strength has 3 values",)),
         (("--limit", "31"), ("data.limit is 31",)),
         (("--set", "record.spikes=[0, 30]"), ("names sample 30",)),
         (("--set", "record.spikes=[0, 1, 0]"), ("names sample 0 more than once",)),

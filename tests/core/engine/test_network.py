@@ -67,7 +67,7 @@ def test_weights_are_kept_as_integers_at_their_scale() -> None:
     connection: Connection = parts["second"]
     weights = np.random.default_rng(0).normal(0, 0.1, connection.integers.shape)
     compiled.set_weights(connection, weights)
-    expected, exponent = reference.quantise(weights)
+    expected, exponent = reference.quantize(weights)
     np.testing.assert_array_equal(connection.integers, expected)
     assert connection.exponent == exponent
     assert connection.dense_operations == parts["second"].table.dense_operations((4, 4, 3), (2, 2, 17))

@@ -191,7 +191,7 @@ def test_stratified_counts_are_within_one_of_the_mean() -> None:
 def test_spikes_are_uncorrelated(firing: str) -> None:
     """Between neurons, samples, layers and streams; with iid firing also between steps.
 
-    Normalised sums of n products are standard normal: 7.5 sigma in 3e5 pairs are seen once in 5e7 trials.
+    Normalized sums of n products are standard normal: 7.5 sigma in 3e5 pairs are seen once in 5e7 trials.
     """
     probabilities = np.full((4, 64), 2**15)
     steps = 512 if firing == "iid" else 1

@@ -15,7 +15,7 @@ from spikesim.numerics.fixed_point import (
     DRIVE_LIMIT,
     ONE,
     SHARE_LIMIT,
-    quantise_drive,
+    quantize_drive,
     shift_rounding,
     weight_exponent,
 )
@@ -34,7 +34,7 @@ def test_exponent_of_a_bad_magnitude_is_refused(bad: float) -> None:
 @given(st.lists(st.floats(-SHARE_LIMIT / ONE, SHARE_LIMIT / ONE, exclude_min=True, exclude_max=True), max_size=20))
 def test_drives_are_rounded_to_the_nearest(values: list[float]) -> None:
     drives = np.array(values, np.float64)
-    integers = quantise_drive(drives)
+    integers = quantize_drive(drives)
     assert integers.dtype == np.int32
     assert (np.abs(integers - drives * ONE) <= 0.5).all()
 
@@ -42,7 +42,7 @@ def test_drives_are_rounded_to_the_nearest(values: list[float]) -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, SHARE_LIMIT / ONE, -1e12])
 def test_drives_that_do_not_fit_are_refused(bad: float) -> None:
     with pytest.raises(InputError, match=r"^biases of x ") as raised:
-        quantise_drive(np.array([0.0, bad]), "biases of x")
+        quantize_drive(np.array([0.0, bad]), "biases of x")
     assert "\n" not in str(raised.value)
 
 

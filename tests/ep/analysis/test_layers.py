@@ -36,7 +36,7 @@ def test_means_over_the_mini_batches_of_an_epoch(learning):
         full = sum(int(row["saturated"][0][i]) for row in rows)
         assert item.saturated == pytest.approx(full / 128 / layer.neurons)
         assert item.weight_norm == rows[-1]["weight_norm"][i]
-        assert item.coupling == make_epoch(1)["coupling"][i]
+        assert item.spectral_norm == make_epoch(1)["spectral_norm"][i]
 
 
 def test_the_read_out_has_weights_and_no_layer(learning):
@@ -44,12 +44,12 @@ def test_the_read_out_has_weights_and_no_layer(learning):
     assert item.weight_change == pytest.approx(np.mean([make_batch(i)["weight_change"][-1] for i in range(4)]))
     assert (
         item.rate_difference is item.signal_strength is item.head_loss is item.head_accuracy is item.saturated is None
-        and item.coupling is None
+        and item.spectral_norm is None
     )
 
 
 def test_what_was_not_measured_is_none(learning):
     without = learning[2, LAYERS[1].name]
     assert without.head_loss is without.head_accuracy is without.signal_strength is None
-    assert without.rate_difference is not None and without.coupling is None, "the epoch has not ended"
+    assert without.rate_difference is not None and without.spectral_norm is None, "the epoch has not ended"
     assert learning[2, LAYERS[0].name].head_loss is not None

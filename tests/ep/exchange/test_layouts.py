@@ -39,7 +39,7 @@ def test_there_and_back(layout, shape, features):
 
 
 def test_the_forms_of_a_network_are_those_of_its_parameters():
-    config = make(POOLED, CONV, DENSE, DENSE, signals__kind="local")
+    config = make(POOLED, CONV, DENSE, DENSE, error_signals__kind="local")
     model = Model(config, make_dataset(size=7, channels=2))
     forms = parameter_forms(model.graph, model.heads, model.classes)
     arrays = initial_parameters(model, config).leaves()

@@ -244,7 +244,7 @@ def test_a_run_that_has_only_begun(tmp_path):
 
 
 def test_an_input_of_spikes_is_said(tmp_path):
-    write_run(tmp_path / "run.h5", (POOLED, CONV), {"data__coding": "bernoulli"}, 6)
+    write_run(tmp_path / "run.h5", (POOLED, CONV), {"data__encoding": "bernoulli"}, 6)
     with RunReader(tmp_path / "run.h5") as reader:
         structure = read_structure(reader)
         write_graph(tmp_path / "graph.nir", structure, 1.0)

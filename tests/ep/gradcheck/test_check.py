@@ -57,7 +57,10 @@ def test_the_grid() -> None:
 
 def test_graded_errors_leave_fewer_levers() -> None:
     """Nudged phases without noise and without spikes have neither kinds of noise nor of contrast."""
-    held = {"dynamics__nudged_drive": "held", "dynamics__rule": "postsynaptic", "dynamics__error_events": "graded"}
+    held = {
+        "dynamics__nudged_phase": "linear-response",
+        "dynamics__rule": "postsynaptic",
+    }
     config, _ = prepare(**held)
     grid = variants(config, (), (), levers=True)
     assert {(one.firing, one.pooling) for one in grid} == set(product(("iid", "stratified"), ("average", "sampled")))
@@ -90,7 +93,8 @@ def test_common_noise_and_probabilities_are_nearer_to_the_exact_gradient() -> No
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"signals__kind": "local"}, {"dynamics__feedback_gain": 0.5}, {"dynamics__nudging": "one-sided"}]
+    "settings",
+    [{}, {"error_signals__kind": "local"}, {"dynamics__feedback_gain": 0.5}, {"dynamics__nudging": "one-sided"}],
 )
 def test_the_engine_without_noise_agrees(settings: dict[str, Any]) -> None:
     config, dataset = prepare(
@@ -118,7 +122,7 @@ def test_threads_change_no_bit() -> None:
 
 
 def test_a_teacher_changes_the_gradient() -> None:
-    config, dataset = prepare(signals__kind="both", signals__temperature=2.0)
+    config, dataset = prepare(error_signals__kind="both", error_signals__temperature=2.0)
     rng = np.random.default_rng(0)
     targets = rng.dirichlet(np.ones(3), 24)
     found = check(config, dataset, [Variant.of(config)], soft_targets=targets)

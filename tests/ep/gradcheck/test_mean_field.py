@@ -166,7 +166,7 @@ def test_the_engine_estimates_the_same_gradient(name: str, rule: str) -> None:
     dataset = small.make_dataset(size=(7, 6), samples=5)
     parameters = small.random_parameters(case.model, 1, gain=0.6)
     with small.learning(case.config, dataset, parameters=parameters) as (learner, _):
-        if learner.soft_targets is None and case.config.signals.kind != "none":
+        if learner.soft_targets is None and case.config.error_signals.kind != "none":
             learner.soft_targets = case.targets
         found, _ = learner.estimate(MiniBatch(0, 0, case.images, np.arange(5), case.labels))
     expected = ad.reference(case.field, case.inputs, 0.1, rule=rule).exact

@@ -34,7 +34,7 @@ def shares(layers: int) -> st.SearchStrategy[list[float]]:
 def test_a_price_rises_where_a_layer_is_too_active_and_falls_to_zero_elsewhere(
     activity: list[float], errors: list[float], prices: list[float]
 ) -> None:
-    stability = Stability(target_rate=0.2, target_strength=0.1)
+    stability = Stability(target_rate=0.2, penalty_rate=0.1)
     found = moved_prices(stability, np.array(prices), np.array(activity), np.array(errors))
     for new, old, active, error in zip(found, prices, activity, errors, strict=True):
         assert new == pytest.approx(max(old + 0.1 * error * min(active / 0.2 - 1, 1), 0.0), abs=1e-12)
@@ -42,7 +42,7 @@ def test_a_price_rises_where_a_layer_is_too_active_and_falls_to_zero_elsewhere(
 
 
 def test_prices_bring_layers_that_answer_to_them_to_the_target() -> None:
-    stability = Stability(target_rate=0.05, target_strength=0.02)
+    stability = Stability(target_rate=0.05, penalty_rate=0.02)
     idle = np.array([0.2, 0.08, 0.03])  # activity at a price of zero
     errors, prices = np.array([1e-4, 2e-3, 1e-2]), np.zeros(3)
     for _ in range(2000):
@@ -136,15 +136,15 @@ def test_a_stopped_team_ends_at_once() -> None:
         price_sums(model, team, np.zeros((SAMPLES, 6, 6, 1), np.int16), sums, sums, np.ones(3), Buffers())
 
 
-@pytest.mark.parametrize("errors", ["graded", "spikes", "live"])
-def test_training_ends_at_the_target_rate(errors: str) -> None:
+@pytest.mark.parametrize("phase", ["linear-response", "clamped-spikes", "live-spikes"])
+def test_training_ends_at_the_target_rate(phase: str) -> None:
     """Layers that start twice as active as they should be, whatever the kind of nudged phase."""
-    kind = {"dynamics__nudged_drive": "live"} if errors == "live" else {
-        "dynamics__nudged_drive": "held", "dynamics__rule": "postsynaptic", "dynamics__error_events": errors,
-    }  # fmt: skip
+    kind = {"dynamics__nudged_phase": phase}
+    if phase != "live-spikes":
+        kind["dynamics__rule"] = "postsynaptic"
     config = small.make(
-        *LAYERS, stability__target_rate=0.15, stability__target_strength=0.5, stability__homeostasis=0.0,
-        signals__kind="local", signals__grid=2, data__batch_size=24, optimiser__learning_rate=0.02,
+        *LAYERS, stability__target_rate=0.15, stability__penalty_rate=0.5, stability__homeostasis=0.0,
+        error_signals__kind="local", error_signals__grid=2, data__batch_size=24, optimizer__learning_rate=0.02,
         dynamics__steps_free=16, dynamics__window_free=8, dynamics__steps_nudged=4, dynamics__window_nudged=2,
         **kind,
     )  # fmt: skip

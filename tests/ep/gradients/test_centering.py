@@ -1,4 +1,4 @@
-"""Centred learning against sums that are written out."""
+"""Centered learning against sums that are written out."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_means_stand_behind_their_weights() -> None:
     np.testing.assert_allclose(dense.reshape(3, 3, 3), np.broadcast_to(activity[:3], (3, 3, 3)), rtol=1e-6)
 
 
-def test_a_centred_gradient_is_that_of_centred_inputs() -> None:
+def test_a_centered_gradient_is_that_of_centered_inputs() -> None:
     rng = np.random.default_rng(0)
     inputs, errors = rng.random((50, 7)), rng.normal(size=(50, 4))
     mean = inputs.mean(axis=0)
@@ -46,7 +46,7 @@ def test_compensated_biases_keep_the_drive_of_the_mean_input(shape: tuple[int, .
 def test_a_step_moves_the_weights_and_not_the_mean_drive() -> None:
     """With no learning of the biases of their own, a constant map drives every layer as before the step."""
     config = small.make(
-        *LAYERS, optimiser__centring=True, optimiser__bias_factor=0.0, stability__homeostasis=0.0, data__batch_size=8,
+        *LAYERS, optimizer__centering=True, optimizer__bias_factor=0.0, stability__homeostasis=0.0, data__batch_size=8,
     )  # fmt: skip
     dataset = small.make_dataset(size=6, samples=8)
     start = small.random_parameters(Model(config, dataset), 2)

@@ -76,7 +76,7 @@ def test_correlations_agree_with_naive_loops(model: Model, below: int) -> None:
         np.testing.assert_array_equal(difference.bias, expected[0][1] - expected[1][1])
 
 
-@pytest.mark.parametrize("nudging", ["centred", "one-sided"])
+@pytest.mark.parametrize("nudging", ["centered", "one-sided"])
 def test_the_postsynaptic_rule_agrees_with_naive_loops(model: Model, nudging: str) -> None:
     images = np.random.default_rng(9).integers(-(2**15), 2**15, (SAMPLES, 7, 5, 2)).astype(np.int16)
     plus, minus = random_rates(model, 0), random_rates(model, 1)
@@ -84,11 +84,11 @@ def test_the_postsynaptic_rule_agrees_with_naive_loops(model: Model, nudging: st
         one, other = (co.layer_rates(model, layer, sums).astype(np.int64) for sums in (plus, minus))
         pre = images.astype(np.int64)
         if layer:
-            before = plus + minus if nudging == "centred" else minus
+            before = plus + minus if nudging == "centered" else minus
             pre = co.layer_rates(model, layer - 1, before).astype(np.int64)
             pre = sum_cells(pre) if model.graph.edges[layer].pooled else pre
         expected = naive(model, layer, pre, one - other)
-        if nudging == "centred":
+        if nudging == "centered":
             found = contrast(model, layer, images, plus, minus, "postsynaptic").as_weights()
         else:
             parts = [one_phase(model, layer, images, sums, minus).as_weights() for sums in (plus, minus)]

@@ -11,8 +11,7 @@ from spikesim.errors import InputError
 
 SAMPLES = 12
 GRADED = {
-    "dynamics__nudged_drive": "held",
-    "dynamics__error_events": "graded",
+    "dynamics__nudged_phase": "linear-response",
     "dynamics__rule": "postsynaptic",
 }
 
@@ -34,11 +33,11 @@ def signs() -> dict[bool, int]:
     return drawn
 
 
-def test_the_mean_over_both_signs_is_the_centred_gradient() -> None:
+def test_the_mean_over_both_signs_is_the_centered_gradient() -> None:
     """The response has no noise: (d+ / beta + d- / -beta) / 2 = (r+ - r-) / 2 beta."""
-    centred, _ = estimate("centred")
+    centered, _ = estimate("centered")
     either = [estimate("deviation", number)[0] for number in signs().values()]
-    for name, wanted in centred.items():
+    for name, wanted in centered.items():
         found = (either[0][name] + either[1][name]) / 2
         assert np.abs(wanted).max() > 0
         np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max(), err_msg=name)
@@ -51,7 +50,7 @@ def test_one_phase_runs_and_its_sums_are_deviations() -> None:
         ran, idle = (plus, minus) if positive else (minus, plus)
         assert free.updates.all() and ran.updates.all() and not idle.updates.any()
         assert not len(result.rates.minus)
-        _, two = estimate("centred", number)
+        _, two = estimate("centered", number)
         dynamics = small.make(small.CONV, **GRADED).dynamics
         phase = two.rates.plus if positive else two.rates.minus
         mean = (two.rates.free + dynamics.window_free // 2) // dynamics.window_free
@@ -65,7 +64,7 @@ def test_threads_change_no_bit() -> None:
 
 
 def test_it_needs_graded_errors() -> None:
-    with pytest.raises(InputError, match=r"dynamics\.nudging is 'deviation'; .* it must be 'centred'"):
-        small.make(small.CONV, **{**GRADED, "dynamics__error_events": "spikes"}, dynamics__nudging="deviation")
-    with pytest.raises(InputError, match="it must be 'centred' or 'deviation'"):
+    with pytest.raises(InputError, match=r"dynamics\.nudging is 'deviation'; .* it must be 'centered'"):
+        small.make(small.CONV, **{**GRADED, "dynamics__nudged_phase": "clamped-spikes"}, dynamics__nudging="deviation")
+    with pytest.raises(InputError, match="it must be 'centered' or 'deviation'"):
         small.make(small.CONV, **GRADED, dynamics__nudging="one-sided")

@@ -139,7 +139,7 @@ def test_means_are_those_of_the_last_steps() -> None:
 def test_how_samples_enter(coding: str, events: bool, kind: str) -> None:
     dataset = ef.make_recordings(6) if events else small.make_dataset(size=8)
     for inference in ("stochastic", "mean-field"):
-        config = small.make(small.DENSE, data__coding=coding, dynamics__inference=inference)
+        config = small.make(small.DENSE, data__encoding=coding, dynamics__inference=inference)
         model = Model(config, dataset)
         presenter = Presenter(config, dataset, model.graph.image.shape)
         found = presenter.train(2, np.arange(3)), presenter.plain(dataset.test, slice(1, 3), 5)
@@ -162,7 +162,7 @@ def test_the_mean_field_takes_the_mean_of_the_window() -> None:
 
 def test_coded_images_are_augmented_and_padded() -> None:
     dataset = small.make_dataset(size=6)
-    config = small.make(small.DENSE, data__coding="latency", data__augment=True)
+    config = small.make(small.DENSE, data__encoding="latency", data__augment=True)
     padded = Presenter(config, dataset, (8, 8, 1))
     found = padded.train(1, np.arange(9))
     assert isinstance(found, SpikeTrains)
@@ -189,10 +189,10 @@ def test_a_gesture_fits_a_vgg_network_when_pixels_share_neurons(tmp_path: Path) 
 
 @pytest.mark.parametrize(("coding", "events"), [("bernoulli", True), ("latency", True), ("events", False)])
 def test_a_coding_that_does_not_suit_the_data(coding: str, events: bool) -> None:
-    config = small.make(small.DENSE, data__coding=coding)
+    config = small.make(small.DENSE, data__encoding=coding)
     dataset: Any = ef.make_recordings(3) if events else small.make_dataset()
     for make in (lambda: Model(config, dataset), lambda: Presenter(config, dataset, (8, 8, 2))):
-        with pytest.raises(InputError, match=f"data.coding is '{coding}'"):
+        with pytest.raises(InputError, match=f"data.encoding is '{coding}'"):
             make()
 
 

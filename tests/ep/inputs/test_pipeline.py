@@ -50,7 +50,7 @@ def test_test_images_are_never_augmented() -> None:
 
 
 @pytest.mark.parametrize("factor", [1.0, 3.0])
-def test_pixels_are_normalised_in_fixed_point(factor: float) -> None:
+def test_pixels_are_normalized_in_fixed_point(factor: float) -> None:
     dataset = small.make_dataset(channels=3)
     found = Presenter(small.make(small.DENSE, data__std_factor=factor), dataset, (6, 6, 3)).train(0, np.arange(24))
     exact = (dataset.train.images / 255 - dataset.mean) / dataset.std / factor

@@ -35,9 +35,9 @@ from spikesim.errors import Stopped
 from spikesim.numerics.fixed_point import ONE
 
 STEPS, WINDOW = 20, 8
-LIVE: dict[str, Any] = {"data__coding": "bernoulli"}
+LIVE: dict[str, Any] = {"data__encoding": "bernoulli"}
 HELD: dict[str, Any] = {**LIVE, **tp.HELD}
-GRADED: dict[str, Any] = {**HELD, "dynamics__error_events": "graded"}
+GRADED: dict[str, Any] = {**HELD, "dynamics__nudged_phase": "linear-response"}
 MODES: dict[str, dict[str, Any]] = {
     "live": LIVE,
     "symmetric": {**LIVE, "dynamics__rule": "symmetric"},
@@ -46,7 +46,7 @@ MODES: dict[str, dict[str, Any]] = {
     "held": HELD,
     "graded": GRADED,
     "priced": {**GRADED, "stability__target_rate": 0.05},
-    "latency": {**GRADED, "data__coding": "latency"},
+    "latency": {**GRADED, "data__encoding": "latency"},
 }
 
 
@@ -220,12 +220,12 @@ def test_the_first_weights_learn_from_the_mean_of_the_window(mode: str) -> None:
         size = np.prod(first.source.shape)
         mean = inputs.counts(size, dynamics.steps_free - dynamics.window_free, dynamics.steps_free)
         below = mean.reshape(-1, *first.source.shape) / dynamics.window_free
-        centred = dynamics.nudging == "centred"
-        other, window = (rates.minus, dynamics.nudged_window) if centred else (rates.free, dynamics.window_free)
+        centered = dynamics.nudging == "centered"
+        other, window = (rates.minus, dynamics.nudged_window) if centered else (rates.free, dynamics.window_free)
         at = model.state_slice(0)
         moved = first.target.from_state(rates.plus[:, at]) / (ONE * dynamics.nudged_window)
         moved = moved - first.target.from_state(other[:, at]) / (ONE * window)
-        beta = result.beta * (2 if centred else small.sign(learner, 0, 0)) * small.SAMPLES
+        beta = result.beta * (2 if centered else small.sign(learner, 0, 0)) * small.SAMPLES
         share = 1.0 if model.clamped is not None else dynamics.feedback_gain ** (model.layers - 1)
         wanted = -Link.of(first).correlate(below, moved) / (beta * share)
         assert np.abs(wanted).max() > 0
@@ -235,7 +235,7 @@ def test_the_first_weights_learn_from_the_mean_of_the_window(mode: str) -> None:
 def test_the_gradients_of_recordings_point_where_the_mean_field_says() -> None:
     """The free phase of a recording never rests, and yet the estimate is near to the gradient for its mean."""
     config = small.make(
-        *small.LAYERS, **{**GRADED, "data__coding": "auto"}, dynamics__firing="stratified",
+        *small.LAYERS, **{**GRADED, "data__encoding": "auto"}, dynamics__firing="stratified",
         dynamics__feedback_gain=0.125, model__activity=0.2, data__batch_size=12,
     )  # fmt: skip
     found = check_gradients(config, ef.make_recordings(), [Variant.of(config)], repeats=2)
@@ -258,7 +258,7 @@ def test_calibration_reaches_the_wanted_activity() -> None:
 
 def run(settings: dict[str, Any], *, threads: int = 1, group: int | None = None, ranks: Ranks | None = None) -> Any:
     """Parameters and results after two mini-batches of recordings or coded images."""
-    recordings = settings.get("data__coding") == "auto"
+    recordings = settings.get("data__encoding") == "auto"
     dataset = ef.make_recordings(small.SAMPLES) if recordings else small.make_dataset(samples=small.SAMPLES)
     config = small.make(*small.LAYERS, **settings)
     start = small.random_parameters(Model(config, dataset), 2)
@@ -274,8 +274,8 @@ def run(settings: dict[str, Any], *, threads: int = 1, group: int | None = None,
 
 @pytest.mark.parametrize("mode", [*MODES, "recordings"])
 def test_threads_groups_and_ranks_change_no_bit(mode: str) -> None:
-    settings = {**GRADED, "data__coding": "auto"} if mode == "recordings" else MODES[mode]
-    settings = {**settings, "optimiser__centring": True}
+    settings = {**GRADED, "data__encoding": "auto"} if mode == "recordings" else MODES[mode]
+    settings = {**settings, "optimizer__centering": True}
     alone = run(settings)
     small.assert_same(run(settings, threads=3, group=1), alone)
     small.assert_same(run(settings, threads=1, group=3), alone)
@@ -301,7 +301,7 @@ class Silent(Observer):
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path: Path, coding: str) -> None:
     dataset = ef.make_recordings() if coding == "auto" else small.make_dataset()
     config = small.make(
-        *small.LAYERS, **{**GRADED, "data__coding": coding}, data__batch_size=8, optimiser__epochs=2,
+        *small.LAYERS, **{**GRADED, "data__encoding": coding}, data__batch_size=8, optimizer__epochs=2,
         record__spikes=(3,), dynamics__steps_free=12, dynamics__window_free=6,
     )  # fmt: skip
     digests = []
@@ -332,10 +332,10 @@ def test_moving_bars_are_learned_and_their_test_is_repeated() -> None:
     dataset = ef.make_recordings(48)
     config = small.make(
         {"kind": "conv", "channels": 12, "kernel": 5, "padding": 2, "pool": True}, {"kind": "dense", "channels": 24},
-        **{**GRADED, "data__coding": "auto"}, dynamics__firing="stratified", dynamics__steps_free=16,
+        **{**GRADED, "data__encoding": "auto"}, dynamics__firing="stratified", dynamics__steps_free=16,
         dynamics__window_free=8, dynamics__leak=1, dynamics__feedback_gain=0.0078125, dynamics__error_gain=0.5,
-        dynamics__steps_nudged=2, dynamics__beta=0.25, signals__kind="local", data__batch_size=12,
-        optimiser__learning_rate=0.03, optimiser__readout_learning_rate=0.02, model__activity=0.1,
+        dynamics__steps_nudged=2, dynamics__beta=0.25, error_signals__kind="local", data__batch_size=12,
+        optimizer__learning_rate=0.03, optimizer__readout_learning_rate=0.02, model__activity=0.1,
     )  # fmt: skip
     with small.learning(config, dataset) as (learner, presenter):
         ids = np.arange(48)
@@ -356,7 +356,7 @@ def test_moving_bars_are_learned_and_their_test_is_repeated() -> None:
 def test_without_signals_an_untrained_network_guesses() -> None:
     """The same network as it starts cannot tell the bars apart: what the test above finds was learned."""
     dataset = ef.make_recordings(48)
-    config = small.make({"kind": "dense", "channels": 24}, **{**GRADED, "data__coding": "auto"})
+    config = small.make({"kind": "dense", "channels": 24}, **{**GRADED, "data__encoding": "auto"})
     with small.learning(config, dataset, parameters=None) as (learner, presenter):
         learner.model.load(initial_parameters(learner.model, config))
         assert evaluate(learner.team, presenter, dataset.test, 48, 3).accuracy < 0.6

@@ -386,7 +386,13 @@ def test_the_logits_of_a_run(tmp_path: Path, kind: str) -> None:
     layers = small.CONV, small.POOLED
     short = {"dynamics__steps_free": 8, "dynamics__window_free": 4, "dynamics__steps_nudged": 6}
     config = small.make(
-        *layers, **short, data__limit=8, data__batch_size=4, data__augment=True, optimiser__epochs=2, signals__kind=kind
+        *layers,
+        **short,
+        data__limit=8,
+        data__batch_size=4,
+        data__augment=True,
+        optimizer__epochs=2,
+        error_signals__kind=kind,
     )
     run = tmp_path / "run.h5"
     Trainer(config, dataset, RunOptions(run), Silent()).run()
@@ -412,7 +418,7 @@ def test_the_logits_of_a_run(tmp_path: Path, kind: str) -> None:
 
 def test_a_run_that_does_not_fit_the_data(tmp_path: Path) -> None:
     dataset = small.make_dataset()
-    config = small.make(small.CONV, data__limit=4, data__batch_size=4, optimiser__epochs=1)
+    config = small.make(small.CONV, data__limit=4, data__batch_size=4, optimizer__epochs=1)
     Trainer(config, dataset, RunOptions(tmp_path / "run.h5"), Silent()).run()
     with RunReader(tmp_path / "run.h5") as reader, pytest.raises(InputError, match="the run's weights"):
         training_logits(reader, config, small.make_dataset(classes=4), 1, 1)

@@ -193,7 +193,7 @@ def test_initial_weights_have_the_fan_in_of_all_connections_and_streams_of_their
 
 
 def test_the_tree_of_parameters_is_that_of_the_graph() -> None:
-    config = small.make(*small.SKIPS, signals__kind="local")
+    config = small.make(*small.SKIPS, error_signals__kind="local")
     model = Model(config, small.make_dataset(size=8))
     tree = small.random_parameters(model)
     leaves = tree.leaves()

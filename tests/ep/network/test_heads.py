@@ -29,7 +29,7 @@ SOFT = {"none": 0.0, "both": 0.7, "all": 1.0}
 
 
 def make_model(top: str, cost: str = "cross-entropy", *, gain: float = 1.0, **settings: Any) -> tuple[Model, Reals]:
-    """A model whose last layer is 7x5 if it is a map, and the read-out's weights as they are quantised."""
+    """A model whose last layer is 7x5 if it is a map, and the read-out's weights as they are quantized."""
     config = small.make(TOPS[top], dynamics__cost=cost, **settings)
     model = Model(config, small.make_dataset(size=(7, 5), classes=4))
     parameters = small.random_parameters(model, 3)
@@ -42,7 +42,7 @@ def make_headed(soft: float, side_of: dict[str, int]) -> tuple[Model, Reals]:
     """A model with a head of its own on a 6x8 map below the top, and that head's weights."""
     kind = {0.0: "local", 0.7: "both", 1.0: "kd"}[soft]
     lower = {"kind": "conv", "channels": 18, "kernel": 1, "padding": 0}
-    config = small.make(lower, UPPER, signals__kind=kind, signals__temperature=3.0, **side_of)
+    config = small.make(lower, UPPER, error_signals__kind=kind, error_signals__temperature=3.0, **side_of)
     model = Model(config, small.make_dataset(size=(6, 8), classes=4))
     parameters = small.random_parameters(model, 3)
     weights = parameters.heads[model.heads[0].name].weight
@@ -101,7 +101,7 @@ def teach(model: Model, samples: int) -> Reals:
 
 @pytest.mark.parametrize(("grid", "side", "shape"), [(1, 2, (3, 4, 18)), (4, 2, (3, 4, 18)), (8, 1, (6, 8, 18))])
 def test_heads_sit_on_blocks_that_divide_the_map(grid: int, side: int, shape: tuple[int, int, int]) -> None:
-    model, _ = make_headed(0.0, {"signals__grid": grid})
+    model, _ = make_headed(0.0, {"error_signals__grid": grid})
     lower, readout = model.heads
     assert (lower.name, lower.layer, lower.side, lower.shape) == ("head1", 0, side, shape)
     assert (readout.name, readout.layer, readout.side) == ("readout", 1, 1)
@@ -178,7 +178,7 @@ def test_nudge_is_beta_times_the_transpose_of_the_error(top: str, cost: str, bet
 @pytest.mark.parametrize("soft", SOFT.values())
 @pytest.mark.parametrize("grid", [4, 8])
 def test_nudge_of_an_intermediate_head(grid: int, soft: float) -> None:
-    model, weights = make_headed(soft, {"signals__grid": grid})
+    model, weights = make_headed(soft, {"error_signals__grid": grid})
     head, labels, targets = model.heads[0], np.array([3, 0, 1]), teach(model, 3)
     found, probabilities = nudges(model, 0, 1.5, labels, targets=targets)
     errors = errors_of(model, 0, weights, features_of(head, probabilities), labels, soft=soft, targets=targets)

@@ -36,14 +36,15 @@ BRANCHES: tuple[dict[str, Any], ...] = (
     {"kind": "dense", "channels": 18, "from": ["dense3", "conv1", "input"]},
 )
 NETWORKS = {"skips": small.SKIPS, "pooled": POOLED_SKIPS, "branches": BRANCHES}
-GRADED = {**tp.HELD, "dynamics__error_events": "graded"}
+GRADED = {**tp.HELD, "dynamics__nudged_phase": "linear-response"}
 MODES: dict[str, dict[str, Any]] = {
     "live": {},
     "held": tp.HELD,
     "graded": GRADED,
     "everything": {
-        **GRADED, "signals__kind": "local", "stability__target_rate": 0.05, "optimiser__centring": True,
-        "stability__coupling_limit": 0.8, "stability__steering": "response", "dynamics__feedback_gain": 0.25,
+        **GRADED, "error_signals__kind": "local", "stability__target_rate": 0.05, "optimizer__centering": True,
+        "stability__spectral_norm_limit": 0.8, "stability__beta_control": "rate-difference", "dynamics__feedback_gain":
+        0.25,
     },
 }  # fmt: skip
 
@@ -172,10 +173,14 @@ def configure(network: str, **settings: Any) -> Config:
     return small.make(*NETWORKS[network], **{**start, **settings})
 
 
-LIVE_SYMMETRIC = {"dynamics__nudged_drive": "live", "dynamics__rule": "symmetric", "dynamics__feedback_gain": 1.0}
+LIVE_SYMMETRIC = {
+    "dynamics__nudged_phase": "live-spikes",
+    "dynamics__rule": "symmetric",
+    "dynamics__feedback_gain": 1.0,
+}
 
 
-@pytest.mark.parametrize("settings", [GRADED, {**GRADED, "signals__kind": "local"}, LIVE_SYMMETRIC])
+@pytest.mark.parametrize("settings", [GRADED, {**GRADED, "error_signals__kind": "local"}, LIVE_SYMMETRIC])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_estimate_of_the_mean_field_is_the_exact_gradient(network: str, settings: dict[str, Any]) -> None:
     config, dataset = configure(network, **settings), small.make_dataset(size=8, channels=2)
@@ -242,7 +247,7 @@ def train(config: Config, run: Path, *, threads: int = 1, stopped: bool = False)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_neither_threads_nor_a_resume_change_a_digest(network: str, mode: str, tmp_path: Path) -> None:
     config = configure(
-        network, data__batch_size=12, optimiser__epochs=1, record__spikes=[1], record__traces=2,
+        network, data__batch_size=12, optimizer__epochs=1, record__spikes=[1], record__traces=2,
         dynamics__steps_free=24, dynamics__steps_nudged=8, dynamics__window_free=8, **MODES[mode],
     )  # fmt: skip
     alone = train(config, tmp_path / "alone.h5")
@@ -253,8 +258,8 @@ def test_neither_threads_nor_a_resume_change_a_digest(network: str, mode: str, t
 @pytest.mark.parametrize("coding", ["bernoulli", "latency"])
 def test_spikes_may_enter_twice(coding: str, tmp_path: Path) -> None:
     config = configure(
-        "skips", data__batch_size=12, optimiser__epochs=1, dynamics__steps_free=24, dynamics__window_free=8,
-        dynamics__steps_nudged=8, data__coding=coding, **GRADED,
+        "skips", data__batch_size=12, optimizer__epochs=1, dynamics__steps_free=24, dynamics__window_free=8,
+        dynamics__steps_nudged=8, data__encoding=coding, **GRADED,
     )  # fmt: skip
     alone = train(config, tmp_path / "alone.h5")
     assert train(config, tmp_path / "resumed.h5", threads=2, stopped=True) == alone
@@ -266,7 +271,7 @@ def test_spikes_may_enter_twice(coding: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["live", "graded"])
 def test_the_loss_falls_by_learning_in_the_layers_alone(mode: str) -> None:
     config = configure(
-        "skips", data__batch_size=24, optimiser__learning_rate=0.2, optimiser__readout_learning_rate=0.0,
+        "skips", data__batch_size=24, optimizer__learning_rate=0.2, optimizer__readout_learning_rate=0.0,
         **{**MODES[mode], "dynamics__beta": 0.5},
     )  # fmt: skip
     dataset = small.make_dataset(size=8, channels=2)
@@ -291,7 +296,7 @@ def test_the_loss_falls_by_learning_in_the_layers_alone(mode: str) -> None:
 @pytest.mark.parametrize("network", NETWORKS)
 def test_weights_go_to_safetensors_and_back(network: str, layout: str, tmp_path: Path) -> None:
     config = configure(
-        network, data__batch_size=24, optimiser__epochs=1, dynamics__steps_free=24, signals__kind="local"
+        network, data__batch_size=24, optimizer__epochs=1, dynamics__steps_free=24, error_signals__kind="local"
     )
     Trainer(config, small.make_dataset(size=8, channels=2), RunOptions(tmp_path / "run.h5"), Silent()).run()
     with RunReader(tmp_path / "run.h5") as reader:

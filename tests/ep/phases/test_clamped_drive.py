@@ -76,9 +76,9 @@ def test_holding_leaves_the_state_as_it_was() -> None:
 
 
 def test_a_layer_does_not_answer_to_the_nudges_below_it() -> None:
-    settings = {"signals__kind": "local", "dynamics__inference": "mean-field"}
-    for drive, answers in (("held", False), ("live", True)):
-        model, _, workspace = tp.prepare(**{**HELD, **settings, "dynamics__nudged_drive": drive})
+    settings = {"error_signals__kind": "local", "dynamics__inference": "mean-field"}
+    for phase, answers in (("clamped-spikes", False), ("live-spikes", True)):
+        model, _, workspace = tp.prepare(**{**HELD, **settings, "dynamics__nudged_phase": phase})
         tp.settled(workspace)
         plus, minus = (tp.nudged(workspace, beta, 0.0) for beta in (2.0, -2.0))
         moved = [np.abs(plus - minus)[:, model.state_slice(layer)].sum() for layer in range(model.layers)]
@@ -148,7 +148,7 @@ def test_the_engine_estimates_the_same_gradient(name: str) -> None:
         learner,
         _,
     ):
-        if learner.soft_targets is None and case.config.signals.kind != "none":
+        if learner.soft_targets is None and case.config.error_signals.kind != "none":
             learner.soft_targets = case.targets
         found, _ = learner.estimate(MiniBatch(0, 0, case.images, np.arange(5), case.labels))
     expected = ad.reference(case.field, case.inputs, 0.1, rule="postsynaptic").exact
@@ -175,7 +175,7 @@ def test_the_contrast_takes_the_rates_of_the_free_phase() -> None:
     expected = co.phase_correlation(model, edge, plus, rows).weights
     expected = expected - co.phase_correlation(model, edge, minus, rows).weights
     np.testing.assert_array_equal(difference.weights, expected)
-    assert expected.any() and config.dynamics.nudged_drive == "held"
+    assert expected.any() and config.dynamics.clamped
 
 
 @pytest.mark.parametrize(
@@ -184,10 +184,6 @@ def test_the_contrast_takes_the_rates_of_the_free_phase() -> None:
         ({"dynamics__rule": "symmetric"}, "dynamics.rule is 'symmetric'"),
         ({"dynamics__nudging": "one-sided"}, "dynamics.nudging is 'one-sided'"),
         ({"dynamics__error_gain": 0.3}, "dynamics.error_gain is 0.3; it must be a power of two"),
-        (
-            {"dynamics__nudged_drive": "live", "dynamics__error_events": "graded"},
-            "dynamics.error_events is 'graded'; with live drives it must be 'spikes'",
-        ),
     ],
 )
 def test_what_held_drives_refuse(settings: dict[str, Any], words: str) -> None:
@@ -202,7 +198,7 @@ def test_threads_and_groups_change_no_bit() -> None:
             images = presenter.train(0, ids)
             return learner.estimate(MiniBatch(0, 0, images, ids, ids % 3))[0]
 
-    config = small.make(small.POOLED, small.CONV, **HELD, signals__kind="local")
+    config = small.make(small.POOLED, small.CONV, **HELD, error_signals__kind="local")
     one, two = gradients(config, 1), gradients(replace(config), 3)
     for name, values in one.items():
         np.testing.assert_array_equal(values, two[name], name)

@@ -20,7 +20,7 @@ from spikesim.ep.phases import workspace as ph
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import ONE
 
-GRADED = {**tp.HELD, "dynamics__error_events": "graded"}
+GRADED = {**tp.HELD, "dynamics__nudged_phase": "linear-response"}
 WINDOW = tp.WINDOW
 
 
@@ -61,7 +61,7 @@ SINGLE = ABREAST_32 + ABREAST_64
 def test_deviations_of_any_size_are_delivered_exactly(beta: float, channels: tuple[int, int]) -> None:
     """Sums in int32 of as many as fit, down to a single one, against sums in float64, which hold them all."""
     layers = ({**small.POOLED, "channels": count} for count in channels)
-    model, _, workspace = tp.prepare(*layers, **GRADED, signals__kind="local")
+    model, _, workspace = tp.prepare(*layers, **GRADED, error_signals__kind="local")
     tp.settled(workspace)
     tp.nudged(workspace, beta, beta)
     assert model.clamped is not None
@@ -117,7 +117,7 @@ def test_answers_to_small_nudges_are_opposite() -> None:
 
 
 def test_layers_answer_to_nothing_below_them() -> None:
-    model, _, workspace = tp.prepare(**GRADED, signals__kind="local")
+    model, _, workspace = tp.prepare(**GRADED, error_signals__kind="local")
     tp.settled(workspace)
     plus, minus = (tp.nudged(workspace, beta, 0.0) for beta in (2.0, -2.0))
     moved = [np.abs(plus - minus)[:, model.state_slice(layer)].sum() for layer in range(model.layers)]
@@ -127,7 +127,7 @@ def test_layers_answer_to_nothing_below_them() -> None:
 def test_errors_pass_all_layers_in_one_step() -> None:
     config = small.make(
         *(small.CONV,) * 5, **GRADED, dynamics__error_gain=1.0, dynamics__steps_nudged=2, dynamics__beta=2.0,
-        signals__kind="none",
+        error_signals__kind="none",
     )  # fmt: skip
     with small.learning(config, small.make_dataset()) as (learner, presenter):
         ids = np.arange(6)
@@ -156,9 +156,9 @@ def test_a_longer_window_lowers_the_noise_of_the_errors() -> None:
 def test_a_small_nudge_needs_graded_errors() -> None:
     """Free phases with spikes, long enough to have the rates of the mean field; a nudge that hardly flips one."""
     lowest = {}
-    for events in ("spikes", "graded"):
+    for phase in ("clamped-spikes", "linear-response"):
         case = mf.prepare(
-            "two convolutions, odd maps", **{**tp.HELD, "dynamics__error_events": events}, dynamics__error_gain=0.5,
+            "two convolutions, odd maps", **{**tp.HELD, "dynamics__nudged_phase": phase}, dynamics__error_gain=0.5,
             dynamics__leak=4, dynamics__beta=0.02, dynamics__steps_free=600, dynamics__window_free=400,
             dynamics__steps_nudged=8, data__batch_size=5,
         )  # fmt: skip
@@ -167,8 +167,8 @@ def test_a_small_nudge_needs_graded_errors() -> None:
         with small.learning(case.config, dataset, parameters=start) as (learner, _):
             found, _ = learner.estimate(MiniBatch(0, 0, case.images, np.arange(5), case.labels))
         expected = ad.reference(case.field, case.inputs, 0.1, rule="postsynaptic").exact
-        lowest[events] = mf.cosine(expected.weights[0], found[f"{case.model.names[0]}/weight"])
-    assert lowest["graded"] > 0.999 and lowest["spikes"] < 0.97, lowest
+        lowest[phase] = mf.cosine(expected.weights[0], found[f"{case.model.names[0]}/weight"])
+    assert lowest["linear-response"] > 0.999 and lowest["clamped-spikes"] < 0.97, lowest
 
 
 def test_graded_errors_are_multiply_accumulates() -> None:
@@ -183,13 +183,13 @@ def test_graded_errors_are_multiply_accumulates() -> None:
 
 
 def test_spikes_cannot_be_averaged_where_there_are_none() -> None:
-    with pytest.raises(InputError, match=r"dynamics\.contrast is 'spikes'; with graded errors it must be 'proba"):
+    with pytest.raises(InputError, match=r"dynamics\.contrast is 'spikes'; .* 'linear-response' it must be 'proba"):
         small.make(small.CONV, **GRADED, dynamics__contrast="spikes")
 
 
 @pytest.mark.parametrize("inference", ["stochastic", "mean-field"])
 def test_threads_and_groups_change_no_bit(inference: str) -> None:
-    config = small.make(small.POOLED, small.CONV, **GRADED, signals__kind="local", dynamics__inference=inference)
+    config = small.make(small.POOLED, small.CONV, **GRADED, error_signals__kind="local", dynamics__inference=inference)
 
     def gradients(threads: int) -> dict[str, Any]:
         with small.learning(config, small.make_dataset(), threads=threads) as (learner, presenter):

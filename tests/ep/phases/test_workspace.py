@@ -164,7 +164,7 @@ def slow_answers(model: Model, sums: NDArray[np.int64], steps: int) -> Reals:
     features, cells = sums, 4 if model.graph.readout_pooled else 1
     if model.graph.readout_pooled:
         features = reference.cells(sums, model.top.shape).sum(axis=1).reshape(len(sums), -1)
-    weights, exponent = reference.quantise(small.random_parameters(model, 4).readout.weight)
+    weights, exponent = reference.quantize(small.random_parameters(model, 4).readout.weight)
     logits = (features @ weights) / (steps * cells * ONE * 2.0**exponent) + model.packed.bias[-1]
     return softmax_and_log_sum(logits)[0]
 
@@ -350,8 +350,8 @@ def test_contrast_of_the_mean_field_is_the_gradient_of_the_loss(case: str) -> No
     config = small.make(
         *layers, dynamics__inference="mean-field", dynamics__leak=1, dynamics__beta=0.1, dynamics__steps_free=80,
         dynamics__steps_nudged=80, dynamics__window_nudged=20, data__batch_size=6,
-        optimiser__name="sgd", optimiser__momentum=0.0, optimiser__learning_rate=1.0,
-        optimiser__bias_factor=1.0, optimiser__readout_learning_rate=1.0, stability__homeostasis=0.0, **settings,
+        optimizer__name="sgd", optimizer__momentum=0.0, optimizer__learning_rate=1.0,
+        optimizer__bias_factor=1.0, optimizer__readout_learning_rate=1.0, stability__homeostasis=0.0, **settings,
     )  # fmt: skip
     dataset = small.make_dataset(size=4, samples=6)
     parameters: ParameterTree = small.random_parameters(Model(config, dataset), 1, gain=0.6)
@@ -362,7 +362,7 @@ def test_contrast_of_the_mean_field_is_the_gradient_of_the_loss(case: str) -> No
         inputs = presenter.plain(dataset.train, slice(0, 6)) // 2
         before = {name: array.astype(np.float64) for name, array in small.copied(parameters).items()}
         found = learner.batch(MiniBatch(0, 0, inputs, np.arange(6), dataset.train.labels), 1.0)
-        after, rates = parameters.leaves(), learner.optimiser.rates
+        after, rates = parameters.leaves(), learner.optimizer.rates
     exact = MeanField(model, inputs, dataset.train.labels)
     assert np.mean(found.loss_sum) == pytest.approx(exact.loss(before), abs=2e-3)
     active = [float(((rates > 0) & (rates < 1)).mean()) for rates in exact.rates]

@@ -79,7 +79,7 @@ def test_prices_that_nobody_pays(whole, tmp_path, value):
 
 @pytest.mark.parametrize(
     "config",
-    ['{"optimiser": {"epochs": true}, "data": 3}', '{"optimiser": {"epochs": -3}, "data": {"limit": 0}}', "{}"],
+    ['{"optimizer": {"epochs": true}, "data": 3}', '{"optimizer": {"epochs": -3}, "data": {"limit": 0}}', "{}"],
 )
 def test_configurations_that_nobody_wrote(whole, tmp_path, config):
     shutil.copy(whole, tmp_path / "run.h5")

@@ -19,8 +19,8 @@ def config(**changes: Any) -> dict[str, Any]:
     ("values", "wanted"),
     [
         (config(), 18.75),
-        (config(data__coding="events", dynamics__steps_free=60), 5.0),
-        (config(data__coding="current"), None),
+        (config(data__encoding="events", dynamics__steps_free=60), 5.0),
+        (config(data__encoding="current"), None),
         (config(data__duration=None), None),
         (config(data__duration="long"), None),
         (config(dynamics__inference="mean-field"), None),

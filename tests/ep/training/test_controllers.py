@@ -8,7 +8,7 @@ import small
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikesim.ep.config.sections import Signals, Stability
+from spikesim.ep.config.sections import ErrorSignals, Stability
 from spikesim.ep.network.error_signals import annealing, teacher_weights
 from spikesim.ep.network.model import Model
 from spikesim.ep.training.controllers import BALANCE_MAX, Steering
@@ -26,7 +26,7 @@ def make(**settings: Any) -> Steering:
 
 
 def test_without_steering_nothing_moves() -> None:
-    steering = make(signals__kind="local", dynamics__beta=1.5)
+    steering = make(error_signals__kind="local", dynamics__beta=1.5)
     for response in (0.5, 1e-6, 0.0):
         steering.observe(np.full(3, response), ACTIVITY)
     assert steering.beta == 1.5
@@ -37,7 +37,7 @@ def test_without_steering_nothing_moves() -> None:
 def test_beta_follows_the_answer_of_the_top_layer() -> None:
     """A network that answers in proportion to the nudge is brought to the wanted answer, whatever it starts from."""
     for slope in (0.003, 0.05):
-        steering = make(stability__steering="response", stability__response=0.02)
+        steering = make(stability__beta_control="rate-difference", stability__rate_difference=0.02)
         for _ in range(200):
             steering.observe(np.array([9.0, 9.0, slope * steering.beta]), ACTIVITY)
         assert slope * steering.beta == pytest.approx(0.02, rel=0.01)
@@ -45,14 +45,14 @@ def test_beta_follows_the_answer_of_the_top_layer() -> None:
 
 @given(st.lists(st.floats(0, 1), max_size=60))
 def test_beta_stays_within_its_bounds(responses: list[float]) -> None:
-    steering = make(stability__steering="response", stability__beta_low=0.5, stability__beta_high=3.0)
+    steering = make(stability__beta_control="rate-difference", stability__beta_low=0.5, stability__beta_high=3.0)
     for response in responses:
         steering.observe(np.array([0.0, 0.0, response]), ACTIVITY)
         assert 0.5 <= steering.beta <= 3.0
 
 
 def test_balanced_strengths_bring_all_layers_to_the_answer_of_the_top() -> None:
-    steering = make(signals__kind="local", signals__profile="balanced", signals__strength=1.0)
+    steering = make(error_signals__kind="local", error_signals__profile="balanced", error_signals__strength=1.0)
     slopes = np.array([0.002, 0.09, 0.02])
     for _ in range(400):
         steering.observe(slopes * steering.lambdas(0.0), ACTIVITY)
@@ -64,26 +64,31 @@ def test_balanced_strengths_bring_all_layers_to_the_answer_of_the_top() -> None:
 
 
 def test_geometric_strengths_grow_downwards() -> None:
-    steering = make(signals__kind="local", signals__profile="geometric", signals__ratio=2.0, signals__strength=0.5)
+    steering = make(
+        error_signals__kind="local",
+        error_signals__profile="geometric",
+        error_signals__ratio=2.0,
+        error_signals__strength=0.5,
+    )
     assert steering.lambdas(0.0).tolist() == [2.0, 1.0, 1.0]
-    steering = make(signals__kind="local", signals__strength=[0.1, 0.2, 5.0])
+    steering = make(error_signals__kind="local", error_signals__strength=[0.1, 0.2, 5.0])
     assert steering.lambdas(0.0).tolist() == [0.1, 0.2, 1.0], "the read-out's is 1"
     with pytest.raises(InputError, match=r"signals\.strength has 2 values; the network has 3 layers"):
-        make(signals__kind="local", signals__strength=[0.1, 0.2])
+        make(error_signals__kind="local", error_signals__strength=[0.1, 0.2])
 
 
 def test_annealed_strengths_end_at_zero() -> None:
-    steering = make(signals__kind="local", signals__schedule="annealed", signals__anneal_from=0.5)
+    steering = make(error_signals__kind="local", error_signals__schedule="annealed", error_signals__anneal_from=0.5)
     assert steering.lambdas(0.5).tolist() == [0.3, 0.3, 1.0]
     assert steering.lambdas(0.75) == pytest.approx([0.15, 0.15, 1.0])
     assert steering.lambdas(1.0).tolist() == [0.0, 0.0, 1.0]
-    assert annealing(Signals(schedule="annealed", anneal_from=1.0), 1.0) == 1.0
+    assert annealing(ErrorSignals(schedule="annealed", anneal_from=1.0), 1.0) == 1.0
 
 
 def test_state_survives_a_checkpoint() -> None:
     settings = {
-        "signals__kind": "local", "signals__profile": "balanced", "stability__steering": "response",
-        "stability__target_rate": 0.1,
+        "error_signals__kind": "local", "error_signals__profile": "balanced", "stability__beta_control":
+        "rate-difference", "stability__target_rate": 0.1,
     }  # fmt: skip
     one, other = make(**settings), make(**settings)
     for _ in range(5):
@@ -101,13 +106,13 @@ def test_state_survives_a_checkpoint() -> None:
     ("kind", "expected"), [("none", [0.0]), ("local", [0, 0, 0]), ("kd", [1, 1, 0.6]), ("both", [0.6, 0.6, 0.6])]
 )
 def test_who_hears_the_teacher(kind: str, expected: list[float]) -> None:
-    config = small.make(*LAYERS, signals__kind=kind, signals__teacher_weight=0.6)
-    assert list(teacher_weights(config.signals, Model(config, small.make_dataset()).heads)) == expected
+    config = small.make(*LAYERS, error_signals__kind=kind, error_signals__teacher_weight=0.6)
+    assert list(teacher_weights(config.error_signals, Model(config, small.make_dataset()).heads)) == expected
 
 
 @pytest.mark.parametrize("layers", [[3], [1, 1], [9]])
 def test_heads_of_layers_that_cannot_have_one_are_refused(layers: list[int]) -> None:
-    config = small.make(*LAYERS, signals__kind="local", signals__layers=layers)
+    config = small.make(*LAYERS, error_signals__kind="local", error_signals__layers=layers)
     with pytest.raises(InputError, match=r"signals\.layers is .* 1 to 2, each once"):
         Model(config, small.make_dataset())
 

@@ -68,7 +68,7 @@ def test_a_loss_that_rises_is_told() -> None:
 
 def test_a_beta_at_its_bound_is_told_when_it_is_steered() -> None:
     assert lines_of(diagnosis(), beta=8.0) == []
-    (line,) = lines_of(diagnosis(stability__steering="response"), beta=8.0)
+    (line,) = lines_of(diagnosis(stability__beta_control="rate-difference"), beta=8.0)
     assert "beta has stayed at stability.beta_high = 8" in line
 
 
@@ -76,5 +76,5 @@ def test_a_coupling_above_one_is_told() -> None:
     watch = diagnosis()
     assert watch.coupled(np.array([0.0, 0.9])) == []
     (line,) = watch.coupled(np.array([0.0, 1.4]))
-    assert "the coupling of dense2 with the layer below is 1.40" in line and "stability.coupling_limit" in line
+    assert "the coupling of dense2 with the layer below is 1.40" in line and "stability.spectral_norm_limit" in line
     assert watch.coupled(np.array([0.0, 1.5])) == []

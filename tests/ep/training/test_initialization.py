@@ -15,7 +15,7 @@ LAYERS = ({**small.POOLED, "channels": 8}, {**small.CONV, "channels": 8})
 @pytest.mark.parametrize("limit", [None, 0.2])
 def test_activity_and_coupling_at_the_start(limit: float | None) -> None:
     settings = {"model__activity": 0.2, "model__calibration_samples": 8, "model__gain": 2.0}
-    config = small.make(*LAYERS, **settings, stability__coupling_limit=limit)
+    config = small.make(*LAYERS, **settings, stability__spectral_norm_limit=limit)
     dataset = small.make_dataset(size=8, samples=24)
     with small.learning(config, dataset) as (learner, presenter):
         before = small.copied(learner.parameters)
@@ -35,7 +35,7 @@ def test_activity_and_coupling_at_the_start(limit: float | None) -> None:
 
 
 def test_an_activity_of_zero_leaves_everything_as_it_is() -> None:
-    config = small.make(*LAYERS, model__activity=0.0, stability__coupling_limit=0.01)
+    config = small.make(*LAYERS, model__activity=0.0, stability__spectral_norm_limit=0.01)
     dataset = small.make_dataset(size=8, samples=24)
     with small.learning(config, dataset) as (learner, presenter):
         before = small.copied(learner.parameters)
@@ -47,7 +47,7 @@ def test_an_activity_of_zero_leaves_everything_as_it_is() -> None:
 def test_a_network_that_stays_silent_from_rest_is_calmed() -> None:
     layers = ({**small.CONV, "channels": 16},) * 3
     settings = {"model__gain": 3.0, "model__activity": 0.1, "model__calibration_samples": 8}
-    config = small.make(*layers, **settings, stability__coupling_limit=0.9)
+    config = small.make(*layers, **settings, stability__spectral_norm_limit=0.9)
     dataset = small.make_dataset(size=8, samples=24)
     with small.learning(config, dataset) as (learner, presenter):
         ids = np.arange(8)

@@ -39,16 +39,17 @@ MODES: dict[str, dict[str, Any]] = {
     "strided": {"pooling": "strided"},
     "low pass": {"trace_leak": 2, "leak": 3, "window_nudged": 4},
     "feedback gain": {"feedback_gain": 0.25},
-    "local heads": {"signals__kind": "local", "signals__grid": 2},
-    "fixed heads, geometric": {"signals__kind": "local", "signals__learning": "fixed", "signals__profile": "geometric"},
-    "one head, independent": {"signals__kind": "local", "signals__layers": [2], "noise": "independent"},
-    "teacher": {"signals__kind": "kd", "signals__temperature": 2.0},
-    "both, balanced, steered": {
-        "signals__kind": "both", "signals__profile": "balanced", "signals__schedule": "annealed",
-        "signals__anneal_from": 0.2, "stability__steering": "response", "stability__response": 0.1,
+    "local heads": {"error_signals__kind": "local", "error_signals__grid": 2},
+    "fixed heads, geometric": {"error_signals__kind": "local", "error_signals__learning": "fixed",
+    "error_signals__profile": "geometric"}, "one head, independent": {"error_signals__kind": "local",
+    "error_signals__layers": [2], "noise": "independent"}, "teacher": {"error_signals__kind": "kd",
+    "error_signals__temperature": 2.0}, "both, balanced, steered": {
+        "error_signals__kind": "both", "error_signals__profile": "balanced", "error_signals__schedule": "annealed",
+        "error_signals__anneal_from": 0.2, "stability__beta_control": "rate-difference", "stability__rate_difference":
+        0.1,
     },
     "target rate": {"stability__target_rate": 0.05},
-    "centred": {"optimiser__centring": True},
+    "centered": {"optimizer__centering": True},
     "postsynaptic": {"rule": "postsynaptic"},
     "postsynaptic, one-sided": {"rule": "postsynaptic", "nudging": "one-sided"},
 }  # fmt: skip
@@ -61,7 +62,7 @@ def settings_of(mode: str) -> dict[str, Any]:
 
 def soft_targets_for(config: Config) -> NDArray[np.float64] | None:
     """Softened answers of a teacher, where the configuration wants one."""
-    if not has_teacher(config.signals):
+    if not has_teacher(config.error_signals):
         return None
     weights = np.random.default_rng(4).random((SAMPLES, 3))
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
@@ -120,7 +121,7 @@ def test_every_mode_is_a_different_run() -> None:
     assert len(ends) == len(MODES)
 
 
-@pytest.mark.parametrize(("nudging", "differ"), [("centred", True), ("one-sided", False)])
+@pytest.mark.parametrize(("nudging", "differ"), [("centered", True), ("one-sided", False)])
 def test_only_a_second_nudged_phase_can_have_noise_of_its_own(nudging: str, differ: bool) -> None:
     settings = {**SHORT, "dynamics__nudging": nudging}
     common, _ = run({**settings, "dynamics__noise": "common"}, batches=1)
@@ -143,7 +144,7 @@ def test_result_says_what_happened(mode: str) -> None:
         assert SAMPLES * 6 < free.steps < SAMPLES * 24 and free.steps % 3 == 0
     nudged = (int(plus.steps), int(minus.steps))
     once = SAMPLES * 8
-    expected = {"centred": [(once, once)], "one-sided": [(once, 0)], "random-sign": [(once, 0), (0, once)]}
+    expected = {"centered": [(once, once)], "one-sided": [(once, 0)], "random-sign": [(once, 0), (0, once)]}
     assert nudged in expected[dynamics.nudging]
     assert result.rate_difference.shape == (3,) and (result.rate_difference > 0).all()
     assert result.rate_difference.max() < 0.5
@@ -155,7 +156,7 @@ def test_result_says_what_happened(mode: str) -> None:
     assert [len(activity) for activity in result.activity] == [4, 17, 8]
     for name, before in start.leaves().items():
         moved = (parameters[name] != before).any()
-        fixed = config.signals.learning == "fixed" and name.startswith("head")
+        fixed = config.error_signals.learning == "fixed" and name.startswith("head")
         assert np.isfinite(parameters[name]).all() and moved != fixed, name
 
 
@@ -202,7 +203,7 @@ def test_a_stopped_mini_batch_leaves_no_trace(monkeypatch: pytest.MonkeyPatch, w
 
             return wrapped
 
-        before, moments = small.copied(learner.parameters), learner.optimiser.state()
+        before, moments = small.copied(learner.parameters), learner.optimizer.state()
         with monkeypatch.context() as patch:
             if where == "before":
                 stop[0] = 1
@@ -214,7 +215,7 @@ def test_a_stopped_mini_batch_leaves_no_trace(monkeypatch: pytest.MonkeyPatch, w
                 one_batch(learner, presenter)
         for name, array in learner.parameters.leaves().items():
             assert array.tobytes() == before[name].tobytes()
-        assert learner.optimiser.steps == 0 and not any(moment.any() for moment in moments.values())
+        assert learner.optimizer.steps == 0 and not any(moment.any() for moment in moments.values())
         stop[0] = 0
         repeated = one_batch(learner, presenter)
         after = small.copied(learner.parameters)
@@ -288,9 +289,9 @@ def test_parameters_out_of_range_and_lists_of_wrong_length_are_refused() -> None
         learner.parameters.weights(learner.model.graph)[1][0, 0, 0, 0] = np.nan
         with pytest.raises(InputError, match="not finite; lower the learning rate"):
             one_batch(learner, presenter)
-    config = small.make(*LAYERS, optimiser__learning_rate=[0.1, 0.2])
+    config = small.make(*LAYERS, optimizer__learning_rate=[0.1, 0.2])
     with (
-        pytest.raises(InputError, match=r"optimiser\.learning_rate has 2 values; the network has 3 layers"),
+        pytest.raises(InputError, match=r"optimizer\.learning_rate has 2 values; the network has 3 layers"),
         small.learning(config, dataset),
     ):
         pass
@@ -299,11 +300,11 @@ def test_parameters_out_of_range_and_lists_of_wrong_length_are_refused() -> None
 def test_layers_learn_at_their_own_rates() -> None:
     zero = {
         **SHORT,
-        "optimiser__learning_rate": [0.0, 0.01, 0.02],
-        "optimiser__readout_learning_rate": 0.0,
+        "optimizer__learning_rate": [0.0, 0.01, 0.02],
+        "optimizer__readout_learning_rate": 0.0,
         "stability__homeostasis": 0.0,
     }
-    parameters, results = run({**zero, "optimiser__bias_factor": 0.0}, batches=1)
+    parameters, results = run({**zero, "optimizer__bias_factor": 0.0}, batches=1)
     start = small.random_parameters(Model(small.make(*LAYERS), small.make_dataset()), 2)
     moved = {name for name, before in start.leaves().items()
              if (parameters[name] != before).any()}  # fmt: skip
@@ -320,7 +321,7 @@ def test_layers_learn_at_their_own_rates() -> None:
 )
 def test_loss_falls_by_learning_in_the_layers_alone(mode: str) -> None:
     dataset = small.make_dataset(samples=24)
-    only_layers = {"data__batch_size": 24, "optimiser__learning_rate": 0.2, "optimiser__readout_learning_rate": 0.0}
+    only_layers = {"data__batch_size": 24, "optimizer__learning_rate": 0.2, "optimizer__readout_learning_rate": 0.0}
     layers = ({**small.POOLED, "channels": 8}, {"kind": "dense", "channels": 24})
     config = small.make(*layers, **{**settings_of(mode), **only_layers})
     start = small.random_parameters(Model(config, dataset), 2)

@@ -1,4 +1,4 @@
-"""Optimisers against the formulas of their papers in float64."""
+"""Optimizers against the formulas of their papers in float64."""
 
 import itertools
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spikesim.ep.config.sections import Optimiser as Settings
-from spikesim.ep.training.optimizers import Optimiser, schedule
+from spikesim.ep.config.sections import Optimizer as Settings
+from spikesim.ep.training.optimizers import Optimizer, schedule
 
 SHAPES = {"conv1/weight": (3, 3, 2, 4), "conv1/bias": (4,), "readout/weight": (5, 3), "readout/bias": (3,)}
 RATES = {"conv1/weight": 0.1, "conv1/bias": 0.02, "readout/weight": 0.3, "readout/bias": 0.05}
@@ -41,10 +41,10 @@ def adam(settings: Settings, name: str, value: NDArray[np.float64], gradients: l
         value -= RATES[name] * factor(t - 1) * (moved + decay * value)
 
 
-def take_step(optimiser: Optimiser, gradients: Arrays, factor: float) -> dict[str, float]:
+def take_step(optimizer: Optimizer, gradients: Arrays, factor: float) -> dict[str, float]:
     """Move every array; the mean magnitude of the change of each."""
-    optimiser.begin()
-    return {name: optimiser.move(name, gradients[name], factor) for name in optimiser.parameters}
+    optimizer.begin()
+    return {name: optimizer.move(name, gradients[name], factor) for name in optimizer.parameters}
 
 
 def factor(step: int) -> float:
@@ -59,10 +59,10 @@ def test_steps_follow_the_formula(formula: object, decay: float) -> None:
     parameters = arrays(0)
     expected = {name: value.astype(np.float64) for name, value in parameters.items()}
     gradients = [arrays(seed, 0.1) for seed in range(1, STEPS + 1)]
-    optimiser = Optimiser(settings, parameters, RATES)
+    optimizer = Optimizer(settings, parameters, RATES)
     for t, gradient in enumerate(gradients):
         before = {name: value.copy() for name, value in parameters.items()}
-        changes = take_step(optimiser, gradient, factor(t))
+        changes = take_step(optimizer, gradient, factor(t))
         for name, value in parameters.items():
             assert value.dtype == np.float32
             assert changes[name] == pytest.approx(np.abs(value - before[name]).mean(), rel=1e-3)
@@ -74,8 +74,8 @@ def test_steps_follow_the_formula(formula: object, decay: float) -> None:
 def test_a_rate_of_zero_keeps_every_bit() -> None:
     for name in ("sgd", "adam"):
         parameters = arrays(0)
-        optimiser = Optimiser(Settings(name=name, weight_decay=0.1), parameters, dict.fromkeys(RATES, 0.0))
-        changes = take_step(optimiser, arrays(1), 1.0)
+        optimizer = Optimizer(Settings(name=name, weight_decay=0.1), parameters, dict.fromkeys(RATES, 0.0))
+        changes = take_step(optimizer, arrays(1), 1.0)
         assert set(changes.values()) == {0.0}
         for key, value in arrays(0).items():
             np.testing.assert_array_equal(parameters[key], value)
@@ -84,21 +84,21 @@ def test_a_rate_of_zero_keeps_every_bit() -> None:
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 def test_moments_that_are_taken_up_again_continue_to_the_bit(name: str) -> None:
     straight, broken = arrays(0), arrays(0)
-    optimiser = Optimiser(Settings(name=name), straight, RATES)
+    optimizer = Optimizer(Settings(name=name), straight, RATES)
     for seed in range(1, 7):
-        take_step(optimiser, arrays(seed), 1.0)
-    first = Optimiser(Settings(name=name), broken, RATES)
+        take_step(optimizer, arrays(seed), 1.0)
+    first = Optimizer(Settings(name=name), broken, RATES)
     for seed in range(1, 4):
         take_step(first, arrays(seed), 1.0)
     saved = {key: value.copy() for key, value in first.state().items()}
-    second = Optimiser(Settings(name=name), broken, RATES)
+    second = Optimizer(Settings(name=name), broken, RATES)
     second.load(saved, first.steps)
     for seed in range(4, 7):
         take_step(second, arrays(seed), 1.0)
     assert second.steps == 6
     for key, value in straight.items():
         np.testing.assert_array_equal(value, broken[key])
-    for key, value in optimiser.state().items():
+    for key, value in optimizer.state().items():
         np.testing.assert_array_equal(value, second.state()[key])
 
 
@@ -115,8 +115,8 @@ def test_the_mean_change_is_the_same_in_any_order() -> None:
 
     def change(order: NDArray[np.int64]) -> float:
         settings = Settings(name="sgd", momentum=0.0)
-        optimiser = Optimiser(settings, {"b": np.zeros(1001, np.float32)}, {"b": 1.0})
-        return take_step(optimiser, {"b": gradient[order]}, 1.0)["b"]
+        optimizer = Optimizer(settings, {"b": np.zeros(1001, np.float32)}, {"b": 1.0})
+        return take_step(optimizer, {"b": gradient[order]}, 1.0)["b"]
 
     found = change(np.arange(1001))
     assert found == pytest.approx(np.abs(gradient.astype(np.float64)).mean(), abs=2.0**-32)

@@ -26,14 +26,14 @@ def test_energy_weighs_the_layers_by_the_feedback_gain(gain: float) -> None:
 
 
 def test_heads_stand_at_the_layers_that_they_read() -> None:
-    config = small.make(*LAYERS, signals__kind="local", signals__layers=[2], dynamics__steps_free=20)
+    config = small.make(*LAYERS, error_signals__kind="local", error_signals__layers=[2], dynamics__steps_free=20)
     dataset = small.make_dataset(samples=6)
     with small.learning(config, dataset) as (learner, presenter):
         ids = np.arange(6)
         result = learner.batch(MiniBatch(0, 0, presenter.plain(dataset.train, ids), ids, dataset.train.labels), 1.0)
         row = batch_row(learner.model, config, result)
     assert row["signal_strength"].tolist() == [0.0, 0.3, 1.0]
-    assert not row["activity_price"].any(), "no target rate"
+    assert not row["activity_penalty"].any(), "no target rate"
     assert math.isnan(row["head_loss"][0]) and row["head_loss"][1:].tolist() == result.head_loss.tolist()
     assert row["head_correct"].tolist() == [0, *result.head_correct]
     assert row["loss"] == pytest.approx(result.head_loss[-1]) and row["samples"] == 6

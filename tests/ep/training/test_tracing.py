@@ -22,14 +22,14 @@ LAYERS = (small.POOLED, {**small.CONV, "channels": 17}, small.DENSE)
 SAMPLES, STEPS, NUDGED = 7, 12, 6
 MODES: dict[str, dict[str, Any]] = {
     "live": {},
-    "held, graded": {"nudged_drive": "held", "error_events": "graded", "rule": "postsynaptic"},
-    "held, spikes": {"nudged_drive": "held", "error_events": "spikes", "rule": "postsynaptic"},
+    "held, graded": {"nudged_phase": "linear-response", "rule": "postsynaptic"},
+    "held, spikes": {"nudged_phase": "clamped-spikes", "rule": "postsynaptic"},
     "one-sided": {"nudging": "one-sided"},
     "independent": {"noise": "independent"},
     "stratified, upwards": {"firing": "stratified", "order": "upwards", "steps_onset": 1},
     "mean field": {"inference": "mean-field"},
-    "feedback gain, heads": {"feedback_gain": 0.5, "signals__kind": "local"},
-    "teacher": {"signals__kind": "kd"},
+    "feedback gain, heads": {"feedback_gain": 0.5, "error_signals__kind": "local"},
+    "teacher": {"error_signals__kind": "kd"},
 }
 
 

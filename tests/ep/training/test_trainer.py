@@ -28,12 +28,12 @@ def dataset():
 
 
 STEERED = {
-    "signals.profile": "balanced",
-    "signals.schedule": "annealed",
-    "stability.steering": "response",
-    "stability.response": 0.05,
+    "error_signals.profile": "balanced",
+    "error_signals.schedule": "annealed",
+    "stability.beta_control": "rate-difference",
+    "stability.rate_difference": 0.05,
     "stability.target_rate": 0.05,
-    "stability.coupling_limit": 0.1,
+    "stability.spectral_norm_limit": 0.1,
 }
 """What has a state of its own that a checkpoint must keep, and what acts between mini-batches."""
 
@@ -109,9 +109,9 @@ def test_what_is_steered_is_in_the_rows(whole):
     assert (batches["signal_strength"][:, 1] == 1).all(), "the read-out's"
     assert len(np.unique(batches["signal_strength"][:, 0])) > BATCHES
     assert batches["signal_strength"][-1, 0] < 0.5 * batches["signal_strength"][BATCHES, 0], "annealed"
-    assert (batches["activity_price"] > 0).any() and not batches["activity_price"][0].any()
-    assert (epochs["coupling"][:, 0] == 0).all() and (epochs["coupling"][:, 1] > 0).all()
-    assert (epochs["coupling"] <= 0.1).all(), "the limit holds"
+    assert (batches["activity_penalty"] > 0).any() and not batches["activity_penalty"][0].any()
+    assert (epochs["spectral_norm"][:, 0] == 0).all() and (epochs["spectral_norm"][:, 1] > 0).all()
+    assert (epochs["spectral_norm"] <= 0.1).all(), "the limit holds"
     assert np.isfinite(batches["head_loss"]).all() and (batches["head_correct"] <= 4).all()
 
 
@@ -204,7 +204,7 @@ def test_a_fault_of_the_first_rank_ends_all(dataset, tmp_path):
     on_ranks(3, work)
 
 
-@pytest.mark.parametrize("changes", [{"seed": 5}, {"optimiser__name": "sgd"}])
+@pytest.mark.parametrize("changes", [{"seed": 5}, {"optimizer__name": "sgd"}])
 def test_checkpoints_of_another_run_are_refused(changes, dataset, tmp_path):
     """Also if all that tells them apart is the seed."""
     for name, settings in (("run.h5", config()), ("other.h5", config(**changes))):
@@ -234,7 +234,7 @@ def test_two_checkpoints_are_kept(whole):
 
 
 def test_the_last_mini_batch_may_be_smaller(dataset, tmp_path):
-    settings = config(data__limit=10, optimiser__epochs=1, data__test_limit=1, record__spikes=[])
+    settings = config(data__limit=10, optimizer__epochs=1, data__test_limit=1, record__spikes=[])
     watcher = train(settings, dataset, tmp_path / "run.h5")
     assert [progress.samples for progress in watcher.batches] == [4, 4, 2]
 
@@ -246,7 +246,7 @@ def test_the_last_mini_batch_may_be_smaller(dataset, tmp_path):
         ({"data__test_limit": 1001}, "data.test_limit is 1001"),
         ({"record__spikes": [20]}, "sample 20"),
         ({"model__activity": [0.1, 0.1, 0.1]}, "model.activity has 3"),
-        ({"optimiser__learning_rate": [0.1]}, "optimiser.learning_rate has 1"),
+        ({"optimizer__learning_rate": [0.1]}, "optimizer.learning_rate has 1"),
     ],
 )
 def test_values_that_do_not_fit_are_refused_before_anything_is_written(changes, fragment, dataset, tmp_path):

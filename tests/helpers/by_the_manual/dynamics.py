@@ -74,12 +74,12 @@ class Network:
         self.layers, self.settings, self.seed = layers, settings, seed
         self.weights, self.exponents, self.biases, self.integers = [], [], [], []
         for layer in layers:
-            whole, exponent = it.quantised(parameters.weights[layer.name])
+            whole, exponent = it.quantized(parameters.weights[layer.name])
             self.integers.append(whole)
             self.weights.append(layer.matrix(whole))
             self.exponents.append(exponent)
             positions = layer.shape[0] * layer.shape[1]
-            self.biases.append(np.tile(it.quantised_bias(parameters.biases[layer.name]), positions))
+            self.biases.append(np.tile(it.quantized_bias(parameters.biases[layer.name]), positions))
 
     @property
     @follows(
@@ -103,7 +103,7 @@ class Network:
         """,
     )
     def at_rest(self, images: Integers, samples: Integers) -> State:
-        """Samples with V = 0 and no spikes in front of their normalised images."""
+        """Samples with V = 0 and no spikes in front of their normalized images."""
         n = len(images)
         zeros = [np.zeros((n, layer.neurons), np.int64) for layer in self.layers]
         image = it.scaled(through(self.weights[0], images.reshape(n, -1)), self.exponents[0] + 12 - 16)

@@ -48,7 +48,7 @@ class Head:
     @property
     @follows(
         """
-        With `signals.kind` other than `none`, layers below the top have *heads* (`ep/network/heads.py`,
+        With `error_signals.kind` other than `none`, layers below the top have *heads* (`ep/network/heads.py`,
         `ep/network/error_signals.py`): linear softmax classifiers like the read-out, on the firing probabilities summed
         over square blocks, times 2^-floor(log2(cells)), so that the adjoint is exact.
         """,
@@ -139,7 +139,7 @@ def rounded(errors: Reals) -> Integers:
 @follows(
     """
     A head reads its layer before the pool. The blocks are the smallest squares that divide both sides of the map and
-    leave at most `signals.grid` a side; where none does, the largest that divide both.
+    leave at most `error_signals.grid` a side; where none does, the largest that divide both.
     """,
 )
 def block_side(layer: Layer, grid: int) -> int:
@@ -161,7 +161,7 @@ def make_heads(layers: list[Layer], sides: dict[str, tuple[int, int]], parameter
     """Heads with their weights as integers; cost: of the read-out."""
     made = []
     for name, (layer, side) in sides.items():
-        weights, exponent = it.quantised(parameters.weights[name])
+        weights, exponent = it.quantized(parameters.weights[name])
         bias = parameters.biases[name].astype(np.float64)
         squared = name == "readout" and cost == "squared-error"
         made.append(Head(name, layer, layers[layer], side, weights, exponent, bias, squared))
@@ -170,12 +170,12 @@ def make_heads(layers: list[Layer], sides: dict[str, tuple[int, int]], parameter
 
 @follows(
     """
-    lambda is `signals.strength`, one value or one a layer; `signals.profile` makes it geometric in depth, ratio^(L-l)
-    times as strong in layer l (`signals.ratio`),
+    lambda is `error_signals.strength`, one value or one a layer; `error_signals.profile` makes it geometric in depth,
+    ratio^(L-l) times as strong in layer l (`error_signals.ratio`),
     """,
     """
-    `signals.schedule = "annealed"` takes it to zero at the end of the training: once a share a of it is done
-    (`signals.anneal_from`), lambda counts (1 - progress) / (1 - a) times.
+    `error_signals.schedule = "annealed"` takes it to zero at the end of the training: once a share a of it is done
+    (`error_signals.anneal_from`), lambda counts (1 - progress) / (1 - a) times.
     """,
 )
 def strengths(heads: list[Head], signals: dict[str, Any], progress: float) -> Reals:

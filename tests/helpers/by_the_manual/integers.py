@@ -32,13 +32,13 @@ def scaled(values: Integers, exponent: int) -> Integers:
 
 @follows(
     """
-    The float32 parameters are quantised at the start of each mini-batch (`spikesim/numerics/quantization.py`): a weight
+    The float32 parameters are quantized at the start of each mini-batch (`spikesim/numerics/quantization.py`): a weight
     w is rint(w 2^e), ties to even, with the largest e at which no |rint(w 2^e)| exceeds 32767, so that -1.0 takes e =
     14;
     """,
     "| weight | int16 | 2^e, one exponent e a table, the finest that fits, at most 24 |",
 )
-def quantised(weights: NDArray[np.float32]) -> tuple[Integers, int]:
+def quantized(weights: NDArray[np.float32]) -> tuple[Integers, int]:
     """Integers and their exponent."""
     exponent = 24
     while np.abs(np.rint(weights.astype(np.float64) * 2.0**exponent)).max() > 32767:
@@ -47,7 +47,7 @@ def quantised(weights: NDArray[np.float32]) -> tuple[Integers, int]:
 
 
 @follows("a bias is rint(b 2^16).")
-def quantised_bias(bias: NDArray[np.float32]) -> Integers:
+def quantized_bias(bias: NDArray[np.float32]) -> Integers:
     """Biases as drives."""
     return np.rint(bias.astype(np.float64) * ONE).astype(np.int64)
 
@@ -58,10 +58,10 @@ def quantised_bias(bias: NDArray[np.float32]) -> Integers:
     `data.std_factor` and the mean and the (population) standard deviation of the pixels of each channel in all training
     images, also those that `data.limit` leaves out;
     """,
-    "| pixel of the image, normalised | int16 | 2^12 |",
+    "| pixel of the image, normalized | int16 | 2^12 |",
 )
-def normalised(images: NDArray[np.uint8], training: NDArray[np.uint8], std_factor: float = 1.0) -> Integers:
-    """Images (n, H, W, C), normalised as the training images are."""
+def normalized(images: NDArray[np.uint8], training: NDArray[np.uint8], std_factor: float = 1.0) -> Integers:
+    """Images (n, H, W, C), normalized as the training images are."""
     mean = (training / 255).mean(axis=(0, 1, 2))
     deviation = (training / 255).std(axis=(0, 1, 2))
     fixed = np.rint(4096 * (images / 255 - mean) / (deviation * std_factor))

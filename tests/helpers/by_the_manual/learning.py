@@ -18,7 +18,7 @@ class Contrast:
     Parameters
     ----------
     images : int64 (n, H, W, C)
-        Normalised.
+        Normalized.
     rest, plus, minus : Window
         Of the three phases.
     """
@@ -45,7 +45,7 @@ class Contrast:
         difference, window = plus - minus, self.plus.length
         if layer == 0:
             products = own.products(difference, self.images.reshape(len(plus), -1)) / (4096 * it.ONE * window)
-        elif settings["nudged_drive"] == "held":
+        elif settings["nudged_phase"] != "live-spikes":
             products = own.products(difference, self.below(self.rest, layer)) / self.unit(layer, self.rest.length)
         elif settings["rule"] == "postsynaptic":
             both = self.below(self.plus, layer) + self.below(self.minus, layer)
@@ -71,7 +71,7 @@ class Contrast:
     @follows("the contrast of layer l is divided by gamma^(L-l),")
     def weight_of_layer(self, layer: int) -> float:
         """What the strength of the nudge comes to in a layer."""
-        if self.settings["nudged_drive"] == "held":
+        if self.settings["nudged_phase"] != "live-spikes":
             return 1.0
         return self.settings["feedback_gain"] ** (len(self.layers) - 1 - layer)
 
@@ -83,20 +83,20 @@ class Contrast:
 
 @follows(
     """
-    The weights learn in centred form (`optimiser.centring`, `ep/gradients/centering.py`), but for those of the first
+    The weights learn in centered form (`optimizer.centering`, `ep/gradients/centering.py`), but for those of the first
     layer, which see an image: with m the mean rate of a presynaptic channel in the free phase, over the mini-batch and
     all neurons of the channel, also those that an odd pool leaves out, dW is taken without m (x) db, db the sum over
     all positions, also where a kernel sees padding.
     """,
 )
-def centred(weight: Floats, bias: Floats, mean: Floats) -> Floats:
+def centered(weight: Floats, bias: Floats, mean: Floats) -> Floats:
     """The gradient of weights (.., Cin, Cout) without the common component; mean: (Cin,)."""
     return weight - mean[:, None] * bias
 
 
 @follows(
     """
-    After the optimiser's step the bias gives back what the change of W adds to the mean drive, sum m dW with the dW
+    After the optimizer's step the bias gives back what the change of W adds to the mean drive, sum m dW with the dW
     that the step made, products in float32 and their sum in float64; then homeostasis moves it.
     """,
 )
@@ -135,23 +135,23 @@ def initial(
 
 @follows(
     """
-    The learning rate of a layer's weights is in units of that standard deviation (`optimiser.learning_rate`), so that
-    one value suits layers of any fan-in. That of a layer's biases is not: it is `optimiser.bias_factor` times
-    `optimiser.learning_rate` itself. Read-out and heads have `optimiser.readout_learning_rate` and
-    `signals.learning_rate`, for weights and biases.
+    The learning rate of a layer's weights is in units of that standard deviation (`optimizer.learning_rate`), so that
+    one value suits layers of any fan-in. That of a layer's biases is not: it is `optimizer.bias_factor` times
+    `optimizer.learning_rate` itself. Read-out and heads have `optimizer.readout_learning_rate` and
+    `error_signals.learning_rate`, for weights and biases.
     """,
 )
 def learning_rates(
-    deviations: dict[str, float], names: list[str], optimiser: Settings, heads: float | None
+    deviations: dict[str, float], names: list[str], optimizer: Settings, heads: float | None
 ) -> dict[str, float]:
     """Learning rates of the arrays of parameters, before the schedule; heads: that of the heads, if it is set."""
     rates = {}
     for name in names:
         if name in deviations:
-            rates[f"{name}/weight"] = optimiser["learning_rate"] * deviations[name]
-            rates[f"{name}/bias"] = optimiser["learning_rate"] * optimiser["bias_factor"]
+            rates[f"{name}/weight"] = optimizer["learning_rate"] * deviations[name]
+            rates[f"{name}/bias"] = optimizer["learning_rate"] * optimizer["bias_factor"]
         else:
-            rate = optimiser["readout_learning_rate"] if name == "readout" or heads is None else heads
+            rate = optimizer["readout_learning_rate"] if name == "readout" or heads is None else heads
             rates[f"{name}/weight"] = rates[f"{name}/bias"] = rate
     return rates
 
@@ -167,7 +167,7 @@ def learning_rates(
     then rounded: two precisions, by which a step is 6e-6 off.
     """,
 )
-class Optimiser:
+class Optimizer:
     """Moves arrays of parameters, by name."""
 
     def __init__(self, settings: Settings, rates: dict[str, float]) -> None:
@@ -197,9 +197,9 @@ class Optimiser:
     run, 0 in the first.
     """,
 )
-def schedule(progress: float, optimiser: Settings) -> float:
+def schedule(progress: float, optimizer: Settings) -> float:
     """Factor on the learning rates; progress: share of the training that is done."""
-    if optimiser["schedule"] == "constant":
+    if optimizer["schedule"] == "constant":
         return 1.0
-    final = optimiser["final_factor"]
+    final = optimizer["final_factor"]
     return float(final + (1 - final) * (1 + np.cos(np.pi * progress)) / 2)

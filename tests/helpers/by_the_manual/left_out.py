@@ -37,7 +37,7 @@ EXPLAINED = (
     "Everything else is unchanged, and every update stays local [3, 8].",
     # Held drives
     """
-    What a layer hears from below in the nudged phases is, by default (`dynamics.nudged_drive = "held"`,
+    What a layer hears from below in the nudged phases is, by default (`dynamics.nudged_phase = "linear-response"`,
     `ep/phases/nudged/clamped_drive.py`), its mean in the free phase; what it hears from above counts as the deviation
     from the free phase, with the *error gain* eta (`dynamics.error_gain`, a power of two):
     """,
@@ -55,9 +55,9 @@ EXPLAINED = (
     """,
     # Graded errors
     """
-    With `dynamics.error_events = "graded"`, the default (`ep/phases/nudged/linear_response.py`), the nudged phases have
-    no spikes and no noise. A neuron whose potential fluctuates in the window of the free phase has the mean rate r =
-    <clip(V)>. Shifted by u, its mean rate is to first order
+    With `dynamics.nudged_phase = "linear-response"`, the default (`ep/phases/nudged/linear_response.py`), the nudged
+    phases have no spikes and no noise. A neuron whose potential fluctuates in the window of the free phase has the mean
+    rate r = <clip(V)>. Shifted by u, its mean rate is to first order
     """,
     """
     So errors with a gain of 1/2 arrive, and a neuron that fires now and then, because its potential fluctuates, has its
@@ -135,7 +135,7 @@ EXPLAINED = (
     once; - read-out: logits before scaling are sums of integers below 2^53; errors are rounded to 2^-16 before they are
     used.
     What is floating point, always in the same order: softmax and loss, with exp and log made of additions,
-    multiplications and divisions (`spikesim/numerics/portable_math.py`); the optimiser, elementwise float32; losses are
+    multiplications and divisions (`spikesim/numerics/portable_math.py`); the optimizer, elementwise float32; losses are
     added by `math.fsum`, which rounds once; steering and homeostasis, a few operations on numbers that are the same.
     """,
     "No fast-math anywhere. The factor of the cosine schedule uses the platform's cosine.",
@@ -165,9 +165,9 @@ MISSING = (
     # a teacher, balanced strengths
     """
     A head hears the labels (`local`), a teacher (`kd`), or both; with `kd` and `both` the read-out hears both too. With
-    teacher logits t, temperature tau and weight s (`signals.teacher_weight`; 1 for the heads of `kd`) its cost is [9]
-    (1 - s) CE(y, softmax(o)) + s tau^2 KL(softmax(t / tau) || softmax(o / tau)) -dC/do = (1 - s) (y - softmax(o)) + s
-    tau (softmax(t / tau) - softmax(o / tau))
+    teacher logits t, temperature tau and weight s (`error_signals.teacher_weight`; 1 for the heads of `kd`) its cost is
+    [9] (1 - s) CE(y, softmax(o)) + s tau^2 KL(softmax(t / tau) || softmax(o / tau)) -dC/do = (1 - s) (y - softmax(o)) +
+    s tau (softmax(t / tau) - softmax(o / tau))
     """,
     """
     or *balanced*: steered, 10 % a mini-batch at most, until the mean |r+ - r-| of every layer with a head is that of
@@ -188,17 +188,18 @@ MISSING = (
     "an odd word 0 is a positive sign.",
     # steering and the price of activity
     """
-    - *beta*: with `stability.steering = "response"` it follows the answer of the network, so that the mean |r+ - r-| of
-    the top layer is `stability.response`; 10 % a mini-batch at most, within bounds. It is in every row of the run file.
+    - *beta*: with `stability.beta_control = "rate-difference"` it follows the answer of the network, so that the mean
+    |r+ - r-| of the top layer is `stability.rate_difference`; 10 % a mini-batch at most, within bounds. It is in every
+    row of the run file.
     """,
     "`stability.target_rate` puts the floor at half of it or lower.",
     """
     - *the price of activity* (`ep/gradients/activity_penalty.py`), with a target rate: the cost has a term more,
     price_l sum_i r_i over the neurons of layer l, r the mean rate of the free phase. Its gradient is local and takes no
     nudged phase: shifted in its drive, r moves by s ("Graded errors"), so that dC/dW_l has a term price_l s (x)
-    Pool(r^{l-1}). A layer's price is zero until it is more active than its target, moves by `stability.target_strength`
+    Pool(r^{l-1}). A layer's price is zero until it is more active than its target, moves by `stability.penalty_rate`
     times its mean error times its relative excess in a mini-batch, and is in every row of the run file
-    (`activity_price`). A price that shifts no more than the biases makes all neurons less active; this one makes the
+    (`activity_penalty`). A price that shifts no more than the biases makes all neurons less active; this one makes the
     weights choose.
     """,
     # augmentation, data sets with a name

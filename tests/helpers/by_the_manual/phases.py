@@ -83,9 +83,9 @@ class Nudged:
         settings = self.settings
         minus = "nudged-" if settings["noise"] == "independent" else "nudged"
         streams = stream_of(epoch, "nudged"), stream_of(epoch, minus)
-        if settings["nudged_drive"] == "live":
+        if settings["nudged_phase"] == "live-spikes":
             return self.live(streams[0], 1), self.live(streams[1], -1)
-        if settings["error_events"] == "graded":
+        if settings["nudged_phase"] == "linear-response":
             return self.graded(1), self.graded(-1)
         first, second = self.held(streams[0], 1), self.held(streams[1], -1)
         first[1].macs += self.macs_of_holding()
@@ -160,8 +160,8 @@ class Nudged:
 
     @follows(
         """
-        With `dynamics.nudged_drive = "live"` all synapses act in the nudged phases as they do in the free one, as in
-        the papers [1, 3].
+        With `dynamics.nudged_phase = "live-spikes"` all synapses act in the nudged phases as they do in the free one,
+        as in the papers [1, 3].
         """,
     )
     def live(self, stream: int, sign: int) -> tuple[Window, Counts]:

@@ -92,8 +92,8 @@ def pool_matrix(layer: nt.Layer) -> sparse.csr_array:
 
 @follows(
     """
-    Where it exceeds `stability.coupling_limit`, the weights W_l are multiplied by floor(64 limit / coupling) / 64, at
-    least 1/64, after the calibration and after each epoch.
+    Where it exceeds `stability.spectral_norm_limit`, the weights W_l are multiplied by floor(64 limit / coupling) / 64,
+    at least 1/64, after the calibration and after each epoch.
     """,
     """
     The estimate of the coupling is made of matrix products on one thread; weights are scaled by multiples of 1/64, so

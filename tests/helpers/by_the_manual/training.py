@@ -40,17 +40,17 @@ class Run:
     ) -> None:
         self.config, self.seed, self.labels = config, config["seed"], labels
         factor = config["data"]["std_factor"]
-        self.images = [it.normalised(own, images[0], factor) for own in images]
+        self.images = [it.normalized(own, images[0], factor) for own in images]
         self.samples = config["data"]["limit"] or len(images[0])
         self.test_samples = config["data"]["test_limit"] or len(images[1])
         self.layers = nt.build(config["model"]["layers"], images[0].shape[1:])
-        self.sides = hd.sides_of_heads(self.layers, config["signals"]["grid"])
+        self.sides = hd.sides_of_heads(self.layers, config["error_signals"]["grid"])
         classes = int(labels[0].max()) + 1
         self.parameters, deviations = ln.initial(self.layers, self.sides, classes, config["model"], self.seed)
         names = list(self.parameters.weights)
-        heads = config["signals"]["learning_rate"]
-        rates = ln.learning_rates(deviations, names, config["optimiser"], heads)
-        self.optimiser = ln.Optimiser(config["optimiser"], rates)
+        heads = config["error_signals"]["learning_rate"]
+        rates = ln.learning_rates(deviations, names, config["optimizer"], heads)
+        self.optimizer = ln.Optimizer(config["optimizer"], rates)
         if start is None:
             self.begin()
         else:
@@ -77,7 +77,7 @@ class Run:
     )
     def begin(self) -> None:
         """Calibrate the biases and limit the coupling."""
-        model, limit = self.config["model"], self.config["stability"]["coupling_limit"]
+        model, limit = self.config["model"], self.config["stability"]["spectral_norm_limit"]
         ids = np.arange(min(self.samples, model["calibration_samples"]))
         for _ in range(6):
             st.calibrate(self.network, self.parameters, self.at_rest(0, ids), model["activity"])
@@ -111,7 +111,7 @@ class Run:
     )
     def limit(self, stream: int) -> Reals:
         """The coupling after an epoch, once it is within its limit."""
-        found, limit = self.coupling(stream)[1], self.config["stability"]["coupling_limit"]
+        found, limit = self.coupling(stream)[1], self.config["stability"]["spectral_norm_limit"]
         for _ in range(4):
             if limit is None or not st.limited(self.layers, self.parameters, found, limit):
                 break
@@ -120,24 +120,24 @@ class Run:
 
     def epochs(self) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any]]]:
         """The rows of the mini-batches of each epoch, and the row of the epoch."""
-        size, epochs = self.config["data"]["batch_size"], self.config["optimiser"]["epochs"]
+        size, epochs = self.config["data"]["batch_size"], self.config["optimizer"]["epochs"]
         batches = -(-self.samples // size)
         for epoch in range(epochs):
             order = order_of_epoch(self.samples, epoch, self.seed)
             rows = []
             for batch in range(batches):
                 progress = (epoch * batches + batch) / (epochs * batches)
-                factor = ln.schedule(progress, self.config["optimiser"])
+                factor = ln.schedule(progress, self.config["optimizer"])
                 row = self.batch(epoch, order[batch * size : (batch + 1) * size], progress)
-                rows.append({**row, "learning_rate": factor * self.config["optimiser"]["learning_rate"]})
+                rows.append({**row, "learning_rate": factor * self.config["optimizer"]["learning_rate"]})
             yield rows, self.test(epoch)
 
     @follows(
         "For each mini-batch (`ep/phases/workspace.py`, `ep/training/learner.py`):",
-        "The optimiser moves the float32 parameters along the contrast (`ep/training/optimizers.py`),",
+        "The optimizer moves the float32 parameters along the contrast (`ep/training/optimizers.py`),",
         "Each mini-batch, also a last one with fewer samples, is one step.",
         """
-        or stay random (`signals.learning = "fixed"`).
+        or stay random (`error_signals.learning = "fixed"`).
         """,
     )
     def batch(self, epoch: int, ids: Integers, progress: float) -> dict[str, Any]:
@@ -155,10 +155,10 @@ class Run:
         logits = [head.logits(head.features(rest.sums[head.layer]), length) for head in heads]
         rules = {head.name: hd.delta_rule(head, rest.sums[head.layer], length, labels) for head in heads}
         gradients = {layer.name: contrast.of(number) for number, layer in enumerate(self.layers)} | rules
-        if self.config["signals"]["learning"] == "fixed":
+        if self.config["error_signals"]["learning"] == "fixed":
             for weight, bias in (gradients[head.name] for head in heads[:-1]):
                 weight[...], bias[...] = 0, 0
-        changes = self.move(gradients, rest, ln.schedule(progress, self.config["optimiser"]))
+        changes = self.move(gradients, rest, ln.schedule(progress, self.config["optimizer"]))
         return {
             "samples": len(ids),
             "loss": heads[-1].losses(logits[-1], labels).mean(),
@@ -182,19 +182,19 @@ class Run:
         stream, onset = stream_of(epoch, "free"), ph.onset_of(network)
         rest, counts = ph.free(network, state, stream, steps=steps, window=length, onset=onset)
         counts.macs[0] += len(self.layers[0].weight) * len(ids)
-        strengths = settings["beta"] * hd.strengths(heads, self.config["signals"], progress)
+        strengths = settings["beta"] * hd.strengths(heads, self.config["error_signals"], progress)
         return (rest, counts), *ph.Nudged(network, heads, state, rest, self.labels[0][ids], strengths).both(epoch)
 
     def traces(self, epoch: int) -> list[dict[str, Any]]:
         """The rows of /traces after an epoch: its phases once more, with the weights as the epoch left them."""
         heads = hd.make_heads(self.layers, self.sides, self.parameters, self.config["dynamics"]["cost"])
         ids = np.arange(min(self.samples, self.config["record"]["traces"]))
-        phases = self.phases(epoch, ids, self.network(), heads, (epoch + 1) / self.config["optimiser"]["epochs"])
+        phases = self.phases(epoch, ids, self.network(), heads, (epoch + 1) / self.config["optimizer"]["epochs"])
         return [{"phase": index, **row} for index, (window, _) in enumerate(phases) for row in window.traces()]
 
     def move(self, gradients: dict[str, Any], rest: Any, factor: float) -> dict[str, float]:
-        """One step of the optimiser; the mean change of the weights of each layer and head."""
-        self.optimiser.t += 1
+        """One step of the optimizer; the mean change of the weights of each layer and head."""
+        self.optimizer.t += 1
         activity = [
             sums.reshape(-1, layer.shape[2]).sum(axis=0) / (it.ONE * rest.length * sums.size / layer.shape[2])
             for sums, layer in zip(rest.sums, self.layers, strict=True)
@@ -203,13 +203,13 @@ class Run:
         names = [layer.name for layer in self.layers]
         for name, (weight, bias) in gradients.items():
             weights, biases, mean = self.parameters.weights[name], self.parameters.biases[name], None
-            if name in names[1:] and self.config["optimiser"]["centring"]:
+            if name in names[1:] and self.config["optimizer"]["centering"]:
                 layer = names.index(name)
                 mean = activity[layer - 1].astype(np.float32)
                 mean = np.tile(mean, weights.shape[-2] // len(mean))  # behind a dense table: of each feature
-                weight = ln.centred(weight, bias, mean)
-            biases += self.optimiser.change(f"{name}/bias", biases, bias, factor)
-            before, change = weights.copy(), self.optimiser.change(f"{name}/weight", weights, weight, factor)
+                weight = ln.centered(weight, bias, mean)
+            biases += self.optimizer.change(f"{name}/bias", biases, bias, factor)
+            before, change = weights.copy(), self.optimizer.change(f"{name}/weight", weights, weight, factor)
             weights += change
             changes[name] = float(np.abs(change).astype(np.float64).mean())
             if mean is not None:
@@ -235,7 +235,7 @@ class Run:
             **{f"test_{name}": getattr(counts, name) for name in COUNTED if name != "saturated"},
             "test_rates": [_histogram(sums, length) for sums in window.sums],
             "traces": self.traces(epoch) if self.config["record"]["traces"] else [],
-            "coupling": self.limit(stream),
+            "spectral_norm": self.limit(stream),
             "train": state.train,
         }
 

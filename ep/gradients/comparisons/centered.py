@@ -4,7 +4,7 @@ from spikesim.ep.config.sections import Dynamics
 from spikesim.ep.gradients.comparisons.comparison import Comparison
 
 
-class Centred(Comparison):
+class Centered(Comparison):
     """Two nudged phases with opposite signs."""
 
     nudged_phases = 2
