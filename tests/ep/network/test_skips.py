@@ -139,7 +139,7 @@ def test_operations_of_a_layer_are_the_sums_over_its_connections(network: str) -
     twin = tp.slow_twin(model, config)
     counts = workspace.free(workspace.rest(tp.images(shape=IMAGE), tp.IDS), 5, tp.RUN)
     twin.run(20, window=tp.WINDOW, stream=5)
-    np.testing.assert_array_equal(workspace.counts.events[: tp.SAMPLES], twin.event_counts)
+    np.testing.assert_array_equal(workspace.group.engine.counts.events[: tp.SAMPLES], twin.event_counts)
     by_table = twin.event_counts.sum(axis=0)
     forward, feedback, images = np.zeros((3, model.layers), np.int64)
     for number, table in enumerate(twin.tables):
