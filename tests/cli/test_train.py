@@ -109,7 +109,7 @@ def test_without_compilation(tmp_path):
 # Stopped by a signal
 
 
-def stop(process: subprocess.Popen[str], number: signal.ErrorSignals) -> str:
+def stop(process: subprocess.Popen[str], number: signal.Signals) -> str:
     began = time.monotonic()
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)

@@ -84,7 +84,7 @@ BEFORE_ANYTHING = """
 
 @pytest.mark.parametrize("command", ["train", "simulate"])
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-def test_a_signal_before_any_work_ends_with_75(command: str, number: signal.ErrorSignals) -> None:
+def test_a_signal_before_any_work_ends_with_75(command: str, number: signal.Signals) -> None:
     result = ended(BEFORE_ANYTHING, command, "--resume", number.name)
     assert result.returncode == 75
     assert result.stderr == f"Stopped by {number.name}; the same command with --resume goes on from there.\n"

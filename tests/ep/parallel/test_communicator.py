@@ -125,7 +125,7 @@ def ranks_of(process: "subprocess.Popen[str]") -> list[int]:
 @needs_mpi
 @pytest.mark.parametrize(("number", "processes"), [(signal.SIGUSR1, 3), (signal.SIGKILL, 2)])
 def test_a_rank_that_stops_or_dies_ends_all_and_others_go_on(
-    number: signal.ErrorSignals, processes: int, alone: Path, tmp_path: Path
+    number: signal.Signals, processes: int, alone: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run.h5"
     arguments = ("train", "--config", alone.with_name("tiny.toml"), "--checkpoint-every", 2, "--threads", 1)
