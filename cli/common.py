@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from spikesim.ep.parallel.communicator import Ranks
+    from spikesim.ep.parallel.execution import Execution
 
 __all__ = [
     "available_threads",
@@ -21,6 +22,7 @@ __all__ = [
     "echo_csv",
     "inference_option",
     "make_console",
+    "make_execution",
     "repeats_option",
     "run_argument",
     "style_option",
@@ -126,6 +128,14 @@ def available_threads(ranks: "Ranks") -> int:
     if given.isdigit() and int(given) > 0:
         return int(given)
     return ranks.cores_each()
+
+
+def make_execution(threads: int | None, ranks: "Ranks") -> "Execution":
+    """So many threads of each of these processes, the first of which tells of its progress."""
+    from spikesim.ep.parallel.execution import Execution
+
+    progress = tell_terminal if ranks.rank == 0 else lambda text: None
+    return Execution(threads or available_threads(ranks), ranks, progress)
 
 
 def takes(record: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spikesim.cli.common import (
-    available_threads,
     batch_option,
     make_console,
+    make_execution,
     repeats_option,
     style_option,
     takes,
     tell_compilation,
-    tell_terminal,
     threads_option,
 )
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
@@ -174,10 +173,8 @@ def _check(
         reader=reader,
         small_beta=options.small_beta,
         repeats=options.repeats,
-        threads=options.threads or available_threads(ranks),
-        ranks=ranks,
         soft_targets=soft_targets,
-        progress=tell_terminal if ranks.rank == 0 else lambda text: None,
+        execution=make_execution(options.threads, ranks),
     )
 
 
