@@ -15,9 +15,8 @@ from spikesim.io.toml import tomllib
 ROOT = Path(__file__).resolve().parents[2]
 
 ORDER = """
-    spikesim.errors spikesim.runtime spikesim.jit spikesim.numerics spikesim.io spikesim.engine.simd spikesim.engine.neurons
-    spikesim.engine
-    spikesim spikesim.sparse.engine spikesim.sparse
+    spikesim.errors spikesim.runtime spikesim.jit spikesim.numerics spikesim.io spikesim.engine.simd
+    spikesim.engine.neurons spikesim.engine spikesim spikesim.sparse.engine spikesim.sparse
     spikesim.datasets.samples spikesim.datasets.catalogue spikesim.datasets.inspection spikesim.datasets.formats
     spikesim.datasets spikesim.datasets.fetching
     spikesim.ep.runs spikesim.ep.config spikesim.ep.inputs spikesim.ep.analysis spikesim.ep.network
