@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reference
 import small
 import twin_phases as tp
 
+from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.exchange.structure import read_structure
 from spikesim.ep.exchange.tensors import read_weights, write_weights
@@ -131,6 +133,47 @@ def test_the_linear_response_agrees_with_the_reference_to_the_bit(error_gain: in
                 window += moved
     tp.assert_phase(workspace, twin, windows)
     assert all((moved != rate).any() for moved, rate in zip(twin.potential, rates, strict=True)), "all layers answer"
+
+
+@pytest.mark.parametrize("network", ["skips", "branches"])
+@pytest.mark.parametrize("firing", ["iid", "stratified"])
+def test_spikes_that_enter_twice_agree_with_the_reference_to_the_bit(firing: str, network: str) -> None:
+    """Each connection from the input delivers its spikes, and holds their mean in the nudged phase."""
+    settings = {"image": IMAGE, "seed": 3, **firing_of(firing)}
+    model, config, workspace = tp.prepare(*NETWORKS[network], **settings, data__encoding="bernoulli")
+    given = np.random.default_rng(8).random((tp.SAMPLES, 20, *IMAGE)) < 0.3
+    twin = tp.slow_twin(tp.prepare(*NETWORKS[network], **settings)[0], config)
+    stream = given.reshape(tp.SAMPLES, 20, -1)
+    populations = [*twin.populations, reference.Population(IMAGE, 0, np.zeros(IMAGE[2], int), stream=stream)]
+    entries = [
+        reference.Table(model.layers, edge.target, *tp.matrix_of(edge.connection), edge.connection.exponent)
+        for edge in model.graph.input_edges
+    ]
+    for population in populations:
+        population.external = 0
+    twin = reference.Model(populations, [*entries, *twin.tables], twin.samples, twin.firing, twin.seed)
+    workspace.free(workspace.rest(SpikeTrains.of_dense(given), tp.IDS), 5, tp.RUN)
+    twin.run(20, window=tp.WINDOW, stream=5)
+    windows = [sums.sum(axis=0) for sums in twin.window]
+    tp.assert_phase(workspace, twin, windows[:-1])
+
+    workspace.keep(tp.SAMPLES)
+    workspace.nudged(tp.SAMPLES, 6, tp.LABELS, np.array([1.5]), tp.RUN)
+    mean = (windows[-1] + tp.WINDOW // 2) // tp.WINDOW
+    for table in entries:
+        held = reference.rounded_shift(mean @ table.weights.T, table.exponent)
+        populations[table.target].external = populations[table.target].external + held
+    stream[...] = False
+    windows = [np.zeros_like(potential) for potential in twin.potential]
+    for t in range(9):
+        upper = reference.Model(populations[:-1], [], twin.samples, twin.firing, twin.seed)
+        upper.potential = twin.potential[:-1]
+        populations[-2].nudge = tp.slow_nudge(model, upper, 1.5)
+        twin.run(1, first=t, stream=6)
+        if t >= 1:
+            for window, potential in zip(windows, twin.potential, strict=True):
+                window += np.clip(potential, 0, ONE - 1)
+    tp.assert_phase(workspace, twin, windows[:-1])
 
 
 @pytest.mark.parametrize("network", NETWORKS)
