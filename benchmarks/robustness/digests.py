@@ -52,6 +52,9 @@ CASES = {
     "live": Case(("model.arch=conv", "model.width=0.5", "dynamics.nudged_drive=live", "dynamics.order=parity")),
     "spikes": Case(("model.arch=conv", "dynamics.error_events=spikes", "dynamics.contrast=spikes")),
     "mean-field": Case(("model.arch=conv", "dynamics.inference=mean-field")),
+    "refractory": Case(
+        ("model.arch=conv", "model.width=0.5", "model.neuron=refractory", "model.refractory=3", "dynamics.firing=iid")
+    ),
     "recordings": Case(("model.arch=conv", "model.width=0.5"), recordings=True),
     "distilled": Case(("model.arch=conv", "model.width=0.5", "signals.kind=both"), teacher=True),
     "strided": Case(("model.arch=vgg5", "model.width=0.25", "dynamics.pooling=strided", "dynamics.firing=iid")),
