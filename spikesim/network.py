@@ -15,6 +15,7 @@ import numpy as np
 
 from spikesim.engine.layout import CompiledNetwork, lay_out
 from spikesim.engine.limits import NEURONS_MAX
+from spikesim.engine.neurons import NEURONS
 from spikesim.engine.populations import ATTENUATION_MAX, Connection, Population
 from spikesim.engine.synapses import Shape, Sparse, Table
 from spikesim.errors import InputError
@@ -48,7 +49,15 @@ class Network:
         """A population whose spikes are given from outside at every step."""
         return self._add(shape, name, 0, True)
 
-    def add_population(self, shape: tuple[int, ...], *, leak: int = 2, name: str | None = None) -> Population:
+    def add_population(
+        self,
+        shape: tuple[int, ...],
+        *,
+        leak: int = 2,
+        name: str | None = None,
+        neuron: str = "clipped-linear",
+        refractory: int = 0,
+    ) -> Population:
         """Add probabilistic spiking neurons.
 
         Parameters
@@ -56,6 +65,10 @@ class Network:
         shape : (height, width, channels)
         leak : int
             k of alpha = 2**-k, 0 .. 15; the membrane averages its drive over about 2**k steps.
+        neuron : {"clipped-linear", "refractory"}
+            Fires with probability clip(V, 0, 1); or so, but not in the first steps after a spike.
+        refractory : int
+            How many these steps are, 1 .. 64; only with "refractory".
 
         Raises
         ------
@@ -64,7 +77,17 @@ class Network:
         """
         if leak not in range(16):
             raise InputError(f"leak is {leak}; it must be an integer in 0 .. 15")
-        return self._add(shape, name or f"population{len(self.populations)}", leak, False)
+        if neuron not in NEURONS:
+            raise InputError(f"neuron is {neuron!r}; it must be one of {', '.join(NEURONS)}")
+        low, high = NEURONS[neuron].settings
+        if refractory not in range(low, high + 1):
+            raise InputError(
+                f"refractory is {refractory}; with neuron {neuron!r} it must be "
+                + (f"an integer in {low} .. {high}" if high else "0")
+            )
+        population = self._add(shape, name or f"population{len(self.populations)}", leak, False)
+        population.neuron, population.refractory = neuron, refractory
+        return population
 
     def _add(self, shape: tuple[int, ...], name: str, leak: int, streamed: bool) -> Population:
         if len(self.populations) >= 250:  # layer numbers from 250 on key other random numbers

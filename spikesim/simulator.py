@@ -10,7 +10,7 @@ from spikesim.engine.phase import FIRINGS, Firing, Window, phase_spec
 from spikesim.engine.populations import Connection, Population
 from spikesim.engine.run import InputSpikes, run_steps
 from spikesim.engine.spike_trains import SpikeTrains
-from spikesim.engine.state import Engine, clear_counts, new_counts, new_scratch, new_state
+from spikesim.engine.state import Engine, clear_counts, new_counts, new_scratch, new_state, put_to_rest
 from spikesim.engine.step import begin_phase
 from spikesim.errors import InputError, Stopped
 from spikesim.numerics.fixed_point import ONE, WINDOW_MAX, quantize_drive
@@ -64,8 +64,7 @@ class Simulator:
             if ids.shape != (self.samples,) or ids.dtype.kind not in "iu" or ids.min() < 0 or ids.max() >= 2**32:
                 raise InputError(f"sample_ids must be {self.samples} integers in 0 .. 2**32 - 1")
             self.state.sample_ids[...] = ids
-        self.state.membrane[...] = 0
-        self.state.words[...] = 0
+        put_to_rest(self.state, self.samples)
         clear_counts(self.counts)
 
     def set_image(self, connection: Connection, images: NDArray[np.int16]) -> None:

@@ -52,6 +52,9 @@ CASES = {
     "live": Case(("model.arch=conv", "model.width=0.5", "dynamics.nudged_phase=live-spikes", "dynamics.order=parity")),
     "spikes": Case(("model.arch=conv", "dynamics.nudged_phase=clamped-spikes", "dynamics.contrast=spikes")),
     "mean-field": Case(("model.arch=conv", "dynamics.inference=mean-field")),
+    "refractory": Case(
+        ("model.arch=conv", "model.width=0.5", "model.neuron=refractory", "model.refractory=3", "dynamics.firing=iid")
+    ),
     "recordings": Case(("model.arch=conv", "model.width=0.5"), recordings=True),
     "distilled": Case(("model.arch=conv", "model.width=0.5", "error_signals.kind=both"), teacher=True),
     "strided": Case(("model.arch=vgg5", "model.width=0.25", "dynamics.pooling=strided", "dynamics.firing=iid")),

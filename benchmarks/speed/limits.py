@@ -20,7 +20,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
 from measure import machine, network_parser, read_network, seconds, spread
 
 from spikesim.datasets import Dataset
-from spikesim.engine.neurons import fire_summed
+from spikesim.engine.neurons import Memory, fire_summed
 from spikesim.engine.simd.accumulate import (
     Drive,
     Runs,
@@ -95,23 +95,25 @@ def adding(table_bytes: int, *, weighted: bool) -> list[float]:
 
 
 @kernel
-def _pass(v, sums, steps, random, rows, bias, words, repeats):
+def _pass(v, memory, sums, random, rows, bias, words, repeats):
+    steps = random[:, :0]
     for _ in range(repeats):
         for k in range(v.shape[1] // 16):
             n = 16 * k
             row = 16 * (k & 15)
             drives = Drives(rows, row, row, rows, 256 + row, bias, row & 48)
             window, threshold = WindowSums(sums, steps, n), Threshold(random, n, np.uint16(3))
-            words[0, k] = fire_summed(Membrane(v, n), drives, window, threshold, LowPass(1, 0))
+            membrane = Membrane(v, n, memory, 0)
+            words[0, k] = fire_summed(0, membrane, drives, window, threshold, LowPass(1, 0))
 
 
 def passing(neurons: int) -> list[float]:
     """Nanoseconds a neuron for the pass over membranes, thresholds and a half of the window."""
     v, sums, random = (aligned_zeros((1, neurons), dtype) for dtype in (np.int32, np.int32, np.uint16))
-    v[:], steps = -100, np.zeros((1, 0), np.uint16)
+    v[:], memory = -100, Memory(np.zeros((1, 0), np.uint8))
     rows, bias, words = np.zeros((1, 512), np.int32), np.full(64, -100, np.int32), np.zeros((1, neurons), np.uint16)
     repeats = max(1, 2**24 // neurons)
-    times = seconds(lambda: _pass(v, sums, steps, random, rows, bias, words, repeats), REPEATS)
+    times = seconds(lambda: _pass(v, memory, sums, random, rows, bias, words, repeats), REPEATS)
     return [1e9 * one / repeats / neurons for one in times]
 
 

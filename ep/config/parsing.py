@@ -128,6 +128,7 @@ def _check_list(name: str, kind: Any, rules: Mapping[str, Any], value: Any) -> t
 
 
 def _check_together(config: Config) -> None:
+    _check_neuron(config)
     dynamics = config.dynamics
     for name, window, steps in (
         ("window_free", dynamics.window_free, dynamics.steps_free),
@@ -178,6 +179,20 @@ def _check_together(config: Config) -> None:
         raise InputError(
             f"stability.activity_floor is {stability.activity_floor}; it must be at most stability.activity_ceiling "
             f"({stability.activity_ceiling})"
+        )
+
+
+def _check_neuron(config: Config) -> None:
+    neuron, refractory = config.model.neuron, config.model.refractory
+    if (neuron == "refractory") != (refractory is not None):
+        raise InputError(
+            f"model.refractory is {'not set' if refractory is None else refractory}; it belongs to model.neuron "
+            f"'refractory', which is {neuron!r}: set both or none"
+        )
+    if neuron == "refractory" and config.stability.target_rate is not None:
+        raise InputError(
+            f"stability.target_rate is {config.stability.target_rate}; the price of activity does not know the "
+            "derivative of refractory neurons: leave it out, or set model.neuron to 'clipped-linear'"
         )
 
 

@@ -105,6 +105,21 @@ class Model:
         per_layer=True,
     )
     calibration_samples: int = option(64, "Training samples on which the biases are calibrated.", low=1, high=4096)
+    neuron: str = option(
+        "clipped-linear",
+        "Model of the neurons: they fire with probability clip(V, 0, 1); or so, but not in the `refractory` steps "
+        "after a spike (docs/own-neuron.md).",
+        choices=("clipped-linear", "refractory"),
+        later=True,
+    )
+    refractory: int | None = option(
+        None,
+        "Steps after a spike in which a refractory neuron does not fire.",
+        low=1,
+        high=64,
+        optional=True,
+        later=True,
+    )
     weights: str = option(
         "", "SHA-256 of the weights that the run starts from, in place of random ones; set by `spikesim import`."
     )

@@ -113,6 +113,11 @@ def _nir(reader: RunReader, options: ExportOptions) -> _Work:
         if options.step_ms is not None:
             raise InputError("--step-ms has no use with --nodes if, whose unit of time is a step; leave it out")
         structure = read_structure(reader)
+        if structure.config.model.neuron != "clipped-linear":
+            raise InputError(
+                f"{reader.path} has {structure.config.model.neuron} neurons, for whose rates IF neurons cannot stand; "
+                "leave out --nodes if"
+            )
         return _Work(lambda path: nirgraph.write_if_graph(path, structure), nirgraph.IF_LOSSES)
     structure, step_ms = read_structure(reader), _step(options)
     return _Work(lambda path: nirgraph.write_graph(path, structure, step_ms), nirgraph.LOSSES)

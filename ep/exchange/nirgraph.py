@@ -38,6 +38,7 @@ IF_LOSSES = (
     "rate clip(v, 0, 1); the low pass of the membranes and the feedback are left out"
 )
 NEURON = "fires at each step with probability clip(v, 0, 1); no reset"
+REFRACTORY = "; does not fire in the {steps} steps after a spike"
 
 
 def make_graph(structure: Structure, step_ms: float) -> Any:
@@ -219,7 +220,9 @@ def _convolution(nir: Any, table: Any, weights: Any, bias: Any) -> Any:
 def _neuron_metadata(structure: Structure, layer: int) -> dict[str, Any]:
     above = [f"transpose of {edge.name}_weight" for edge in structure.graph.outgoing(layer)]
     gain = structure.config.dynamics.feedback_gain
-    return {"neuron": NEURON, "feedback": ", ".join(above) or "none", "feedback_gain": gain}
+    steps = structure.config.model.refractory
+    neuron = NEURON if steps is None else NEURON + REFRACTORY.format(steps=steps)
+    return {"neuron": neuron, "feedback": ", ".join(above) or "none", "feedback_gain": gain}
 
 
 def _graph_metadata(structure: Structure, step_ms: float) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Two gradients of the mean field's cost at its fixed point, in float64: the exact one, and equilibrium propagation's.
 
-*Exact*: with J the derivative of the drives u in p and D the neurons that are strictly between 0 and 1,
+*Exact*: with J the derivative of the drives u in p and D that of p in u, of clipped linear neurons 1 for those that are
+strictly between 0 and 1,
 
     mu = D (dC/dp + J^T mu),      dC/dW_l = mu_l (x) Pool(p_{l-1}) + gamma p_l (x) Pool(mu_{l-1}),      dC/db_l = mu_l
 
@@ -27,7 +28,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spikesim.engine.neurons import NEURON
 from spikesim.ep.config.layer_rows import INPUT
 from spikesim.ep.gradcheck.mean_field import SWEEPS_MAX, TOLERANCE, FixedPoint, Inputs, MeanField, Reals, relaxation
 from spikesim.ep.parallel.communicator import Alone, Ranks, share
@@ -69,7 +69,7 @@ def response(field: MeanField, inputs: Inputs, rest: FixedPoint, *, tolerance: f
     """
     n = len(inputs.images)
     sources = [-field.cost_weight(layer) * field.push(layer, own, inputs) for layer, own in enumerate(rest.rates)]
-    answers = [NEURON.slope(drive) for drive in rest.drives]
+    answers = [field.slope(drive) for drive in rest.drives]
     mu = [np.zeros((n, *shape)) for shape in field.shapes]
     moved, largest = np.inf, 0.0
     for sweep in range(SWEEPS_MAX):

@@ -10,6 +10,10 @@ layer drives itself, and given its neighbours a layer has its energy's only mini
 point however strong the coupling is, where updating all at once may oscillate. Going beyond that minimum by a factor
 below 2 still lowers E and arrives much sooner where the coupling is strong (projected successive over-relaxation;
 C. W. Cryer, SIAM Journal on Control 9, 1971).
+
+With neurons of another mean rate rho(u) than clip(u, 0, 1) the term 1/2 p^2 is the integral of the inverse of rho, and
+a visit ends at the layer's own minimum, rho(u); it goes no further, for the way beyond is not that of a parabola.
+`MeanField.energy` has the term of the clipped linear neuron.
 """
 
 from collections.abc import Sequence
@@ -18,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.engine.neurons import NEURON
+from spikesim.engine.neurons import CLIPPED_LINEAR, NEURONS, Neuron
 from spikesim.engine.populations import ATTENUATION_MAX
 from spikesim.engine.synapses import Shape
 from spikesim.ep.config.layer_rows import INPUT
@@ -161,7 +165,7 @@ class FixedPoint:
     drives : the same
         u at these p.
     residual : float64 (L,)
-        Largest |p - clip(u, 0, 1)| of each layer.
+        Largest |p - clip(u, 0, 1)| of each layer, or with another rate than clip, that.
     sweeps : int
         Visits of all layers.
     """
@@ -211,6 +215,10 @@ class MeanField:
         gamma, on feedback, a level.
     clamped : bool
         Whether the feedforward drive is clamped in the nudged phases (`spikesim.ep.phases.nudged.clamped_drive`).
+    neuron : Neuron
+        Model of the neurons.
+    refractory : int
+        Its setting.
     """
 
     names: tuple[str, ...]
@@ -222,6 +230,8 @@ class MeanField:
     readout: int
     gain: float = 1.0
     clamped: bool = False
+    neuron: Neuron = CLIPPED_LINEAR
+    refractory: int = 0
 
     @classmethod
     def from_model(cls, model: Model, strengths: Sequence[float]) -> "MeanField":
@@ -252,6 +262,8 @@ class MeanField:
             readout=model.readout,
             gain=model.feedback_gain,
             clamped=model.clamped is not None,
+            neuron=NEURONS[graph.populations[0].neuron],
+            refractory=graph.populations[0].refractory,
         )
 
     @property
@@ -278,6 +290,14 @@ class MeanField:
         only drives and errors, and the weight is 1.
         """
         return 1.0 if self.clamped else self.weight(layer)
+
+    def rate(self, drive: Reals) -> Reals:
+        """Mean rate of neurons with this drive."""
+        return self.neuron.rate(drive, self.refractory)
+
+    def slope(self, drive: Reals) -> Reals:
+        """Its derivative."""
+        return self.neuron.slope(drive, self.refractory)
 
     def images(self, inputs: Inputs) -> list[Reals | None]:
         """What each layer receives from the samples themselves; None where it sees none of them."""
@@ -320,6 +340,8 @@ class MeanField:
     ) -> FixedPoint:
         """Visit the layers in turn, ``p = clip(p + omega (u - p), 0, 1)``, until no p moves by more than the tolerance.
 
+        Neurons that are not linear between 0 and 1 take on the rate of their drive, omega = 1.
+
         Parameters
         ----------
         start : one a layer, optional
@@ -334,13 +356,15 @@ class MeanField:
         while moved > tolerance and sweeps < sweeps_max:
             moved = 0.0
             for layer in range(self.layers):
-                way = self.drive(layer, rates, images, inputs, beta) - rates[layer]
-                new = NEURON.rate(rates[layer] + relaxation(sweeps) * way)
+                drive = self.drive(layer, rates, images, inputs, beta)
+                if self.neuron.linear:
+                    drive = rates[layer] + relaxation(sweeps) * (drive - rates[layer])
+                new = self.rate(drive)
                 moved = max(moved, float(np.abs(new - rates[layer]).max(initial=0.0)))
                 rates[layer] = new
             sweeps += 1
         drives = [self.drive(layer, rates, images, inputs, beta) for layer in range(self.layers)]
-        distances = [np.abs(rate - NEURON.rate(u)).max() for rate, u in zip(rates, drives, strict=True)]
+        distances = [np.abs(rate - self.rate(u)).max() for rate, u in zip(rates, drives, strict=True)]
         return FixedPoint(rates, drives, np.array(distances), sweeps)
 
     def answer(
@@ -364,7 +388,7 @@ class MeanField:
                 for path in self.out_of(layer):
                     deviation = rates[path.target] - free.rates[path.target]
                     drive = drive + path.error_gain * path.link.down(deviation)
-                new = NEURON.rate(drive)
+                new = self.rate(drive)
                 moved = max(moved, float(np.abs(new - rates[layer]).max(initial=0.0)))
                 rates[layer], drives[layer] = new, drive
             sweeps += 1

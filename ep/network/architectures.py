@@ -125,6 +125,8 @@ def build(
     width: float = 1.0,
     pooling: Pooling = "average",
     leak: int = 2,
+    neuron: str = "clipped-linear",
+    refractory: int = 0,
     attenuation: int = 0,
     spikes: bool = False,
 ) -> LayerGraph:
@@ -139,6 +141,8 @@ def build(
         How layers are pooled; or that convolutions which would be have a stride of 2 instead.
     leak : int
         k of alpha = 2**-k, of every layer.
+    neuron, refractory : str, int
+        Model of the neurons, and its setting (`spikesim.network.Network.add_population`).
     attenuation : int
         Feedback counts 2**-attenuation a level, at least 2**-16.
     spikes : bool
@@ -158,7 +162,10 @@ def build(
         with _fitting(image, number):
             plan = _plan(layer, max(1, round(layer.channels * width)), image, planned, pooling)
             planned.append(plan)
-            populations.append(network.add_population(plan.shape, leak=leak, name=f"{layer.kind}{number}"))
+            name = f"{layer.kind}{number}"
+            populations.append(
+                network.add_population(plan.shape, leak=leak, name=name, neuron=neuron, refractory=refractory)
+            )
     source = network.add_stream(image, "input") if spikes else network.add_image(image)
     levels = [plan.level for plan in planned]
     edges: list[Edge] = []

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from spikesim.engine.delivery import shifted
 from spikesim.engine.layout import Spread, serial
+from spikesim.engine.neurons import present
+from spikesim.engine.phase import model_of
 from spikesim.engine.plan import record
 from spikesim.engine.populations import Population
 from spikesim.engine.synapses import Shape
@@ -122,6 +124,7 @@ class HeadScratch(NamedTuple):
     logits: NDArray[np.float64]  # (classes,)
     errors: NDArray[np.float64]  # (classes,)
     guess: NDArray[np.float64]  # (classes,)
+    present: NDArray[np.int32]  # (state size,), or (0,) where all neurons are clipped linear
 
 
 class Nudge(NamedTuple):
@@ -134,10 +137,11 @@ class Nudge(NamedTuple):
     scratch: HeadScratch
     trace: NDArray[np.int32]  # (n, features of all heads): low-passed features
     trace_leak: int  # of this low pass, alpha = 2**-trace_leak
+    firing: int  # how neurons fire in the phase
 
 
-def new_scratch(heads: Heads) -> HeadScratch:
-    """Working memory for one thread."""
+def new_scratch(heads: Heads, state_size: int = 0) -> HeadScratch:
+    """Working memory for one thread; state_size: of a network with neurons that are not clipped linear."""
     classes, largest = heads.bias.shape[1], int(heads.table["features"].max())
     return HeadScratch(
         np.zeros(largest, np.int32),
@@ -145,6 +149,7 @@ def new_scratch(heads: Heads) -> HeadScratch:
         np.zeros(classes),
         np.zeros(classes),
         np.zeros(classes),
+        np.zeros(state_size, np.int32),
     )
 
 
@@ -235,10 +240,17 @@ def add_blocks(plan, heads, head, values, limit, features):
 
 
 @kernel
-def block_sums(plan, state, heads, head, sample, features):
-    """Sums of p over the blocks of a head, int32, into ``features[:number of features]``."""
+def block_sums(plan, state, nudge, head, sample, features):
+    """Sums of the present p over the blocks of a head, int32, into ``features[:number of features]``."""
+    heads, values = nudge.heads, state.membrane[sample]
     features[: heads.table[head].features] = 0
-    add_blocks(plan, heads, head, state.membrane[sample], P_MAX, features)
+    pop = plan.populations[heads.table[head].population]
+    model = model_of(pop, nudge.firing)
+    if model != 0:
+        values = nudge.scratch.present
+        for i in range(pop.state, pop.state + pop.height * pop.width * pop.blocks * pop.lanes):
+            values[i] = present(model, state.memory, sample, i, state.membrane[sample, i], pop.refractory)
+    add_blocks(plan, heads, head, values, P_MAX, features)
 
 
 @kernel
@@ -293,7 +305,7 @@ def nudge_sample(plan, state, nudge, head, sample, t):
     row = heads.table[head]
     features, pushes, logits, errors = scratch.features, scratch.pushes, scratch.logits, scratch.errors
     classes, size, at = logits.shape[0], row.features, row.at
-    block_sums(plan, state, heads, head, sample, features)
+    block_sums(plan, state, nudge, head, sample, features)
     seen, dither = nudge.trace[sample, at : at + size], leak_dither(t, trace_leak)
     for i in range(size):
         seen[i] += (features[i] - seen[i] + dither) >> trace_leak

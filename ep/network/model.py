@@ -48,6 +48,8 @@ class Model:
             width=config.model.width,
             pooling=cast(Any, config.dynamics.pooling),
             leak=config.dynamics.leak,
+            neuron=config.model.neuron,
+            refractory=config.model.refractory or 0,
             attenuation=round(-math.log2(config.dynamics.feedback_gain)),
             spikes=self.streamed,
         )

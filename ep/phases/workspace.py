@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.engine.phase import FIRINGS, Window
+from spikesim.engine.plan import FIRING_DEVIATIONS
 from spikesim.engine.run import InputSpikes, run_steps
 from spikesim.engine.spike_trains import SpikeTrains
-from spikesim.engine.state import Engine, State, new_counts, new_scratch, new_state
+from spikesim.engine.state import Engine, State, new_counts, new_scratch, new_state, put_to_rest
 from spikesim.ep.config.sections import Dynamics
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.network import heads as hd
@@ -92,8 +93,11 @@ class Workspace:
             state = state._replace(unclipped=aligned_zeros(state.window.shape, np.uint16))
         engine = Engine(compiled.plan, state, new_counts(compiled, capacity), new_scratch(compiled))
         membrane, words = aligned_zeros(state.membrane.shape, np.int32), np.empty_like(state.words)
-        self.group = Group(model, dynamics, seed, engine, membrane, words)
-        self._head_scratch = hd.new_scratch(model.packed)
+        memory = tuple(np.copy(array) for array in state.memory)
+        self.group = Group(model, dynamics, seed, engine, membrane, words, memory)
+        self._firing = FIRINGS[dynamics.engine_firing] if self.response.spiking else FIRING_DEVIATIONS
+        models = compiled.plan.populations[["model", "mean_field"]].tolist()
+        self._head_scratch = hd.new_scratch(model.packed, compiled.sizes["state"] if any(map(any, models)) else 0)
         self._trace = np.zeros((capacity, sum(head.features for head in model.heads)), np.int32)
         self._no_targets = np.zeros((capacity, model.classes))
         self._features = np.zeros(model.heads[model.readout].features, np.int64)
@@ -119,8 +123,7 @@ class Workspace:
             if not isinstance(inputs, SpikeTrains):
                 drive = edge.connection.target.to_state(self.model.compiled.drive_from(edge.connection, inputs))
             self.state.external[:n, self.model.state_slice(edge.target)] = drive
-        self.state.membrane[:n] = 0
-        self.state.words[:n] = 0
+        put_to_rest(self.state, n)
         self.state.nudge[:n] = 0
         self.state.sample_ids[:n] = sample_ids
         return n
@@ -210,7 +213,8 @@ class Workspace:
         window = Window(length, min(dynamics.nudged_window, length // 2 * 2))
         targets = self._no_targets if soft_targets is None else soft_targets
         leak = dynamics.trace_leak if self.response.spiking else 0
-        nudge = hd.Nudge(self.model.packed, strengths, labels, targets, self._head_scratch, self._trace, leak)
+        scratch = self._head_scratch
+        nudge = hd.Nudge(self.model.packed, strengths, labels, targets, scratch, self._trace, leak, self._firing)
         if not self.response.run(self.group, n, stream, window, nudge, stop):
             raise Stopped
         self.state.nudge[:n] = 0

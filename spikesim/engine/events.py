@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from spikesim.engine.neurons import present
+from spikesim.engine.phase import model_of
 from spikesim.engine.plan import (
     FIRING_MEAN_FIELD,
+    FIRING_RATES,
     POOL_AVERAGE,
 )
 from spikesim.engine.simd.compress import list_word
@@ -12,10 +15,12 @@ from spikesim.numerics.fixed_point import ONE, P_MAX
 
 
 @inline_kernel
-def probability_of(pop, state, sample, pixel, channel):
-    """p of one neuron as 16 bits, from its membrane; a spike from outside has the full weight of 2**16."""
-    at = state_of(pop, pixel, channel)
-    return np.int32(min(max(state.membrane[sample, at], 0), ONE if pop.streamed else P_MAX))
+def value_of(pop, model, state, sample, at):
+    """What a neuron sends as a graded event, 16 bits, from its membrane; a spike from outside has the full 2**16."""
+    potential = state.membrane[sample, at]
+    if model == 0:
+        return np.int32(min(max(potential, np.int32(0)), np.int32(ONE if pop.streamed else P_MAX)))
+    return np.int32(present(model, state.memory, sample, at, potential, pop.refractory))
 
 
 @inline_kernel
@@ -42,16 +47,17 @@ def list_spikes(engine, firing, population, sample, t, count):
             end += list_word(state.words[sample, at + word], pixel * channels + 16 * word, events, end)
     n = end - begin
     state.start[sample, start_at + pixels] = n
-    graded = firing == FIRING_MEAN_FIELD
+    graded = firing == FIRING_MEAN_FIELD or firing == FIRING_RATES
+    model = model_of(pop, firing)
     if graded:
         for i in range(pop.events, pop.events + n):
             pixel, channel = events[sample, i] // channels, events[sample, i] % channels
-            state.values[sample, i] = probability_of(pop, state, sample, pixel, channel)
+            state.values[sample, i] = value_of(pop, model, state, sample, state_of(pop, pixel, channel))
     if count:
         counts.spikes[sample, population] += n
     if pop.pooled_events >= 0:
         if graded:
-            pool_graded(plan, state, population, sample)
+            pool_graded(plan, state, population, sample, model)
         else:
             pool_spikes(plan, state, population, sample, t)
 
@@ -88,14 +94,12 @@ def pool_spikes(plan, state, population, sample, t):
 
 
 @kernel
-def pool_graded(plan, state, population, sample):
-    """Graded events at half the resolution: the sum of p over the four cells, where it is not zero."""
+def pool_graded(plan, state, population, sample, model):
+    """Graded events at half the resolution: the sum of p over the four cells, where it is not zero; model: a number."""
     pop = plan.populations[population]
     height, width, channels, lanes = pop.height, pop.width, pop.channels, pop.lanes
-    membrane = state.membrane[sample, pop.state :]
     pooled, pooled_start = state.events[sample, pop.pooled_events :], state.start[sample, pop.pooled_start :]
     values = state.values[sample, pop.pooled_events :]
-    highest = np.int32(ONE if pop.streamed else P_MAX)
     n = 0
     for y in range(height // 2):
         for x in range(width // 2):
@@ -103,11 +107,11 @@ def pool_graded(plan, state, population, sample):
             pooled_start[pooled_pixel] = n
             upper, lower = (2 * y * width + 2 * x) * lanes, ((2 * y + 1) * width + 2 * x) * lanes
             for first in range(0, channels, lanes):
-                at = first * height * width
+                at = pop.state + first * height * width
                 for lane in range(min(lanes, channels - first)):
                     total = np.int32(0)
                     for cell in (at + upper, at + upper + lanes, at + lower, at + lower + lanes):
-                        total += min(max(membrane[cell + lane], np.int32(0)), highest)
+                        total += value_of(pop, model, state, sample, cell + lane)
                     # written in any case, counted where it is not zero: no branch to mispredict
                     pooled[n] = np.int32(pooled_pixel * channels + first + lane)
                     values[n] = np.int32(total)

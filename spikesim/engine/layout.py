@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikesim.engine import plan as p
 from spikesim.engine.input_current import convolve_images
+from spikesim.engine.neurons import MODELS, NEURONS
 from spikesim.engine.populations import NO_REACH, Connection, Population, Reach
 from spikesim.engine.simd.compress import SLACK
 from spikesim.engine.simd.dot_products import UNIT, ZEROS
@@ -244,6 +245,9 @@ def lay_out(
         row.bias = take("bias", population.blocks * population.lanes)
         row.leak, row.layer = population.leak, population.layer
         row.streamed = population.streamed
+        neuron = NEURONS[population.neuron]
+        row.model, row.mean_field = MODELS.index(neuron), MODELS.index(neuron.mean_field or neuron)
+        row.refractory = population.refractory
         row.external, row.nudge = population in driven, population in nudged
         readers = [c for c in connections if c.source is population and getattr(c.table, "pool", None)]
         if readers:

@@ -50,6 +50,17 @@ class Moment(NamedTuple):
 
 
 @inline_kernel
+def model_of(pop, firing):
+    """Number of the model of a population's neurons, or of what stands for it where its rates are sent.
+
+    Where the membranes hold rates, the clipped linear one, 0, hands them on as they are.
+    """
+    if firing >= p.FIRING_DEVIATIONS:
+        return 0
+    return pop.mean_field if firing == p.FIRING_MEAN_FIELD else pop.model
+
+
+@inline_kernel
 def half(window, t):
     """Half (0, 1) of the window that step t of a phase, counted from 0, belongs to; -1 before the window."""
     position = window.length - (window.steps - t)

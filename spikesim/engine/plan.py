@@ -43,6 +43,9 @@ POPULATION = record(
     ("nudge", "i8"),  # 1: it has a nudge
     ("together", "i8"),  # samples that pass by while a slice of the tables stays in the cache
     ("sparse", "i8"),  # 1: a CSR table delivers into it
+    ("model", "i8"),  # its neurons' number in spikesim.engine.neurons.MODELS
+    ("mean_field", "i8"),  # the same where rates are sent
+    ("refractory", "i8"),  # setting of the model: steps after a spike in which a neuron does not fire
 )
 """A row of `Plan.populations`."""
 
@@ -75,8 +78,9 @@ KIND_CONV, KIND_DENSE, KIND_SPARSE = range(3)
 
 NOT_POOLED, POOL_AVERAGE, POOL_SAMPLED = range(3)
 
-# How neurons fire; the last: they send signed deviations of their rates (`spikesim.ep.phases.nudged.linear_response`)
-FIRING_IID, FIRING_STRATIFIED, FIRING_MEAN_FIELD, FIRING_DEVIATIONS = range(4)
+# How neurons fire; the last two: the membranes hold rates, and signed deviations from others, or they themselves, are
+# sent (`spikesim.ep.phases.nudged.linear_response`, `spikesim.ep.phases.nudged.mean_rates`)
+FIRING_IID, FIRING_STRATIFIED, FIRING_MEAN_FIELD, FIRING_DEVIATIONS, FIRING_RATES = range(5)
 
 # Which populations a step updates together, from the same spikes: all; first those with an even number, then the
 # others; each for itself, from the first to the last

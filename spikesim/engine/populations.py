@@ -15,7 +15,7 @@ ATTENUATION_MAX = 16
 
 @dataclass(eq=False)
 class Population:
-    """Neurons on a grid, with the same leak.
+    """Neurons on a grid, of one model and with the same leak.
 
     Attributes
     ----------
@@ -27,6 +27,10 @@ class Population:
         k of alpha = 2**-k.
     streamed : bool
         Its spikes come from outside.
+    neuron : str
+        Name of the model of its neurons (`spikesim.engine.neurons.NEURONS`).
+    refractory : int
+        Steps after a spike in which they do not fire, with the model that has such.
     """
 
     index: int
@@ -35,6 +39,8 @@ class Population:
     leak: int
     streamed: bool
     layer: int
+    neuron: str = "clipped-linear"
+    refractory: int = 0
 
     @property
     def neurons(self) -> int:

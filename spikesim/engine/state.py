@@ -1,12 +1,13 @@
 """The arrays that a group of samples carries through a phase, and the working memory of a thread."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.engine import plan as p
 from spikesim.engine.layout import CompiledNetwork
+from spikesim.engine.neurons import ARRAYS, MODELS, Memory
 from spikesim.engine.simd.accumulate import Runs
 from spikesim.engine.simd.compress import SLACK
 from spikesim.engine.simd.dot_products import Listed
@@ -17,6 +18,7 @@ class State(NamedTuple):
     """What a group of n samples carries from step to step."""
 
     membrane: NDArray[np.int32]  # (n, state size)
+    memory: Any  # Memory: what the models of neurons carry besides
     words: NDArray[np.uint16]  # (n, words): spikes of the present step
     events: NDArray[np.int32]  # (n, events)
     values: NDArray[np.int32]  # (n, events) in the mean-field mode, else (n, 0)
@@ -83,6 +85,7 @@ def new_state(compiled: CompiledNetwork, samples: int, firing: int) -> State:
     has_external, has_nudge = populations["external"].any(), populations["nudge"].any()
     return State(
         membrane=aligned_zeros((samples, sizes["state"]), np.int32),
+        memory=_new_memory(compiled, samples, "mean_field" if graded else "model"),
         words=np.zeros((samples, sizes["words"]), np.uint16),
         events=np.zeros((samples, sizes["events"]), np.int32),
         values=np.zeros((samples, sizes["events"] if graded else 0), np.int32),
@@ -96,6 +99,26 @@ def new_state(compiled: CompiledNetwork, samples: int, firing: int) -> State:
         sample_ids=np.arange(samples, dtype=np.int64),
         active=np.ones(samples, np.uint8),
     )
+
+
+def _new_memory(compiled: CompiledNetwork, samples: int, column: str) -> Any:
+    """What the models of a network carry, at rest; column: of the plan, which has their numbers."""
+    needed = {own.name for model in np.unique(compiled.plan.populations[column]) for own in MODELS[model].arrays}
+    arrays = {
+        name: aligned_zeros((samples, compiled.sizes["state"] if name in needed else 0), own.dtype)
+        for name, own in ARRAYS.items()
+    }
+    for name, array in arrays.items():
+        array[...] = ARRAYS[name].rest
+    return Memory(**arrays)
+
+
+def put_to_rest(state: State, n: int) -> None:
+    """The first n samples to rest: V = 0, no spikes, and what the models carry."""
+    state.membrane[:n] = 0
+    state.words[:n] = 0
+    for name, own in ARRAYS.items():
+        getattr(state.memory, name)[:n] = own.rest
 
 
 def new_counts(compiled: CompiledNetwork, samples: int) -> Counts:

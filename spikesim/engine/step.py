@@ -17,6 +17,7 @@ import numpy as np
 from spikesim.engine.delivery import deliver_block, deliver_sparse, fetch_weights
 from spikesim.engine.events import list_spikes
 from spikesim.engine.neurons import energy_of, fire, fire_counted, fire_summed
+from spikesim.engine.phase import model_of
 from spikesim.engine.plan import (
     FIRING_IID,
     FIRING_STRATIFIED,
@@ -76,6 +77,44 @@ def fill_random_pixels(phase, sample_id, pop, step, stretch, random, at):
         fill_random(phase, sample_id, pop.layer, step, octet, lanes // 8, random, at + pixel * lanes)
 
 
+class Row(NamedTuple):
+    """A row of pixels of one block of channels, for `_fire_row`."""
+
+    sample: int
+    words: int  # where its first spike word is in the words of the sample
+    stride: int  # from the words of a pixel to those of the next
+    width: int
+    tiled: int  # pixels that have drives at half the resolution, ``[pixel // 2][lanes]`` in the rows from `tile` on
+    tile: int
+    lanes: int
+    way: int  # -1: p is not summed, 0: it is, 1: and the steps are counted in which p followed V
+
+
+@inline_kernel
+def _fire_row(model, row, membrane, drives, window, threshold, low_pass, words):
+    """Move the membranes of a row and fire; the places are those of its first neurons."""
+    v, n, memory, setting = membrane
+    rows, first, _, others, other, bias, b = drives
+    sums, steps, m = window
+    random, r, offset = threshold
+    i, word = 0, row.words
+    for x in range(row.width):
+        cell = row.tile + (x >> 1) * row.lanes if x < row.tiled else 0
+        for j in range(row.lanes >> 4):
+            own = Membrane(v, n + i, memory, setting)
+            driven = Drives(rows, first + i, cell + 16 * j, others, other + i, bias, b + 16 * j)
+            summed, limit = WindowSums(sums, steps, m + i), Threshold(random, r + i, offset)
+            if row.way < 0:
+                fired = fire(model, own, driven, summed, limit, low_pass)
+            elif row.way > 0:
+                fired = fire_counted(model, own, driven, summed, limit, low_pass)
+            else:
+                fired = fire_summed(model, own, driven, summed, limit, low_pass)
+            words[row.sample, word + j] = fired
+            i += 16
+        word += row.stride
+
+
 @inline_kernel
 def update_block(engine, phase, now, population, block, sample, slot, deliveries):
     """Leak, accumulate the window, fire: one block of channels of one sample, a row of pixels at a time.
@@ -85,6 +124,7 @@ def update_block(engine, phase, now, population, block, sample, slot, deliveries
     plan, state, scratch, t = engine.plan, engine.state, engine.scratch, now.t
     pop = plan.populations[population]
     height, width, lanes, per_pixel = pop.height, pop.width, pop.lanes, pop.lanes >> 4
+    model, setting, memory = model_of(pop, phase.firing), pop.refractory, state.memory
     leak = pop.leak if t >= phase.onset else 0
     low_pass = LowPass(leak, leak_dither(t, leak))
     tiled_height, tiled_width = (height >> 1 << 1, width >> 1 << 1) if deliveries & 2 else (0, 0)
@@ -120,7 +160,8 @@ def update_block(engine, phase, now, population, block, sample, slot, deliveries
                 cell_at = tile_row + (x >> 1) * lanes if y < tiled_height and x < tiled_width else 0
                 for j in range(per_pixel):
                     drives = Drives(rows, row_at + i, cell_at + 16 * j, others, others_at + i, bias, bias_at + 16 * j)
-                    energy += energy_of(Membrane(v, v_at + at + i), drives, External(external, external_at + i))
+                    membrane = Membrane(v, v_at + at + i, memory, setting)
+                    energy += energy_of(membrane, drives, External(external, external_at + i))
                     i += 16
         if pop.nudge:
             for i in range(count):
@@ -131,23 +172,23 @@ def update_block(engine, phase, now, population, block, sample, slot, deliveries
         elif not stratified:  # mean field: every neuron with p > 0 sends its p
             for i in range(count):
                 random[0, i] = np.uint16(0)
-        word = pop.words + (y * width * pop.blocks + block) * per_pixel
-        i = 0
-        for x in range(width):
-            cell_at = tile_row + (x >> 1) * lanes if y < tiled_height and x < tiled_width else 0
-            for j in range(per_pixel):
-                membrane, window = Membrane(v, v_at + at + i), WindowSums(sums, steps, sums_at + at + i)
-                drives = Drives(rows, row_at + i, cell_at + 16 * j, others, others_at + i, bias, bias_at + 16 * j)
-                threshold = Threshold(random, random_at + i, offset)
-                if now.half < 0:
-                    fired = fire(membrane, drives, window, threshold, low_pass)
-                elif counted:
-                    fired = fire_counted(membrane, drives, window, threshold, low_pass)
-                else:
-                    fired = fire_summed(membrane, drives, window, threshold, low_pass)
-                state.words[sample, word + j] = fired
-                i += 16
-            word += pop.blocks * per_pixel
+        row = Row(
+            sample=sample,
+            words=pop.words + (y * width * pop.blocks + block) * per_pixel,
+            stride=pop.blocks * per_pixel,
+            width=width,
+            tiled=tiled_width if y < tiled_height else 0,
+            tile=tile_row,
+            lanes=lanes,
+            way=-1 if now.half < 0 else int(counted),
+        )
+        membrane = Membrane(v, v_at + at, memory, setting)
+        drives = Drives(rows, row_at, 0, others, others_at, bias, bias_at)
+        window, threshold = WindowSums(sums, steps, sums_at + at), Threshold(random, random_at, offset)
+        if model == 0:  # by far the most frequent one has a loop without the others
+            _fire_row(0, row, membrane, drives, window, threshold, low_pass, state.words)
+        else:
+            _fire_row(model, row, membrane, drives, window, threshold, low_pass, state.words)
     engine.counts.energy[sample, population] += energy
 
 

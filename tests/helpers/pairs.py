@@ -66,9 +66,11 @@ class Pair:
         external: bool = False,
         nudged: bool = False,
         bias: tuple[float, float] = (-0.1, 0.5),
+        refractory: int = 0,
     ) -> Population:
         """Neurons with random biases."""
-        population = self.network.add_population(shape, leak=leak)
+        neuron = "refractory" if refractory else "clipped-linear"
+        population = self.network.add_population(shape, leak=leak, neuron=neuron, refractory=refractory)
         self.biases.append(self.rng.uniform(*bias, shape[2]))
         self.external += [population] if external else []
         self.nudged += [population] if nudged else []
@@ -141,6 +143,7 @@ class Pair:
             twin = reference.Population(
                 population.shape, population.leak, np.rint(bias * reference.ONE).astype(np.int64)
             )
+            twin.refractory = population.refractory
             size = (samples, population.neurons)
             if population.streamed:
                 twin.stream = self.rng.random((samples, steps, population.neurons)) < 0.2
@@ -184,6 +187,9 @@ def assert_same(simulator: Simulator, model: reference.Model) -> None:
             continue
         potential = simulator.potential(population).reshape(len(model.samples), -1)
         np.testing.assert_array_equal(potential, model.potential[index], err_msg=f"V of {population.name}")
+        if population.refractory and model.firing != "mean-field":
+            wait = state_of(simulator, population, simulator.state.memory.wait).astype(np.int64)
+            np.testing.assert_array_equal(np.maximum(wait - 1, 0), model.countdown[index], err_msg="refractory steps")
     graded = model.firing == "mean-field"
     np.testing.assert_array_equal(counts.spikes, model.spike_counts, err_msg="spike counts")
     np.testing.assert_array_equal(counts.graded if graded else counts.events, model.event_counts, err_msg="events")

@@ -11,6 +11,9 @@ potentials V_t and makes V_{t+1} and z_{t+1}:
     p_{t+1} = clip(V_{t+1}, 0, 65535)
     z_{t+1} = [ 16 random bits of step t < p_{t+1} ]
 
+A refractory neuron counts down: after a spike c = R, and while c > 0 its p is 0 and c is one less after each step. In
+the mean field, where nobody fires, its p is that of a long time: p / (1 + R p), to the nearest integer, halves up.
+
 Neurons are numbered in the order (row, column, channel). Arrays of a population have the shape (samples, neurons).
 """
 
@@ -177,6 +180,15 @@ def to_four_cells(values: Integers, shape: Shape) -> Integers:
     return maps.reshape(len(values), -1)
 
 
+# -- Neurons ----------------------------------------------------------------------------------------------------------
+
+
+def mean_rate(p: Integers, refractory: int) -> Integers:
+    """Mean rate of neurons that fire with probability p when they may, both integers."""
+    divisor = ONE + refractory * p
+    return (p * ONE + divisor // 2) // divisor
+
+
 # -- The network ------------------------------------------------------------------------------------------------------
 
 
@@ -190,6 +202,7 @@ class Population:
     external: Integers | int = 0
     nudge: Integers | int = 0
     stream: NDArray[np.bool_] | None = None  # (samples, steps, neurons): spikes that come from outside
+    refractory: int = 0  # R; 0: none
 
     @property
     def neurons(self) -> int:
@@ -224,6 +237,8 @@ class Model:
         self.steps = np.zeros(n, np.int64)
         self.energy = np.zeros((n, len(populations)), np.int64)
         self.residual = np.zeros((n, len(populations)), np.int64)
+        self.countdown = [np.zeros((n, population.neurons), np.int64) for population in populations]
+        self.probability = [np.zeros((n, population.neurons), np.int64) for population in populations]
         self.heard = [0] * len(populations)  # the step for which the present spikes were sent
 
     def run(
@@ -312,11 +327,18 @@ class Model:
                 before = self.potential[index]
                 leak = population.leak if low_pass else 0
                 after = before + ((drive + population.nudge - before + bit_reversed(t, leak)) >> leak)
-                p = np.clip(after, 0, P_MAX)
+                waits = self.countdown[index]
+                p = np.where(waits > 0, 0, np.clip(after, 0, P_MAX))
+                if self.firing == "mean-field":
+                    p = mean_rate(p, population.refractory)
                 if half is not None:
                     self.window[index][half, active] += p[active]
                 self.potential[index] = np.where(active[:, None], after, before)
+                self.probability[index] = np.where(active[:, None], p, self.probability[index])
                 fired = self._random(index, t, stream) < p
+                if population.refractory and self.firing != "mean-field":
+                    now = np.where(fired, population.refractory, np.maximum(waits - 1, 0))
+                    self.countdown[index] = np.where(active[:, None], now, waits)
                 self.spikes[index] = np.where(active[:, None], fired, self.spikes[index])
                 self.spike_counts[active, index] += fired[active].sum(axis=1)
                 self.updates[active, index] += population.neurons
@@ -338,7 +360,7 @@ class Model:
             return self.spikes[index].astype(np.int64)
         if self.populations[index].stream is not None:
             return self.spikes[index].astype(np.int64) * ONE
-        return np.clip(self.potential[index], 0, P_MAX)
+        return mean_rate(np.clip(self.potential[index], 0, P_MAX), self.populations[index].refractory)
 
     def _deliver(self, together: list[int], active: NDArray[np.bool_]) -> list[Integers]:
         """Drives from all tables; counts a synaptic event for each event and each of its existing targets, of those

@@ -84,7 +84,9 @@ def slow_twin(model: Model, config: Config) -> reference.Model:
     populations, tables = [], []
     for population, bias in zip(graph.populations, parameters.biases(), strict=True):
         integers = np.rint(bias.astype(np.float64) * ONE).astype(np.int64)
-        populations.append(reference.Population(population.shape, population.leak, integers))
+        populations.append(
+            reference.Population(population.shape, population.leak, integers, refractory=population.refractory)
+        )
     for edge in graph.edges:
         connection = edge.connection
         matrix, exists = matrix_of(connection)
@@ -113,7 +115,8 @@ def matrix_of(connection: Connection) -> tuple[Integers, NDArray[np.bool_]]:
 def slow_nudge(model: Model, twin: reference.Model, beta: float) -> NDArray[np.int64]:
     """The nudge of the present state of the top layer, which the read-out may see pooled; (samples, neurons)."""
     shape, pooled = model.top.shape, model.graph.readout_pooled
-    features, bits = np.clip(twin.potential[-1], 0, ONE - 1), 2 * pooled
+    seen = twin.probability[-1] if twin.populations[-1].refractory else np.clip(twin.potential[-1], 0, ONE - 1)
+    features, bits = seen, 2 * pooled
     if pooled:
         features = reference.cells(features, shape).sum(axis=1).reshape(SAMPLES, -1)
     weights, exponent = reference.quantize(small.random_parameters(model, 4).readout.weight)

@@ -51,7 +51,13 @@ CONFIG: dict[str, Any] = {
     "record": {"spikes": [0, 5], "traces": 0},
     "seed": 12345678901,
 }
+REFRACTORY = {"model.neuron": "refractory", "model.refractory": 3}
 VARIANTS: dict[str, dict[str, Any]] = {
+    "refractory": REFRACTORY,
+    "refractory, iid, errors as spikes": {**REFRACTORY, "firing": "iid", "error_events": "spikes"},
+    "refractory, live": {**REFRACTORY, "nudged_drive": "live", "pooling": "sampled", "trace_leak": 2},
+    "refractory, mean field": {**REFRACTORY, "inference": "mean-field"},
+    "refractory, mean field, live": {**REFRACTORY, "inference": "mean-field", "nudged_drive": "live"},
     "iid": {"firing": "iid"},
     "synchronous": {"order": "synchronous"},
     "parity": {"order": "parity"},

@@ -1,6 +1,7 @@
 """The samples of a workspace between two phases: their state, and where the free phase left them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,8 @@ class Group:
         What is kept of the free phase: its last potentials, or its mean rates.
     words : uint16 (capacity, words)
         What is kept of its last spikes.
+    memory : tuple of arrays (capacity, ..)
+        What is kept of what the neurons' models carry besides (`State.memory`).
     """
 
     model: Model
@@ -37,6 +40,7 @@ class Group:
     engine: Engine
     membrane: NDArray[np.int32]
     words: NDArray[np.uint16]
+    memory: tuple[NDArray[Any], ...]
 
     def begin(self, n: int, stream: int, onset: int, order: str) -> PhaseSpec:
         """Begin a phase of the first n samples, from the state they are in."""
@@ -51,14 +55,18 @@ class Group:
         clear_counts(self.engine.counts)
 
     def keep_state(self, n: int) -> None:
-        """Keep the potentials and the spikes of the first n samples."""
+        """Keep the potentials, the spikes and what else the neurons carry, of the first n samples."""
         self.membrane[:n] = self.engine.state.membrane[:n]
         self.words[:n] = self.engine.state.words[:n]
+        for kept, own in zip(self.memory, self.engine.state.memory, strict=True):
+            kept[:n] = own[:n]
 
     def restore(self, n: int) -> None:
         """Back to what was kept."""
         self.engine.state.membrane[:n] = self.membrane[:n]
         self.engine.state.words[:n] = self.words[:n]
+        for kept, own in zip(self.memory, self.engine.state.memory, strict=True):
+            own[:n] = kept[:n]
 
     def multiplied(self, n: int) -> NDArray[np.int64]:
         """Multiply-accumulates of the first n samples by layer, int64 (L,)."""

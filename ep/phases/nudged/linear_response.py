@@ -5,8 +5,9 @@ its drive by u, and to first order its rate is
 
     p = clip(r + s u),      s = <1 if 0 < V < 1 else 0>,
 
-s the share of the window in which p followed V. It sends down the deviation d = p - r, a graded event with a sign,
-unless it is zero; a layer is shifted by what comes from above and by its nudge,
+s the share of the window in which p followed V. (That is the clipped linear neuron; others have a `response` of their
+own, see `spikesim.engine.neurons.neuron`.) It sends down the deviation d = p - r, a graded event with a sign, unless it
+is zero; a layer is shifted by what comes from above and by its nudge,
 
     u_l = eta Pool^T( W_{l+1}^T * d_{l+1} ) + nudge_l.
 
@@ -23,7 +24,9 @@ from numpy.typing import NDArray
 
 from spikesim.engine import plan as p
 from spikesim.engine.delivery import deliver_block, fetch_weights
-from spikesim.engine.phase import Moment, Window, half
+from spikesim.engine.neurons import Followed
+from spikesim.engine.neurons import respond as respond_row
+from spikesim.engine.phase import FIRINGS, Moment, Window, half, model_of
 from spikesim.engine.simd.compress import list_changes
 from spikesim.engine.state import State
 from spikesim.engine.step import measure_residual
@@ -35,7 +38,6 @@ from spikesim.ep.phases.nudged.mean_rates import mean_rates
 from spikesim.ep.phases.nudged.response import NudgeResponse
 from spikesim.jit.aligned import aligned_zeros
 from spikesim.jit.compilation import kernel
-from spikesim.numerics.fixed_point import P_MAX
 
 
 class Rest(NamedTuple):
@@ -43,6 +45,7 @@ class Rest(NamedTuple):
 
     rates: NDArray[np.int32]  # (n, state size): mean rates over its window, 1.0 = 2**16
     window: int  # steps of its window
+    firing: int  # how neurons fired
 
 
 @kernel
@@ -121,7 +124,7 @@ def _answer_block(engine, rest, now, population, block, sample, slot, deliveries
     block_at = pop.state + block * size
     nudge = state.nudge[sample, block_at if pop.nudge else 0 :]
     drive, full, tile = scratch.drive, scratch.full[slot], scratch.tile[slot]
-    steps = np.float64(rest.window)
+    steps, model = np.float64(rest.window), model_of(pop, rest.firing)
     energy = np.int64(0)
     for y in range(height):
         at = y * count
@@ -147,11 +150,7 @@ def _answer_block(engine, rest, now, population, block, sample, slot, deliveries
             row = nudge[at : at + count]
             for i in range(count):
                 drive[i] += row[i]
-        for i in range(count):
-            # a product of integers, exact; rounded in the quotient and to an integer, alike for either sign
-            followed = np.int32(early[i]) + np.int32(late[i])
-            answer = np.rint(np.float64(drive[i]) * np.float64(followed) / steps)
-            moved[i] = np.int32(min(max(np.float64(rates[i]) + answer, 0.0), np.float64(P_MAX)))
+        respond_row(model, moved, rates, drive, Followed(early, late, steps), pop.refractory)
         if now.half >= 0:
             sums = state.window[now.half, sample, block_at + at : block_at + at + count]
             for i in range(count):
@@ -203,4 +202,5 @@ class LinearResponse(NudgeResponse):
     def run(self, group: Group, n: int, stream: int, window: Window, nudge: Nudge, stop: NDArray[np.uint8]) -> bool:
         group.clear(n)
         engine = group.engine._replace(plan=group.model.clamped_network.plan)
-        return bool(respond(engine, Rest(group.membrane, group.dynamics.window_free), n, window, nudge, stop))
+        rest = Rest(group.membrane, group.dynamics.window_free, FIRINGS[group.dynamics.engine_firing])
+        return bool(respond(engine, rest, n, window, nudge, stop))

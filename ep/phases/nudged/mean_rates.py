@@ -23,7 +23,7 @@ def mean_rates(state, n_samples, window, rates):
 
 @kernel
 def send_probabilities(engine, population, sample):
-    """Make graded events of a population's p."""
+    """Make graded events of a population's rates, which its membranes hold."""
     plan, state = engine.plan, engine.state
     pop = plan.populations[population]
     pixels, lanes, blocks = pop.height * pop.width, pop.lanes, pop.blocks
@@ -37,4 +37,4 @@ def send_probabilities(engine, population, sample):
                 for lane in range(16):
                     bits |= (potential[word * 16 + lane] > 0) << lane
                 words[pixel * words_a_pixel + block * lanes // 16 + word] = np.uint16(bits)
-    list_spikes(engine, p.FIRING_MEAN_FIELD, population, sample, 0, False)
+    list_spikes(engine, p.FIRING_RATES, population, sample, 0, False)

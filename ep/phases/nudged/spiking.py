@@ -26,7 +26,7 @@ def run_spiking(
     """
     for sample in range(n):
         for head, row in enumerate(nudge.heads.table):
-            hd.block_sums(engine.plan, engine.state, nudge.heads, head, sample, nudge.trace[sample, row.at :])
+            hd.block_sums(engine.plan, engine.state, nudge, head, sample, nudge.trace[sample, row.at :])
     return bool(nudged_steps(engine, phase, n, window, nudge, group.dynamics.contrast == "spikes", stop))
 
 

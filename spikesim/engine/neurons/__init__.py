@@ -1,16 +1,54 @@
-"""Neuron models, a file each, and the kernels made of the one that the loop runs.
+"""Neuron models, a file each, and the kernels that choose among them by the number of the model in `MODELS`.
 
-Imports `engine.simd`; the loop (`spikesim.engine.step`), and the mean field of `ep`, import it.
+Imports `engine.simd`; the plan's layout, the state, the loop (`spikesim.engine.step`) and the mean field of `ep` import
+it.
 """
 
+from collections import namedtuple
+from typing import Any
+
+from spikesim.engine.neurons.choice import chosen
 from spikesim.engine.neurons.clipped_linear import CLIPPED_LINEAR
+from spikesim.engine.neurons.loops import Followed, respond_kernel
+from spikesim.engine.neurons.neuron import Neuron, StateArray
+from spikesim.engine.neurons.refractory import REFRACTORY
 from spikesim.engine.simd.fire import energy_kernel, fire_kernel
 
-NEURON = CLIPPED_LINEAR
-"""The model of all populations. The choice is made when the loop is compiled: it costs no time in a step."""
+__all__ = [
+    "ARRAYS",
+    "CLIPPED_LINEAR",
+    "MODELS",
+    "NEURONS",
+    "Followed",
+    "Memory",
+    "Neuron",
+    "StateArray",
+    "energy_of",
+    "fire",
+    "fire_counted",
+    "fire_summed",
+    "present",
+    "respond",
+]
 
-probability = NEURON.probability
-fire = fire_kernel(NEURON, summed=False, counted=False)
-fire_summed = fire_kernel(NEURON, summed=True, counted=False)
-fire_counted = fire_kernel(NEURON, summed=True, counted=True)
-energy_of = energy_kernel(NEURON)
+NEURONS: dict[str, Neuron] = {neuron.name: neuron for neuron in (CLIPPED_LINEAR, REFRACTORY)}
+"""The models that a population may have; a further one is registered here."""
+
+MODELS: tuple[Neuron, ...] = (
+    *NEURONS.values(),
+    *(neuron.mean_field for neuron in NEURONS.values() if neuron.mean_field is not None),
+)
+"""All models that the loop knows, by number: those, then what stands for them where rates are sent."""
+
+ARRAYS: dict[str, StateArray] = {array.name: array for neuron in MODELS for array in neuron.arrays}
+"""What models carry beside V, by name."""
+
+Memory: Any = namedtuple("Memory", tuple(ARRAYS))  # type: ignore[misc]
+"""The arrays of all models, (n, state size), or (n, 0) where no population of a network needs them."""
+
+fire = chosen([fire_kernel(neuron, summed=False, counted=False) for neuron in MODELS])
+fire_summed = chosen([fire_kernel(neuron, summed=True, counted=False) for neuron in MODELS])
+fire_counted = chosen([fire_kernel(neuron, summed=True, counted=True) for neuron in MODELS])
+present = chosen([neuron.present for neuron in MODELS])
+respond = chosen([respond_kernel(neuron) for neuron in MODELS])
+energy_of = energy_kernel(CLIPPED_LINEAR)

@@ -19,10 +19,12 @@ from spikesim.numerics.fixed_point import P_MAX
 
 
 class Membrane(NamedTuple):
-    """Potentials v of sixteen neurons, n, n + 1, ..; arrays may have several axes, indices are flat here and below."""
+    """State of sixteen neurons, n, n + 1, ..; arrays may have several axes, indices are flat here and below."""
 
-    v: NDArray[np.int32]
+    v: NDArray[np.int32]  # potentials
     n: int
+    memory: Any  # what models carry besides (`spikesim.engine.neurons.Memory`), arrays of the shape of v
+    setting: int  # of the model
 
 
 class Drives(NamedTuple):
@@ -73,10 +75,10 @@ def plain_fire(neuron: Any, *, summed: bool, counted: bool) -> Callable[..., Any
     V = v[n] moves as the model says, and a neuron fires if its p exceeds its threshold. summed: sums[m] += p; counted:
     steps[m] += 1 where p follows V.
     """
-    move, probability, follows = neuron.move, neuron.probability, neuron.follows
+    move, begin, follows, end = neuron.move, neuron.begin, neuron.follows, neuron.end
 
     def fire(membrane, drives, window, threshold, low_pass):
-        v, n = membrane
+        v, n, memory, setting = membrane
         rows, row, cell, others, other, bias, b = drives
         sums, steps, m = window
         random, r, offset = threshold
@@ -86,12 +88,14 @@ def plain_fire(neuron: Any, *, summed: bool, counted: bool) -> Callable[..., Any
             drive = np.int32(rows.flat[row + k] + rows.flat[cell + k] + others.flat[other + k] + bias[b + k])
             moved = move(v.flat[n + k], drive, leak, dither)
             v.flat[n + k] = moved
-            p = probability(moved)
+            p = begin(memory, n + k, moved, setting)
             if summed:
                 sums.flat[m + k] += p
             if counted:
-                steps.flat[m + k] += np.uint16(follows(moved))
-            if (np.int32(random.flat[r + k]) + np.int32(offset)) & P_MAX < p:
+                steps.flat[m + k] += np.uint16(follows(memory, n + k, moved))
+            fired = (np.int32(random.flat[r + k]) + np.int32(offset)) & P_MAX < p
+            end(memory, n + k, fired, setting)
+            if fired:
                 word |= 1 << k
         return np.uint16(word)
 
@@ -109,7 +113,8 @@ def vector_fire(neuron: Any, *, summed: bool, counted: bool) -> Callable[..., An
             int16, int32 = ir.IntType(16), ir.IntType(32)
             short, wide = ir.VectorType(int16, 16), ir.VectorType(int32, 16)
             given = [members(context, builder, kind, value) for kind, value in zip(signature.args, args, strict=True)]
-            (v, n), drives, (sums, steps, m), (random, r, offset), low_pass = given
+            (v, n, memory, setting), drives, (sums, steps, m), (random, r, offset), low_pass = given
+            arrays = dict(zip(memory[0].fields, members(context, builder, *memory), strict=True))
             rows, row, cell, others, other, bias, b = drives
 
             def pointer(array, at, kind):
@@ -127,7 +132,10 @@ def vector_fire(neuron: Any, *, summed: bool, counted: bool) -> Callable[..., An
             leak, dither = (spread(builder, builder.trunc(number, int32), 16) for _, number in low_pass)
             moved = neuron.vector_move(builder, get(v, n), drive, leak, dither)
             put(moved, v, n)
-            p, follows = neuron.vector_probability(builder, moved)
+            kinds = {own.name: ir.VectorType(ir.IntType(8 * np.dtype(own.dtype).itemsize), 16) for own in neuron.arrays}
+            own = {name: get(arrays[name], n, kind) for name, kind in kinds.items()}
+            chosen = spread(builder, builder.trunc(setting[1], int32), 16)
+            p, follows = neuron.vector_begin(builder, own, moved, chosen)
             if summed:
                 put(builder.add(get(sums, m), p), sums, m)
             if counted:
@@ -135,7 +143,11 @@ def vector_fire(neuron: Any, *, summed: bool, counted: bool) -> Callable[..., An
                 put(builder.add(get(steps, m, short), followed), steps, m, short)
             moved_on = spread(builder, builder.trunc(offset[1], int16), 16)
             limit = builder.add(get(random, r, short), moved_on)
-            return builder.bitcast(builder.icmp_unsigned("<", limit, builder.trunc(p, short)), int16)
+            fired = builder.icmp_unsigned("<", limit, builder.trunc(p, short))
+            neuron.vector_end(builder, own, fired, chosen)
+            for name, kind in kinds.items():
+                put(own[name], arrays[name], n, kind)
+            return builder.bitcast(fired, int16)
 
         return signature, codegen
 
@@ -146,19 +158,19 @@ def plain_energy(neuron: Any) -> Callable[..., Any]:
     """The energy of sixteen neurons: the sum of p (p - c - u) in int64.
 
     The drive u holds each synapse's share, as does that at its other end; the constant c, bias plus external drive,
-    acts here alone, hence twice.
+    acts here alone, hence twice. The neuron's own term, p^2, is that of the clipped linear neuron, whatever the model.
     """
-    probability = neuron.probability
+    begin = neuron.begin
 
     def energy_of(membrane, drives, external):
-        v, n = membrane
+        v, n, memory, setting = membrane
         rows, row, cell, others, other, bias, b = drives
         energy = np.int64(0)
         for k in range(16):
             constant = np.int64(bias[b + k]) + np.int64(external.drive.flat[external.at + k])
             drive = np.int64(bias[b + k]) + np.int64(rows.flat[row + k]) + np.int64(rows.flat[cell + k])
             drive += np.int64(others.flat[other + k])
-            p = np.int64(probability(v.flat[n + k]))
+            p = np.int64(begin(memory, n + k, v.flat[n + k], setting))
             energy += p * (p - constant - drive)
         return energy
 
@@ -175,12 +187,12 @@ def vector_energy(neuron: Any) -> Callable[..., Any]:
         def codegen(context, builder, signature, args):
             wide, long = (ir.VectorType(ir.IntType(bits), 16) for bits in (32, 64))
             given = [members(context, builder, kind, value) for kind, value in zip(signature.args, args, strict=True)]
-            (v, n), (rows, row, cell, others, other, bias, b), (external, e) = given
+            (v, n, _, _), (rows, row, cell, others, other, bias, b), (external, e) = given
 
             def get(array, at):
                 return load(builder, builder.gep(data_of(context, builder, *array), [at[1]]), wide, 4)
 
-            p = builder.sext(neuron.vector_probability(builder, get(v, n))[0], long)
+            p = builder.sext(neuron.vector_begin(builder, {}, get(v, n), None)[0], long)
             own = builder.sext(get(bias, b), long)
             rest = builder.sub(builder.sub(p, own), own)  # the bias is in c and in u
             for array, at in ((rows, row), (rows, cell), (others, other), (external, e)):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spikesim.engine.neurons import Memory
 from spikesim.engine.neurons.clipped_linear import CLIPPED_LINEAR
 from spikesim.engine.simd import accumulate as rows
 from spikesim.engine.simd import fire as firing
@@ -106,6 +107,8 @@ def compiled() -> SimpleNamespace:
         lowest=(lowest(vectors.vector_lowest_bit), lowest(vectors.plain_lowest_bit)),
     )
 
+
+NOTHING = Memory(np.zeros((1, 0), np.uint8))
 
 CASES = st.fixed_dictionaries(
     {
@@ -289,7 +292,7 @@ def test_sixteen_neurons_leak_and_fire(
     for fire in compiled.fire[variant]:
         now, total, counted = v.copy(), sums.reshape(2, 12).copy(), steps.reshape(1, 2, 12).copy()
         word = fire(
-            firing.Membrane(now, n),
+            firing.Membrane(now, n, NOTHING, 0),
             firing.Drives(drives, row, cell, others, other, bias, b),
             firing.WindowSums(total, counted, m),
             firing.Threshold(random, r, np.uint16(offset)),
@@ -321,7 +324,7 @@ def test_energy_of_sixteen_neurons(compiled: SimpleNamespace, seed: int, bits: i
     drive = part(bias, b) + part(drives, row) + part(drives, cell) + part(others, other)
     for energy in compiled.energy:
         drives_of_them = firing.Drives(drives, row, cell, others, other, bias, b)
-        found = energy(firing.Membrane(v, n), drives_of_them, firing.External(external.reshape(2, 12), own))
+        found = energy(firing.Membrane(v, n, NOTHING, 0), drives_of_them, firing.External(external.reshape(2, 12), own))
         assert int(found) == int((p * (p - constant - drive)).sum())
 
 

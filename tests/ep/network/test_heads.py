@@ -7,6 +7,7 @@ import pytest
 import small
 from numpy.typing import NDArray
 
+from spikesim.engine.phase import FIRINGS
 from spikesim.engine.populations import Population
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.error_signals import block_side
@@ -135,6 +136,7 @@ def nudge_of(
         scratch=hd.new_scratch(model.packed),
         trace=np.zeros((n, features), np.int32),
         trace_leak=leak,
+        firing=FIRINGS["iid"],
     )
 
 
@@ -205,7 +207,7 @@ def test_nudge_sees_the_layer_through_a_low_pass() -> None:
         nudge(t)
     trace = low_passed.trace[0]
     sums = np.zeros_like(trace)
-    hd.block_sums(model.compiled.plan, workspace.state, model.packed, 0, 0, sums)
+    hd.block_sums(model.compiled.plan, workspace.state, low_passed, 0, 0, sums)
     assert sums.any() and (trace == sums).all(), "it arrives"
 
 

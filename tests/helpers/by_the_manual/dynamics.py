@@ -48,17 +48,33 @@ class Counts:
 
 @dataclass
 class State:
-    """A group of samples, by layer: V and z, (n, neurons), p for z in the mean field; and drives from outside."""
+    """A group of samples, by layer: V and z, (n, neurons), p for z in the mean field; and drives from outside.
+
+    Attributes
+    ----------
+    p : int64 (n, neurons), one a layer
+        That of the step before, or of a rate its value.
+    waits : the same
+        Steps to come in which p is 0.
+    ready : bool, the same
+        Whether the step before was none of those.
+    """
 
     potential: list[Integers]
     spikes: list[Integers]
     external: list[Integers]
     samples: Integers  # which index in the data set each has
+    p: list[Integers]
+    waits: list[Integers]
+    ready: list[Any]
     train: list[tuple[int, int, int, Integers]] = field(default_factory=list)  # (step, layer, sample, neurons)
 
     def copied(self) -> "State":
-        """The same with V and z of its own."""
-        return State([v.copy() for v in self.potential], [z.copy() for z in self.spikes], self.external, self.samples)
+        """The same with V, z, p and waits of its own."""
+        potential, spikes, p, waits = (
+            [own.copy() for own in arrays] for arrays in (self.potential, self.spikes, self.p, self.waits)
+        )
+        return State(potential, spikes, self.external, self.samples, p, waits, list(self.ready))
 
 
 class Network:
@@ -68,10 +84,14 @@ class Network:
     ----------
     settings : dict
         The section `dynamics` of the configuration.
+    refractory : int
+        R; 0: neurons are not refractory.
     """
 
-    def __init__(self, layers: list[nt.Layer], parameters: Parameters, settings: Settings, seed: int) -> None:
-        self.layers, self.settings, self.seed = layers, settings, seed
+    def __init__(
+        self, layers: list[nt.Layer], parameters: Parameters, settings: Settings, seed: int, refractory: int = 0
+    ) -> None:
+        self.layers, self.settings, self.seed, self.refractory = layers, settings, seed, refractory
         self.weights, self.exponents, self.biases, self.integers = [], [], [], []
         for layer in layers:
             whole, exponent = it.quantized(parameters.weights[layer.name])
@@ -107,7 +127,8 @@ class Network:
         n = len(images)
         zeros = [np.zeros((n, layer.neurons), np.int64) for layer in self.layers]
         image = it.scaled(through(self.weights[0], images.reshape(n, -1)), self.exponents[0] + 12 - 16)
-        return State(zeros, [z.copy() for z in zeros], [image, *zeros[1:]], samples)
+        spikes, p, waits = ([z.copy() for z in zeros] for _ in range(3))
+        return State(zeros, spikes, [image, *zeros[1:]], samples, p, waits, [z == 0 for z in zeros])
 
     @property
     @follows(
@@ -136,7 +157,15 @@ class Network:
         count = int((events @ self.layers[layer].fan_out).sum())
         return it.scaled(through(self.weights[layer], heard), shift), count
 
-    @follows("membrane V^l_{t+1} = V^l_t + 2^-k (u^l_t - V^l_t) spike z^l_{t+1} = 1 with probability p^l_{t+1}, else 0")
+    @follows(
+        "membrane V^l_{t+1} = V^l_t + 2^-k (u^l_t - V^l_t) spike z^l_{t+1} = 1 with probability p^l_{t+1}, else 0",
+        """
+        With `model.neuron = "refractory"` ([own-neuron.md](own-neuron.md)) a neuron that has fired has p = 0 in the R
+        steps that follow (`model.refractory`), while V moves as ever; sums over windows, heads and nudges have this p.
+        Where clip(V, 0, 1) stays at p, its mean is p / (1 + R p): in the mean field a neuron sends that in place of p,
+        rounded to 2^-16, halves up, and the sums have it.
+        """,
+    )
     def step(
         self,
         state: State,
@@ -159,9 +188,13 @@ class Network:
                 counts.hopfield += self.energy(layer, state.potential[layer], outside, shares[layer])
                 drive = outside + shares[layer] + (0 if nudges is None else nudges.get(layer, 0))
                 state.potential[layer] = leaked(state.potential[layer], drive, leak, t)
-                sent = it.probability(state.potential[layer])
+                waits, p = state.waits[layer], it.probability(state.potential[layer])
+                p = it.mean_rate(p, self.refractory) if self.unit else p * (waits == 0)
+                state.p[layer] = sent = p
                 if not self.unit:
-                    sent = (firing.numbers(layer, self.layers[layer].shape, t) < sent).astype(np.int64)
+                    sent = (firing.numbers(layer, self.layers[layer].shape, t) < p).astype(np.int64)
+                    state.waits[layer] = np.where(sent > 0, self.refractory, np.maximum(waits - 1, 0))
+                state.ready[layer] = waits == 0
                 state.spikes[layer] = sent
                 counts.spikes[layer] += int((sent > 0).sum())
                 heard[layer] = t + 1
@@ -214,6 +247,7 @@ class Network:
         nudge, hence the spikes above it from before the step and, where the order is upwards, those below it from after
         it.
         """,
+        "The values of the energy function have clip(V, 0, 1) for p all the same.",
         """
         E = 1/2 sum_l gamma^(l-1) <p_l, p_l - u_l - h_l>, with u_l the whole drive and h_l what of it comes from no
         other neuron: bias, image, held drive.
@@ -243,7 +277,7 @@ class Window:
     ----------
     halves : int64 (2, n, neurons), one a layer
     inside : int64 (n, neurons), one a layer
-        Steps in which 0 < V < 1.
+        Steps in which 0 < V < 1, and in which the neuron may fire.
     steps_of : list
         Of each step, E as it finds it, and p after it by layer.
     """
@@ -256,12 +290,12 @@ class Window:
 
     def add(self, state: State, t: int, hopfield: float) -> None:
         """After step t, which found this E."""
-        self.steps_of.append((hopfield, [it.probability(potential) for potential in state.potential]))
+        self.steps_of.append((hopfield, [own.copy() for own in state.p]))
         position = t - (self.steps - self.length)
         if position >= 0:
             for layer, potential in enumerate(state.potential):
-                self.halves[layer][2 * position // self.length] += it.probability(potential)
-                self.inside[layer] += (potential > 0) & (potential < it.P_MAX)
+                self.halves[layer][2 * position // self.length] += state.p[layer]
+                self.inside[layer] += (potential > 0) & (potential < it.P_MAX) & state.ready[layer]
 
     @property
     def sums(self) -> list[Integers]:

@@ -22,6 +22,12 @@ def probability(potential: Integers) -> Integers:
     return np.clip(potential, 0, P_MAX)
 
 
+def mean_rate(p: Integers, refractory: int) -> Integers:
+    """p / (1 + R p), which "Dynamics" has."""
+    divisor = ONE + refractory * p
+    return (p * ONE + divisor // 2) // divisor
+
+
 @follows("The sum of each table into a neuron is rounded once to 2^-16 (halves up).")
 def scaled(values: Integers, exponent: int) -> Integers:
     """values * 2**-exponent, halves up."""

@@ -9,9 +9,9 @@ EXPLAINED = (
     """,
     # Dynamics
     """
-    The last layer gets nothing from above. There is no reset and no refractory time. k is `dynamics.leak`; the low pass
-    is needed because p is a clipped, hence not linear, function of the drive: without it the fluctuations of the spikes
-    shift the mean.
+    The last layer gets nothing from above. There is no reset. k is `dynamics.leak`; the low pass is needed
+    because p is a clipped, hence not linear, function of the drive: without it the fluctuations of the spikes shift the
+    mean.
     """,
     """
     What the network comes to is the same; the image reaches the top layer in one step, or in half as many as there are

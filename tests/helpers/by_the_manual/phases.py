@@ -92,10 +92,10 @@ class Nudged:
         return first, second
 
     @follows("The low pass of the nudge (`dynamics.trace_leak`) is the same.")
-    def seen(self, potential: list[Integers], before: dict[str, Integers], t: int) -> dict[str, Integers]:
+    def seen(self, p: list[Integers], before: dict[str, Integers], t: int) -> dict[str, Integers]:
         """What each head sees at step t: the sums of p, low-passed from those at the beginning of the phase."""
         leak = self.settings["trace_leak"]
-        present = {head.name: head.features(it.probability(potential[head.layer])) for head in self.heads}
+        present = {head.name: head.features(p[head.layer]) for head in self.heads}
         return {name: leaked(before.get(name, own), own, leak, t) for name, own in present.items()}
 
     def nudges(self, seen: dict[str, Integers], sign: int) -> dict[int, Integers]:
@@ -175,7 +175,7 @@ class Nudged:
         window, counts = Window(state, steps // 2 * 2, steps), Counts.zero(layers)
         seen: dict[str, Integers] = {}
         for t in range(steps):
-            seen = self.seen(state.potential, seen, t)
+            seen = self.seen(state.p, seen, t)
             nudges = self.nudges(seen, sign)
             leak = 0 if held and t < layers else settings["leak"]
             order = "synchronous" if held else settings["order"]
@@ -194,7 +194,9 @@ class Nudged:
         Nothing that moves depends on what lies below: within a step the layers answer from the top down, the error of
         the top reaches the bottom in one step, and two steps are a phase; the second takes the nudges anew. r is the
         sum of p over the window of the free phase, divided by its length, halves up; s u is rounded to 2^-16, halves to
-        even; d is the difference of these integers.
+        even; d is the difference of these integers. A refractory neuron follows V in those steps only in which it may
+        fire, and its s u is multiplied by 1 - R r, or by 0 where r, from few steps, makes that negative; in the mean
+        field, where it follows V in all steps, twice.
         """,
     )
     def graded(self, sign: int) -> tuple[Window, Counts]:
@@ -202,7 +204,8 @@ class Nudged:
         network, settings, rest = self.network, self.settings, self.rates
         layers, steps = len(network.layers), settings["steps_nudged"]
         eta = -round(np.log2(settings["error_gain"]))
-        state = State([own.copy() for own in rest], [], [], self.state.samples)
+        ready = [own >= 0 for own in rest]
+        state = State([own.copy() for own in rest], [], [], self.state.samples, list(rest), [], ready)
         window, counts = Window(state, steps // 2 * 2, steps), Counts.zero(layers)
         for t in range(steps):
             counts.hopfield = 0.0
@@ -215,9 +218,12 @@ class Nudged:
                 counts.hopfield += network.energy(layer, state.potential[layer], rest[layer], share)
                 for head, strength in zip(self.heads, self.strengths, strict=True):
                     if head.layer == layer:
-                        features = head.features(it.probability(state.potential[layer]))
+                        features = head.features(state.p[layer])
                         share = share + head.nudge(features, self.labels, sign * strength)
-                answer = np.rint(share * self.rest.inside[layer] / self.rest.length).astype(np.int64)
-                state.potential[layer] = np.clip(rest[layer] + answer, 0, it.P_MAX)
+                answer = share * self.rest.inside[layer] / self.rest.length
+                for _ in range(2 if network.unit else 1):
+                    answer = answer * np.maximum(1.0 - network.refractory * rest[layer] / it.ONE, 0.0)
+                moved = rest[layer] + np.rint(answer).astype(np.int64)
+                state.potential[layer] = state.p[layer] = np.clip(moved, 0, it.P_MAX)
             window.add(state, t, counts.hopfield)
         return window, finished(state, window, counts)

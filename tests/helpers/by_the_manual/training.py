@@ -58,7 +58,8 @@ class Run:
 
     def network(self) -> Network:
         """The layers with their parameters as they are."""
-        return Network(self.layers, self.parameters, self.config["dynamics"], self.seed)
+        refractory = self.config["model"].get("refractory", 0)
+        return Network(self.layers, self.parameters, self.config["dynamics"], self.seed, refractory)
 
     def at_rest(self, which: int, samples: Integers) -> State:
         """Training samples (0) or test samples (1) at rest."""
