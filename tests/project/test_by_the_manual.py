@@ -54,10 +54,10 @@ CONFIG: dict[str, Any] = {
 REFRACTORY = {"model.neuron": "refractory", "model.refractory": 3}
 VARIANTS: dict[str, dict[str, Any]] = {
     "refractory": REFRACTORY,
-    "refractory, iid, errors as spikes": {**REFRACTORY, "firing": "iid", "error_events": "spikes"},
-    "refractory, live": {**REFRACTORY, "nudged_drive": "live", "pooling": "sampled", "trace_leak": 2},
+    "refractory, iid, errors as spikes": {**REFRACTORY, "firing": "iid", "nudged_phase": "clamped-spikes"},
+    "refractory, live": {**REFRACTORY, "nudged_phase": "live-spikes", "pooling": "sampled", "trace_leak": 2},
     "refractory, mean field": {**REFRACTORY, "inference": "mean-field"},
-    "refractory, mean field, live": {**REFRACTORY, "inference": "mean-field", "nudged_drive": "live"},
+    "refractory, mean field, live": {**REFRACTORY, "inference": "mean-field", "nudged_phase": "live-spikes"},
     "iid": {"firing": "iid"},
     "synchronous": {"order": "synchronous"},
     "parity": {"order": "parity"},

@@ -17,7 +17,7 @@ from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import ONE
 
 REFRACTORY = {"model__neuron": "refractory", "model__refractory": 2}
-GRADED = {**tp.HELD, "dynamics__error_events": "graded"}
+GRADED = {**tp.HELD, "dynamics__nudged_phase": "linear-response"}
 WINDOW = 8
 
 Integers = NDArray[np.int64]
@@ -140,7 +140,7 @@ def test_the_linear_response_agrees_with_the_reference_to_the_bit(firing: str, p
 @pytest.mark.parametrize("drive", ["live", "held, spikes", "held, graded"])
 def test_threads_and_groups_change_no_bit(drive: str) -> None:
     more: dict[str, Any] = {"live": {}, "held, spikes": tp.HELD, "held, graded": GRADED}[drive]
-    config = small.make(small.POOLED, small.CONV, **more, signals__kind="local", **REFRACTORY)
+    config = small.make(small.POOLED, small.CONV, **more, error_signals__kind="local", **REFRACTORY)
 
     def gradients(threads: int) -> dict[str, Any]:
         with small.learning(config, small.make_dataset(), threads=threads) as (learner, presenter):
