@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TOPS = ("spikesim", "ep", "datasets", "cli")
-MODES = {"nudged_drive", "error_events", "nudging", "held", "clamped", "graded", "streamed"}
+MODES = {"nudged_phase", "nudged_drive", "error_events", "nudging", "held", "clamped", "graded", "streamed"}
 MANY = 8
 DOORS = ("spikesim", "spikesim.ep", "spikesim.__main__")
 """Modules without arrows of their own: `spikesim` and `spikesim.ep` import their public names on first use."""

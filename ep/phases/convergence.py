@@ -29,6 +29,7 @@ class Criterion(NamedTuple):
 
     tolerance: float
     heads: hd.Heads
+    readout: int  # which of the heads the read-out is
     features: NDArray[np.int64]  # (features of the read-out,)
     answers: NDArray[np.float64]  # (2, classes): to the halves of the window
 
@@ -70,10 +71,13 @@ def settling_steps(engine, phase, n_samples, window, criterion, inputs, stop):
         for sample in range(n_samples):
             if not state.active[sample]:
                 continue
-            if t < steps - 1 and answer_change(engine, criterion, sample, length) > criterion.tolerance:
+            if (
+                t < steps - 1
+                and answer_change(engine.plan, state.window, criterion, sample, length) > criterion.tolerance
+            ):
                 running += 1
                 continue
-            measure_residual(engine, sample)
+            measure_residual(engine.plan, engine.state, engine.counts, sample)
             state.active[sample] = 0
         if running == 0:
             break
@@ -81,13 +85,13 @@ def settling_steps(engine, phase, n_samples, window, criterion, inputs, stop):
 
 
 @kernel
-def answer_change(engine, criterion, sample, steps):
+def answer_change(plan, window, criterion, sample, steps):
     """Total variation distance between the read-out's answers to the halves, of `steps` steps, of a sample's window."""
     heads, features, answers = criterion.heads, criterion.features, criterion.answers
-    head = heads.table.shape[0] - 1
+    head = criterion.readout
     for half in range(2):
         features[:] = 0
-        add_features(engine.plan, heads, head, engine.state.window[half, sample], features)
+        add_features(plan, heads, head, window[half, sample], features)
         say(heads, head, features, steps, answers[half])
         if heads.table[head].squared == 0:
             softmax(answers[half], answers[half])

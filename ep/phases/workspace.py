@@ -155,7 +155,9 @@ class Workspace:
         if steps is not None or dynamics.tolerance is None:
             finished = run_steps(self.group.engine, phase, n, 0, window, self.streams, stop)
         else:
-            criterion = Criterion(dynamics.tolerance, self.model.packed, self._features, self._answers)
+            criterion = Criterion(
+                dynamics.tolerance, self.model.packed, self.model.readout, self._features, self._answers
+            )
             finished = settling_steps(self.group.engine, phase, n, window, criterion, self.streams, stop)
         if not finished:
             raise Stopped

@@ -31,9 +31,8 @@ def state_of(pop, pixel, channel):
 
 
 @kernel
-def list_spikes(engine, firing, population, sample, t, count):
+def list_spikes(plan, state, counts, firing, population, sample, t, count):
     """Rebuild the event lists of one population of one sample from its spike words; count: count the spikes too."""
-    plan, state, counts = engine.plan, engine.state, engine.counts
     pop = plan.populations[population]
     pixels, channels = pop.height * pop.width, pop.channels
     words_a_pixel = pop.blocks * pop.lanes // 16
@@ -120,14 +119,14 @@ def pool_graded(plan, state, population, sample, model):
 
 
 @kernel
-def load_stream(engine, firing, inputs, number, n_samples, now):
+def load_stream(plan, state, counts, firing, inputs, number, n_samples, now):
     """Spikes of a population that is driven from outside: the events of the present step of each sample.
 
     inputs: `InputSpikes`, number: of the population among these. Its events, ``pixel * C + channel``, are those of
     step t of sample s from ``pointers[number, s, t]`` on, in any order. In the window a spike counts as p = 1.
     """
-    state, t, population = engine.state, now.t, inputs.populations[number]
-    pop, events, pointers = engine.plan.populations[population], inputs.events, inputs.pointers[number]
+    t, population = now.t, inputs.populations[number]
+    pop, events, pointers = plan.populations[population], inputs.events, inputs.pointers[number]
     channels, padded = pop.channels, pop.blocks * pop.lanes
     pixels = pop.height * pop.width
     words, first, last = pixels * padded // 16, pop.state, pop.state + pixels * padded
@@ -145,7 +144,7 @@ def load_stream(engine, firing, inputs, number, n_samples, now):
             state.words[sample, word] = np.uint16(state.words[sample, word] | (1 << (at & 15)))
             if graded:
                 state.membrane[sample, state_of(pop, pixel, channel)] = np.int32(ONE)
-        list_spikes(engine, firing, population, sample, t, True)
+        list_spikes(plan, state, counts, firing, population, sample, t, True)
         if now.half >= 0:
             add_spikes(pop, state, sample, now.half)
 

@@ -33,7 +33,7 @@ def run_steps(engine, phase, n_samples, first, window, inputs, stop):
         step(engine, phase, n_samples, now)
     if window.length > 0:
         for sample in range(n_samples):
-            measure_residual(engine, sample)
+            measure_residual(engine.plan, engine.state, engine.counts, sample)
     return True
 
 
@@ -41,7 +41,7 @@ def run_steps(engine, phase, n_samples, first, window, inputs, stop):
 def load_inputs(engine, phase, inputs, n_samples, now):
     """The spikes of a step of all populations that are driven from outside."""
     for number in range(inputs.populations.shape[0]):
-        load_stream(engine, phase.firing, inputs, number, n_samples, now)
+        load_stream(engine.plan, engine.state, engine.counts, phase.firing, inputs, number, n_samples, now)
 
 
 class InputSpikes(NamedTuple):

@@ -209,9 +209,8 @@ def _mix_drives(state, scratch, pop, sample, slot, at, sparse_at, count):
 
 
 @kernel
-def begin_phase(engine, phase, n_samples, first):
+def begin_phase(plan, state, counts, phase, n_samples, first):
     """Before step `first`: lists from the spikes as they are, window sums at zero, stratified thresholds drawn."""
-    plan, state = engine.plan, engine.state
     state.window[:, :n_samples] = 0
     state.unclipped[:, :n_samples] = 0
     for sample in range(n_samples):
@@ -219,7 +218,7 @@ def begin_phase(engine, phase, n_samples, first):
             pop = plan.populations[population]
             if pop.streamed:
                 continue
-            list_spikes(engine, phase.firing, population, sample, first, False)
+            list_spikes(plan, state, counts, phase.firing, population, sample, first, False)
             if phase.firing != FIRING_STRATIFIED:
                 continue
             lanes, pixels = pop.lanes, pop.height * pop.width
@@ -293,7 +292,7 @@ def step(engine, phase, n_samples, now):
             neurons = pop.height * pop.width * pop.channels
             for sample in range(n_samples):
                 if state.active[sample]:
-                    list_spikes(engine, phase.firing, population, sample, now.t + 1, True)
+                    list_spikes(plan, state, counts, phase.firing, population, sample, now.t + 1, True)
                     counts.updates[sample, population] += neurons
     for sample in range(n_samples):
         if state.active[sample]:
@@ -301,9 +300,8 @@ def step(engine, phase, n_samples, now):
 
 
 @kernel
-def measure_residual(engine, sample):
+def measure_residual(plan, state, counts, sample):
     """Sum of |difference of p between the halves of the window| of one sample, by population."""
-    plan, state = engine.plan, engine.state
     for population in range(plan.populations.shape[0]):
         pop = plan.populations[population]
         if pop.streamed:
@@ -313,4 +311,4 @@ def measure_residual(engine, sample):
         residual = np.int64(0)
         for i in range(begin, end):
             residual += abs(np.int64(state.window[1, sample, i]) - np.int64(state.window[0, sample, i]))
-        engine.counts.residual[sample, population] = residual
+        counts.residual[sample, population] = residual

@@ -84,7 +84,7 @@ def respond(engine, rest, n_samples, window, nudge, stop):
         for sample in range(n_samples):
             counts.steps[sample] += 1
     for sample in range(n_samples):
-        measure_residual(engine, sample)
+        measure_residual(engine.plan, engine.state, engine.counts, sample)
     return True
 
 

@@ -53,7 +53,7 @@ def nudged_steps(engine, phase, n_samples, window, nudge, contrast_spikes, stop)
         if contrast_spikes and part >= 0:
             accumulate_spikes(engine.plan, engine.state, n_samples, part)
     for sample in range(n_samples):
-        measure_residual(engine, sample)
+        measure_residual(engine.plan, engine.state, engine.counts, sample)
     return True
 
 
