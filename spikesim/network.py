@@ -45,7 +45,7 @@ class Network:
         """
         return Population(-1, name, self._check_shape(shape), 0, False, -1)
 
-    def add_stream(self, shape: tuple[int, ...], name: str = "stream") -> Population:
+    def add_spike_input(self, shape: tuple[int, ...], name: str = "stream") -> Population:
         """A population whose spikes are given from outside at every step."""
         return self._add(shape, name, 0, True)
 
@@ -89,11 +89,11 @@ class Network:
         population.neuron, population.refractory = neuron, refractory
         return population
 
-    def _add(self, shape: tuple[int, ...], name: str, leak: int, streamed: bool) -> Population:
+    def _add(self, shape: tuple[int, ...], name: str, leak: int, spike_input: bool) -> Population:
         if len(self.populations) >= 250:  # layer numbers from 250 on key other random numbers
             raise InputError("a network has at most 250 populations")
         population = Population(
-            len(self.populations), name, self._check_shape(shape), leak, streamed, len(self.populations)
+            len(self.populations), name, self._check_shape(shape), leak, spike_input, len(self.populations)
         )
         self.populations.append(population)
         return population
@@ -117,12 +117,12 @@ class Network:
         InputError
             The shapes do not fit, or the direction makes no sense.
         """
-        if target.index < 0 or target.streamed:
+        if target.index < 0 or target.spike_input:
             raise InputError(f"{target.name} is an input; nothing can be connected to it")
         self._check_own(target, *([source] if source.index >= 0 else []))
         if source.index < 0 and any(c.source.index < 0 and c.target is target for c in self.connections):
             raise InputError(f"{target.name} is driven by an image already; join the images along their channels")
-        if tied and (source.index < 0 or source.streamed):
+        if tied and (source.index < 0 or source.spike_input):
             raise InputError(f"{source.name} is an input; a table from it cannot be tied")
         if source.index < 0 and getattr(table, "pool", None):
             raise InputError("an image is not pooled; pool it beforehand")
@@ -162,10 +162,10 @@ class Network:
         InputError
             The network has no neurons, a population is pooled in two ways, or a drive is meant for an input.
         """
-        if not any(not population.streamed for population in self.populations):
+        if not any(not population.spike_input for population in self.populations):
             raise InputError("the network has no neurons; add a population")
         self._check_own(*external, *nudged)
         for population in (*external, *nudged):
-            if population.streamed:
+            if population.spike_input:
                 raise InputError(f"{population.name} is an input; it has no drive")
         return lay_out(tuple(self.populations), tuple(self.connections), set(external), set(nudged))

@@ -76,7 +76,7 @@ class Simulator:
             Images of another shape or type, or a table that does not start at an image.
         """
         if connection.source.index >= 0:
-            raise InputError(f"{connection.name} do not start at an image; use set_stream or set_external")
+            raise InputError(f"{connection.name} do not start at an image; use set_input_spikes or set_external")
         expected = (self.samples, *connection.source.shape)
         if images.shape != expected or images.dtype != np.int16:
             raise InputError(f"images are {images.dtype} {images.shape}; they must be int16 {expected}")
@@ -102,8 +102,8 @@ class Simulator:
             ) from None
         self._set(self.state.external, population, quantize_drive(drive, f"drives of {population.name}"))
 
-    def set_stream(self, population: Population, spikes: ArrayLike | SpikeTrains) -> None:
-        """Give the spikes of a streamed population for the steps to come.
+    def set_input_spikes(self, population: Population, spikes: ArrayLike | SpikeTrains) -> None:
+        """Give the spikes of a spike_input population for the steps to come.
 
         Parameters
         ----------
@@ -115,8 +115,10 @@ class Simulator:
         InputError
             The population takes no spikes from outside, or the shape does not fit.
         """
-        if not population.streamed:
-            raise InputError(f"{population.name} makes its own spikes; only a population of add_stream is given them")
+        if not population.spike_input:
+            raise InputError(
+                f"{population.name} makes its own spikes; only a population of add_spike_input is given them"
+            )
         if not isinstance(spikes, SpikeTrains):
             spikes = np.asarray(spikes, bool)
             if spikes.ndim != 5 or spikes.shape[0] != self.samples:
@@ -132,19 +134,19 @@ class Simulator:
         self._streams[population.index] = spikes
 
     def _joined_streams(self, last: int) -> InputSpikes:
-        streamed = [population for population in self.compiled.populations if population.streamed]
-        missing = [population.name for population in streamed if population.index not in self._streams]
+        spike_input = [population for population in self.compiled.populations if population.spike_input]
+        missing = [population.name for population in spike_input if population.index not in self._streams]
         if missing:
-            raise InputError(f"{missing[0]} has no spikes; call set_stream first")
-        chosen = [self._streams[population.index] for population in streamed]
-        for population, own in zip(streamed, chosen, strict=True):
+            raise InputError(f"{missing[0]} has no spikes; call set_input_spikes first")
+        chosen = [self._streams[population.index] for population in spike_input]
+        for population, own in zip(spike_input, chosen, strict=True):
             if own.steps < last:
                 raise InputError(f"{population.name} has spikes for {own.steps} steps, {last} are needed")
         shortest = last + 1  # columns of pointers
         return InputSpikes.join(
             [
                 (population, SpikeTrains(own.neurons, own.pointers[:, :shortest]))
-                for population, own in zip(streamed, chosen, strict=True)
+                for population, own in zip(spike_input, chosen, strict=True)
             ]
         )
 

@@ -76,7 +76,7 @@ class Bench:
         parameters = initial_parameters(model, config)
         for bias in parameters.biases():
             bias[...] = BIAS
-        model.load(parameters)
+        model.set_parameters(parameters)
         return model
 
     def describe(self) -> str:

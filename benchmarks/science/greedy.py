@@ -3,7 +3,7 @@
     python benchmarks/science/greedy.py --config examples/cifar10-vgg11.toml --data-dir D [--set K=VALUE] [--threads N]
 
 Everything that the configuration says of layers, heads, images, initial parameters (calibrated by the engine), learning
-rates, Adam, centering, homeostasis and the price of activity holds here too. In place of spikes a layer sends its
+rates, Adam, centering, homeostasis and the activity penalty holds here too. In place of spikes a layer sends its
 firing probability p = clip(u, 0, 1) upwards, once, and in place of nudged phases autograd has the gradient: of the cost
 of a layer's own head, and of those above it, each the less by `dynamics.error_gain` for every layer that its error has
 come down. A gain of 0 in place of the configured one, `--error-gain 0`, leaves purely greedy layers, 1 is
@@ -30,13 +30,13 @@ from spikesim import __version__
 from spikesim.cli.configuration import resolve
 from spikesim.datasets import Dataset, load
 from spikesim.ep.config.parsing import Config
-from spikesim.ep.gradients.activity_penalty import moved_prices
+from spikesim.ep.gradients.activity_penalty import moved_penalties
 from spikesim.ep.inputs.pipeline import Presenter
 from spikesim.ep.network.heads import READOUT
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.training.homeostasis import bias_change
 from spikesim.ep.training.initialization import start
 from spikesim.ep.training.learner import learning_rates
@@ -68,7 +68,7 @@ class Layers:
         self.head_weights = [torch.tensor(head.weight).requires_grad_() for head in heads]
         self.head_biases = [torch.tensor(head.bias).requires_grad_() for head in heads]
         self.optimizer = torch.optim.Adam(self._groups())
-        self.prices = np.zeros(len(self.rows))
+        self.penalties = np.zeros(len(self.rows))
 
     def _groups(self) -> list[dict[str, object]]:
         """Arrays with their learning rates, as the learner sets them."""
@@ -107,7 +107,7 @@ class Layers:
         cost = sum(s * functional.cross_entropy(o, labels) for s, o in zip(strengths, logits, strict=True))
         for own in rates:
             own.retain_grad()
-        cost += sum(price * own.sum() / len(labels) for price, own in zip(self.prices, rates, strict=True))
+        cost += sum(price * own.sum() / len(labels) for price, own in zip(self.penalties, rates, strict=True))
         self.optimizer.zero_grad()
         cost.backward()  # type: ignore[union-attr]
         for group in self.optimizer.param_groups:
@@ -122,7 +122,7 @@ class Layers:
     def _charge(self, rates: list[Tensor], activity: list[float], samples: int) -> None:
         """Prices of activity for the next mini-batch, from the derivatives of the cost in the drives."""
         errors = [float((own.grad * ((own > 0) & (own < 1))).abs().mean()) * samples for own in rates]
-        self.prices = moved_prices(self.config.stability, self.prices, np.array(activity), np.array(errors))
+        self.penalties = moved_penalties(self.config.stability, self.penalties, np.array(activity), np.array(errors))
 
     def _step(self, means: list[Tensor]) -> None:
         """Centered step (`ep/gradients/centering.py`), and the activity kept within its bounds."""
@@ -155,7 +155,7 @@ def train(config: Config, dataset: Dataset, options: argparse.Namespace) -> None
     size, epochs = config.data.batch_size, config.optimizer.epochs
     batches = -(-samples // size)
     parameters = initial_parameters(model, config)
-    with Team(model, config, options.threads) as team:
+    with ThreadPool(model, config, options.threads) as team:
         start(model, config, parameters, team, presenter, samples)
     error_gain = config.dynamics.error_gain if options.error_gain is None else options.error_gain
     layers = Layers(config, model, parameters, error_gain)

@@ -259,10 +259,10 @@ def compare(path: Path, options: argparse.Namespace) -> bool:
             raise InputError("the transpose of a convolution with a stride has no equal among NeuroBench's layers")
         dataset = load(config.data.dataset, options.data_dir)
         model = Model(config, dataset)
-        if model.streamed:
+        if model.spike_input:
             raise InputError(f"the samples of {dataset.name} enter as spikes; the comparison is for images")
         parameters = run_parameters(reader, model, dataset.name)
-        model.load(parameters)
+        model.set_parameters(parameters)
         sides, first = Sides(reader, config, model, parameters), slice(options.samples)
         own, theirs = own_static(reader), static(parameters)
     presenter = Presenter(config, dataset, model.graph.image.shape)

@@ -40,7 +40,7 @@ from spikesim.ep.network.graph import INPUT
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.buffers import Buffers
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.counters import PhaseCounts
 from spikesim.ep.training.initialization import start
@@ -148,11 +148,11 @@ def largest_part(model: Model) -> int:
 class Engine:
     """A mini-batch, one thread, and a workspace for a group."""
 
-    def __init__(self, config: Config, dataset: Dataset, model: Model, team: Team) -> None:
+    def __init__(self, config: Config, dataset: Dataset, model: Model, team: ThreadPool) -> None:
         presenter = Presenter(config, dataset, model.graph.image.shape)
         self.parameters = initial_parameters(model, config)
         start(model, config, self.parameters, team, presenter, len(dataset.train.labels))
-        model.load(self.parameters, config.dynamics.beta)
+        model.set_parameters(self.parameters, config.dynamics.beta)
         self.model, self.dynamics, self.team = model, config.dynamics, team
         self.ids = np.arange(config.data.batch_size)
         self.images = presenter.plain(dataset.train, self.ids)
@@ -204,7 +204,7 @@ def report(config: Config, dataset: Dataset) -> None:
     near, far = adding(NEAR, weighted=False), adding(part, weighted=False)
     near_values, far_values = adding(NEAR, weighted=True), adding(part, weighted=True)
     multiplied = multiplying()
-    with Team(model, config, 1) as team:
+    with ThreadPool(model, config, 1) as team:
         engine = Engine(config, dataset, model, team)
         group = team.groups(len(engine.ids))[0]
         n = len(engine.ids[group])
@@ -224,7 +224,7 @@ def report(config: Config, dataset: Dataset) -> None:
         unpushed = float(np.median(seconds(lambda: engine.nudged(group, 0.0), REPEATS)))
         for bias in engine.parameters.biases():
             bias[...] = -100.0  # nothing fires whatever the image
-        model.load(engine.parameters)
+        model.set_parameters(engine.parameters)
         silent = seconds(lambda: engine.free(group), REPEATS)
         model.compiled.plan.incoming_pointers[...] = 0  # no population has tables that deliver to it any more
         alone = seconds(lambda: engine.free(group), REPEATS)

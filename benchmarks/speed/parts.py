@@ -27,7 +27,7 @@ from spikesim.ep.config.parsing import Config
 from spikesim.ep.inputs.pipeline import Presenter
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.runs.writer import RunWriter
 from spikesim.ep.training import learner
@@ -43,7 +43,7 @@ PARTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("tables from weights", Model, ("load",)),
     ("image drive", ph.Workspace, ("rest",)),
     ("free phase", ph.Workspace, ("free",)),
-    ("held drives", ph.Workspace, ("keep",)),
+    ("clamped drives", ph.Workspace, ("keep",)),
     ("nudged phases", ph.Workspace, ("nudged",)),
     ("state kept and restored", ph.Workspace, ("restore", "window_sums", "channel_sums")),
     ("read-out and heads, free", ph.Workspace, ("predict",)),
@@ -53,7 +53,7 @@ PARTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("run file", RunWriter, ("append_batch",)),
     ("checkpoint", Trainer, ("_save",)),
 )
-SIMULATION = ("image drive", "free phase", "held drives", "nudged phases")
+SIMULATION = ("image drive", "free phase", "clamped drives", "nudged phases")
 OTHER = "everything else"
 
 
@@ -138,9 +138,9 @@ def step_parts(config: Config, dataset: Dataset) -> None:
     model = Model(config, dataset)
     presenter = Presenter(config, dataset, model.graph.image.shape)
     parameters = initial_parameters(model, config)
-    with Team(model, config, 1) as team:
+    with ThreadPool(model, config, 1) as team:
         start(model, config, parameters, team, presenter, len(dataset.train.labels))
-        model.load(parameters)
+        model.set_parameters(parameters)
         n, stop = team.group, np.zeros(1, np.uint8)
         ids, dynamics = np.arange(n), config.dynamics
         images, labels = presenter.plain(dataset.train, ids), dataset.train.labels[ids].astype(np.int64)
@@ -166,7 +166,7 @@ def step_parts(config: Config, dataset: Dataset) -> None:
         pushed, unpushed = (median_seconds(lambda factor=factor: nudged(factor)) * each_nudged for factor in (1.0, 0.0))  # type: ignore[misc]
         for bias in parameters.biases():
             bias[...] = -100.0  # nothing fires whatever the image
-        model.load(parameters)
+        model.set_parameters(parameters)
         silent = median_seconds(free) * each
     neurons = int(np.sum(model.neurons))
     delivery = max(whole - silent, 1e-9)

@@ -26,7 +26,7 @@ from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.communicator import share
 from spikesim.ep.parallel.mpi import MpiRanks
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.training.initialization import start
 from spikesim.ep.training.learner import Learner
 from spikesim.errors import InputError
@@ -87,7 +87,7 @@ def main() -> None:
     presenter = Presenter(config, dataset, model.graph.image.shape)
     parameters = initial_parameters(model, config)
     whole, waited, exchanged = [], [], []
-    with Team(model, config, 1, ranks=ranks) as team:
+    with ThreadPool(model, config, 1, ranks=ranks) as team:
         start(model, config, parameters, team, presenter, samples)
         learner = Learner(model, config, parameters, team)
         order = learner.order(0, samples)

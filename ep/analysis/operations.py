@@ -102,7 +102,7 @@ class Traffic(NamedTuple):
     cells : bool
         Whether the cells of an average pool send apart, as spikes do, or their sum is sent, once.
     holds : bool
-        Whether the phase begins with mean rates, delivered once by all tables (and back by those of held drives).
+        Whether the phase begins with mean rates, delivered once by all tables (and back by those of clamped drives).
     fires : bool
         Whether what is sent is counted as spikes.
     """
@@ -214,7 +214,7 @@ def _work_of_phase(reader: RunReader, given: _PhaseSums) -> list[LayerWork]:
     times = [each * traffic.forward + traffic.holds] * len(layers)
     if layers[0].analogue:
         times[0] = float(starts)
-    elif not starts:  # of an input that spikes, nudged phases know the mean, which live and held drives take up once
+    elif not starts:  # of an input that spikes, nudged phases know the mean, which live and clamped drives take up once
         times[0] = float(phase == PHASES[1] and (traffic.forward or traffic.holds))
     pooled = [layer.synapses_forward * count for layer, count in zip(layers, times, strict=True)]
     apart = [layer.cells if traffic.cells and traffic.forward else 1 for layer in layers]

@@ -191,7 +191,7 @@ def _check_neuron(config: Config) -> None:
         )
     if neuron == "refractory" and config.stability.target_rate is not None:
         raise InputError(
-            f"stability.target_rate is {config.stability.target_rate}; the price of activity does not know the "
+            f"stability.target_rate is {config.stability.target_rate}; the activity penalty does not know the "
             "derivative of refractory neurons: leave it out, or set model.neuron to 'clipped-linear'"
         )
 

@@ -403,7 +403,7 @@ class Stability:
     )
     penalty_rate: float = option(
         0.02,
-        "Change of the price of activity of a layer in a mini-batch, as a share of its mean error, for an activity of "
+        "Change of the activity penalty of a layer in a mini-batch, as a share of its mean error, for an activity of "
         "twice the `target_rate`.",
         low=0,
         high=10,

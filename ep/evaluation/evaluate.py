@@ -13,7 +13,7 @@ from spikesim.datasets import EventSet, ImageSet
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.inputs.pipeline import Presenter
 from spikesim.ep.parallel.communicator import share
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.counters import RATE_BINS, PhaseCounts
 from spikesim.ep.phases.readout import Predictions
@@ -40,7 +40,7 @@ class Evaluation:
 
 
 def evaluate(
-    team: Team,
+    team: ThreadPool,
     presenter: Presenter,
     images: ImageSet | EventSet,
     samples: int,
@@ -72,7 +72,7 @@ def evaluate(
 
 
 def logits(
-    team: Team,
+    team: ThreadPool,
     presenter: Presenter,
     images: ImageSet | EventSet,
     samples: int,
@@ -92,13 +92,13 @@ def logits(
     return _join(team, [prediction.logits[:, team.model.readout] for prediction, *_ in found], (classes,))
 
 
-def _join(team: Team, rows: list[NDArray[np.float64]], shape: tuple[int, ...]) -> NDArray[np.float64]:
+def _join(team: ThreadPool, rows: list[NDArray[np.float64]], shape: tuple[int, ...]) -> NDArray[np.float64]:
     """The rows of all ranks, (samples, *shape); there may be none of this one."""
     return team.ranks.join(np.concatenate([np.empty((0, *shape)), *rows]))
 
 
 def _predictions(
-    team: Team,
+    team: ThreadPool,
     presenter: Presenter,
     images: ImageSet | EventSet,
     samples: int,
@@ -150,7 +150,7 @@ class SpikeTrain(NamedTuple):
 
 
 def record_spikes(
-    team: Team, presenter: Presenter, images: ImageSet | EventSet, samples: tuple[int, ...], stream: int
+    team: ThreadPool, presenter: Presenter, images: ImageSet | EventSet, samples: tuple[int, ...], stream: int
 ) -> Iterator[tuple[int, SpikeTrain]]:
     """The spikes of chosen samples, the same that a test with this stream draws.
 

@@ -16,7 +16,7 @@ from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.agreement import check_agreement
 from spikesim.ep.parallel.communicator import Ranks
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.runs.reader import RunReader
 from spikesim.errors import InputError
 
@@ -82,7 +82,7 @@ def load_run_model(reader: RunReader, config: Config, dataset: Dataset, ranks: R
     parameters = run_parameters(reader, model, dataset.name)
     if ranks is not None:
         check_agreement(ranks, config, dataset, parameters=parameters)
-    model.load(parameters)
+    model.set_parameters(parameters)
     return model
 
 
@@ -117,7 +117,7 @@ def retest(
     if samples > available:
         raise InputError(f"data.test_limit is {samples}; {dataset.name} has {available} test samples")
     results = []
-    with Team(model, config, threads, ranks=ranks) as team:
+    with ThreadPool(model, config, threads, ranks=ranks) as team:
         for stream in _streams(reader, repeats):
             found = evaluate(team, presenter, dataset.test, samples, stream)
             counts = found.counts
@@ -173,7 +173,7 @@ def training_logits(
     presenter = Presenter(config, dataset, model.graph.image.shape)
     samples = len(dataset.train.labels)
     total = np.zeros((samples, dataset.classes))
-    with Team(model, config, threads, ranks=ranks) as team:
+    with ThreadPool(model, config, threads, ranks=ranks) as team:
         for stream in _streams(reader, repeats):
             total += logits(team, presenter, dataset.train, samples, stream, progress)
     return total / repeats

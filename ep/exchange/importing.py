@@ -125,7 +125,7 @@ def _parameters(model: Model, config: Config, given: GivenWeights) -> ParameterT
 
 def _try_out(model: Model, presenter: Presenter, parameters: ParameterTree) -> None:
     """Load the weights and show some images to the first layer, whose drive has a range too."""
-    model.load(parameters)
+    model.set_parameters(parameters)
     train = presenter.dataset.train
     inputs = presenter.plain(train, slice(0, min(CHECKED_IMAGES, len(train))))
     if isinstance(inputs, np.ndarray):  # what spikes can add to a drive is known from the weights

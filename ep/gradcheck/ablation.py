@@ -27,7 +27,7 @@ class AblationRow:
     cosine, ratio : of the stochastic estimate with the exact gradient of the weights
     norm : of the exact gradient
     gain : float
-        gamma, the feedback gain, by whose powers the norms are too large; 1 with held drives, which know no energy.
+        gamma, the feedback gain, by whose powers the norms are too large; 1 with clamped drives, which know no energy.
     """
 
     arch: str

@@ -39,7 +39,7 @@ from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.agreement import check_agreement
 from spikesim.ep.parallel.communicator import share
 from spikesim.ep.parallel.execution import Execution
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.nudged.ways import response_of
 from spikesim.ep.runs.reader import RunReader
@@ -323,7 +323,7 @@ def check_gradients(
     stored = None if reader is None else run_parameters(reader, model, dataset.name)
     if ranks is not None:
         check_agreement(ranks, config, dataset, soft_targets, stored)
-    with Team(model, config, threads, ranks=ranks) as team:
+    with ThreadPool(model, config, threads, ranks=ranks) as team:
         if stored is not None:
             parameters = stored
         else:
@@ -332,8 +332,8 @@ def check_gradients(
             parameters = initial_parameters(model, config)
             start(model, config, parameters, team, presenter, samples)
         learner = Learner(model, config, parameters, team, soft_targets)
-        strengths = learner.steering.lambdas(0.0)
-        model.load(parameters, small_beta * max(1.0, float(strengths.max())))
+        strengths = learner.controllers.lambdas(0.0)
+        model.set_parameters(parameters, small_beta * max(1.0, float(strengths.max())))
         field = MeanField.from_model(model, strengths.tolist())
         batches = []
         for number in range(repeats):
@@ -380,7 +380,7 @@ def _run_variant(
     """The engine's estimates of one variant against the references."""
     model = Model(config, dataset)
     weights, biases, residuals, differences, quantiles, activities = [], [], [], [], [], []
-    with Team(model, config, execution.threads, ranks=execution.ranks) as team:
+    with ThreadPool(model, config, execution.threads, ranks=execution.ranks) as team:
         learner = Learner(model, config, parameters, team, soft_targets)
         for batch in batches:
             inputs = batch.inputs[share(team.ranks, len(batch.ids))]

@@ -18,7 +18,7 @@ which differs from the exact one by a term in beta squared (Scellier & Bengio 20
 The *postsynaptic* rule (`spikesim.ep.gradients.contrast`) has a gradient of its own, that of the weights as they act
 forwards while the feedback stays as it is: of the exact one the first term, mu_l (x) Pool(p_{l-1}).
 
-With *held drives* (`spikesim.ep.phases.nudged.clamped_drive`) mu_l = D (dC/dp_l + eta Pool^T(W_{l+1}^T * mu_{l+1})),
+With *clamped drives* (`spikesim.ep.phases.nudged.clamped_drive`) mu_l = D (dC/dp_l + eta Pool^T(W_{l+1}^T * mu_{l+1})),
 with an error gain eta of 1 backpropagation through the forward weights while the feedback stays as it is. The gradient
 is mu_l (x) Pool(p_{l-1}), its estimate ``- (p+_l - p-_l) (x) Pool(p_{l-1}) / (2 beta)``.
 """

@@ -9,7 +9,7 @@ layer drives itself, and given its neighbours a layer has its energy's only mini
 ``clip(drive, 0, 1)``. Visiting the layers one after the other therefore lowers E at every visit and ends at a fixed
 point however strong the coupling is, where updating all at once may oscillate. Going beyond that minimum by a factor
 below 2 still lowers E and arrives much sooner where the coupling is strong (projected successive over-relaxation;
-C. W. Cryer, SIAM Journal on Control 9, 1971).
+C. W. Cryer, SIAM RunStore on Control 9, 1971).
 
 With neurons of another mean rate rho(u) than clip(u, 0, 1) the term 1/2 p^2 is the integral of the inverse of rho, and
 a visit ends at the layer's own minimum, rho(u); it goes no further, for the way beyond is not that of a parabola.
@@ -286,8 +286,8 @@ class MeanField:
     def cost_weight(self, layer: int) -> float:
         """What a nudge of strength 1 on the drive of a layer weighs its cost with.
 
-        A layer that weighs g in the energy function answers to it as to a cost of weight g. With held drives there are
-        only drives and errors, and the weight is 1.
+        A layer that weighs g in the energy function answers to it as to a cost of weight g. With clamped drives there
+        are only drives and errors, and the weight is 1.
         """
         return 1.0 if self.clamped else self.weight(layer)
 

@@ -1,4 +1,4 @@
-"""The price of activity: what brings the layers to a target rate.
+"""The activity penalty: what brings the layers to a target rate.
 
 With a target rate the cost has a term more, ``price_l * sum over the neurons of layer l of r``, r being the mean firing
 probability in the window of the free phase. Its gradient is local and needs no nudged phase: shift the drive of a
@@ -21,20 +21,20 @@ from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import Array
 from spikesim.ep.parallel.buffers import Buffers
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.errors import Stopped
 
 Reals = NDArray[np.float64]
 
 
-def moved_prices(stability: Stability, prices: Reals, activity: Reals, errors: Reals) -> Reals:
+def moved_penalties(stability: Stability, penalties: Reals, activity: Reals, errors: Reals) -> Reals:
     """Prices for the next mini-batch.
 
     The step is a share of the layer's mean error, so that one value suits layers whatever their errors.
 
     Parameters
     ----------
-    prices : float64 (L,)
+    penalties : float64 (L,)
         Those of this mini-batch.
     activity : float64 (L,)
         Mean firing probability of each layer in the free phase.
@@ -47,21 +47,21 @@ def moved_prices(stability: Stability, prices: Reals, activity: Reals, errors: R
         All zero without a target rate.
     """
     if stability.target_rate is None:
-        return np.zeros_like(prices)
+        return np.zeros_like(penalties)
     excess = np.clip(activity / stability.target_rate - 1.0, -1.0, 1.0)
-    return np.maximum(prices + stability.penalty_rate * errors * excess, 0.0)
+    return np.maximum(penalties + stability.penalty_rate * errors * excess, 0.0)
 
 
-def price_sums(
+def penalty_sums(
     model: Model,
-    team: Team,
+    team: ThreadPool,
     inputs: Input,
     free: NDArray[np.int32],
     followed: NDArray[np.int32],
-    prices: Reals,
+    penalties: Reals,
     buffers: Buffers,
 ) -> dict[int, Correlation]:
-    """Correlate what the price of activity acts on with the rates below, by index of the connections into layers that
+    """Correlate what the activity penalty acts on with the rates below, by index of the connections into layers that
     have a price.
 
     Parameters
@@ -72,7 +72,7 @@ def price_sums(
         Window sums of the free phase.
     followed : int32 (n, state size)
         Steps of the window in which p followed the potential.
-    prices : float64 (L,)
+    penalties : float64 (L,)
     buffers : Buffers
         Memory for the sums, which the next ones overwrite.
 
@@ -80,7 +80,7 @@ def price_sums(
     ------
     Stopped
     """
-    edges = [edge for edge in model.graph.edges if prices[edge.target] > 0]
+    edges = [edge for edge in model.graph.edges if penalties[edge.target] > 0]
     sums = {edge.index: co.room(edge, "price", buffers) for edge in edges}
     pieces = [piece for piece in co.pieces(model, len(inputs)) if piece.edge.index in sums]
     shared = co.SharedRows(pieces)
@@ -98,31 +98,31 @@ def price_sums(
     return sums
 
 
-def add_price_gradients(
+def add_penalty_gradients(
     model: Model,
     sums: dict[int, Correlation],
     samples: int,
     window: int,
-    prices: Reals,
+    penalties: Reals,
     gradients: dict[str, Array],
 ) -> None:
-    """Add the gradient of the price of activity to those of the layers.
+    """Add the gradient of the activity penalty to those of the layers.
 
     Parameters
     ----------
     sums : dict of Correlation
-        Of the mini-batch (`price_sums`).
+        Of the mini-batch (`penalty_sums`).
     samples : int
         In the mini-batch.
     window : int
         Length of the window of the free phase.
-    prices : float64 (L,)
+    penalties : float64 (L,)
     gradients : dict
         Gradients by name; changed.
     """
     for index, own in sums.items():
         edge = model.graph.edges[index]
-        unit, share = co.presynaptic_unit(edge, window), prices[edge.target] / (window * samples)
+        unit, share = co.presynaptic_unit(edge, window), penalties[edge.target] / (window * samples)
         gradients[edge.weight] += (own.as_weights() * (share / unit)).astype(np.float32)
         if edge.first:
             gradients[f"{model.names[edge.target]}/bias"] += (own.bias * share).astype(np.float32)

@@ -16,7 +16,7 @@ from spikesim.ep.network.graph import INPUT, Edge
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import Array
 from spikesim.ep.parallel.buffers import Buffers
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases.readout import feature_gradient
 from spikesim.ep.phases.workspace import Rates
 from spikesim.errors import InputError, Stopped
@@ -93,7 +93,9 @@ class LayerSums:
         yield self.apart
 
 
-def layer_sums(model: Model, scheme: NudgingScheme, team: Team, inputs: Input, rates: Rates, sums: LayerSums) -> None:
+def layer_sums(
+    model: Model, scheme: NudgingScheme, team: ThreadPool, inputs: Input, rates: Rates, sums: LayerSums
+) -> None:
     """Correlate the rates of some samples, on all threads.
 
     Parameters
@@ -185,7 +187,7 @@ class Divisors(NamedTuple):
 
 
 def layer_gradients(
-    model: Model, scheme: NudgingScheme, team: Team, sums: LayerSums, batch: Divisors, buffers: Buffers
+    model: Model, scheme: NudgingScheme, team: ThreadPool, sums: LayerSums, batch: Divisors, buffers: Buffers
 ) -> dict[str, Array]:
     """Gradients of the loss in the weights and biases of the layers, by name.
 

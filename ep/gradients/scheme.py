@@ -67,7 +67,7 @@ class NudgingScheme:
         of the free phase, and no layer weighs more than another.
     symmetric : bool
         Each phase has presynaptic rates of its own (the symmetric rule).
-    streamed : bool
+    spike_input : bool
         The input spikes.
     dynamics : Dynamics
     """
@@ -75,7 +75,7 @@ class NudgingScheme:
     comparison: Comparison
     clamped: bool
     symmetric: bool
-    streamed: bool
+    spike_input: bool
     dynamics: Dynamics
 
     @classmethod
@@ -83,7 +83,7 @@ class NudgingScheme:
         """That of a configuration."""
         dynamics = config.dynamics
         comparison, symmetric = comparison_of(dynamics), dynamics.rule == "symmetric"
-        return cls(comparison, model.clamped is not None, symmetric, model.streamed, dynamics)
+        return cls(comparison, model.clamped is not None, symmetric, model.spike_input, dynamics)
 
     @property
     def windows(self) -> tuple[int, int]:
@@ -99,7 +99,7 @@ class NudgingScheme:
     @property
     def needs_free(self) -> bool:
         """Whether window sums of the free phase are needed."""
-        return "free" in self.compared or self.clamped or self.streamed
+        return "free" in self.compared or self.clamped or self.spike_input
 
     def presynaptic(self, edge: Edge) -> tuple[str, ...]:
         """Names of the window sums whose sum is the presynaptic side of all terms; none: each phase has its own.

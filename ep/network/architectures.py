@@ -166,7 +166,7 @@ def build(
             populations.append(
                 network.add_population(plan.shape, leak=leak, name=name, neuron=neuron, refractory=refractory)
             )
-    source = network.add_stream(image, "input") if spikes else network.add_image(image)
+    source = network.add_spike_input(image, "input") if spikes else network.add_image(image)
     levels = [plan.level for plan in planned]
     edges: list[Edge] = []
     for target, plan in enumerate(planned):

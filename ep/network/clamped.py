@@ -10,7 +10,7 @@ from spikesim.ep.network.graph import LayerGraph
 
 
 class ClampedNetwork:
-    """A network of layers in nudged phases with held drives: only tables that lead down, and a drive for each layer.
+    """A network of layers in nudged phases with clamped drives: only tables that lead down, and a drive for each layer.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class ClampedNetwork:
             incoming=rows[np.argsort(targets, kind="stable")],
         )
 
-    def load(self) -> None:
+    def update_scales(self) -> None:
         """Take over the scales of the tables after a change of the weights."""
         self.plan.tables[:] = self._compiled.plan.tables
         for connection, attenuation in self._down:

@@ -94,7 +94,7 @@ class LayerGraph:
     ----------
     network : Network
     image : Population
-        Where samples enter: an analogue image, or a population whose spikes are given (`Population.streamed`).
+        Where samples enter: an analogue image, or a population whose spikes are given (`Population.spike_input`).
     populations : tuple of Population
         One a layer.
     edges : tuple of Edge

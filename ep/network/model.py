@@ -40,7 +40,7 @@ class Model:
     def __init__(self, config: Config, dataset: Dataset) -> None:
         arch = architecture(config.model.arch, config.model.layers)
         self.architecture = arch
-        self.streamed = enters_as_spikes(config, dataset)
+        self.spike_input = enters_as_spikes(config, dataset)
         shape = input_shape(config.model.arch, arch, dataset, config.data.coarse if dataset.recordings else 1)
         self.graph: LayerGraph = build(
             arch,
@@ -51,7 +51,7 @@ class Model:
             neuron=config.model.neuron,
             refractory=config.model.refractory or 0,
             attenuation=round(-math.log2(config.dynamics.feedback_gain)),
-            spikes=self.streamed,
+            spikes=self.spike_input,
         )
         self.feedback_gain = config.dynamics.feedback_gain
         self.classes = dataset.classes
@@ -62,11 +62,11 @@ class Model:
         self.readout = next(index for index, head in enumerate(self.heads) if head.name == hd.READOUT)
         nudged = tuple(head.population for head in self.heads)
         clamped = config.dynamics.clamped
-        # nudged phases with held drives have a plan of their own, and the free phase is spared reading nudges of zero
-        # what an input of spikes was is held in nudged phases as an external drive, like that of an image
+        # nudged phases with clamped drives have a plan of their own, and the free phase does without nudges of zero
+        # the mean of an input of spikes is clamped in nudged phases as an external drive, like that of an image
         driven = tuple(edge.connection.target for edge in self.graph.input_edges)
         self.compiled: CompiledNetwork = self.graph.network.compile(
-            external=driven if self.streamed else (), nudged=() if clamped else nudged
+            external=driven if self.spike_input else (), nudged=() if clamped else nudged
         )
         self.clamped: ClampedNetwork | None = None
         if clamped:
@@ -93,7 +93,7 @@ class Model:
     @property
     def inputs(self) -> tuple[Population, ...]:
         """The population whose spikes are given; none where an image drives the first layer."""
-        return (self.graph.image,) if self.streamed else ()
+        return (self.graph.image,) if self.spike_input else ()
 
     @property
     def clamped_network(self) -> ClampedNetwork:
@@ -121,7 +121,7 @@ class Model:
             spread=spread,
         )
 
-    def load(self, parameters: ParameterTree, strength: float = 1.0, spread: Spread = serial) -> None:
+    def set_parameters(self, parameters: ParameterTree, strength: float = 1.0, spread: Spread = serial) -> None:
         """Quantize the parameters into the tables of the network.
 
         Parameters
@@ -142,7 +142,7 @@ class Model:
         for population, bias in zip(self.graph.populations, parameters.biases(), strict=True):
             self.compiled.set_bias(population, bias)
         if self.clamped is not None:
-            self.clamped.load()
+            self.clamped.update_scales()
         heads = [parameters.head(head.name) for head in self.heads]
         self.packed = self._pack([head.weight for head in heads], [head.bias for head in heads], spread)
         hd.check_nudge(self.packed, self.heads, strength, spread)

@@ -23,7 +23,7 @@ NEURON_BYTES = 16
 _ADVICE = "use fewer --threads, smaller samples or layers, or a machine with more memory"
 
 
-class Team:
+class ThreadPool:
     """Threads, each with a workspace, and the flag that stops them.
 
     Parameters
@@ -66,7 +66,7 @@ class Team:
                 ph.Workspace(self.model, self.config.dynamics, self.group, self.config.seed, followed=followed)
             )
 
-    def __enter__(self) -> "Team":
+    def __enter__(self) -> "ThreadPool":
         return self
 
     def __exit__(self, *_: object) -> None:

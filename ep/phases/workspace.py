@@ -162,7 +162,7 @@ class Workspace:
         if not finished:
             raise Stopped
         counts = self._collect(n)
-        if not self.model.streamed:
+        if not self.model.spike_input:
             for edge in self.model.graph.input_edges:  # the image's drive, once a sample
                 counts.macs[edge.target] += n * edge.connection.dense_operations
         return counts

@@ -78,7 +78,7 @@ class EpochPoint:
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """A run beside others: its row, the settings in which it differs from them, its complete epochs, its prices."""
+    """A run beside others: its row, the settings in which it differs from them, its complete epochs, its penalties."""
 
     row: RunRow
     settings: dict[str, Any]

@@ -106,7 +106,7 @@ _BATCHES = (
             _PER_PHASE_AND_LAYER,
             "operations",
             "multiply-accumulates into the layer: an analogue image once a sample, in the free phase; graded events, "
-            "of the mean-field mode, of held drives and of graded errors",
+            "of the mean-field mode, of clamped drives and of graded errors",
         ),
         ("neuron_updates", "<u8", _PER_PHASE_AND_LAYER, "updates", "updates of a membrane potential"),
         (

@@ -22,7 +22,7 @@ class BatchSums:
     ----------
     layers : LayerSums
         Contrast of the phases.
-    prices : dict of Correlation
+    penalties : dict of Correlation
         By index of the connections into layers whose activity has a price.
     heads : list of HeadSums
     channels : list of int64 (C,)
@@ -33,7 +33,7 @@ class BatchSums:
     """
 
     layers: LayerSums
-    prices: dict[int, Correlation]
+    penalties: dict[int, Correlation]
     heads: list[HeadSums]
     channels: list[NDArray[np.int64]]
     counts: list[PhaseCounts]
@@ -41,12 +41,12 @@ class BatchSums:
 
     @classmethod
     def zero(
-        cls, model: Model, layers: LayerSums, prices: dict[int, Correlation], heads: list[HeadSums]
+        cls, model: Model, layers: LayerSums, penalties: dict[int, Correlation], heads: list[HeadSums]
     ) -> "BatchSums":
         """With nothing counted yet."""
         return cls(
             layers=layers,
-            prices=prices,
+            penalties=penalties,
             heads=heads,
             channels=[np.zeros(own.shape[2], np.int64) for own in (*model.graph.populations, *model.inputs)],
             counts=[PhaseCounts.zero(model.layers) for _ in range(PHASES)],
@@ -63,7 +63,7 @@ class BatchSums:
     def arrays(self) -> Iterator[NDArray[np.int64]]:
         """Everything, to be added up over the ranks; the same shapes in the same order in all of them."""
         yield from self.layers.arrays()
-        for correlation in self.prices.values():
+        for correlation in self.penalties.values():
             yield from correlation
         for head in self.heads:
             yield from head

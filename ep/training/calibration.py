@@ -14,7 +14,7 @@ from spikesim.ep.gradients.contrast import layer_rates
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.numerics.fixed_point import ONE
 
@@ -30,7 +30,7 @@ def calibrate(
     model: Model,
     config: Config,
     parameters: ParameterTree,
-    team: Team,
+    team: ThreadPool,
     inputs: Input,
     sample_ids: NDArray[np.int64],
     progress: Callable[[int], None] = lambda done: None,
@@ -56,16 +56,16 @@ def calibrate(
     """
     wanted = np.array(per_layer(config.model.activity, model.layers, "model.activity"), np.float64)
     n = len(inputs)
-    steps = config.dynamics.steps_free if model.streamed else STEPS
+    steps = config.dynamics.steps_free if model.spike_input else STEPS
     window = min(config.dynamics.window_free, steps // 2 * 2)
     parts = team.groups(n)
-    model.load(parameters)  # the drive of images needs the weights
+    model.set_parameters(parameters)  # the drive of images needs the weights
     workspaces = [ph.Workspace(model, config.dynamics, part.stop - part.start, config.seed) for part in parts]
     for workspace, part in zip(workspaces, parts, strict=True):
         workspace.rest(inputs[part], sample_ids[part])
     activity = np.zeros(model.layers)
     for number in range(ROUNDS_MAX):
-        model.load(parameters)
+        model.set_parameters(parameters)
         stream = stream_of(number, STREAM_CALIBRATION)
 
         def run(workspace: ph.Workspace, stream: int = stream) -> NDArray[np.int64]:
@@ -84,5 +84,5 @@ def calibrate(
         for layer, bias in enumerate(parameters.biases()):
             if wanted[layer] > 0:
                 bias += np.float32(move[layer])
-    model.load(parameters)
+    model.set_parameters(parameters)
     return activity

@@ -1,9 +1,9 @@
-"""What the learner adjusts from mini-batch to mini-batch: beta, the strengths of the heads, the prices of activity.
+"""What the learner adjusts from mini-batch to mini-batch: beta, the strengths of the heads, the penalties of activity.
 
 A constant nudge drowns in the noise at first, when the read-out is small, and biases the gradient later, when it has
 grown. What counts is the answer of the network, the mean |r+ - r-| of a layer: with `stability.beta_control =
 "rate-difference"` beta follows that of the top layer, and with `error_signals.profile = "balanced"` the strengths of
-the heads follow those of their layers. With `stability.target_rate` the price of activity follows the activity of each
+the heads follow those of their layers. With `stability.target_rate` the activity penalty follows the activity of each
 layer. All of it is arithmetic on numbers that do not depend on threads, and its state goes into the checkpoint.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.ep.config.parsing import Config
-from spikesim.ep.gradients.activity_penalty import moved_prices
+from spikesim.ep.gradients.activity_penalty import moved_penalties
 from spikesim.ep.gradients.scheme import comparison_of
 from spikesim.ep.network.error_signals import annealing, head_strengths
 from spikesim.ep.network.heads import READOUT
@@ -28,8 +28,8 @@ BALANCE_MAX = 64.0
 """Balanced strengths stay within this factor of `error_signals.strength`."""
 
 
-class Steering:
-    """beta, the strengths of the heads and the prices of activity.
+class Controllers:
+    """beta, the strengths of the heads and the penalties of activity.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Steering:
     Attributes
     ----------
     beta : float
-    prices : float64 (layers,)
+    penalties : float64 (layers,)
         Weight in the cost of the firing probability of each neuron of a layer.
     """
 
@@ -51,7 +51,7 @@ class Steering:
         self.beta = config.dynamics.beta
         self._given = np.array(head_strengths(config, model.heads, model.graph))
         self._balance = np.ones(len(model.heads))
-        self.prices = np.zeros(model.layers)
+        self.penalties = np.zeros(model.layers)
 
     def lambdas(self, progress: float) -> Reals:
         """Strength of each head beside the read-out's, which is 1; float64 (heads,)."""
@@ -72,7 +72,7 @@ class Steering:
         top = float(response[self._top])
         stability = self.config.stability
         apart = self._comparison.distance(self.beta)
-        self.prices = moved_prices(stability, self.prices, activity, response / apart)
+        self.penalties = moved_penalties(stability, self.penalties, activity, response / apart)
         if stability.beta_control == "rate-difference":
             beta = self.beta * (1.0 + PACE * _deviation(stability.rate_difference, top))
             self.beta = min(max(beta, stability.beta_low), stability.beta_high)
@@ -84,13 +84,13 @@ class Steering:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """For a checkpoint."""
-        return {"beta": np.array(self.beta), "balance": self._balance.copy(), "prices": self.prices.copy()}
+        return {"beta": np.array(self.beta), "balance": self._balance.copy(), "penalties": self.penalties.copy()}
 
-    def load(self, arrays: dict[str, Any]) -> None:
+    def restore(self, arrays: dict[str, Any]) -> None:
         """Take up the state of a checkpoint."""
         self.beta = float(arrays["beta"])
         self._balance[...] = arrays["balance"]
-        self.prices = np.array(arrays["prices"], np.float64)
+        self.penalties = np.array(arrays["penalties"], np.float64)
 
 
 def _deviation(wanted: float, found: float) -> float:

@@ -35,7 +35,7 @@ class _Observed(NamedTuple):
     beta: float
 
 
-class Diagnosis:
+class Diagnostics:
     """What to tell the user about a run.
 
     Parameters

@@ -10,7 +10,7 @@ from spikesim.ep.inputs.pipeline import Presenter
 from spikesim.ep.network.graph import INPUT
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import Array, ParameterTree
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.training.calibration import ROUNDS_MAX, calibrate
 from spikesim.ep.training.spectral import SAMPLES, Reals, coupling, free_rates, limit_coupling
 from spikesim.errors import InputError
@@ -49,7 +49,7 @@ def start(
     model: Model,
     config: Config,
     parameters: ParameterTree,
-    team: Team,
+    team: ThreadPool,
     presenter: Presenter,
     samples: int,
     progress: Rounds = lambda done, most: None,
@@ -84,7 +84,7 @@ def start(
     found, given = team.ranks.first(find)
     for name, array in parameters.leaves().items():
         array[...] = given[name]
-    model.load(parameters)
+    model.set_parameters(parameters)
     return found
 
 
@@ -92,7 +92,7 @@ def _start(
     model: Model,
     config: Config,
     parameters: ParameterTree,
-    team: Team,
+    team: ThreadPool,
     presenter: Presenter,
     samples: int,
     progress: Rounds,

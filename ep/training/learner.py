@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spikesim.ep.config.parsing import Config, per_layer
 from spikesim.ep.config.random_streams import STREAM_FREE, nudged_stream, stream_of
 from spikesim.ep.gradients import centering as centering
-from spikesim.ep.gradients.activity_penalty import add_price_gradients, price_sums
+from spikesim.ep.gradients.activity_penalty import add_penalty_gradients, penalty_sums
 from spikesim.ep.gradients.estimator import (
     Divisors,
     HeadSums,
@@ -36,13 +36,13 @@ from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import Array, ParameterTree
 from spikesim.ep.parallel.buffers import Buffers
 from spikesim.ep.parallel.communicator import share
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.counters import PhaseCounts
 from spikesim.ep.phases.readout import Predictions
 from spikesim.ep.training import homeostasis
 from spikesim.ep.training.batch_sums import BatchSums
-from spikesim.ep.training.controllers import Steering
+from spikesim.ep.training.controllers import Controllers
 from spikesim.ep.training.optimizers import Optimizer
 from spikesim.errors import Stopped
 from spikesim.numerics.fixed_point import ONE
@@ -62,7 +62,7 @@ class BatchResult:
     rate_difference: NDArray[np.float64]  # (L,): mean |r+ - r-|
     beta: float
     lambdas: NDArray[np.float64]  # (heads,): strengths beside the read-out's
-    prices: NDArray[np.float64]  # (L,): of activity
+    penalties: NDArray[np.float64]  # (L,): of activity
     head_loss: NDArray[np.float64]  # (heads,): mean over the samples
     head_correct: NDArray[np.int64]  # (heads,)
     activity: list[NDArray[np.float64]]  # by layer, (C,): mean firing probability in the free phase
@@ -91,7 +91,7 @@ class Learner:
         model: Model,
         config: Config,
         parameters: ParameterTree,
-        team: Team,
+        team: ThreadPool,
         soft_targets: NDArray[np.float64] | None = None,
     ) -> None:
         self.model = model
@@ -100,7 +100,7 @@ class Learner:
         self.team = team
         self.soft_targets = soft_targets
         self._buffers = Buffers()
-        self.steering = Steering(config, model)
+        self.controllers = Controllers(config, model)
         self.scheme = NudgingScheme.of(model, config)
         check_sums(model, self.scheme, config.data.batch_size)
         self.optimizer = Optimizer(config.optimizer, parameters.leaves(), learning_rates(model, config))
@@ -134,14 +134,14 @@ class Learner:
         """
         gradients, result = self._estimate(batch, progress)
         result.changes = self._step(gradients, result, factor)
-        self.steering.observe(result.rate_difference, np.array([own.mean() for own in result.activity]))
+        self.controllers.observe(result.rate_difference, np.array([own.mean() for own in result.activity]))
         stability = self.config.stability
         if stability.homeostasis > 0:
             for bias, activity in zip(self.parameters.biases(), result.activity, strict=True):
                 bias += homeostasis.bias_change(stability, activity)
         return result
 
-    def load(self, progress: float) -> tuple[float, NDArray[np.float64]]:
+    def set_parameters(self, progress: float) -> tuple[float, NDArray[np.float64]]:
         """Put the parameters into the network, for nudges of the present strengths.
 
         Returns
@@ -156,8 +156,8 @@ class Learner:
         InputError
             A parameter is out of range.
         """
-        beta, lambdas = self.steering.beta, self.steering.lambdas(progress)
-        self.model.load(self.parameters, beta * max(1.0, float(lambdas.max())), self.team.map)
+        beta, lambdas = self.controllers.beta, self.controllers.lambdas(progress)
+        self.model.set_parameters(self.parameters, beta * max(1.0, float(lambdas.max())), self.team.map)
         return beta, lambdas
 
     def _step(self, gradients: dict[str, Array], result: BatchResult, factor: float) -> NDArray[np.float64]:
@@ -231,7 +231,7 @@ class Learner:
 
     def _estimate(self, batch: MiniBatch, progress: float) -> tuple[dict[str, Array], BatchResult]:
         """`estimate`, with gradients that the next mini-batch overwrites."""
-        beta, lambdas = self.load(progress)
+        beta, lambdas = self.set_parameters(progress)
         count = len(batch.ids)
         sign = self.scheme.comparison.sign(self.config.seed, batch.epoch, batch.number)
         own = batch.own(share(self.team.ranks, count), self.soft_targets)
@@ -254,7 +254,7 @@ class Learner:
             rate_difference=rate_difference(self.model, self.scheme, sums.layers, count),
             beta=beta,
             lambdas=lambdas,
-            prices=self.steering.prices,
+            penalties=self.controllers.penalties,
             head_loss=np.array([math.fsum(own) for own in losses.T]) / count,
             head_correct=sums.correct,
             activity=activity[: self.model.layers],
@@ -267,7 +267,7 @@ class Learner:
         window = self.config.dynamics.window_free
         batch = Divisors(count, beta)
         gradients = layer_gradients(self.model, self.scheme, self.team, sums.layers, batch, self._buffers)
-        add_price_gradients(self.model, sums.prices, count, window, self.steering.prices, gradients)
+        add_penalty_gradients(self.model, sums.penalties, count, window, self.controllers.penalties, gradients)
         for head, head_sum in zip(self.model.heads, sums.heads, strict=True):
             weight, bias = head_gradient(head, head_sum, count, window)
             gradients[f"{head.name}/weight"], gradients[f"{head.name}/bias"] = weight, bias
@@ -275,12 +275,12 @@ class Learner:
 
     def _room(self, n: int) -> ph.Rates:
         """Room for the window sums of n samples in those phases whose sums are needed; always the same memory."""
-        size, priced = self.model.compiled.sizes["state"], bool(self.steering.prices.any())
+        size, penalized = self.model.compiled.sizes["state"], bool(self.controllers.penalties.any())
         needed = {
             "plus": True,
             "minus": "minus" in self.scheme.compared,
-            "free": self.scheme.needs_free or priced,
-            "followed": priced,
+            "free": self.scheme.needs_free or penalized,
+            "followed": penalized,
         }
         rooms = {
             name: self._buffers.take(f"rates/{name}", (n if wanted else 0, size), np.int32)
@@ -301,9 +301,9 @@ class Learner:
         pending = [self.team.executor.submit(self._head_sums, index, found) for index in heads]
         layers = LayerSums.room(self.model, self.scheme, self._buffers)
         layer_sums(self.model, self.scheme, self.team, samples.inputs, rates, layers)
-        own, prices = (samples.inputs, rates.free, rates.followed), self.steering.prices
-        priced = price_sums(self.model, self.team, *own, prices, self._buffers) if prices.any() else {}
-        sums = BatchSums.zero(self.model, layers, priced, self.team.gather(pending))
+        own, penalties = (samples.inputs, rates.free, rates.followed), self.controllers.penalties
+        penalized = penalty_sums(self.model, self.team, *own, penalties, self._buffers) if penalties.any() else {}
+        sums = BatchSums.zero(self.model, layers, penalized, self.team.gather(pending))
         sums.correct += found.correct.sum(axis=0)
         for group in groups:
             sums.add(group.channel_sums, group.counts)

@@ -95,7 +95,7 @@ class Optimizer:
         """Moments, for a checkpoint."""
         return self._moments
 
-    def load(self, arrays: Mapping[str, Any], steps: int) -> None:
+    def restore(self, arrays: Mapping[str, Any], steps: int) -> None:
         """Take up the moments of a checkpoint."""
         for name, moment in self._moments.items():
             moment[...] = arrays[name]

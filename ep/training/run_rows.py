@@ -72,7 +72,7 @@ def batch_row(model: Model, config: Config, result: BatchResult) -> dict[str, An
         "hopfield": np.array([hopfield(phase.energy, gain, levels) / samples for phase in counts]),
         "rate_difference": result.rate_difference,
         "signal_strength": _by_layer(model, result.lambdas, 0.0),
-        "activity_penalty": result.prices,
+        "activity_penalty": result.penalties,
         "head_loss": _by_layer(model, result.head_loss, math.nan),
         "head_correct": _by_layer(model, result.head_correct.astype(np.float64), 0.0).astype(np.int64),
         "weight_change": result.changes,

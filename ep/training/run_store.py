@@ -75,7 +75,7 @@ class Found:
     fault: str | None = None
 
 
-class Journal:
+class RunStore:
     """The run file, its lock and its checkpoints; a context in which no other process writes them.
 
     Parameters
@@ -107,7 +107,7 @@ class Journal:
         self._logged: LoggedRows | None = None  # rows up to the checkpoint that was found
         self.notes: list[str] = []
 
-    def __enter__(self) -> "Journal":
+    def __enter__(self) -> "RunStore":
         def lock() -> None:
             self._lock = RunLock(self.options.out)
 

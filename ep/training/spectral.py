@@ -26,7 +26,7 @@ from spikesim.ep.network.graph import INPUT
 from spikesim.ep.network.linear_map import Link
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import Array
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.numerics.fixed_point import ONE
 
@@ -124,7 +124,7 @@ def _each(values: Reals) -> Reals:
     return values[:, None, None, None]
 
 
-def free_rates(team: Team, inputs: Input, sample_ids: NDArray[np.int64], stream: int) -> list[Reals]:
+def free_rates(team: ThreadPool, inputs: Input, sample_ids: NDArray[np.int64], stream: int) -> list[Reals]:
     """Mean firing probabilities of each layer after a free phase of some samples, float64 (n, H, W, C).
 
     Raises
@@ -141,7 +141,7 @@ def free_rates(team: Team, inputs: Input, sample_ids: NDArray[np.int64], stream:
     return [layer_rates(model, layer, sums) / scale for layer in range(model.layers)]
 
 
-def measure_coupling(team: Team, inputs: Input, sample_ids: NDArray[np.int64], stream: int) -> Reals:
+def measure_coupling(team: ThreadPool, inputs: Input, sample_ids: NDArray[np.int64], stream: int) -> Reals:
     """`coupling` of the network as it is loaded, after a free phase of some samples; found by one rank for all.
 
     Raises

@@ -40,7 +40,7 @@ def trace(learner: Learner, epoch: int, samples: Samples, progress: float) -> di
     Stopped
     """
     team = learner.team
-    beta, lambdas = learner.load(progress)
+    beta, lambdas = learner.set_parameters(progress)
 
     def run(part: slice) -> dict[int, "_Steps"]:
         with team.workspace() as workspace:

@@ -27,16 +27,16 @@ from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.agreement import check_agreement
 from spikesim.ep.parallel.communicator import Alone, Ranks, share
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.runs.writer import RunHeader, RunWriter
-from spikesim.ep.training.diagnostics import Diagnosis
+from spikesim.ep.training.diagnostics import Diagnostics
 from spikesim.ep.training.initialization import check_random_start, needs_start, start
 from spikesim.ep.training.learner import Learner
 from spikesim.ep.training.observer import EpochSummary, Observer, Progress
 from spikesim.ep.training.optimizers import schedule
 from spikesim.ep.training.run_rows import batch_row, epoch_counts, make_header
-from spikesim.ep.training.run_store import Journal, RunOptions
+from spikesim.ep.training.run_store import RunOptions, RunStore
 from spikesim.ep.training.spectral import ROUNDS_MAX as COUPLING_ROUNDS
 from spikesim.ep.training.spectral import SAMPLES as COUPLING_SAMPLES
 from spikesim.ep.training.spectral import by_layer, limit_coupling, measure_coupling
@@ -110,7 +110,7 @@ class Trainer:
         self.stop = StopFlag()
         check_teacher(config.error_signals, soft_targets is not None)
         self._soft_targets = soft_targets
-        self._diagnosis = Diagnosis(self.model, config)
+        self._diagnosis = Diagnostics(self.model, config)
 
     def _naming_memory(self, what: str, dataset: Dataset) -> AbstractContextManager[None]:
         height, width = dataset.train.shape[:2]
@@ -136,8 +136,8 @@ class Trainer:
         if self.ranks.size > 1:
             check_agreement(self.ranks, self.config, self.dataset, self._soft_targets)
             self.ranks.by_node(self._warm_up)
-        team = Team(self.model, self.config, self.options.threads, self.stop.array, self.ranks)
-        with Journal(self.options, self.ranks) as journal, team:
+        team = ThreadPool(self.model, self.config, self.options.threads, self.stop.array, self.ranks)
+        with RunStore(self.options, self.ranks) as journal, team:
             found = journal.find(self.config)
             if found.finished:
                 self.observer.message(f"{self.options.out} is finished; nothing to do")
@@ -149,7 +149,7 @@ class Trainer:
             with self._naming_memory("the weights and what learning keeps of them", self.dataset):
                 parameters = initial_parameters(self.model, self.config)
                 learner = Learner(self.model, self.config, parameters, team, self._soft_targets)
-                self.model.load(parameters, self.config.dynamics.beta)  # refused before anything is replaced
+                self.model.set_parameters(parameters, self.config.dynamics.beta)  # refused before anything is replaced
             header = self._header(parameters)
             journal.open(header, found)
             for note in journal.notes:
@@ -164,10 +164,10 @@ class Trainer:
         InputError
             The parameters do not fit the dynamics, or the file cannot be written.
         """
-        team = Team(self.model, self.config, 1, self.stop.array, self.ranks)
-        with Journal(self.options, self.ranks) as journal, team:
+        team = ThreadPool(self.model, self.config, 1, self.stop.array, self.ranks)
+        with RunStore(self.options, self.ranks) as journal, team:
             learner = Learner(self.model, self.config, parameters, team, self._soft_targets)
-            self.model.load(parameters, self.config.dynamics.beta)  # refused before anything is replaced
+            self.model.set_parameters(parameters, self.config.dynamics.beta)  # refused before anything is replaced
             found = journal.find(self.config)
             journal.open(self._header(parameters), found)
             self._save(journal, learner, Position())
@@ -175,7 +175,7 @@ class Trainer:
 
     def _warm_up(self) -> None:
         """Compile the kernels, or load them, on a mini-batch that changes nothing."""
-        with Team(self.model, self.config, 1) as team:
+        with ThreadPool(self.model, self.config, 1) as team:
             parameters = initial_parameters(self.model, self.config)
             learner = Learner(self.model, self.config, parameters, team, self._soft_targets)
             ids = np.arange(1)
@@ -189,7 +189,7 @@ class Trainer:
             self.model, self.config, parameters, self.options.command_line, data_source=self.dataset.source
         )
 
-    def _run(self, journal: Journal, learner: Learner, found: Checkpoint | None) -> None:
+    def _run(self, journal: RunStore, learner: Learner, found: Checkpoint | None) -> None:
         position = Position()
         try:
             journal.write(lambda writer: writer.set_status("running"))
@@ -214,7 +214,7 @@ class Trainer:
             ) from None
         journal.write(lambda writer: writer.set_status("finished"))
 
-    def _epochs(self, journal: Journal, learner: Learner, position: Position) -> None:
+    def _epochs(self, journal: RunStore, learner: Learner, position: Position) -> None:
         """The training loop, from a position to the end."""
         epochs, size = self.config.optimizer.epochs, self.config.data.batch_size
         saved_at = time.monotonic()
@@ -244,7 +244,7 @@ class Trainer:
 
     def _batch(
         self,
-        journal: Journal,
+        journal: RunStore,
         learner: Learner,
         position: Position,
         ids: NDArray[np.int64],
@@ -298,7 +298,7 @@ class Trainer:
 
         What is to be written of it, on the first rank, comes back with it.
         """
-        self.model.load(learner.parameters)
+        self.model.set_parameters(learner.parameters)
         stream = stream_of(epoch, STREAM_EVALUATION)
         done = 0
 
@@ -316,7 +316,7 @@ class Trainer:
             self.ranks.first(lambda: rows.append(self._traced(learner, epoch)))
         return evaluation, rows
 
-    def _recorded(self, team: Team, epoch: int, stream: int) -> Rows:
+    def _recorded(self, team: ThreadPool, epoch: int, stream: int) -> Rows:
         """Spikes of the chosen test samples, to be written."""
         trains = list(record_spikes(team, self.presenter, self.dataset.test, self.config.record.spikes, stream))
 
@@ -338,7 +338,7 @@ class Trainer:
 
     def _finish_epoch(
         self,
-        journal: Journal,
+        journal: RunStore,
         position: Position,
         evaluation: Evaluation,
         coupling: NDArray[np.float64],
@@ -400,7 +400,7 @@ class Trainer:
             for _ in range(COUPLING_ROUNDS):
                 if not limit_coupling(weights, found, limit):
                     break
-                self.model.load(learner.parameters)
+                self.model.set_parameters(learner.parameters)
                 found = measure_coupling(learner.team, inputs, ids, stream)
         except Stopped:  # the checkpoint is that before the test, which must find the weights as they were
             for own, kept in zip(weights, before, strict=True):
@@ -428,7 +428,7 @@ class Trainer:
                 "folder of its checkpoints, or start again with --overwrite"
             ) from None
 
-    def _save(self, journal: Journal, learner: Learner, position: Position) -> None:
+    def _save(self, journal: RunStore, learner: Learner, position: Position) -> None:
         """Weights and a checkpoint."""
         state = TrainingState(learner, position)
         # an epoch's test moves the run on without a mini-batch, so it counts as one (`runs.state.checkpoints_text`)

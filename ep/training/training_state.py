@@ -56,7 +56,7 @@ class TrainingState:
             _LOSSES: np.array(self.position.losses, np.float64),
             **_under(_PARAMETERS, learner.optimizer.parameters),
             **_under(_MOMENTS, learner.optimizer.state()),
-            **_under(_CONTROLLERS, learner.steering.state()),
+            **_under(_CONTROLLERS, learner.controllers.state()),
         }
 
     def to_meta(self) -> dict[str, Any]:
@@ -76,8 +76,8 @@ class TrainingState:
         learner, position, own = self.learner, self.position, found.arrays
         for name, array in learner.optimizer.parameters.items():
             array[...] = own[f"{_PARAMETERS}{name}"].reshape(array.shape)
-        learner.optimizer.load(_from(_MOMENTS, own), int(found.meta[_STEPS]))
-        learner.steering.load(_from(_CONTROLLERS, own))
+        learner.optimizer.restore(_from(_MOMENTS, own), int(found.meta[_STEPS]))
+        learner.controllers.restore(_from(_CONTROLLERS, own))
         where = found.meta[_POSITION]
         position.epoch, position.batch = int(where["epoch"]), int(where["batch"])
         position.done, position.correct = int(where["done"]), int(where["correct"])

@@ -19,7 +19,7 @@ def value_of(pop, model, state, sample, at):
     """What a neuron sends as a graded event, 16 bits, from its membrane; a spike from outside has the full 2**16."""
     potential = state.membrane[sample, at]
     if model == 0:
-        return np.int32(min(max(potential, np.int32(0)), np.int32(ONE if pop.streamed else P_MAX)))
+        return np.int32(min(max(potential, np.int32(0)), np.int32(ONE if pop.spike_input else P_MAX)))
     return np.int32(present(model, state.memory, sample, at, potential, pop.refractory))
 
 
@@ -119,7 +119,7 @@ def pool_graded(plan, state, population, sample, model):
 
 
 @kernel
-def load_stream(plan, state, counts, firing, inputs, number, n_samples, now):
+def load_spike_input(plan, state, counts, firing, inputs, number, n_samples, now):
     """Spikes of a population that is driven from outside: the events of the present step of each sample.
 
     inputs: `InputSpikes`, number: of the population among these. Its events, ``pixel * C + channel``, are those of

@@ -244,7 +244,7 @@ def lay_out(
         row.pooled_events = row.pooled_start = -1
         row.bias = take("bias", population.blocks * population.lanes)
         row.leak, row.layer = population.leak, population.layer
-        row.streamed = population.streamed
+        row.spike_input = population.spike_input
         neuron = NEURONS[population.neuron]
         row.model, row.mean_field = MODELS.index(neuron), MODELS.index(neuron.mean_field or neuron)
         row.refractory = population.refractory

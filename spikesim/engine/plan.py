@@ -38,7 +38,7 @@ POPULATION = record(
     ("bias", "i8"),  # offset in Plan.bias
     ("leak", "i8"),  # k of alpha = 2**-k
     ("layer", "i8"),  # the layer number that keys its random numbers
-    ("streamed", "i8"),  # 1: its spikes come from outside, it has no membrane
+    ("spike_input", "i8"),  # 1: its spikes come from outside, it has no membrane
     ("external", "i8"),  # 1: it has an external drive
     ("nudge", "i8"),  # 1: it has a nudge
     ("together", "i8"),  # samples that pass by while a slice of the tables stays in the cache

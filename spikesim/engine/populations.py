@@ -25,7 +25,7 @@ class Population:
         Height, width, channels. A plain list of n neurons is (1, 1, n).
     leak : int
         k of alpha = 2**-k.
-    streamed : bool
+    spike_input : bool
         Its spikes come from outside.
     neuron : str
         Name of the model of its neurons (`spikesim.engine.neurons.NEURONS`).
@@ -37,7 +37,7 @@ class Population:
     name: str
     shape: Shape
     leak: int
-    streamed: bool
+    spike_input: bool
     layer: int
     neuron: str = "clipped-linear"
     refractory: int = 0

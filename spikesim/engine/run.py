@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.engine.events import load_stream
+from spikesim.engine.events import load_spike_input
 from spikesim.engine.phase import Moment, half
 from spikesim.engine.populations import Population
 from spikesim.engine.spike_trains import SpikeTrains
@@ -41,11 +41,11 @@ def run_steps(engine, phase, n_samples, first, window, inputs, stop):
 def load_inputs(engine, phase, inputs, n_samples, now):
     """The spikes of a step of all populations that are driven from outside."""
     for number in range(inputs.populations.shape[0]):
-        load_stream(engine.plan, engine.state, engine.counts, phase.firing, inputs, number, n_samples, now)
+        load_spike_input(engine.plan, engine.state, engine.counts, phase.firing, inputs, number, n_samples, now)
 
 
 class InputSpikes(NamedTuple):
-    """Input spikes of streamed populations, as the loop takes them."""
+    """Input spikes of spike_input populations, as the loop takes them."""
 
     populations: NDArray[np.int64]  # (S,)
     events: NDArray[np.int32]  # (spikes,)

@@ -148,7 +148,7 @@ def clear_counts(counts: Counts) -> None:
 def new_scratch(compiled: CompiledNetwork) -> Scratch:
     """Working memory for one thread."""
     populations = compiled.plan.populations
-    populations = populations[populations["streamed"] == 0]  # nothing is delivered to the others
+    populations = populations[populations["spike_input"] == 0]  # nothing is delivered to the others
     block = populations["height"] * populations["width"] * populations["lanes"]
     together = populations["together"]
     slots, largest = int(together.max()), int((block * together).max())

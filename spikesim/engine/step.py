@@ -216,7 +216,7 @@ def begin_phase(plan, state, counts, phase, n_samples, first):
     for sample in range(n_samples):
         for population in range(plan.populations.shape[0]):
             pop = plan.populations[population]
-            if pop.streamed:
+            if pop.spike_input:
                 continue
             list_spikes(plan, state, counts, phase.firing, population, sample, first, False)
             if phase.firing != FIRING_STRATIFIED:
@@ -283,11 +283,11 @@ def step(engine, phase, n_samples, now):
         rounds = populations
     for first in range(rounds):
         for population in range(first, populations, rounds):
-            if not plan.populations[population].streamed:
+            if not plan.populations[population].spike_input:
                 update_population(engine, phase, now, population, n_samples)
         for population in range(first, populations, rounds):
             pop = plan.populations[population]
-            if pop.streamed:
+            if pop.spike_input:
                 continue
             neurons = pop.height * pop.width * pop.channels
             for sample in range(n_samples):
@@ -304,7 +304,7 @@ def measure_residual(plan, state, counts, sample):
     """Sum of |difference of p between the halves of the window| of one sample, by population."""
     for population in range(plan.populations.shape[0]):
         pop = plan.populations[population]
-        if pop.streamed:
+        if pop.spike_input:
             continue
         begin = pop.state
         end = begin + pop.height * pop.width * pop.blocks * pop.lanes

@@ -68,7 +68,7 @@ def prepare(name: str, *, samples: int = 5, gain: float = 0.6, **more: Any) -> C
     config = small.make(*layers, **{**settings, **more})
     model = Model(config, small.make_dataset(size=(7, 6), samples=samples))
     parameters = small.random_parameters(model, 1, gain=gain)
-    model.load(parameters)
+    model.set_parameters(parameters)
     rng = np.random.default_rng(3)
     images = rng.integers(-(2**11), 2**11, (samples, 7, 6, 1)).astype(np.int16)
     labels, scores = rng.integers(0, 3, samples), rng.normal(size=(samples, 3))

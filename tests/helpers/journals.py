@@ -8,7 +8,7 @@ from runs import append_rows, make_header, make_weights
 
 from spikesim.ep.parallel.communicator import Alone
 from spikesim.ep.runs.writer import RunReader, RunWriter
-from spikesim.ep.training.run_store import Found, Journal, RunOptions
+from spikesim.ep.training.run_store import Found, RunOptions, RunStore
 
 BATCHES = 10
 EVERY = 3
@@ -18,7 +18,7 @@ EVERY = 3
 def run(out: Path, resume: bool = False, **changes: Any) -> list[str]:
     """Begin a run or go on with it, to its end; what the user is told."""
     header = make_header(**changes)
-    with Journal(RunOptions(out, resume=resume), Alone()) as journal:
+    with RunStore(RunOptions(out, resume=resume), Alone()) as journal:
         found = journal.find(SimpleNamespace(to_dict=lambda: header.config))
         if found.finished:
             return ["finished"]
@@ -37,7 +37,7 @@ def run(out: Path, resume: bool = False, **changes: Any) -> list[str]:
         return journal.notes
 
 
-def _take_up(journal: Journal, found: Found) -> int:
+def _take_up(journal: RunStore, found: Found) -> int:
     if found.checkpoint is None:
         return 0
     weights = found.checkpoint.arrays
@@ -45,7 +45,7 @@ def _take_up(journal: Journal, found: Found) -> int:
     return int(found.checkpoint.meta["at"])
 
 
-def _save(journal: Journal, at: int) -> None:
+def _save(journal: RunStore, at: int) -> None:
     weights = make_weights(at)
     journal.save(at, weights, weights, {"at": at})
 

@@ -79,7 +79,7 @@ class Pair:
     def stream(self, *shape: int) -> Population:
         """Input spikes."""
         self.biases.append(np.zeros(shape[2]))
-        return self.network.add_stream(shape)
+        return self.network.add_spike_input(shape)
 
     def image(self, *shape: int) -> Population:
         """An analogue image."""
@@ -145,9 +145,9 @@ class Pair:
             )
             twin.refractory = population.refractory
             size = (samples, population.neurons)
-            if population.streamed:
+            if population.spike_input:
                 twin.stream = self.rng.random((samples, steps, population.neurons)) < 0.2
-                simulator.set_stream(population, twin.stream.reshape(samples, steps, *population.shape))
+                simulator.set_input_spikes(population, twin.stream.reshape(samples, steps, *population.shape))
             else:
                 compiled.set_bias(population, bias)
             if population in self.external:
@@ -183,7 +183,7 @@ def assert_same(simulator: Simulator, model: reference.Model) -> None:
         np.testing.assert_array_equal(spikes, model.spikes[index], err_msg=f"spikes of {population.name}")
         window = state_of(simulator, population, simulator.state.window)
         np.testing.assert_array_equal(window, model.window[index], err_msg=f"window sums of {population.name}")
-        if population.streamed:
+        if population.spike_input:
             continue
         potential = simulator.potential(population).reshape(len(model.samples), -1)
         np.testing.assert_array_equal(potential, model.potential[index], err_msg=f"V of {population.name}")
@@ -203,7 +203,7 @@ def assert_same(simulator: Simulator, model: reference.Model) -> None:
 def everything(simulator: Simulator) -> list[NDArray[Any]]:
     """Copies of all that a user can read: potentials, spikes, window sums, counters; samples first."""
     populations = simulator.compiled.populations
-    neurons = [population for population in populations if not population.streamed]
+    neurons = [population for population in populations if not population.spike_input]
     return [
         *(simulator.potential(population).copy() for population in neurons),
         *(simulator.spikes(population) for population in populations),

@@ -15,7 +15,7 @@ from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.communicator import Ranks
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.training.learner import BatchResult, Learner
 
 CONV = {"kind": "conv", "channels": 4}
@@ -127,7 +127,7 @@ def learning(
     """A learner with its threads, at the initial parameters unless others are given."""
     model = Model(config, dataset)
     start = parameters if parameters is not None else initial_parameters(model, config)
-    with Team(model, config, threads, ranks=ranks) as team:
+    with ThreadPool(model, config, threads, ranks=ranks) as team:
         yield Learner(model, config, start, team, soft_targets), Presenter(config, dataset, model.graph.image.shape)
 
 

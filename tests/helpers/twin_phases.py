@@ -25,7 +25,7 @@ RUN = np.zeros(1, np.uint8)
 IMAGE = (5, 4, 2)
 WINDOW = 8
 Reals = NDArray[np.float64]
-HELD = {
+CLAMPED = {
     "dynamics__nudged_phase": "clamped-spikes",
     "dynamics__rule": "postsynaptic",
 }
@@ -39,7 +39,7 @@ def prepare(
     phases = {"dynamics__steps_free": 20, "dynamics__window_free": WINDOW, "dynamics__steps_nudged": 9}
     config = small.make(*(layers or LAYERS), **{**phases, **settings})
     model = Model(config, small.make_dataset(size=image[:2], channels=image[2]))
-    model.load(small.random_parameters(model, 4), config.dynamics.beta)
+    model.set_parameters(small.random_parameters(model, 4), config.dynamics.beta)
     return model, config, ph.Workspace(model, config.dynamics, capacity, config.seed)
 
 
@@ -127,7 +127,7 @@ def slow_nudge(model: Model, twin: reference.Model, beta: float) -> NDArray[np.i
     return reference.to_four_cells(nudge, shape) if pooled else nudge
 
 
-class HeldTwin(reference.Model):
+class ClampedTwin(reference.Model):
     """The reference in a nudged phase: its drives from below are constants, those from above have the error gain."""
 
     attenuation: int
@@ -151,7 +151,7 @@ def drives_from_above(
     return drives
 
 
-def held_drives(twin: reference.Model, window: int, gain: int, error_gain: int) -> list[Integers]:
+def clamped_drives(twin: reference.Model, window: int, gain: int, error_gain: int) -> list[Integers]:
     """Constant drives of the nudged phases, the bias apart; the gains as exponents of 1/2."""
     rates = [np.minimum((sums.sum(axis=0) + window // 2) // window, ONE - 1) for sums in twin.window]
     drives = [

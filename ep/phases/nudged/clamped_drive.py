@@ -1,4 +1,4 @@
-"""Held drives: in the nudged phases, what a layer hears from below is its mean in the free phase.
+"""Clamped drives: in the nudged phases, what a layer hears from below is its mean in the free phase.
 
 The drive of a layer in a nudged phase is
 
@@ -38,12 +38,12 @@ from spikesim.jit.aligned import aligned_zeros
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.fixed_point import SHARE_LIMIT
 
-HELD_LIMIT = SHARE_LIMIT - 1
-"""Held drives are cut off here, far beyond where a neuron always fires: they are external drives."""
+CLAMPED_LIMIT = SHARE_LIMIT - 1
+"""Clamped drives are cut off here, far beyond where a neuron always fires: they are external drives."""
 
 
 @kernel
-def hold_drives(engine, held, n_samples, window):
+def clamp_drives(engine, held, n_samples, window):
     """Set the external drives of all populations to what holds them where the free phase has them, at the mean rates.
 
     Membranes, spikes and event lists are overwritten. Of the first population, the drive of its image, or that of the
@@ -59,7 +59,7 @@ def hold_drives(engine, held, n_samples, window):
             send_probabilities(engine, population, sample)
     for population in range(plan.populations.shape[0]):
         pop = plan.populations[population]
-        if pop.streamed:
+        if pop.spike_input:
             continue
         size = pop.height * pop.width * pop.lanes
         for block in range(pop.blocks):
@@ -80,7 +80,7 @@ def hold_drives(engine, held, n_samples, window):
             for sample in range(n_samples):
                 for i in range(begin, begin + size):
                     drive = state.external[sample, i]
-                    state.external[sample, i] = np.int32(min(max(drive, -HELD_LIMIT), HELD_LIMIT))
+                    state.external[sample, i] = np.int32(min(max(drive, -CLAMPED_LIMIT), CLAMPED_LIMIT))
 
 
 @kernel
@@ -109,7 +109,7 @@ class ClampedDrive(NudgeResponse):
     def keep(self, group: Group, n: int) -> NDArray[np.int64]:
         group.keep_state(n)
         clear_counts(group.engine.counts)
-        hold_drives(group.engine, group.model.clamped_network.plan, n, group.dynamics.window_free)
+        clamp_drives(group.engine, group.model.clamped_network.plan, n, group.dynamics.window_free)
         group.restore(n)
         return group.multiplied(n)
 

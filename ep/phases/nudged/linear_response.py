@@ -11,10 +11,10 @@ is zero; a layer is shifted by what comes from above and by its nudge,
 
     u_l = eta Pool^T( W_{l+1}^T * d_{l+1} ) + nudge_l.
 
-These are held drives (`spikesim.ep.phases.nudged.clamped_drive`) without the noise of the nudged phases, and with the
-window's mean of the derivative in place of a sample of it: no random number enters. Nothing that moves depends on what
-lies below, so within a step the layers answer one after the other, from the top down, and the error of the top reaches
-the bottom in one step; a second one takes the nudges anew, from the rates that the first one moved.
+These are clamped drives (`spikesim.ep.phases.nudged.clamped_drive`) without the noise of the nudged phases, and with
+the window's mean of the derivative in place of a sample of it: no random number enters. Nothing that moves depends on
+what lies below, so within a step the layers answer one after the other, from the top down, and the error of the top
+reaches the bottom in one step; a second one takes the nudges anew, from the rates that the first one moved.
 """
 
 from typing import NamedTuple
@@ -69,7 +69,7 @@ def respond(engine, rest, n_samples, window, nudge, stop):
         now = Moment(t, half(window, t), t == window.steps - 1)
         for population in range(plan.populations.shape[0] - 1, -1, -1):
             pop = plan.populations[population]
-            if pop.streamed:
+            if pop.spike_input:
                 continue
             for head in range(nudge.strengths.shape[0]):
                 if nudge.strengths[head] != 0.0 and nudge.heads.table[head].population == population:
@@ -143,7 +143,7 @@ def _answer_block(engine, rest, now, population, block, sample, slot, deliveries
             for x in range(width // 2 * 2):
                 for lane in range(lanes):
                     drive[x * lanes + lane] += row[(x // 2) * lanes + lane]
-        if now.measure:  # as `step.update_block` has it, r being what the held drives make, a constant
+        if now.measure:  # as `step.update_block` has it, r being what the clamped drives make, a constant
             for i in range(count):
                 energy += np.int64(moved[i]) * (np.int64(moved[i]) - 2 * np.int64(rates[i]) - np.int64(drive[i]))
         if pop.nudge:

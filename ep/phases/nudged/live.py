@@ -21,7 +21,7 @@ class Live(NudgeResponse):
     """Spikes through all synapses; the mean of an input of spikes becomes a constant drive."""
 
     def extended(self, model: Model, state: State) -> State:
-        if not model.streamed:
+        if not model.spike_input:
             return state
         return state._replace(values=np.zeros(state.events.shape, np.int32))  # the mean of the input is graded
 
@@ -29,8 +29,8 @@ class Live(NudgeResponse):
         model, window = group.model, group.dynamics.window_free
         group.keep_state(n)
         clear_counts(group.engine.counts)
-        for edge in model.graph.input_edges if model.streamed else ():
-            hold_input(group.engine, model.graph.image.index, edge.target, n, window)
+        for edge in model.graph.input_edges if model.spike_input else ():
+            clamp_input(group.engine, model.graph.image.index, edge.target, n, window)
         return group.multiplied(n)
 
     def run(self, group: Group, n: int, stream: int, window: Window, nudge: Nudge, stop: NDArray[np.uint8]) -> bool:
@@ -39,7 +39,7 @@ class Live(NudgeResponse):
 
 
 @kernel
-def hold_input(engine, population, target, n_samples, window):
+def clamp_input(engine, population, target, n_samples, window):
     """Put what a population of given spikes sends in the mean of the window into the external drives of its target.
 
     It sends nothing any more. Its part of the membranes and its spikes are overwritten.

@@ -49,7 +49,7 @@ def comparison_page(document: Mapping[str, Any]) -> bytes:
     return make_page(f"Comparison of {counted(len(runs), 'run')}", lead, sections, document, layers=1)
 
 
-_PRICES = "The prices change the energies under Results. They begin as in the file of the first run."
+_PRICES = "The penalties change the energies under Results. They begin as in the file of the first run."
 _HEADINGS = (
     "run",
     "state",

@@ -52,7 +52,7 @@ def small() -> tuple[Network, dict[str, Any]]:
     net = Network()
     parts: dict[str, Any] = {
         "image": net.add_image((4, 4, 1)),
-        "stream": net.add_stream((4, 4, 2)),
+        "stream": net.add_spike_input((4, 4, 2)),
         "lower": net.add_population((4, 4, 3), name="lower"),
         "upper": net.add_population((2, 2, 17), name="upper"),
     }
@@ -159,7 +159,7 @@ def set_full(name: str, value: float) -> Callable[[CompiledNetwork, dict[str, An
 BAD_BUILDING: dict[str, tuple[str, Callable[[Network, dict[str, Any]], object]]] = {
     "shape of two": ("(3, 3)", lambda net, parts: net.add_population((3, 3))),
     "empty shape": ("(0, 3, 3)", lambda net, parts: net.add_population((0, 3, 3))),
-    "negative shape": ("(3, 3, -1)", lambda net, parts: net.add_stream((3, 3, -1))),
+    "negative shape": ("(3, 3, -1)", lambda net, parts: net.add_spike_input((3, 3, -1))),
     "broken shape": ("(3, 3, 1.5)", lambda net, parts: net.add_image((3, 3, 1.5))),  # type: ignore[arg-type]
     "huge shape": ("too large", lambda net, parts: net.add_population((2**10, 2**10, 2**10))),
     "negative leak": ("leak is -1", lambda net, parts: net.add_population((1, 1, 1), leak=-1)),
@@ -179,7 +179,7 @@ BAD_BUILDING: dict[str, tuple[str, Callable[[Network, dict[str, Any]], object]]]
     "no neurons": ("no neurons", lambda net, parts: Network().compile()),
     "only a stream": (
         "no neurons",
-        lambda net, parts: (other := Network(), other.add_stream((1, 1, 1)), other.compile()),
+        lambda net, parts: (other := Network(), other.add_spike_input((1, 1, 1)), other.compile()),
     ),
     "stranger": (
         "no population",

@@ -269,10 +269,10 @@ def test_group_size_and_order_of_samples_change_nothing(firing: str) -> None:
         group = Simulator(part.compiled, len(chosen), firing=firing, seed=1)  # type: ignore[arg-type]
         group.reset(np.array(model.samples)[chosen])
         for population in part.compiled.populations:
-            if population.streamed:
+            if population.spike_input:
                 spikes = model.populations[population.index].stream
                 assert spikes is not None
-                group.set_stream(population, spikes[chosen].reshape(len(chosen), -1, *population.shape))
+                group.set_input_spikes(population, spikes[chosen].reshape(len(chosen), -1, *population.shape))
         group.state.external[...] = part.state.external[chosen]
         group.run(8, window=4)
         for result, expected in zip(everything(group), everything(whole), strict=True):
@@ -366,7 +366,7 @@ def test_running_no_steps_changes_nothing() -> None:
 
 def small() -> tuple[Simulator, dict[str, object]]:
     net = Network()
-    image, stream = net.add_image((3, 3, 1)), net.add_stream((3, 3, 2))
+    image, stream = net.add_image((3, 3, 1)), net.add_spike_input((3, 3, 2))
     lower, upper = net.add_population((3, 3, 4)), net.add_population((1, 1, 3))
     first = net.connect(image, lower, Conv(3, 1))
     net.connect(stream, lower, Conv(3, 1))
@@ -390,22 +390,31 @@ BAD = {
     "window too long": ("window is 5000", lambda s, n: s.run(6000, window=5000)),
     "stream number": (
         "stream is 16777216",
-        lambda s, n: (s.set_stream(n["stream"], stream_of(1)), s.run(1, stream=2**24)),
+        lambda s, n: (s.set_input_spikes(n["stream"], stream_of(1)), s.run(1, stream=2**24)),
     ),
     "negative stream number": (
         "stream is -1",
-        lambda s, n: (s.set_stream(n["stream"], stream_of(1)), s.run(1, stream=-1)),
+        lambda s, n: (s.set_input_spikes(n["stream"], stream_of(1)), s.run(1, stream=-1)),
     ),
-    "no spikes": ("set_stream", lambda s, n: s.run(1)),
-    "too few spikes": ("3 steps, 4", lambda s, n: (s.set_stream(n["stream"], stream_of(3)), s.run(4))),
-    "spikes of no steps": ("0 steps, 1", lambda s, n: (s.set_stream(n["stream"], stream_of(0)), s.run(1))),
-    "spikes of another shape": ("(3, 3, 1)", lambda s, n: s.set_stream(n["stream"], np.zeros((2, 3, 3, 3, 1), bool))),
+    "no spikes": ("set_input_spikes", lambda s, n: s.run(1)),
+    "too few spikes": ("3 steps, 4", lambda s, n: (s.set_input_spikes(n["stream"], stream_of(3)), s.run(4))),
+    "spikes of no steps": ("0 steps, 1", lambda s, n: (s.set_input_spikes(n["stream"], stream_of(0)), s.run(1))),
+    "spikes of another shape": (
+        "(3, 3, 1)",
+        lambda s, n: s.set_input_spikes(n["stream"], np.zeros((2, 3, 3, 3, 1), bool)),
+    ),
     "spikes of other samples": (
         "(3, 3, 3, 3, 2)",
-        lambda s, n: s.set_stream(n["stream"], np.zeros((3, 3, 3, 3, 2), bool)),
+        lambda s, n: s.set_input_spikes(n["stream"], np.zeros((3, 3, 3, 3, 2), bool)),
     ),
-    "spikes without steps": ("(2, 3, 3, 2)", lambda s, n: s.set_stream(n["stream"], np.zeros((2, 3, 3, 2), bool))),
-    "spikes into neurons": ("add_stream", lambda s, n: s.set_stream(n["lower"], np.zeros((2, 3, 3, 3, 4), bool))),
+    "spikes without steps": (
+        "(2, 3, 3, 2)",
+        lambda s, n: s.set_input_spikes(n["stream"], np.zeros((2, 3, 3, 2), bool)),
+    ),
+    "spikes into neurons": (
+        "add_spike_input",
+        lambda s, n: s.set_input_spikes(n["lower"], np.zeros((2, 3, 3, 3, 4), bool)),
+    ),
     "negative id": ("sample_ids", lambda s, n: s.reset([-1, 0])),
     "id beyond 32 bits": ("sample_ids", lambda s, n: s.reset([0, 2**32])),
     "wrong number of ids": ("sample_ids", lambda s, n: s.reset([0, 1, 2])),

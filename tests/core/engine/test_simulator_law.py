@@ -37,14 +37,14 @@ def test_low_pass_is_that_of_real_numbers(leak: int) -> None:
     2**leak roundings together."""
     steps, neurons, size = 600, 256, 20
     net = Network()
-    stream, cells = net.add_stream((1, 1, size)), net.add_population((1, 1, neurons), leak=leak)
+    stream, cells = net.add_spike_input((1, 1, size)), net.add_population((1, 1, neurons), leak=leak)
     connection = net.connect(stream, cells, Dense())
     rng = np.random.default_rng(leak)
     compiled = net.compile()
     compiled.set_weights(connection, rng.uniform(0, 0.3, (size, neurons)))
     spikes = rng.random((1, steps, 1, 1, size)) < 0.3
     simulator = Simulator(compiled, 1)
-    simulator.set_stream(stream, spikes)
+    simulator.set_input_spikes(stream, spikes)
     sums = spikes.reshape(steps, size) @ (connection.integers * 2.0 ** (16 - connection.exponent))
     drives = np.floor(sums + 0.5)
     exact, errors = np.zeros(neurons), []

@@ -47,7 +47,7 @@ def test_parts_joins_and_counts() -> None:
 def test_the_simulator_takes_lists_as_it_takes_arrays(firing: str) -> None:
     """Also lists that are out of order and name a neuron twice; the mean of the input over the window is its rate."""
     (simulator, model), (other, _) = (mixed().build(3, firing, steps=8) for _ in range(2))
-    (stream,) = (population for population in simulator.compiled.populations if population.streamed)
+    (stream,) = (population for population in simulator.compiled.populations if population.spike_input)
     spikes = model.populations[stream.index].stream
     assert spikes is not None
     trains = SpikeTrains.of_dense(spikes)
@@ -57,7 +57,7 @@ def test_the_simulator_takes_lists_as_it_takes_arrays(firing: str) -> None:
         pieces += [own, own[:2]]
         pointers.append(pointers[-1] + len(own) + len(own[:2]))
     at = np.arange(3)[:, None] * 8 + np.arange(9)
-    other.set_stream(stream, SpikeTrains(np.concatenate(pieces), np.array(pointers)[at]))
+    other.set_input_spikes(stream, SpikeTrains(np.concatenate(pieces), np.array(pointers)[at]))
     simulator.run(8, window=4)
     other.run(8, window=4)
     for one, two in zip(everything(simulator), everything(other), strict=True):
@@ -84,6 +84,6 @@ def test_lists_that_no_population_can_have(neurons: list[int], pointers: list[in
 
 def test_spikes_of_other_samples_are_refused() -> None:
     simulator, _ = mixed().build(2, "iid")
-    (stream,) = (population for population in simulator.compiled.populations if population.streamed)
+    (stream,) = (population for population in simulator.compiled.populations if population.spike_input)
     with pytest.raises(InputError, match="3 samples, not 2"):
-        simulator.set_stream(stream, SpikeTrains.of_dense(np.zeros((3, 4, *stream.shape), bool)))
+        simulator.set_input_spikes(stream, SpikeTrains.of_dense(np.zeros((3, 4, *stream.shape), bool)))

@@ -8,7 +8,7 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikesim.ep.phases.nudged.clamped_drive import HELD_LIMIT
+from spikesim.ep.phases.nudged.clamped_drive import CLAMPED_LIMIT
 from spikesim.errors import InputError
 from spikesim.numerics.dither import leak_dither, reversed_bits
 from spikesim.numerics.fixed_point import (
@@ -50,7 +50,7 @@ def test_largest_shares_fit_together() -> None:
     """Bias, external drive, nudge, and four shares of all tables, against a potential of the other sign; and the dither
     of the slowest leak."""
     assert 7 * SHARE_LIMIT <= DRIVE_LIMIT * 7 // 8 and 2 * (DRIVE_LIMIT * 7 // 8) + 2**15 <= 2**31
-    assert HELD_LIMIT < SHARE_LIMIT
+    assert CLAMPED_LIMIT < SHARE_LIMIT
 
 
 @QUICK

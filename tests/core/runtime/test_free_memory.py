@@ -14,7 +14,7 @@ from commands import python_process
 from spikesim.cli import main
 from spikesim.ep.inputs.dataset import load_dataset
 from spikesim.ep.network.model import Model
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.training.observer import Silent
 from spikesim.ep.training.run_store import RunOptions
@@ -114,11 +114,11 @@ def test_a_training_says_what_takes_the_memory(tmp_path: Path, monkeypatch: pyte
         with pytest.raises(
             InputError, match=r"for the samples of a group \(\d+ with \d+ neurons on each of 2 threads\)"
         ):
-            Team(model, config, 2)
+            ThreadPool(model, config, 2)
     with monkeypatch.context() as none:
         none.setattr("spikesim.ep.phases.workspace.Workspace", no_room)
         with pytest.raises(InputError, match=r"no room for the samples of a group .*; use fewer --threads"):
-            Team(model, config, 2)
+            ThreadPool(model, config, 2)
     options = RunOptions(out=tmp_path / "run.h5", threads=1)
     with monkeypatch.context() as none:
         none.setattr("spikesim.ep.training.trainer.Model", no_room)

@@ -41,7 +41,7 @@ def write_run(path, rows, changes, size, leak=2):
     dataset = make_dataset(size=size, channels=2)
     model = Model(config, dataset)
     parameters = random_parameters(model)
-    model.load(parameters)
+    model.set_parameters(parameters)
     with RunWriter.create(path, make_header(model, config, parameters, "test")) as writer:
         writer.write_weights(parameters.leaves())
     return model

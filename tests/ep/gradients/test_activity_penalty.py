@@ -1,4 +1,4 @@
-"""The price of activity: its gradient against naive loops and finite differences, and what it brings about."""
+"""The activity penalty: its gradient against naive loops and finite differences, and what it brings about."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from spikesim.ep.config.sections import Stability
 from spikesim.ep.gradients import contrast as co
-from spikesim.ep.gradients.activity_penalty import add_price_gradients, moved_prices, price_sums
+from spikesim.ep.gradients.activity_penalty import add_penalty_gradients, moved_penalties, penalty_sums
 from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import Array, ParameterTree
 from spikesim.ep.parallel.buffers import Buffers
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.errors import Stopped
 from spikesim.numerics.fixed_point import INPUT_BITS, ONE
@@ -30,24 +30,24 @@ def shares(layers: int) -> st.SearchStrategy[list[float]]:
     return st.lists(st.floats(0, 1), min_size=layers, max_size=layers)
 
 
-@given(activity=shares(3), errors=shares(3), prices=shares(3))
+@given(activity=shares(3), errors=shares(3), penalties=shares(3))
 def test_a_price_rises_where_a_layer_is_too_active_and_falls_to_zero_elsewhere(
-    activity: list[float], errors: list[float], prices: list[float]
+    activity: list[float], errors: list[float], penalties: list[float]
 ) -> None:
     stability = Stability(target_rate=0.2, penalty_rate=0.1)
-    found = moved_prices(stability, np.array(prices), np.array(activity), np.array(errors))
-    for new, old, active, error in zip(found, prices, activity, errors, strict=True):
+    found = moved_penalties(stability, np.array(penalties), np.array(activity), np.array(errors))
+    for new, old, active, error in zip(found, penalties, activity, errors, strict=True):
         assert new == pytest.approx(max(old + 0.1 * error * min(active / 0.2 - 1, 1), 0.0), abs=1e-12)
-    assert not moved_prices(Stability(), np.array(prices), np.array(activity), np.array(errors)).any()
+    assert not moved_penalties(Stability(), np.array(penalties), np.array(activity), np.array(errors)).any()
 
 
 def test_prices_bring_layers_that_answer_to_them_to_the_target() -> None:
     stability = Stability(target_rate=0.05, penalty_rate=0.02)
     idle = np.array([0.2, 0.08, 0.03])  # activity at a price of zero
-    errors, prices = np.array([1e-4, 2e-3, 1e-2]), np.zeros(3)
+    errors, penalties = np.array([1e-4, 2e-3, 1e-2]), np.zeros(3)
     for _ in range(2000):
-        activity = idle / (1 + prices / errors)
-        prices = moved_prices(stability, prices, activity, errors)
+        activity = idle / (1 + penalties / errors)
+        penalties = moved_penalties(stability, penalties, activity, errors)
     np.testing.assert_allclose(activity, [0.05, 0.05, 0.03], rtol=0.01)
 
 
@@ -64,12 +64,12 @@ def test_the_gradient_agrees_with_naive_loops(name: str) -> None:
     config, model = stack(name)
     images = np.random.default_rng(9).integers(-(2**15), 2**15, (SAMPLES, 7, 5, 2)).astype(np.int16)
     free, followed = random_rates(model, 0), random_rates(model, 1) % (WINDOW + 1)
-    prices = np.arange(model.layers) * 0.3  # nothing for the lowest, and 0.0 for a single layer
-    prices[-1] += 0.1
+    penalties = np.arange(model.layers) * 0.3  # nothing for the lowest, and 0.0 for a single layer
+    penalties[-1] += 0.1
     found = {key: array + np.float32(2.0) for key, array in zeros(model).items()}
-    with Team(model, config, 2) as team:
-        sums = price_sums(model, team, images, free, followed, prices, Buffers())
-    add_price_gradients(model, sums, SAMPLES, WINDOW, prices, found)
+    with ThreadPool(model, config, 2) as team:
+        sums = penalty_sums(model, team, images, free, followed, penalties, Buffers())
+    add_penalty_gradients(model, sums, SAMPLES, WINDOW, penalties, found)
     for layer, own in enumerate(model.names):
         share = co.layer_rates(model, layer, followed).astype(np.int64)
         if layer:
@@ -78,7 +78,7 @@ def test_the_gradient_agrees_with_naive_loops(name: str) -> None:
                 pre, unit = sum_cells(pre), 4 * unit
         else:
             pre, unit = images.astype(np.int64), float(2**INPUT_BITS)
-        scale = prices[layer] / (WINDOW * SAMPLES)
+        scale = penalties[layer] / (WINDOW * SAMPLES)
         weight = 2.0 + naive(model, layer, pre, share) / unit * scale
         np.testing.assert_allclose(found[f"{own}/weight"], weight, rtol=1e-5)
         np.testing.assert_allclose(found[f"{own}/bias"], 2.0 + share.sum(axis=(0, 1, 2)) * scale, rtol=1e-5)
@@ -86,7 +86,7 @@ def test_the_gradient_agrees_with_naive_loops(name: str) -> None:
 
 def settle(model: Model, config: Any, parameters: ParameterTree, images: NDArray[np.int16]) -> ph.Workspace:
     """The end of a free phase without noise."""
-    model.load(parameters, 1.0)
+    model.set_parameters(parameters, 1.0)
     workspace = ph.Workspace(model, config.dynamics, len(images), 0, followed=True)
     workspace.rest(images, np.arange(len(images)))
     workspace.free(len(images), 0, np.zeros(1, np.uint8))
@@ -106,11 +106,11 @@ def test_the_gradient_is_that_of_the_activity() -> None:
     free = np.empty((SAMPLES, model.compiled.sizes["state"]), np.int32)
     workspace.window_sums(SAMPLES, free)
     found = zeros(model)
-    with Team(model, config, 1) as team:
+    with ThreadPool(model, config, 1) as team:
         followed = np.empty_like(free)
         workspace.followed_steps(SAMPLES, followed)
-        sums = price_sums(model, team, images, free, followed, np.array([price]), Buffers())
-    add_price_gradients(model, sums, SAMPLES, 2, np.array([price]), found)
+        sums = penalty_sums(model, team, images, free, followed, np.array([price]), Buffers())
+    add_penalty_gradients(model, sums, SAMPLES, 2, np.array([price]), found)
 
     def cost() -> float:
         sums = np.empty_like(free)
@@ -132,8 +132,8 @@ def test_a_stopped_team_ends_at_once() -> None:
     config = small.make(*LAYERS)
     model = Model(config, small.make_dataset())
     sums = np.zeros((SAMPLES, model.compiled.sizes["state"]), np.int32)
-    with Team(model, config, 1, np.ones(1, np.uint8)) as team, pytest.raises(Stopped):
-        price_sums(model, team, np.zeros((SAMPLES, 6, 6, 1), np.int16), sums, sums, np.ones(3), Buffers())
+    with ThreadPool(model, config, 1, np.ones(1, np.uint8)) as team, pytest.raises(Stopped):
+        penalty_sums(model, team, np.zeros((SAMPLES, 6, 6, 1), np.int16), sums, sums, np.ones(3), Buffers())
 
 
 @pytest.mark.parametrize("phase", ["linear-response", "clamped-spikes", "live-spikes"])

@@ -144,9 +144,9 @@ def test_how_samples_enter(coding: str, events: bool, kind: str) -> None:
         presenter = Presenter(config, dataset, model.graph.image.shape)
         found = presenter.train(2, np.arange(3)), presenter.plain(dataset.test, slice(1, 3), 5)
         spikes = kind == "spikes" and inference == "stochastic"
-        assert model.streamed == spikes and [len(one) for one in found] == [3, 2]
+        assert model.spike_input == spikes and [len(one) for one in found] == [3, 2]
         assert all(isinstance(one, SpikeTrains) == spikes for one in found)
-        assert model.graph.image.streamed == spikes
+        assert model.graph.image.spike_input == spikes
 
 
 def test_the_mean_field_takes_the_mean_of_the_window() -> None:

@@ -36,16 +36,16 @@ from spikesim.numerics.fixed_point import ONE
 
 STEPS, WINDOW = 20, 8
 LIVE: dict[str, Any] = {"data__encoding": "bernoulli"}
-HELD: dict[str, Any] = {**LIVE, **tp.HELD}
-GRADED: dict[str, Any] = {**HELD, "dynamics__nudged_phase": "linear-response"}
+CLAMPED: dict[str, Any] = {**LIVE, **tp.CLAMPED}
+GRADED: dict[str, Any] = {**CLAMPED, "dynamics__nudged_phase": "linear-response"}
 MODES: dict[str, dict[str, Any]] = {
     "live": LIVE,
     "symmetric": {**LIVE, "dynamics__rule": "symmetric"},
     "one-sided": {**LIVE, "dynamics__nudging": "one-sided"},
     "random-sign": {**LIVE, "dynamics__nudging": "random-sign", "dynamics__rule": "postsynaptic"},
-    "held": HELD,
+    "held": CLAMPED,
     "graded": GRADED,
-    "priced": {**GRADED, "stability__target_rate": 0.05},
+    "penalized": {**GRADED, "stability__target_rate": 0.05},
     "latency": {**GRADED, "data__encoding": "latency"},
 }
 
@@ -85,7 +85,7 @@ def slow_twin(model: Model, config: Config) -> reference.Model:
 def pictured(config: Config) -> Model:
     """The same network in front of images."""
     model = Model(config, small.make_dataset(size=(5, 4), channels=2))
-    model.load(small.random_parameters(model, 4), config.dynamics.beta)
+    model.set_parameters(small.random_parameters(model, 4), config.dynamics.beta)
     return model
 
 
@@ -151,17 +151,17 @@ def slow_nudge(model: Model, twin: reference.Model, beta: float) -> NDArray[np.i
 
 @pytest.mark.parametrize("firing", ["iid", "stratified"])
 def test_held_phases_agree_with_the_reference_to_the_bit(firing: str) -> None:
-    model, config, workspace = tp.prepare(**HELD, dynamics__firing=firing, dynamics__error_gain=0.5, seed=3)
+    model, config, workspace = tp.prepare(**CLAMPED, dynamics__firing=firing, dynamics__error_gain=0.5, seed=3)
     twin = slow_twin(model, config)
     follow(workspace)
     twin.run(STEPS, window=WINDOW, stream=5)
     workspace.keep(tp.SAMPLES)
     workspace.nudged(tp.SAMPLES, 6, tp.LABELS, np.array([1.5]), tp.RUN)
-    drives = tp.held_drives(twin, WINDOW, 0, 1)
+    drives = tp.clamped_drives(twin, WINDOW, 0, 1)
     hold(twin)
     for population, drive in zip(twin.populations, drives, strict=True):
         population.external = drive
-    twin.__class__ = tp.HeldTwin
+    twin.__class__ = tp.ClampedTwin
     twin.attenuation = 1  # type: ignore[attr-defined]
     windows = [np.zeros_like(potential) for potential in twin.potential]
     for t in range(9):
@@ -186,7 +186,7 @@ def test_a_tolerance_that_is_never_met_changes_nothing_and_one_that_is_ends_earl
 
 def test_samples_follow_each_other_without_a_trace() -> None:
     """A workspace that has held the input of some samples gives others what a fresh one does."""
-    for settings in (LIVE, HELD, GRADED):
+    for settings in (LIVE, CLAMPED, GRADED):
         results = []
         for used in (False, True):
             _, _, workspace = tp.prepare(**settings)
@@ -207,7 +207,7 @@ def test_samples_follow_each_other_without_a_trace() -> None:
 # -- Gradients --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "priced"])
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "penalized"])
 def test_the_first_weights_learn_from_the_mean_of_the_window(mode: str) -> None:
     config, dataset = small.make(*small.LAYERS, **MODES[mode]), small.make_dataset(samples=small.SAMPLES)
     with small.learning(config, dataset) as (learner, presenter):
@@ -345,7 +345,7 @@ def test_moving_bars_are_learned_and_their_test_is_repeated() -> None:
             for batch in range(4):
                 own = order[12 * batch : 12 * batch + 12]
                 learner.batch(MiniBatch(epoch, batch, presenter.train(epoch, own), own, dataset.train.labels[own]), 1.0)
-        learner.model.load(learner.parameters)
+        learner.model.set_parameters(learner.parameters)
         stream = stream_of(12, STREAM_EVALUATION)
         found = [evaluate(learner.team, presenter, dataset.test, 48, stream) for _ in range(2)]
         assert found[0].accuracy > 0.85 and found[0].loss == found[1].loss
@@ -358,7 +358,7 @@ def test_without_signals_an_untrained_network_guesses() -> None:
     dataset = ef.make_recordings(48)
     config = small.make({"kind": "dense", "channels": 24}, **{**GRADED, "data__encoding": "auto"})
     with small.learning(config, dataset, parameters=None) as (learner, presenter):
-        learner.model.load(initial_parameters(learner.model, config))
+        learner.model.set_parameters(initial_parameters(learner.model, config))
         assert evaluate(learner.team, presenter, dataset.test, 48, 3).accuracy < 0.6
 
 

@@ -35,7 +35,7 @@ def make_model(top: str, cost: str = "cross-entropy", *, gain: float = 1.0, **se
     model = Model(config, small.make_dataset(size=(7, 5), classes=4))
     parameters = small.random_parameters(model, 3)
     parameters.readout.weight[...] *= np.float32(gain)
-    model.load(parameters, config.dynamics.beta)
+    model.set_parameters(parameters, config.dynamics.beta)
     return model, rounded(model, parameters.readout.weight, -1)
 
 
@@ -48,7 +48,7 @@ def make_headed(soft: float, side_of: dict[str, int]) -> tuple[Model, Reals]:
     parameters = small.random_parameters(model, 3)
     weights = parameters.heads[model.heads[0].name].weight
     weights[...] *= np.float32(6)
-    model.load(parameters, config.dynamics.beta)
+    model.set_parameters(parameters, config.dynamics.beta)
     return model, rounded(model, weights, 0)
 
 

@@ -38,10 +38,10 @@ BRANCHES: tuple[dict[str, Any], ...] = (
     {"kind": "dense", "channels": 18, "from": ["dense3", "conv1", "input"]},
 )
 NETWORKS = {"skips": small.SKIPS, "pooled": POOLED_SKIPS, "branches": BRANCHES}
-GRADED = {**tp.HELD, "dynamics__nudged_phase": "linear-response"}
+GRADED = {**tp.CLAMPED, "dynamics__nudged_phase": "linear-response"}
 MODES: dict[str, dict[str, Any]] = {
     "live": {},
-    "held": tp.HELD,
+    "held": tp.CLAMPED,
     "graded": GRADED,
     "everything": {
         **GRADED, "error_signals__kind": "local", "stability__target_rate": 0.05, "optimizer__centering": True,
@@ -92,15 +92,15 @@ def test_live_phases_agree_with_the_reference_to_the_bit(gain: int, order: str, 
 def test_held_phases_agree_with_the_reference_to_the_bit(gain: int, error_gain: int, network: str, firing: str) -> None:
     model, config, workspace = tp.prepare(
         *NETWORKS[network], image=IMAGE, dynamics__feedback_gain=2.0**-gain, dynamics__error_gain=2.0**-error_gain,
-        seed=3, **tp.HELD, **firing_of(firing),
+        seed=3, **tp.CLAMPED, **firing_of(firing),
     )  # fmt: skip
     twin = tp.slow_twin(model, config)
     tp.settled(workspace)
     workspace.nudged(tp.SAMPLES, 6, tp.LABELS, np.array([1.5]), tp.RUN)
     twin.run(20, window=tp.WINDOW, stream=5)
-    for population, drive in zip(twin.populations, tp.held_drives(twin, 8, gain, error_gain), strict=True):
+    for population, drive in zip(twin.populations, tp.clamped_drives(twin, 8, gain, error_gain), strict=True):
         population.external = drive
-    twin.__class__ = tp.HeldTwin
+    twin.__class__ = tp.ClampedTwin
     twin.attenuation = error_gain  # type: ignore[attr-defined]
     windows = [np.zeros_like(potential) for potential in twin.potential]
     for t in range(9):

@@ -1,4 +1,4 @@
-"""Held drives: the phases against the slow reference to the bit, the gradient against finite differences."""
+"""Clamped drives: the phases against the slow reference to the bit, the gradient against finite differences."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import small
 import twin_phases as tp
-from twin_phases import HELD, HeldTwin, held_drives
+from twin_phases import CLAMPED, ClampedTwin, clamped_drives
 
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.gradcheck import implicit_gradient as ad
@@ -19,7 +19,7 @@ from spikesim.ep.gradients.scheme import NudgingScheme
 from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.graph import INPUT
 from spikesim.ep.parallel.buffers import Buffers
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import ONE
@@ -32,7 +32,7 @@ def test_phases_agree_with_the_reference_to_the_bit(gain: int, error_gain: int, 
     settings = {"inference": "mean-field"} if firing == "mean-field" else {"firing": firing}
     model, config, workspace = tp.prepare(
         dynamics__pooling=pooling, dynamics__feedback_gain=2.0**-gain, dynamics__error_gain=2.0**-error_gain, seed=3,
-        **HELD, **{f"dynamics__{key}": value for key, value in settings.items()},
+        **CLAMPED, **{f"dynamics__{key}": value for key, value in settings.items()},
     )  # fmt: skip
     twin = tp.slow_twin(model, config)
     workspace.free(workspace.rest(tp.images(), tp.IDS), 5, tp.RUN)
@@ -40,9 +40,9 @@ def test_phases_agree_with_the_reference_to_the_bit(gain: int, error_gain: int, 
     macs = workspace.keep(tp.SAMPLES)
     workspace.nudged(tp.SAMPLES, 6, tp.LABELS, np.array([1.5]), tp.RUN)
 
-    for population, drive in zip(twin.populations, held_drives(twin, 8, gain, error_gain), strict=True):
+    for population, drive in zip(twin.populations, clamped_drives(twin, 8, gain, error_gain), strict=True):
         population.external = drive
-    twin.__class__ = HeldTwin
+    twin.__class__ = ClampedTwin
     twin.attenuation = error_gain  # type: ignore[attr-defined]
     windows = [np.zeros_like(potential) for potential in twin.potential]
     for t in range(9):
@@ -57,7 +57,7 @@ def test_phases_agree_with_the_reference_to_the_bit(gain: int, error_gain: int, 
 
 def test_without_a_nudge_the_network_stays_where_it_is() -> None:
     _, _, workspace = tp.prepare(
-        **HELD, dynamics__inference="mean-field", dynamics__steps_free=200, dynamics__feedback_gain=0.5
+        **CLAMPED, dynamics__inference="mean-field", dynamics__steps_free=200, dynamics__feedback_gain=0.5
     )
     tp.settled(workspace)
     before = tp.sums_of(workspace)
@@ -66,7 +66,7 @@ def test_without_a_nudge_the_network_stays_where_it_is() -> None:
 
 
 def test_holding_leaves_the_state_as_it_was() -> None:
-    _, _, workspace = tp.prepare(**HELD)
+    _, _, workspace = tp.prepare(**CLAMPED)
     workspace.free(workspace.rest(tp.images(), tp.IDS), 5, tp.RUN)
     membrane, words, sums = workspace.state.membrane.copy(), workspace.state.words.copy(), tp.sums_of(workspace)
     workspace.keep(tp.SAMPLES)
@@ -78,7 +78,7 @@ def test_holding_leaves_the_state_as_it_was() -> None:
 def test_a_layer_does_not_answer_to_the_nudges_below_it() -> None:
     settings = {"error_signals__kind": "local", "dynamics__inference": "mean-field"}
     for phase, answers in (("clamped-spikes", False), ("live-spikes", True)):
-        model, _, workspace = tp.prepare(**{**HELD, **settings, "dynamics__nudged_phase": phase})
+        model, _, workspace = tp.prepare(**{**CLAMPED, **settings, "dynamics__nudged_phase": phase})
         tp.settled(workspace)
         plus, minus = (tp.nudged(workspace, beta, 0.0) for beta in (2.0, -2.0))
         moved = [np.abs(plus - minus)[:, model.state_slice(layer)].sum() for layer in range(model.layers)]
@@ -110,7 +110,7 @@ def one_way_cost(case: mf.Case, field: MeanField, rest: list[Reals], layer: int)
 @pytest.mark.parametrize("error_gain", [1.0, 0.25])
 @pytest.mark.parametrize("name", mf.CASES)
 def test_the_exact_gradient_is_that_of_finite_differences(name: str, error_gain: float) -> None:
-    case = mf.prepare(name, **HELD, dynamics__error_gain=error_gain)
+    case = mf.prepare(name, **CLAMPED, dynamics__error_gain=error_gain)
     rest = case.field.settle(case.inputs, tolerance=1e-14)
     exact = ad.exact_gradient(case.field, case.inputs, rest, rule="postsynaptic", tolerance=1e-14).scaled(1 / 5)
     rng = np.random.default_rng(7)
@@ -130,7 +130,7 @@ def test_the_exact_gradient_is_that_of_finite_differences(name: str, error_gain:
 
 @pytest.mark.parametrize("name", mf.CASES)
 def test_the_estimate_at_a_small_beta_is_the_exact_gradient(name: str) -> None:
-    case = mf.prepare(name, **HELD, dynamics__error_gain=0.5)
+    case = mf.prepare(name, **CLAMPED, dynamics__error_gain=0.5)
     found = ad.reference(case.field, case.inputs, 0.01, rule="postsynaptic")
     for (_, _, exact), (_, _, estimate) in zip(mf.parts(found.exact), mf.parts(found.estimate), strict=True):
         assert mf.cosine(exact, estimate) > 0.999
@@ -140,7 +140,8 @@ def test_the_estimate_at_a_small_beta_is_the_exact_gradient(name: str) -> None:
 @pytest.mark.parametrize("name", ["two convolutions, odd maps", "teacher", "feedback gain and heads"])
 def test_the_engine_estimates_the_same_gradient(name: str) -> None:
     case = mf.prepare(
-        name, **HELD, dynamics__error_gain=0.5, dynamics__inference="mean-field", dynamics__leak=1, dynamics__beta=0.1,
+        name, **CLAMPED, dynamics__error_gain=0.5, dynamics__inference="mean-field", dynamics__leak=1,
+        dynamics__beta=0.1,
         dynamics__steps_free=120, dynamics__steps_nudged=8, data__batch_size=5,
     )  # fmt: skip
     dataset = small.make_dataset(size=(7, 6), samples=5)
@@ -162,14 +163,14 @@ def test_the_engine_estimates_the_same_gradient(name: str) -> None:
 
 
 def test_the_contrast_takes_the_rates_of_the_free_phase() -> None:
-    config = small.make(small.POOLED, small.CONV, **HELD)
-    model, _, workspace = tp.prepare(**HELD)
+    config = small.make(small.POOLED, small.CONV, **CLAMPED)
+    model, _, workspace = tp.prepare(**CLAMPED)
     tp.settled(workspace)
     free = tp.sums_of(workspace)
     plus, minus = tp.nudged(workspace, 2.0), tp.nudged(workspace, -2.0)
     scheme, edge = NudgingScheme.of(model, config), model.graph.edges[1]
     found = LayerSums.room(model, scheme, Buffers())
-    with Team(model, config, 2) as team:
+    with ThreadPool(model, config, 2) as team:
         layer_sums(model, scheme, team, tp.images(), ph.Rates(plus, minus, free, free[:0]), found)
     (difference,), rows = found.correlations[1], co.presynaptic_rows(model, edge, tp.images(), free)
     expected = co.phase_correlation(model, edge, plus, rows).weights
@@ -188,7 +189,7 @@ def test_the_contrast_takes_the_rates_of_the_free_phase() -> None:
 )
 def test_what_held_drives_refuse(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        small.make(small.CONV, **{**HELD, **settings})
+        small.make(small.CONV, **{**CLAMPED, **settings})
 
 
 def test_threads_and_groups_change_no_bit() -> None:
@@ -198,14 +199,14 @@ def test_threads_and_groups_change_no_bit() -> None:
             images = presenter.train(0, ids)
             return learner.estimate(MiniBatch(0, 0, images, ids, ids % 3))[0]
 
-    config = small.make(small.POOLED, small.CONV, **HELD, error_signals__kind="local")
+    config = small.make(small.POOLED, small.CONV, **CLAMPED, error_signals__kind="local")
     one, two = gradients(config, 1), gradients(replace(config), 3)
     for name, values in one.items():
         np.testing.assert_array_equal(values, two[name], name)
 
 
 def test_the_held_phase_counts_its_graded_operations_once() -> None:
-    config = small.make(small.POOLED, small.CONV, **HELD)
+    config = small.make(small.POOLED, small.CONV, **CLAMPED)
     with small.learning(config, small.make_dataset()) as (learner, presenter):
         ids = np.arange(6)
         _, result = learner.estimate(MiniBatch(0, 0, presenter.train(0, ids), ids, ids % 3))

@@ -19,7 +19,7 @@ from spikesim.ep.phases import workspace as ph
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import ONE
 
-GRADED = {**tp.HELD, "dynamics__nudged_phase": "linear-response"}
+GRADED = {**tp.CLAMPED, "dynamics__nudged_phase": "linear-response"}
 WINDOW = tp.WINDOW
 
 
@@ -157,7 +157,7 @@ def test_a_small_nudge_needs_graded_errors() -> None:
     lowest = {}
     for phase in ("clamped-spikes", "linear-response"):
         case = mf.prepare(
-            "two convolutions, odd maps", **{**tp.HELD, "dynamics__nudged_phase": phase}, dynamics__error_gain=0.5,
+            "two convolutions, odd maps", **{**tp.CLAMPED, "dynamics__nudged_phase": phase}, dynamics__error_gain=0.5,
             dynamics__leak=4, dynamics__beta=0.02, dynamics__steps_free=600, dynamics__window_free=400,
             dynamics__steps_nudged=8, data__batch_size=5,
         )  # fmt: skip

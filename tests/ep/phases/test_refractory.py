@@ -17,7 +17,7 @@ from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import ONE
 
 REFRACTORY = {"model__neuron": "refractory", "model__refractory": 2}
-GRADED = {**tp.HELD, "dynamics__nudged_phase": "linear-response"}
+GRADED = {**tp.CLAMPED, "dynamics__nudged_phase": "linear-response"}
 WINDOW = 8
 
 Integers = NDArray[np.int64]
@@ -64,15 +64,15 @@ def test_live_phases_agree_with_the_reference_to_the_bit(order: str, firing: str
 def test_phases_with_held_drives_agree_with_the_reference_to_the_bit(firing: str, pooling: str) -> None:
     model, config, workspace = tp.prepare(
         dynamics__pooling=pooling, dynamics__feedback_gain=0.5, dynamics__error_gain=0.25, seed=3,
-        **tp.HELD, **firing_settings(firing),
+        **tp.CLAMPED, **firing_settings(firing),
     )  # fmt: skip
     twin = tp.slow_twin(model, config)
     tp.settled(workspace)
     twin.run(20, window=8, stream=5)
     workspace.nudged(tp.SAMPLES, 6, tp.LABELS, np.array([1.5]), tp.RUN)
-    for population, drive in zip(twin.populations, tp.held_drives(twin, 8, 1, 2), strict=True):
+    for population, drive in zip(twin.populations, tp.clamped_drives(twin, 8, 1, 2), strict=True):
         population.external = drive
-    twin.__class__ = tp.HeldTwin
+    twin.__class__ = tp.ClampedTwin
     twin.attenuation = 2  # type: ignore[attr-defined]
     windows = [np.zeros_like(potential) for potential in twin.potential]
     for t in range(9):
@@ -139,7 +139,7 @@ def test_the_linear_response_agrees_with_the_reference_to_the_bit(firing: str, p
 
 @pytest.mark.parametrize("drive", ["live", "held, spikes", "held, graded"])
 def test_threads_and_groups_change_no_bit(drive: str) -> None:
-    more: dict[str, Any] = {"live": {}, "held, spikes": tp.HELD, "held, graded": GRADED}[drive]
+    more: dict[str, Any] = {"live": {}, "held, spikes": tp.CLAMPED, "held, graded": GRADED}[drive]
     config = small.make(small.POOLED, small.CONV, **more, error_signals__kind="local", **REFRACTORY)
 
     def gradients(threads: int) -> dict[str, Any]:
@@ -208,7 +208,7 @@ def test_the_engines_estimate_is_that_of_the_mean_field(inference: str) -> None:
         ({"model__refractory": 3}, "model.refractory is 3; it belongs to model.neuron 'refractory', which is 'clipped"),
         ({"model__neuron": "refractory", "model__refractory": 65}, "model.refractory"),
         ({"model__neuron": "lif"}, "model.neuron"),
-        ({**REFRACTORY, "stability__target_rate": 0.1}, "stability.target_rate is 0.1; the price of activity"),
+        ({**REFRACTORY, "stability__target_rate": 0.1}, "stability.target_rate is 0.1; the activity penalty"),
     ],
 )
 def test_what_a_configuration_refuses(settings: dict[str, Any], message: str) -> None:

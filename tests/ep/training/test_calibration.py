@@ -8,7 +8,7 @@ from spikesim.ep.gradients.contrast import layer_rates
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.training.calibration import ROUNDS_MAX, calibrate
 from spikesim.errors import InputError, Stopped
@@ -66,7 +66,7 @@ def test_the_weights_stay_and_the_model_has_the_new_biases() -> None:
     for one, other in zip(parameters.weights(model.graph), start.weights(model.graph), strict=True):
         assert one.tobytes() == other.tobytes()
     loaded = model.compiled.plan.bias.copy()
-    model.load(parameters, 2.0)
+    model.set_parameters(parameters, 2.0)
     np.testing.assert_array_equal(model.compiled.plan.bias, loaded)
 
 
@@ -75,7 +75,7 @@ def test_a_list_of_another_length_is_refused_and_a_stop_is_obeyed() -> None:
         calibrated([0.1, 0.2])
     config, dataset = small.make(*LAYERS), small.make_dataset(samples=SAMPLES)
     model = Model(config, dataset)
-    with Team(model, config, 2, np.ones(1, np.uint8)) as team, pytest.raises(Stopped):
+    with ThreadPool(model, config, 2, np.ones(1, np.uint8)) as team, pytest.raises(Stopped):
         images = np.zeros((SAMPLES, 6, 6, 1), np.int16)
         calibrate(model, config, initial_parameters(model, config), team, images, np.arange(SAMPLES))
 

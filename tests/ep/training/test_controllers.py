@@ -1,4 +1,4 @@
-"""What is adjusted from mini-batch to mini-batch: beta, the strengths of the heads, prices, the biases."""
+"""What is adjusted from mini-batch to mini-batch: beta, the strengths of the heads, penalties, the biases."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from spikesim.ep.config.sections import ErrorSignals, Stability
 from spikesim.ep.network.error_signals import annealing, teacher_weights
 from spikesim.ep.network.model import Model
-from spikesim.ep.training.controllers import BALANCE_MAX, Steering
+from spikesim.ep.training.controllers import BALANCE_MAX, Controllers
 from spikesim.ep.training.homeostasis import STEP_MAX, bias_change
 from spikesim.errors import InputError
 
@@ -19,10 +19,10 @@ LAYERS = (small.POOLED, small.CONV, small.DENSE)
 ACTIVITY = np.array([0.05, 0.2, 0.3])
 
 
-def make(**settings: Any) -> Steering:
+def make(**settings: Any) -> Controllers:
     config = small.make(*LAYERS, **settings)
     model = Model(config, small.make_dataset())
-    return Steering(config, model)
+    return Controllers(config, model)
 
 
 def test_without_steering_nothing_moves() -> None:
@@ -30,7 +30,7 @@ def test_without_steering_nothing_moves() -> None:
     for response in (0.5, 1e-6, 0.0):
         steering.observe(np.full(3, response), ACTIVITY)
     assert steering.beta == 1.5
-    assert not steering.prices.any()
+    assert not steering.penalties.any()
     assert steering.lambdas(0.9).tolist() == [0.3, 0.3, 1.0]
 
 
@@ -93,13 +93,13 @@ def test_state_survives_a_checkpoint() -> None:
     one, other = make(**settings), make(**settings)
     for _ in range(5):
         one.observe(np.array([0.1, 0.3, 0.05]), ACTIVITY)
-    other.load({name: array.copy() for name, array in one.state().items()})
+    other.restore({name: array.copy() for name, array in one.state().items()})
     for steering in (one, other):
         steering.observe(np.array([0.2, 0.1, 0.04]), ACTIVITY)
     assert one.beta == other.beta
     assert one.lambdas(0.0).tolist() == other.lambdas(0.0).tolist()
-    assert one.prices.tolist() == other.prices.tolist()
-    assert (one.prices > 0).tolist() == [False, True, True]
+    assert one.penalties.tolist() == other.penalties.tolist()
+    assert (one.penalties > 0).tolist() == [False, True, True]
 
 
 @pytest.mark.parametrize(

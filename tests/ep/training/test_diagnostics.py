@@ -8,15 +8,15 @@ import small
 
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases.counters import PhaseCounts
-from spikesim.ep.training.diagnostics import RECENT, Diagnosis
+from spikesim.ep.training.diagnostics import RECENT, Diagnostics
 from spikesim.ep.training.learner import BatchResult
 
 LAYERS = (small.POOLED, small.DENSE)
 
 
-def diagnosis(**settings: Any) -> Diagnosis:
+def diagnosis(**settings: Any) -> Diagnostics:
     config = small.make(*LAYERS, dynamics__window_free=4, dynamics__steps_free=8, **settings)
-    return Diagnosis(Model(config, small.make_dataset()), config)
+    return Diagnostics(Model(config, small.make_dataset()), config)
 
 
 def result(
@@ -35,7 +35,7 @@ def result(
     )  # fmt: skip
 
 
-def lines_of(watch: Diagnosis, batches: int = 2 * RECENT, **values: float) -> list[str]:
+def lines_of(watch: Diagnostics, batches: int = 2 * RECENT, **values: float) -> list[str]:
     return [line for _ in range(batches) for line in watch.observe(result(**values))]
 
 

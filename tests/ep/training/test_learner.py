@@ -19,7 +19,7 @@ from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.error_signals import has_teacher
 from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.communicator import Ranks, share
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.training.learner import BatchResult, Learner
 from spikesim.errors import InputError, Stopped
@@ -234,7 +234,7 @@ def test_first_failure_is_raised_when_all_have_ended() -> None:
             raise ValueError(f"number {number}")
         return number
 
-    with Team(Model(config, dataset), config, 2) as team:
+    with ThreadPool(Model(config, dataset), config, 2) as team:
         futures: list[Future[int]] = [team.executor.submit(fail, number) for number in range(6)]
         with pytest.raises(ValueError, match="number 2"):
             team.gather(futures)
@@ -254,7 +254,7 @@ def test_a_team_maps_in_order_and_begins_nothing_after_a_failure(threads: int) -
         time.sleep(0.001)
         return 10 * number
 
-    with Team(Model(config, dataset), config, threads) as team:
+    with ThreadPool(Model(config, dataset), config, threads) as team:
         assert team.map(work, range(3, 40)) == list(range(30, 400, 10)) and sorted(begun) == list(range(3, 40))
         assert team.map(work, []) == []
         begun.clear()
@@ -276,7 +276,7 @@ def test_a_team_maps_in_order_and_begins_nothing_after_a_failure(threads: int) -
 @pytest.mark.parametrize("threads", [1, 3])
 def test_groups_cover_a_mini_batch_and_fit_their_workspaces(samples: int, threads: int) -> None:
     config, dataset = small.make(small.DENSE, data__batch_size=samples), small.make_dataset()
-    with Team(Model(config, dataset), config, threads) as team:
+    with ThreadPool(Model(config, dataset), config, threads) as team:
         groups = team.groups(samples)
         assert [i for group in groups for i in range(group.start, group.stop)] == list(range(samples))
         with team.workspace() as workspace:
@@ -344,7 +344,7 @@ def test_a_separable_problem_is_learned_and_generalises() -> None:
         images, labels = presenter.plain(dataset.train, ids), dataset.train.labels
         for number in range(16):
             learner.batch(MiniBatch(number, 0, images, ids, labels), 1.0)
-        learner.model.load(learner.parameters, 2.0)
+        learner.model.set_parameters(learner.parameters, 2.0)
         done: list[int] = []
         found = evaluate(learner.team, presenter, dataset.test, 24, stream_of(0, STREAM_EVALUATION), done.append)
         again = evaluate(learner.team, presenter, dataset.test, 24, stream_of(0, STREAM_EVALUATION))

@@ -92,7 +92,7 @@ def test_moments_that_are_taken_up_again_continue_to_the_bit(name: str) -> None:
         take_step(first, arrays(seed), 1.0)
     saved = {key: value.copy() for key, value in first.state().items()}
     second = Optimizer(Settings(name=name), broken, RATES)
-    second.load(saved, first.steps)
+    second.restore(saved, first.steps)
     for seed in range(4, 7):
         take_step(second, arrays(seed), 1.0)
     assert second.steps == 6

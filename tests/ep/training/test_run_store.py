@@ -16,7 +16,7 @@ from spikesim.ep.parallel.communicator import Alone
 from spikesim.ep.runs.row_log import LoggedRows, RowLog, log_path
 from spikesim.ep.runs.schema import TABLES
 from spikesim.ep.runs.writer import RunReader, RunWriter
-from spikesim.ep.training.run_store import Journal, RunOptions
+from spikesim.ep.training.run_store import RunOptions, RunStore
 from spikesim.errors import InputError
 from spikesim.io import checkpoint
 from spikesim.io.checkpoint import checkpoint_folder
@@ -139,7 +139,7 @@ def test_a_sound_file_of_another_program_or_run_is_left_alone(out: Path) -> None
 def stopped_at_four(out: Path) -> None:
     """A run with a checkpoint of its fourth mini-batch, and two mini-batches more in its file."""
     header = make_header()
-    with Journal(RunOptions(out), Alone()) as journal:
+    with RunStore(RunOptions(out), Alone()) as journal:
         found = journal.find(SimpleNamespace(to_dict=lambda: header.config))
         journal.open(header, found)
         journal.write(lambda writer: append_rows(writer, 0, 4))
@@ -199,7 +199,7 @@ def test_without_a_log_the_rows_come_from_the_file(change: Callable[[Path], None
 def test_killed_before_anything_was_saved(whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "run.h5"
     header = make_header()
-    with Journal(RunOptions(out), Alone()) as journal:
+    with RunStore(RunOptions(out), Alone()) as journal:
         journal.open(header, journal.find(SimpleNamespace(to_dict=lambda: header.config)))
     tear(out)
     (note,) = journals.run(out, resume=True)

@@ -8,7 +8,7 @@ import small
 from spikesim.engine.synapses import Conv
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
-from spikesim.ep.parallel.thread_pool import Team
+from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.training.spectral import coupling, limit_coupling, measure_coupling
 
 LAYERS = ({**small.POOLED, "channels": 3}, {**small.CONV, "channels": 2}, {"kind": "dense", "channels": 5})
@@ -40,7 +40,7 @@ def make_model(gain: float = 1.0, seed: int = 1) -> tuple[Model, ParameterTree]:
     """A small network with random weights."""
     model = Model(small.make(*LAYERS, dynamics__feedback_gain=gain), small.make_dataset(size=(5, 6)))
     parameters = small.random_parameters(model, seed)
-    model.load(parameters)
+    model.set_parameters(parameters)
     return model, parameters
 
 
@@ -87,7 +87,7 @@ def test_a_vector_that_sees_no_edges_misses_nothing() -> None:
     model, parameters = make_model()
     for weights in parameters.weights(model.graph):
         weights -= weights.mean(axis=tuple(range(weights.ndim - 1)), keepdims=True)
-    model.load(parameters)
+    model.set_parameters(parameters)
     rates = [np.full((1, *population.shape), 0.4) for population in model.graph.populations]
     found, exact = coupling(model, rates), exact_coupling(model, rates)
     assert (found >= exact * (1 - 1e-12)).all() and (found <= exact * (1 + 2e-3)).all()
@@ -98,12 +98,12 @@ def test_the_limit_holds(limit: float) -> None:
     model, parameters = make_model(seed=4)
     for weights in parameters.weights(model.graph):
         weights *= np.float32(12.0)
-    model.load(parameters)
+    model.set_parameters(parameters)
     rates = random_rates(model, 8)
     before = exact_coupling(model, rates)
     assert (before[1:] > limit).all()
     assert limit_coupling(parameters.weights(model.graph), coupling(model, rates), limit) == [1, 2]
-    model.load(parameters)
+    model.set_parameters(parameters)
     after = exact_coupling(model, rates)
     assert (after <= limit).all(), "by singular values"
     assert (after[1:] > limit - before[1:] / 64 - 3e-3 * limit).all(), "no further than needed"
@@ -116,8 +116,8 @@ def test_weights_beyond_the_limit_are_scaled_down_to_it() -> None:
     model = Model(config, dataset)
     parameters = small.random_parameters(model, 1, gain=1.5)
     before = [weights.copy() for weights in parameters.weights(model.graph)]
-    model.load(parameters)
-    with Team(model, config, 1) as team:
+    model.set_parameters(parameters)
+    with ThreadPool(model, config, 1) as team:
         images = np.random.default_rng(3).integers(0, 4096, (3, 5, 6, 1)).astype(np.int16)
         found = measure_coupling(team, images, np.arange(3), 7)
         assert np.array_equal(found, measure_coupling(team, images, np.arange(3), 7))

@@ -120,7 +120,7 @@ def test_rates_of_a_test_are_counted_by_bins(group: int | None) -> None:
     with small.learning(config, dataset, parameters=start) as (learner, shown):
         if group is not None:
             learner.team.group = group
-        learner.model.load(start)
+        learner.model.set_parameters(start)
         found = evaluate(learner.team, shown, dataset.test, SAMPLES, 5)
         workspace = ph.Workspace(learner.model, config.dynamics, SAMPLES, config.seed)
         n = workspace.rest(shown.plain(dataset.test, np.arange(SAMPLES)), np.arange(SAMPLES))

@@ -250,11 +250,11 @@ class Network:
         "The values of the energy function have clip(V, 0, 1) for p all the same.",
         """
         E = 1/2 sum_l gamma^(l-1) <p_l, p_l - u_l - h_l>, with u_l the whole drive and h_l what of it comes from no
-        other neuron: bias, image, held drive.
+        other neuron: bias, image, clamped drive.
         """,
         """
-        In the value of the energy function, held drives are constants like the image's; with graded errors, r_l is what
-        they make and stands for all of h_l.
+        In the value of the energy function, clamped drives are constants like the image's; with graded errors, r_l is
+        what they make and stands for all of h_l.
         """,
     )
     def energy(self, layer: int, potential: Integers, outside: Integers, shares: Integers) -> float:

@@ -1,4 +1,4 @@
-"""Sections "Held drives", "Live drives" and "Both": from the means of the phases to the next weights."""
+"""Sections "Clamped drives", "Live drives" and "Both": from the means of the phases to the next weights."""
 
 import numpy as np
 from by_the_manual import integers as it

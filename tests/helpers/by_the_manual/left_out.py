@@ -35,7 +35,7 @@ EXPLAINED = (
     "The total cost is C = C_readout + sum_l lambda_l C_l",
     "it is absent in the free phase and in tests.",
     "Everything else is unchanged, and every update stays local [3, 8].",
-    # Held drives
+    # Clamped drives
     """
     What a layer hears from below in the nudged phases is, by default (`dynamics.nudged_phase = "linear-response"`,
     `ep/phases/nudged/clamped_drive.py`), its mean in the free phase; what it hears from above counts as the deviation
@@ -186,7 +186,7 @@ MISSING = (
     """,
     "| sign of `random-sign` | mini-batch | epoch | 0 | 0xFD000000 |",
     "an odd word 0 is a positive sign.",
-    # steering and the price of activity
+    # steering and the activity penalty
     """
     - *beta*: with `stability.beta_control = "rate-difference"` it follows the answer of the network, so that the mean
     |r+ - r-| of the top layer is `stability.rate_difference`; 10 % a mini-batch at most, within bounds. It is in every
@@ -194,7 +194,7 @@ MISSING = (
     """,
     "`stability.target_rate` puts the floor at half of it or lower.",
     """
-    - *the price of activity* (`ep/gradients/activity_penalty.py`), with a target rate: the cost has a term more,
+    - *the activity penalty* (`ep/gradients/activity_penalty.py`), with a target rate: the cost has a term more,
     price_l sum_i r_i over the neurons of layer l, r the mean rate of the free phase. Its gradient is local and takes no
     nudged phase: shifted in its drive, r moves by s ("Graded errors"), so that dC/dW_l has a term price_l s (x)
     Pool(r^{l-1}). A layer's price is zero until it is more active than its target, moves by `stability.penalty_rate`

@@ -111,7 +111,7 @@ class Nudged:
         nudge_l
         """,
     )
-    def held_drives(self) -> list[Integers]:
+    def clamped_drives(self) -> list[Integers]:
         """What of the drives in nudged phases neither biases, spikes nor nudges make, by layer."""
         network, rates, held = self.network, self.rates, []
         eta = -round(np.log2(self.settings["error_gain"]))
@@ -141,9 +141,9 @@ class Nudged:
         """,
     )
     def held(self, stream: int, sign: int) -> tuple[Window, Counts]:
-        """A phase with held drives, and spikes as errors."""
+        """A phase with clamped drives, and spikes as errors."""
         state = self.state.copied()
-        state.external = self.held_drives()
+        state.external = self.clamped_drives()
         return self._phase(state, stream, sign, held=True)
 
     @property
