@@ -74,10 +74,10 @@ def option(
 class Model:
     """The network and its initial weights."""
 
-    arch: str = option("vgg11", "Architecture: mlp, conv, vgg5, vgg8, vgg11, or custom (with `layers`).")
+    arch: str = option("vgg11", "Architecture: mlp, conv, vgg5, vgg8, vgg11, resnet13, or custom (with `layers`).")
     width: float = option(1.0, "Factor on the channels of every layer.", above=0, high=64)
     layers: tuple[dict[str, Any], ...] = option(
-        (), "The rows of a custom architecture: tables with kind, channels, kernel, padding, pool."
+        (), "The rows of a custom architecture: tables with kind, channels, kernel, padding, stride, pool, from."
     )
     gain: float | tuple[float, ...] = option(
         1.5,
