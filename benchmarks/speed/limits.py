@@ -104,7 +104,7 @@ def _pass(v, memory, sums, random, rows, bias, words, repeats):
             drives = Drives(rows, row, row, rows, 256 + row, bias, row & 48)
             window, threshold = WindowSums(sums, steps, n), Threshold(random, n, np.uint16(3))
             membrane = Membrane(v, n, memory, 0)
-            words[0, k] = fire_summed(0, membrane, drives, window, threshold, LowPass(1, 0))
+            words[0, k] = fire_summed(membrane, drives, window, threshold, LowPass(1, 0))
 
 
 def passing(neurons: int) -> list[float]:

@@ -16,7 +16,15 @@ import numpy as np
 
 from spikesim.engine.delivery import deliver_block, deliver_sparse, fetch_weights
 from spikesim.engine.events import list_spikes
-from spikesim.engine.neurons import energy_of, fire, fire_counted, fire_summed
+from spikesim.engine.neurons import (
+    energy_of,
+    fire,
+    fire_counted,
+    fire_summed,
+    other_fire,
+    other_fire_counted,
+    other_fire_summed,
+)
 from spikesim.engine.phase import model_of
 from spikesim.engine.plan import (
     FIRING_IID,
@@ -78,7 +86,7 @@ def fill_random_pixels(phase, sample_id, pop, step, stretch, random, at):
 
 
 class Row(NamedTuple):
-    """A row of pixels of one block of channels, for `_fire_row`."""
+    """A row of pixels of one block of channels, for `_fire_row`, which is given the places of its first neurons."""
 
     sample: int
     words: int  # where its first spike word is in the words of the sample
@@ -91,28 +99,49 @@ class Row(NamedTuple):
 
 
 @inline_kernel
-def _fire_row(model, row, membrane, drives, window, threshold, low_pass, words):
-    """Move the membranes of a row and fire; the places are those of its first neurons."""
+def _places(row, membrane, drives, window, threshold, x, j):
+    """Those of the 16 neurons number j of pixel x, from those of the first ones of the row."""
+    i, cell = x * row.lanes + 16 * j, (row.tile + (x >> 1) * row.lanes if x < row.tiled else 0) + 16 * j
     v, n, memory, setting = membrane
     rows, first, _, others, other, bias, b = drives
     sums, steps, m = window
     random, r, offset = threshold
-    i, word = 0, row.words
+    return (
+        Membrane(v, n + i, memory, setting),
+        Drives(rows, first + i, cell, others, other + i, bias, b + 16 * j),
+        WindowSums(sums, steps, m + i),
+        Threshold(random, r + i, offset),
+    )
+
+
+@inline_kernel
+def _fire_row(row, membrane, drives, window, threshold, low_pass, words):
+    """Move the membranes of a row of clipped linear neurons and fire."""
     for x in range(row.width):
-        cell = row.tile + (x >> 1) * row.lanes if x < row.tiled else 0
         for j in range(row.lanes >> 4):
-            own = Membrane(v, n + i, memory, setting)
-            driven = Drives(rows, first + i, cell + 16 * j, others, other + i, bias, b + 16 * j)
-            summed, limit = WindowSums(sums, steps, m + i), Threshold(random, r + i, offset)
+            own, driven, summed, limit = _places(row, membrane, drives, window, threshold, x, j)
             if row.way < 0:
-                fired = fire(model, own, driven, summed, limit, low_pass)
+                fired = fire(own, driven, summed, limit, low_pass)
             elif row.way > 0:
-                fired = fire_counted(model, own, driven, summed, limit, low_pass)
+                fired = fire_counted(own, driven, summed, limit, low_pass)
             else:
-                fired = fire_summed(model, own, driven, summed, limit, low_pass)
-            words[row.sample, word + j] = fired
-            i += 16
-        word += row.stride
+                fired = fire_summed(own, driven, summed, limit, low_pass)
+            words[row.sample, row.words + x * row.stride + j] = fired
+
+
+@inline_kernel
+def _fire_other_row(model, row, membrane, drives, window, threshold, low_pass, words):
+    """The same for neurons of another model: a loop of its own, which leaves the other one as fast as it is alone."""
+    for x in range(row.width):
+        for j in range(row.lanes >> 4):
+            own, driven, summed, limit = _places(row, membrane, drives, window, threshold, x, j)
+            if row.way < 0:
+                fired = other_fire(model - 1, own, driven, summed, limit, low_pass)
+            elif row.way > 0:
+                fired = other_fire_counted(model - 1, own, driven, summed, limit, low_pass)
+            else:
+                fired = other_fire_summed(model - 1, own, driven, summed, limit, low_pass)
+            words[row.sample, row.words + x * row.stride + j] = fired
 
 
 @inline_kernel
@@ -185,10 +214,10 @@ def update_block(engine, phase, now, population, block, sample, slot, deliveries
         membrane = Membrane(v, v_at + at, memory, setting)
         drives = Drives(rows, row_at, 0, others, others_at, bias, bias_at)
         window, threshold = WindowSums(sums, steps, sums_at + at), Threshold(random, random_at, offset)
-        if model == 0:  # by far the most frequent one has a loop without the others
-            _fire_row(0, row, membrane, drives, window, threshold, low_pass, state.words)
+        if model == 0:
+            _fire_row(row, membrane, drives, window, threshold, low_pass, state.words)
         else:
-            _fire_row(model, row, membrane, drives, window, threshold, low_pass, state.words)
+            _fire_other_row(model, row, membrane, drives, window, threshold, low_pass, state.words)
     engine.counts.energy[sample, population] += energy
 
 

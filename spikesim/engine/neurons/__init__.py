@@ -27,6 +27,9 @@ __all__ = [
     "fire",
     "fire_counted",
     "fire_summed",
+    "other_fire",
+    "other_fire_counted",
+    "other_fire_summed",
     "present",
     "respond",
 ]
@@ -46,9 +49,13 @@ ARRAYS: dict[str, StateArray] = {array.name: array for neuron in MODELS for arra
 Memory: Any = namedtuple("Memory", tuple(ARRAYS))  # type: ignore[misc]
 """The arrays of all models, (n, state size), or (n, 0) where no population of a network needs them."""
 
-fire = chosen([fire_kernel(neuron, summed=False, counted=False) for neuron in MODELS])
-fire_summed = chosen([fire_kernel(neuron, summed=True, counted=False) for neuron in MODELS])
-fire_counted = chosen([fire_kernel(neuron, summed=True, counted=True) for neuron in MODELS])
+fire = fire_kernel(MODELS[0], summed=False, counted=False)
+fire_summed = fire_kernel(MODELS[0], summed=True, counted=False)
+fire_counted = fire_kernel(MODELS[0], summed=True, counted=True)
+"""Those of model 0, by far the most frequent one. Those of the others take their number first, less 1:"""
+other_fire = chosen([fire_kernel(neuron, summed=False, counted=False) for neuron in MODELS[1:]])
+other_fire_summed = chosen([fire_kernel(neuron, summed=True, counted=False) for neuron in MODELS[1:]])
+other_fire_counted = chosen([fire_kernel(neuron, summed=True, counted=True) for neuron in MODELS[1:]])
 present = chosen([neuron.present for neuron in MODELS])
 respond = chosen([respond_kernel(neuron) for neuron in MODELS])
 energy_of = energy_kernel(CLIPPED_LINEAR)

@@ -144,6 +144,16 @@ def test_recorded_spikes_are_those_of_the_chosen_sample(whole):
     assert all(spikes["neuron"][spikes["layer"] == layer].max() < count for layer, count in enumerate(neurons))
 
 
+def test_refractory_neurons_stopped_and_resumed(dataset, tmp_path):
+    own = config(model__neuron="refractory", model__refractory=2, stability__target_rate=None)
+    train(own, dataset, tmp_path / "whole.h5")
+    train(own, dataset, tmp_path / "run.h5", BATCHES)
+    train(own, dataset, tmp_path / "run.h5", resume=True)
+    with RunReader(tmp_path / "run.h5") as resumed, RunReader(tmp_path / "whole.h5") as undisturbed:
+        assert resumed.rows == undisturbed.rows
+        assert resumed.digest() == undisturbed.digest()
+
+
 @pytest.mark.parametrize("stop_after", [1, BATCHES, 2 * BATCHES - 1])
 def test_stopped_and_resumed(stop_after, whole, dataset, tmp_path):
     run = tmp_path / "run.h5"
