@@ -1,6 +1,9 @@
 """What several sub-commands share."""
 
-from collections.abc import Iterable
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from spikesim.ep.parallel.communicator import Ranks
+    from spikesim.ep.parallel.execution import Execution
 
 __all__ = [
     "available_threads",
@@ -18,9 +22,11 @@ __all__ = [
     "echo_csv",
     "inference_option",
     "make_console",
+    "make_execution",
     "repeats_option",
     "run_argument",
     "style_option",
+    "takes",
     "tell_compilation",
     "tell_terminal",
     "threads_option",
@@ -122,3 +128,33 @@ def available_threads(ranks: "Ranks") -> int:
     if given.isdigit() and int(given) > 0:
         return int(given)
     return ranks.cores_each()
+
+
+def make_execution(threads: int | None, ranks: "Ranks") -> "Execution":
+    """So many threads of each of these processes, the first of which tells of its progress."""
+    from spikesim.ep.parallel.execution import Execution
+
+    progress = tell_terminal if ranks.rank == 0 else lambda text: None
+    return Execution(threads or available_threads(ranks), ranks, progress)
+
+
+def takes(record: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a command of a function that takes its options as one record.
+
+    Parameters
+    ----------
+    record : dataclass
+        A field for each option of the command. Options that it has no field for are keys of the configuration: the
+        function takes them as a second argument, if there may be any.
+    """
+    names = [item.name for item in dataclasses.fields(record)]
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def command(**given: Any) -> None:
+            options = record(**{name: given.pop(name) for name in names})
+            function(options, given) if "keys" in inspect.signature(function).parameters else function(options)
+
+        return command
+
+    return decorate

@@ -1,18 +1,19 @@
 """``spikesim ablation``: which error signals reach which layers, over kinds of signals and depths."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from spikesim.cli.common import (
-    available_threads,
     batch_option,
     make_console,
+    make_execution,
     repeats_option,
     style_option,
+    takes,
     tell_compilation,
-    tell_terminal,
     threads_option,
 )
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
@@ -32,6 +33,22 @@ def _words(what: str, text: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
+@dataclass(frozen=True)
+class AblationOptions:
+    """Options of the command."""
+
+    data_dir: Path | None
+    config_file: Path | None
+    settings: tuple[str, ...]
+    teacher_file: Path | None
+    archs: str
+    kinds: str | None
+    batch: int
+    repeats: int
+    threads: int | None
+    style: str
+
+
 @click.command()
 @configuration_options(without=("--arch", "--signals", "--epochs", "--batch-size", "--test-limit", "--target-rate"))
 @teacher_option
@@ -45,19 +62,8 @@ def _words(what: str, text: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
 @repeats_option
 @threads_option
 @style_option
-def ablation(
-    data_dir: Path | None,
-    config_file: Path | None,
-    settings: tuple[str, ...],
-    teacher_file: Path | None,
-    archs: str,
-    kinds: str | None,
-    batch: int,
-    repeats: int,
-    threads: int | None,
-    style: str,
-    **keys: Any,
-) -> None:
+@takes(AblationOptions)
+def ablation(options: AblationOptions, keys: dict[str, Any]) -> None:
     """Check the gradients of several depths with several kinds of error signals.
 
     For each architecture and kind of signals, by layer: the cosine of the stochastic estimate with the exact gradient,
@@ -77,30 +83,28 @@ def ablation(
     from spikesim.ep.gradcheck.ablation import ARCHITECTURES, KINDS, ablate
     from spikesim.ep.inputs.dataset import load_dataset
 
-    keys["data.batch_size"] = batch
-    config = resolve(config_file, settings, keys)
-    default = "none,local" if teacher_file is None else ",".join(KINDS)
-    chosen = _words("--kinds", kinds or default, KINDS)
-    names = _words("--archs", archs, (*ARCHITECTURES, "conv", "mlp"))
-    config, dataset = load_dataset(config, data_dir)
+    keys["data.batch_size"] = options.batch
+    config = resolve(options.config_file, options.settings, keys)
+    default = "none,local" if options.teacher_file is None else ",".join(KINDS)
+    chosen = _words("--kinds", options.kinds or default, KINDS)
+    names = _words("--archs", options.archs, (*ARCHITECTURES, "conv", "mlp"))
+    config, dataset = load_dataset(config, options.data_dir)
     soft_targets = None
-    if teacher_file is not None:
+    if options.teacher_file is not None:
         taught = make_config(merge(config.to_dict(), [("signals.kind", "both")]))
-        config, soft_targets = take_teacher(taught, dataset, teacher_file)
+        config, soft_targets = take_teacher(taught, dataset, options.teacher_file)
     rows = ablate(
         config,
         dataset,
         names,
         chosen,
-        repeats=repeats,
-        threads=threads or available_threads(ranks),
-        ranks=ranks,
+        repeats=options.repeats,
         soft_targets=soft_targets,
-        progress=tell_terminal if ranks.rank == 0 else lambda text: None,
+        execution=make_execution(options.threads, ranks),
     )
     if ranks.rank > 0:
         return
-    if style == "json":
+    if options.style == "json":
         click.echo(json.dumps({"config": config.to_dict(), "rows": [row.to_dict() for row in rows]}, indent=2))
     else:
         _print_tables(rows)

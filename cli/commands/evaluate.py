@@ -1,5 +1,6 @@
 """``spikesim evaluate``: test the network of a run file."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,27 @@ from spikesim.cli.common import (
     make_console,
     run_argument,
     style_option,
+    takes,
     tell_compilation,
     threads_option,
 )
 from spikesim.cli.launch import take_ranks
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Options of the command."""
+
+    run: str
+    dataset: str | None
+    data_dir: Path | None
+    inference: str | None
+    repeats: int
+    test_limit: int | None
+    steps_free: int | None
+    settings: tuple[str, ...]
+    threads: int | None
+    style: str
 
 
 @click.command()
@@ -39,18 +57,8 @@ from spikesim.cli.launch import take_ranks
 )
 @threads_option
 @style_option
-def evaluate(
-    run: str,
-    dataset: str | None,
-    data_dir: Path | None,
-    inference: str | None,
-    repeats: int,
-    test_limit: int | None,
-    steps_free: int | None,
-    settings: tuple[str, ...],
-    threads: int | None,
-    style: str,
-) -> None:
+@takes(EvaluateOptions)
+def evaluate(options: EvaluateOptions) -> None:
     """Test the network of a run file on the test images of its data set, or of another with the same form.
 
     Prints accuracy, loss, activity, steps, synaptic operations and estimated energy a sample for each repeat. The run
@@ -65,25 +73,25 @@ def evaluate(
     from spikesim.ep.runs.reader import RunReader
     from spikesim.errors import InputError
 
-    chosen = [parse_setting(text) for text in settings]
+    chosen = [parse_setting(text) for text in options.settings]
     for key, value in chosen:
         if not key.startswith("dynamics."):
             raise InputError(f"--set {key}={value}: a test can change keys of dynamics only, as dynamics.firing=iid")
-    with RunReader(run) as reader:
+    with RunReader(options.run) as reader:
         changes = {
-            "data.dataset": dataset,
-            "dynamics.inference": inference,
-            "data.test_limit": test_limit,
-            "dynamics.steps_free": steps_free,
+            "data.dataset": options.dataset,
+            "dynamics.inference": options.inference,
+            "data.test_limit": options.test_limit,
+            "dynamics.steps_free": options.steps_free,
         }
         given = [(key, value) for key, value in changes.items() if value is not None]
         config = make_config(merge(reader.config, [*chosen, *given]))
-        config, images = load_of_run(config, reader, data_dir)
-        results = retest(reader, config, images, repeats, threads or available_threads(ranks), ranks)
+        config, images = load_of_run(config, reader, options.data_dir)
+        results = retest(reader, config, images, options.repeats, options.threads or available_threads(ranks), ranks)
     if ranks.rank > 0:
         return
-    if style == "json":
-        _print_json(run, config.to_dict(), results)
+    if options.style == "json":
+        _print_json(options.run, config.to_dict(), results)
     else:
         _print_table(results)
 

@@ -1,13 +1,29 @@
 """``spikesim export``: what a run holds, in formats of other programs."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from spikesim.cli.common import run_argument
+from spikesim.cli.common import run_argument, takes
 
 # The keys of spikesim.ep.exchange.exporting.FORMATS, which is not imported for --help; a test compares them.
 FORMATS = ("sonata", "nir", "nirdata", "neurobench", "csv", "safetensors")
+
+
+@dataclass(frozen=True)
+class CommandOptions:
+    """Options of the command."""
+
+    run: str
+    to: str
+    out: Path
+    step_ms: float | None
+    samples: tuple[int, ...]
+    table: str | None
+    layout: str | None
+    nodes: str | None
+    overwrite: bool
 
 
 @click.command()
@@ -38,17 +54,8 @@ FORMATS = ("sonata", "nir", "nirdata", "neurobench", "csv", "safetensors")
     help="nir: neurons as LI and Threshold, or as IF, which snnTorch, Norse and Sinabs read.  [default: li]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
-def export(
-    run: str,
-    to: str,
-    out: Path,
-    step_ms: float | None,
-    samples: tuple[int, ...],
-    table: str | None,
-    layout: str | None,
-    nodes: str | None,
-    overwrite: bool,
-) -> None:
+@takes(CommandOptions)
+def export(options: CommandOptions) -> None:
     """Write what a run holds for other programs.
 
     Recorded spikes as SONATA, NIRData or CSV, the network as a NIR graph, its weights as safetensors, the counters
@@ -59,9 +66,10 @@ def export(
     from spikesim.ep.exchange.exporting import export as write
     from spikesim.ep.runs.reader import RunReader
 
-    options = ExportOptions(step_ms, tuple(dict.fromkeys(samples)), table, layout, nodes)
-    with RunReader(run) as reader:
-        losses = write(reader, to, out, options, overwrite=overwrite)
-    click.echo(f"{to} file: {out}")
+    samples = tuple(dict.fromkeys(options.samples))
+    chosen = ExportOptions(options.step_ms, samples, options.table, options.layout, options.nodes)
+    with RunReader(options.run) as reader:
+        losses = write(reader, options.to, options.out, chosen, overwrite=options.overwrite)
+    click.echo(f"{options.to} file: {options.out}")
     if losses:
         click.echo(f"note: {losses}")

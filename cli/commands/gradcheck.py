@@ -1,19 +1,20 @@
 """``spikesim gradcheck``: the engine's gradient estimates against the exact gradient."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from spikesim.cli.common import (
-    available_threads,
     batch_option,
     make_console,
+    make_execution,
     repeats_option,
     style_option,
+    takes,
     tell_compilation,
-    tell_terminal,
     threads_option,
 )
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
@@ -41,6 +42,27 @@ def _numbers(kind: type[int] | type[float]) -> Callable[[click.Context, click.Pa
             raise click.BadParameter(f"{value!r} is not a list of {what} separated by commas") from None
 
     return convert
+
+
+@dataclass(frozen=True)
+class GradcheckOptions:
+    """Options of the command."""
+
+    data_dir: Path | None
+    config_file: Path | None
+    settings: tuple[str, ...]
+    teacher_file: Path | None
+    run: str | None
+    batch: int
+    repeats: int
+    small_beta: float
+    grid: bool
+    windows: tuple[int, ...]
+    betas: tuple[float, ...]
+    threads: int | None
+    style: str
+    plot: Path | None
+    overwrite: bool
 
 
 @click.command()
@@ -81,24 +103,8 @@ def _numbers(kind: type[int] | type[float]) -> Callable[[click.Context, click.Pa
     f"{','.join(map(str, PLOT_WINDOWS))} and {','.join(f'{beta:g}' for beta in PLOT_BETAS)}.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the picture if it exists.")
-def gradcheck(
-    data_dir: Path | None,
-    config_file: Path | None,
-    settings: tuple[str, ...],
-    teacher_file: Path | None,
-    run: str | None,
-    batch: int,
-    repeats: int,
-    small_beta: float,
-    grid: bool,
-    windows: tuple[int, ...],
-    betas: tuple[float, ...],
-    threads: int | None,
-    style: str,
-    plot: Path | None,
-    overwrite: bool,
-    **keys: Any,
-) -> None:
+@takes(GradcheckOptions)
+def gradcheck(options: GradcheckOptions, keys: dict[str, Any]) -> None:
     """Compare the stochastic gradient estimate of each layer with the exact gradient.
 
     Per layer, cosine and ratio of norms between (a) the estimate of the engine, as in training, (b) that of the mean
@@ -111,45 +117,42 @@ def gradcheck(
     """
     ranks = take_ranks()
     tell_compilation()
+    windows, betas, plot = options.windows, options.betas, options.plot
     if plot is not None:
         from spikesim.cli.views.gradient_plot import require_drawable
 
-        ranks.first(lambda: require_drawable(plot, overwrite=overwrite))
+        ranks.first(lambda: require_drawable(plot, overwrite=options.overwrite))
         windows, betas = windows or PLOT_WINDOWS, betas or PLOT_BETAS
-    if run is not None and config_file is not None:
+    if options.run is not None and options.config_file is not None:
         raise InputError("--run and --config exclude each other; a run has its configuration, --set changes it")
-    keys["data.batch_size"] = batch
-    over = (windows, betas, grid)
-    if run is None:
-        config = resolve(config_file, settings, keys)
-        result = _check(config, data_dir, teacher_file, None, over, small_beta, repeats, threads, ranks)
+    keys["data.batch_size"] = options.batch
+    over = (windows, betas, options.grid)
+    if options.run is None:
+        config = resolve(options.config_file, options.settings, keys)
+        result = _check(config, options, None, over, ranks)
     else:
         from spikesim.ep.runs.reader import RunReader
 
-        with RunReader(run) as reader:
-            config = resolve(None, settings, keys, reader.config)
-            result = _check(config, data_dir, teacher_file, reader, over, small_beta, repeats, threads, ranks)
+        with RunReader(options.run) as reader:
+            config = resolve(None, options.settings, keys, reader.config)
+            result = _check(config, options, reader, over, ranks)
     if ranks.rank > 0:
         return
-    if style == "json":
-        _print_json(run, config, result)
+    if options.style == "json":
+        _print_json(options.run, config, result)
     else:
         _print_tables(result)
     if plot is not None:
         from spikesim.cli.views.gradient_plot import draw
 
-        draw(result, plot, overwrite=overwrite)
+        draw(result, plot, overwrite=options.overwrite)
 
 
 def _check(
     config: "Config",
-    data_dir: Path | None,
-    teacher_file: Path | None,
+    options: GradcheckOptions,
     reader: Any,
     over: tuple[tuple[int, ...], tuple[float, ...], bool],
-    small_beta: float,
-    repeats: int,
-    threads: int | None,
     ranks: "Ranks",
 ) -> "CheckResult":
     from spikesim.ep.gradcheck.check import check_gradients, variants
@@ -157,23 +160,21 @@ def _check(
 
     windows, betas, levers = over
     if reader is None:
-        config, dataset = load_dataset(config, data_dir)
+        config, dataset = load_dataset(config, options.data_dir)
     else:
-        config, dataset = load_of_run(config, reader, data_dir)
+        config, dataset = load_of_run(config, reader, options.data_dir)
     soft_targets = None
-    if teacher_file is not None:
-        config, soft_targets = take_teacher(config, dataset, teacher_file)
+    if options.teacher_file is not None:
+        config, soft_targets = take_teacher(config, dataset, options.teacher_file)
     return check_gradients(
         config,
         dataset,
         variants(config, windows, betas, levers=levers),
         reader=reader,
-        small_beta=small_beta,
-        repeats=repeats,
-        threads=threads or available_threads(ranks),
-        ranks=ranks,
+        small_beta=options.small_beta,
+        repeats=options.repeats,
         soft_targets=soft_targets,
-        progress=tell_terminal if ranks.rank == 0 else lambda text: None,
+        execution=make_execution(options.threads, ranks),
     )
 
 

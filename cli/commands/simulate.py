@@ -4,17 +4,33 @@ import shlex
 import sys
 import time
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from spikesim.cli.common import available_threads, make_console, tell_compilation
+from spikesim.cli.common import available_threads, make_console, takes, tell_compilation
 from spikesim.cli.launch import refuse_ranks
 from spikesim.runtime.stopping import stop_on_signals
 
 if TYPE_CHECKING:
     from spikesim.sparse.job import Job, JobProgress
+
+
+@dataclass(frozen=True)
+class SimulateOptions:
+    """Options of the command."""
+
+    network: Path
+    steps: int
+    out: Path
+    trials: int | None
+    seed: int | None
+    threads: int | None
+    resume: bool
+    overwrite: bool
+    progress_every: float
 
 
 @click.command()
@@ -35,17 +51,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="Seconds between lines of progress.",
 )
-def simulate(
-    network: Path,
-    steps: int,
-    out: Path,
-    trials: int | None,
-    seed: int | None,
-    threads: int | None,
-    resume: bool,
-    overwrite: bool,
-    progress_every: float,
-) -> None:
+@takes(SimulateOptions)
+def simulate(options: SimulateOptions) -> None:
     """Simulate a network of populations, synapses with delays, and random sources, event by event.
 
     The manual's page on sparse networks has the keys of NET.toml. Ctrl-C and SIGTERM save the state and exit with 75;
@@ -56,23 +63,23 @@ def simulate(
       spikesim simulate examples/networks/balanced.toml --steps 1000 --out balanced.h5
     """
     refuse_ranks("simulate")
-    tell_compilation(progress_every)
+    tell_compilation(options.progress_every)
 
     from spikesim.ep.parallel.communicator import Alone
     from spikesim.sparse.description import read_network
     from spikesim.sparse.job import Job
     from spikesim.sparse.simulation import RoundingWarning
 
-    given = {key: value for key, value in (("trials", trials), ("seed", seed)) if value is not None}
-    description = read_network(network, **given)
+    given = {key: value for key, value in (("trials", options.trials), ("seed", options.seed)) if value is not None}
+    description = read_network(options.network, **given)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", RoundingWarning)
         job = Job(
             description,
-            out,
-            threads=threads or available_threads(Alone()),
-            resume=resume,
-            overwrite=overwrite,
+            options.out,
+            threads=options.threads or available_threads(Alone()),
+            resume=options.resume,
+            overwrite=options.overwrite,
             command_line=shlex.join(["spikesim", *sys.argv[1:]]),
         )
     for warning in told:
@@ -80,9 +87,9 @@ def simulate(
     if job.note:
         click.echo(job.note, err=True)
     with stop_on_signals(job.request_stop):
-        progress = job.run(steps, _Lines(progress_every))
+        progress = job.run(options.steps, _Lines(options.progress_every))
     _summarise(job, progress)
-    click.echo(f"simulation file: {out}")
+    click.echo(f"simulation file: {options.out}")
 
 
 class _Lines:

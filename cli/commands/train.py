@@ -2,12 +2,13 @@
 
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from spikesim.cli.common import available_threads, tell_compilation
+from spikesim.cli.common import available_threads, takes, tell_compilation
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
 from spikesim.cli.launch import take_ranks
 from spikesim.cli.terminal.streams import outlived_output
@@ -16,6 +17,22 @@ from spikesim.runtime.stopping import stop_on_signals
 if TYPE_CHECKING:
     from spikesim.datasets import Dataset
     from spikesim.ep.config.parsing import Config
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of the command."""
+
+    data_dir: Path | None
+    config_file: Path | None
+    settings: tuple[str, ...]
+    teacher_file: Path | None
+    threads: int | None
+    checkpoint_every: int | None
+    out: Path
+    resume: bool
+    overwrite: bool
+    progress_every: float
 
 
 @click.command()
@@ -43,19 +60,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="Seconds between lines of progress where there is no terminal.",
 )
-def train(
-    data_dir: Path | None,
-    config_file: Path | None,
-    settings: tuple[str, ...],
-    teacher_file: Path | None,
-    threads: int | None,
-    checkpoint_every: int | None,
-    out: Path,
-    resume: bool,
-    overwrite: bool,
-    progress_every: float,
-    **keys: Any,
-) -> None:
+@takes(TrainOptions)
+def train(options: TrainOptions, keys: dict[str, Any]) -> None:
     """Train a network of probabilistic spiking neurons by equilibrium propagation.
 
     The run is configured by the defaults, then --config, then --set, then the options. Ctrl-C, SIGTERM and SIGUSR1
@@ -70,8 +76,8 @@ def train(
     """
     click.get_current_context().with_resource(outlived_output())
     ranks = take_ranks()
-    config = resolve(config_file, settings, keys)
-    tell_compilation(progress_every)
+    config = resolve(options.config_file, options.settings, keys)
+    tell_compilation(options.progress_every)
 
     from spikesim.cli.terminal.progress import make_observer
     from spikesim.ep.inputs.dataset import load_dataset
@@ -79,25 +85,25 @@ def train(
     from spikesim.ep.training.trainer import Trainer
     from spikesim.runtime.text import counted
 
-    config, dataset = load_dataset(config, data_dir, out if resume else None)
+    config, dataset = load_dataset(config, options.data_dir, options.out if options.resume else None)
     soft_targets = None
-    if teacher_file is not None:
-        config, soft_targets = take_teacher(config, dataset, teacher_file)
-    options = RunOptions(
-        out=out,
-        resume=resume,
-        overwrite=overwrite,
-        threads=threads or available_threads(ranks),
-        checkpoint_every=checkpoint_every,
+    if options.teacher_file is not None:
+        config, soft_targets = take_teacher(config, dataset, options.teacher_file)
+    run = RunOptions(
+        out=options.out,
+        resume=options.resume,
+        overwrite=options.overwrite,
+        threads=options.threads or available_threads(ranks),
+        checkpoint_every=options.checkpoint_every,
         command_line=shlex.join(["spikesim", *sys.argv[1:]]),
     )
-    with make_observer(progress_every, silent=ranks.rank > 0) as observer:
-        trainer = Trainer(config, dataset, options, observer, soft_targets, ranks)
+    with make_observer(options.progress_every, silent=ranks.rank > 0) as observer:
+        trainer = Trainer(config, dataset, run, observer, soft_targets, ranks)
         processes = f"{ranks.size} processes of " if ranks.size > 1 else ""
         observer.message(
             f"{config.model.arch} on {dataset.name} ({dataset.source}): "
             f"{counted(trainer.samples, 'training sample')}, {counted(trainer.batches, 'mini-batch')} an epoch, "
-            f"{processes}{counted(options.threads, 'thread')}, seed {config.seed}"
+            f"{processes}{counted(run.threads, 'thread')}, seed {config.seed}"
         )
         if ranks.rank == 0:
             for line in _what_was_read(trainer.config, dataset):
@@ -105,7 +111,7 @@ def train(
         with stop_on_signals(trainer.request_stop):
             trainer.run()
     if ranks.rank == 0:
-        click.echo(f"run file: {out}")
+        click.echo(f"run file: {options.out}")
 
 
 def _what_was_read(config: "Config", dataset: "Dataset") -> list[str]:

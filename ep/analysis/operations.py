@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.runs.energy import EnergyModel
 from spikesim.ep.runs.reader import RunReader
-from spikesim.ep.runs.schema import PHASES, LayerInfo
+from spikesim.ep.runs.schema import PHASES
 from spikesim.ep.runs.timebase import step_milliseconds
 
 __all__ = ["TEST_PHASE", "TOTAL", "LayerWork", "layer_work"]
@@ -140,9 +139,7 @@ def layer_work(batches: Columns, epochs: Columns, reader: RunReader, epoch: int)
     list of LayerWork
         Phases without samples or steps are left out.
     """
-    layers, energy = reader.layers, reader.energy_model
-    neurons = np.array([layer.neurons for layer in layers], dtype=np.float64)
-    step_ms = step_milliseconds(reader.config)
+    neurons = np.array([layer.neurons for layer in reader.layers], dtype=np.float64)
     phases: list[list[LayerWork]] = []
     chosen = batches["epoch"] == epoch
     samples = batches["samples"][chosen].astype(np.float64)
@@ -152,53 +149,62 @@ def layer_work(batches: Columns, epochs: Columns, reader: RunReader, epoch: int)
         residual = samples @ batches["residual"][chosen, index] / max(samples.sum(), 1.0)
         phases.append(
             _work_of_phase(
-                epoch=epoch,
-                phase=phase,
-                samples=int(samples.sum()),
-                steps=float(batches["steps"][chosen, index].sum(dtype=np.float64)),
-                sums=sums,
-                residual=residual,
-                saturated=sums["saturated"] / neurons,
-                layers=layers,
-                energy=energy,
-                traffic=phase_traffic(reader, phase),
-                step_ms=step_ms,
+                reader,
+                _PhaseSums(
+                    epoch=epoch,
+                    phase=phase,
+                    samples=int(samples.sum()),
+                    steps=float(batches["steps"][chosen, index].sum(dtype=np.float64)),
+                    counters=sums,
+                    residual=residual,
+                    saturated=sums["saturated"] / neurons,
+                ),
             )
         )
     found = [work for works in phases for work in works]
     found += [_together(works) for works in zip(*(works for works in phases if works), strict=True)]
     for row in np.flatnonzero(epochs["epoch"] == epoch):
         tested = ("spikes", "events_forward", "events_feedback", "macs", "neuron_updates")
-        found += _work_of_phase(
+        tests = _PhaseSums(
             epoch=epoch,
             phase=TEST_PHASE,
             samples=int(epochs["test_samples"][row]),
             steps=float(epochs["test_steps"][row]),
-            sums={name: epochs[f"test_{name}"][row].astype(np.float64) for name in tested},
-            residual=None,
-            saturated=None,
-            layers=layers,
-            energy=energy,
-            traffic=phase_traffic(reader, TEST_PHASE),
-            step_ms=step_ms,
+            counters={name: epochs[f"test_{name}"][row].astype(np.float64) for name in tested},
         )
+        found += _work_of_phase(reader, tests)
     return found
 
 
-def _work_of_phase(
-    *,
-    epoch: int,
-    phase: str,
-    samples: int,
-    steps: float,
-    sums: Mapping[str, NDArray[np.float64]],
-    residual: NDArray[np.float64] | None,
-    saturated: NDArray[np.float64] | None,
-    layers: list[LayerInfo],
-    energy: EnergyModel,
-    traffic: Traffic,
-    step_ms: float | None,
-) -> list[LayerWork]:
+@dataclass(frozen=True)
+class _PhaseSums:
+    """What the samples of a phase add up to.
+
+    Attributes
+    ----------
+    epoch : int
+    phase : str
+    samples : int
+    steps : float
+        Of all samples together.
+    counters : dict of float64 (L,)
+        Columns of /batches, or of a test.
+    residual, saturated : float64 (L,) or None
+    """
+
+    epoch: int
+    phase: str
+    samples: int
+    steps: float
+    counters: Mapping[str, NDArray[np.float64]]
+    residual: NDArray[np.float64] | None = None
+    saturated: NDArray[np.float64] | None = None
+
+
+def _work_of_phase(reader: RunReader, given: _PhaseSums) -> list[LayerWork]:
+    layers, energy, step_ms = reader.layers, reader.energy_model, step_milliseconds(reader.config)
+    traffic = phase_traffic(reader, given.phase)
+    phase, samples, steps, sums = given.phase, given.samples, given.steps, given.counters
     if samples == 0 or steps == 0:
         return []
     # The drive of a constant image is computed when a sample starts, and kept by the phases that go on from there.
@@ -225,7 +231,7 @@ def _work_of_phase(
         macs = float(sums["macs"][chosen].sum())
         activity = spikes / (size * steps)
         return LayerWork(
-            epoch=epoch,
+            epoch=given.epoch,
             phase=phase,
             layer=name,
             neurons=size,
@@ -241,8 +247,8 @@ def _work_of_phase(
             effective_acs_feedback=events_feedback / samples,
             effective_macs=macs / samples,
             neuron_updates=float(sums["neuron_updates"][chosen].sum()) / samples,
-            saturated=None if saturated is None else float((saturated[chosen] * share).sum() / samples),
-            residual=None if residual is None else float((residual[chosen] * share).sum()),
+            saturated=None if given.saturated is None else float((given.saturated[chosen] * share).sum() / samples),
+            residual=None if given.residual is None else float((given.residual[chosen] * share).sum()),
             joule=float(energy.estimate(events_forward + events_feedback, macs)) / samples,
             input_ms=input_ms,
             activity_per_ms=None if input_ms is None else spikes / (size * samples * input_ms),

@@ -50,12 +50,8 @@ def _allowed(item: "dataclasses.Field[Any]") -> str:
         return ", ".join(rules["choices"])
     if item.type is bool:
         return "true, false"
-    parts = [str(_limits(rules)), "or a list, a value a layer" if rules["per_layer"] else ""]
+    parts = [str(rules["limits"]), "or a list, a value a layer" if rules["per_layer"] else ""]
     return ", ".join(part for part in parts if part)
-
-
-def _limits(rules: Mapping[str, Any]) -> Limits:
-    return Limits(low=rules["low"], high=rules["high"], above=rules["above"])
 
 
 def make_config(values: Mapping[str, Any]) -> Config:
@@ -84,7 +80,7 @@ def make_config(values: Mapping[str, Any]) -> Config:
             given = {**_nudged_defaults(given), **given}
         sections[section] = _make_section(section, given)
     seed = next(item for item in dataclasses.fields(Config) if item.name == "seed")
-    config = Config(**sections, seed=whole(values.get("seed", seed.default), "seed", _limits(seed.metadata)))
+    config = Config(**sections, seed=whole(values.get("seed", seed.default), "seed", seed.metadata["limits"]))
     _check_together(config)
     return config
 
@@ -116,16 +112,16 @@ def _check(name: str, kind: Any, rules: Mapping[str, Any], value: Any) -> Any:
         return flag(value, name)
     if kinds[0] is str:
         return word(value, name, rules["choices"])
-    return (whole if kinds[0] is int else number)(value, name, _limits(rules))
+    return (whole if kinds[0] is int else number)(value, name, rules["limits"])
 
 
 def _check_list(name: str, kind: Any, rules: Mapping[str, Any], value: Any) -> tuple[Any, ...]:
     """Integers, numbers of layers, or the tables that describe layers."""
     if kind is int:
-        limits = Limits(low=rules["low"] or 0)
+        limits = Limits(low=rules["limits"].low or 0)
         return tuple(items(value, name, "integers", lambda one, what: whole(one, what, limits)))
     if kind is float:
-        limits = _limits(rules)
+        limits = rules["limits"]
         return tuple(items(value, name, "numbers", lambda one, what: number(one, what, limits), filled=True))
     rows = tables(value, name)
     read_rows(rows)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from spikesim.io.validation import Limits
 from spikesim.numerics.fixed_point import WINDOW_MAX
 
 CONTRAST_WINDOW_MAX = 2048
@@ -39,19 +40,15 @@ def option(
     text: str,
     *,
     choices: tuple[str, ...] = (),
-    low: float | None = None,
-    high: float | None = None,
-    above: float | None = None,
     per_layer: bool = False,
     optional: bool = False,
     later: bool = False,
+    **limits: float,
 ) -> Any:
     """A field of a section: its default, its meaning and what is allowed.
 
     Parameters
     ----------
-    low, high, above : float, optional
-        Smallest and largest value, and a value that must be exceeded.
     per_layer : bool
         Also takes a list with a value a layer, the lowest first.
     optional : bool
@@ -59,13 +56,13 @@ def option(
     later : bool
         Added after there were runs: left out of the canonical form where it has its default, so that a configuration
         that knows nothing of it stays the same.
+    **limits : float
+        `low`, `high` and `above`: smallest and largest value, and a value that must be exceeded (`Limits`).
     """
     rules = {
         "text": text,
         "choices": choices,
-        "low": low,
-        "high": high,
-        "above": above,
+        "limits": Limits(**limits),
         "per_layer": per_layer,
         "optional": optional,
         "later": later,

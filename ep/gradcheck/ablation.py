@@ -1,6 +1,6 @@
 """Which error signals reach which layers: the gradient check over kinds of signals and depths."""
 
-from collections.abc import Callable
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spikesim.datasets import Dataset
 from spikesim.ep.config.parsing import Config, make_config, merge
 from spikesim.ep.gradcheck.check import Variant, check_gradients, plain
-from spikesim.ep.parallel.communicator import Ranks
+from spikesim.ep.parallel.execution import Execution
 
 Reals = NDArray[np.float64]
 
@@ -67,10 +67,8 @@ def ablate(
     kinds: tuple[str, ...],
     *,
     repeats: int = 1,
-    threads: int = 1,
-    ranks: Ranks | None = None,
     soft_targets: Reals | None = None,
-    progress: Callable[[str], None] = lambda text: None,
+    execution: Execution | None = None,
 ) -> list[AblationRow]:
     """Check the gradients of every architecture with every kind of signals, from the same initial weights.
 
@@ -80,35 +78,32 @@ def ablate(
         Everything else.
     repeats : int
         Mini-batches over which is averaged.
-    ranks : Ranks, optional
-        The processes that share the work.
     soft_targets : float64 (training samples, classes), optional
         The teacher's softened answers, for kd and both.
-    progress : callable
-        Told what is being done.
+    execution : Execution, optional
+        Threads and processes that share the work; by default one thread.
 
     Raises
     ------
     InputError
         As `check_gradients`.
     """
+    execution = Execution() if execution is None else execution
     rows = []
     for arch in architectures:
         for kind in kinds:
             changed = make_config(merge(config.to_dict(), [("model.arch", arch), ("signals.kind", kind)]))
 
             def tell(text: str, arch: str = arch, kind: str = kind) -> None:
-                progress(f"{arch}, {kind}: {text}")
+                execution.progress(f"{arch}, {kind}: {text}")
 
             found = check_gradients(
                 changed,
                 dataset,
                 [Variant.of(changed)],
                 repeats=repeats,
-                threads=threads,
-                ranks=ranks,
                 soft_targets=soft_targets if kind in ("kd", "both") else None,
-                progress=tell,
+                execution=dataclasses.replace(execution, progress=tell),
             )
             similarity = found.variants[0].weights["exact"]
             rows.append(

@@ -14,7 +14,7 @@ third, what is left of beta's bias.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -37,7 +37,8 @@ from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.agreement import check_agreement
-from spikesim.ep.parallel.communicator import Ranks, share
+from spikesim.ep.parallel.communicator import share
+from spikesim.ep.parallel.execution import Execution
 from spikesim.ep.parallel.thread_pool import Team
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.nudged.ways import response_of
@@ -284,10 +285,8 @@ def check_gradients(
     reader: RunReader | None = None,
     small_beta: float = 0.05,
     repeats: int = 1,
-    threads: int = 1,
-    ranks: Ranks | None = None,
     soft_targets: Reals | None = None,
-    progress: Callable[[str], None] = lambda text: None,
+    execution: Execution | None = None,
 ) -> CheckResult:
     """Compare the gradients on mini-batches of `data.batch_size` training samples.
 
@@ -300,18 +299,18 @@ def check_gradients(
         Of the mean-field estimate.
     repeats : int
         Mini-batches, each with random numbers of its own: those that the first one of that epoch would have.
-    ranks : Ranks, optional
-        The processes that share the work.
     soft_targets : float64 (training samples, classes), optional
         The teacher's softened answers, where the signals have a teacher.
-    progress : callable
-        Told what is being done.
+    execution : Execution, optional
+        Threads and processes that share the work; by default one thread.
 
     Raises
     ------
     InputError
         The network does not fit the data or the run, there are too few samples, or a value is out of range.
     """
+    execution = Execution() if execution is None else execution
+    threads, ranks, progress = execution.threads, execution.ranks, execution.progress
     check_teacher(config.signals, soft_targets is not None)
     configs = [variant.configure(config) for variant in grid]  # refused before any work
     model = Model(config, dataset)
@@ -348,7 +347,7 @@ def check_gradients(
     results = []
     for number, (variant, own) in enumerate(zip(grid, configs, strict=True), 1):
         progress(f"variant {number} of {len(grid)}")
-        results.append(_run_variant(variant, own, dataset, parameters, batches, threads, ranks, soft_targets))
+        results.append(_run_variant(variant, own, dataset, parameters, batches, execution, soft_targets))
     references = [batch.reference for batch in batches]
     estimates = [by_layer(model.graph, r.estimate.weights) for r in references]
     exact = [by_layer(model.graph, r.exact.weights) for r in references]
@@ -375,14 +374,13 @@ def _run_variant(
     dataset: Dataset,
     parameters: ParameterTree,
     batches: list[_MiniBatch],
-    threads: int,
-    ranks: Ranks | None,
+    execution: Execution,
     soft_targets: Reals | None,
 ) -> VariantResult:
     """The engine's estimates of one variant against the references."""
     model = Model(config, dataset)
     weights, biases, residuals, differences, quantiles, activities = [], [], [], [], [], []
-    with Team(model, config, threads, ranks=ranks) as team:
+    with Team(model, config, execution.threads, ranks=execution.ranks) as team:
         learner = Learner(model, config, parameters, team, soft_targets)
         for batch in batches:
             inputs = batch.inputs[share(team.ranks, len(batch.ids))]

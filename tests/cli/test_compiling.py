@@ -47,8 +47,8 @@ def test_one_line_says_why_and_lines_of_progress_say_what() -> None:
     first, *progress = lines
     assert first.startswith("compiling the kernels, once") and str(compilation.source_hash()) in first
     assert len(progress) == 2
-    assert re.fullmatch(r"compiling: 0 kernels in \d+ s, now inner of [\w.]*test_cli_compiling", progress[0])
-    assert re.fullmatch(r"compiling: 2 kernels in \d+ s, now other of [\w.]*test_cli_compiling", progress[1])
+    assert re.fullmatch(r"compiling: 0 kernels in \d+ s, now inner of [\w.]*test_compiling", progress[0])
+    assert re.fullmatch(r"compiling: 2 kernels in \d+ s, now other of [\w.]*test_compiling", progress[1])
     compile_three()
     assert len(lines) == 3, "nothing is told behind the context"
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -152,5 +151,5 @@ def assert_same(found: tuple[Any, list[BatchResult]], expected: tuple[Any, list[
         for activity, others in zip(one.activity, other.activity, strict=True):
             np.testing.assert_array_equal(activity, others)
         for counts, others in zip(one.counts, other.counts, strict=True):
-            for item in fields(counts):
-                np.testing.assert_array_equal(getattr(counts, item.name), getattr(others, item.name), item.name)
+            for name in counts._fields:
+                np.testing.assert_array_equal(getattr(counts, name), getattr(others, name), name)

@@ -23,6 +23,7 @@ IDS = np.array([7, 0, 3, 12])
 LABELS = np.array([2, 0, 1, 2])
 RUN = np.zeros(1, np.uint8)
 IMAGE = (5, 4, 2)
+WINDOW = 8
 Reals = NDArray[np.float64]
 HELD = {
     "dynamics__nudged_drive": "held",
@@ -36,7 +37,7 @@ def prepare(
     *layers: Mapping[str, Any], capacity: int = SAMPLES, image: Shape = IMAGE, **settings: Any
 ) -> tuple[Model, Config, ph.Workspace]:
     """A model with random parameters and a workspace for it."""
-    phases = {"dynamics__steps_free": 20, "dynamics__window_free": 8, "dynamics__steps_nudged": 9}
+    phases = {"dynamics__steps_free": 20, "dynamics__window_free": WINDOW, "dynamics__steps_nudged": 9}
     config = small.make(*(layers or LAYERS), **{**phases, **settings})
     model = Model(config, small.make_dataset(size=image[:2], channels=image[2]))
     model.load(small.random_parameters(model, 4), config.dynamics.beta)
@@ -168,3 +169,31 @@ def held_drives(twin: reference.Model, window: int, gain: int, error_gain: int) 
         for drive, back in zip(drives, drives_from_above(twin, rates, attenuation, graded=True), strict=True):
             drive += sign * back
     return drives
+
+
+def free_phase(twin: reference.Model, onset: int) -> tuple[list[Integers], list[Integers]]:
+    """Mean rates of the window, and in how many of its steps p followed V; (samples, neurons) a layer."""
+    twin.run(20 - WINDOW, stream=5, onset=onset)
+    sums = [np.zeros_like(potential) for potential in twin.potential]
+    followed = [np.zeros_like(potential) for potential in twin.potential]
+    for t in range(20 - WINDOW, 20):
+        twin.run(1, first=t, stream=5, onset=onset)
+        for total, count, potential in zip(sums, followed, twin.potential, strict=True):
+            total += np.clip(potential, 0, ONE - 1)
+            count += (potential > 0) & (potential < ONE - 1)
+    return [np.minimum((total + WINDOW // 2) // WINDOW, ONE - 1) for total in sums], followed
+
+
+def answer_step(
+    model: Model, twin: reference.Model, rates: list[Integers], followed: list[Integers], beta: float, error_gain: int
+) -> None:
+    """One step: the rates, in place of the potentials, answer from the top down."""
+    sent = [np.zeros_like(rate) for rate in rates]
+    nudge = slow_nudge(model, twin, beta)
+    for layer in reversed(range(model.layers)):
+        shift = drives_from_above(twin, sent, error_gain, graded=True)[layer]
+        if layer == model.layers - 1:
+            shift = shift + nudge
+        answer = np.rint(shift * followed[layer] / WINDOW).astype(np.int64)
+        twin.potential[layer] = np.clip(rates[layer] + answer, 0, ONE - 1)
+        sent[layer] = twin.potential[layer] - rates[layer]

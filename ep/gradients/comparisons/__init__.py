@@ -1,4 +1,5 @@
 """Which phases a contrast compares, and what their difference is divided by: one file a comparison.
 
-Imports `phases` and what is below; `gradients.scheme` finds them by the names of `dynamics.nudging`.
+Imports `phases` and what is below; `gradients.scheme` imports it and finds a comparison by the name that the
+configuration gives.
 """

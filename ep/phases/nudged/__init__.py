@@ -1,4 +1,4 @@
 """How a network responds to a nudge: one file a way, with its kernels.
 
-Imports `network` and `phases.counters`; `phases` imports it and finds the ways by name.
+Imports `network`; `phases` imports it and finds the ways by name.
 """

@@ -11,7 +11,8 @@ from scipy import sparse, stats
 from sparse_pairs import assert_equal, reference_of
 
 from spikesim.cli.commands.simulate import simulate
-from spikesim.engine.plan import FIRING_IID, Clock
+from spikesim.engine.phase import PhaseSpec
+from spikesim.engine.plan import FIRING_IID
 from spikesim.errors import InputError
 from spikesim.numerics.dither import sum_dither
 from spikesim.numerics.philox import philox_words
@@ -191,7 +192,7 @@ def test_poisson_probabilities(rate: float) -> None:
 
 
 def test_poisson_arrivals_are_decided_by_64_bits() -> None:
-    key = TrialKey(Clock(FIRING_IID, STREAM_FIRE, 5, 0), 1)
+    key = TrialKey(PhaseSpec(FIRING_IID, STREAM_FIRE, 5, 0), 1)
 
     def arrivals(*tails: int) -> int:
         return int(poisson_arrivals(np.array(tails, np.uint64), key, 2, 6, 9))

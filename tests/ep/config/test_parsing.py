@@ -40,7 +40,7 @@ def legal_values(item: "dataclasses.Field[Any]") -> st.SearchStrategy[Any]:
     rules, kind = item.metadata, str(item.type)
     if item.name in ("arch", "dataset", "teacher", "weights"):
         return st.text(max_size=8)
-    if item.name == "layers" and item.metadata["low"] == 1:
+    if item.name == "layers" and item.metadata["limits"].low == 1:
         return st.lists(st.integers(1, 20), max_size=3)
     if item.name == "layers":
         return st.lists(st.fixed_dictionaries({"kind": st.just("conv"), "channels": st.integers(1, 99)}), max_size=3)
@@ -50,11 +50,11 @@ def legal_values(item: "dataclasses.Field[Any]") -> st.SearchStrategy[Any]:
         return st.sampled_from(rules["choices"])
     if item.type is bool:
         return st.booleans()
-    low = rules["above"] if rules["above"] is not None else rules["low"]
+    low = rules["limits"].above if rules["limits"].above is not None else rules["limits"].low
     if "int" in kind:
-        number: st.SearchStrategy[Any] = st.integers(low, rules["high"] or 2**40)
+        number: st.SearchStrategy[Any] = st.integers(low, rules["limits"].high or 2**40)
     else:
-        number = st.floats(low, rules["high"], exclude_min=rules["above"] is not None)
+        number = st.floats(low, rules["limits"].high, exclude_min=rules["limits"].above is not None)
     if rules["per_layer"]:
         number |= st.lists(number, min_size=1, max_size=3)
     return number | st.none() if rules["optional"] else number
@@ -124,9 +124,9 @@ def test_every_bad_value_is_refused_by_name(section: str, item: "dataclasses.Fie
         bad += [3, "3", [1.5], [True], [-1], ["a"]]
     else:
         bad += ["1", "", True, float("nan"), float("inf"), -float("inf"), -1, -(10**400)]
-        bad += [rules["low"] - 1] if rules["low"] is not None else []
-        bad += [rules["above"]] if rules["above"] is not None else []
-        bad += [rules["high"] + 1, 10**400, 1e300] if rules["high"] is not None else []
+        bad += [rules["limits"].low - 1] if rules["limits"].low is not None else []
+        bad += [rules["limits"].above] if rules["limits"].above is not None else []
+        bad += [rules["limits"].high + 1, 10**400, 1e300] if rules["limits"].high is not None else []
         bad += [1.5, 2.0] if "int" in str(item.type) else []
         if rules["per_layer"]:
             bad += [[], [-1.0], [1e-3, "a"], [float("nan")]]

@@ -11,6 +11,7 @@ import small
 from spikesim.datasets import Dataset
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.gradcheck.check import CheckResult, Similarity, Variant, check_gradients, variants
+from spikesim.ep.parallel.execution import Execution
 from spikesim.errors import InputError
 
 LAYERS = ({**small.POOLED, "channels": 8}, {**small.CONV, "channels": 8})
@@ -110,7 +111,7 @@ def test_the_engine_without_noise_agrees(settings: dict[str, Any]) -> None:
 def test_threads_change_no_bit() -> None:
     config, dataset = prepare()
     grid = variants(config, (8, 16), (), levers=False)
-    one, two = (check(config, dataset, grid, threads=threads).to_dict() for threads in (1, 2))
+    one, two = (check(config, dataset, grid, execution=Execution(threads)).to_dict() for threads in (1, 2))
     assert one == two
     assert one["repeats"] == 2 and len(one["variants"]) == 2
     assert one["variants"][0] != one["variants"][1]

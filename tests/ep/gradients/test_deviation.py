@@ -10,7 +10,11 @@ from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.errors import InputError
 
 SAMPLES = 12
-GRADED = {"dynamics__nudged_drive": "held", "dynamics__error_events": "graded"}
+GRADED = {
+    "dynamics__nudged_drive": "held",
+    "dynamics__error_events": "graded",
+    "dynamics__rule": "postsynaptic",
+}
 
 
 def estimate(nudging: str, number: int = 0, threads: int = 1, **settings: Any) -> tuple[dict[str, Any], Any]:
@@ -62,8 +66,6 @@ def test_threads_change_no_bit() -> None:
 
 def test_it_needs_graded_errors() -> None:
     with pytest.raises(InputError, match=r"dynamics\.nudging is 'deviation'; .* it must be 'centred'"):
-        small.make(
-            small.CONV, dynamics__nudged_drive="held", dynamics__error_events="spikes", dynamics__nudging="deviation"
-        )
+        small.make(small.CONV, **{**GRADED, "dynamics__error_events": "spikes"}, dynamics__nudging="deviation")
     with pytest.raises(InputError, match="it must be 'centred' or 'deviation'"):
         small.make(small.CONV, **GRADED, dynamics__nudging="one-sided")

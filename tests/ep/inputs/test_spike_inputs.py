@@ -118,8 +118,8 @@ def test_live_phases_agree_with_the_reference_to_the_bit(pooling: str, firing: s
     at = model.slice_of(model.graph.image)
     found = model.graph.image.from_state(tp.sums_of(workspace)[:, at]).reshape(tp.SAMPLES, -1)
     np.testing.assert_array_equal(found, windows[-1])
-    np.testing.assert_array_equal(workspace.counts.spikes, twin.spike_counts)
-    np.testing.assert_array_equal(workspace.counts.events, twin.event_counts)
+    np.testing.assert_array_equal(workspace.group.engine.counts.spikes, twin.spike_counts)
+    np.testing.assert_array_equal(workspace.group.engine.counts.events, twin.event_counts)
 
     macs = workspace.keep(tp.SAMPLES)
     hold(twin)
@@ -179,7 +179,7 @@ def test_a_tolerance_that_is_never_met_changes_nothing_and_one_that_is_ends_earl
         settings = {} if tolerance is None else {"dynamics__tolerance": tolerance}
         _, _, workspace = tp.prepare(**LIVE, **settings)
         follow(workspace)
-        found[tolerance] = tp.sums_of(workspace), int(workspace.counts.steps.sum())
+        found[tolerance] = tp.sums_of(workspace), int(workspace.group.engine.counts.steps.sum())
     np.testing.assert_array_equal(found[None][0], found[1e-12][0])
     assert found[1.0][1] < found[1e-12][1] == found[None][1] == tp.SAMPLES * STEPS
 

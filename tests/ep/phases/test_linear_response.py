@@ -6,10 +6,8 @@ from typing import Any
 import gradient_cases as mf
 import numpy as np
 import pytest
-import reference
 import small
 import twin_phases as tp
-from numpy.typing import NDArray
 
 from spikesim.engine import plan as p
 from spikesim.engine.delivery import deliver_block
@@ -18,43 +16,12 @@ from spikesim.engine.simd.dot_products import ABREAST_32, ABREAST_64
 from spikesim.engine.state import Engine
 from spikesim.ep.gradcheck import implicit_gradient as ad
 from spikesim.ep.inputs.samples import MiniBatch
-from spikesim.ep.network.model import Model
 from spikesim.ep.phases import workspace as ph
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import ONE
 
 GRADED = {**tp.HELD, "dynamics__error_events": "graded"}
-WINDOW = 8
-
-Integers = NDArray[np.int64]
-
-
-def free_phase(twin: reference.Model, onset: int) -> tuple[list[Integers], list[Integers]]:
-    """Mean rates of the window, and in how many of its steps p followed V; (samples, neurons) a layer."""
-    twin.run(20 - WINDOW, stream=5, onset=onset)
-    sums = [np.zeros_like(potential) for potential in twin.potential]
-    followed = [np.zeros_like(potential) for potential in twin.potential]
-    for t in range(20 - WINDOW, 20):
-        twin.run(1, first=t, stream=5, onset=onset)
-        for total, count, potential in zip(sums, followed, twin.potential, strict=True):
-            total += np.clip(potential, 0, ONE - 1)
-            count += (potential > 0) & (potential < ONE - 1)
-    return [np.minimum((total + WINDOW // 2) // WINDOW, ONE - 1) for total in sums], followed
-
-
-def answer_step(
-    model: Model, twin: reference.Model, rates: list[Integers], followed: list[Integers], beta: float, error_gain: int
-) -> None:
-    """One step: the rates, in place of the potentials, answer from the top down."""
-    sent = [np.zeros_like(rate) for rate in rates]
-    nudge = tp.slow_nudge(model, twin, beta)
-    for layer in reversed(range(model.layers)):
-        shift = tp.drives_from_above(twin, sent, error_gain, graded=True)[layer]
-        if layer == model.layers - 1:
-            shift = shift + nudge
-        answer = np.rint(shift * followed[layer] / WINDOW).astype(np.int64)
-        twin.potential[layer] = np.clip(rates[layer] + answer, 0, ONE - 1)
-        sent[layer] = twin.potential[layer] - rates[layer]
+WINDOW = tp.WINDOW
 
 
 @pytest.mark.parametrize("firing", ["iid", "stratified", "mean-field"])
@@ -71,12 +38,12 @@ def test_phases_agree_with_the_reference_to_the_bit(firing: str, pooling: str, e
     tp.settled(workspace)
     counts = workspace.nudged(tp.SAMPLES, 6, tp.LABELS, np.array([1.5]), tp.RUN)
 
-    rates, followed = free_phase(twin, config.dynamics.onset(model.layers))
+    rates, followed = tp.free_phase(twin, config.dynamics.onset(model.layers))
     assert all(count.any() for count in followed) and followed[0].mean() < WINDOW, "some follow and some do not"
     twin.potential = [rate.copy() for rate in rates]
     windows = [np.zeros_like(rate) for rate in rates]
     for t in range(3):
-        answer_step(model, twin, rates, followed, 1.5, error_gain)
+        tp.answer_step(model, twin, rates, followed, 1.5, error_gain)
         if t >= 1:
             for window, moved in zip(windows, twin.potential, strict=True):
                 window += moved

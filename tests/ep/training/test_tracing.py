@@ -47,7 +47,7 @@ def follow(
             learner.team.group = group
         ids = np.arange(SAMPLES)
         images, labels = shown.plain(dataset.train, ids), dataset.train.labels[ids]
-        rows = trace(learner, 3, Samples(images, ids, labels), 0.5)
+        rows = trace(learner, 3, Samples(images, ids, labels, targets), 0.5)
         _, result = learner.estimate(MiniBatch(3, 0, images, ids, labels), 0.5)
         return rows, learner, shown, result
 
@@ -102,7 +102,7 @@ def test_following_changes_nothing() -> None:
     start = small.random_parameters(Model(config, dataset), 2)
     with small.learning(config, dataset, parameters=start) as (other, shown):
         ids = np.arange(SAMPLES)
-        _, plain = other.estimate(3, 0, shown.plain(dataset.train, ids), ids, dataset.train.labels[ids], 0.5)
+        _, plain = other.estimate(MiniBatch(3, 0, shown.plain(dataset.train, ids), ids, dataset.train.labels[ids]), 0.5)
     assert plain.loss_sum == traced.loss_sum
     np.testing.assert_array_equal(plain.rate_difference, traced.rate_difference)
 
