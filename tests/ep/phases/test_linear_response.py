@@ -13,7 +13,6 @@ from spikesim.engine import plan as p
 from spikesim.engine.delivery import deliver_block
 from spikesim.engine.simd.accumulate import SMALL
 from spikesim.engine.simd.dot_products import ABREAST_32, ABREAST_64
-from spikesim.engine.state import Engine
 from spikesim.ep.gradcheck import implicit_gradient as ad
 from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.phases import workspace as ph
@@ -66,7 +65,7 @@ def test_deviations_of_any_size_are_delivered_exactly(beta: float, channels: tup
     tp.nudged(workspace, beta, beta)
     assert model.clamped is not None
     plan, state, reaches = model.clamped.plan, workspace.state, []
-    engine = Engine(plan, state, workspace.counts, workspace.scratch)
+    engine = workspace.group.engine._replace(plan=plan)
     for table in plan.incoming:
         row = plan.tables[table]
         source, target = plan.populations[row.source], plan.populations[row.target]
