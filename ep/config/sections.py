@@ -108,7 +108,7 @@ class Model:
     neuron: str = option(
         "clipped-linear",
         "Model of the neurons: they fire with probability clip(V, 0, 1); or so, but not in the `refractory` steps "
-        "after a spike (docs/own-neuron.md).",
+        "after a spike; these want `dynamics.firing` to be iid (docs/own-neuron.md).",
         choices=("clipped-linear", "refractory"),
         later=True,
     )

@@ -240,7 +240,7 @@ def test_the_notation_of_commands_behind_figures(tmp_path: Path) -> None:
 
 
 def patched(folder: Path) -> Path:
-    """A copy of the checkout with the neuron of docs/own-neuron.md."""
+    """A copy of the checkout with the third neuron of docs/own-neuron.md."""
     copy_checkout(folder)
     diff = "".join(block.text for block in blocks(ROOT / "docs" / "own-neuron.md") if block.language == "diff")
     done = subprocess.run(["git", "apply", "-"], input=diff, text=True, cwd=folder, capture_output=True)
@@ -249,21 +249,27 @@ def patched(folder: Path) -> Path:
 
 
 def test_the_neuron_of_the_manual_can_be_made(tmp_path: Path) -> None:
-    changed = (
-        "spikesim/engine/neurons/clipped_linear.py",
-        "tests/helpers/reference.py",
-        "tests/core/engine/test_accumulate.py",
-        "tests/core/engine/test_simulator_law.py",
-    )
+    changed = ("spikesim/engine/neurons/__init__.py", "ep/config/sections.py", "tests/helpers/reference.py")
+    made = ("spikesim/engine/neurons/floored.py", "tests/core/engine/test_floored.py")
     copy = patched(tmp_path / "copy")
     for name in changed:
         assert (copy / name).read_text() != (ROOT / name).read_text()
+    for name in made:
+        assert (copy / name).exists() and not (ROOT / name).exists()
+
+
+def test_parts_of_files_that_the_manual_shows_are_theirs() -> None:
+    shown = [(block, block.reason.removeprefix("part of ")) for block in blocks(ROOT / "docs" / "own-neuron.md")]
+    parts = [(block, ROOT / name) for block, name in shown if name != block.reason]
+    assert parts
+    for block, path in parts:
+        assert block.text in path.read_text(), f"line {block.line}"
 
 
 @pytest.mark.skipif(not ALL, reason="compiles the kernels again: SPIKESIM_MANUAL=all runs it")
 def test_the_neuron_of_the_manual_passes_the_tests_it_names(tmp_path: Path) -> None:
     copy = patched(tmp_path / "copy")
-    (block,) = (block for block in blocks(copy / "docs" / "own-neuron.md") if block.language == "sh")
+    (block,) = (block for block in blocks(copy / "docs" / "own-neuron.md") if "pytest" in block.text)
     words = block.text.split()
     environment = {**os.environ, "PYTHONPATH": str(copy), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     program = [sys.executable, *words[1:], "-q"]

@@ -11,6 +11,7 @@ from scipy.signal import correlate
 from small import CONV, DENSE, POOLED, SKIPS, make, make_dataset, random_parameters
 
 from spikesim.datasets import load
+from spikesim.ep.exchange.exporting import ExportOptions, export
 from spikesim.ep.exchange.nirgraph import make_if_graph, write_graph, write_if_graph
 from spikesim.ep.exchange.structure import read_structure
 from spikesim.ep.gradcheck.mean_field import MeanField
@@ -157,6 +158,16 @@ def test_the_membrane_is_a_leaky_integrator(tmp_path, leak, step_ms):
     alpha = step_ms * 1e-3 / membrane.tau  # of an Euler step of tau dv/dt = v_leak - v + r i
     np.testing.assert_allclose(alpha, 2.0**-leak, rtol=1e-6)
     assert (membrane.r == 1).all() and not membrane.v_leak.any()
+
+
+def test_refractory_neurons_are_metadata_and_no_if_neurons(tmp_path):
+    write_run(tmp_path / "run.h5", (POOLED, CONV), {"model__neuron": "refractory", "model__refractory": 2}, 6)
+    with RunReader(tmp_path / "run.h5") as reader:
+        export(reader, "nir", tmp_path / "graph.nir", ExportOptions())
+        with pytest.raises(InputError, match="has refractory neurons, for whose rates IF neurons cannot stand"):
+            export(reader, "nir", tmp_path / "if.nir", ExportOptions(nodes="if"))
+    said = str(nir.read(tmp_path / "graph.nir").nodes["conv1"].metadata["neuron"])
+    assert "does not fire in the 2 steps after a spike" in said
 
 
 def test_what_nir_cannot_say_is_metadata(tmp_path):
