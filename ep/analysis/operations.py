@@ -117,7 +117,7 @@ def phase_traffic(reader: RunReader, phase: str) -> Traffic:
     """What is sent in a phase of a run; free phases, tests and live phases send everything."""
     spikes = reader.setting("dynamics.inference") != "mean-field"
     response = reader.setting("dynamics.nudged_phase")
-    if phase in (PHASES[0], TEST_PHASE) or response == "live-spikes":
+    if phase in (PHASES[0], TEST_PHASE) or response not in ("linear-response", "clamped-spikes"):
         return Traffic(forward=True, cells=spikes, holds=False, fires=True)
     graded = response == "linear-response"
     return Traffic(forward=False, cells=spikes, holds=not graded and phase == PHASES[1], fires=not graded)

@@ -23,7 +23,7 @@ def step_milliseconds(config: Mapping[str, Any]) -> float | None:
     if not isinstance(data, Mapping) or not isinstance(dynamics, Mapping):
         return None
     duration, steps = data.get("duration"), dynamics.get("steps_free")
-    moves = data.get("coding", "auto") in ("auto", "events") and dynamics.get("inference") != "mean-field"
+    moves = data.get("encoding", "auto") in ("auto", "events") and dynamics.get("inference") != "mean-field"
     if not moves or not isinstance(duration, int | float) or not isinstance(steps, int) or duration <= 0 or steps <= 0:
         return None
     return duration / steps

@@ -1,7 +1,6 @@
 """Neuron models, a file each, and the kernels that choose among them by the number of the model in `MODELS`.
 
-Imports `engine.simd`; the plan's layout, the state, the loop (`spikesim.engine.step`) and the mean field of `ep` import
-it.
+Imports `engine.simd` and what is below; `engine`, the API, and the network, phases and mean field of `ep` import it.
 """
 
 from collections import namedtuple

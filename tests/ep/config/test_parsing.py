@@ -144,7 +144,7 @@ def test_bad_seed_is_refused(seed: Any) -> None:
 def test_unknown_keys_are_refused_with_what_there_is() -> None:
     assert "dynamics, error_signals" in fault({"dynamic": {}})
     assert "learning_rate" in fault({"optimizer": {"lr": 0.1}})
-    assert "optimizer" in fault({"optimizer": {"name": "adam"}})
+    assert "optimizer" in fault({"optimizers": {"name": "adam"}})
     fault({"model": {"two\nlines": 1}})
     fault({"two\nlines": 1})
     for section in SECTIONS:
