@@ -40,7 +40,7 @@ from spikesim.errors import InputError
 
 PARTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("data", Presenter, ("train",)),
-    ("tables from weights", Model, ("load",)),
+    ("tables from weights", Model, ("set_parameters",)),
     ("image drive", ph.Workspace, ("rest",)),
     ("free phase", ph.Workspace, ("free",)),
     ("clamped drives", ph.Workspace, ("keep",)),
