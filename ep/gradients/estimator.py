@@ -115,6 +115,10 @@ def layer_sums(
     # either phase counts by the length of the other's window
     first, second = scheme.windows
     factors = (1, 1) if first == second else (second, first)
+    # by connection: the window sums of its terms, and of its presynaptic side
+    edges = model.graph.edges
+    terms = [[[getattr(rates, name) for name in term.post] for term in scheme.terms(edge)] for edge in edges]
+    presynaptic = [[getattr(rates, name) for name in scheme.presynaptic(edge)] for edge in edges]
 
     def work(piece: co.Piece) -> tuple[list[Correlation], int]:
         if team.stop[0]:
@@ -124,11 +128,11 @@ def layer_sums(
         apart = 0
         if edge.first:  # others have the same target
             apart = _apart([one[own] for one in compared], factors, begin + at.start, begin + at.stop)
-        seen = [getattr(rates, name)[own] for name in scheme.presynaptic(edge)]
+        seen = [one[own] for one in presynaptic[edge.index]]
         rows = shared.of(piece, lambda: co.presynaptic_rows(model, edge, inputs[own], *seen) if seen else None)
         found = []
-        for term, total in zip(scheme.terms(edge), sums.correlations[edge.index], strict=True):
-            post = [getattr(rates, name)[own] for name in term.post]
+        for phases, total in zip(terms[edge.index], sums.correlations[edge.index], strict=True):
+            post = [one[own] for one in phases]
             found.append(co.contrast(model, edge, post, rows, channels, co.place(piece, total)))
         return found, apart
 
