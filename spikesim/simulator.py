@@ -198,7 +198,7 @@ class Simulator:
         self.state.active[...] = 1
         self._window = window
         engine = Engine(self.compiled.plan, self.state, self.counts, self._scratch)
-        begin_phase(engine.plan, engine.state, engine.counts, phase, self.samples, first)
+        begin_phase(engine.plan, engine.state, phase, self.samples, first)
         if not run_steps(engine, phase, self.samples, first, Window(steps, window), inputs, self._stop.array):
             raise Stopped
 

@@ -31,8 +31,8 @@ def state_of(pop, pixel, channel):
 
 
 @kernel
-def list_spikes(plan, state, counts, firing, population, sample, t, count):
-    """Rebuild the event lists of one population of one sample from its spike words; count: count the spikes too."""
+def list_spikes(plan, state, firing, population, sample, t):
+    """Rebuild the event lists of one population of one sample from its spike words; the number of its spikes."""
     pop = plan.populations[population]
     pixels, channels = pop.height * pop.width, pop.channels
     words_a_pixel = pop.blocks * pop.lanes // 16
@@ -52,13 +52,12 @@ def list_spikes(plan, state, counts, firing, population, sample, t, count):
         for i in range(pop.events, pop.events + n):
             pixel, channel = events[sample, i] // channels, events[sample, i] % channels
             state.values[sample, i] = value_of(pop, model, state, sample, state_of(pop, pixel, channel))
-    if count:
-        counts.spikes[sample, population] += n
     if pop.pooled_events >= 0:
         if graded:
             pool_graded(plan, state, population, sample, model)
         else:
             pool_spikes(plan, state, population, sample, t)
+    return n
 
 
 @kernel
@@ -144,7 +143,7 @@ def load_spike_input(plan, state, counts, firing, inputs, number, n_samples, now
             state.words[sample, word] = np.uint16(state.words[sample, word] | (1 << (at & 15)))
             if graded:
                 state.membrane[sample, state_of(pop, pixel, channel)] = np.int32(ONE)
-        list_spikes(plan, state, counts, firing, population, sample, t, True)
+        counts.spikes[sample, population] += list_spikes(plan, state, firing, population, sample, t)
         if now.half >= 0:
             add_spikes(pop, state, sample, now.half)
 

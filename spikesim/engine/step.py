@@ -238,7 +238,7 @@ def _mix_drives(state, scratch, pop, sample, slot, at, sparse_at, count):
 
 
 @kernel
-def begin_phase(plan, state, counts, phase, n_samples, first):
+def begin_phase(plan, state, phase, n_samples, first):
     """Before step `first`: lists from the spikes as they are, window sums at zero, stratified thresholds drawn."""
     state.window[:, :n_samples] = 0
     state.unclipped[:, :n_samples] = 0
@@ -247,7 +247,7 @@ def begin_phase(plan, state, counts, phase, n_samples, first):
             pop = plan.populations[population]
             if pop.spike_input:
                 continue
-            list_spikes(plan, state, counts, phase.firing, population, sample, first, False)
+            list_spikes(plan, state, phase.firing, population, sample, first)
             if phase.firing != FIRING_STRATIFIED:
                 continue
             lanes, pixels = pop.lanes, pop.height * pop.width
@@ -321,7 +321,8 @@ def step(engine, phase, n_samples, now):
             neurons = pop.height * pop.width * pop.channels
             for sample in range(n_samples):
                 if state.active[sample]:
-                    list_spikes(plan, state, counts, phase.firing, population, sample, now.t + 1, True)
+                    spikes = list_spikes(plan, state, phase.firing, population, sample, now.t + 1)
+                    counts.spikes[sample, population] += spikes
                     counts.updates[sample, population] += neurons
     for sample in range(n_samples):
         if state.active[sample]:

@@ -46,7 +46,7 @@ class Group:
         """Begin a phase of the first n samples, from the state they are in."""
         phase = phase_spec(self.dynamics.engine_firing, stream, self.seed, onset, order)
         self.clear(n)
-        begin_phase(self.engine.plan, self.engine.state, self.engine.counts, phase, n, 0)
+        begin_phase(self.engine.plan, self.engine.state, phase, n, 0)
         return phase
 
     def clear(self, n: int) -> None:

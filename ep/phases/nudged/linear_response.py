@@ -98,7 +98,7 @@ def _answer(engine, rest, now, population, n_samples):
     for begin in range(0, n_samples, together):
         end = min(begin + together, n_samples)
         for block in range(pop.blocks):
-            deliveries = 0
+            deliveries = np.int64(0)  # a literal would have the block compiled twice
             for i in range(first_incoming, last_incoming):
                 table = plan.incoming[i]
                 tiled = plan.tables[table].tiled

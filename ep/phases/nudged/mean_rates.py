@@ -37,4 +37,4 @@ def send_probabilities(engine, population, sample):
                 for lane in range(16):
                     bits |= (potential[word * 16 + lane] > 0) << lane
                 words[pixel * words_a_pixel + block * lanes // 16 + word] = np.uint16(bits)
-    list_spikes(plan, state, engine.counts, p.FIRING_RATES, population, sample, 0, False)
+    list_spikes(plan, state, p.FIRING_RATES, population, sample, np.int64(0))
