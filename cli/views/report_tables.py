@@ -97,7 +97,7 @@ def _dynamics_table(numbers: "Report") -> Table:
 def _learning_table(learning: "list[LayerLearning]") -> Table:
     epoch = learning[0].epoch if learning else 0
     table = Table(
-        f"Learning by layer in epoch {epoch}: answer to the nudge, change, error signal, coupling", ("layer",)
+        f"Learning by layer in epoch {epoch}: rate difference, change, error signal, spectral norm", ("layer",)
     )
     changes = ("|r+ - r-|", "|dW|", "|W|")
     table.add_columns(*changes, "signal", "head loss", "head\naccuracy", "saturated", "spectral\nnorm")

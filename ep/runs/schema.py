@@ -271,7 +271,8 @@ LAYER_COLUMNS = _table(
         "<u8",
         (),
         "operations",
-        "dense forward operations into the layer, of one step of one sample",
+        "dense forward operations into the layer, of one step of one sample, connections from an image beside others "
+        "left out",
     ),
     (
         "synapses_feedback",
@@ -328,7 +329,8 @@ class LayerInfo:
     weights : int
         Free parameters into the layer, biases left out.
     synapses_forward, synapses_feedback : int
-        Dense synaptic operations into the layer, of one step of one sample.
+        Dense synaptic operations into the layer, of one step of one sample. A connection from an image beside others
+        is left out: it delivers once a sample.
     analogue : bool
         The forward input is a constant image: its operations happen once a sample.
     cells : int

@@ -25,12 +25,14 @@ def make_header(
     graph, layers = model.graph, []
     for layer, population in enumerate(graph.populations):
         into, out = graph.incoming(layer), graph.outgoing(layer)
+        # a connection from an image beside others delivers once a sample, next to nothing beside what they do each step
+        steady = [edge for edge in into if not edge.analogue] or into
         layers.append(
             LayerInfo(
                 name=population.name,
                 shape=population.shape,
                 weights=sum(edge.connection.integers.size for edge in into),
-                synapses_forward=sum(edge.connection.dense_operations for edge in into),
+                synapses_forward=sum(edge.connection.dense_operations for edge in steady),
                 synapses_feedback=sum(edge.connection.dense_operations for edge in out),
                 analogue=into[0].analogue,
                 cells=4 if any(getattr(edge.connection.table, "pool", None) == "average" for edge in into) else 1,
