@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from spikesim.ep.parallel.communicator import Ranks
+    from spikesim.ep.parallel.communicator import Communicator
     from spikesim.ep.parallel.execution import Execution
 
 __all__ = [
@@ -120,7 +120,7 @@ def echo_csv(rows: Iterable[Iterable[Any]]) -> None:
     click.echo(text.getvalue(), nl=False)
 
 
-def available_threads(ranks: "Ranks") -> int:
+def available_threads(ranks: "Communicator") -> int:
     """Threads to use: what a batch job was given, else the cores that this process may run on, or its share of them."""
     import os
 
@@ -130,7 +130,7 @@ def available_threads(ranks: "Ranks") -> int:
     return ranks.cores_each()
 
 
-def make_execution(threads: int | None, ranks: "Ranks") -> "Execution":
+def make_execution(threads: int | None, ranks: "Communicator") -> "Execution":
     """So many threads of each of these processes, the first of which tells of its progress."""
     from spikesim.ep.parallel.execution import Execution
 

@@ -9,7 +9,7 @@ import click
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
-    from spikesim.ep.parallel.communicator import Ranks
+    from spikesim.ep.parallel.communicator import Communicator
     from spikesim.ep.parallel.mpi import MpiRanks
 
 __all__ = ["end_together", "is_first", "refuse_ranks", "take_ranks"]
@@ -40,7 +40,7 @@ def is_first() -> bool:
     return _launched()[1] == 0
 
 
-def take_ranks() -> "Ranks":
+def take_ranks() -> "Communicator":
     """The processes that share the work of this command; from here on they end together.
 
     Raises

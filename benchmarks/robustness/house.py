@@ -9,7 +9,8 @@ same for both:
 modules             Python files, an `__init__.py` with nothing but a docstring not counted
 largest folder      the most such files in one folder
 lines               of a module all; of a function those from `def` to its end, its docstring left out
-arguments           of a function, in any position, `self` and `cls` left out
+arguments           of a function, in any position, left out `self`, `cls` and the `typingctx` that Numba passes to an
+                    intrinsic
 column constants    names that a module binds by unpacking `range(...)`, if the last of them is the number of columns
                     (`TABLE_KIND, TABLE_SHIFT, TABLE_COLUMNS = range(3)`)
 numbered choices    names that are bound in that way to choices (`NOT_POOLED, POOLED = range(2)`)
@@ -39,6 +40,7 @@ from pathlib import Path
 TOPS = ("spikesim", "ep", "datasets", "cli")
 MODES = {"nudged_phase", "nudged_drive", "error_events", "nudging", "held", "clamped", "graded", "streamed"}
 MANY = 8
+UNCOUNTED = ("self", "cls", "typingctx")
 DOORS = ("spikesim", "spikesim.ep", "spikesim.__main__")
 """Modules without arrows of their own: `spikesim` and `spikesim.ep` import their public names on first use."""
 
@@ -96,7 +98,7 @@ def arguments(function: Function) -> int:
     """The number of its arguments."""
     of = function.args
     named = [*of.posonlyargs, *of.args, *of.kwonlyargs, *filter(None, (of.vararg, of.kwarg))]
-    return len([argument for argument in named if argument.arg not in ("self", "cls")])
+    return len([argument for argument in named if argument.arg not in UNCOUNTED])
 
 
 def unpacked_ranges(module: Module) -> Iterator[list[str]]:

@@ -33,7 +33,7 @@ from spikesim.datasets import load
 from spikesim.engine.synapses import neurons
 from spikesim.ep.config.layer_rows import Layer
 from spikesim.ep.config.parsing import Config
-from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.network.architectures import architecture, build, input_shape
 from spikesim.ep.training.optimizers import schedule
 from spikesim.errors import InputError
@@ -140,7 +140,7 @@ def train(config: Config, options: argparse.Namespace) -> None:
     arch = architecture(config.model.arch, config.model.layers)
     shape = input_shape(config.model.arch, arch, dataset)
     chain = chain_of(build(arch, shape, width=config.model.width))
-    presenter = Presenter(config, dataset, shape)
+    pipeline = InputPipeline(config, dataset, shape)
     samples = min(config.data.limit or len(dataset.train), len(dataset.train))
     test_samples = min(config.data.test_limit or len(dataset.test), len(dataset.test))
     batch, epochs = config.data.batch_size, config.optimizer.epochs
@@ -149,7 +149,7 @@ def train(config: Config, options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(config.seed)
     network = ClippedNetwork(arch.layers, chain, dataset.classes).to(memory_format=torch.channels_last)
-    network.initialize(to_torch(presenter.plain(dataset.train, slice(min(samples, CALIBRATION_IMAGES)))))
+    network.initialize(to_torch(pipeline.plain(dataset.train, slice(min(samples, CALIBRATION_IMAGES)))))
     optimizer = torch.optim.Adam(network.parameters(), lr=options.lr)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     result: dict[str, Any] = {
@@ -176,7 +176,7 @@ def train(config: Config, options: argparse.Namespace) -> None:
         for number in range(batches):
             sample_ids = shuffled[number * batch : (number + 1) * batch]  # (n,)
             labels = torch.from_numpy(dataset.train.labels[sample_ids])  # (n,)
-            logits = network(to_torch(presenter.train(epoch, sample_ids)))  # (n, classes)
+            logits = network(to_torch(pipeline.train(epoch, sample_ids)))  # (n, classes)
             loss = functional.cross_entropy(logits, labels)
             optimizer.zero_grad()
             loss.backward()
@@ -190,7 +190,7 @@ def train(config: Config, options: argparse.Namespace) -> None:
             for first in range(0, test_samples, TEST_BATCH):
                 part = slice(first, min(first + TEST_BATCH, test_samples))
                 labels = torch.from_numpy(dataset.test.labels[part].copy())  # (n,); the set's own are read-only
-                logits = network(to_torch(presenter.plain(dataset.test, part)))  # (n, classes)
+                logits = network(to_torch(pipeline.plain(dataset.test, part)))  # (n, classes)
                 tested.add(logits, labels, functional.cross_entropy(logits, labels))
 
         row = {"epoch": epoch + 1, **learned.row("train"), **tested.row("test"), "seconds": seconds}

@@ -26,11 +26,11 @@ from spikesim.datasets import Dataset
 from spikesim.ep.config.parsing import Config, make_config, merge
 from spikesim.ep.gradcheck.mean_field import FixedPoint, Inputs, MeanField
 from spikesim.ep.gradients.contrast import layer_rates
-from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases import workspace as ph
-from spikesim.ep.training.spectral import coupling
+from spikesim.ep.training.spectral import spectral_norms
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import ONE
 
@@ -65,7 +65,7 @@ class Bench:
         self.dataset = dataset
         self.model = self._load(config)
         shape = self.model.graph.image.shape
-        self.image = Presenter(config, dataset, shape).plain(dataset.test, np.arange(1), 0)
+        self.image = InputPipeline(config, dataset, shape).plain(dataset.test, np.arange(1), 0)
         assert isinstance(self.image, np.ndarray)
         inputs = Inputs.prepare(self.image, np.zeros(1, np.int64), self.model.classes)
         field = MeanField.from_model(self.model, [0.0 for _ in self.model.heads])
@@ -82,11 +82,11 @@ class Bench:
     def describe(self) -> str:
         """The network in words."""
         rates = np.concatenate([rates.ravel() for rates in self.rest.rates])
-        found = coupling(self.model, self.rest.rates).max()
+        found = spectral_norms(self.model, self.rest.rates).max()
         inside = ((rates > 0) & (rates < 1)).mean()
         return (
             f"{len(rates)} neurons, mean firing probability {rates.mean():.3f}, {inside:.0%} of them inside 0 .. 1, "
-            f"coupling {found:.2f}"
+            f"spectral norm {found:.2f}"
         )
 
     def rates(self, leak: int, firing: str, window: int, samples: int) -> list[Reals]:

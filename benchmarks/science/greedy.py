@@ -31,7 +31,7 @@ from spikesim.cli.configuration import resolve
 from spikesim.datasets import Dataset, load
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.gradients.activity_penalty import moved_penalties
-from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.network.heads import READOUT
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
@@ -149,14 +149,14 @@ def percent(right: NDArray[np.int64], samples: int) -> str:
 def train(config: Config, dataset: Dataset, options: argparse.Namespace) -> None:
     """Train, printing two lines after every epoch."""
     model = Model(config, dataset)
-    presenter = Presenter(config, dataset, model.graph.image.shape)
+    pipeline = InputPipeline(config, dataset, model.graph.image.shape)
     samples = min(config.data.limit or len(dataset.train), len(dataset.train))
     test_samples = min(config.data.test_limit or len(dataset.test), len(dataset.test))
     size, epochs = config.data.batch_size, config.optimizer.epochs
     batches = -(-samples // size)
     parameters = initial_parameters(model, config)
-    with ThreadPool(model, config, options.threads) as team:
-        start(model, config, parameters, team, presenter, samples)
+    with ThreadPool(model, config, options.threads) as thread_pool:
+        start(model, config, parameters, thread_pool, pipeline, samples)
     error_gain = config.dynamics.error_gain if options.error_gain is None else options.error_gain
     layers = Layers(config, model, parameters, error_gain)
     print(
@@ -175,14 +175,14 @@ def train(config: Config, dataset: Dataset, options: argparse.Namespace) -> None
             ids = shuffled[number * size : (number + 1) * size]  # (n,)
             labels = torch.from_numpy(dataset.train.labels[ids].astype(np.int64))
             factor = schedule(config.optimizer, (epoch + number / batches) / epochs)
-            right, active = layers.learn(to_torch(presenter.train(epoch, ids)), labels, factor)
+            right, active = layers.learn(to_torch(pipeline.train(epoch, ids)), labels, factor)
             learned += right
             activity += active * len(ids) / samples
         with torch.no_grad():
             for first in range(0, test_samples, TEST_BATCH):
                 part = slice(first, min(first + TEST_BATCH, test_samples))
                 labels = torch.from_numpy(dataset.test.labels[part].astype(np.int64))
-                _, logits = layers.run(to_torch(presenter.plain(dataset.test, part)))
+                _, logits = layers.run(to_torch(pipeline.plain(dataset.test, part)))
                 tested += [int((own.argmax(dim=1) == labels).sum()) for own in logits]
         print(
             f"epoch {epoch + 1}/{epochs}: training {100 * learned[-1] / samples:.2f} %, test "

@@ -28,7 +28,7 @@ from spikesim.ep.analysis.summary import NETWORK, parameter_summaries
 from spikesim.ep.config.parsing import Config, make_config, merge
 from spikesim.ep.config.random_streams import STREAM_FREE, STREAM_NUDGED, STREAM_NUDGED_MINUS, stream_of
 from spikesim.ep.evaluation.from_run import run_parameters
-from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.network.error_signals import head_strengths
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
@@ -265,13 +265,13 @@ def compare(path: Path, options: argparse.Namespace) -> bool:
         model.set_parameters(parameters)
         sides, first = Sides(reader, config, model, parameters), slice(options.samples)
         own, theirs = own_static(reader), static(parameters)
-    presenter = Presenter(config, dataset, model.graph.image.shape)
+    pipeline = InputPipeline(config, dataset, model.graph.image.shape)
     print(machine(("neurobench", "torch", "snntorch")))
     print(f"\n{path}: {options.samples} test samples; operations a sample\n")
     print(f"{'':<34}{'spikesim':>16}{'NeuroBench':>16}")
     equal = _show("network", own, theirs)
     total: tuple[Figures, Figures] = {}, {}
-    for phase in follow(model, config, presenter.plain(dataset.test, first), dataset.test.labels[first]):
+    for phase in follow(model, config, pipeline.plain(dataset.test, first), dataset.test.labels[first]):
         own, theirs = sides.own(phase), sides.theirs(phase)
         if phase.name == PHASES[0]:
             own["MembraneUpdates"] = membrane_updates(phase.trace)

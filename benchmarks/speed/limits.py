@@ -35,7 +35,7 @@ from spikesim.engine.simd.fire import Drives, LowPass, Membrane, Threshold, Wind
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.gradients.estimator import LayerSums, layer_sums
 from spikesim.ep.gradients.scheme import NudgingScheme
-from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.network.graph import INPUT
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
@@ -148,35 +148,35 @@ def largest_part(model: Model) -> int:
 class Engine:
     """A mini-batch, one thread, and a workspace for a group."""
 
-    def __init__(self, config: Config, dataset: Dataset, model: Model, team: ThreadPool) -> None:
-        presenter = Presenter(config, dataset, model.graph.image.shape)
+    def __init__(self, config: Config, dataset: Dataset, model: Model, thread_pool: ThreadPool) -> None:
+        pipeline = InputPipeline(config, dataset, model.graph.image.shape)
         self.parameters = initial_parameters(model, config)
-        start(model, config, self.parameters, team, presenter, len(dataset.train.labels))
+        start(model, config, self.parameters, thread_pool, pipeline, len(dataset.train.labels))
         model.set_parameters(self.parameters, config.dynamics.beta)
-        self.model, self.dynamics, self.team = model, config.dynamics, team
+        self.model, self.dynamics, self.thread_pool = model, config.dynamics, thread_pool
         self.ids = np.arange(config.data.batch_size)
-        self.images = presenter.plain(dataset.train, self.ids)
+        self.images = pipeline.plain(dataset.train, self.ids)
         self.labels = dataset.train.labels[self.ids].astype(np.int64)
-        self.workspace = ph.Workspace(model, config.dynamics, team.group, config.seed)
+        self.workspace = ph.Workspace(model, config.dynamics, thread_pool.group, config.seed)
         self.neurons = int(model.neurons.sum())
 
     def free(self, part: slice) -> PhaseCounts:
         """The free phase of a group."""
         n = self.workspace.rest(self.images[part], self.ids[part])
-        return self.workspace.free(n, 0, self.team.stop)
+        return self.workspace.free(n, 0, self.thread_pool.stop)
 
     def nudged(self, part: slice, strength: float) -> PhaseCounts:
         """A nudged phase, all heads with the same strength."""
         labels = self.labels[part]
         self.workspace.restore(len(labels))
         strengths = np.full(len(self.model.heads), strength)
-        return self.workspace.nudged(len(labels), 1, labels, strengths, self.team.stop)
+        return self.workspace.nudged(len(labels), 1, labels, strengths, self.thread_pool.stop)
 
     def rates(self) -> ph.Rates:
         """Window sums of all phases of the mini-batch."""
         samples, size = len(self.ids), self.model.compiled.sizes["state"]
         found = ph.Rates(*(np.zeros((samples, size), np.int32) for _ in range(3)), np.zeros((0, size), np.int32))
-        for part in self.team.groups(samples):
+        for part in self.thread_pool.groups(samples):
             self.free(part)
             n = len(self.ids[part])
             self.workspace.window_sums(n, found.free[part])
@@ -204,9 +204,9 @@ def report(config: Config, dataset: Dataset) -> None:
     near, far = adding(NEAR, weighted=False), adding(part, weighted=False)
     near_values, far_values = adding(NEAR, weighted=True), adding(part, weighted=True)
     multiplied = multiplying()
-    with ThreadPool(model, config, 1) as team:
-        engine = Engine(config, dataset, model, team)
-        group = team.groups(len(engine.ids))[0]
+    with ThreadPool(model, config, 1) as thread_pool:
+        engine = Engine(config, dataset, model, thread_pool)
+        group = thread_pool.groups(len(engine.ids))[0]
         n = len(engine.ids[group])
         each = 1e9 / (n * config.dynamics.steps_free * engine.neurons)
         swept_near, swept_far = passing(8192), passing(n * engine.neurons)
@@ -214,7 +214,7 @@ def report(config: Config, dataset: Dataset) -> None:
         products = engine.products(found)
         scheme = NudgingScheme.of(model, config)
         sums = LayerSums.room(model, scheme, Buffers())
-        contrasted = seconds(lambda: layer_sums(model, scheme, team, engine.images, found, sums), REPEATS)
+        contrasted = seconds(lambda: layer_sums(model, scheme, thread_pool, engine.images, found, sums), REPEATS)
         counts = engine.free(group)
         events = int(counts.events_forward.sum() + counts.events_feedback.sum())
         whole = seconds(lambda: engine.free(group), REPEATS)

@@ -24,7 +24,7 @@ from measure import machine, network_parser, read_network, seconds
 
 from spikesim.datasets import Dataset
 from spikesim.ep.config.parsing import Config
-from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.thread_pool import ThreadPool
@@ -39,7 +39,7 @@ from spikesim.ep.training.trainer import Trainer
 from spikesim.errors import InputError
 
 PARTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
-    ("data", Presenter, ("train",)),
+    ("data", InputPipeline, ("train",)),
     ("tables from weights", Model, ("set_parameters",)),
     ("image drive", ph.Workspace, ("rest",)),
     ("free phase", ph.Workspace, ("free",)),
@@ -136,14 +136,14 @@ def median_seconds(work: Callable[[], object], repeats: int = 5) -> float:
 def step_parts(config: Config, dataset: Dataset) -> None:
     """Sweep, delivery and heads, in microseconds a sample and step, for the weights that training starts with."""
     model = Model(config, dataset)
-    presenter = Presenter(config, dataset, model.graph.image.shape)
+    pipeline = InputPipeline(config, dataset, model.graph.image.shape)
     parameters = initial_parameters(model, config)
-    with ThreadPool(model, config, 1) as team:
-        start(model, config, parameters, team, presenter, len(dataset.train.labels))
+    with ThreadPool(model, config, 1) as thread_pool:
+        start(model, config, parameters, thread_pool, pipeline, len(dataset.train.labels))
         model.set_parameters(parameters)
-        n, stop = team.group, np.zeros(1, np.uint8)
+        n, stop = thread_pool.group, np.zeros(1, np.uint8)
         ids, dynamics = np.arange(n), config.dynamics
-        images, labels = presenter.plain(dataset.train, ids), dataset.train.labels[ids].astype(np.int64)
+        images, labels = pipeline.plain(dataset.train, ids), dataset.train.labels[ids].astype(np.int64)
         workspace = ph.Workspace(model, dynamics, n, config.seed)
         strengths = np.full(len(model.heads), dynamics.beta)
         workspace.rest(images, ids)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
 from measure import machine, network_parser, read_network, seconds, spread
 
-from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
@@ -84,16 +84,16 @@ def main() -> None:
         sys.exit(2)
     tell(machine(("numba", "numpy", "mpi4py")))
     model = Model(config, dataset)
-    presenter = Presenter(config, dataset, model.graph.image.shape)
+    pipeline = InputPipeline(config, dataset, model.graph.image.shape)
     parameters = initial_parameters(model, config)
     whole, waited, exchanged = [], [], []
-    with ThreadPool(model, config, 1, ranks=ranks) as team:
-        start(model, config, parameters, team, presenter, samples)
-        learner = Learner(model, config, parameters, team)
+    with ThreadPool(model, config, 1, ranks=ranks) as thread_pool:
+        start(model, config, parameters, thread_pool, pipeline, samples)
+        learner = Learner(model, config, parameters, thread_pool)
         order = learner.order(0, samples)
         for number in range(options.batches + 1):
             ids = np.resize(np.roll(order, -number * size), size)
-            images = presenter.train(0, ids[share(ranks, size)])
+            images = pipeline.train(0, ids[share(ranks, size)])
             ranks.waited = ranks.exchanged = 0.0
             ranks.any(False)
             began = time.perf_counter()

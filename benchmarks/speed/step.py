@@ -31,7 +31,7 @@ from chains import Chain, chain_of
 from measure import machine, spread
 
 from spikesim import Simulator
-from spikesim.ep.network.architectures import ARCHITECTURES, build
+from spikesim.ep.network.architectures import ARCHITECTURES, NeuronParameters, build
 from spikesim.numerics.fixed_point import ONE
 
 try:
@@ -48,7 +48,7 @@ TINY = 1e-6
 
 def make_chain(pooling: str, leak: int = LEAK) -> Chain:
     """VGG11 at its full width."""
-    return chain_of(build(ARCHITECTURES["vgg11"], IMAGE, pooling=pooling, leak=leak))  # type: ignore[arg-type]
+    return chain_of(build(ARCHITECTURES["vgg11"], IMAGE, pooling=pooling, neurons=NeuronParameters(leak=leak)))  # type: ignore[arg-type]
 
 
 class Spiking:

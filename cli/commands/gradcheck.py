@@ -25,7 +25,7 @@ from spikesim.errors import InputError
 if TYPE_CHECKING:
     from spikesim.ep.config.parsing import Config
     from spikesim.ep.gradcheck.check import CheckResult, Variant, VariantResult
-    from spikesim.ep.parallel.communicator import Ranks
+    from spikesim.ep.parallel.communicator import Communicator
 
 PLOT_WINDOWS = (10, 20, 40, 80)
 PLOT_BETAS = (0.5, 1.0, 2.0, 4.0)
@@ -153,7 +153,7 @@ def _check(
     options: GradcheckOptions,
     reader: Any,
     over: tuple[tuple[int, ...], tuple[float, ...], bool],
-    ranks: "Ranks",
+    ranks: "Communicator",
 ) -> "CheckResult":
     from spikesim.ep.gradcheck.check import check_gradients, variants
     from spikesim.ep.inputs.dataset import load_dataset, load_of_run

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from spikesim.cli.terminal.tables import Table
-    from spikesim.ep.analysis.summary import EpochSummary
+    from spikesim.ep.analysis.summary import EpochMetrics
     from spikesim.ep.reports.following import Snapshot
 
 EPOCHS_SHOWN = 8
@@ -58,7 +58,7 @@ class LineView:
 
     def __init__(self) -> None:
         self._told = 0
-        self._last: EpochSummary | None = None
+        self._last: EpochMetrics | None = None
 
     def shown(self) -> AbstractContextManager[Any]:
         """Nothing that needs an end."""
@@ -128,7 +128,7 @@ def _of(count: int, total: int | None) -> str:
     return f"{count}" if total is None else f"{count}/{total}"
 
 
-def _epoch_line(summary: "EpochSummary", epochs: int | None) -> str:
+def _epoch_line(summary: "EpochMetrics", epochs: int | None) -> str:
     from spikesim.runtime.text import fixed, percent
 
     return (
@@ -138,7 +138,7 @@ def _epoch_line(summary: "EpochSummary", epochs: int | None) -> str:
     )
 
 
-def _progress_line(snapshot: "Snapshot", last: "EpochSummary") -> str:
+def _progress_line(snapshot: "Snapshot", last: "EpochMetrics") -> str:
     from spikesim.cli.terminal.progress import duration
     from spikesim.runtime.text import fixed, percent
 
@@ -152,7 +152,7 @@ def _progress_line(snapshot: "Snapshot", last: "EpochSummary") -> str:
     )
 
 
-def _bar(snapshot: "Snapshot", last: "EpochSummary") -> Any:
+def _bar(snapshot: "Snapshot", last: "EpochMetrics") -> Any:
     from rich.padding import Padding
     from rich.progress_bar import ProgressBar
 

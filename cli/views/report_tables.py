@@ -8,7 +8,7 @@ from spikesim.runtime.text import counted, fixed, percent, scientific, si
 
 if TYPE_CHECKING:
     from spikesim.ep.analysis.layers import LayerLearning
-    from spikesim.ep.analysis.summary import EpochSummary, LayerWork, Report
+    from spikesim.ep.analysis.summary import EpochMetrics, LayerWork, Report
     from spikesim.ep.runs.reader import RunReader
 
 __all__ = ["accuracy_table", "print_tables"]
@@ -64,7 +64,7 @@ def _count(number: int) -> str:
     return str(number) if number < 1000 else si(number).strip()
 
 
-def accuracy_table(epochs: "list[EpochSummary]") -> Table:
+def accuracy_table(epochs: "list[EpochMetrics]") -> Table:
     table = Table("Loss and accuracy by epoch", ("epoch",))
     table.add_columns("train loss", "train accuracy", "test loss", "test accuracy", "learning rate", "beta", "seconds")
     for summary in epochs:

@@ -38,7 +38,7 @@ class LayerLearning:
     saturated : float or None
         Share of neurons with a firing probability of 1 at the end of the free phase.
     spectral_norm : float or None
-        Estimated coupling with the layer below after the epoch.
+        Estimated spectral norm with the layer below after the epoch.
     """
 
     epoch: int

@@ -20,15 +20,15 @@ __all__ = [
     "NETWORK",
     "TEST_PHASE",
     "TOTAL",
-    "EpochSummary",
+    "EpochMetrics",
     "LayerWork",
     "ParameterSummary",
     "PhaseSummary",
     "Report",
+    "epoch_metrics",
     "layer_work",
     "make_report",
     "parameter_summaries",
-    "summarise_epochs",
     "summarise_phases",
     "tidy_rows",
 ]
@@ -39,7 +39,7 @@ Columns = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class EpochSummary:
+class EpochMetrics:
     """Loss and accuracy of an epoch. An epoch in progress has no test, and its figures are those of its mini-batches.
 
     Accuracies are shares from 0 to 1; None where there is nothing to divide by.
@@ -120,7 +120,7 @@ class Report:
 
     epoch: int | None
     layers: list[LayerWork]
-    epochs: list[EpochSummary]
+    epochs: list[EpochMetrics]
     phases: list[PhaseSummary]
     learning: list[LayerLearning]
     parameters: list[ParameterSummary]
@@ -157,7 +157,7 @@ def make_report(reader: RunReader, epoch: int | None = None, *, current: bool = 
         return Report(
             epoch=epoch,
             layers=[] if epoch is None else layer_work(batches, epochs, reader, epoch),
-            epochs=summarise_epochs(batches, epochs),
+            epochs=epoch_metrics(batches, epochs),
             phases=summarise_phases(batches, reader.layers),
             learning=layer_learning(batches, epochs, reader.layers),
             parameters=parameter_summaries(reader.weights(), reader.layers),
@@ -166,9 +166,9 @@ def make_report(reader: RunReader, epoch: int | None = None, *, current: bool = 
         )
 
 
-def summarise_epochs(batches: Columns, epochs: Columns) -> list[EpochSummary]:
+def epoch_metrics(batches: Columns, epochs: Columns) -> list[EpochMetrics]:
     """Loss and accuracy by epoch; the epoch in progress from its mini-batches."""
-    found: list[EpochSummary] = []
+    found: list[EpochMetrics] = []
 
     def mean_beta(epoch: int) -> float:
         chosen = batches["epoch"] == epoch
@@ -177,7 +177,7 @@ def summarise_epochs(batches: Columns, epochs: Columns) -> list[EpochSummary]:
     for row in range(len(epochs["epoch"])):
         train_samples, test_samples = int(epochs["train_samples"][row]), int(epochs["test_samples"][row])
         found.append(
-            EpochSummary(
+            EpochMetrics(
                 epoch=int(epochs["epoch"][row]),
                 complete=True,
                 train_loss=float(epochs["train_loss"][row]),
@@ -196,7 +196,7 @@ def summarise_epochs(batches: Columns, epochs: Columns) -> list[EpochSummary]:
         chosen = batches["epoch"] == epoch
         weights = batches["samples"][chosen].astype(np.float64)
         found.append(
-            EpochSummary(
+            EpochMetrics(
                 epoch=int(epoch),
                 complete=False,
                 train_loss=float(_mean(batches["loss"][chosen], weights)),

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from spikesim.ep.analysis.layers import LayerLearning, layer_learning
 from spikesim.ep.analysis.summary import (
-    EpochSummary,
+    EpochMetrics,
     LayerWork,
     ParameterSummary,
     PhaseSummary,
     Report,
+    epoch_metrics,
     layer_work,
     make_report,
     parameter_summaries,
-    summarise_epochs,
     summarise_phases,
 )
 from spikesim.ep.runs.reader import RunReader
@@ -62,7 +62,7 @@ _UNITS: Mapping[str, str] = MappingProxyType(
 _KINDS: Mapping[str, type] = MappingProxyType(
     {
         "layers": LayerWork,
-        "epochs": EpochSummary,
+        "epochs": EpochMetrics,
         "phases": PhaseSummary,
         "learning": LayerLearning,
         "parameters": ParameterSummary,
@@ -205,8 +205,8 @@ class Run(RunReader):
         if kind is ParameterSummary:
             return parameter_summaries(self.weights(), self.layers)
         batches, epochs = self.batches, self.epochs
-        if kind is EpochSummary:
-            return summarise_epochs(batches, epochs)
+        if kind is EpochMetrics:
+            return epoch_metrics(batches, epochs)
         if kind is PhaseSummary:
             return summarise_phases(batches, self.layers)
         if kind is LayerLearning:

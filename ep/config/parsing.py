@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from spikesim.ep.config.layer_rows import read_rows
-from spikesim.ep.config.sections import CONTRAST_WINDOW_MAX, NUDGED_DEFAULTS, NUDGINGS, Config, Dynamics
+from spikesim.ep.config.sections import CONTRAST_WINDOW_MAX, NUDGED_DEFAULTS, NUDGINGS, Config, DynamicsSettings
 from spikesim.errors import InputError
 from spikesim.io.fields import require_64_bits, shown
 from spikesim.io.toml import tomllib
@@ -87,7 +87,7 @@ def make_config(values: Mapping[str, Any]) -> Config:
 
 def _nudged_defaults(dynamics: Mapping[str, Any]) -> Mapping[str, Any]:
     """Defaults that depend on what the nudged phases are made of."""
-    chosen = dynamics.get("nudged_phase", Dynamics.nudged_phase)
+    chosen = dynamics.get("nudged_phase", DynamicsSettings.nudged_phase)
     return NUDGED_DEFAULTS.get(chosen, {}) if isinstance(chosen, str) else {}
 
 

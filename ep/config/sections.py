@@ -71,7 +71,7 @@ def option(
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelSettings:
     """The network and its initial weights."""
 
     arch: str = option("vgg11", "Architecture: mlp, conv, vgg5, vgg8, vgg11, resnet13, or custom (with `layers`).")
@@ -126,7 +126,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Data:
+class DataSettings:
     """The data and how they are presented."""
 
     dataset: str = option(
@@ -171,7 +171,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Dynamics:
+class DynamicsSettings:
     """The phases and the noise."""
 
     inference: str = option(
@@ -316,7 +316,7 @@ class Dynamics:
 
 
 @dataclass(frozen=True)
-class ErrorSignals:
+class ErrorSignalSettings:
     """Intermediate error signals: heads that nudge layers below the top, and a teacher."""
 
     kind: str = option(
@@ -367,7 +367,7 @@ class ErrorSignals:
 
 
 @dataclass(frozen=True)
-class Stability:
+class StabilitySettings:
     """What is watched and steered while the network learns."""
 
     beta_control: str = option(
@@ -395,8 +395,8 @@ class Stability:
     )
     target_rate: float | None = option(
         None,
-        "Wanted mean firing probability of a layer: activity has a price while it is more active, and the floor of its "
-        "channels is at most half of it.",
+        "Target mean firing probability of a layer: activity above it is penalized, and the floor of its channels is "
+        "at most half of it.",
         above=0,
         high=1,
         optional=True,
@@ -410,7 +410,8 @@ class Stability:
     )
     spectral_norm_limit: float | None = option(
         0.9,
-        "Weights between two layers are scaled down when their coupling exceeds this; below 1 the dynamics settle.",
+        "Weights between two layers are scaled down when their spectral norm exceeds this; below 1 the dynamics "
+        "converge.",
         above=0,
         high=10,
         optional=True,
@@ -418,7 +419,7 @@ class Stability:
 
 
 @dataclass(frozen=True)
-class Optimizer:
+class OptimizerSettings:
     """How the weights follow the contrast."""
 
     name: str = option("adam", "Optimizer.", choices=("adam", "sgd"))
@@ -463,7 +464,7 @@ class Optimizer:
 
 
 @dataclass(frozen=True)
-class Record:
+class RecordSettings:
     """What is written beside the counters."""
 
     spikes: tuple[int, ...] = option((), "Test samples whose spikes are recorded, in the last test of the run.")
@@ -480,13 +481,13 @@ class Record:
 class Config:
     """The whole configuration."""
 
-    model: Model = field(default_factory=Model)
-    data: Data = field(default_factory=Data)
-    dynamics: Dynamics = field(default_factory=Dynamics)
-    error_signals: ErrorSignals = field(default_factory=ErrorSignals)
-    stability: Stability = field(default_factory=Stability)
-    optimizer: Optimizer = field(default_factory=Optimizer)
-    record: Record = field(default_factory=Record)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    dynamics: DynamicsSettings = field(default_factory=DynamicsSettings)
+    error_signals: ErrorSignalSettings = field(default_factory=ErrorSignalSettings)
+    stability: StabilitySettings = field(default_factory=StabilitySettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    record: RecordSettings = field(default_factory=RecordSettings)
     seed: int = option(0, "Seed of everything that is random.", low=0, high=2**63 - 1)
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikesim.datasets import EventSet, ImageSet
 from spikesim.ep.inputs.encoding import Input
-from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.parallel.communicator import share
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
@@ -40,8 +40,8 @@ class Evaluation:
 
 
 def evaluate(
-    team: ThreadPool,
-    presenter: Presenter,
+    thread_pool: ThreadPool,
+    pipeline: InputPipeline,
     images: ImageSet | EventSet,
     samples: int,
     stream: int,
@@ -60,20 +60,23 @@ def evaluate(
     ------
     Stopped
     """
-    counts, rates = PhaseCounts.zero(team.model.layers), np.zeros((team.model.layers, RATE_BINS), np.int64)
-    found, readout = [], team.model.readout
-    for prediction, own_counts, own_rates in _predictions(team, presenter, images, samples, stream, progress):
+    counts, rates = (
+        PhaseCounts.zero(thread_pool.model.layers),
+        np.zeros((thread_pool.model.layers, RATE_BINS), np.int64),
+    )
+    found, readout = [], thread_pool.model.readout
+    for prediction, own_counts, own_rates in _predictions(thread_pool, pipeline, images, samples, stream, progress):
         found.append(np.stack([prediction.losses[:, readout], prediction.correct[:, readout]], axis=1))  # (n, 2)
         counts.add(own_counts)
         rates += own_rates
-    team.ranks.add([*counts, rates])
-    losses, correct = _join(team, found, (2,)).T
+    thread_pool.ranks.add([*counts, rates])
+    losses, correct = _join(thread_pool, found, (2,)).T
     return Evaluation(samples, int(correct.sum()), math.fsum(losses) / samples, counts, rates)
 
 
 def logits(
-    team: ThreadPool,
-    presenter: Presenter,
+    thread_pool: ThreadPool,
+    pipeline: InputPipeline,
     images: ImageSet | EventSet,
     samples: int,
     stream: int,
@@ -87,19 +90,19 @@ def logits(
     ------
     Stopped
     """
-    found = _predictions(team, presenter, images, samples, stream, progress)
-    classes = team.model.packed.bias.shape[1]
-    return _join(team, [prediction.logits[:, team.model.readout] for prediction, *_ in found], (classes,))
+    found = _predictions(thread_pool, pipeline, images, samples, stream, progress)
+    classes = thread_pool.model.packed.bias.shape[1]
+    return _join(thread_pool, [prediction.logits[:, thread_pool.model.readout] for prediction, *_ in found], (classes,))
 
 
-def _join(team: ThreadPool, rows: list[NDArray[np.float64]], shape: tuple[int, ...]) -> NDArray[np.float64]:
+def _join(thread_pool: ThreadPool, rows: list[NDArray[np.float64]], shape: tuple[int, ...]) -> NDArray[np.float64]:
     """The rows of all ranks, (samples, *shape); there may be none of this one."""
-    return team.ranks.join(np.concatenate([np.empty((0, *shape)), *rows]))
+    return thread_pool.ranks.join(np.concatenate([np.empty((0, *shape)), *rows]))
 
 
 def _predictions(
-    team: ThreadPool,
-    presenter: Presenter,
+    thread_pool: ThreadPool,
+    pipeline: InputPipeline,
     images: ImageSet | EventSet,
     samples: int,
     stream: int,
@@ -111,30 +114,30 @@ def _predictions(
 
     Those of this rank's share; ends, or is stopped, when all ranks are through theirs.
     """
-    own = share(team.ranks, samples)
+    own = share(thread_pool.ranks, samples)
 
     def run(first: int, inputs: Input, part: slice) -> tuple[Predictions, PhaseCounts, NDArray[np.int64]]:
-        with team.workspace() as workspace:
+        with thread_pool.workspace() as workspace:
             ids = np.arange(first + part.start, first + part.stop)
             n = workspace.rest(inputs[part], ids)
-            counted = workspace.free(n, stream, team.stop)
-            found = Predictions.empty(team.model.packed, n)
-            workspace.predict(n, images.labels[ids], None, found, first=team.model.readout)
+            counted = workspace.free(n, stream, thread_pool.stop)
+            found = Predictions.empty(thread_pool.model.packed, n)
+            workspace.predict(n, images.labels[ids], None, found, first=thread_pool.model.readout)
             return found, counted, workspace.rate_bins(n)
 
     def prepare(chunk: slice) -> Input:
-        return presenter.plain(images, chunk, stream)
+        return pipeline.plain(images, chunk, stream)
 
     stopped = False
     chunks = [slice(first, min(first + CHUNK, own.stop)) for first in range(own.start, own.stop, CHUNK)]
     try:
-        for chunk, inputs in zip(chunks, team.ahead(prepare, chunks), strict=True):
-            yield from team.map(partial(run, chunk.start, inputs), team.groups(len(inputs)))
+        for chunk, inputs in zip(chunks, thread_pool.ahead(prepare, chunks), strict=True):
+            yield from thread_pool.map(partial(run, chunk.start, inputs), thread_pool.groups(len(inputs)))
             if progress:
                 progress(len(inputs))
     except Stopped:
         stopped = True
-    if team.ranks.any(stopped):
+    if thread_pool.ranks.any(stopped):
         raise Stopped
     others = samples - (own.stop - own.start)
     if progress and others:
@@ -150,7 +153,7 @@ class SpikeTrain(NamedTuple):
 
 
 def record_spikes(
-    team: ThreadPool, presenter: Presenter, images: ImageSet | EventSet, samples: tuple[int, ...], stream: int
+    thread_pool: ThreadPool, pipeline: InputPipeline, images: ImageSet | EventSet, samples: tuple[int, ...], stream: int
 ) -> Iterator[tuple[int, SpikeTrain]]:
     """The spikes of chosen samples, the same that a test with this stream draws.
 
@@ -158,11 +161,11 @@ def record_spikes(
     ------
     Stopped
     """
-    workspace = ph.Workspace(team.model, team.config.dynamics, 1, team.config.seed)
+    workspace = ph.Workspace(thread_pool.model, thread_pool.config.dynamics, 1, thread_pool.config.seed)
     for sample in samples:
-        workspace.rest(presenter.plain(images, np.array([sample]), stream), np.array([sample]))
+        workspace.rest(pipeline.plain(images, np.array([sample]), stream), np.array([sample]))
         steps, layers, neurons = [], [], []
-        for t, _ in enumerate(workspace.free_steps(1, stream, team.stop)):
+        for t, _ in enumerate(workspace.free_steps(1, stream, thread_pool.stop)):
             for layer, spiking in enumerate(workspace.spikes(0)):
                 steps.append(np.full(len(spiking), t))
                 layers.append(np.full(len(spiking), layer))

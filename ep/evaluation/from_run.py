@@ -11,11 +11,11 @@ from spikesim.datasets import Dataset
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.config.random_streams import EPOCHS_MAX, STREAM_EVALUATION, stream_of
 from spikesim.ep.evaluation.evaluate import evaluate, logits
-from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.agreement import check_agreement
-from spikesim.ep.parallel.communicator import Ranks
+from spikesim.ep.parallel.communicator import Communicator
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.runs.reader import RunReader
 from spikesim.errors import InputError
@@ -63,14 +63,14 @@ def run_parameters(reader: RunReader, model: Model, dataset: str) -> ParameterTr
     return ParameterTree.of_leaves(model.graph, model.heads, weights)
 
 
-def load_run_model(reader: RunReader, config: Config, dataset: Dataset, ranks: Ranks | None = None) -> Model:
+def load_run_model(reader: RunReader, config: Config, dataset: Dataset, ranks: Communicator | None = None) -> Model:
     """The network of a run, with the weights of its last checkpoint.
 
     Parameters
     ----------
     config : Config
         That of the run, or with another data set, inference or length.
-    ranks : Ranks, optional
+    ranks : Communicator, optional
         The processes that share the work.
 
     Raises
@@ -92,7 +92,7 @@ def retest(
     dataset: Dataset,
     repeats: int,
     threads: int,
-    ranks: Ranks | None = None,
+    ranks: Communicator | None = None,
 ) -> list[Retest]:
     """Test the weights of a run.
 
@@ -102,7 +102,7 @@ def retest(
         That of the run, or with another data set, inference or length.
     repeats : int
         Tests with fresh random numbers; the first has those of the run's last test.
-    ranks : Ranks, optional
+    ranks : Communicator, optional
         The processes that share the work.
 
     Raises
@@ -111,15 +111,15 @@ def retest(
         The network does not fit the data set, or the run has no weights yet.
     """
     model = load_run_model(reader, config, dataset, ranks)
-    presenter = Presenter(config, dataset, model.graph.image.shape)
+    pipeline = InputPipeline(config, dataset, model.graph.image.shape)
     available = len(dataset.test.labels)
     samples = config.data.test_limit if config.data.test_limit is not None else available
     if samples > available:
         raise InputError(f"data.test_limit is {samples}; {dataset.name} has {available} test samples")
     results = []
-    with ThreadPool(model, config, threads, ranks=ranks) as team:
+    with ThreadPool(model, config, threads, ranks=ranks) as thread_pool:
         for stream in _streams(reader, repeats):
-            found = evaluate(team, presenter, dataset.test, samples, stream)
+            found = evaluate(thread_pool, pipeline, dataset.test, samples, stream)
             counts = found.counts
             accumulates = counts.events_forward + counts.events_feedback
             results.append(
@@ -145,7 +145,7 @@ def training_logits(
     repeats: int,
     threads: int,
     progress: Callable[[int], None] | None = None,
-    ranks: Ranks | None = None,
+    ranks: Communicator | None = None,
 ) -> NDArray[np.float64]:
     """What the network of a run says of every training sample, whatever `data.limit` is: the mean logits of its tests.
 
@@ -157,7 +157,7 @@ def training_logits(
         Streams of random numbers over which the logits are averaged.
     progress : callable, optional
         Called with the number of samples that have been done since the last call.
-    ranks : Ranks, optional
+    ranks : Communicator, optional
         The processes that share the work.
 
     Returns
@@ -170,12 +170,12 @@ def training_logits(
         The network does not fit the data set, or the run has no weights yet.
     """
     model = load_run_model(reader, config, dataset, ranks)
-    presenter = Presenter(config, dataset, model.graph.image.shape)
+    pipeline = InputPipeline(config, dataset, model.graph.image.shape)
     samples = len(dataset.train.labels)
     total = np.zeros((samples, dataset.classes))
-    with ThreadPool(model, config, threads, ranks=ranks) as team:
+    with ThreadPool(model, config, threads, ranks=ranks) as thread_pool:
         for stream in _streams(reader, repeats):
-            total += logits(team, presenter, dataset.train, samples, stream, progress)
+            total += logits(thread_pool, pipeline, dataset.train, samples, stream, progress)
     return total / repeats
 
 

@@ -10,7 +10,7 @@ from spikesim.datasets import Dataset
 from spikesim.ep.config.parsing import Config, make_config, merge
 from spikesim.ep.exchange.layouts import parameter_forms
 from spikesim.ep.exchange.tensors import GivenWeights, read_weights, weights_digest
-from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.network.heads import READOUT
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
@@ -110,7 +110,7 @@ def import_weights(
     own = make_config(merge(config.to_dict(), [("model.weights", digest)]))
     trainer = Trainer(own, dataset, options, Silent(), soft_targets)
     try:
-        _try_out(model, Presenter(config, dataset, model.graph.image.shape), _parameters(model, config, given))
+        _try_out(model, InputPipeline(config, dataset, model.graph.image.shape), _parameters(model, config, given))
         trainer.begin(_parameters(trainer.model, own, given))
     except InputError as error:
         raise InputError(f"{path} cannot be imported: {error}") from error
@@ -123,11 +123,11 @@ def _parameters(model: Model, config: Config, given: GivenWeights) -> ParameterT
     return ParameterTree.of_leaves(model.graph, model.heads, {**leaves, **given.arrays})
 
 
-def _try_out(model: Model, presenter: Presenter, parameters: ParameterTree) -> None:
+def _try_out(model: Model, pipeline: InputPipeline, parameters: ParameterTree) -> None:
     """Load the weights and show some images to the first layer, whose drive has a range too."""
     model.set_parameters(parameters)
-    train = presenter.dataset.train
-    inputs = presenter.plain(train, slice(0, min(CHECKED_IMAGES, len(train))))
+    train = pipeline.dataset.train
+    inputs = pipeline.plain(train, slice(0, min(CHECKED_IMAGES, len(train))))
     if isinstance(inputs, np.ndarray):  # what spikes can add to a drive is known from the weights
         for edge in model.graph.input_edges:
             model.compiled.drive_from(edge.connection, inputs)

@@ -15,7 +15,7 @@ from spikesim.engine.synapses import Shape
 from spikesim.ep.config.layer_rows import Layer
 from spikesim.ep.config.parsing import Config, make_config
 from spikesim.ep.exchange.layouts import Form, parameter_forms
-from spikesim.ep.network.architectures import Architecture, architecture, build, input_shape
+from spikesim.ep.network.architectures import Architecture, NeuronParameters, architecture, build, input_shape
 from spikesim.ep.network.error_signals import place_heads
 from spikesim.ep.network.graph import LayerGraph
 from spikesim.ep.network.heads import READOUT, Head
@@ -80,7 +80,7 @@ def read_structure(reader: RunReader) -> Structure:
         _image_shape(reader, config, arch, weights),
         width=config.model.width,
         pooling=cast(Any, config.dynamics.pooling),
-        leak=config.dynamics.leak,
+        neurons=NeuronParameters.of(config),
     )
     spikes = not reader.layers[0].analogue
     structure = Structure(config, arch.layers, graph, place_heads(config, graph), spikes, weights)

@@ -29,7 +29,7 @@ from spikesim.ep.gradcheck.mean_field import Inputs, MeanField, Reals
 from spikesim.ep.gradients.contrast import layer_rates
 from spikesim.ep.gradients.scheme import NudgingScheme
 from spikesim.ep.inputs.encoding import Input
-from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.error_signals import check_teacher
 from spikesim.ep.network.graph import LayerGraph
@@ -314,7 +314,7 @@ def check_gradients(
     check_teacher(config.error_signals, soft_targets is not None)
     configs = [variant.configure(config) for variant in grid]  # refused before any work
     model = Model(config, dataset)
-    presenter = Presenter(config, dataset, model.graph.image.shape)
+    pipeline = InputPipeline(config, dataset, model.graph.image.shape)
     samples = len(dataset.train.labels) if config.data.limit is None else config.data.limit
     if samples > len(dataset.train.labels):
         raise InputError(f"data.limit is {samples}; {dataset.name} has {len(dataset.train.labels)} training samples")
@@ -323,15 +323,15 @@ def check_gradients(
     stored = None if reader is None else run_parameters(reader, model, dataset.name)
     if ranks is not None:
         check_agreement(ranks, config, dataset, soft_targets, stored)
-    with ThreadPool(model, config, threads, ranks=ranks) as team:
+    with ThreadPool(model, config, threads, ranks=ranks) as thread_pool:
         if stored is not None:
             parameters = stored
         else:
             check_random_start(config)
             progress("calibrating the biases")
             parameters = initial_parameters(model, config)
-            start(model, config, parameters, team, presenter, samples)
-        learner = Learner(model, config, parameters, team, soft_targets)
+            start(model, config, parameters, thread_pool, pipeline, samples)
+        learner = Learner(model, config, parameters, thread_pool, soft_targets)
         strengths = learner.controllers.lambdas(0.0)
         model.set_parameters(parameters, small_beta * max(1.0, float(strengths.max())))
         field = MeanField.from_model(model, strengths.tolist())
@@ -339,9 +339,9 @@ def check_gradients(
         for number in range(repeats):
             progress(f"mean field, mini-batch {number + 1} of {repeats}")
             ids = learner.order(number, samples)[: config.data.batch_size]
-            given, labels = presenter.train(number, ids), dataset.train.labels[ids]
+            given, labels = pipeline.train(number, ids), dataset.train.labels[ids]
             targets = None if soft_targets is None else soft_targets[ids]
-            inputs = Inputs.prepare(presenter.mean(given), labels, dataset.classes, targets)
+            inputs = Inputs.prepare(pipeline.mean(given), labels, dataset.classes, targets)
             found = ad.reference(field, inputs, small_beta, rule=config.dynamics.rule, threads=threads, ranks=ranks)
             batches.append(_MiniBatch(number, ids, given, labels, found))
     results = []
@@ -380,10 +380,10 @@ def _run_variant(
     """The engine's estimates of one variant against the references."""
     model = Model(config, dataset)
     weights, biases, residuals, differences, quantiles, activities = [], [], [], [], [], []
-    with ThreadPool(model, config, execution.threads, ranks=execution.ranks) as team:
-        learner = Learner(model, config, parameters, team, soft_targets)
+    with ThreadPool(model, config, execution.threads, ranks=execution.ranks) as thread_pool:
+        learner = Learner(model, config, parameters, thread_pool, soft_targets)
         for batch in batches:
-            inputs = batch.inputs[share(team.ranks, len(batch.ids))]
+            inputs = batch.inputs[share(thread_pool.ranks, len(batch.ids))]
             gradients, result = learner.estimate(
                 MiniBatch(batch.number, 0, inputs, batch.ids, batch.labels), keep_rates=True
             )

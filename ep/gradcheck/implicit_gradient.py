@@ -30,7 +30,7 @@ import numpy as np
 
 from spikesim.ep.config.layer_rows import INPUT
 from spikesim.ep.gradcheck.mean_field import SWEEPS_MAX, TOLERANCE, FixedPoint, Inputs, MeanField, Reals, relaxation
-from spikesim.ep.parallel.communicator import Alone, Ranks, share
+from spikesim.ep.parallel.communicator import Alone, Communicator, share
 
 SAMPLES_TOGETHER = 16
 """Samples that are worked on together: few, so that the matrices fit into the cache, and always the same number, so
@@ -174,7 +174,7 @@ def reference(
     *,
     rule: str = "symmetric",
     threads: int = 1,
-    ranks: Ranks | None = None,
+    ranks: Communicator | None = None,
     tolerance: float = TOLERANCE,
 ) -> Reference:
     """Both gradients of a mini-batch.
@@ -185,7 +185,7 @@ def reference(
         Of the estimate; small.
     rule : {"symmetric", "postsynaptic"}
     threads : int
-    ranks : Ranks, optional
+    ranks : Communicator, optional
         The processes that share the work. Neither their number nor that of the threads changes a bit.
     """
     ranks = Alone() if ranks is None else ranks

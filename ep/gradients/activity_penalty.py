@@ -1,20 +1,20 @@
 """The activity penalty: what brings the layers to a target rate.
 
-With a target rate the cost has a term more, ``price_l * sum over the neurons of layer l of r``, r being the mean firing
-probability in the window of the free phase. Its gradient is local and needs no nudged phase: shift the drive of a
-neuron, and r moves by s, the share of the window in which p followed the potential
+With a target rate the cost has a term more, ``penalty_l * sum over the neurons of layer l of r``, r being the mean
+firing probability in the window of the free phase. Its gradient is local and needs no nudged phase: shift the drive of
+a neuron, and r moves by s, the share of the window in which p followed the potential
 (`spikesim.ep.phases.nudged.linear_response`), so
 
-    dC/dW_l += price_l * s^l (x) Pool(r^{l-1}),        dC/db_l += price_l * s^l,
+    dC/dW_l += penalty_l * s^l (x) Pool(r^{l-1}),        dC/db_l += penalty_l * s^l,
 
-summed over positions, averaged over the samples; sums of products of integers, as those of the contrast. The price is
+summed over positions, averaged over the samples; sums of products of integers, as those of the contrast. The penalty is
 zero until a layer is more active than it should be, and rises as long as it is.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.config.sections import Stability
+from spikesim.ep.config.sections import StabilitySettings
 from spikesim.ep.gradients import contrast as co
 from spikesim.ep.gradients.correlation import Correlation
 from spikesim.ep.inputs.encoding import Input
@@ -27,7 +27,7 @@ from spikesim.errors import Stopped
 Reals = NDArray[np.float64]
 
 
-def moved_penalties(stability: Stability, penalties: Reals, activity: Reals, errors: Reals) -> Reals:
+def moved_penalties(stability: StabilitySettings, penalties: Reals, activity: Reals, errors: Reals) -> Reals:
     """Prices for the next mini-batch.
 
     The step is a share of the layer's mean error, so that one value suits layers whatever their errors.
@@ -54,7 +54,7 @@ def moved_penalties(stability: Stability, penalties: Reals, activity: Reals, err
 
 def penalty_sums(
     model: Model,
-    team: ThreadPool,
+    thread_pool: ThreadPool,
     inputs: Input,
     free: NDArray[np.int32],
     followed: NDArray[np.int32],
@@ -62,7 +62,7 @@ def penalty_sums(
     buffers: Buffers,
 ) -> dict[int, Correlation]:
     """Correlate what the activity penalty acts on with the rates below, by index of the connections into layers that
-    have a price.
+    have a penalty.
 
     Parameters
     ----------
@@ -81,18 +81,18 @@ def penalty_sums(
     Stopped
     """
     edges = [edge for edge in model.graph.edges if penalties[edge.target] > 0]
-    sums = {edge.index: co.room(edge, "price", buffers) for edge in edges}
+    sums = {edge.index: co.room(edge, "penalty", buffers) for edge in edges}
     pieces = [piece for piece in co.pieces(model, len(inputs)) if piece.edge.index in sums]
     shared = co.SharedRows(pieces)
 
     def work(piece: co.Piece) -> Correlation:
-        if team.stop[0]:
+        if thread_pool.stop[0]:
             raise Stopped
         own, out = piece.samples, co.place(piece, sums[piece.edge.index])
         rows = shared.of(piece, lambda: co.presynaptic_rows(model, piece.edge, inputs[own], free[own]))
         return co.phase_correlation(model, piece.edge, followed[own], rows, piece.channels, out)
 
-    found = list(zip(pieces, team.map(work, pieces), strict=True))
+    found = list(zip(pieces, thread_pool.map(work, pieces), strict=True))
     for edge in edges:
         co.add_up(edge, found, sums[edge.index])
     return sums

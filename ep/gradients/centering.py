@@ -2,8 +2,8 @@
 
 Firing probabilities are never negative, so the gradients of all weights into a neuron share a component along the
 mean activity of the layer below. Following it, a layer answers ever more to how active the one below is as a whole:
-the largest singular value of its weights grows, and with it the coupling, until the dynamics no longer settle. In the
-centered form of the energy, ``W (p_below - m)``, this component belongs to the bias (Schraudolph 1998, "Centering
+the largest singular value of its weights grows, and with it the spectral norm, until the dynamics no longer settle. In
+the centered form of the energy, ``W (p_below - m)``, this component belongs to the bias (Schraudolph 1998, "Centering
 neural network gradient factors"; Montavon & Mueller 2012, "Deep Boltzmann machines and the centering trick", where it
 conditions an energy-based model in the same way). Here the network stays as it is and the update takes the centered
 form:

@@ -94,7 +94,7 @@ class LayerSums:
 
 
 def layer_sums(
-    model: Model, scheme: NudgingScheme, team: ThreadPool, inputs: Input, rates: Rates, sums: LayerSums
+    model: Model, scheme: NudgingScheme, thread_pool: ThreadPool, inputs: Input, rates: Rates, sums: LayerSums
 ) -> None:
     """Correlate the rates of some samples, on all threads.
 
@@ -121,7 +121,7 @@ def layer_sums(
     presynaptic = [[getattr(rates, name) for name in scheme.presynaptic(edge)] for edge in edges]
 
     def work(piece: co.Piece) -> tuple[list[Correlation], int]:
-        if team.stop[0]:
+        if thread_pool.stop[0]:
             raise Stopped
         edge, own, channels = piece.edge, piece.samples, piece.channels
         begin, at = model.state_slice(edge.target).start, edge.connection.target.part_of_state(channels)
@@ -138,13 +138,13 @@ def layer_sums(
 
     pieces = list(co.pieces(model, len(inputs)))
     shared = co.SharedRows(pieces)
-    results = list(zip(pieces, team.map(work, pieces), strict=True))
+    results = list(zip(pieces, thread_pool.map(work, pieces), strict=True))
 
     def add(edge: Edge) -> None:
         for number, total in enumerate(sums.correlations[edge.index]):
             co.add_up(edge, ((piece, parts[number]) for piece, (parts, _) in results), total)
 
-    team.map(add, model.graph.edges)
+    thread_pool.map(add, model.graph.edges)
     sums.apart.fill(0)
     for piece, (_, difference) in results:
         sums.apart[piece.edge.target] += difference
@@ -191,7 +191,7 @@ class Divisors(NamedTuple):
 
 
 def layer_gradients(
-    model: Model, scheme: NudgingScheme, team: ThreadPool, sums: LayerSums, batch: Divisors, buffers: Buffers
+    model: Model, scheme: NudgingScheme, thread_pool: ThreadPool, sums: LayerSums, batch: Divisors, buffers: Buffers
 ) -> dict[str, Array]:
     """Gradients of the loss in the weights and biases of the layers, by name.
 
@@ -220,7 +220,7 @@ def layer_gradients(
         return found
 
     gradients: dict[str, Array] = {}
-    for found in team.map(finish, model.graph.edges):
+    for found in thread_pool.map(finish, model.graph.edges):
         gradients.update(found)
     return gradients
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from spikesim.ep.config.parsing import Config
-from spikesim.ep.config.sections import Dynamics
+from spikesim.ep.config.sections import DynamicsSettings
 from spikesim.ep.gradients.comparisons.centered import Centered
 from spikesim.ep.gradients.comparisons.comparison import Comparison
 from spikesim.ep.gradients.comparisons.deviation import Deviation
@@ -32,7 +32,7 @@ COMPARISONS: dict[str, type[Comparison]] = {
 """By `dynamics.nudging`."""
 
 
-def comparison_of(dynamics: Dynamics) -> Comparison:
+def comparison_of(dynamics: DynamicsSettings) -> Comparison:
     """The comparison that a configuration names."""
     return COMPARISONS[dynamics.nudging]()
 
@@ -76,7 +76,7 @@ class NudgingScheme:
     clamped: bool
     symmetric: bool
     spike_input: bool
-    dynamics: Dynamics
+    dynamics: DynamicsSettings
 
     @classmethod
     def of(cls, model: Model, config: Config) -> "NudgingScheme":

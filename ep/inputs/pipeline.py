@@ -12,7 +12,7 @@ from spikesim.ep.config.random_streams import STREAM_FREE, stream_of
 from spikesim.ep.inputs import encoding as cd
 
 
-class Presenter:
+class InputPipeline:
     """Turns samples of a data set into inputs of a network.
 
     Parameters

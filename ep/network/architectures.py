@@ -6,13 +6,14 @@ convolution with a stride of 2 instead. ``from`` names the layers that drive a l
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from spikesim.datasets import Dataset
 from spikesim.engine.populations import ATTENUATION_MAX, Population
-from spikesim.engine.synapses import Conv, Dense, Pool, Shape, Table, neurons, pooled
+from spikesim.engine.synapses import Conv, Dense, Pool, Shape, Table, pooled
 from spikesim.ep.config.layer_rows import Layer, Source, read_rows
+from spikesim.ep.config.sections import Config
 from spikesim.ep.network.graph import INPUT, Edge, LayerGraph
 from spikesim.errors import InputError
 from spikesim.io.fields import shown
@@ -34,6 +35,30 @@ class Architecture:
 
     layers: tuple[Layer, ...]
     image_size: int | None = None
+
+
+@dataclass(frozen=True)
+class NeuronParameters:
+    """Parameters of neurons, as `spikesim.network.Network.add_population` takes them.
+
+    Attributes
+    ----------
+    neuron : str
+        Name of the model.
+    leak : int
+        k of alpha = 2**-k.
+    refractory : int
+        Steps after a spike in which a neuron of the model `refractory` does not fire; 0 with other models.
+    """
+
+    neuron: str = "clipped-linear"
+    leak: int = 2
+    refractory: int = 0
+
+    @classmethod
+    def of(cls, config: Config) -> "NeuronParameters":
+        """Those of a configuration."""
+        return cls(config.model.neuron, config.dynamics.leak, config.model.refractory or 0)
 
 
 def _vgg(*channels: int | str) -> Architecture:
@@ -124,9 +149,7 @@ def build(
     *,
     width: float = 1.0,
     pooling: Pooling = "average",
-    leak: int = 2,
-    neuron: str = "clipped-linear",
-    refractory: int = 0,
+    neurons: NeuronParameters = NeuronParameters(),
     attenuation: int = 0,
     spikes: bool = False,
 ) -> LayerGraph:
@@ -139,10 +162,8 @@ def build(
         Factor on the channels of every layer, rounded, at least 1 channel.
     pooling : {"average", "sampled", "strided"}
         How layers are pooled; or that convolutions which would be have a stride of 2 instead.
-    leak : int
-        k of alpha = 2**-k, of every layer.
-    neuron, refractory : str, int
-        Model of the neurons, and its setting (`spikesim.network.Network.add_population`).
+    neurons : NeuronParameters
+        Those of every layer.
     attenuation : int
         Feedback counts 2**-attenuation a level, at least 2**-16.
     spikes : bool
@@ -163,9 +184,7 @@ def build(
             plan = _plan(layer, max(1, round(layer.channels * width)), image, planned, pooling)
             planned.append(plan)
             name = f"{layer.kind}{number}"
-            populations.append(
-                network.add_population(plan.shape, leak=leak, name=name, neuron=neuron, refractory=refractory)
-            )
+            populations.append(network.add_population(plan.shape, name=name, **asdict(neurons)))
     source = network.add_spike_input(image, "input") if spikes else network.add_image(image)
     levels = [plan.level for plan in planned]
     edges: list[Edge] = []
@@ -186,7 +205,6 @@ def build(
             edges.append(Edge(len(edges), name, lower, target, connection, span, place == 0))
     top = planned[-1]
     features = pooled(top.shape) if top.pooled else top.shape
-    assert neurons(features) > 0
     return LayerGraph(network, source, tuple(populations), tuple(edges), tuple(levels), top.pooled, features)
 
 

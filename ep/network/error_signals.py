@@ -6,7 +6,7 @@ head adds a nudge to its own layer in the nudged phases, nothing else changes, a
 
 from spikesim.engine.synapses import Shape
 from spikesim.ep.config.parsing import Config, per_layer
-from spikesim.ep.config.sections import ErrorSignals
+from spikesim.ep.config.sections import ErrorSignalSettings
 from spikesim.ep.network.graph import LayerGraph
 from spikesim.ep.network.heads import READOUT, Head, check_head
 from spikesim.errors import InputError
@@ -48,19 +48,19 @@ def place_heads(config: Config, graph: LayerGraph) -> tuple[Head, ...]:
     return tuple(heads)
 
 
-def teacher_weights(signals: ErrorSignals, heads: tuple[Head, ...]) -> tuple[float, ...]:
+def teacher_weights(signals: ErrorSignalSettings, heads: tuple[Head, ...]) -> tuple[float, ...]:
     """Weight of the teacher in the cost of each head; the labels have the rest."""
     readout = signals.teacher_weight if signals.kind in ("kd", "both") else 0.0
     intermediate = {"none": 0.0, "local": 0.0, "kd": 1.0, "both": signals.teacher_weight}[signals.kind]
     return tuple(readout if head.name == READOUT else intermediate for head in heads)
 
 
-def has_teacher(signals: ErrorSignals) -> bool:
+def has_teacher(signals: ErrorSignalSettings) -> bool:
     """Whether the signals need a teacher."""
     return signals.kind in ("kd", "both")
 
 
-def check_teacher(signals: ErrorSignals, given: bool) -> None:
+def check_teacher(signals: ErrorSignalSettings, given: bool) -> None:
     """Refuse signals that need a teacher and have none, or have one and no use for it.
 
     Raises
@@ -92,7 +92,7 @@ def head_strengths(config: Config, heads: tuple[Head, ...], graph: LayerGraph) -
     return tuple(strengths)
 
 
-def annealing(signals: ErrorSignals, progress: float) -> float:
+def annealing(signals: ErrorSignalSettings, progress: float) -> float:
     """Factor on the strengths of the intermediate heads; `progress` is the share of the training that is done."""
     if signals.schedule == "constant" or progress <= signals.anneal_from:
         return 1.0

@@ -13,7 +13,7 @@ from spikesim.engine.synapses import neurons
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.inputs.encoding import enters_as_spikes
 from spikesim.ep.network import heads as hd
-from spikesim.ep.network.architectures import architecture, build, input_shape
+from spikesim.ep.network.architectures import NeuronParameters, architecture, build, input_shape
 from spikesim.ep.network.clamped import ClampedNetwork
 from spikesim.ep.network.error_signals import place_heads, teacher_weights
 from spikesim.ep.network.graph import LayerGraph
@@ -47,9 +47,7 @@ class Model:
             shape,
             width=config.model.width,
             pooling=cast(Any, config.dynamics.pooling),
-            leak=config.dynamics.leak,
-            neuron=config.model.neuron,
-            refractory=config.model.refractory or 0,
+            neurons=NeuronParameters.of(config),
             attenuation=round(-math.log2(config.dynamics.feedback_gain)),
             spikes=self.spike_input,
         )

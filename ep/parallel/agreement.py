@@ -20,7 +20,7 @@ from spikesim.datasets.samples.event_set import EventSet
 from spikesim.datasets.samples.identity import split_name
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.network.parameters import ParameterTree
-from spikesim.ep.parallel.communicator import Ranks
+from spikesim.ep.parallel.communicator import Communicator
 from spikesim.errors import InputError
 from spikesim.io.config_diff import flat_settings
 from spikesim.jit.compilation import source_hash
@@ -32,7 +32,7 @@ SHOWN = 60
 
 
 def check_agreement(
-    ranks: Ranks,
+    ranks: Communicator,
     config: Config,
     dataset: Dataset,
     soft_targets: NDArray[np.float64] | None = None,
@@ -42,7 +42,7 @@ def check_agreement(
 
     Parameters
     ----------
-    ranks : Ranks
+    ranks : Communicator
     config : Config
     dataset : Dataset
     soft_targets : float64 (training samples, classes), optional
@@ -68,7 +68,7 @@ def check_agreement(
     check_same(ranks, facts)
 
 
-def check_same(ranks: Ranks, facts: Mapping[str, str]) -> None:
+def check_same(ranks: Communicator, facts: Mapping[str, str]) -> None:
     """Refuse processes that differ in one of these facts. Called by all of them.
 
     Parameters

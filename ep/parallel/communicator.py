@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Result = TypeVar("Result")
 
 
-class Ranks(Protocol):
+class Communicator(Protocol):
     """The processes of a run, as one of them sees them. Every method but `share` is called by all, in the same order.
 
     Attributes
@@ -64,7 +64,7 @@ def own_cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def share(ranks: Ranks, count: int) -> slice:
+def share(ranks: Communicator, count: int) -> slice:
     """Which of `count` items a process takes: stretches whose lengths differ by one at most, and may be empty."""
     size, more = divmod(count, ranks.size)
     first = ranks.rank * size + min(ranks.rank, more)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from spikesim.ep.parallel.communicator import Ranks
+from spikesim.ep.parallel.communicator import Communicator
 
 __all__ = ["Execution"]
 
@@ -19,12 +19,12 @@ class Execution:
     Attributes
     ----------
     threads : int
-    ranks : Ranks or None
+    ranks : Communicator or None
         The processes that share the work; None: this one is alone.
     progress : callable
         Called with a line on what is being done.
     """
 
     threads: int = 1
-    ranks: Ranks | None = None
+    ranks: Communicator | None = None
     progress: Callable[[str], None] = _silent

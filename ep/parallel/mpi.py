@@ -22,7 +22,7 @@ LEAVE_SECONDS = 5.0
 
 
 class MpiRanks:
-    """The processes of MPI's world communicator (`spikesim.ep.parallel.communicator.Ranks`)."""
+    """The processes of MPI's world communicator (`spikesim.ep.parallel.communicator.Communicator`)."""
 
     def __init__(self) -> None:
         self._world = MPI.COMM_WORLD.Dup()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.network.model import Model
-from spikesim.ep.parallel.communicator import Alone, Ranks
+from spikesim.ep.parallel.communicator import Alone, Communicator
 from spikesim.ep.phases import workspace as ph
 from spikesim.runtime.free_memory import naming_memory, require_memory
 
@@ -32,7 +32,7 @@ class ThreadPool:
     threads : int
     stop : uint8 (1,), optional
         Not zero: work in progress ends at once with `Stopped`.
-    ranks : Ranks, optional
+    ranks : Communicator, optional
         The processes of the run; by default this one is alone.
     """
 
@@ -42,7 +42,7 @@ class ThreadPool:
         config: Config,
         threads: int,
         stop: NDArray[np.uint8] | None = None,
-        ranks: Ranks | None = None,
+        ranks: Communicator | None = None,
     ) -> None:
         self.model = model
         self.config = config
@@ -109,7 +109,7 @@ class ThreadPool:
         return [results[number] for number in range(len(todo))]
 
     def ahead(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Results of a function in order, the next one being made on a thread of the team while this one is used."""
+        """Results of a function in order, the next one being made on a thread of the pool while this one is used."""
         following: Future[Result] | None = None
         for item in items:
             present, following = following, self.executor.submit(work, item)

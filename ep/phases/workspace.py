@@ -21,7 +21,7 @@ from spikesim.engine.plan import FIRING_DEVIATIONS
 from spikesim.engine.run import InputSpikes, run_steps
 from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.engine.state import Engine, State, new_counts, new_scratch, new_state, put_to_rest
-from spikesim.ep.config.sections import Dynamics
+from spikesim.ep.config.sections import DynamicsSettings
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.model import Model
@@ -81,7 +81,9 @@ class Workspace:
         Count in the window the steps in which p followed the potential, also where no graded errors need them.
     """
 
-    def __init__(self, model: Model, dynamics: Dynamics, capacity: int, seed: int, *, followed: bool = False) -> None:
+    def __init__(
+        self, model: Model, dynamics: DynamicsSettings, capacity: int, seed: int, *, followed: bool = False
+    ) -> None:
         self.model = model
         self.dynamics = dynamics
         self.capacity = capacity

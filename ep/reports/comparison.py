@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.analysis.summary import summarise_epochs
+from spikesim.ep.analysis.summary import epoch_metrics
 from spikesim.ep.reports.document import finite
 from spikesim.ep.runs.energy import EnergyModel
 from spikesim.ep.runs.reader import RunReader
@@ -175,7 +175,7 @@ def _read(name: str, reader: RunReader) -> tuple[RunRow, list[EpochPoint]]:
             joule=_ratio(joule, samples, row),
             seconds=float(seconds[row]),
         )
-        for row, summary in enumerate(summarise_epochs(reader.batches, columns)[:done])
+        for row, summary in enumerate(epoch_metrics(reader.batches, columns)[:done])
     ]
     last = points[-1]
     tested = [point for point in points if point.test_accuracy is not None]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from spikesim.ep.analysis.summary import EpochSummary, Report, make_report
+from spikesim.ep.analysis.summary import EpochMetrics, Report, make_report
 from spikesim.ep.runs.reader import RunReader
 from spikesim.errors import InputError
 from spikesim.io.lock import lock_holder
@@ -44,7 +44,7 @@ class Snapshot:
     samples: int | None
 
     @property
-    def last(self) -> EpochSummary | None:
+    def last(self) -> EpochMetrics | None:
         """The epoch in progress, or else the last one; None before the first mini-batch has ended."""
         return self.report.epochs[-1] if self.report.epochs else None
 

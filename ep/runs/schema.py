@@ -217,7 +217,7 @@ _EPOCHS = _table(
         "<f8",
         ("L",),
         "1",
-        "coupling of each layer with the one below after the epoch, with the weights as the limit left them "
+        "spectral norm of each layer with the one below after the epoch, with the weights as the limit left them "
         "(docs/model.md); 0 for the first",
     ),
     ("learning_rate", "<f8", (), "1", "learning rate at the end of the epoch"),

@@ -23,7 +23,7 @@ class BatchSums:
     layers : LayerSums
         Contrast of the phases.
     penalties : dict of Correlation
-        By index of the connections into layers whose activity has a price.
+        By index of the connections into layers whose activity has a penalty.
     heads : list of HeadSums
     channels : list of int64 (C,)
         By layer, then of an input of spikes: firing probabilities of a channel over the window of the free phase.

@@ -30,7 +30,7 @@ def calibrate(
     model: Model,
     config: Config,
     parameters: ParameterTree,
-    team: ThreadPool,
+    thread_pool: ThreadPool,
     inputs: Input,
     sample_ids: NDArray[np.int64],
     progress: Callable[[int], None] = lambda done: None,
@@ -58,7 +58,7 @@ def calibrate(
     n = len(inputs)
     steps = config.dynamics.steps_free if model.spike_input else STEPS
     window = min(config.dynamics.window_free, steps // 2 * 2)
-    parts = team.groups(n)
+    parts = thread_pool.groups(n)
     model.set_parameters(parameters)  # the drive of images needs the weights
     workspaces = [ph.Workspace(model, config.dynamics, part.stop - part.start, config.seed) for part in parts]
     for workspace, part in zip(workspaces, parts, strict=True):
@@ -70,12 +70,12 @@ def calibrate(
 
         def run(workspace: ph.Workspace, stream: int = stream) -> NDArray[np.int64]:
             count = len(workspace.state.sample_ids)
-            workspace.free(count, stream, team.stop, steps=steps)
+            workspace.free(count, stream, thread_pool.stop, steps=steps)
             sums = np.empty((count, model.compiled.sizes["state"]), np.int32)
             workspace.window_sums(count, sums)
             return np.array([layer_rates(model, layer, sums).sum(dtype=np.int64) for layer in range(model.layers)])
 
-        totals = sum(team.gather([team.executor.submit(run, workspace) for workspace in workspaces]))
+        totals = sum(thread_pool.gather([thread_pool.executor.submit(run, workspace) for workspace in workspaces]))
         progress(number + 1)
         activity = totals / (ONE * window * n * model.neurons)
         if (np.abs(activity - wanted)[wanted > 0] <= TOLERANCE * wanted[wanted > 0]).all():

@@ -79,13 +79,13 @@ class Diagnostics:
         return lines
 
     def coupled(self, found: np.ndarray) -> list[str]:
-        """Lines about the coupling of the layers."""
+        """Lines about the spectral norm of the layers."""
         lines = []
         for name, value in zip(self._model.names, found, strict=True):
             if value > COUPLED:
                 lines += self._once(
-                    f"coupling {name}",
-                    f"the coupling of {name} with the layer below is {value:.2f}, above 1: the free phase may not "
+                    f"spectral norm {name}",
+                    f"the spectral norm of {name} with the layer below is {value:.2f}, above 1: the free phase may not "
                     "settle; set stability.spectral_norm_limit = 0.9, or a smaller dynamics.feedback_gain or "
                     "model.gain",
                 )

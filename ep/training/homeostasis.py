@@ -8,7 +8,7 @@ Between floor and ceiling it does nothing. What brings a layer to a target rate 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.config.sections import Stability
+from spikesim.ep.config.sections import StabilitySettings
 
 FLOOR_SHARE = 0.5
 """The floor is at most this share of a target rate: channels that are all held at the mean could not differ."""
@@ -16,7 +16,7 @@ STEP_MAX = 0.02
 """Largest change of a bias in a mini-batch: larger ones silence deep layers."""
 
 
-def bias_change(stability: Stability, activity: NDArray[np.float64]) -> NDArray[np.float32]:
+def bias_change(stability: StabilitySettings, activity: NDArray[np.float64]) -> NDArray[np.float32]:
     """Change of the biases of one layer.
 
     Parameters

@@ -1,4 +1,5 @@
-"""The parameters that a training run starts with: calibrated biases, and weights whose coupling is within its limit."""
+"""The parameters that a training run starts with: calibrated biases, and weights whose spectral norm is within its
+limit."""
 
 from collections.abc import Callable
 
@@ -6,17 +7,17 @@ import numpy as np
 
 from spikesim.ep.config.parsing import Config, per_layer
 from spikesim.ep.config.random_streams import STREAM_CALIBRATION, stream_of
-from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.network.graph import INPUT
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import Array, ParameterTree
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.training.calibration import ROUNDS_MAX, calibrate
-from spikesim.ep.training.spectral import SAMPLES, Reals, coupling, free_rates, limit_coupling
+from spikesim.ep.training.spectral import SAMPLES, Reals, free_rates, limit_spectral_norms, spectral_norms
 from spikesim.errors import InputError
 
-COUPLING_ROUNDS = 6
-"""Weights that are scaled down change the activity, hence the coupling: calibration and limit take turns."""
+ROUNDS = 6
+"""Weights that are scaled down change the activity, hence the spectral norm: calibration and limit take turns."""
 SILENT = 0.25
 """Share of the wanted activity below which a layer has not come to life."""
 CALIBRATED = stream_of(ROUNDS_MAX, STREAM_CALIBRATION)
@@ -49,12 +50,12 @@ def start(
     model: Model,
     config: Config,
     parameters: ParameterTree,
-    team: ThreadPool,
-    presenter: Presenter,
+    thread_pool: ThreadPool,
+    pipeline: InputPipeline,
     samples: int,
     progress: Rounds = lambda done, most: None,
 ) -> Reals | None:
-    """Bring initial parameters, in place, to the wanted activity and below the limit of the coupling.
+    """Bring initial parameters, in place, to the wanted activity and below the limit of the spectral norm.
 
     Where a layer stays silent from rest nevertheless, all weights between layers are halved until it does not. One rank
     does it for all, so that no rounding can divide them.
@@ -69,7 +70,7 @@ def start(
     Returns
     -------
     float64 (connections,) or None
-        The coupling as it was last measured, where it has a limit.
+        The spectral norm as it was last measured, where it has a limit.
 
     Raises
     ------
@@ -79,9 +80,9 @@ def start(
         return None
 
     def find() -> tuple[Reals | None, dict[str, Array]]:
-        return _start(model, config, parameters, team, presenter, samples, progress), parameters.leaves()
+        return _start(model, config, parameters, thread_pool, pipeline, samples, progress), parameters.leaves()
 
-    found, given = team.ranks.first(find)
+    found, given = thread_pool.ranks.first(find)
     for name, array in parameters.leaves().items():
         array[...] = given[name]
     model.set_parameters(parameters)
@@ -92,31 +93,31 @@ def _start(
     model: Model,
     config: Config,
     parameters: ParameterTree,
-    team: ThreadPool,
-    presenter: Presenter,
+    thread_pool: ThreadPool,
+    pipeline: InputPipeline,
     samples: int,
     progress: Rounds,
 ) -> Reals | None:
     """`start`, on one rank."""
-    train, limit = presenter.dataset.train, config.stability.spectral_norm_limit
+    train, limit = pipeline.dataset.train, config.stability.spectral_norm_limit
     ids = np.arange(min(samples, config.model.calibration_samples))
     few = np.arange(min(samples, SAMPLES))
-    images, few_images = presenter.plain(train, ids, CALIBRATED), presenter.plain(train, few, CALIBRATED)
+    images, few_images = pipeline.plain(train, ids, CALIBRATED), pipeline.plain(train, few, CALIBRATED)
     found = None
-    tries = 1 if limit is None else COUPLING_ROUNDS + 1
-    for number in range(COUPLING_ROUNDS):
-        calibrate(model, config, parameters, team, images, ids, _rounds_of(number, tries, progress))
+    tries = 1 if limit is None else ROUNDS + 1
+    for number in range(ROUNDS):
+        calibrate(model, config, parameters, thread_pool, images, ids, _rounds_of(number, tries, progress))
         if limit is None:
             return None
-        rates = free_rates(team, few_images, few, CALIBRATED)
-        found = coupling(model, rates)
+        rates = free_rates(thread_pool, few_images, few, CALIBRATED)
+        found = spectral_norms(model, rates)
         if _is_bistable(config, rates):
             for edge, weights in zip(model.graph.edges, parameters.weights(model.graph), strict=True):
                 if edge.source != INPUT:
                     weights *= np.float32(0.5)
-        elif not limit_coupling(parameters.weights(model.graph), found, limit):
+        elif not limit_spectral_norms(parameters.weights(model.graph), found, limit):
             return found
-    calibrate(model, config, parameters, team, images, ids, _rounds_of(COUPLING_ROUNDS, tries, progress))
+    calibrate(model, config, parameters, thread_pool, images, ids, _rounds_of(ROUNDS, tries, progress))
     return found
 
 
@@ -129,7 +130,7 @@ def _is_bistable(config: Config, rates: list[Reals]) -> bool:
     """Whether a layer is silent after a free phase from rest, although its biases are calibrated.
 
     Calibration goes on from state to state. A strong feedback keeps a layer active that would not become so from rest,
-    and silent layers have no coupling that could be measured.
+    and silent layers have no spectral norm that could be measured.
     """
     wanted = per_layer(config.model.activity, len(rates), "model.activity")
     return any(float(own.mean()) < SILENT * goal for own, goal in zip(rates, wanted, strict=True))

@@ -91,13 +91,13 @@ class Learner:
         model: Model,
         config: Config,
         parameters: ParameterTree,
-        team: ThreadPool,
+        thread_pool: ThreadPool,
         soft_targets: NDArray[np.float64] | None = None,
     ) -> None:
         self.model = model
         self.config = config
         self.parameters = parameters
-        self.team = team
+        self.thread_pool = thread_pool
         self.soft_targets = soft_targets
         self._buffers = Buffers()
         self.controllers = Controllers(config, model)
@@ -157,7 +157,7 @@ class Learner:
             A parameter is out of range.
         """
         beta, lambdas = self.controllers.beta, self.controllers.lambdas(progress)
-        self.model.set_parameters(self.parameters, beta * max(1.0, float(lambdas.max())), self.team.map)
+        self.model.set_parameters(self.parameters, beta * max(1.0, float(lambdas.max())), self.thread_pool.map)
         return beta, lambdas
 
     def _step(self, gradients: dict[str, Array], result: BatchResult, factor: float) -> NDArray[np.float64]:
@@ -171,7 +171,7 @@ class Learner:
         self.optimizer.begin()
         layers = [partial(self._move_layer, layer, gradients, result, factor) for layer in range(self.model.layers)]
         heads = [partial(self._move_head, head.name, gradients, factor) for head in self.model.heads]
-        changes = self.team.map(lambda move: move(), [*layers, *heads])
+        changes = self.thread_pool.map(lambda move: move(), [*layers, *heads])
         return np.array([*changes[: self.model.layers], changes[self.model.layers + self.model.readout]])
 
     def _move_head(self, name: str, gradients: dict[str, Array], factor: float) -> float:
@@ -226,7 +226,7 @@ class Learner:
         gradients, result = self._estimate(batch, progress)
         if keep_rates:
             rates = self._room(len(batch.inputs))
-            result.rates = ph.Rates(*(self.team.ranks.join(own.copy()) for own in rates))
+            result.rates = ph.Rates(*(self.thread_pool.ranks.join(own.copy()) for own in rates))
         return {name: gradient.copy() for name, gradient in gradients.items()}, result
 
     def _estimate(self, batch: MiniBatch, progress: float) -> tuple[dict[str, Array], BatchResult]:
@@ -234,17 +234,17 @@ class Learner:
         beta, lambdas = self.set_parameters(progress)
         count = len(batch.ids)
         sign = self.scheme.comparison.sign(self.config.seed, batch.epoch, batch.number)
-        own = batch.own(share(self.team.ranks, count), self.soft_targets)
+        own = batch.own(share(self.thread_pool.ranks, count), self.soft_targets)
         found = Predictions.empty(self.model.packed, len(own.inputs))
         stopped, sums = False, None
         try:
             sums = self._sums(batch.epoch, sign * beta * lambdas, own, found)
         except Stopped:
             stopped = True
-        if self.team.ranks.any(stopped) or sums is None:
+        if self.thread_pool.ranks.any(stopped) or sums is None:
             raise Stopped
-        self.team.ranks.add(sums.arrays())
-        losses = self.team.ranks.join(found.losses)
+        self.thread_pool.ranks.add(sums.arrays())
+        losses = self.thread_pool.ranks.join(found.losses)
         gradients = self._gradients(sums, count, sign * beta)
         activity = self._activity(sums, count)
         result = BatchResult(
@@ -266,7 +266,7 @@ class Learner:
         """Gradients of all parameters by name, of so many samples; beta with the sign of the first nudge."""
         window = self.config.dynamics.window_free
         batch = Divisors(count, beta)
-        gradients = layer_gradients(self.model, self.scheme, self.team, sums.layers, batch, self._buffers)
+        gradients = layer_gradients(self.model, self.scheme, self.thread_pool, sums.layers, batch, self._buffers)
         add_penalty_gradients(self.model, sums.penalties, count, window, self.controllers.penalties, gradients)
         for head, head_sum in zip(self.model.heads, sums.heads, strict=True):
             weight, bias = head_gradient(head, head_sum, count, window)
@@ -296,14 +296,16 @@ class Learner:
         def run(part: slice) -> _Group:
             return self._run_group(epoch, strengths, samples.part(part), rates.rows(part), found.rows(part))
 
-        groups = self.team.map(run, self.team.groups(count))
+        groups = self.thread_pool.map(run, self.thread_pool.groups(count))
         heads = range(len(self.model.heads))
-        pending = [self.team.executor.submit(self._head_sums, index, found) for index in heads]
+        pending = [self.thread_pool.executor.submit(self._head_sums, index, found) for index in heads]
         layers = LayerSums.room(self.model, self.scheme, self._buffers)
-        layer_sums(self.model, self.scheme, self.team, samples.inputs, rates, layers)
+        layer_sums(self.model, self.scheme, self.thread_pool, samples.inputs, rates, layers)
         own, penalties = (samples.inputs, rates.free, rates.followed), self.controllers.penalties
-        penalized = penalty_sums(self.model, self.team, *own, penalties, self._buffers) if penalties.any() else {}
-        sums = BatchSums.zero(self.model, layers, penalized, self.team.gather(pending))
+        penalized = (
+            penalty_sums(self.model, self.thread_pool, *own, penalties, self._buffers) if penalties.any() else {}
+        )
+        sums = BatchSums.zero(self.model, layers, penalized, self.thread_pool.gather(pending))
         sums.correct += found.correct.sum(axis=0)
         for group in groups:
             sums.add(group.channel_sums, group.counts)
@@ -316,9 +318,9 @@ class Learner:
 
         Its window sums go into `rates`, what its heads make of the free phase into `found`.
         """
-        stop, comparison = self.team.stop, self.scheme.comparison
+        stop, comparison = self.thread_pool.stop, self.scheme.comparison
         labels, soft_targets = samples.labels, samples.soft_targets
-        with self.team.workspace() as workspace:
+        with self.thread_pool.workspace() as workspace:
             n = workspace.rest(samples.inputs, samples.ids)
             counts = [PhaseCounts.zero(self.model.layers) for _ in range(3)]
             counts[ph.FREE] = workspace.free(n, stream_of(epoch, STREAM_FREE), stop)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.config.sections import Optimizer as Settings
+from spikesim.ep.config.sections import OptimizerSettings
 from spikesim.jit.compilation import kernel
 
 Array = NDArray[np.float32]
@@ -18,7 +18,7 @@ MAGNITUDE_MAX = 2.0**41
 """Largest magnitude that counts, in that unit."""
 
 
-def schedule(settings: Settings, progress: float) -> float:
+def schedule(settings: OptimizerSettings, progress: float) -> float:
     """Factor on the learning rates.
 
     Parameters
@@ -43,7 +43,9 @@ class Optimizer:
     rates : mapping of name to the learning rate of that array
     """
 
-    def __init__(self, settings: Settings, parameters: Mapping[str, Array], rates: Mapping[str, float]) -> None:
+    def __init__(
+        self, settings: OptimizerSettings, parameters: Mapping[str, Array], rates: Mapping[str, float]
+    ) -> None:
         assert all(value.flags.c_contiguous for value in parameters.values())
         self.settings = settings
         self.parameters = parameters

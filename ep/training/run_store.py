@@ -16,7 +16,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from spikesim.ep.config.parsing import Config
-from spikesim.ep.parallel.communicator import Ranks
+from spikesim.ep.parallel.communicator import Communicator
 from spikesim.ep.runs.row_log import LoggedRows, RowLog, is_empty, log_path
 from spikesim.ep.runs.schema import TABLES, RunHeader
 from spikesim.ep.runs.writer import RunReader, RunWriter, require_same
@@ -81,7 +81,7 @@ class RunStore:
     Parameters
     ----------
     options : RunOptions
-    ranks : Ranks
+    ranks : Communicator
         Every method is called by all of them.
 
     Attributes
@@ -95,7 +95,7 @@ class RunStore:
         On entry: another process writes the run, or its folder is missing.
     """
 
-    def __init__(self, options: RunOptions, ranks: Ranks) -> None:
+    def __init__(self, options: RunOptions, ranks: Communicator) -> None:
         self.options = options
         self.ranks = ranks
         self.saved = False  # whether a checkpoint has been written

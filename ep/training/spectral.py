@@ -8,8 +8,8 @@ blocks).
 
 sigma is found for each of some samples by the Lanczos iteration [1] for the symmetric matrix M^T M, M the product
 above, always from the same random vector, until the residual says that its largest eigenvalue is known to a part in a
-thousand. The residual is added, so that the coupling is an estimate from above, and the limit holds for weights that
-are scaled by it.
+thousand. The residual is added, so that the spectral norm is an estimate from above, and the limit holds for weights
+that are scaled by it.
 
 1. G. H. Golub, C. F. Van Loan, "Matrix computations", 4th edition, section 10.1, 2013.
 """
@@ -34,7 +34,7 @@ Reals = NDArray[np.float64]
 
 ITERATIONS_MAX = 100
 PRECISION = 1e-3
-"""Relative distance between the estimate of a coupling and its upper bound at which the iteration ends."""
+"""Relative distance between the estimate of a spectral norm and its upper bound at which the iteration ends."""
 SAMPLES = 8
 """Samples whose rates decide which neurons are linear."""
 LINEAR = (0.02, 0.98)
@@ -48,13 +48,13 @@ EXHAUSTED = 1e-12
 TINY = 1e-300
 
 
-def coupling(model: Model, rates: list[Reals]) -> Reals:
-    """Coupling of each connection's source and target, sqrt(feedback gain) * sigma.
+def spectral_norms(model: Model, rates: list[Reals]) -> Reals:
+    """Spectral norm of each connection's source and target, sqrt(feedback gain) * sigma.
 
     Parameters
     ----------
     rates : float64 (n, H, W, C), one a layer
-        Mean firing probabilities; the coupling is that of the sample with the largest.
+        Mean firing probabilities; the spectral norm is that of the sample with the largest.
 
     Returns
     -------
@@ -68,17 +68,17 @@ def coupling(model: Model, rates: list[Reals]) -> Reals:
             continue
         link = Link.of(edge.connection)
         below, own = linear[edge.source], linear[edge.target]
-        norms = spectral_norms(lambda maps: below * link.down(own * link.up(maps)), below)  # noqa: B023
+        norms = largest_singular_values(lambda maps: below * link.down(own * link.up(maps)), below)  # noqa: B023
         found[edge.index] = float(norms.max(initial=0.0)) * math.sqrt(2.0**-edge.connection.attenuation)
     return found
 
 
 def by_layer(model: Model, found: Reals) -> Reals:
-    """The largest coupling of the connections into each layer, float64 (L,)."""
+    """The largest spectral norm of the connections into each layer, float64 (L,)."""
     return np.array([max(found[edge.index] for edge in model.graph.incoming(layer)) for layer in range(model.layers)])
 
 
-def spectral_norms(square: Callable[[Reals], Reals], linear: Reals) -> Reals:
+def largest_singular_values(square: Callable[[Reals], Reals], linear: Reals) -> Reals:
     """Largest singular value of a matrix M for each sample, from above: within `PRECISION`, unless it takes too long.
 
     Parameters
@@ -124,35 +124,37 @@ def _each(values: Reals) -> Reals:
     return values[:, None, None, None]
 
 
-def free_rates(team: ThreadPool, inputs: Input, sample_ids: NDArray[np.int64], stream: int) -> list[Reals]:
+def free_rates(thread_pool: ThreadPool, inputs: Input, sample_ids: NDArray[np.int64], stream: int) -> list[Reals]:
     """Mean firing probabilities of each layer after a free phase of some samples, float64 (n, H, W, C).
 
     Raises
     ------
     Stopped
     """
-    model = team.model
-    workspace = ph.Workspace(model, team.config.dynamics, len(inputs), team.config.seed)
+    model = thread_pool.model
+    workspace = ph.Workspace(model, thread_pool.config.dynamics, len(inputs), thread_pool.config.seed)
     n = workspace.rest(inputs, sample_ids)
-    workspace.free(n, stream, team.stop)
+    workspace.free(n, stream, thread_pool.stop)
     sums = np.empty((n, model.compiled.sizes["state"]), np.int32)
     workspace.window_sums(n, sums)
-    scale = float(ONE * team.config.dynamics.window_free)
+    scale = float(ONE * thread_pool.config.dynamics.window_free)
     return [layer_rates(model, layer, sums) / scale for layer in range(model.layers)]
 
 
-def measure_coupling(team: ThreadPool, inputs: Input, sample_ids: NDArray[np.int64], stream: int) -> Reals:
-    """`coupling` of the network as it is loaded, after a free phase of some samples; found by one rank for all.
+def measure_spectral_norms(thread_pool: ThreadPool, inputs: Input, sample_ids: NDArray[np.int64], stream: int) -> Reals:
+    """`spectral_norms` of the network as it is loaded, after a free phase of some samples; found by one rank for all.
 
     Raises
     ------
     Stopped
     """
-    return team.ranks.first(lambda: coupling(team.model, free_rates(team, inputs, sample_ids, stream)))
+    return thread_pool.ranks.first(
+        lambda: spectral_norms(thread_pool.model, free_rates(thread_pool, inputs, sample_ids, stream))
+    )
 
 
-def limit_coupling(weights: list[Array], found: Reals, limit: float) -> list[int]:
-    """Scale down, in place, the weights whose coupling exceeds the limit; the connections that were scaled.
+def limit_spectral_norms(weights: list[Array], found: Reals, limit: float) -> list[int]:
+    """Scale down, in place, the weights whose spectral norm exceeds the limit; the connections that were scaled.
 
     weights: by connection (`ParameterTree.weights`).
     """

@@ -39,14 +39,14 @@ def trace(learner: Learner, epoch: int, samples: Samples, progress: float) -> di
     ------
     Stopped
     """
-    team = learner.team
+    thread_pool = learner.thread_pool
     beta, lambdas = learner.set_parameters(progress)
 
     def run(part: slice) -> dict[int, "_Steps"]:
-        with team.workspace() as workspace:
+        with thread_pool.workspace() as workspace:
             return _follow(learner, workspace, epoch, samples.part(part), beta * lambdas)
 
-    groups = list(team.map(run, team.groups(len(samples.ids))))
+    groups = list(thread_pool.map(run, thread_pool.groups(len(samples.ids))))
     rows: dict[str, list[NDArray[np.generic]]] = {}
     for phase in groups[0]:
         steps = sum((group[phase] for group in groups[1:]), groups[0][phase])
@@ -117,7 +117,7 @@ def _follow(
     learner: Learner, workspace: ph.Workspace, epoch: int, samples: Samples, strengths: NDArray[np.float64]
 ) -> dict[int, _Steps]:
     """The phases of one group, on the calling thread."""
-    dynamics, stop, layers = learner.config.dynamics, learner.team.stop, learner.model.layers
+    dynamics, stop, layers = learner.config.dynamics, learner.thread_pool.stop, learner.model.layers
     stream = stream_of(epoch, STREAM_FREE)
     found = {ph.FREE: _Steps(dynamics.window_free, layers)}
     n = workspace.rest(samples.inputs, samples.ids)

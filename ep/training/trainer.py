@@ -19,14 +19,14 @@ from spikesim.ep.config.parsing import Config, per_layer
 from spikesim.ep.config.random_streams import EPOCHS_MAX, STREAM_EVALUATION, STREAM_FREE, stream_of
 from spikesim.ep.evaluation.evaluate import Evaluation, evaluate, record_spikes
 from spikesim.ep.inputs.encoding import Input, with_duration
-from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.inputs.samples import MiniBatch, Samples
 from spikesim.ep.network.error_signals import check_teacher
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.agreement import check_agreement
-from spikesim.ep.parallel.communicator import Alone, Ranks, share
+from spikesim.ep.parallel.communicator import Alone, Communicator, share
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.runs.writer import RunHeader, RunWriter
@@ -37,9 +37,9 @@ from spikesim.ep.training.observer import EpochSummary, Observer, Progress
 from spikesim.ep.training.optimizers import schedule
 from spikesim.ep.training.run_rows import batch_row, epoch_counts, make_header
 from spikesim.ep.training.run_store import RunOptions, RunStore
-from spikesim.ep.training.spectral import ROUNDS_MAX as COUPLING_ROUNDS
+from spikesim.ep.training.spectral import ROUNDS_MAX as ROUNDS
 from spikesim.ep.training.spectral import SAMPLES as COUPLING_SAMPLES
-from spikesim.ep.training.spectral import by_layer, limit_coupling, measure_coupling
+from spikesim.ep.training.spectral import by_layer, limit_spectral_norms, measure_spectral_norms
 from spikesim.ep.training.tracing import trace
 from spikesim.ep.training.training_state import Position, TrainingState
 from spikesim.errors import InputError, Stopped
@@ -65,7 +65,7 @@ class Trainer:
     observer : Observer
     soft_targets : float64 (training samples, classes), optional
         The softened answers of a teacher, for signals that need one.
-    ranks : Ranks, optional
+    ranks : Communicator, optional
         The processes that share the run; each has a trainer with the same arguments. By default this one is alone.
 
     Raises
@@ -82,7 +82,7 @@ class Trainer:
         options: RunOptions,
         observer: Observer,
         soft_targets: NDArray[np.float64] | None = None,
-        ranks: Ranks | None = None,
+        ranks: Communicator | None = None,
     ) -> None:
         self.config = config = with_duration(config, dataset)
         self.ranks = Alone() if ranks is None else ranks
@@ -91,7 +91,7 @@ class Trainer:
         self.observer = observer
         with self._naming_memory("the network", dataset):
             self.model = Model(config, dataset)
-        self.presenter = Presenter(config, dataset, self.model.graph.image.shape)
+        self.pipeline = InputPipeline(config, dataset, self.model.graph.image.shape)
         self.samples = _limited("data.limit", config.data.limit, len(dataset.train.labels))
         self.test_samples = _limited("data.test_limit", config.data.test_limit, len(dataset.test.labels))
         _require_once(config.record.spikes)
@@ -136,9 +136,9 @@ class Trainer:
         if self.ranks.size > 1:
             check_agreement(self.ranks, self.config, self.dataset, self._soft_targets)
             self.ranks.by_node(self._warm_up)
-        team = ThreadPool(self.model, self.config, self.options.threads, self.stop.array, self.ranks)
-        with RunStore(self.options, self.ranks) as journal, team:
-            found = journal.find(self.config)
+        thread_pool = ThreadPool(self.model, self.config, self.options.threads, self.stop.array, self.ranks)
+        with RunStore(self.options, self.ranks) as run_store, thread_pool:
+            found = run_store.find(self.config)
             if found.finished:
                 self.observer.message(f"{self.options.out} is finished; nothing to do")
                 return
@@ -148,13 +148,13 @@ class Trainer:
                 self.observer.message(found.checkpoint.warning)
             with self._naming_memory("the weights and what learning keeps of them", self.dataset):
                 parameters = initial_parameters(self.model, self.config)
-                learner = Learner(self.model, self.config, parameters, team, self._soft_targets)
+                learner = Learner(self.model, self.config, parameters, thread_pool, self._soft_targets)
                 self.model.set_parameters(parameters, self.config.dynamics.beta)  # refused before anything is replaced
             header = self._header(parameters)
-            journal.open(header, found)
-            for note in journal.notes:
+            run_store.open(header, found)
+            for note in run_store.notes:
                 self.observer.message(note)
-            self._run(journal, learner, found.checkpoint)
+            self._run(run_store, learner, found.checkpoint)
 
     def begin(self, parameters: ParameterTree) -> None:
         """Make the run file with these parameters, and a checkpoint from which `run` trains them.
@@ -164,24 +164,24 @@ class Trainer:
         InputError
             The parameters do not fit the dynamics, or the file cannot be written.
         """
-        team = ThreadPool(self.model, self.config, 1, self.stop.array, self.ranks)
-        with RunStore(self.options, self.ranks) as journal, team:
-            learner = Learner(self.model, self.config, parameters, team, self._soft_targets)
+        thread_pool = ThreadPool(self.model, self.config, 1, self.stop.array, self.ranks)
+        with RunStore(self.options, self.ranks) as run_store, thread_pool:
+            learner = Learner(self.model, self.config, parameters, thread_pool, self._soft_targets)
             self.model.set_parameters(parameters, self.config.dynamics.beta)  # refused before anything is replaced
-            found = journal.find(self.config)
-            journal.open(self._header(parameters), found)
-            self._save(journal, learner, Position())
-            journal.write(lambda writer: writer.set_status("stopped"))
+            found = run_store.find(self.config)
+            run_store.open(self._header(parameters), found)
+            self._save(run_store, learner, Position())
+            run_store.write(lambda writer: writer.set_status("stopped"))
 
     def _warm_up(self) -> None:
         """Compile the kernels, or load them, on a mini-batch that changes nothing."""
-        with ThreadPool(self.model, self.config, 1) as team:
+        with ThreadPool(self.model, self.config, 1) as thread_pool:
             parameters = initial_parameters(self.model, self.config)
-            learner = Learner(self.model, self.config, parameters, team, self._soft_targets)
+            learner = Learner(self.model, self.config, parameters, thread_pool, self._soft_targets)
             ids = np.arange(1)
             labels = self.dataset.train.labels[ids]
-            learner.batch(MiniBatch(0, 0, self.presenter.train(0, ids), ids, labels), 0.0)
-            evaluate(team, self.presenter, self.dataset.test, 1, stream_of(0, STREAM_EVALUATION))
+            learner.batch(MiniBatch(0, 0, self.pipeline.train(0, ids), ids, labels), 0.0)
+            evaluate(thread_pool, self.pipeline, self.dataset.test, 1, stream_of(0, STREAM_EVALUATION))
 
     def _header(self, parameters: ParameterTree) -> RunHeader:
         """The run as its file describes it."""
@@ -189,32 +189,32 @@ class Trainer:
             self.model, self.config, parameters, self.options.command_line, data_source=self.dataset.source
         )
 
-    def _run(self, journal: RunStore, learner: Learner, found: Checkpoint | None) -> None:
+    def _run(self, run_store: RunStore, learner: Learner, found: Checkpoint | None) -> None:
         position = Position()
         try:
-            journal.write(lambda writer: writer.set_status("running"))
+            run_store.write(lambda writer: writer.set_status("running"))
             if found is not None:
                 self._take_up(found, learner, position)
                 weights = learner.parameters.leaves()
-                journal.write(lambda writer: writer.write_weights(weights))
+                run_store.write(lambda writer: writer.write_weights(weights))
                 self.observer.message(
                     f"resuming {self.options.out} at epoch {position.epoch + 1}, mini-batch {position.batch + 1}"
                 )
             else:
                 self._start(learner)
-                self._save(journal, learner, position)
-            self._epochs(journal, learner, position)
+                self._save(run_store, learner, position)
+            self._epochs(run_store, learner, position)
         except Stopped:
-            if found is not None or journal.saved:
-                self._save(journal, learner, position)
-            journal.write(lambda writer: writer.set_status("stopped"))
+            if found is not None or run_store.saved:
+                self._save(run_store, learner, position)
+            run_store.write(lambda writer: writer.set_status("stopped"))
             raise Stopped(
                 f"Stopped at epoch {position.epoch + 1}, mini-batch {position.batch}; "
                 f"{resume_advice(self.options.command_line)}"
             ) from None
-        journal.write(lambda writer: writer.set_status("finished"))
+        run_store.write(lambda writer: writer.set_status("finished"))
 
-    def _epochs(self, journal: RunStore, learner: Learner, position: Position) -> None:
+    def _epochs(self, run_store: RunStore, learner: Learner, position: Position) -> None:
         """The training loop, from a position to the end."""
         epochs, size = self.config.optimizer.epochs, self.config.data.batch_size
         saved_at = time.monotonic()
@@ -223,28 +223,28 @@ class Trainer:
             order = learner.order(position.epoch, self.samples)
             parts = [order[first : first + size] for first in range(position.batch * size, self.samples, size)]
             own = [part[share(self.ranks, len(part))] for part in parts]
-            inputs = learner.team.ahead(partial(self.presenter.train, position.epoch), own)
+            inputs = learner.thread_pool.ahead(partial(self.pipeline.train, position.epoch), own)
             for ids, given in zip(parts, inputs, strict=True):
-                self._batch(journal, learner, position, ids, given)
+                self._batch(run_store, learner, position, ids, given)
                 every = self.options.checkpoint_every
                 due = time.monotonic() - saved_at >= CHECKPOINT_SECONDS if every is None else position.done % every == 0
                 if self.ranks.first(partial(bool, due)):  # clocks differ
-                    self._save(journal, learner, position)
+                    self._save(run_store, learner, position)
                     saved_at = time.monotonic()
             trained = time.perf_counter()
             evaluation, rows = self._test(learner, position.epoch)
-            coupling = self._watch_coupling(learner, stream_of(position.epoch, STREAM_EVALUATION))
+            spectral_norms = self._watch_spectral_norms(learner, stream_of(position.epoch, STREAM_EVALUATION))
             # A run that is stopped before this does the test again; nothing stops it between these rows and the epoch
-            journal.write(partial(_write_all, rows))
+            run_store.write(partial(_write_all, rows))
             seconds = trained - began, time.perf_counter() - trained
-            summary = self._finish_epoch(journal, position, evaluation, coupling, seconds)
-            self._save(journal, learner, position)
+            summary = self._finish_epoch(run_store, position, evaluation, spectral_norms, seconds)
+            self._save(run_store, learner, position)
             saved_at = time.monotonic()
             self.observer.epoch(summary)
 
     def _batch(
         self,
-        journal: RunStore,
+        run_store: RunStore,
         learner: Learner,
         position: Position,
         ids: NDArray[np.int64],
@@ -263,7 +263,7 @@ class Trainer:
         place = {"epoch": position.epoch + 1, "batch": position.batch, "learning_rate": self._rate(factor)}
         row = batch_row(self.model, self.config, result)
         seconds = time.perf_counter() - began
-        journal.write(lambda writer: writer.append_batch({**place, **row, "seconds": seconds}))
+        run_store.write(lambda writer: writer.append_batch({**place, **row, "seconds": seconds}))
         position.batch += 1
         position.done += 1
         position.losses.append(loss)
@@ -307,18 +307,18 @@ class Trainer:
             done += samples
             self.observer.testing(epoch + 1, done, self.test_samples)
 
-        team, test = learner.team, self.dataset.test
-        evaluation = evaluate(team, self.presenter, test, self.test_samples, stream, progress)
+        thread_pool, test = learner.thread_pool, self.dataset.test
+        evaluation = evaluate(thread_pool, self.pipeline, test, self.test_samples, stream, progress)
         rows: list[Rows] = []
         if epoch == self.config.optimizer.epochs - 1:
-            self.ranks.first(lambda: rows.append(self._recorded(team, epoch, stream)))
+            self.ranks.first(lambda: rows.append(self._recorded(thread_pool, epoch, stream)))
         if self.config.record.traces:
             self.ranks.first(lambda: rows.append(self._traced(learner, epoch)))
         return evaluation, rows
 
-    def _recorded(self, team: ThreadPool, epoch: int, stream: int) -> Rows:
+    def _recorded(self, thread_pool: ThreadPool, epoch: int, stream: int) -> Rows:
         """Spikes of the chosen test samples, to be written."""
-        trains = list(record_spikes(team, self.presenter, self.dataset.test, self.config.record.spikes, stream))
+        trains = list(record_spikes(thread_pool, self.pipeline, self.dataset.test, self.config.record.spikes, stream))
 
         def write(writer: RunWriter) -> None:
             for sample, train in trains:
@@ -330,7 +330,7 @@ class Trainer:
         """The phases of some training samples step by step, to be written."""
         ids = np.arange(min(self.config.record.traces, self.samples))
         stream = stream_of(epoch, STREAM_FREE)
-        inputs, labels = self.presenter.plain(self.dataset.train, ids, stream), self.dataset.train.labels[ids]
+        inputs, labels = self.pipeline.plain(self.dataset.train, ids, stream), self.dataset.train.labels[ids]
         targets = None if learner.soft_targets is None else learner.soft_targets[ids]
         samples = Samples(inputs, ids, labels, targets)
         rows = trace(learner, epoch, samples, (epoch + 1) / self.config.optimizer.epochs)
@@ -338,10 +338,10 @@ class Trainer:
 
     def _finish_epoch(
         self,
-        journal: RunStore,
+        run_store: RunStore,
         position: Position,
         evaluation: Evaluation,
-        coupling: NDArray[np.float64],
+        spectral_norms: NDArray[np.float64],
         seconds: tuple[float, float],
     ) -> EpochSummary:
         """The epoch's row; the position moves to the next epoch."""
@@ -352,12 +352,12 @@ class Trainer:
             "train_correct": position.correct,
             "train_samples": self.samples,
             **epoch_counts(evaluation),
-            "spectral_norm": coupling,
+            "spectral_norm": spectral_norms,
             "learning_rate": self._rate(self._factor(position)),
             "seconds": seconds[0],
             "test_seconds": seconds[1],
         }
-        journal.write(lambda writer: writer.append_epoch(row))
+        run_store.write(lambda writer: writer.append_epoch(row))
         summary = EpochSummary(
             epoch=position.epoch + 1,
             epochs=self.config.optimizer.epochs,
@@ -378,37 +378,37 @@ class Trainer:
             self.model,
             self.config,
             learner.parameters,
-            learner.team,
-            self.presenter,
+            learner.thread_pool,
+            self.pipeline,
             self.samples,
             self.observer.calibrating,
         )
         if found is not None:
-            self._tell_coupling(found)
+            self._tell_spectral_norms(found)
 
-    def _watch_coupling(self, learner: Learner, stream: int) -> NDArray[np.float64]:
-        """Coupling of the layers, which are loaded; weights beyond the limit are scaled down first."""
+    def _watch_spectral_norms(self, learner: Learner, stream: int) -> NDArray[np.float64]:
+        """Spectral norm of the layers, which are loaded; weights beyond the limit are scaled down first."""
         ids = np.arange(min(self.samples, COUPLING_SAMPLES))
-        inputs, limit = self.presenter.plain(self.dataset.train, ids, stream), self.config.stability.spectral_norm_limit
-        found = measure_coupling(learner.team, inputs, ids, stream)
-        self._tell_coupling(found)
+        inputs, limit = self.pipeline.plain(self.dataset.train, ids, stream), self.config.stability.spectral_norm_limit
+        found = measure_spectral_norms(learner.thread_pool, inputs, ids, stream)
+        self._tell_spectral_norms(found)
         if limit is None:
             return by_layer(self.model, found)
         weights = learner.parameters.weights(self.model.graph)
         before = [own.copy() for own in weights]
         try:
-            for _ in range(COUPLING_ROUNDS):
-                if not limit_coupling(weights, found, limit):
+            for _ in range(ROUNDS):
+                if not limit_spectral_norms(weights, found, limit):
                     break
                 self.model.set_parameters(learner.parameters)
-                found = measure_coupling(learner.team, inputs, ids, stream)
+                found = measure_spectral_norms(learner.thread_pool, inputs, ids, stream)
         except Stopped:  # the checkpoint is that before the test, which must find the weights as they were
             for own, kept in zip(weights, before, strict=True):
                 own[...] = kept
             raise
         return by_layer(self.model, found)
 
-    def _tell_coupling(self, found: NDArray[np.float64]) -> None:
+    def _tell_spectral_norms(self, found: NDArray[np.float64]) -> None:
         for line in self._diagnosis.coupled(by_layer(self.model, found)):
             self.observer.message(line)
 
@@ -428,12 +428,12 @@ class Trainer:
                 "folder of its checkpoints, or start again with --overwrite"
             ) from None
 
-    def _save(self, journal: RunStore, learner: Learner, position: Position) -> None:
+    def _save(self, run_store: RunStore, learner: Learner, position: Position) -> None:
         """Weights and a checkpoint."""
         state = TrainingState(learner, position)
         # an epoch's test moves the run on without a mini-batch, so it counts as one (`runs.state.checkpoints_text`)
         number = position.done + position.epoch
-        journal.save(number, learner.parameters.leaves(), state.to_arrays(), state.to_meta())
+        run_store.save(number, learner.parameters.leaves(), state.to_arrays(), state.to_meta())
 
 
 def _write_all(rows: list[Rows], writer: RunWriter) -> None:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesim.engine import plan as p
 from spikesim.engine.input_current import convolve_images
 from spikesim.engine.neurons import MODELS, NEURONS
+from spikesim.engine.plan import KIND_CONV, KIND_DENSE, KIND_SPARSE, POOL_AVERAGE, POOL_SAMPLED, POPULATION, TABLE, Plan
 from spikesim.engine.populations import NO_REACH, Connection, Population, Reach
 from spikesim.engine.simd.compress import SLACK
 from spikesim.engine.simd.dot_products import UNIT, ZEROS
@@ -45,7 +45,7 @@ class CompiledNetwork:
 
     populations: tuple[Population, ...]
     connections: tuple[Connection, ...]
-    plan: p.Plan
+    plan: Plan
     sizes: dict[str, int]
 
     @property
@@ -225,7 +225,7 @@ def lay_out(
         A population is pooled in two ways.
     """
     driven = set(external) | {c.target for c in connections if c.source.index < 0}
-    rows = np.zeros(len(populations), p.POPULATION)
+    rows = np.zeros(len(populations), POPULATION)
     sizes = {"state": 0, "words": 0, "events": 0, "start": 0, "bias": 0}
 
     def take(what: str, count: int) -> int:
@@ -267,7 +267,7 @@ def lay_out(
     return compiled
 
 
-def _lay_out_tables(connections: tuple[Connection, ...], populations: NDArray[np.record], bias_size: int) -> p.Plan:
+def _lay_out_tables(connections: tuple[Connection, ...], populations: NDArray[np.record], bias_size: int) -> Plan:
     rows: list[np.record] = []
     pointers: list[NDArray[np.int64]] = []
     targets: list[NDArray[np.int32]] = []
@@ -294,7 +294,7 @@ def _lay_out_tables(connections: tuple[Connection, ...], populations: NDArray[np
             else:
                 row.weights = weights
                 size = int(row.rows) * target.lanes  # weights onto one block of channels
-                if row.kind == p.KIND_DENSE:
+                if row.kind == KIND_DENSE:
                     size *= int(row.out_height * row.out_width)
                 weights += size * target.blocks
                 slices[target.index] += size * 2
@@ -305,10 +305,10 @@ def _lay_out_tables(connections: tuple[Connection, ...], populations: NDArray[np
             "make the network smaller"
         )
     populations["together"] = np.where(slices > TABLE_BYTES_IN_CACHE, TOGETHER, 1)
-    tables = np.array(rows, p.TABLE)
+    tables = np.array(rows, TABLE)
     order = np.argsort(tables["target"], kind="stable")
     counts = np.bincount(tables["target"], minlength=len(populations))
-    return p.Plan(
+    return Plan(
         populations=populations,
         tables=tables,
         incoming_pointers=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
@@ -328,7 +328,7 @@ def _table_row(connection: Connection, forward: bool) -> np.record:
     pool = getattr(table, "pool", None)
     lower = pooled(source.shape) if pool else source.shape  # the map that the table sees at its lower end
     read, delivered = (lower, target.shape) if forward else (target.shape, lower)
-    row: np.record = np.zeros(1, p.TABLE)[0]
+    row: np.record = np.zeros(1, TABLE)[0]
     row.source, row.target = source.index, target.index
     if not forward:
         row.source, row.target = target.index, source.index
@@ -336,17 +336,17 @@ def _table_row(connection: Connection, forward: bool) -> np.record:
     row.out_height, row.out_width = delivered[:2]
     row.kernel_height = row.kernel_width = row.stride = row.apart = 1
     if isinstance(table, Conv):
-        row.kind = p.KIND_CONV
+        row.kind = KIND_CONV
         row.kernel_height = row.kernel_width = table.kernel
         padding = table.padding if forward else table.kernel - 1 - table.padding
         row.pad_height = row.pad_width = padding
         row.stride, row.apart = (table.stride, 1) if forward else (1, table.stride)
         row.rows = table.kernel**2 * read[2]
     elif isinstance(table, Dense):
-        row.kind, row.rows = p.KIND_DENSE, math.prod(read)
+        row.kind, row.rows = KIND_DENSE, math.prod(read)
     else:
-        row.kind = p.KIND_SPARSE
+        row.kind = KIND_SPARSE
     if pool and forward:
-        row.pooled = p.POOL_AVERAGE if pool == "average" else p.POOL_SAMPLED
+        row.pooled = POOL_AVERAGE if pool == "average" else POOL_SAMPLED
     row.tiled = bool(pool) and not forward
     return row

@@ -2,7 +2,15 @@
 
 from typing import Literal, NamedTuple
 
-from spikesim.engine import plan as p
+from spikesim.engine.plan import (
+    FIRING_DEVIATIONS,
+    FIRING_IID,
+    FIRING_MEAN_FIELD,
+    FIRING_STRATIFIED,
+    ORDER_PARITY,
+    ORDER_SYNCHRONOUS,
+    ORDER_UPWARDS,
+)
 from spikesim.errors import InputError
 from spikesim.jit.compilation import inline_kernel
 from spikesim.numerics.philox import seed_key
@@ -10,16 +18,16 @@ from spikesim.numerics.philox import seed_key
 Firing = Literal["iid", "stratified", "mean-field"]
 
 ORDERS: dict[str, int] = {
-    "synchronous": p.ORDER_SYNCHRONOUS,
-    "parity": p.ORDER_PARITY,
-    "upwards": p.ORDER_UPWARDS,
+    "synchronous": ORDER_SYNCHRONOUS,
+    "parity": ORDER_PARITY,
+    "upwards": ORDER_UPWARDS,
 }
 """In which order a step updates the populations."""
 
 FIRINGS: dict[str, int] = {
-    "iid": p.FIRING_IID,
-    "stratified": p.FIRING_STRATIFIED,
-    "mean-field": p.FIRING_MEAN_FIELD,
+    "iid": FIRING_IID,
+    "stratified": FIRING_STRATIFIED,
+    "mean-field": FIRING_MEAN_FIELD,
 }
 
 
@@ -55,9 +63,9 @@ def model_of(pop, firing):
 
     Where the membranes hold rates, the clipped linear one, 0, hands them on as they are.
     """
-    if firing >= p.FIRING_DEVIATIONS:
+    if firing >= FIRING_DEVIATIONS:
         return 0
-    return pop.mean_field if firing == p.FIRING_MEAN_FIELD else pop.model
+    return pop.mean_field if firing == FIRING_MEAN_FIELD else pop.model
 
 
 @inline_kernel

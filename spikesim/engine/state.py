@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.engine import plan as p
 from spikesim.engine.layout import CompiledNetwork
 from spikesim.engine.neurons import ARRAYS, MODELS, Memory
+from spikesim.engine.plan import FIRING_MEAN_FIELD, FIRING_STRATIFIED, Plan
 from spikesim.engine.simd.accumulate import Runs
 from spikesim.engine.simd.compress import SLACK
 from spikesim.engine.simd.dot_products import Listed
@@ -71,7 +71,7 @@ class Scratch(NamedTuple):
 class Engine(NamedTuple):
     """What the loop runs: a network, what its samples carry and count, and the working memory of a thread."""
 
-    plan: p.Plan
+    plan: Plan
     state: State
     counts: Counts
     scratch: Scratch
@@ -81,7 +81,7 @@ def new_state(compiled: CompiledNetwork, samples: int, firing: int) -> State:
     """State of `samples` samples at rest: V = 0, no spikes."""
     sizes = compiled.sizes
     populations = compiled.plan.populations
-    graded, stratified = firing == p.FIRING_MEAN_FIELD, firing == p.FIRING_STRATIFIED
+    graded, stratified = firing == FIRING_MEAN_FIELD, firing == FIRING_STRATIFIED
     has_external, has_nudge = populations["external"].any(), populations["nudge"].any()
     return State(
         membrane=aligned_zeros((samples, sizes["state"]), np.int32),
@@ -174,7 +174,7 @@ def new_scratch(compiled: CompiledNetwork) -> Scratch:
     )
 
 
-def room_for_lists(plan: p.Plan) -> int:
+def room_for_lists(plan: Plan) -> int:
     """Numbers that the list of a pixel may need, whatever fires."""
     room = 0
     for row in plan.tables:

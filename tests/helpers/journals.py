@@ -18,36 +18,36 @@ EVERY = 3
 def run(out: Path, resume: bool = False, **changes: Any) -> list[str]:
     """Begin a run or go on with it, to its end; what the user is told."""
     header = make_header(**changes)
-    with RunStore(RunOptions(out, resume=resume), Alone()) as journal:
-        found = journal.find(SimpleNamespace(to_dict=lambda: header.config))
+    with RunStore(RunOptions(out, resume=resume), Alone()) as run_store:
+        found = run_store.find(SimpleNamespace(to_dict=lambda: header.config))
         if found.finished:
             return ["finished"]
-        journal.open(header, found)
-        at = _take_up(journal, found)
-        journal.write(lambda writer: writer.set_status("running"))
+        run_store.open(header, found)
+        at = _take_up(run_store, found)
+        run_store.write(lambda writer: writer.set_status("running"))
         if found.checkpoint is None:
-            _save(journal, 0)
+            _save(run_store, 0)
         for index in range(at, BATCHES):
-            journal.write(lambda writer, index=index: append_rows(writer, index, index + 1))
+            run_store.write(lambda writer, index=index: append_rows(writer, index, index + 1))
             if index % 2:
-                journal.write(RunWriter.flush)  # as once a second
+                run_store.write(RunWriter.flush)  # as once a second
             if (index + 1) % EVERY == 0 or index + 1 == BATCHES:
-                _save(journal, index + 1)
-        journal.write(lambda writer: writer.set_status("finished"))
-        return journal.notes
+                _save(run_store, index + 1)
+        run_store.write(lambda writer: writer.set_status("finished"))
+        return run_store.notes
 
 
-def _take_up(journal: RunStore, found: Found) -> int:
+def _take_up(run_store: RunStore, found: Found) -> int:
     if found.checkpoint is None:
         return 0
     weights = found.checkpoint.arrays
-    journal.write(lambda writer: writer.write_weights(weights))
+    run_store.write(lambda writer: writer.write_weights(weights))
     return int(found.checkpoint.meta["at"])
 
 
-def _save(journal: RunStore, at: int) -> None:
+def _save(run_store: RunStore, at: int) -> None:
     weights = make_weights(at)
-    journal.save(at, weights, weights, {"at": at})
+    run_store.save(at, weights, weights, {"at": at})
 
 
 def digest(path: Path) -> str:

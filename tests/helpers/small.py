@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from spikesim.datasets import Dataset, ImageSet
 from spikesim.datasets.samples.model import Augmentation
 from spikesim.ep.config.parsing import Config, make_config, merge
-from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
-from spikesim.ep.parallel.communicator import Ranks
+from spikesim.ep.parallel.communicator import Communicator
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.training.learner import BatchResult, Learner
 
@@ -122,13 +122,16 @@ def learning(
     threads: int = 1,
     parameters: ParameterTree | None = None,
     soft_targets: NDArray[np.float64] | None = None,
-    ranks: Ranks | None = None,
-) -> Iterator[tuple[Learner, Presenter]]:
+    ranks: Communicator | None = None,
+) -> Iterator[tuple[Learner, InputPipeline]]:
     """A learner with its threads, at the initial parameters unless others are given."""
     model = Model(config, dataset)
     start = parameters if parameters is not None else initial_parameters(model, config)
-    with ThreadPool(model, config, threads, ranks=ranks) as team:
-        yield Learner(model, config, start, team, soft_targets), Presenter(config, dataset, model.graph.image.shape)
+    with ThreadPool(model, config, threads, ranks=ranks) as thread_pool:
+        yield (
+            Learner(model, config, start, thread_pool, soft_targets),
+            InputPipeline(config, dataset, model.graph.image.shape),
+        )
 
 
 def sign(learner: Learner, epoch: int, batch: int) -> int:

@@ -13,7 +13,8 @@ Result = TypeVar("Result")
 
 
 class ThreadRanks:
-    """One of several ranks (`spikesim.ep.parallel.communicator.Ranks`); they meet in a list that all of them fill."""
+    """One of several ranks (`spikesim.ep.parallel.communicator.Communicator`); they meet in a list that all of them
+    fill."""
 
     def __init__(self, rank: int, size: int, barrier: threading.Barrier, places: list[Any]) -> None:
         self.rank, self.size = rank, size

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.config.sections import Dynamics
+from spikesim.ep.config.sections import DynamicsSettings
 from spikesim.ep.phases.workspace import Workspace
 
 __all__ = ["Comparison"]
@@ -36,7 +36,7 @@ class Comparison(ABC):
         """Difference of the nudges of the compared phases; `beta` with the sign of the first."""
 
     @abstractmethod
-    def windows(self, dynamics: Dynamics) -> tuple[int, int]:
+    def windows(self, dynamics: DynamicsSettings) -> tuple[int, int]:
         """Steps of the windows of the compared phases."""
 
     def collect(self, workspace: Workspace, n: int, out: NDArray[np.int32]) -> None:

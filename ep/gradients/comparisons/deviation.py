@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.config.sections import Dynamics
+from spikesim.ep.config.sections import DynamicsSettings
 from spikesim.ep.gradients.comparisons.random_sign import RandomSign
 from spikesim.ep.phases.workspace import Workspace
 
@@ -21,7 +21,7 @@ class Deviation(RandomSign):
 
     second: ClassVar[str | None] = None
 
-    def windows(self, dynamics: Dynamics) -> tuple[int, int]:
+    def windows(self, dynamics: DynamicsSettings) -> tuple[int, int]:
         return dynamics.nudged_window, dynamics.nudged_window
 
     def collect(self, workspace: Workspace, n: int, out: NDArray[np.int32]) -> None:

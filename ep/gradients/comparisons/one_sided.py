@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from spikesim.ep.config.sections import Dynamics
+from spikesim.ep.config.sections import DynamicsSettings
 from spikesim.ep.gradients.comparisons.comparison import Comparison
 
 
@@ -14,5 +14,5 @@ class OneSided(Comparison):
     def distance(self, beta: float) -> float:
         return beta
 
-    def windows(self, dynamics: Dynamics) -> tuple[int, int]:
+    def windows(self, dynamics: DynamicsSettings) -> tuple[int, int]:
         return dynamics.nudged_window, dynamics.window_free

@@ -24,9 +24,9 @@ presynaptic rate of the free phase, and the change of the postsynaptic rate betw
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.engine import plan as p
 from spikesim.engine.delivery import deliver_block
 from spikesim.engine.phase import Window
+from spikesim.engine.plan import FIRING_MEAN_FIELD
 from spikesim.engine.state import Engine, State, clear_counts
 from spikesim.ep.network.heads import Nudge
 from spikesim.ep.network.model import Model
@@ -74,7 +74,7 @@ def clamp_drives(engine, held, n_samples, window):
                     tiled = tables.tables[table].tiled
                     out = scratch.tile[0] if tiled else scratch.full[0]
                     for sample in range(n_samples):
-                        deliver_block(there, p.FIRING_MEAN_FIELD, table, block, sample, out, True)
+                        deliver_block(there, FIRING_MEAN_FIELD, table, block, sample, out, True)
                         drive = state.external[sample, begin : begin + size]
                         _add_drives(out, drive, sign, pop, tiled)
             for sample in range(n_samples):

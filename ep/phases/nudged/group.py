@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from spikesim.engine.phase import PhaseSpec, phase_spec
 from spikesim.engine.state import Engine, clear_counts
 from spikesim.engine.step import begin_phase
-from spikesim.ep.config.sections import Dynamics
+from spikesim.ep.config.sections import DynamicsSettings
 from spikesim.ep.network.model import Model
 
 __all__ = ["Group"]
@@ -35,7 +35,7 @@ class Group:
     """
 
     model: Model
-    dynamics: Dynamics
+    dynamics: DynamicsSettings
     seed: int
     engine: Engine
     membrane: NDArray[np.int32]

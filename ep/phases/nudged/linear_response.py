@@ -22,11 +22,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.engine import plan as p
 from spikesim.engine.delivery import deliver_block, fetch_weights
 from spikesim.engine.neurons import Followed
 from spikesim.engine.neurons import respond as respond_row
 from spikesim.engine.phase import FIRINGS, Moment, Window, half, model_of
+from spikesim.engine.plan import FIRING_DEVIATIONS
 from spikesim.engine.simd.compress import list_changes
 from spikesim.engine.state import State
 from spikesim.engine.step import measure_residual
@@ -107,7 +107,7 @@ def _answer(engine, rest, now, population, n_samples):
                     fetch_weights(plan, engine.state, table, block, begin, end)
                 for sample in range(begin, end):
                     out = scratch.tile[sample - begin] if tiled else scratch.full[sample - begin]
-                    deliver_block(engine, p.FIRING_DEVIATIONS, table, block, sample, out, not deliveries & flag)
+                    deliver_block(engine, FIRING_DEVIATIONS, table, block, sample, out, not deliveries & flag)
                 deliveries |= flag
             for sample in range(begin, end):
                 energy = _answer_block(engine, rest, now, population, block, sample, sample - begin, deliveries)

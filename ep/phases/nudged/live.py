@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.engine import plan as p
 from spikesim.engine.delivery import deliver_block
 from spikesim.engine.events import silence
 from spikesim.engine.phase import Window
+from spikesim.engine.plan import FIRING_MEAN_FIELD
 from spikesim.engine.state import State, clear_counts
 from spikesim.ep.network.heads import Nudge
 from spikesim.ep.network.model import Model
@@ -61,7 +61,7 @@ def clamp_input(engine, population, target, n_samples, window):
             for block in range(pop.blocks):
                 begin = pop.state + block * size
                 out = engine.scratch.full[0]
-                deliver_block(engine, p.FIRING_MEAN_FIELD, table, block, sample, out, True)
+                deliver_block(engine, FIRING_MEAN_FIELD, table, block, sample, out, True)
                 for i in range(size):
                     state.external[sample, begin + i] = out[i]
     silence(plan, state, population, n_samples)

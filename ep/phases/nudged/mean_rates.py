@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from spikesim.engine import plan as p
 from spikesim.engine.events import list_spikes
+from spikesim.engine.plan import FIRING_RATES
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.fixed_point import P_MAX
 
@@ -37,4 +37,4 @@ def send_probabilities(engine, population, sample):
                 for lane in range(16):
                     bits |= (potential[word * 16 + lane] > 0) << lane
                 words[pixel * words_a_pixel + block * lanes // 16 + word] = np.uint16(bits)
-    list_spikes(plan, state, p.FIRING_RATES, population, sample, np.int64(0))
+    list_spikes(plan, state, FIRING_RATES, population, sample, np.int64(0))

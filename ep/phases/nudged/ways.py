@@ -1,6 +1,6 @@
 """The ways to respond to a nudge, by the name that the configuration resolves to (`dynamics.nudged_phase`)."""
 
-from spikesim.ep.config.sections import Dynamics
+from spikesim.ep.config.sections import DynamicsSettings
 from spikesim.ep.phases.nudged.clamped_drive import ClampedDrive
 from spikesim.ep.phases.nudged.linear_response import LinearResponse
 from spikesim.ep.phases.nudged.live import Live
@@ -15,6 +15,6 @@ RESPONSES: dict[str, type[NudgeResponse]] = {
 }
 
 
-def response_of(dynamics: Dynamics) -> NudgeResponse:
+def response_of(dynamics: DynamicsSettings) -> NudgeResponse:
     """The way that a configuration asks for."""
     return RESPONSES[dynamics.nudged_phase]()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pairs import Pair, assert_same
 
 from spikesim.engine import layout as compiled_networks
-from spikesim.engine import plan as p
+from spikesim.engine.plan import KIND_DENSE
 from spikesim.engine.simd import accumulate as rows
 from spikesim.engine.simd import dot_products as rowlists
 from spikesim.engine.simd.compress import SLACK
@@ -183,7 +183,7 @@ def _uses_lists(simulator: Simulator, table: int) -> list[bool]:
     source, lanes = plan.populations[row.source], int(plan.populations[row.target].lanes)
     pixels = int(row.in_height * row.in_width)
     at = source.pooled_start if row.pooled else source.start
-    taps = 1 if row.kind == p.KIND_DENSE else int(row.kernel_height * row.kernel_width)
+    taps = 1 if row.kind == KIND_DENSE else int(row.kernel_height * row.kernel_width)
     return [bool(rowlists.worth_lists(lanes, heard * taps, pixels, False, False, 1)) for heard in start[:, at + pixels]]
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spikesim.ep.config.sections import Stability
+from spikesim.ep.config.sections import StabilitySettings
 from spikesim.ep.gradients import contrast as co
 from spikesim.ep.gradients.activity_penalty import add_penalty_gradients, moved_penalties, penalty_sums
 from spikesim.ep.inputs.samples import MiniBatch
@@ -34,15 +34,15 @@ def shares(layers: int) -> st.SearchStrategy[list[float]]:
 def test_a_price_rises_where_a_layer_is_too_active_and_falls_to_zero_elsewhere(
     activity: list[float], errors: list[float], penalties: list[float]
 ) -> None:
-    stability = Stability(target_rate=0.2, penalty_rate=0.1)
+    stability = StabilitySettings(target_rate=0.2, penalty_rate=0.1)
     found = moved_penalties(stability, np.array(penalties), np.array(activity), np.array(errors))
     for new, old, active, error in zip(found, penalties, activity, errors, strict=True):
         assert new == pytest.approx(max(old + 0.1 * error * min(active / 0.2 - 1, 1), 0.0), abs=1e-12)
-    assert not moved_penalties(Stability(), np.array(penalties), np.array(activity), np.array(errors)).any()
+    assert not moved_penalties(StabilitySettings(), np.array(penalties), np.array(activity), np.array(errors)).any()
 
 
 def test_prices_bring_layers_that_answer_to_them_to_the_target() -> None:
-    stability = Stability(target_rate=0.05, penalty_rate=0.02)
+    stability = StabilitySettings(target_rate=0.05, penalty_rate=0.02)
     idle = np.array([0.2, 0.08, 0.03])  # activity at a price of zero
     errors, penalties = np.array([1e-4, 2e-3, 1e-2]), np.zeros(3)
     for _ in range(2000):
@@ -67,8 +67,8 @@ def test_the_gradient_agrees_with_naive_loops(name: str) -> None:
     penalties = np.arange(model.layers) * 0.3  # nothing for the lowest, and 0.0 for a single layer
     penalties[-1] += 0.1
     found = {key: array + np.float32(2.0) for key, array in zeros(model).items()}
-    with ThreadPool(model, config, 2) as team:
-        sums = penalty_sums(model, team, images, free, followed, penalties, Buffers())
+    with ThreadPool(model, config, 2) as thread_pool:
+        sums = penalty_sums(model, thread_pool, images, free, followed, penalties, Buffers())
     add_penalty_gradients(model, sums, SAMPLES, WINDOW, penalties, found)
     for layer, own in enumerate(model.names):
         share = co.layer_rates(model, layer, followed).astype(np.int64)
@@ -106,10 +106,10 @@ def test_the_gradient_is_that_of_the_activity() -> None:
     free = np.empty((SAMPLES, model.compiled.sizes["state"]), np.int32)
     workspace.window_sums(SAMPLES, free)
     found = zeros(model)
-    with ThreadPool(model, config, 1) as team:
+    with ThreadPool(model, config, 1) as thread_pool:
         followed = np.empty_like(free)
         workspace.followed_steps(SAMPLES, followed)
-        sums = penalty_sums(model, team, images, free, followed, np.array([price]), Buffers())
+        sums = penalty_sums(model, thread_pool, images, free, followed, np.array([price]), Buffers())
     add_penalty_gradients(model, sums, SAMPLES, 2, np.array([price]), found)
 
     def cost() -> float:
@@ -132,8 +132,8 @@ def test_a_stopped_team_ends_at_once() -> None:
     config = small.make(*LAYERS)
     model = Model(config, small.make_dataset())
     sums = np.zeros((SAMPLES, model.compiled.sizes["state"]), np.int32)
-    with ThreadPool(model, config, 1, np.ones(1, np.uint8)) as team, pytest.raises(Stopped):
-        penalty_sums(model, team, np.zeros((SAMPLES, 6, 6, 1), np.int16), sums, sums, np.ones(3), Buffers())
+    with ThreadPool(model, config, 1, np.ones(1, np.uint8)) as thread_pool, pytest.raises(Stopped):
+        penalty_sums(model, thread_pool, np.zeros((SAMPLES, 6, 6, 1), np.int16), sums, sums, np.ones(3), Buffers())
 
 
 @pytest.mark.parametrize("phase", ["linear-response", "clamped-spikes", "live-spikes"])
@@ -150,9 +150,9 @@ def test_training_ends_at_the_target_rate(phase: str) -> None:
     )  # fmt: skip
     dataset = small.make_dataset()
     start = small.random_parameters(Model(config, dataset), 2)
-    with small.learning(config, dataset, parameters=start) as (learner, presenter):
+    with small.learning(config, dataset, parameters=start) as (learner, pipeline):
         ids = np.arange(24)
-        images, labels = presenter.train(0, ids), dataset.train.labels[ids]
+        images, labels = pipeline.train(0, ids), dataset.train.labels[ids]
         activity, correct = [], []
         for number in range(160):
             result = learner.batch(MiniBatch(number, 0, images, ids, labels), 1.0)

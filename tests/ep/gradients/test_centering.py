@@ -51,9 +51,9 @@ def test_a_step_moves_the_weights_and_not_the_mean_drive() -> None:
     dataset = small.make_dataset(size=6, samples=8)
     start = small.random_parameters(Model(config, dataset), 2)
     before = small.copied(start)
-    with small.learning(config, dataset, parameters=start) as (learner, presenter):
+    with small.learning(config, dataset, parameters=start) as (learner, pipeline):
         ids = np.arange(8)
-        result = learner.batch(MiniBatch(0, 0, presenter.plain(dataset.train, ids), ids, dataset.train.labels), 1.0)
+        result = learner.batch(MiniBatch(0, 0, pipeline.plain(dataset.train, ids), ids, dataset.train.labels), 1.0)
         after = start.leaves()
         for edge in learner.model.graph.edges[1:]:
             mean = presynaptic_mean(edge, result.activity[edge.source])

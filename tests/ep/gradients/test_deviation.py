@@ -19,9 +19,9 @@ GRADED = {
 def estimate(nudging: str, number: int = 0, threads: int = 1, **settings: Any) -> tuple[dict[str, Any], Any]:
     """The gradients of a mini-batch and what happened in it; `number` keys the sign."""
     config = small.make(small.POOLED, small.CONV, **GRADED, dynamics__nudging=nudging, dynamics__beta=0.5, **settings)
-    with small.learning(config, small.make_dataset(), threads=threads) as (learner, presenter):
+    with small.learning(config, small.make_dataset(), threads=threads) as (learner, pipeline):
         ids = np.arange(SAMPLES)
-        return learner.estimate(MiniBatch(0, number, presenter.train(0, ids), ids, ids % 3), keep_rates=True)
+        return learner.estimate(MiniBatch(0, number, pipeline.train(0, ids), ids, ids % 3), keep_rates=True)
 
 
 def signs() -> dict[bool, int]:

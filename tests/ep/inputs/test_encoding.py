@@ -16,7 +16,7 @@ from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.ep.config.parsing import make_config
 from spikesim.ep.config.random_streams import STREAM_FREE
 from spikesim.ep.inputs import encoding as cd
-from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.network.model import Model
 from spikesim.errors import InputError
 
@@ -141,8 +141,8 @@ def test_how_samples_enter(coding: str, events: bool, kind: str) -> None:
     for inference in ("stochastic", "mean-field"):
         config = small.make(small.DENSE, data__encoding=coding, dynamics__inference=inference)
         model = Model(config, dataset)
-        presenter = Presenter(config, dataset, model.graph.image.shape)
-        found = presenter.train(2, np.arange(3)), presenter.plain(dataset.test, slice(1, 3), 5)
+        pipeline = InputPipeline(config, dataset, model.graph.image.shape)
+        found = pipeline.train(2, np.arange(3)), pipeline.plain(dataset.test, slice(1, 3), 5)
         spikes = kind == "spikes" and inference == "stochastic"
         assert model.spike_input == spikes and [len(one) for one in found] == [3, 2]
         assert all(isinstance(one, SpikeTrains) == spikes for one in found)
@@ -153,17 +153,17 @@ def test_the_mean_field_takes_the_mean_of_the_window() -> None:
     dataset = ef.make_recordings(6)
     spiking, mean = (small.make(small.DENSE, dynamics__inference=mode) for mode in ("stochastic", "mean-field"))
     ids = np.array([3, 0, 5])
-    trains = Presenter(spiking, dataset, (8, 8, 2)).train(1, ids)
+    trains = InputPipeline(spiking, dataset, (8, 8, 2)).train(1, ids)
     assert isinstance(trains, SpikeTrains)
     wanted = cd.window_means(trains, (8, 8, 2), spiking.dynamics.window_free)
-    np.testing.assert_array_equal(Presenter(mean, dataset, (8, 8, 2)).train(1, ids), wanted)
-    np.testing.assert_array_equal(Presenter(spiking, dataset, (8, 8, 2)).mean(trains), wanted)
+    np.testing.assert_array_equal(InputPipeline(mean, dataset, (8, 8, 2)).train(1, ids), wanted)
+    np.testing.assert_array_equal(InputPipeline(spiking, dataset, (8, 8, 2)).mean(trains), wanted)
 
 
 def test_coded_images_are_augmented_and_padded() -> None:
     dataset = small.make_dataset(size=6)
     config = small.make(small.DENSE, data__encoding="latency", data__augment=True)
-    padded = Presenter(config, dataset, (8, 8, 1))
+    padded = InputPipeline(config, dataset, (8, 8, 1))
     found = padded.train(1, np.arange(9))
     assert isinstance(found, SpikeTrains)
     maps = found.counts(64, 0, found.steps).reshape(9, 8, 8)
@@ -179,7 +179,7 @@ def test_a_gesture_fits_a_vgg_network_when_pixels_share_neurons(tmp_path: Path) 
     config = make_config({"model": {"arch": "vgg5", "width": 0.05}, "data": {"coarse": 4, "duration": 20.0}})
     model = Model(config, dataset)
     assert model.graph.image.shape == (32, 32, 2)
-    found = Presenter(config, dataset, (32, 32, 2)).train(0, np.arange(3))
+    found = InputPipeline(config, dataset, (32, 32, 2)).train(0, np.arange(3))
     assert isinstance(found, SpikeTrains)
     maps = found.counts(32 * 32 * 2, 0, found.steps).reshape(3, 32, 32, 2)
     assert (maps.sum(axis=(1, 2, 3)) > 100).all() and maps[0, :, 31].any(), "the bars cross the whole sensor"
@@ -191,7 +191,7 @@ def test_a_gesture_fits_a_vgg_network_when_pixels_share_neurons(tmp_path: Path) 
 def test_a_coding_that_does_not_suit_the_data(coding: str, events: bool) -> None:
     config = small.make(small.DENSE, data__encoding=coding)
     dataset: Any = ef.make_recordings(3) if events else small.make_dataset()
-    for make in (lambda: Model(config, dataset), lambda: Presenter(config, dataset, (8, 8, 2))):
+    for make in (lambda: Model(config, dataset), lambda: InputPipeline(config, dataset, (8, 8, 2))):
         with pytest.raises(InputError, match=f"data.encoding is '{coding}'"):
             make()
 

@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 import small
 
-from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.network.architectures import architecture, input_shape
 
 
 def test_a_sample_looks_the_same_in_any_batch() -> None:
     dataset = small.make_dataset(samples=40)
-    presenter = Presenter(small.make(small.DENSE, data__augment=True, seed=5), dataset, (6, 6, 1))
+    pipeline = InputPipeline(small.make(small.DENSE, data__augment=True, seed=5), dataset, (6, 6, 1))
     ids = np.arange(40)
-    together = presenter.train(2, ids)
+    together = pipeline.train(2, ids)
     for size in (1, 7, 40):
         shuffled = np.random.default_rng(size).permutation(ids)
         for first in range(0, 40, size):
             part = shuffled[first : first + size]
-            np.testing.assert_array_equal(presenter.train(2, part), together[part])
+            np.testing.assert_array_equal(pipeline.train(2, part), together[part])
 
 
 def test_augmentation_changes_with_epoch_and_seed_only() -> None:
@@ -25,7 +25,7 @@ def test_augmentation_changes_with_epoch_and_seed_only() -> None:
     ids = np.arange(40)
 
     def present(epoch: int, **settings: object) -> bytes:
-        return Presenter(small.make(small.DENSE, **settings), dataset, (6, 6, 1)).train(epoch, ids).tobytes()
+        return InputPipeline(small.make(small.DENSE, **settings), dataset, (6, 6, 1)).train(epoch, ids).tobytes()
 
     assert present(1, data__augment=True) == present(1, data__augment=True)
     looks = {
@@ -40,8 +40,8 @@ def test_augmentation_changes_with_epoch_and_seed_only() -> None:
 
 def test_test_images_are_never_augmented() -> None:
     dataset = small.make_dataset()
-    plain = Presenter(small.make(small.DENSE), dataset, (6, 6, 1))
-    augmenting = Presenter(small.make(small.DENSE, data__augment=True), dataset, (6, 6, 1))
+    plain = InputPipeline(small.make(small.DENSE), dataset, (6, 6, 1))
+    augmenting = InputPipeline(small.make(small.DENSE, data__augment=True), dataset, (6, 6, 1))
     for images in (dataset.train, dataset.test):
         found = augmenting.plain(images, slice(3, 9))
         np.testing.assert_array_equal(found, plain.plain(images, np.arange(3, 9)))
@@ -52,7 +52,7 @@ def test_test_images_are_never_augmented() -> None:
 @pytest.mark.parametrize("factor", [1.0, 3.0])
 def test_pixels_are_normalized_in_fixed_point(factor: float) -> None:
     dataset = small.make_dataset(channels=3)
-    found = Presenter(small.make(small.DENSE, data__std_factor=factor), dataset, (6, 6, 3)).train(0, np.arange(24))
+    found = InputPipeline(small.make(small.DENSE, data__std_factor=factor), dataset, (6, 6, 3)).train(0, np.arange(24))
     exact = (dataset.train.images / 255 - dataset.mean) / dataset.std / factor
     np.testing.assert_allclose(found / 2**12, exact, atol=0.5 / 2**12 + 1e-9)
 
@@ -61,9 +61,9 @@ def test_smaller_images_are_padded_with_black() -> None:
     dataset = small.make_dataset(size=28)
     config = small.make(small.DENSE)
     shape = input_shape("vgg11", architecture("vgg11"), dataset)
-    found = Presenter(config, dataset, shape).plain(dataset.test, slice(0, 5))
+    found = InputPipeline(config, dataset, shape).plain(dataset.test, slice(0, 5))
     assert found.shape == (5, 32, 32, 1)
-    inner = Presenter(config, dataset, (28, 28, 1)).plain(dataset.test, slice(0, 5))
+    inner = InputPipeline(config, dataset, (28, 28, 1)).plain(dataset.test, slice(0, 5))
     np.testing.assert_array_equal(found[:, 2:30, 2:30], inner)
     black = round(-dataset.mean[0] / dataset.std[0] * 2**12)
     frame = np.ones((32, 32), bool)

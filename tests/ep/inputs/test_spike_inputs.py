@@ -19,12 +19,12 @@ from spikesim.ep.config.random_streams import STREAM_EVALUATION, stream_of
 from spikesim.ep.evaluation.evaluate import evaluate, record_spikes
 from spikesim.ep.gradcheck.check import Variant, check_gradients
 from spikesim.ep.inputs.encoding import window_means
-from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.linear_map import Link
 from spikesim.ep.network.model import Model
-from spikesim.ep.parallel.communicator import Ranks, share
+from spikesim.ep.parallel.communicator import Communicator, share
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.training.calibration import calibrate
@@ -210,9 +210,9 @@ def test_samples_follow_each_other_without_a_trace() -> None:
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "penalized"])
 def test_the_first_weights_learn_from_the_mean_of_the_window(mode: str) -> None:
     config, dataset = small.make(*small.LAYERS, **MODES[mode]), small.make_dataset(samples=small.SAMPLES)
-    with small.learning(config, dataset) as (learner, presenter):
+    with small.learning(config, dataset) as (learner, pipeline):
         ids = learner.order(0, small.SAMPLES)
-        inputs = presenter.train(0, ids)
+        inputs = pipeline.train(0, ids)
         gradients, result = learner.estimate(MiniBatch(0, 0, inputs, ids, dataset.train.labels[ids]), keep_rates=True)
         model, rates, dynamics = learner.model, result.rates, config.dynamics
         assert rates is not None and isinstance(inputs, SpikeTrains)
@@ -245,10 +245,10 @@ def test_the_gradients_of_recordings_point_where_the_mean_field_says() -> None:
 
 def test_calibration_reaches_the_wanted_activity() -> None:
     config, dataset = small.make(*small.LAYERS, model__activity=0.15, model__gain=0.5), ef.make_recordings()
-    with small.learning(config, dataset) as (learner, presenter):
+    with small.learning(config, dataset) as (learner, pipeline):
         ids = np.arange(12)
         found = calibrate(
-            learner.model, config, learner.parameters, learner.team, presenter.plain(dataset.train, ids), ids
+            learner.model, config, learner.parameters, learner.thread_pool, pipeline.plain(dataset.train, ids), ids
         )
         np.testing.assert_allclose(found, 0.15, rtol=0.06)
 
@@ -256,18 +256,20 @@ def test_calibration_reaches_the_wanted_activity() -> None:
 # -- What must not change a bit ---------------------------------------------------------------------------------------
 
 
-def run(settings: dict[str, Any], *, threads: int = 1, group: int | None = None, ranks: Ranks | None = None) -> Any:
+def run(
+    settings: dict[str, Any], *, threads: int = 1, group: int | None = None, ranks: Communicator | None = None
+) -> Any:
     """Parameters and results after two mini-batches of recordings or coded images."""
     recordings = settings.get("data__encoding") == "auto"
     dataset = ef.make_recordings(small.SAMPLES) if recordings else small.make_dataset(samples=small.SAMPLES)
     config = small.make(*small.LAYERS, **settings)
     start = small.random_parameters(Model(config, dataset), 2)
-    with small.learning(config, dataset, threads=threads, parameters=start, ranks=ranks) as (learner, presenter):
-        learner.team.group = group or learner.team.group
+    with small.learning(config, dataset, threads=threads, parameters=start, ranks=ranks) as (learner, pipeline):
+        learner.thread_pool.group = group or learner.thread_pool.group
         results = []
         for number in range(2):
             ids = learner.order(number, small.SAMPLES)
-            inputs = presenter.train(number, ids[share(learner.team.ranks, small.SAMPLES)])
+            inputs = pipeline.train(number, ids[share(learner.thread_pool.ranks, small.SAMPLES)])
             results.append(learner.batch(MiniBatch(number, number, inputs, ids, dataset.train.labels[ids]), 0.5))
         return small.copied(learner.parameters), results
 
@@ -337,19 +339,21 @@ def test_moving_bars_are_learned_and_their_test_is_repeated() -> None:
         dynamics__steps_nudged=2, dynamics__beta=0.25, error_signals__kind="local", data__batch_size=12,
         optimizer__learning_rate=0.03, optimizer__readout_learning_rate=0.02, model__activity=0.1,
     )  # fmt: skip
-    with small.learning(config, dataset) as (learner, presenter):
+    with small.learning(config, dataset) as (learner, pipeline):
         ids = np.arange(48)
-        calibrate(learner.model, config, learner.parameters, learner.team, presenter.plain(dataset.train, ids), ids)
+        calibrate(
+            learner.model, config, learner.parameters, learner.thread_pool, pipeline.plain(dataset.train, ids), ids
+        )
         for epoch in range(12):
             order = learner.order(epoch, 48)
             for batch in range(4):
                 own = order[12 * batch : 12 * batch + 12]
-                learner.batch(MiniBatch(epoch, batch, presenter.train(epoch, own), own, dataset.train.labels[own]), 1.0)
+                learner.batch(MiniBatch(epoch, batch, pipeline.train(epoch, own), own, dataset.train.labels[own]), 1.0)
         learner.model.set_parameters(learner.parameters)
         stream = stream_of(12, STREAM_EVALUATION)
-        found = [evaluate(learner.team, presenter, dataset.test, 48, stream) for _ in range(2)]
+        found = [evaluate(learner.thread_pool, pipeline, dataset.test, 48, stream) for _ in range(2)]
         assert found[0].accuracy > 0.85 and found[0].loss == found[1].loss
-        train = next(iter(record_spikes(learner.team, presenter, dataset.test, (5,), stream)))[1]
+        train = next(iter(record_spikes(learner.thread_pool, pipeline, dataset.test, (5,), stream)))[1]
         assert train.layers.max() < learner.model.layers and len(train.steps)
 
 
@@ -357,15 +361,15 @@ def test_without_signals_an_untrained_network_guesses() -> None:
     """The same network as it starts cannot tell the bars apart: what the test above finds was learned."""
     dataset = ef.make_recordings(48)
     config = small.make({"kind": "dense", "channels": 24}, **{**GRADED, "data__encoding": "auto"})
-    with small.learning(config, dataset, parameters=None) as (learner, presenter):
+    with small.learning(config, dataset, parameters=None) as (learner, pipeline):
         learner.model.set_parameters(initial_parameters(learner.model, config))
-        assert evaluate(learner.team, presenter, dataset.test, 48, 3).accuracy < 0.6
+        assert evaluate(learner.thread_pool, pipeline, dataset.test, 48, 3).accuracy < 0.6
 
 
 def test_the_mean_is_what_the_presenter_says() -> None:
     dataset = ef.make_recordings(6)
     config = small.make(small.DENSE)
-    presenter = Presenter(config, dataset, (8, 8, 2))
-    trains = presenter.train(0, np.arange(6))
+    pipeline = InputPipeline(config, dataset, (8, 8, 2))
+    trains = pipeline.train(0, np.arange(6))
     assert isinstance(trains, SpikeTrains)
-    np.testing.assert_array_equal(presenter.mean(trains), window_means(trains, (8, 8, 2), config.dynamics.window_free))
+    np.testing.assert_array_equal(pipeline.mean(trains), window_means(trains, (8, 8, 2), config.dynamics.window_free))

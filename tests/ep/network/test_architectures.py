@@ -6,7 +6,7 @@ import pytest
 import small
 
 from spikesim.engine.synapses import Conv
-from spikesim.ep.network.architectures import ARCHITECTURES, architecture, build, input_shape
+from spikesim.ep.network.architectures import ARCHITECTURES, NeuronParameters, architecture, build, input_shape
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
 from spikesim.errors import InputError
@@ -72,7 +72,7 @@ def test_custom_layers() -> None:
         {"kind": "dense", "channels": 9},
         {"kind": "dense", "channels": 4},
     )
-    graph = build(architecture("custom", rows), (11, 9, 2), pooling="sampled", leak=3)
+    graph = build(architecture("custom", rows), (11, 9, 2), pooling="sampled", neurons=NeuronParameters(leak=3))
     assert [population.shape for population in graph.populations] == [(7, 5, 6), (3, 2, 7), (1, 1, 9), (1, 1, 4)]
     assert [edge.shape for edge in graph.edges] == [(5, 5, 2, 6), (1, 1, 6, 7), (42, 9), (9, 4)]
     assert [edge.connection.table.pool for edge in graph.edges] == [None, "sampled", None, None]

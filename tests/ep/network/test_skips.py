@@ -320,9 +320,9 @@ def test_the_loss_falls_by_learning_in_the_layers_alone(mode: str) -> None:
     dataset = small.make_dataset(size=8, channels=2)
     start = small.random_parameters(Model(config, dataset), 2)
     start.readout.weight[...] *= np.float32(2)
-    with small.learning(config, dataset, parameters=start) as (learner, presenter):
+    with small.learning(config, dataset, parameters=start) as (learner, pipeline):
         ids, before = np.arange(24), small.copied(start)
-        images = presenter.plain(dataset.train, ids)
+        images = pipeline.plain(dataset.train, ids)
         losses = [
             float(np.mean(learner.batch(MiniBatch(0, i, images, ids, dataset.train.labels), 1.0).loss_sum))
             for i in range(16)

@@ -170,8 +170,8 @@ def test_the_contrast_takes_the_rates_of_the_free_phase() -> None:
     plus, minus = tp.nudged(workspace, 2.0), tp.nudged(workspace, -2.0)
     scheme, edge = NudgingScheme.of(model, config), model.graph.edges[1]
     found = LayerSums.room(model, scheme, Buffers())
-    with ThreadPool(model, config, 2) as team:
-        layer_sums(model, scheme, team, tp.images(), ph.Rates(plus, minus, free, free[:0]), found)
+    with ThreadPool(model, config, 2) as thread_pool:
+        layer_sums(model, scheme, thread_pool, tp.images(), ph.Rates(plus, minus, free, free[:0]), found)
     (difference,), rows = found.correlations[1], co.presynaptic_rows(model, edge, tp.images(), free)
     expected = co.phase_correlation(model, edge, plus, rows).weights
     expected = expected - co.phase_correlation(model, edge, minus, rows).weights
@@ -194,9 +194,9 @@ def test_what_held_drives_refuse(settings: dict[str, Any], words: str) -> None:
 
 def test_threads_and_groups_change_no_bit() -> None:
     def gradients(config: Config, threads: int) -> dict[str, Any]:
-        with small.learning(config, small.make_dataset(), threads=threads) as (learner, presenter):
+        with small.learning(config, small.make_dataset(), threads=threads) as (learner, pipeline):
             ids = np.arange(12)
-            images = presenter.train(0, ids)
+            images = pipeline.train(0, ids)
             return learner.estimate(MiniBatch(0, 0, images, ids, ids % 3))[0]
 
     config = small.make(small.POOLED, small.CONV, **CLAMPED, error_signals__kind="local")
@@ -207,8 +207,8 @@ def test_threads_and_groups_change_no_bit() -> None:
 
 def test_the_held_phase_counts_its_graded_operations_once() -> None:
     config = small.make(small.POOLED, small.CONV, **CLAMPED)
-    with small.learning(config, small.make_dataset()) as (learner, presenter):
+    with small.learning(config, small.make_dataset()) as (learner, pipeline):
         ids = np.arange(6)
-        _, result = learner.estimate(MiniBatch(0, 0, presenter.train(0, ids), ids, ids % 3))
+        _, result = learner.estimate(MiniBatch(0, 0, pipeline.train(0, ids), ids, ids % 3))
     assert result.counts[ph.PLUS].macs[1] > 0 and not result.counts[ph.MINUS].macs.any()
     assert not result.counts[ph.PLUS].events_forward.any() and result.counts[ph.PLUS].events_feedback[0] > 0

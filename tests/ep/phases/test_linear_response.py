@@ -9,8 +9,8 @@ import pytest
 import small
 import twin_phases as tp
 
-from spikesim.engine import plan as p
 from spikesim.engine.delivery import deliver_block
+from spikesim.engine.plan import FIRING_DEVIATIONS, FIRING_MEAN_FIELD
 from spikesim.engine.simd.accumulate import SMALL
 from spikesim.engine.simd.dot_products import ABREAST_32, ABREAST_64
 from spikesim.ep.gradcheck import implicit_gradient as ad
@@ -77,7 +77,7 @@ def test_deviations_of_any_size_are_delivered_exactly(beta: float, channels: tup
             assert state.largest[sample, row.source] == largest > 0
             reaches.append((SMALL // largest, len(events)))
             outs = []
-            for firing in (p.FIRING_DEVIATIONS, p.FIRING_MEAN_FIELD):
+            for firing in (FIRING_DEVIATIONS, FIRING_MEAN_FIELD):
                 out = np.zeros(size * target.lanes, np.int32)
                 deliver_block(engine, firing, table, 0, sample, out, True)
                 outs.append(out)
@@ -128,9 +128,9 @@ def test_errors_pass_all_layers_in_one_step() -> None:
         *(small.CONV,) * 5, **GRADED, dynamics__error_gain=1.0, dynamics__steps_nudged=2, dynamics__beta=2.0,
         error_signals__kind="none",
     )  # fmt: skip
-    with small.learning(config, small.make_dataset()) as (learner, presenter):
+    with small.learning(config, small.make_dataset()) as (learner, pipeline):
         ids = np.arange(6)
-        gradients, result = learner.estimate(MiniBatch(0, 0, presenter.train(0, ids), ids, ids % 3))
+        gradients, result = learner.estimate(MiniBatch(0, 0, pipeline.train(0, ids), ids, ids % 3))
     assert (result.rate_difference > 0).all()
     assert all(gradients[f"{name}/weight"].any() for name in learner.model.names)
 
@@ -143,9 +143,9 @@ def test_a_longer_window_lowers_the_noise_of_the_errors() -> None:
             small.POOLED, small.POOLED, **GRADED, dynamics__window_free=window, dynamics__steps_free=40,
             dynamics__firing="iid", dynamics__beta=0.1,
         )  # fmt: skip
-        with small.learning(config, small.make_dataset()) as (learner, presenter):
+        with small.learning(config, small.make_dataset()) as (learner, pipeline):
             ids = np.arange(12)
-            images = presenter.train(0, ids)
+            images = pipeline.train(0, ids)
             found = [learner.estimate(MiniBatch(epoch, 0, images, ids, ids % 3))[0] for epoch in range(6)]
         estimates = [np.concatenate([one[f"{name}/weight"].ravel() for name in learner.model.names]) for one in found]
         cosines.append(np.mean([mf.cosine(one, other) for one, other in pairwise(estimates)]))
@@ -172,9 +172,9 @@ def test_a_small_nudge_needs_graded_errors() -> None:
 
 def test_graded_errors_are_multiply_accumulates() -> None:
     config = small.make(small.POOLED, small.CONV, **GRADED)
-    with small.learning(config, small.make_dataset()) as (learner, presenter):
+    with small.learning(config, small.make_dataset()) as (learner, pipeline):
         ids = np.arange(6)
-        _, result = learner.estimate(MiniBatch(0, 0, presenter.train(0, ids), ids, ids % 3))
+        _, result = learner.estimate(MiniBatch(0, 0, pipeline.train(0, ids), ids, ids % 3))
     assert result.counts[ph.FREE].spikes.any() and result.counts[ph.FREE].events_feedback[0] > 0
     for phase in (ph.PLUS, ph.MINUS):
         counts = result.counts[phase]
@@ -191,9 +191,9 @@ def test_threads_and_groups_change_no_bit(inference: str) -> None:
     config = small.make(small.POOLED, small.CONV, **GRADED, error_signals__kind="local", dynamics__inference=inference)
 
     def gradients(threads: int) -> dict[str, Any]:
-        with small.learning(config, small.make_dataset(), threads=threads) as (learner, presenter):
+        with small.learning(config, small.make_dataset(), threads=threads) as (learner, pipeline):
             ids = np.arange(12)
-            return learner.estimate(MiniBatch(0, 0, presenter.train(0, ids), ids, ids % 3))[0]
+            return learner.estimate(MiniBatch(0, 0, pipeline.train(0, ids), ids, ids % 3))[0]
 
     one, two = gradients(1), gradients(3)
     for name, values in one.items():

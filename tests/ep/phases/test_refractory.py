@@ -143,9 +143,9 @@ def test_threads_and_groups_change_no_bit(drive: str) -> None:
     config = small.make(small.POOLED, small.CONV, **more, error_signals__kind="local", **REFRACTORY)
 
     def gradients(threads: int) -> dict[str, Any]:
-        with small.learning(config, small.make_dataset(), threads=threads) as (learner, presenter):
+        with small.learning(config, small.make_dataset(), threads=threads) as (learner, pipeline):
             ids = np.arange(12)
-            return learner.estimate(MiniBatch(0, 0, presenter.train(0, ids), ids, ids % 3))[0]
+            return learner.estimate(MiniBatch(0, 0, pipeline.train(0, ids), ids, ids % 3))[0]
 
     one, two = gradients(1), gradients(3)
     for name, values in one.items():

@@ -356,10 +356,10 @@ def test_contrast_of_the_mean_field_is_the_gradient_of_the_loss(case: str) -> No
     dataset = small.make_dataset(size=4, samples=6)
     parameters: ParameterTree = small.random_parameters(Model(config, dataset), 1, gain=0.6)
     parameters.readout.weight[...] *= np.float32(0.5)  # a gentle nudge: hardly a neuron reaches 0 or 1 on its way
-    with small.learning(config, dataset, parameters=parameters) as (learner, presenter):
+    with small.learning(config, dataset, parameters=parameters) as (learner, pipeline):
         model = learner.model
         assert small.sign(learner, 0, 0) == (-1 if "negative" in case else 1)
-        inputs = presenter.plain(dataset.train, slice(0, 6)) // 2
+        inputs = pipeline.plain(dataset.train, slice(0, 6)) // 2
         before = {name: array.astype(np.float64) for name, array in small.copied(parameters).items()}
         found = learner.batch(MiniBatch(0, 0, inputs, np.arange(6), dataset.train.labels), 1.0)
         after, rates = parameters.leaves(), learner.optimizer.rates

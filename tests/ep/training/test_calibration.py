@@ -24,10 +24,10 @@ def calibrated(
     """The model, its parameters, the activity that calibration reports, and that of a fresh free phase."""
     config = small.make(*LAYERS, model__activity=wanted, data__batch_size=SAMPLES, **settings)
     dataset = small.make_dataset(samples=SAMPLES)
-    with small.learning(config, dataset, threads=threads) as (learner, presenter):
+    with small.learning(config, dataset, threads=threads) as (learner, pipeline):
         model, parameters = learner.model, learner.parameters
-        images, ids = presenter.plain(dataset.train, slice(0, SAMPLES)), np.arange(SAMPLES)
-        reported = calibrate(model, config, parameters, learner.team, images, ids)
+        images, ids = pipeline.plain(dataset.train, slice(0, SAMPLES)), np.arange(SAMPLES)
+        reported = calibrate(model, config, parameters, learner.thread_pool, images, ids)
         workspace = ph.Workspace(model, config.dynamics, SAMPLES, 99)
         workspace.free(workspace.rest(images, ids), 0, np.zeros(1, np.uint8))
         sums = np.empty((SAMPLES, model.compiled.sizes["state"]), np.int32)
@@ -75,16 +75,18 @@ def test_a_list_of_another_length_is_refused_and_a_stop_is_obeyed() -> None:
         calibrated([0.1, 0.2])
     config, dataset = small.make(*LAYERS), small.make_dataset(samples=SAMPLES)
     model = Model(config, dataset)
-    with ThreadPool(model, config, 2, np.ones(1, np.uint8)) as team, pytest.raises(Stopped):
+    with ThreadPool(model, config, 2, np.ones(1, np.uint8)) as thread_pool, pytest.raises(Stopped):
         images = np.zeros((SAMPLES, 6, 6, 1), np.int16)
-        calibrate(model, config, initial_parameters(model, config), team, images, np.arange(SAMPLES))
+        calibrate(model, config, initial_parameters(model, config), thread_pool, images, np.arange(SAMPLES))
 
 
 def test_rounds_are_told_as_they_are_done() -> None:
     told: list[int] = []
     config = small.make(*LAYERS, model__activity=0.2, data__batch_size=SAMPLES)
     dataset = small.make_dataset(samples=SAMPLES)
-    with small.learning(config, dataset) as (learner, presenter):
-        images = presenter.plain(dataset.train, slice(0, SAMPLES))
-        calibrate(learner.model, config, learner.parameters, learner.team, images, np.arange(SAMPLES), told.append)
+    with small.learning(config, dataset) as (learner, pipeline):
+        images = pipeline.plain(dataset.train, slice(0, SAMPLES))
+        calibrate(
+            learner.model, config, learner.parameters, learner.thread_pool, images, np.arange(SAMPLES), told.append
+        )
     assert told == list(range(1, len(told) + 1)) and 1 < len(told) <= ROUNDS_MAX

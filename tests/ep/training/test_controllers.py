@@ -8,7 +8,7 @@ import small
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikesim.ep.config.sections import ErrorSignals, Stability
+from spikesim.ep.config.sections import ErrorSignalSettings, StabilitySettings
 from spikesim.ep.network.error_signals import annealing, teacher_weights
 from spikesim.ep.network.model import Model
 from spikesim.ep.training.controllers import BALANCE_MAX, Controllers
@@ -26,63 +26,63 @@ def make(**settings: Any) -> Controllers:
 
 
 def test_without_steering_nothing_moves() -> None:
-    steering = make(error_signals__kind="local", dynamics__beta=1.5)
+    controllers = make(error_signals__kind="local", dynamics__beta=1.5)
     for response in (0.5, 1e-6, 0.0):
-        steering.observe(np.full(3, response), ACTIVITY)
-    assert steering.beta == 1.5
-    assert not steering.penalties.any()
-    assert steering.lambdas(0.9).tolist() == [0.3, 0.3, 1.0]
+        controllers.observe(np.full(3, response), ACTIVITY)
+    assert controllers.beta == 1.5
+    assert not controllers.penalties.any()
+    assert controllers.lambdas(0.9).tolist() == [0.3, 0.3, 1.0]
 
 
 def test_beta_follows_the_answer_of_the_top_layer() -> None:
     """A network that answers in proportion to the nudge is brought to the wanted answer, whatever it starts from."""
     for slope in (0.003, 0.05):
-        steering = make(stability__beta_control="rate-difference", stability__rate_difference=0.02)
+        controllers = make(stability__beta_control="rate-difference", stability__rate_difference=0.02)
         for _ in range(200):
-            steering.observe(np.array([9.0, 9.0, slope * steering.beta]), ACTIVITY)
-        assert slope * steering.beta == pytest.approx(0.02, rel=0.01)
+            controllers.observe(np.array([9.0, 9.0, slope * controllers.beta]), ACTIVITY)
+        assert slope * controllers.beta == pytest.approx(0.02, rel=0.01)
 
 
 @given(st.lists(st.floats(0, 1), max_size=60))
 def test_beta_stays_within_its_bounds(responses: list[float]) -> None:
-    steering = make(stability__beta_control="rate-difference", stability__beta_low=0.5, stability__beta_high=3.0)
+    controllers = make(stability__beta_control="rate-difference", stability__beta_low=0.5, stability__beta_high=3.0)
     for response in responses:
-        steering.observe(np.array([0.0, 0.0, response]), ACTIVITY)
-        assert 0.5 <= steering.beta <= 3.0
+        controllers.observe(np.array([0.0, 0.0, response]), ACTIVITY)
+        assert 0.5 <= controllers.beta <= 3.0
 
 
 def test_balanced_strengths_bring_all_layers_to_the_answer_of_the_top() -> None:
-    steering = make(error_signals__kind="local", error_signals__profile="balanced", error_signals__strength=1.0)
+    controllers = make(error_signals__kind="local", error_signals__profile="balanced", error_signals__strength=1.0)
     slopes = np.array([0.002, 0.09, 0.02])
     for _ in range(400):
-        steering.observe(slopes * steering.lambdas(0.0), ACTIVITY)
-    answers = slopes * steering.lambdas(0.0)
+        controllers.observe(slopes * controllers.lambdas(0.0), ACTIVITY)
+    answers = slopes * controllers.lambdas(0.0)
     np.testing.assert_allclose(answers, 0.02, rtol=0.02)
     for _ in range(400):
-        steering.observe(np.array([0.0, 0.0, 1.0]), ACTIVITY)
-    assert steering.lambdas(0.0).tolist() == [BALANCE_MAX, BALANCE_MAX, 1.0]
+        controllers.observe(np.array([0.0, 0.0, 1.0]), ACTIVITY)
+    assert controllers.lambdas(0.0).tolist() == [BALANCE_MAX, BALANCE_MAX, 1.0]
 
 
 def test_geometric_strengths_grow_downwards() -> None:
-    steering = make(
+    controllers = make(
         error_signals__kind="local",
         error_signals__profile="geometric",
         error_signals__ratio=2.0,
         error_signals__strength=0.5,
     )
-    assert steering.lambdas(0.0).tolist() == [2.0, 1.0, 1.0]
-    steering = make(error_signals__kind="local", error_signals__strength=[0.1, 0.2, 5.0])
-    assert steering.lambdas(0.0).tolist() == [0.1, 0.2, 1.0], "the read-out's is 1"
+    assert controllers.lambdas(0.0).tolist() == [2.0, 1.0, 1.0]
+    controllers = make(error_signals__kind="local", error_signals__strength=[0.1, 0.2, 5.0])
+    assert controllers.lambdas(0.0).tolist() == [0.1, 0.2, 1.0], "the read-out's is 1"
     with pytest.raises(InputError, match=r"signals\.strength has 2 values; the network has 3 layers"):
         make(error_signals__kind="local", error_signals__strength=[0.1, 0.2])
 
 
 def test_annealed_strengths_end_at_zero() -> None:
-    steering = make(error_signals__kind="local", error_signals__schedule="annealed", error_signals__anneal_from=0.5)
-    assert steering.lambdas(0.5).tolist() == [0.3, 0.3, 1.0]
-    assert steering.lambdas(0.75) == pytest.approx([0.15, 0.15, 1.0])
-    assert steering.lambdas(1.0).tolist() == [0.0, 0.0, 1.0]
-    assert annealing(ErrorSignals(schedule="annealed", anneal_from=1.0), 1.0) == 1.0
+    controllers = make(error_signals__kind="local", error_signals__schedule="annealed", error_signals__anneal_from=0.5)
+    assert controllers.lambdas(0.5).tolist() == [0.3, 0.3, 1.0]
+    assert controllers.lambdas(0.75) == pytest.approx([0.15, 0.15, 1.0])
+    assert controllers.lambdas(1.0).tolist() == [0.0, 0.0, 1.0]
+    assert annealing(ErrorSignalSettings(schedule="annealed", anneal_from=1.0), 1.0) == 1.0
 
 
 def test_state_survives_a_checkpoint() -> None:
@@ -94,8 +94,8 @@ def test_state_survives_a_checkpoint() -> None:
     for _ in range(5):
         one.observe(np.array([0.1, 0.3, 0.05]), ACTIVITY)
     other.restore({name: array.copy() for name, array in one.state().items()})
-    for steering in (one, other):
-        steering.observe(np.array([0.2, 0.1, 0.04]), ACTIVITY)
+    for controllers in (one, other):
+        controllers.observe(np.array([0.2, 0.1, 0.04]), ACTIVITY)
     assert one.beta == other.beta
     assert one.lambdas(0.0).tolist() == other.lambdas(0.0).tolist()
     assert one.penalties.tolist() == other.penalties.tolist()
@@ -119,7 +119,7 @@ def test_heads_of_layers_that_cannot_have_one_are_refused(layers: list[int]) -> 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
 def test_biases_move_only_beyond_floor_and_ceiling(activity: list[float]) -> None:
-    stability = Stability(activity_floor=0.05, activity_ceiling=0.5, homeostasis=0.4)
+    stability = StabilitySettings(activity_floor=0.05, activity_ceiling=0.5, homeostasis=0.4)
     found = bias_change(stability, np.array(activity))
     for value, change in zip(activity, found, strict=True):
         expected = 0.4 * (0.05 - value) if value < 0.05 else -0.4 * (value - 0.5) if value > 0.5 else 0.0
@@ -128,7 +128,7 @@ def test_biases_move_only_beyond_floor_and_ceiling(activity: list[float]) -> Non
 
 def test_a_target_rate_lowers_the_floor_to_half_of_it() -> None:
     activity = np.array([0.01, 0.03])
-    stability = Stability(target_rate=0.04, activity_floor=0.05, homeostasis=0.4)
+    stability = StabilitySettings(target_rate=0.04, activity_floor=0.05, homeostasis=0.4)
     np.testing.assert_allclose(bias_change(stability, activity), [0.4 * (0.02 - 0.01), 0.0], rtol=1e-5)
-    lower = Stability(target_rate=0.04, activity_floor=0.015, homeostasis=0.4)
+    lower = StabilitySettings(target_rate=0.04, activity_floor=0.015, homeostasis=0.4)
     np.testing.assert_allclose(bias_change(lower, activity), [0.4 * (0.015 - 0.01), 0.0], rtol=1e-5)

@@ -76,5 +76,7 @@ def test_a_coupling_above_one_is_told() -> None:
     watch = diagnosis()
     assert watch.coupled(np.array([0.0, 0.9])) == []
     (line,) = watch.coupled(np.array([0.0, 1.4]))
-    assert "the coupling of dense2 with the layer below is 1.40" in line and "stability.spectral_norm_limit" in line
+    assert (
+        "the spectral norm of dense2 with the layer below is 1.40" in line and "stability.spectral_norm_limit" in line
+    )
     assert watch.coupled(np.array([0.0, 1.5])) == []

@@ -18,7 +18,7 @@ from spikesim.ep.gradients import contrast as co
 from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.error_signals import has_teacher
 from spikesim.ep.network.model import Model
-from spikesim.ep.parallel.communicator import Ranks, share
+from spikesim.ep.parallel.communicator import Communicator, share
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.training.learner import BatchResult, Learner
@@ -74,7 +74,7 @@ def run(
     threads: int = 1,
     group: int | None = None,
     batches: int = 2,
-    ranks: Ranks | None = None,
+    ranks: Communicator | None = None,
 ) -> tuple[dict[str, NDArray[np.float32]], list[BatchResult]]:
     """Parameters and results after some mini-batches of the same samples."""
     config, dataset = small.make(*LAYERS, **settings), small.make_dataset(samples=SAMPLES)
@@ -82,15 +82,15 @@ def run(
     targets = soft_targets_for(config)
     with small.learning(config, dataset, threads=threads, parameters=start, soft_targets=targets, ranks=ranks) as (
         learner,
-        presenter,
+        pipeline,
     ):
         if group is not None:
-            learner.team.group = group
+            learner.thread_pool.group = group
         results = []
         for number in range(batches):
             ids = learner.order(number, SAMPLES)
-            own = share(learner.team.ranks, SAMPLES)
-            images, labels = presenter.train(number, ids[own]), dataset.train.labels[ids]
+            own = share(learner.thread_pool.ranks, SAMPLES)
+            images, labels = pipeline.train(number, ids[own]), dataset.train.labels[ids]
             results.append(
                 learner.batch(MiniBatch(number, number, images, ids, labels), 0.5, progress=number / batches)
             )
@@ -183,18 +183,18 @@ def test_order_is_a_permutation_of_seed_and_epoch() -> None:
     assert len(set(orders)) == 4
 
 
-def one_batch(learner: Learner, presenter: Any) -> BatchResult:
+def one_batch(learner: Learner, pipeline: Any) -> BatchResult:
     ids = np.arange(SAMPLES)
-    train = presenter.dataset.train
-    return learner.batch(MiniBatch(0, 0, presenter.plain(train, ids), ids, train.labels[ids]), 1.0)
+    train = pipeline.dataset.train
+    return learner.batch(MiniBatch(0, 0, pipeline.plain(train, ids), ids, train.labels[ids]), 1.0)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("where", ["before", "nudged phase", "contrast"])
 def test_a_stopped_mini_batch_leaves_no_trace(monkeypatch: pytest.MonkeyPatch, where: str, threads: int) -> None:
     config, dataset = small.make(*LAYERS, **SHORT), small.make_dataset(samples=SAMPLES)
-    with small.learning(config, dataset, threads=threads) as (learner, presenter):
-        stop = learner.team.stop
+    with small.learning(config, dataset, threads=threads) as (learner, pipeline):
+        stop = learner.thread_pool.stop
 
         def stopping(original: Any) -> Any:
             def wrapped(*arguments: Any) -> Any:
@@ -212,15 +212,15 @@ def test_a_stopped_mini_batch_leaves_no_trace(monkeypatch: pytest.MonkeyPatch, w
             else:
                 patch.setattr(co, "contrast", stopping(co.contrast))
             with pytest.raises(Stopped):
-                one_batch(learner, presenter)
+                one_batch(learner, pipeline)
         for name, array in learner.parameters.leaves().items():
             assert array.tobytes() == before[name].tobytes()
         assert learner.optimizer.steps == 0 and not any(moment.any() for moment in moments.values())
         stop[0] = 0
-        repeated = one_batch(learner, presenter)
+        repeated = one_batch(learner, pipeline)
         after = small.copied(learner.parameters)
-    with small.learning(config, dataset) as (learner, presenter):
-        undisturbed = one_batch(learner, presenter)
+    with small.learning(config, dataset) as (learner, pipeline):
+        undisturbed = one_batch(learner, pipeline)
         assert_same((after, [repeated]), (small.copied(learner.parameters), [undisturbed]))
 
 
@@ -234,12 +234,12 @@ def test_first_failure_is_raised_when_all_have_ended() -> None:
             raise ValueError(f"number {number}")
         return number
 
-    with ThreadPool(Model(config, dataset), config, 2) as team:
-        futures: list[Future[int]] = [team.executor.submit(fail, number) for number in range(6)]
+    with ThreadPool(Model(config, dataset), config, 2) as thread_pool:
+        futures: list[Future[int]] = [thread_pool.executor.submit(fail, number) for number in range(6)]
         with pytest.raises(ValueError, match="number 2"):
-            team.gather(futures)
+            thread_pool.gather(futures)
         assert all(future.done() for future in futures)
-        assert team.gather([team.executor.submit(fail, number) for number in (7, 5, 6)]) == [7, 5, 6]
+        assert thread_pool.gather([thread_pool.executor.submit(fail, number) for number in (7, 5, 6)]) == [7, 5, 6]
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -254,41 +254,41 @@ def test_a_team_maps_in_order_and_begins_nothing_after_a_failure(threads: int) -
         time.sleep(0.001)
         return 10 * number
 
-    with ThreadPool(Model(config, dataset), config, threads) as team:
-        assert team.map(work, range(3, 40)) == list(range(30, 400, 10)) and sorted(begun) == list(range(3, 40))
-        assert team.map(work, []) == []
+    with ThreadPool(Model(config, dataset), config, threads) as thread_pool:
+        assert thread_pool.map(work, range(3, 40)) == list(range(30, 400, 10)) and sorted(begun) == list(range(3, 40))
+        assert thread_pool.map(work, []) == []
         begun.clear()
         with pytest.raises(ValueError, match="number 2"):
-            team.map(work, [0, 1, 2, *range(3, 200)])
+            thread_pool.map(work, [0, 1, 2, *range(3, 200)])
         assert len(begun) <= 3 + 2 * threads, "the others end what they have begun"
         begun.clear()
-        made = team.ahead(work, [5, 6, 7])
+        made = thread_pool.ahead(work, [5, 6, 7])
         assert next(made) == 50
         while len(begun) < 2:  # the next one is made without being asked for
             time.sleep(0.001)
         assert begun == [5, 6] and list(made) == [60, 70]
-        assert list(team.ahead(work, [])) == []
+        assert list(thread_pool.ahead(work, [])) == []
         with pytest.raises(ValueError, match="number 2"):
-            list(team.ahead(work, [1, 2, 3]))
+            list(thread_pool.ahead(work, [1, 2, 3]))
 
 
 @pytest.mark.parametrize("samples", [1, 10, 64, 65])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_groups_cover_a_mini_batch_and_fit_their_workspaces(samples: int, threads: int) -> None:
     config, dataset = small.make(small.DENSE, data__batch_size=samples), small.make_dataset()
-    with ThreadPool(Model(config, dataset), config, threads) as team:
-        groups = team.groups(samples)
+    with ThreadPool(Model(config, dataset), config, threads) as thread_pool:
+        groups = thread_pool.groups(samples)
         assert [i for group in groups for i in range(group.start, group.stop)] == list(range(samples))
-        with team.workspace() as workspace:
+        with thread_pool.workspace() as workspace:
             assert all(group.stop - group.start <= workspace.capacity for group in groups)
 
 
 def test_parameters_out_of_range_and_lists_of_wrong_length_are_refused() -> None:
     dataset = small.make_dataset(samples=SAMPLES)
-    with small.learning(small.make(*LAYERS), dataset) as (learner, presenter):
+    with small.learning(small.make(*LAYERS), dataset) as (learner, pipeline):
         learner.parameters.weights(learner.model.graph)[1][0, 0, 0, 0] = np.nan
         with pytest.raises(InputError, match="not finite; lower the learning rate"):
-            one_batch(learner, presenter)
+            one_batch(learner, pipeline)
     config = small.make(*LAYERS, optimizer__learning_rate=[0.1, 0.2])
     with (
         pytest.raises(InputError, match=r"optimizer\.learning_rate has 2 values; the network has 3 layers"),
@@ -326,9 +326,9 @@ def test_loss_falls_by_learning_in_the_layers_alone(mode: str) -> None:
     config = small.make(*layers, **{**settings_of(mode), **only_layers})
     start = small.random_parameters(Model(config, dataset), 2)
     start.readout.weight[...] *= np.float32(2)
-    with small.learning(config, dataset, parameters=start) as (learner, presenter):
+    with small.learning(config, dataset, parameters=start) as (learner, pipeline):
         ids = np.arange(24)
-        images, labels = presenter.plain(dataset.train, ids), dataset.train.labels
+        images, labels = pipeline.plain(dataset.train, ids), dataset.train.labels
         losses = [sum(learner.batch(MiniBatch(0, i, images, ids, labels), 1.0).loss_sum) / 24 for i in range(16)]
     assert np.mean(losses[-3:]) < 0.6 * losses[0], losses
 
@@ -336,18 +336,18 @@ def test_loss_falls_by_learning_in_the_layers_alone(mode: str) -> None:
 def test_a_separable_problem_is_learned_and_generalises() -> None:
     dataset = small.make_dataset(samples=24)
     config = small.make({**small.POOLED, "channels": 8}, **{**SHORT, "data__batch_size": 24})
-    with small.learning(config, dataset, threads=2) as (learner, presenter):
+    with small.learning(config, dataset, threads=2) as (learner, pipeline):
         start = small.random_parameters(learner.model, 2)
         for name, array in learner.parameters.leaves().items():
             array[...] = start.leaves()[name]
         ids = np.arange(24)
-        images, labels = presenter.plain(dataset.train, ids), dataset.train.labels
+        images, labels = pipeline.plain(dataset.train, ids), dataset.train.labels
         for number in range(16):
             learner.batch(MiniBatch(number, 0, images, ids, labels), 1.0)
         learner.model.set_parameters(learner.parameters, 2.0)
         done: list[int] = []
-        found = evaluate(learner.team, presenter, dataset.test, 24, stream_of(0, STREAM_EVALUATION), done.append)
-        again = evaluate(learner.team, presenter, dataset.test, 24, stream_of(0, STREAM_EVALUATION))
+        found = evaluate(learner.thread_pool, pipeline, dataset.test, 24, stream_of(0, STREAM_EVALUATION), done.append)
+        again = evaluate(learner.thread_pool, pipeline, dataset.test, 24, stream_of(0, STREAM_EVALUATION))
     assert found.accuracy >= 0.95 and found.correct == round(found.accuracy * 24)
     assert (found.loss, found.correct) == (again.loss, again.correct)
     assert sum(done) == 24 and found.counts.steps == 24 * 24

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spikesim.ep.config.sections import Optimizer as Settings
+from spikesim.ep.config.sections import OptimizerSettings
 from spikesim.ep.training.optimizers import Optimizer, schedule
 
 SHAPES = {"conv1/weight": (3, 3, 2, 4), "conv1/bias": (4,), "readout/weight": (5, 3), "readout/bias": (3,)}
@@ -21,7 +21,9 @@ def arrays(seed: int, scale: float = 1.0) -> Arrays:
     return {name: (scale * rng.normal(size=shape)).astype(np.float32) for name, shape in SHAPES.items()}
 
 
-def sgd(settings: Settings, name: str, value: NDArray[np.float64], gradients: list[NDArray[np.float64]]) -> None:
+def sgd(
+    settings: OptimizerSettings, name: str, value: NDArray[np.float64], gradients: list[NDArray[np.float64]]
+) -> None:
     """Momentum, with L2 decay in the gradient (Sutskever et al. 2013, as in PyTorch)."""
     decay = settings.weight_decay if name.endswith("/weight") else 0.0
     velocity = np.zeros_like(value)
@@ -30,7 +32,9 @@ def sgd(settings: Settings, name: str, value: NDArray[np.float64], gradients: li
         value -= RATES[name] * factor(t) * velocity
 
 
-def adam(settings: Settings, name: str, value: NDArray[np.float64], gradients: list[NDArray[np.float64]]) -> None:
+def adam(
+    settings: OptimizerSettings, name: str, value: NDArray[np.float64], gradients: list[NDArray[np.float64]]
+) -> None:
     """Algorithm 1 of Kingma & Ba 2015, with the decay of algorithm 2 of Loshchilov & Hutter 2019."""
     decay = settings.weight_decay if name.endswith("/weight") else 0.0
     first, second = np.zeros_like(value), np.zeros_like(value)
@@ -55,7 +59,7 @@ def factor(step: int) -> float:
 @pytest.mark.parametrize("formula", [sgd, adam])
 def test_steps_follow_the_formula(formula: object, decay: float) -> None:
     assert formula in (sgd, adam)
-    settings = Settings(name="sgd" if formula is sgd else "adam", weight_decay=decay, beta2=0.99)
+    settings = OptimizerSettings(name="sgd" if formula is sgd else "adam", weight_decay=decay, beta2=0.99)
     parameters = arrays(0)
     expected = {name: value.astype(np.float64) for name, value in parameters.items()}
     gradients = [arrays(seed, 0.1) for seed in range(1, STEPS + 1)]
@@ -74,7 +78,7 @@ def test_steps_follow_the_formula(formula: object, decay: float) -> None:
 def test_a_rate_of_zero_keeps_every_bit() -> None:
     for name in ("sgd", "adam"):
         parameters = arrays(0)
-        optimizer = Optimizer(Settings(name=name, weight_decay=0.1), parameters, dict.fromkeys(RATES, 0.0))
+        optimizer = Optimizer(OptimizerSettings(name=name, weight_decay=0.1), parameters, dict.fromkeys(RATES, 0.0))
         changes = take_step(optimizer, arrays(1), 1.0)
         assert set(changes.values()) == {0.0}
         for key, value in arrays(0).items():
@@ -84,14 +88,14 @@ def test_a_rate_of_zero_keeps_every_bit() -> None:
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 def test_moments_that_are_taken_up_again_continue_to_the_bit(name: str) -> None:
     straight, broken = arrays(0), arrays(0)
-    optimizer = Optimizer(Settings(name=name), straight, RATES)
+    optimizer = Optimizer(OptimizerSettings(name=name), straight, RATES)
     for seed in range(1, 7):
         take_step(optimizer, arrays(seed), 1.0)
-    first = Optimizer(Settings(name=name), broken, RATES)
+    first = Optimizer(OptimizerSettings(name=name), broken, RATES)
     for seed in range(1, 4):
         take_step(first, arrays(seed), 1.0)
     saved = {key: value.copy() for key, value in first.state().items()}
-    second = Optimizer(Settings(name=name), broken, RATES)
+    second = Optimizer(OptimizerSettings(name=name), broken, RATES)
     second.restore(saved, first.steps)
     for seed in range(4, 7):
         take_step(second, arrays(seed), 1.0)
@@ -103,8 +107,8 @@ def test_moments_that_are_taken_up_again_continue_to_the_bit(name: str) -> None:
 
 
 def test_schedule_falls_from_one_to_the_final_factor() -> None:
-    assert {schedule(Settings(schedule="constant"), progress) for progress in (0.0, 0.3, 1.0)} == {1.0}
-    settings = Settings(schedule="cosine", final_factor=0.2)
+    assert {schedule(OptimizerSettings(schedule="constant"), progress) for progress in (0.0, 0.3, 1.0)} == {1.0}
+    settings = OptimizerSettings(schedule="cosine", final_factor=0.2)
     values = [schedule(settings, i / 20) for i in range(21)]
     assert values[0] == 1.0 and values[-1] == pytest.approx(0.2) and values[10] == pytest.approx(0.6)
     assert all(later < earlier for earlier, later in itertools.pairwise(values))
@@ -114,7 +118,7 @@ def test_the_mean_change_is_the_same_in_any_order() -> None:
     gradient = np.random.default_rng(0).normal(size=1001).astype(np.float32)
 
     def change(order: NDArray[np.int64]) -> float:
-        settings = Settings(name="sgd", momentum=0.0)
+        settings = OptimizerSettings(name="sgd", momentum=0.0)
         optimizer = Optimizer(settings, {"b": np.zeros(1001, np.float32)}, {"b": 1.0})
         return take_step(optimizer, {"b": gradient[order]}, 1.0)["b"]
 

@@ -139,12 +139,12 @@ def test_a_sound_file_of_another_program_or_run_is_left_alone(out: Path) -> None
 def stopped_at_four(out: Path) -> None:
     """A run with a checkpoint of its fourth mini-batch, and two mini-batches more in its file."""
     header = make_header()
-    with RunStore(RunOptions(out), Alone()) as journal:
-        found = journal.find(SimpleNamespace(to_dict=lambda: header.config))
-        journal.open(header, found)
-        journal.write(lambda writer: append_rows(writer, 0, 4))
-        journal.save(4, make_weights(4), make_weights(4), {"at": 4})
-        journal.write(lambda writer: append_rows(writer, 4, 6))
+    with RunStore(RunOptions(out), Alone()) as run_store:
+        found = run_store.find(SimpleNamespace(to_dict=lambda: header.config))
+        run_store.open(header, found)
+        run_store.write(lambda writer: append_rows(writer, 0, 4))
+        run_store.save(4, make_weights(4), make_weights(4), {"at": 4})
+        run_store.write(lambda writer: append_rows(writer, 4, 6))
 
 
 def test_rows_behind_the_checkpoint_are_dropped(whole: Path, tmp_path: Path) -> None:
@@ -199,8 +199,8 @@ def test_without_a_log_the_rows_come_from_the_file(change: Callable[[Path], None
 def test_killed_before_anything_was_saved(whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "run.h5"
     header = make_header()
-    with RunStore(RunOptions(out), Alone()) as journal:
-        journal.open(header, journal.find(SimpleNamespace(to_dict=lambda: header.config)))
+    with RunStore(RunOptions(out), Alone()) as run_store:
+        run_store.open(header, run_store.find(SimpleNamespace(to_dict=lambda: header.config)))
     tear(out)
     (note,) = journals.run(out, resume=True)
     assert "begins anew" in note and digest(out) == digest(whole)

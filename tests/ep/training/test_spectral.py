@@ -1,4 +1,4 @@
-"""The coupling of neighbouring layers against the singular values of matrices that are written out."""
+"""The spectral norm of neighbouring layers against the singular values of matrices that are written out."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from spikesim.engine.synapses import Conv
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.thread_pool import ThreadPool
-from spikesim.ep.training.spectral import coupling, limit_coupling, measure_coupling
+from spikesim.ep.training.spectral import limit_spectral_norms, measure_spectral_norms, spectral_norms
 
 LAYERS = ({**small.POOLED, "channels": 3}, {**small.CONV, "channels": 2}, {"kind": "dense", "channels": 5})
 
@@ -50,7 +50,7 @@ def random_rates(model: Model, samples: int, seed: int = 0) -> list[np.ndarray]:
     return [rng.choice([0.0, 0.4, 1.0], (samples, *population.shape)) for population in model.graph.populations]
 
 
-def exact_coupling(model: Model, rates: list[np.ndarray]) -> np.ndarray:
+def exact_norms(model: Model, rates: list[np.ndarray]) -> np.ndarray:
     """Largest singular value of each layer's matrix among linear neurons, of the sample with the largest."""
     found = [0.0]
     for layer, matrix in enumerate(matrices(model), 1):
@@ -64,10 +64,10 @@ def exact_coupling(model: Model, rates: list[np.ndarray]) -> np.ndarray:
 def test_coupling_is_the_largest_singular_value_among_linear_neurons(gain: float, seed: int) -> None:
     model, _ = make_model(gain, seed)
     rates = random_rates(model, 4, seed)
-    found, exact = coupling(model, rates), exact_coupling(model, rates)
+    found, exact = spectral_norms(model, rates), exact_norms(model, rates)
     assert found[0] == 0
     assert (found >= exact * (1 - 1e-12)).all() and (found <= exact * (1 + 2e-3)).all()
-    assert coupling(model, rates).tobytes() == found.tobytes()
+    assert spectral_norms(model, rates).tobytes() == found.tobytes()
 
 
 def test_neither_silent_samples_nor_single_neurons_disturb_the_coupling() -> None:
@@ -77,9 +77,9 @@ def test_neither_silent_samples_nor_single_neurons_disturb_the_coupling() -> Non
         layer[0] = 0.0  # nothing is linear
         layer[1] = 0.0
         layer[1].flat[2] = 0.4  # one neuron: the iteration has nowhere to go
-    found, exact = coupling(model, rates), exact_coupling(model, rates)
+    found, exact = spectral_norms(model, rates), exact_norms(model, rates)
     assert (found >= exact * (1 - 1e-12)).all() and (found <= exact * (1 + 2e-3)).all()
-    assert (coupling(model, [layer[:1] for layer in rates]) == 0).all()
+    assert (spectral_norms(model, [layer[:1] for layer in rates]) == 0).all()
 
 
 def test_a_vector_that_sees_no_edges_misses_nothing() -> None:
@@ -89,7 +89,7 @@ def test_a_vector_that_sees_no_edges_misses_nothing() -> None:
         weights -= weights.mean(axis=tuple(range(weights.ndim - 1)), keepdims=True)
     model.set_parameters(parameters)
     rates = [np.full((1, *population.shape), 0.4) for population in model.graph.populations]
-    found, exact = coupling(model, rates), exact_coupling(model, rates)
+    found, exact = spectral_norms(model, rates), exact_norms(model, rates)
     assert (found >= exact * (1 - 1e-12)).all() and (found <= exact * (1 + 2e-3)).all()
 
 
@@ -100,14 +100,14 @@ def test_the_limit_holds(limit: float) -> None:
         weights *= np.float32(12.0)
     model.set_parameters(parameters)
     rates = random_rates(model, 8)
-    before = exact_coupling(model, rates)
+    before = exact_norms(model, rates)
     assert (before[1:] > limit).all()
-    assert limit_coupling(parameters.weights(model.graph), coupling(model, rates), limit) == [1, 2]
+    assert limit_spectral_norms(parameters.weights(model.graph), spectral_norms(model, rates), limit) == [1, 2]
     model.set_parameters(parameters)
-    after = exact_coupling(model, rates)
+    after = exact_norms(model, rates)
     assert (after <= limit).all(), "by singular values"
     assert (after[1:] > limit - before[1:] / 64 - 3e-3 * limit).all(), "no further than needed"
-    assert limit_coupling(parameters.weights(model.graph), coupling(model, rates), limit) == []
+    assert limit_spectral_norms(parameters.weights(model.graph), spectral_norms(model, rates), limit) == []
 
 
 def test_weights_beyond_the_limit_are_scaled_down_to_it() -> None:
@@ -117,12 +117,12 @@ def test_weights_beyond_the_limit_are_scaled_down_to_it() -> None:
     parameters = small.random_parameters(model, 1, gain=1.5)
     before = [weights.copy() for weights in parameters.weights(model.graph)]
     model.set_parameters(parameters)
-    with ThreadPool(model, config, 1) as team:
+    with ThreadPool(model, config, 1) as thread_pool:
         images = np.random.default_rng(3).integers(0, 4096, (3, 5, 6, 1)).astype(np.int16)
-        found = measure_coupling(team, images, np.arange(3), 7)
-        assert np.array_equal(found, measure_coupling(team, images, np.arange(3), 7))
+        found = measure_spectral_norms(thread_pool, images, np.arange(3), 7)
+        assert np.array_equal(found, measure_spectral_norms(thread_pool, images, np.arange(3), 7))
     limit = float(np.sort(found)[1:].mean())
-    scaled = limit_coupling(parameters.weights(model.graph), found, limit)
+    scaled = limit_spectral_norms(parameters.weights(model.graph), found, limit)
     assert scaled == [layer for layer in range(3) if found[layer] > limit] and len(scaled) == 1
     for layer, (weights, old) in enumerate(zip(parameters.weights(model.graph), before, strict=True)):
         factor = weights.ravel()[0] / old.ravel()[0]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikesim.ep.config.random_streams import STREAM_FREE, stream_of
 from spikesim.ep.evaluation.evaluate import evaluate
-from spikesim.ep.inputs.pipeline import Presenter
+from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.inputs.samples import MiniBatch, Samples
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases import workspace as ph
@@ -35,7 +35,7 @@ MODES: dict[str, dict[str, Any]] = {
 
 def follow(
     mode: str, *, threads: int = 1, group: int | None = None, **more: Any
-) -> tuple[dict[str, NDArray[Any]], Learner, Presenter, Any]:
+) -> tuple[dict[str, NDArray[Any]], Learner, InputPipeline, Any]:
     named = {key if "__" in key else f"dynamics__{key}": value for key, value in {**MODES[mode], **more}.items()}
     lengths = {"dynamics__steps_free": STEPS, "dynamics__window_free": 4, "dynamics__steps_nudged": NUDGED}
     config = small.make(*LAYERS, dynamics__window_nudged=4, **{**lengths, **named})
@@ -44,7 +44,7 @@ def follow(
     targets = np.full((SAMPLES, 3), 1 / 3) if mode == "teacher" else None
     with small.learning(config, dataset, threads=threads, parameters=start, soft_targets=targets) as (learner, shown):
         if group is not None:
-            learner.team.group = group
+            learner.thread_pool.group = group
         ids = np.arange(SAMPLES)
         images, labels = shown.plain(dataset.train, ids), dataset.train.labels[ids]
         rows = trace(learner, 3, Samples(images, ids, labels, targets), 0.5)
@@ -119,12 +119,12 @@ def test_rates_of_a_test_are_counted_by_bins(group: int | None) -> None:
     start = small.random_parameters(Model(config, dataset), 2, bias=0.02, gain=2.0)
     with small.learning(config, dataset, parameters=start) as (learner, shown):
         if group is not None:
-            learner.team.group = group
+            learner.thread_pool.group = group
         learner.model.set_parameters(start)
-        found = evaluate(learner.team, shown, dataset.test, SAMPLES, 5)
+        found = evaluate(learner.thread_pool, shown, dataset.test, SAMPLES, 5)
         workspace = ph.Workspace(learner.model, config.dynamics, SAMPLES, config.seed)
         n = workspace.rest(shown.plain(dataset.test, np.arange(SAMPLES)), np.arange(SAMPLES))
-        workspace.free(n, 5, learner.team.stop)
+        workspace.free(n, 5, learner.thread_pool.stop)
         sums = workspace.state.window.sum(axis=0)
     expected = np.zeros((3, RATE_BINS), np.int64)
     for layer, population in enumerate(learner.model.graph.populations):

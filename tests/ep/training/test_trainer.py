@@ -11,7 +11,7 @@ from spikesim.ep.runs.writer import RunReader
 from spikesim.ep.training import trainer
 from spikesim.ep.training.observer import Observer
 from spikesim.ep.training.run_store import RunOptions
-from spikesim.ep.training.spectral import limit_coupling
+from spikesim.ep.training.spectral import limit_spectral_norms
 from spikesim.ep.training.trainer import Trainer
 from spikesim.errors import InputError, Stopped
 from spikesim.io import checkpoint
@@ -173,13 +173,13 @@ def test_stopped_between_the_limit_of_the_coupling_and_its_measure(whole, datase
     run, watcher = tmp_path / "run.h5", Watcher()
 
     def limit_and_stop(weights, found, limit):
-        scaled = limit_coupling(weights, found, limit)
+        scaled = limit_spectral_norms(weights, found, limit)
         assert scaled
         watcher.trainer.request_stop()
         return scaled
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "limit_coupling", limit_and_stop)
+        patch.setattr(trainer, "limit_spectral_norms", limit_and_stop)
         watcher.trainer = Trainer(config(), dataset, RunOptions(run, threads=2), watcher)
         with pytest.raises(Stopped):
             watcher.trainer.run()

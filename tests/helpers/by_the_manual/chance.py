@@ -101,8 +101,9 @@ def order_of_epoch(samples: int, epoch: int, seed: int) -> Integers:
 @follows(
     """
     `sample` is the index in the data set. `stream` = 8 * epoch + 0 (free), 1 (nudged), 2 (nudged-, independent noise
-    only), 3 (test, and the free phase in which the coupling is measured after it) or 4 (calibration, with its round for
-    the epoch; 40 for the free phase in which the coupling is measured then). Stratified firing draws at step 0 only.
+    only), 3 (test, and the free phase in which the spectral norm is measured after it) or 4 (calibration, with its
+    round for the epoch; 40 for the free phase in which the spectral norm is measured then). Stratified firing draws at
+    step 0 only.
     """,
 )
 def stream_of(epoch: int, kind: str) -> int:

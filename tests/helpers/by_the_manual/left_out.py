@@ -94,7 +94,7 @@ EXPLAINED = (
     4]; the reconstruction of [3] is ours, from its abstract.
     """,
     """
-    The common component of all weights into a neuron, along the mean activity, otherwise grows until the coupling
+    The common component of all weights into a neuron, along the mean activity, otherwise grows until the spectral norm
     exceeds 1 [10, 11].
     """,
     # Stability
@@ -108,7 +108,7 @@ EXPLAINED = (
     """,
     """
     - what goes wrong is said in one line with what to change, once a run: silent, hot or saturated layers, a free phase
-    that does not settle, a coupling above 1, a loss that rises, a beta at its bound.
+    that does not settle, a spectral norm above 1, a loss that rises, a beta at its bound.
     """,
     # Firing
     """
@@ -136,7 +136,7 @@ EXPLAINED = (
     used.
     What is floating point, always in the same order: softmax and loss, with exp and log made of additions,
     multiplications and divisions (`spikesim/numerics/portable_math.py`); the optimizer, elementwise float32; losses are
-    added by `math.fsum`, which rounds once; steering and homeostasis, a few operations on numbers that are the same.
+    added by `math.fsum`, which rounds once; controllers and homeostasis, a few operations on numbers that are the same.
     """,
     "No fast-math anywhere. The factor of the cosine schedule uses the platform's cosine.",
     # Random numbers
@@ -186,7 +186,7 @@ MISSING = (
     """,
     "| sign of `random-sign` | mini-batch | epoch | 0 | 0xFD000000 |",
     "an odd word 0 is a positive sign.",
-    # steering and the activity penalty
+    # controllers and the activity penalty
     """
     - *beta*: with `stability.beta_control = "rate-difference"` it follows the answer of the network, so that the mean
     |r+ - r-| of the top layer is `stability.rate_difference`; 10 % a mini-batch at most, within bounds. It is in every
@@ -195,12 +195,12 @@ MISSING = (
     "`stability.target_rate` puts the floor at half of it or lower.",
     """
     - *the activity penalty* (`ep/gradients/activity_penalty.py`), with a target rate: the cost has a term more,
-    price_l sum_i r_i over the neurons of layer l, r the mean rate of the free phase. Its gradient is local and takes no
-    nudged phase: shifted in its drive, r moves by s ("Graded errors"), so that dC/dW_l has a term price_l s (x)
-    Pool(r^{l-1}). A layer's price is zero until it is more active than its target, moves by `stability.penalty_rate`
-    times its mean error times its relative excess in a mini-batch, and is in every row of the run file
-    (`activity_penalty`). A price that shifts no more than the biases makes all neurons less active; this one makes the
-    weights choose.
+    penalty_l sum_i r_i over the neurons of layer l, r the mean rate of the free phase. Its gradient is local and takes
+    no nudged phase: shifted in its drive, r moves by s ("Graded errors"), so that dC/dW_l has a term penalty_l s (x)
+    Pool(r^{l-1}). The penalty of a layer is zero until it is more active than its target, moves by
+    `stability.penalty_rate` times its mean error times its relative excess in a mini-batch, and is in every row of the
+    run file (`activity_penalty`). A penalty that shifts no more than the biases makes all neurons less active; this one
+    makes the weights choose.
     """,
     # augmentation, data sets with a name
     "| shift and mirror | sample | epoch | 0 | 0xFF000000 |",

@@ -58,9 +58,9 @@ def homeostasis(activity: Reals, stability: Settings) -> NDArray[np.float32]:
 
 @follows(
     """
-    - *coupling* of layer l with the one below: sqrt(gamma) times the largest singular value of D_l W_l Pool D_{l-1}, D
-    the neurons that are neither silent nor certain (mean rate between 0.02 and 0.98); of the first eight training
-    samples, the one with the largest counts.
+    - *spectral norm* of layer l with the one below: sqrt(gamma) times the largest singular value of D_l W_l Pool
+    D_{l-1}, D the neurons that are neither silent nor certain (mean rate between 0.02 and 0.98); of the first eight
+    training samples, the one with the largest counts.
     """,
 )
 def coupling(network: Network, rates: list[Reals]) -> Reals:
@@ -92,16 +92,16 @@ def pool_matrix(layer: nt.Layer) -> sparse.csr_array:
 
 @follows(
     """
-    Where it exceeds `stability.spectral_norm_limit`, the weights W_l are multiplied by floor(64 limit / coupling) / 64,
+    Where it exceeds `stability.spectral_norm_limit`, the weights W_l are multiplied by floor(64 limit / norm) / 64,
     at least 1/64, after the calibration and after each epoch.
     """,
     """
-    The estimate of the coupling is made of matrix products on one thread; weights are scaled by multiples of 1/64, so
-    that its last bits do not count.
+    The estimate of the spectral norm is made of matrix products on one thread; weights are scaled by multiples of 1/64,
+    so that its last bits do not count.
     """,
 )
 def limited(layers: list[nt.Layer], parameters: Parameters, found: Reals, limit: float) -> bool:
-    """Scale the weights whose coupling exceeds the limit; whether there were any."""
+    """Scale the weights whose spectral norm exceeds the limit; whether there were any."""
     beyond = [index for index, value in enumerate(found) if value > limit]
     for index in beyond:
         factor = np.floor(64 * limit / found[index]) / 64

@@ -71,13 +71,13 @@ class Run:
         `model.calibration_samples` samples:
         """,
         """
-        Calibration and the limit of the coupling ("Stability") take turns, until no weights have to be scaled; where a
-        layer then fires from rest at less than a quarter of its `model.activity`, all weights but those of the first
-        layer are halved in place of that. After six turns a last calibration ends it.
+        Calibration and the limit of the spectral norm ("Stability") take turns, until no weights have to be scaled;
+        where a layer then fires from rest at less than a quarter of its `model.activity`, all weights but those of the
+        first layer are halved in place of that. After six turns a last calibration ends it.
         """,
     )
     def begin(self) -> None:
-        """Calibrate the biases and limit the coupling."""
+        """Calibrate the biases and limit the spectral norm."""
         model, limit = self.config["model"], self.config["stability"]["spectral_norm_limit"]
         ids = np.arange(min(self.samples, model["calibration_samples"]))
         for _ in range(6):
@@ -99,7 +99,7 @@ class Run:
         """,
     )
     def coupling(self, stream: int) -> tuple[list[Reals], Reals]:
-        """The mean rates of a free phase of the first samples, (n, neurons) by layer, and the coupling in it."""
+        """The mean rates of a free phase of the first samples, (n, neurons) by layer, and the spectral norm in it."""
         state = self.at_rest(0, np.arange(min(self.samples, 8)))
         rates = st.free_rates(self.network(), state, stream)
         return rates, st.coupling(self.network(), rates)
@@ -111,7 +111,7 @@ class Run:
         """,
     )
     def limit(self, stream: int) -> Reals:
-        """The coupling after an epoch, once it is within its limit."""
+        """The spectral norm after an epoch, once it is within its limit."""
         found, limit = self.coupling(stream)[1], self.config["stability"]["spectral_norm_limit"]
         for _ in range(4):
             if limit is None or not st.limited(self.layers, self.parameters, found, limit):
@@ -220,7 +220,7 @@ class Run:
         return changes
 
     def test(self, epoch: int) -> dict[str, Any]:
-        """The test after an epoch and the limit of the coupling: the row of /epochs, and all spikes."""
+        """The test after an epoch and the limit of the spectral norm: the row of /epochs, and all spikes."""
         settings, network = self.config["dynamics"], self.network()
         ids, labels = np.arange(self.test_samples), self.labels[1][: self.test_samples]
         state, stream = self.at_rest(1, ids), stream_of(epoch, "test")
