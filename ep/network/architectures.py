@@ -87,11 +87,14 @@ ARCHITECTURES: dict[str, Architecture] = {
     "conv": Architecture((Layer("conv", 32, pool=True), Layer("conv", 64, pool=True))),
     "vgg5": _vgg(128, "M", 256, "M", 512, "M", 512, "M"),
     "vgg8": _vgg(128, 128, "M", 256, 256, "M", 512, 512, "M", 512, "M"),
+    "vgg9": _vgg(64, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512),
     "vgg11": _vgg(64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"),
+    "vgg16": _vgg(64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"),
     "resnet13": _resnet(128, 256, 512, 512),
 }
 """mlp: 784-512-10 on MNIST. conv: 32-64. vgg5: four convolutions and the read-out (Laborieux et al. 2021). vgg8: seven
-convolutions. vgg11: the eight convolutions of configuration A of Simonyan & Zisserman 2014, with average pooling.
+convolutions. vgg9: eight, pooled three times (Apolinario et al. 2025, arXiv:2502.01837). vgg11, vgg16: the eight and
+thirteen convolutions of configurations A and D of Simonyan & Zisserman 2014, with average pooling.
 resnet13: eight convolutions in four blocks, four skip connections and the read-out, 13 tables of weights (E P &
 Srinivasan 2025, arXiv:2509.26003). The last layer of digits is the read-out, which is no layer of spiking neurons."""
 
