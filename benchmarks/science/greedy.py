@@ -40,6 +40,7 @@ from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.training.homeostasis import bias_change
 from spikesim.ep.training.initialization import start
 from spikesim.ep.training.learner import learning_rates
+from spikesim.ep.training.normalization import Normalization
 from spikesim.ep.training.optimizers import schedule
 from spikesim.errors import InputError
 
@@ -156,7 +157,7 @@ def train(config: Config, dataset: Dataset, options: argparse.Namespace) -> None
     batches = -(-samples // size)
     parameters = initial_parameters(model, config)
     with ThreadPool(model, config, options.threads) as thread_pool:
-        start(model, config, parameters, thread_pool, pipeline, samples)
+        start(model, config, Normalization(config, model.graph, parameters), thread_pool, pipeline, samples)
     error_gain = config.dynamics.error_gain if options.error_gain is None else options.error_gain
     layers = Layers(config, model, parameters, error_gain)
     print(

@@ -44,6 +44,7 @@ from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.counters import PhaseCounts
 from spikesim.ep.training.initialization import start
+from spikesim.ep.training.normalization import Normalization
 from spikesim.errors import InputError
 from spikesim.jit.aligned import aligned_zeros
 from spikesim.jit.compilation import kernel
@@ -151,7 +152,14 @@ class Engine:
     def __init__(self, config: Config, dataset: Dataset, model: Model, thread_pool: ThreadPool) -> None:
         pipeline = InputPipeline(config, dataset, model.graph.image.shape)
         self.parameters = initial_parameters(model, config)
-        start(model, config, self.parameters, thread_pool, pipeline, len(dataset.train.labels))
+        start(
+            model,
+            config,
+            Normalization(config, model.graph, self.parameters),
+            thread_pool,
+            pipeline,
+            len(dataset.train.labels),
+        )
         model.set_parameters(self.parameters, config.dynamics.beta)
         self.model, self.dynamics, self.thread_pool = model, config.dynamics, thread_pool
         self.ids = np.arange(config.data.batch_size)

@@ -33,6 +33,7 @@ from spikesim.ep.runs.writer import RunWriter
 from spikesim.ep.training import learner
 from spikesim.ep.training.initialization import start
 from spikesim.ep.training.learner import Learner
+from spikesim.ep.training.normalization import Normalization
 from spikesim.ep.training.observer import EpochSummary, Observer, Progress
 from spikesim.ep.training.run_store import RunOptions
 from spikesim.ep.training.trainer import Trainer
@@ -139,7 +140,14 @@ def step_parts(config: Config, dataset: Dataset) -> None:
     pipeline = InputPipeline(config, dataset, model.graph.image.shape)
     parameters = initial_parameters(model, config)
     with ThreadPool(model, config, 1) as thread_pool:
-        start(model, config, parameters, thread_pool, pipeline, len(dataset.train.labels))
+        start(
+            model,
+            config,
+            Normalization(config, model.graph, parameters),
+            thread_pool,
+            pipeline,
+            len(dataset.train.labels),
+        )
         model.set_parameters(parameters)
         n, stop = thread_pool.group, np.zeros(1, np.uint8)
         ids, dynamics = np.arange(n), config.dynamics

@@ -29,6 +29,7 @@ from spikesim.ep.parallel.mpi import MpiRanks
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.training.initialization import start
 from spikesim.ep.training.learner import Learner
+from spikesim.ep.training.normalization import Normalization
 from spikesim.errors import InputError
 
 
@@ -88,7 +89,7 @@ def main() -> None:
     parameters = initial_parameters(model, config)
     whole, waited, exchanged = [], [], []
     with ThreadPool(model, config, 1, ranks=ranks) as thread_pool:
-        start(model, config, parameters, thread_pool, pipeline, samples)
+        start(model, config, Normalization(config, model.graph, parameters), thread_pool, pipeline, samples)
         learner = Learner(model, config, parameters, thread_pool)
         order = learner.order(0, samples)
         for number in range(options.batches + 1):

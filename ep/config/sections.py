@@ -74,7 +74,9 @@ def option(
 class ModelSettings:
     """The network and its initial weights."""
 
-    arch: str = option("vgg11", "Architecture: mlp, conv, vgg5, vgg8, vgg11, resnet13, or custom (with `layers`).")
+    arch: str = option(
+        "vgg11", "Architecture: mlp, conv, vgg5, vgg8, vgg9, vgg11, vgg16, resnet13, or custom (with `layers`)."
+    )
     width: float = option(1.0, "Factor on the channels of every layer.", above=0, high=64)
     layers: tuple[dict[str, Any], ...] = option(
         (), "The rows of a custom architecture: tables with kind, channels, kernel, padding, stride, pool, from."
@@ -97,6 +99,24 @@ class ModelSettings:
         1.0, "The same for the first layer, which sees the image and no feedback.", above=0, high=100
     )
     readout_gain: float = option(1.0, "The same for the read-out.", above=0, high=100)
+    normalization: str = option(
+        "none",
+        "What the layers learn: their weights; or weights whose drive is normalized, by its running mean and standard "
+        "deviation (running-statistics), with a gain for each channel.",
+        choices=("none", "running-statistics"),
+        later=True,
+    )
+    drive_deviation: float | tuple[float, ...] = option(
+        0.35,
+        "Standard deviation of a normalized drive at the start, the initial gain (a list has a value for every layer).",
+        above=0,
+        high=100,
+        per_layer=True,
+        later=True,
+    )
+    statistics_rate: float = option(
+        0.1, "Share of a mini-batch in the running statistics of normalized drives.", above=0, high=1, later=True
+    )
     activity: float | tuple[float, ...] = option(
         0.1,
         "Mean firing probability of a layer to which the initial biases are calibrated; 0 leaves all biases at 0.",
@@ -136,6 +156,14 @@ class DataSettings:
     )
     limit: int | None = option(None, "Use only the first N training samples.", low=1, optional=True)
     test_limit: int | None = option(None, "Use only the first N test samples.", low=1, optional=True)
+    validation: float = option(
+        0.0,
+        "Share of the training samples of each class, chosen by the seed, that the run is not trained on but tested "
+        "on, in place of the test set; `spikesim evaluate` reads the test set.",
+        low=0,
+        high=0.5,
+        later=True,
+    )
     batch_size: int = option(32, "Samples in a mini-batch.", low=1, high=65536)
     augment: bool = option(False, "Random crops and flips, as far as they suit the data set.")
     std_factor: float = option(

@@ -45,6 +45,7 @@ from spikesim.ep.phases.nudged.ways import response_of
 from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.training.initialization import check_random_start, start
 from spikesim.ep.training.learner import Learner
+from spikesim.ep.training.normalization import Normalization
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import ONE
 
@@ -330,7 +331,8 @@ def check_gradients(
             check_random_start(config)
             progress("calibrating the biases")
             parameters = initial_parameters(model, config)
-            start(model, config, parameters, thread_pool, pipeline, samples)
+            normalization = Normalization(config, model.graph, parameters)
+            start(model, config, normalization, thread_pool, pipeline, samples)
         learner = Learner(model, config, parameters, thread_pool, soft_targets)
         strengths = learner.controllers.lambdas(0.0)
         model.set_parameters(parameters, small_beta * max(1.0, float(strengths.max())))

@@ -117,18 +117,25 @@ class Workspace:
         inputs: images int16 (n, H, W, C), 1.0 = 2**12, or spikes; n at most the capacity.
         """
         n = len(inputs)
-        edges = self.model.graph.input_edges
-        if isinstance(inputs, SpikeTrains):
-            self.streams = InputSpikes.join([(self.model.graph.image, inputs)])
-        for edge in edges:
-            drive: NDArray[np.int32] | int = 0
-            if not isinstance(inputs, SpikeTrains):
-                drive = edge.connection.target.to_state(self.model.compiled.drive_from(edge.connection, inputs))
-            self.state.external[:n, self.model.state_slice(edge.target)] = drive
+        self.drive(inputs)
         put_to_rest(self.state, n)
         self.state.nudge[:n] = 0
         self.state.sample_ids[:n] = sample_ids
         return n
+
+    def drive(self, inputs: Input) -> None:
+        """Drive the samples by these images, or the spikes of their free phase, from where they are.
+
+        inputs: as for `rest`. The present weights of the first layer decide what an image drives.
+        """
+        n = len(inputs)
+        if isinstance(inputs, SpikeTrains):
+            self.streams = InputSpikes.join([(self.model.graph.image, inputs)])
+        for edge in self.model.graph.input_edges:
+            drive: NDArray[np.int32] | int = 0
+            if not isinstance(inputs, SpikeTrains):
+                drive = edge.connection.target.to_state(self.model.compiled.drive_from(edge.connection, inputs))
+            self.state.external[:n, self.model.state_slice(edge.target)] = drive
 
     def free(self, n: int, stream: int, stop: NDArray[np.uint8], *, steps: int | None = None) -> PhaseCounts:
         """The free phase of the first n samples, from the state they are in.

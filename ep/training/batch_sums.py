@@ -10,6 +10,7 @@ from spikesim.ep.gradients.correlation import Correlation
 from spikesim.ep.gradients.estimator import HeadSums, LayerSums
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases.counters import PhaseCounts
+from spikesim.ep.phases.potentials import PotentialSums
 
 PHASES = 3
 
@@ -27,6 +28,8 @@ class BatchSums:
     heads : list of HeadSums
     channels : list of int64 (C,)
         By layer, then of an input of spikes: firing probabilities of a channel over the window of the free phase.
+    potentials : PotentialSums
+        At the end of the free phase; zeros unless they are needed.
     counts : list of PhaseCounts
         By phase.
     correct : int64 (heads,)
@@ -36,6 +39,7 @@ class BatchSums:
     penalties: dict[int, Correlation]
     heads: list[HeadSums]
     channels: list[NDArray[np.int64]]
+    potentials: PotentialSums
     counts: list[PhaseCounts]
     correct: NDArray[np.int64]
 
@@ -49,12 +53,15 @@ class BatchSums:
             penalties=penalties,
             heads=heads,
             channels=[np.zeros(own.shape[2], np.int64) for own in (*model.graph.populations, *model.inputs)],
+            potentials=PotentialSums.zero(model.compiled.sizes["bias"]),
             counts=[PhaseCounts.zero(model.layers) for _ in range(PHASES)],
             correct=np.zeros(len(model.heads), np.int64),
         )
 
-    def add(self, channels: list[NDArray[np.int64]], counts: list[PhaseCounts]) -> None:
+    def add(self, channels: list[NDArray[np.int64]], potentials: PotentialSums, counts: list[PhaseCounts]) -> None:
         """Add what some samples counted."""
+        for total, own in zip(self.potentials.arrays(), potentials.arrays(), strict=True):
+            total += own
         for total, own in zip(self.channels, channels, strict=True):
             total += own
         for phase, count in zip(self.counts, counts, strict=True):
@@ -68,6 +75,7 @@ class BatchSums:
         for head in self.heads:
             yield from head
         yield from self.channels
+        yield from self.potentials.arrays()
         for phase in self.counts:
             yield from phase
         yield self.correct

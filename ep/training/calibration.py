@@ -13,9 +13,10 @@ from spikesim.ep.config.random_streams import STREAM_CALIBRATION, stream_of
 from spikesim.ep.gradients.contrast import layer_rates
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.network.model import Model
-from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
+from spikesim.ep.phases.potentials import PotentialSums
+from spikesim.ep.training.normalization import Normalization
 from spikesim.numerics.fixed_point import ONE
 
 ROUNDS_MAX = 40
@@ -29,7 +30,7 @@ TOLERANCE = 0.05
 def calibrate(
     model: Model,
     config: Config,
-    parameters: ParameterTree,
+    normalization: Normalization,
     thread_pool: ThreadPool,
     inputs: Input,
     sample_ids: NDArray[np.int64],
@@ -37,8 +38,12 @@ def calibrate(
 ) -> NDArray[np.float64]:
     """Move the biases of all layers, in place, until their mean firing probability is `model.activity`.
 
+    Where drives are normalized, their statistics are set on the way, those of one level of layers more in each round.
+
     Parameters
     ----------
+    normalization : Normalization
+        With the parameters.
     inputs : images int16 (n, H, W, C), or spikes
         The samples on which the activity is measured; the spikes of a free phase are given again in each round.
     sample_ids : int64 (n,)
@@ -59,6 +64,7 @@ def calibrate(
     steps = config.dynamics.steps_free if model.spike_input else STEPS
     window = min(config.dynamics.window_free, steps // 2 * 2)
     parts = thread_pool.groups(n)
+    parameters, plan, normalizes = normalization.parameters, model.compiled.plan, normalization.normalizes
     model.set_parameters(parameters)  # the drive of images needs the weights
     workspaces = [ph.Workspace(model, config.dynamics, part.stop - part.start, config.seed) for part in parts]
     for workspace, part in zip(workspaces, parts, strict=True):
@@ -66,7 +72,10 @@ def calibrate(
     activity = np.zeros(model.layers)
     for number in range(ROUNDS_MAX):
         model.set_parameters(parameters)
+        for workspace, part in zip(workspaces, parts, strict=True) if normalizes else ():
+            workspace.drive(inputs[part])  # weights have changed, not biases alone
         stream = stream_of(number, STREAM_CALIBRATION)
+        potentials = PotentialSums.zero(model.compiled.sizes["bias"])
 
         def run(workspace: ph.Workspace, stream: int = stream) -> NDArray[np.int64]:
             count = len(workspace.state.sample_ids)
@@ -76,13 +85,19 @@ def calibrate(
             return np.array([layer_rates(model, layer, sums).sum(dtype=np.int64) for layer in range(model.layers)])
 
         totals = sum(thread_pool.gather([thread_pool.executor.submit(run, workspace) for workspace in workspaces]))
+        for workspace in workspaces if normalizes else ():
+            potentials.add(plan.populations, workspace.state.membrane, len(workspace.state.sample_ids))
         progress(number + 1)
         activity = totals / (ONE * window * n * model.neurons)
-        if (np.abs(activity - wanted)[wanted > 0] <= TOLERANCE * wanted[wanted > 0]).all():
+        settled = not normalizes or number >= model.graph.depth
+        if settled and (np.abs(activity - wanted)[wanted > 0] <= TOLERANCE * wanted[wanted > 0]).all():
             break
         move = np.clip(GAIN * (wanted - activity), -STEP_MAX, STEP_MAX)
-        for layer, bias in enumerate(parameters.biases()):
+        for layer, own in enumerate(normalization.layers):
+            if normalizes and model.graph.levels[layer] <= number + 1:
+                normalization.standardize(layer, potentials.moments(plan.populations[layer], n))
             if wanted[layer] > 0:
-                bias += np.float32(move[layer])
+                own.bias += np.float32(move[layer])
+        normalization.fold()
     model.set_parameters(parameters)
     return activity

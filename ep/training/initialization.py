@@ -2,17 +2,19 @@
 limit."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikesim.ep.config.parsing import Config, per_layer
 from spikesim.ep.config.random_streams import STREAM_CALIBRATION, stream_of
 from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.network.graph import INPUT
 from spikesim.ep.network.model import Model
-from spikesim.ep.network.parameters import Array, ParameterTree
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.training.calibration import ROUNDS_MAX, calibrate
+from spikesim.ep.training.normalization import Normalization
 from spikesim.ep.training.spectral import SAMPLES, Reals, free_rates, limit_spectral_norms, spectral_norms
 from spikesim.errors import InputError
 
@@ -49,7 +51,7 @@ Rounds = Callable[[int, int], None]
 def start(
     model: Model,
     config: Config,
-    parameters: ParameterTree,
+    normalization: Normalization,
     thread_pool: ThreadPool,
     pipeline: InputPipeline,
     samples: int,
@@ -79,20 +81,22 @@ def start(
     if not needs_start(config):
         return None
 
-    def find() -> tuple[Reals | None, dict[str, Array]]:
-        return _start(model, config, parameters, thread_pool, pipeline, samples, progress), parameters.leaves()
+    def find() -> tuple[Reals | None, list[NDArray[Any]]]:
+        found = _start(model, config, normalization, thread_pool, pipeline, samples, progress)
+        return found, list(normalization.arrays())
 
     found, given = thread_pool.ranks.first(find)
-    for name, array in parameters.leaves().items():
-        array[...] = given[name]
-    model.set_parameters(parameters)
+    for array, own in zip(normalization.arrays(), given, strict=True):
+        array[...] = own
+    normalization.fold()
+    model.set_parameters(normalization.parameters)
     return found
 
 
 def _start(
     model: Model,
     config: Config,
-    parameters: ParameterTree,
+    normalization: Normalization,
     thread_pool: ThreadPool,
     pipeline: InputPipeline,
     samples: int,
@@ -106,18 +110,19 @@ def _start(
     found = None
     tries = 1 if limit is None else ROUNDS + 1
     for number in range(ROUNDS):
-        calibrate(model, config, parameters, thread_pool, images, ids, _rounds_of(number, tries, progress))
+        calibrate(model, config, normalization, thread_pool, images, ids, _rounds_of(number, tries, progress))
         if limit is None:
             return None
         rates = free_rates(thread_pool, few_images, few, CALIBRATED)
         found = spectral_norms(model, rates)
         if _is_bistable(config, rates):
-            for edge, weights in zip(model.graph.edges, parameters.weights(model.graph), strict=True):
+            for edge in model.graph.edges:
                 if edge.source != INPUT:
-                    weights *= np.float32(0.5)
-        elif not limit_spectral_norms(parameters.weights(model.graph), found, limit):
+                    normalization.scale(edge, 0.5)
+        elif not limit_spectral_norms(normalization, model.graph, found, limit):
             return found
-    calibrate(model, config, parameters, thread_pool, images, ids, _rounds_of(ROUNDS, tries, progress))
+        normalization.fold()
+    calibrate(model, config, normalization, thread_pool, images, ids, _rounds_of(ROUNDS, tries, progress))
     return found
 
 

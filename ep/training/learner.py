@@ -39,10 +39,12 @@ from spikesim.ep.parallel.communicator import share
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.counters import PhaseCounts
+from spikesim.ep.phases.potentials import Moments, PotentialSums
 from spikesim.ep.phases.readout import Predictions
 from spikesim.ep.training import homeostasis
 from spikesim.ep.training.batch_sums import BatchSums
 from spikesim.ep.training.controllers import Controllers
+from spikesim.ep.training.normalization import LayerNormalization, Normalization
 from spikesim.ep.training.optimizers import Optimizer
 from spikesim.errors import Stopped
 from spikesim.numerics.fixed_point import ONE
@@ -66,6 +68,7 @@ class BatchResult:
     head_loss: NDArray[np.float64]  # (heads,): mean over the samples
     head_correct: NDArray[np.int64]  # (heads,)
     activity: list[NDArray[np.float64]]  # by layer, (C,): mean firing probability in the free phase
+    potentials: list[Moments]  # by layer: of the membrane potentials at the end of the free phase; none unless needed
     input_activity: list[NDArray[np.float64]]  # the same of the inputs of spikes, one or none
     rates: ph.Rates | None = None  # if they were to be kept
     changes: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (L + 1,)
@@ -74,6 +77,7 @@ class BatchResult:
 @dataclass
 class _Group:
     channel_sums: list[NDArray[np.int64]]  # by layer
+    potentials: PotentialSums
     counts: list[PhaseCounts]
 
 
@@ -103,7 +107,8 @@ class Learner:
         self.controllers = Controllers(config, model)
         self.scheme = NudgingScheme.of(model, config)
         check_sums(model, self.scheme, config.data.batch_size)
-        self.optimizer = Optimizer(config.optimizer, parameters.leaves(), learning_rates(model, config))
+        self.normalization = Normalization(config, model.graph, parameters)
+        self.optimizer = Optimizer(config.optimizer, self.normalization.learned(), learning_rates(model, config))
 
     def order(self, epoch: int, samples: int) -> NDArray[np.int64]:
         """The order of the training samples in an epoch, keyed by seed and epoch."""
@@ -135,10 +140,6 @@ class Learner:
         gradients, result = self._estimate(batch, progress)
         result.changes = self._step(gradients, result, factor)
         self.controllers.observe(result.rate_difference, np.array([own.mean() for own in result.activity]))
-        stability = self.config.stability
-        if stability.homeostasis > 0:
-            for bias, activity in zip(self.parameters.biases(), result.activity, strict=True):
-                bias += homeostasis.bias_change(stability, activity)
         return result
 
     def set_parameters(self, progress: float) -> tuple[float, NDArray[np.float64]]:
@@ -181,30 +182,46 @@ class Learner:
 
     def _move_layer(self, layer: int, gradients: dict[str, Array], result: BatchResult, factor: float) -> float:
         """Move the parameters of a layer; the mean change of its weights."""
-        name, edges = self.model.names[layer], self.model.graph.incoming(layer)
+        name, edges, own = self.model.names[layer], self.model.graph.incoming(layer), self.normalization.layers[layer]
         bias = gradients[f"{name}/bias"]
+        gain = own.gain_gradient(gradients, bias)
+        if self.config.optimizer.centering:
+            for edge in edges:
+                if not edge.analogue:  # an image has no rates
+                    centering.centre(gradients[edge.weight], bias, self._presynaptic_mean(edge, result))
+        own.project([gradients[edge.weight] for edge in edges])
+        if result.potentials:
+            own.observe(result.potentials[layer], self.config.model.statistics_rate)
         self.optimizer.move(f"{name}/bias", bias, factor)
-        changes = [self._move_weights(edge, gradients[edge.weight], bias, result, factor) for edge in edges]
+        if gain is not None:
+            self.optimizer.move(own.gain_name, gain, factor)
+        changes = [self._move_weights(own, edge, gradients[edge.weight], result, factor) for edge in edges]
+        if self.config.stability.homeostasis > 0:
+            own.bias += homeostasis.bias_change(self.config.stability, result.activity[layer])
+        own.fold()
         if len(edges) == 1:
             return changes[0]
         sizes = [math.prod(edge.shape) for edge in edges]
         return math.fsum(change * size for change, size in zip(changes, sizes, strict=True)) / sum(sizes)
 
-    def _move_weights(self, edge: Edge, gradient: Array, bias: Array, result: BatchResult, factor: float) -> float:
-        """Move the weights of a connection; their mean change. `bias`: gradient of the biases of its target."""
-        # an image has no rates
+    def _move_weights(
+        self, layer: LayerNormalization, edge: Edge, gradient: Array, result: BatchResult, factor: float
+    ) -> float:
+        """Move the weights of a connection, their mean drive staying if they are centered; their mean change."""
         if not self.config.optimizer.centering or edge.analogue:
             return self.optimizer.move(edge.weight, gradient, factor)
-        below = result.input_activity[0] if edge.source == INPUT else result.activity[edge.source]
-        mean = centering.presynaptic_mean(edge, below)
-        layer = self.parameters.layers[self.model.names[edge.target]]
         weights = layer.weights[edge.name]
         before = self._buffers.take(f"before/{edge.name}", weights.shape, weights.dtype)
         before[...] = weights
-        centering.centre(gradient, bias, mean)
         change = self.optimizer.move(edge.weight, gradient, factor)
-        layer.bias[...] -= centering.bias_compensation(weights, before, mean)
+        mean = layer.seen(self._presynaptic_mean(edge, result))
+        layer.keep_mean_drive(centering.bias_compensation(weights, before, mean))
         return change
+
+    def _presynaptic_mean(self, edge: Edge, result: BatchResult) -> Array:
+        """Mean rate behind each weight of a connection."""
+        below = result.input_activity[0] if edge.source == INPUT else result.activity[edge.source]
+        return centering.presynaptic_mean(edge, below)
 
     def estimate(
         self, batch: MiniBatch, progress: float = 0.0, *, keep_rates: bool = False
@@ -258,6 +275,7 @@ class Learner:
             head_loss=np.array([math.fsum(own) for own in losses.T]) / count,
             head_correct=sums.correct,
             activity=activity[: self.model.layers],
+            potentials=self._potentials(sums, count),
             input_activity=activity[self.model.layers :],
         )
         return gradients, result
@@ -308,7 +326,7 @@ class Learner:
         sums = BatchSums.zero(self.model, layers, penalized, self.thread_pool.gather(pending))
         sums.correct += found.correct.sum(axis=0)
         for group in groups:
-            sums.add(group.channel_sums, group.counts)
+            sums.add(group.channel_sums, group.potentials, group.counts)
         return sums
 
     def _run_group(
@@ -326,6 +344,9 @@ class Learner:
             counts[ph.FREE] = workspace.free(n, stream_of(epoch, STREAM_FREE), stop)
             workspace.predict(n, labels, soft_targets, found)
             channel_sums = workspace.channel_sums(n)
+            potentials = PotentialSums.zero(self.model.compiled.sizes["bias"])
+            if self.normalization.normalizes:
+                potentials.add(self.model.compiled.plan.populations, workspace.state.membrane, n)
             if len(rates.free):
                 workspace.window_sums(n, rates.free)
             if len(rates.followed):
@@ -340,7 +361,7 @@ class Learner:
                 comparison.collect(workspace, n, out)
                 counts[places[number]] = counted
             counts[places[0]].macs[:] += kept
-            return _Group(channel_sums, counts)
+            return _Group(channel_sums, potentials, counts)
 
     def _activity(self, sums: BatchSums, samples: int) -> list[NDArray[np.float64]]:
         """Mean firing probability of each channel of the layers, then of inputs, in the window of the free phase."""
@@ -349,6 +370,13 @@ class Learner:
         return [
             own / float(scale * height * width) for own, (height, width, _) in zip(sums.channels, shapes, strict=True)
         ]
+
+    def _potentials(self, sums: BatchSums, samples: int) -> list[Moments]:
+        """Moments of the potentials of the layers, where they are normalized by them."""
+        if not self.normalization.normalizes:
+            return []
+        rows = self.model.compiled.plan.populations[: self.model.layers]
+        return [sums.potentials.moments(row, samples) for row in rows]
 
     def _head_sums(self, index: int, found: Predictions) -> HeadSums:
         """What one head's delta rule adds up; zeros for those that stay as they are."""
@@ -367,7 +395,7 @@ def learning_rates(model: Model, config: Config) -> dict[str, float]:
     layer_rates = per_layer(settings.learning_rate, model.layers, "optimizer.learning_rate")
     scales = initial_scales(model, config)
     for layer, (name, rate, scale) in enumerate(zip(model.names, layer_rates, scales, strict=True)):
-        rates[f"{name}/bias"] = rate * settings.bias_factor
+        rates[f"{name}/bias"] = rates[f"{name}/gain"] = rate * settings.bias_factor
         for edge in model.graph.incoming(layer):
             rates[edge.weight] = rate * scale
     readout_rate = settings.readout_learning_rate

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from spikesim.ep.gradients.contrast import layer_rates
 from spikesim.ep.inputs.encoding import Input
-from spikesim.ep.network.graph import INPUT
+from spikesim.ep.network.graph import INPUT, LayerGraph
 from spikesim.ep.network.linear_map import Link
 from spikesim.ep.network.model import Model
-from spikesim.ep.network.parameters import Array
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
+from spikesim.ep.training.normalization import Normalization
 from spikesim.numerics.fixed_point import ONE
 
 Reals = NDArray[np.float64]
@@ -153,15 +153,15 @@ def measure_spectral_norms(thread_pool: ThreadPool, inputs: Input, sample_ids: N
     )
 
 
-def limit_spectral_norms(weights: list[Array], found: Reals, limit: float) -> list[int]:
-    """Scale down, in place, the weights whose spectral norm exceeds the limit; the connections that were scaled.
+def limit_spectral_norms(normalization: Normalization, graph: LayerGraph, found: Reals, limit: float) -> list[int]:
+    """Scale down the weights of connections whose spectral norm exceeds the limit; those that were scaled.
 
-    weights: by connection (`ParameterTree.weights`).
+    `Normalization.fold` comes after. found: float64 (connections,).
     """
     scaled = []
-    for index, (value, own) in enumerate(zip(found, weights, strict=True)):
+    for edge, value in zip(graph.edges, found, strict=True):
         if value > limit:
             factor = math.floor(limit / value * STEPS_OF_SCALE) / STEPS_OF_SCALE
-            own *= np.float32(max(factor, 1 / STEPS_OF_SCALE))
-            scaled.append(index)
+            normalization.scale(edge, max(factor, 1 / STEPS_OF_SCALE))
+            scaled.append(edge.index)
     return scaled

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset
+from spikesim.datasets.samples.split import hold_out
 from spikesim.ep.config.parsing import Config, per_layer
 from spikesim.ep.config.random_streams import EPOCHS_MAX, STREAM_EVALUATION, STREAM_FREE, stream_of
 from spikesim.ep.evaluation.evaluate import Evaluation, evaluate, record_spikes
@@ -86,6 +87,9 @@ class Trainer:
     ) -> None:
         self.config = config = with_duration(config, dataset)
         self.ranks = Alone() if ranks is None else ranks
+        if config.data.validation:
+            dataset, ids = hold_out(dataset, config.data.validation, config.seed)
+            soft_targets = None if soft_targets is None else soft_targets[ids]
         self.dataset = dataset
         self.options = replace(options, overwrite=options.overwrite and not options.resume)
         self.observer = observer
@@ -105,6 +109,7 @@ class Trainer:
         per_layer(config.model.activity, self.model.layers, "model.activity")
         per_layer(config.optimizer.learning_rate, self.model.layers, "optimizer.learning_rate")
         per_layer(config.model.gain, self.model.layers, "model.gain")
+        per_layer(config.model.drive_deviation, self.model.layers, "model.drive_deviation")
         per_layer(config.error_signals.strength, self.model.layers, "error_signals.strength")
         self.batches = -(-self.samples // config.data.batch_size)
         self.stop = StopFlag()
@@ -377,7 +382,7 @@ class Trainer:
         found = start(
             self.model,
             self.config,
-            learner.parameters,
+            learner.normalization,
             learner.thread_pool,
             self.pipeline,
             self.samples,
@@ -394,17 +399,19 @@ class Trainer:
         self._tell_spectral_norms(found)
         if limit is None:
             return by_layer(self.model, found)
-        weights = learner.parameters.weights(self.model.graph)
-        before = [own.copy() for own in weights]
+        normalization = learner.normalization
+        before = [own.copy() for own in normalization.arrays()]
         try:
             for _ in range(ROUNDS):
-                if not limit_spectral_norms(weights, found, limit):
+                if not limit_spectral_norms(normalization, self.model.graph, found, limit):
                     break
+                normalization.fold()
                 self.model.set_parameters(learner.parameters)
                 found = measure_spectral_norms(learner.thread_pool, inputs, ids, stream)
         except Stopped:  # the checkpoint is that before the test, which must find the weights as they were
-            for own, kept in zip(weights, before, strict=True):
+            for own, kept in zip(normalization.arrays(), before, strict=True):
                 own[...] = kept
+            normalization.fold()
             raise
         return by_layer(self.model, found)
 

@@ -16,6 +16,7 @@ from spikesim.io.checkpoint import Checkpoint
 __all__ = ["Position", "TrainingState"]
 
 _PARAMETERS, _MOMENTS, _CONTROLLERS, _LOSSES = "parameters/", "moments/", "controllers/", "losses"
+_STATISTICS = "statistics/"
 _POSITION, _STEPS = "position", "optimizer_steps"
 
 
@@ -57,6 +58,7 @@ class TrainingState:
             **_under(_PARAMETERS, learner.optimizer.parameters),
             **_under(_MOMENTS, learner.optimizer.state()),
             **_under(_CONTROLLERS, learner.controllers.state()),
+            **_under(_STATISTICS, learner.normalization.statistics()),
         }
 
     def to_meta(self) -> dict[str, Any]:
@@ -78,6 +80,7 @@ class TrainingState:
             array[...] = own[f"{_PARAMETERS}{name}"].reshape(array.shape)
         learner.optimizer.restore(_from(_MOMENTS, own), int(found.meta[_STEPS]))
         learner.controllers.restore(_from(_CONTROLLERS, own))
+        learner.normalization.restore(_from(_STATISTICS, own))
         where = found.meta[_POSITION]
         position.epoch, position.batch = int(where["epoch"]), int(where["batch"])
         position.done, position.correct = int(where["done"]), int(where["correct"])

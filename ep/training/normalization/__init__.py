@@ -1,0 +1,85 @@
+"""Between what the layers learn and the weights and biases that their neurons have: a file a normalization.
+
+Imports `config`, `network` and `gradients` of `ep`; the rest of `training`, and `gradcheck`, import it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.ep.config.parsing import Config, per_layer
+from spikesim.ep.network.graph import Edge, LayerGraph
+from spikesim.ep.network.parameters import Array, ParameterTree
+from spikesim.ep.phases.potentials import Moments
+from spikesim.ep.training.normalization.layer import LayerNormalization
+from spikesim.ep.training.normalization.running_statistics import RunningStatistics
+
+__all__ = ["LayerNormalization", "Normalization"]
+
+KINDS: dict[str, type[LayerNormalization]] = {"none": LayerNormalization, "running-statistics": RunningStatistics}
+"""By name, as `model.normalization` has it."""
+
+
+class Normalization:
+    """The normalizations of all layers of a network.
+
+    Parameters
+    ----------
+    config : Config
+    graph : LayerGraph
+    parameters : ParameterTree
+        Those of the network, which `fold` overwrites; what is learned starts from them and is the same function.
+
+    Attributes
+    ----------
+    parameters : ParameterTree
+    normalizes : bool
+        Whether there are statistics to be observed.
+    layers : list of LayerNormalization
+    """
+
+    def __init__(self, config: Config, graph: LayerGraph, parameters: ParameterTree) -> None:
+        self.parameters = parameters
+        self.normalizes = config.model.normalization != "none"
+        self._gains = per_layer(config.model.drive_deviation, len(graph.names), "model.drive_deviation")
+        kind = KINDS[config.model.normalization]
+        self.layers = [
+            kind(name, graph.incoming(layer), parameters.layers[name]) for layer, name in enumerate(graph.names)
+        ]
+
+    def learned(self) -> dict[str, Array]:
+        """What the optimizer moves, by name, heads and read-out included."""
+        found = self.parameters.leaves()
+        for layer in self.layers:
+            found.update(layer.learned())
+        return found
+
+    def statistics(self) -> dict[str, Array]:
+        """What is measured beside, by name; a checkpoint has it too."""
+        return {name: array for layer in self.layers for name, array in layer.statistics().items()}
+
+    def restore(self, statistics: Mapping[str, Any]) -> None:
+        """Take up the statistics of a checkpoint, once what is learned has been."""
+        for name, array in self.statistics().items():
+            array[...] = statistics[name]
+        self.fold()
+
+    def fold(self) -> None:
+        """Set the weights and biases of the network."""
+        for layer in self.layers:
+            layer.fold()
+
+    def arrays(self) -> Iterator[NDArray[Any]]:
+        """All of it, in one order."""
+        yield from self.learned().values()
+        yield from self.statistics().values()
+
+    def standardize(self, layer: int, moments: Moments) -> None:
+        """Set the statistics of a layer to those of its potentials, before training; `fold` comes after."""
+        self.layers[layer].standardize(moments, self._gains[layer])
+
+    def scale(self, edge: Edge, factor: float) -> None:
+        """Multiply the weights of a connection; `fold` comes after."""
+        self.layers[edge.target].scale(edge, np.float32(factor))
