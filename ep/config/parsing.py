@@ -169,6 +169,11 @@ def _check_together(config: Config) -> None:
             f"dynamics.contrast is {dynamics.contrast!r}; with dynamics.nudged_phase = 'linear-response' it must be "
             "'probability', for no neuron spikes in the nudged phases"
         )
+    if dynamics.pooling == "winner" and dynamics.nudged_phase != "linear-response":
+        raise InputError(
+            f"dynamics.pooling is 'winner' and dynamics.nudged_phase {dynamics.nudged_phase!r}; errors reach "
+            "winners in 'linear-response' only: choose that, or another pooling"
+        )
     stability = config.stability
     if stability.beta_low > stability.beta_high:
         raise InputError(
@@ -188,6 +193,11 @@ def _check_neuron(config: Config) -> None:
         raise InputError(
             f"model.refractory is {'not set' if refractory is None else refractory}; it belongs to model.neuron "
             f"'refractory', which is {neuron!r}: set both or none"
+        )
+    if neuron == "refractory" and config.dynamics.pooling == "winner":
+        raise InputError(
+            "dynamics.pooling is 'winner' and model.neuron 'refractory', whose potential does not say how "
+            "likely it fires: choose another pooling, or 'clipped-linear' neurons"
         )
     if neuron == "refractory" and config.stability.target_rate is not None:
         raise InputError(

@@ -101,9 +101,10 @@ class ModelSettings:
     readout_gain: float = option(1.0, "The same for the read-out.", above=0, high=100)
     normalization: str = option(
         "none",
-        "What the layers learn: their weights; or weights whose drive is normalized, by its running mean and standard "
-        "deviation (running-statistics), with a gain for each channel.",
-        choices=("none", "running-statistics"),
+        "What the layers learn: their weights; or weights without their mean and a gain for each channel, the drive "
+        "divided by its running standard deviation (running-statistics), or the weights by their norm "
+        "(weight-standardization).",
+        choices=("none", "running-statistics", "weight-standardization"),
         later=True,
     )
     drive_deviation: float | tuple[float, ...] = option(
@@ -219,9 +220,10 @@ class DynamicsSettings:
     )
     pooling: str = option(
         "average",
-        "All four cells send their spikes, or one of them each step (the same mean field, a quarter of the events); or "
-        "strided: no pools, the convolutions before them see every second position.",
-        choices=("average", "sampled", "strided"),
+        "All four cells send their spikes; or one of them each step (sampled: the same mean field, a quarter of the "
+        "events); or the one with the highest potential (winner, with linear-response only); or strided: no pools, the "
+        "convolutions before them see every second position.",
+        choices=("average", "sampled", "winner", "strided"),
     )
     leak: int = option(1, "k of the membrane's alpha = 2**-k.", low=0, high=8)
     trace_leak: int = option(

@@ -104,7 +104,7 @@ def variants(config: Config, windows: Iterable[int], betas: Iterable[float], *, 
             (own.noise,) if graded else ("common", "independent"),
             ("iid", "stratified"),
             (own.contrast,) if graded else ("probability", "spikes"),
-            (own.pooling,) if own.pooling == "strided" else ("average", "sampled"),
+            ("average", "sampled") if own.pooling in ("average", "sampled") else (own.pooling,),
         )
         kinds = [Variant(*words, own.steps_nudged, own.beta) for words in itertools.product(*choices)]
     return [

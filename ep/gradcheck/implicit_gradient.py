@@ -79,11 +79,13 @@ def response(field: MeanField, inputs: Inputs, rest: FixedPoint, *, tolerance: f
         for layer in reversed(range(field.layers)):  # downwards: the read-out's error reaches all layers in one sweep
             new = sources[layer].copy()
             for path in field.out_of(layer):
-                new += (path.error_gain if field.clamped else 1.0) * path.link.down(mu[path.target])
+                link = path.link.selecting(rest.rates[layer])
+                new += (path.error_gain if field.clamped else 1.0) * link.down(mu[path.target])
             if not field.clamped:
                 for path in field.into(layer):
                     if path.source != INPUT:
-                        new += path.gain * path.link.up(mu[path.source])
+                        link = path.link.selecting(rest.rates[path.source])
+                        new += path.gain * link.up(mu[path.source])
             new = mu[layer] + relaxation(sweep) * (new * answers[layer] - mu[layer])
             moved = max(moved, float(np.abs(new - mu[layer]).max(initial=0.0)))
             largest = max(largest, float(np.abs(new).max(initial=0.0)))
@@ -105,6 +107,7 @@ def exact_gradient(
         below = inputs.images if path.source == INPUT else rest.rates[path.source]
         gradient = link.correlate(below, mu[target])
         if path.source != INPUT and rule == "symmetric":
+            link = link.selecting(rest.rates[path.source])
             gradient = gradient + path.gain * link.correlate(mu[path.source], rest.rates[target])
         weights.append(gradient)
     return Gradient(weights, [own.sum(axis=(0, 1, 2)) for own in mu])

@@ -315,7 +315,7 @@ class MeanField:
             assert sent is not None
             drive = drive + sent
         for path in self.out_of(layer):
-            drive += path.gain * path.link.down(rates[path.target])
+            drive += path.gain * path.link.selecting(rates[layer]).down(rates[path.target])
         if beta:
             drive += beta * self.push(layer, rates[layer], inputs)
         return drive
@@ -387,7 +387,7 @@ class MeanField:
                 drive = free.drives[layer] + beta * self.push(layer, rates[layer], inputs)
                 for path in self.out_of(layer):
                     deviation = rates[path.target] - free.rates[path.target]
-                    drive = drive + path.error_gain * path.link.down(deviation)
+                    drive = drive + path.error_gain * path.link.selecting(free.rates[layer]).down(deviation)
                 new = self.rate(drive)
                 moved = max(moved, float(np.abs(new - rates[layer]).max(initial=0.0)))
                 rates[layer], drives[layer] = new, drive

@@ -24,7 +24,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.gradients.correlation import ALONE, Correlation, Rows, correlate, image_rows, rate_rows
+from spikesim.engine.synapses import pooled
+from spikesim.ep.gradients.correlation import ALONE, Correlation, RateMaps, Rows, correlate, image_rows, rate_rows
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.network.graph import Edge
 from spikesim.ep.network.model import Model
@@ -115,11 +116,11 @@ def layer_rates(model: Model, layer: int, sums: NDArray[np.int32]) -> NDArray[np
 
 def presynaptic_unit(edge: Edge, window: int) -> float:
     """A presynaptic rate of 1 in a correlation: pixels in their own unit, else sums over a window, of four cells behind
-    a pool. The window of an input of spikes is that of the free phase.
+    an average pool. The window of an input of spikes is that of the free phase.
     """
     if edge.analogue:
         return float(1 << INPUT_BITS)
-    return float(ONE * window) * (4 if edge.pooled else 1)
+    return float(ONE * window) * (4 if edge.pooled and not edge.winner else 1)
 
 
 def presynaptic_rows(
@@ -139,7 +140,10 @@ def presynaptic_rows(
 def _rows_below(model: Model, edge: Edge, first: NDArray[np.int32], second: NDArray[np.int32] = ALONE) -> Rows:
     """`presynaptic_rows` of a connection that does not start at an image."""
     source = edge.connection.source
-    return rate_rows(edge.connection, source, edge.pooled, model.slice_of(source).start, first, second)
+    maps = RateMaps(source.shape, source.lanes, model.slice_of(source).start, edge.pooled)
+    if edge.winner:  # what they passed on has sums of its own
+        maps = RateMaps(pooled(source.shape), source.lanes, model.passed_at(source), False)
+    return rate_rows(edge.connection, maps, first, second)
 
 
 def phase_correlation(

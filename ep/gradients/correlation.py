@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.engine.populations import Connection, Population
+from spikesim.engine.populations import Connection
 from spikesim.engine.simd.accumulate import SCALED_LANES, sum_scaled_rows_16, sum_scaled_rows_32
 from spikesim.engine.simd.llvm import difference_word, lowest_bit
 from spikesim.engine.synapses import Conv
@@ -208,29 +208,32 @@ def image_rows(connection: Connection, images: NDArray[np.int16]) -> Rows:
     return _rows(layout, connection.target.shape[0], samples, flat, 2**15)
 
 
+class RateMaps(NamedTuple):
+    """Where the rates of a layer lie in the window sums of a sample, and how they are seen."""
+
+    shape: tuple[int, int, int]
+    lanes: int
+    at: int
+    pooled: bool  # added up over 2x2 cells
+
+
 def rate_rows(
-    connection: Connection,
-    source: Population,
-    pooled: bool,
-    at: int,
-    first: NDArray[np.int32],
-    second: NDArray[np.int32] = ALONE,
+    connection: Connection, maps: RateMaps, first: NDArray[np.int32], second: NDArray[np.int32] = ALONE
 ) -> Rows:
     """Rows of the rates of a layer, added up over one or two phases and, where it is pooled, over 2x2 cells.
 
     Parameters
     ----------
-    at : int
-        Where the layer lies in the state of a sample.
+    maps : RateMaps
     first, second : int32 (n, state size)
         Window sums.
     """
-    height, width, channels = source.shape
-    layout = _layout(connection, (height // 2, width // 2, channels) if pooled else source.shape)
+    height, width, channels = maps.shape
+    layout = _layout(connection, (height // 2, width // 2, channels) if maps.pooled else maps.shape)
     flat = _room(layout, len(first))
     for sums in (first, second):
         if len(sums):
-            _add_maps(sums, at, source.shape, source.lanes, pooled, layout.width, layout.padding, flat)
+            _add_maps(sums, maps.at, maps.shape, maps.lanes, maps.pooled, layout.width, layout.padding, flat)
     return _rows(layout, connection.target.shape[0], len(first), flat, int(flat.max()))
 
 

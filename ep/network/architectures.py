@@ -20,7 +20,7 @@ from spikesim.io.fields import shown
 from spikesim.io.validation import Limits
 from spikesim.network import Network
 
-Pooling = Literal["average", "sampled", "strided"]
+Pooling = Literal["average", "sampled", "winner", "strided"]
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def build(
     image : (height, width, channels)
     width : float
         Factor on the channels of every layer, rounded, at least 1 channel.
-    pooling : {"average", "sampled", "strided"}
+    pooling : {"average", "sampled", "winner", "strided"}
         How layers are pooled; or that convolutions which would be have a stride of 2 instead.
     neurons : NeuronParameters
         Those of every layer.

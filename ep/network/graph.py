@@ -79,6 +79,13 @@ class Edge:
         return table.pool is not None
 
     @property
+    def winner(self) -> bool:
+        """Whether these pools pass on the winner of each cell."""
+        table = self.connection.table
+        assert isinstance(table, Conv | Dense)
+        return table.pool == "winner"
+
+    @property
     def convolution(self) -> bool:
         """Whether it is a convolution."""
         return isinstance(self.connection.table, Conv)

@@ -1,6 +1,6 @@
 """The table between two layers as a linear map in float64, with its adjoint."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,14 @@ def columns(maps: Reals, kernel: int, padding: int, stride: int = 1) -> Reals:
     return windows.transpose(0, 1, 2, 4, 5, 3).reshape(n, height, width, -1)
 
 
+def _cells(maps: Reals) -> Reals:
+    """The four cells of each pooled position, in their order: (n, H, W, C) to (n, H // 2, W // 2, C, 4)."""
+    n, height, width, channels = maps.shape
+    even = maps[:, : height // 2 * 2, : width // 2 * 2]
+    cells = even.reshape(n, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 5, 2, 4)
+    return cells.reshape(n, height // 2, width // 2, channels, 4)
+
+
 @dataclass(frozen=True, eq=False)
 class Link:
     """The table from one layer to the next as a linear map, with its adjoint.
@@ -29,12 +37,16 @@ class Link:
     source, target : Shape
         Of the layers, before the pool.
     weights : float64, of the table's weight shape
+    winners : float64 (n, *source), optional
+        Behind pools of winners, 1 for the neuron of each cell and channel that is passed on, 0 for the others; by
+        default those with the highest rates, with which the map is not linear and has no adjoint.
     """
 
     table: Conv | Dense
     source: Shape
     target: Shape
     weights: Reals
+    winners: Reals | None = field(default=None, kw_only=True)
 
     @classmethod
     def of(cls, connection: Connection) -> "Link":
@@ -44,13 +56,28 @@ class Link:
         weights = connection.integers.astype(np.float64) * 2.0**-connection.exponent
         return cls(table, connection.source.shape, connection.target.shape, weights)
 
+    def selecting(self, below: Reals) -> "Link":
+        """The map whose winners are those of these rates, (n, *source); the same where there are none."""
+        if self.table.pool != "winner":
+            return self
+        four = _cells(below)  # (n, h, w, C, 4)
+        first = np.eye(4)[four.argmax(axis=-1)]
+        winners, (n, h, w, channels) = np.zeros(below.shape), four.shape[:4]
+        winners[:, : 2 * h, : 2 * w] = (
+            first.reshape(n, h, w, channels, 2, 2).transpose(0, 1, 4, 2, 5, 3).reshape(n, 2 * h, 2 * w, channels)
+        )
+        return replace(self, winners=winners)
+
     def pool(self, below: Reals) -> Reals:
-        """What the table sees of the layer below, (n, H, W, C) to (n, h, w, C): means over 2x2 cells behind a pool."""
+        """What the table sees of the layer below, (n, H, W, C) to (n, h, w, C): means over 2x2 cells behind a pool, or
+        their winners."""
         if self.table.pool is None:
             return below
-        n, height, width, channels = below.shape
-        even = below[:, : height // 2 * 2, : width // 2 * 2]
-        return np.asarray(even.reshape(n, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4)))
+        if self.table.pool != "winner":
+            return np.asarray(_cells(below).mean(axis=-1))
+        if self.winners is None:
+            return np.asarray(_cells(below).max(axis=-1))
+        return np.asarray(_cells(below * self.winners).sum(axis=-1))
 
     def up(self, below: Reals) -> Reals:
         """W * Pool(below), (n, *source) to (n, *target)."""
@@ -72,11 +99,15 @@ class Link:
         if self.table.pool is None:
             return sent.reshape(n, *self.source)
         rows, row = height // 2, width // 2
-        quarter = sent.reshape(n, rows, 1, row, 1, channels) * 0.25
+        share = 1.0 if self.table.pool == "winner" else 0.25
+        quarter = sent.reshape(n, rows, 1, row, 1, channels) * share
         spread = np.zeros((n, *self.source))  # an odd last row or column hears nothing
         spread[:, : 2 * rows, : 2 * row] = np.broadcast_to(quarter, (n, rows, 2, row, 2, channels)).reshape(
             n, 2 * rows, 2 * row, channels
         )
+        if self.table.pool == "winner":
+            assert self.winners is not None
+            spread *= self.winners
         return spread
 
     def _spread(self, above: Reals) -> Reals:

@@ -157,6 +157,10 @@ class Model:
         """Where a layer lies in the state of a sample."""
         return self.slice_of(self.graph.populations[layer])
 
+    def passed_at(self, population: Population) -> int:
+        """Where the window sums of what the winners of a population's cells passed on lie in the state of a sample."""
+        return int(self.compiled.plan.populations[population.index].pooled_state)
+
     def slice_of(self, population: Population) -> slice:
         """Where a population lies in the state of a sample."""
         at = int(self.compiled.plan.populations[population.index].state)

@@ -61,6 +61,7 @@ def settling_steps(engine, phase, n_samples, window, criterion, inputs, stop):
                 if state.active[sample]:
                     state.window[half, sample] = 0
                     state.unclipped[half, sample] = 0
+                    state.wins[half, sample] = 0
         looked = position >= window.length - 1 and position % length == length - 1
         now = Moment(t, half, looked)
         load_inputs(engine, phase, inputs, n_samples, now)

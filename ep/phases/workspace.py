@@ -93,6 +93,8 @@ class Workspace:
         state = self.response.extended(model, new_state(compiled, capacity, FIRINGS[dynamics.engine_firing]))
         if followed or self.response.counts_followed:
             state = state._replace(unclipped=aligned_zeros(state.window.shape, np.uint16))
+        if self.response.counts_followed and compiled.plan.populations["winner"].any():
+            state = state._replace(wins=aligned_zeros(state.window.shape, np.uint16))
         engine = Engine(compiled.plan, state, new_counts(compiled, capacity), new_scratch(compiled))
         membrane, words = aligned_zeros(state.membrane.shape, np.int32), np.empty_like(state.words)
         memory = tuple(np.copy(array) for array in state.memory)
@@ -275,6 +277,17 @@ class Workspace:
         sums = np.zeros(self.model.compiled.sizes["bias"], np.int64)
         _channel_sums(populations, self.state.window, n, sums)
         return [sums[row.bias : row.bias + row.channels] for row in populations]
+
+    def passed_sums(self, n: int) -> list[NDArray[np.int64]]:
+        """The same of what the winners of cells passed on, by layer; int64 (C,), zeros where a layer has none."""
+        passed = self.model.compiled.plan.populations.copy()
+        passed["height"] //= 2
+        passed["width"] //= 2
+        passed["height"][passed["winner"] == 0] = 0
+        passed["state"] = passed["pooled_state"]
+        sums = np.zeros(self.model.compiled.sizes["bias"], np.int64)
+        _channel_sums(passed, self.state.window, n, sums)
+        return [sums[row.bias : row.bias + row.channels] for row in passed[: self.model.layers]]
 
     def spikes(self, sample: int) -> list[NDArray[np.int32]]:
         """Indices of the neurons of each layer that fired in the last step, (y * W + x) * C + channel."""

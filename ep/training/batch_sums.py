@@ -27,7 +27,8 @@ class BatchSums:
         By index of the connections into layers whose activity has a penalty.
     heads : list of HeadSums
     channels : list of int64 (C,)
-        By layer, then of an input of spikes: firing probabilities of a channel over the window of the free phase.
+        By layer, then of an input of spikes: firing probabilities of a channel over the window of the free phase; then
+        by layer those of the winners of its cells.
     potentials : PotentialSums
         At the end of the free phase; zeros unless they are needed.
     counts : list of PhaseCounts
@@ -52,7 +53,10 @@ class BatchSums:
             layers=layers,
             penalties=penalties,
             heads=heads,
-            channels=[np.zeros(own.shape[2], np.int64) for own in (*model.graph.populations, *model.inputs)],
+            channels=[
+                np.zeros(own.shape[2], np.int64)
+                for own in (*model.graph.populations, *model.inputs, *model.graph.populations)
+            ],
             potentials=PotentialSums.zero(model.compiled.sizes["bias"]),
             counts=[PhaseCounts.zero(model.layers) for _ in range(PHASES)],
             correct=np.zeros(len(model.heads), np.int64),

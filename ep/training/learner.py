@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.engine.synapses import pooled
 from spikesim.ep.config.parsing import Config, per_layer
 from spikesim.ep.config.random_streams import STREAM_FREE, nudged_stream, stream_of
 from spikesim.ep.gradients import centering as centering
@@ -70,13 +71,14 @@ class BatchResult:
     activity: list[NDArray[np.float64]]  # by layer, (C,): mean firing probability in the free phase
     potentials: list[Moments]  # by layer: of the membrane potentials at the end of the free phase; none unless needed
     input_activity: list[NDArray[np.float64]]  # the same of the inputs of spikes, one or none
+    passed_activity: list[NDArray[np.float64]]  # by layer: of the winners of its cells
     rates: ph.Rates | None = None  # if they were to be kept
     changes: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (L + 1,)
 
 
 @dataclass
 class _Group:
-    channel_sums: list[NDArray[np.int64]]  # by layer
+    channel_sums: list[NDArray[np.int64]]  # by layer, of inputs, and by layer of what winners passed on
     potentials: PotentialSums
     counts: list[PhaseCounts]
 
@@ -220,6 +222,8 @@ class Learner:
 
     def _presynaptic_mean(self, edge: Edge, result: BatchResult) -> Array:
         """Mean rate behind each weight of a connection."""
+        if edge.winner:
+            return centering.presynaptic_mean(edge, result.passed_activity[edge.source])
         below = result.input_activity[0] if edge.source == INPUT else result.activity[edge.source]
         return centering.presynaptic_mean(edge, below)
 
@@ -276,7 +280,8 @@ class Learner:
             head_correct=sums.correct,
             activity=activity[: self.model.layers],
             potentials=self._potentials(sums, count),
-            input_activity=activity[self.model.layers :],
+            input_activity=activity[self.model.layers : -self.model.layers],
+            passed_activity=activity[-self.model.layers :],
         )
         return gradients, result
 
@@ -343,9 +348,9 @@ class Learner:
             counts = [PhaseCounts.zero(self.model.layers) for _ in range(3)]
             counts[ph.FREE] = workspace.free(n, stream_of(epoch, STREAM_FREE), stop)
             workspace.predict(n, labels, soft_targets, found)
-            channel_sums = workspace.channel_sums(n)
+            channel_sums = [*workspace.channel_sums(n), *workspace.passed_sums(n)]
             potentials = PotentialSums.zero(self.model.compiled.sizes["bias"])
-            if self.normalization.normalizes:
+            if self.normalization.observes:
                 potentials.add(self.model.compiled.plan.populations, workspace.state.membrane, n)
             if len(rates.free):
                 workspace.window_sums(n, rates.free)
@@ -364,16 +369,19 @@ class Learner:
             return _Group(channel_sums, potentials, counts)
 
     def _activity(self, sums: BatchSums, samples: int) -> list[NDArray[np.float64]]:
-        """Mean firing probability of each channel of the layers, then of inputs, in the window of the free phase."""
+        """Mean firing probability of each channel of the layers, then of inputs, in the window of the free phase; then
+        of the winners of the layers' cells."""
         scale = ONE * self.config.dynamics.window_free * samples
         shapes = [population.shape for population in (*self.model.graph.populations, *self.model.inputs)]
+        shapes += [pooled(population.shape) for population in self.model.graph.populations]
         return [
-            own / float(scale * height * width) for own, (height, width, _) in zip(sums.channels, shapes, strict=True)
+            own / float(scale * max(1, height * width))
+            for own, (height, width, _) in zip(sums.channels, shapes, strict=True)
         ]
 
     def _potentials(self, sums: BatchSums, samples: int) -> list[Moments]:
         """Moments of the potentials of the layers, where they are normalized by them."""
-        if not self.normalization.normalizes:
+        if not self.normalization.observes:
             return []
         rows = self.model.compiled.plan.populations[: self.model.layers]
         return [sums.potentials.moments(row, samples) for row in rows]

@@ -66,7 +66,7 @@ def spectral_norms(model: Model, rates: list[Reals]) -> Reals:
     for edge in model.graph.edges:
         if edge.source == INPUT:
             continue
-        link = Link.of(edge.connection)
+        link = Link.of(edge.connection).selecting(rates[edge.source])
         below, own = linear[edge.source], linear[edge.target]
         norms = largest_singular_values(lambda maps: below * link.down(own * link.up(maps)), below)  # noqa: B023
         found[edge.index] = float(norms.max(initial=0.0)) * math.sqrt(2.0**-edge.connection.attenuation)

@@ -62,7 +62,7 @@ def list_spikes(plan, state, firing, population, sample, t):
 
 @kernel
 def pool_spikes(plan, state, population, sample, t):
-    """The event list at half the resolution: all four cells, or the one of each channel whose turn it is.
+    """The event list at half the resolution: all four cells, the winners, or the one of each channel whose turn it is.
 
     The turn (t + t // 4 + y + x + channel) mod 4 visits each cell once in four steps; the t // 4 keeps it out of step
     with the stratified sequence, whose leading bits repeat every four steps.
@@ -86,14 +86,18 @@ def pool_spikes(plan, state, population, sample, t):
                 at = pop.words + pixel * words_a_pixel
                 turn = np.uint16(0xFFFF if average else 0x1111 << ((cell - (t + t // 4 + y + x)) & 3))
                 for word in range(words_a_pixel):
-                    bits = np.uint16(state.words[sample, at + word] & turn)
+                    chosen = state.winners[sample, at + word] if pop.winner else turn
+                    bits = np.uint16(state.words[sample, at + word] & chosen)
                     end += list_word(bits, pooled_pixel * channels + 16 * word, events, end)
     state.start[sample, start_at + (height // 2) * (width // 2)] = end - begin
 
 
 @kernel
 def pool_graded(plan, state, population, sample, model):
-    """Graded events at half the resolution: the sum of p over the four cells, where it is not zero; model: a number."""
+    """Graded events at half the resolution, where they are not zero: the sum of p over the four cells, or the largest.
+
+    model: a number.
+    """
     pop = plan.populations[population]
     height, width, channels, lanes = pop.height, pop.width, pop.channels, pop.lanes
     pooled, pooled_start = state.events[sample, pop.pooled_events :], state.start[sample, pop.pooled_start :]
@@ -109,12 +113,62 @@ def pool_graded(plan, state, population, sample, model):
                 for lane in range(min(lanes, channels - first)):
                     total = np.int32(0)
                     for cell in (at + upper, at + upper + lanes, at + lower, at + lower + lanes):
-                        total += value_of(pop, model, state, sample, cell + lane)
+                        value = value_of(pop, model, state, sample, cell + lane)
+                        total = max(total, value) if pop.winner else np.int32(total + value)
                     # written in any case, counted where it is not zero: no branch to mispredict
                     pooled[n] = np.int32(pooled_pixel * channels + first + lane)
                     values[n] = np.int32(total)
                     n += total != 0
     pooled_start[(height // 2) * (width // 2)] = n
+
+
+@kernel
+def choose_winners(plan, state, population, sample, half):
+    """Mark the neuron with the highest potential of each 2x2 cell and channel, the first of several.
+
+    half: of the window in which p of the winners is summed and their wins are counted; -1 for none.
+    """
+    pop = plan.populations[population]
+    height, width, lanes, pixels = pop.height, pop.width, pop.lanes, pop.height * pop.width
+    words_a_pixel = pop.blocks * lanes // 16
+    v, winners = state.membrane[sample], state.winners[sample]
+    counted = half >= 0 and state.wins.shape[2] > 0
+    passed = state.window[max(half, 0), sample]
+    wins = state.wins[max(half, 0), sample]
+    for block in range(pop.blocks):
+        for y in range(height // 2):
+            for x in range(width // 2):
+                pixel = 2 * y * width + 2 * x
+                first = pop.state + (block * pixels + pixel) * lanes
+                second, third, fourth = first + lanes, first + width * lanes, first + (width + 1) * lanes
+                word_at = pop.words + pixel * words_a_pixel + block * lanes // 16
+                sums_at = pop.pooled_state + ((block * (height // 2) + y) * (width // 2) + x) * lanes
+                for word in range(lanes // 16):
+                    bits0, bits1, bits2, bits3 = np.uint32(0), np.uint32(0), np.uint32(0), np.uint32(0)
+                    for bit in range(16):
+                        i = 16 * word + bit
+                        upper, lower = max(v[first + i], v[second + i]), max(v[third + i], v[fourth + i])
+                        above = np.uint32(upper >= lower)
+                        left, low_left = np.uint32(v[first + i] == upper), np.uint32(v[third + i] == lower)
+                        bits0 = np.uint32(bits0 | (above & left) << np.uint32(bit))
+                        bits1 = np.uint32(bits1 | (above & (left ^ np.uint32(1))) << np.uint32(bit))
+                        bits2 = np.uint32(bits2 | ((above ^ np.uint32(1)) & low_left) << np.uint32(bit))
+                    bits3 = np.uint32(0xFFFF) ^ (bits0 | bits1 | bits2)
+                    winners[word_at + word] = np.uint16(bits0)
+                    winners[word_at + words_a_pixel + word] = np.uint16(bits1)
+                    winners[word_at + width * words_a_pixel + word] = np.uint16(bits2)
+                    winners[word_at + (width + 1) * words_a_pixel + word] = np.uint16(bits3)
+                    if counted:
+                        for bit in range(16):
+                            i, shift = 16 * word + bit, np.uint32(bit)
+                            wins[first + i] += np.uint16((bits0 >> shift) & np.uint32(1))
+                            wins[second + i] += np.uint16((bits1 >> shift) & np.uint32(1))
+                            wins[third + i] += np.uint16((bits2 >> shift) & np.uint32(1))
+                            wins[fourth + i] += np.uint16((bits3 >> shift) & np.uint32(1))
+                if half >= 0:
+                    for i in range(lanes):
+                        top = max(max(v[first + i], v[second + i]), max(v[third + i], v[fourth + i]))
+                        passed[sums_at + i] += min(max(top, np.int32(0)), np.int32(P_MAX))
 
 
 @kernel

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikesim.engine.input_current import convolve_images
 from spikesim.engine.neurons import MODELS, NEURONS
-from spikesim.engine.plan import KIND_CONV, KIND_DENSE, KIND_SPARSE, POOL_AVERAGE, POOL_SAMPLED, POPULATION, TABLE, Plan
+from spikesim.engine.plan import KIND_CONV, KIND_DENSE, KIND_SPARSE, POOLS, POPULATION, TABLE, Plan
 from spikesim.engine.populations import NO_REACH, Connection, Population, Reach
 from spikesim.engine.simd.compress import SLACK
 from spikesim.engine.simd.dot_products import UNIT, ZEROS
@@ -143,7 +143,7 @@ class CompiledNetwork:
     def _shifts(self, connection: Connection, forward: bool) -> tuple[int, int]:
         """Right shifts from sums to drives, for spikes and for graded events."""
         pool = getattr(connection.table, "pool", None)
-        quarter = 2 if pool else 0
+        quarter = 2 if pool in ("average", "sampled") else 0
         spikes = connection.exponent - ONE_BITS + (0 if forward else connection.attenuation)
         if forward and pool == "sampled":
             return spikes, spikes + ONE_BITS + quarter
@@ -256,6 +256,11 @@ def lay_out(
             pooled_height, pooled_width, _ = pooled(population.shape)
             row.pooled_events = take("events", population.neurons + SLACK)
             row.pooled_start = take("start", pooled_height * pooled_width + 1)
+            row.winner = getattr(readers[0].table, "pool", None) == "winner"
+            if row.winner and population.spike_input:
+                raise InputError(f"{population.name} is an input of spikes, without potentials; pool it in another way")
+            if row.winner:
+                row.pooled_state = take("state", pooled_height * pooled_width * population.blocks * population.lanes)
     plan = _lay_out_tables(connections, rows, sizes["bias"])
     for population in populations:  # padding never fires
         at, channels = rows[population.index].bias, population.shape[2]
@@ -347,6 +352,6 @@ def _table_row(connection: Connection, forward: bool) -> np.record:
     else:
         row.kind = KIND_SPARSE
     if pool and forward:
-        row.pooled = POOL_AVERAGE if pool == "average" else POOL_SAMPLED
+        row.pooled = POOLS[pool]
     row.tiled = bool(pool) and not forward
     return row

@@ -35,6 +35,8 @@ POPULATION = record(
     ("start", "i8"),  # offset of the list's delimiters
     ("pooled_events", "i8"),  # the same for the list at half the resolution; -1: nobody reads it
     ("pooled_start", "i8"),
+    ("winner", "i8"),  # 1: the cell with the highest potential stands for a pooled position
+    ("pooled_state", "i8"),  # then: offset, in the state of a sample, of the window sums of what is passed on
     ("bias", "i8"),  # offset in Plan.bias
     ("leak", "i8"),  # k of alpha = 2**-k
     ("layer", "i8"),  # the layer number that keys its random numbers
@@ -53,7 +55,7 @@ TABLE = record(
     ("source", "i8"),
     ("target", "i8"),
     ("kind", "i8"),
-    ("pooled", "i8"),  # whether it reads the source's pooled list: NOT_POOLED, POOL_AVERAGE, POOL_SAMPLED
+    ("pooled", "i8"),  # whether it reads the source's pooled list: NOT_POOLED, POOL_AVERAGE, ..
     ("tiled", "i8"),  # 1: it delivers at half the target's resolution
     ("kernel_height", "i8"),
     ("kernel_width", "i8"),
@@ -76,7 +78,10 @@ TABLE = record(
 
 KIND_CONV, KIND_DENSE, KIND_SPARSE = range(3)
 
-NOT_POOLED, POOL_AVERAGE, POOL_SAMPLED = range(3)
+NOT_POOLED, POOL_AVERAGE, POOL_SAMPLED, POOL_WINNER = range(4)
+
+POOLS = {"average": POOL_AVERAGE, "sampled": POOL_SAMPLED, "winner": POOL_WINNER}
+"""Ways to pool, by name."""
 
 # How neurons fire; the last two: the membranes hold rates, and signed deviations from others, or they themselves, are
 # sent (`spikesim.ep.phases.nudged.linear_response`, `spikesim.ep.phases.nudged.mean_rates`)

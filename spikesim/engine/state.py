@@ -29,6 +29,8 @@ class State(NamedTuple):
     nudge: NDArray[np.int32]  # (n, state size) or (n, 0)
     window: NDArray[np.int32]  # (2, n, state size): sums over the two halves of the window
     unclipped: NDArray[np.uint16]  # (2, n, state size) or (2, n, 0): steps of the halves in which p followed V
+    winners: NDArray[np.uint16]  # (n, words) where there are winners of cells, else (n, 0): a bit for each of them
+    wins: NDArray[np.uint16]  # (2, n, state size) or (2, n, 0): steps of the halves in which a neuron won its cell
     sample_ids: NDArray[np.int64]  # (n,)
     active: NDArray[np.uint8]  # (n,): 0 for a sample that has settled
 
@@ -96,6 +98,8 @@ def new_state(compiled: CompiledNetwork, samples: int, firing: int) -> State:
         nudge=aligned_zeros((samples, sizes["state"] if has_nudge else 0), np.int32),
         window=aligned_zeros((2, samples, sizes["state"]), np.int32),
         unclipped=aligned_zeros((2, samples, 0), np.uint16),
+        winners=np.zeros((samples, sizes["words"] if populations["winner"].any() else 0), np.uint16),
+        wins=aligned_zeros((2, samples, 0), np.uint16),
         sample_ids=np.arange(samples, dtype=np.int64),
         active=np.ones(samples, np.uint8),
     )

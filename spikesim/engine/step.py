@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spikesim.engine.delivery import deliver_block, deliver_sparse, fetch_weights
-from spikesim.engine.events import list_spikes
+from spikesim.engine.events import choose_winners, list_spikes
 from spikesim.engine.neurons import (
     energy_of,
     fire,
@@ -156,7 +156,8 @@ def update_block(engine, phase, now, population, block, sample, slot, deliveries
     model, setting, memory = model_of(pop, phase.firing), pop.refractory, state.memory
     leak = pop.leak if t >= phase.onset else 0
     low_pass = LowPass(leak, leak_dither(t, leak))
-    tiled_height, tiled_width = (height >> 1 << 1, width >> 1 << 1) if deliveries & 2 else (0, 0)
+    to_winners = pop.winner and deliveries & 2
+    tiled_height, tiled_width = (height >> 1 << 1, width >> 1 << 1) if deliveries & 2 and not pop.winner else (0, 0)
     count = width * lanes
     bias_at = pop.bias + block * lanes
     # whole arrays and flat indices, as the vector functions take them
@@ -169,7 +170,7 @@ def update_block(engine, phase, now, population, block, sample, slot, deliveries
     offset = np.uint16(reversed_bits(t) if stratified else 0)
     full_at = 2 * scratch.drive.shape[0] + slot * scratch.full.shape[1]
     tile_at = full_at + scratch.full.size
-    mixed = pop.sparse or pop.nudge  # with these, `scratch.drive` holds external drives too
+    mixed = pop.sparse or pop.nudge or to_winners  # with these, `scratch.drive` holds external drives too
     plain_external = pop.external and not mixed
     others = state.external if plain_external else rows
     external = state.external if pop.external else rows  # the zeros in front
@@ -182,6 +183,8 @@ def update_block(engine, phase, now, population, block, sample, slot, deliveries
             others_at = scratch.drive.shape[0]
             _mix_drives(state, scratch, pop, sample, slot, at, (block * height + y) * count, count)
         tile_row = tile_at + (y >> 1) * (width >> 1) * lanes
+        if to_winners and y < height >> 1 << 1:
+            _drive_winners(state.winners[sample], pop, y, block, rows[0, tile_row:], scratch.drive)
         if now.measure:  # before the nudges, which are no part of it
             external_at = v_at + at if pop.external else 0
             i = 0
@@ -238,15 +241,31 @@ def _mix_drives(state, scratch, pop, sample, slot, at, sparse_at, count):
 
 
 @kernel
+def _drive_winners(winners, pop, y, block, tile, drive):
+    """Add drives at half the resolution, of a row, to those of the winners of their cells, for a row of pixels."""
+    lanes, per_pixel = pop.lanes, pop.lanes >> 4
+    at = pop.words + (y * pop.width * pop.blocks + block) * per_pixel
+    for x in range(pop.width >> 1 << 1):
+        for j in range(per_pixel):
+            word = np.uint32(winners[at + x * pop.blocks * per_pixel + j])
+            to, cell = x * lanes + 16 * j, (x >> 1) * lanes + 16 * j
+            for bit in range(16):
+                drive[to + bit] += tile[cell + bit] * np.int32((word >> np.uint32(bit)) & np.uint32(1))
+
+
+@kernel
 def begin_phase(plan, state, phase, n_samples, first):
     """Before step `first`: lists from the spikes as they are, window sums at zero, stratified thresholds drawn."""
     state.window[:, :n_samples] = 0
     state.unclipped[:, :n_samples] = 0
+    state.wins[:, :n_samples] = 0
     for sample in range(n_samples):
         for population in range(plan.populations.shape[0]):
             pop = plan.populations[population]
             if pop.spike_input:
                 continue
+            if pop.winner:
+                choose_winners(plan, state, population, sample, -1)
             list_spikes(plan, state, phase.firing, population, sample, first)
             if phase.firing != FIRING_STRATIFIED:
                 continue
@@ -321,6 +340,8 @@ def step(engine, phase, n_samples, now):
             neurons = pop.height * pop.width * pop.channels
             for sample in range(n_samples):
                 if state.active[sample]:
+                    if pop.winner:
+                        choose_winners(plan, state, population, sample, now.half)
                     spikes = list_spikes(plan, state, phase.firing, population, sample, now.t + 1)
                     counts.spikes[sample, population] += spikes
                     counts.updates[sample, population] += neurons

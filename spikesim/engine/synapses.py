@@ -14,7 +14,7 @@ from spikesim.errors import InputError
 from spikesim.numerics.quantization import largest_sums
 
 Shape = tuple[int, int, int]
-Pool = Literal["average", "sampled"]
+Pool = Literal["average", "sampled", "winner"]
 Integer = TypeVar("Integer", bound=np.integer[Any])
 
 
@@ -29,8 +29,8 @@ def neurons(shape: Shape) -> int:
 
 
 def _check_pool(pool: str | None, shape: Shape) -> Shape:
-    if pool not in (None, "average", "sampled"):
-        raise InputError(f"pooling is {pool!r}; it is 'average' or 'sampled', or None for none")
+    if pool not in (None, "average", "sampled", "winner"):
+        raise InputError(f"pooling is {pool!r}; it is 'average', 'sampled' or 'winner', or None for none")
     if pool is None:
         return shape
     if min(shape[:2]) < 2:
@@ -58,9 +58,10 @@ class Conv:
         Side of the square kernel, odd.
     padding : int
         Zeros around the map that is convolved, 0 .. kernel - 1.
-    pool : {None, "average", "sampled"}
-        Fused pooling of the source: every cell's spikes at a quarter of the weight, or, each step, the spikes of one
-        of the four cells (the same mean field). The reverse direction gives each cell a quarter either way.
+    pool : {None, "average", "sampled", "winner"}
+        Fused pooling of the source: every cell's spikes at a quarter of the weight; or, each step, the spikes of one
+        of the four cells (the same mean field); or those of the cell with the highest potential, the first of several,
+        for each channel. The reverse direction gives each cell a quarter, or all to the present winner.
     stride : {1, 2}
         Distance between the positions of the (pooled) source that neighbouring targets see.
 

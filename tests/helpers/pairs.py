@@ -226,7 +226,8 @@ def mixed(seed: int = 20, pool: str = "sampled") -> Pair:
     upper = pair.population(3, 3, 33)
     top = pair.population(1, 1, 10)
     pair.connect(stream, lower, Conv(3, 1))
-    pair.connect(stream, upper, Conv(3, 1, pool=pool))  # type: ignore[arg-type]
+    of_input = "average" if pool == "winner" else pool  # an input has no potentials
+    pair.connect(stream, upper, Conv(3, 1, pool=of_input))  # type: ignore[arg-type]
     pair.connect(lower, upper, Conv(3, 1, pool=pool), tied=True)  # type: ignore[arg-type]
     pair.connect(upper, top, Dense(), tied=True)
     pair.connect(lower, top, pair.sparse(lower, top), tied=True)

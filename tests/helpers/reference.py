@@ -101,7 +101,7 @@ class Table:
         Where there is a synapse.
     exponent : int
         Real weight = integer * 2**-exponent.
-    pool : None, "average" or "sampled"
+    pool : None, "average", "sampled" or "winner"
         2x2 pooling of the source.
     tied : bool
         The target's spikes also go back, through the transpose of both the matrix and the pool.
@@ -169,6 +169,17 @@ def sampled_cell(shape: Shape, t: int) -> Integers:
     height, width, channels = pooled(shape)
     y, x, channel = np.ogrid[:height, :width, :channels]
     return (t + t // 4 + y + x + channel) % 4
+
+
+def winners(potentials: Integers, shape: Shape) -> Integers:
+    """1 where a neuron has the highest potential of its cell and channel, the first of several; (samples, neurons)."""
+    first = cells(potentials, shape).argmax(axis=1)  # (samples, H // 2, W // 2, C)
+    height, width, channels = pooled(shape)
+    maps = np.zeros((len(potentials), *shape), np.int64)
+    for cell in range(4):
+        own = maps[:, cell // 2 : 2 * height : 2, cell % 2 : 2 * width : 2]
+        own[...] = first.reshape(-1, height, width, channels) == cell
+    return maps.reshape(len(potentials), -1)
 
 
 def to_four_cells(values: Integers, shape: Shape) -> Integers:
@@ -239,6 +250,7 @@ class Model:
         self.residual = np.zeros((n, len(populations)), np.int64)
         self.countdown = [np.zeros((n, population.neurons), np.int64) for population in populations]
         self.probability = [np.zeros((n, population.neurons), np.int64) for population in populations]
+        self.wins: list[Integers] = []  # steps of a window in which a neuron had the highest potential of its cell
         self.heard = [0] * len(populations)  # the step for which the present spikes were sent
 
     def run(
@@ -374,7 +386,10 @@ class Model:
             sent, shift, events = self.signal(table.source), unit, None
             if table.pool:
                 four = cells(sent, shape)
-                if table.pool == "average" or graded:  # the sum of four cells; the quarter is in the shift
+                if table.pool == "winner":
+                    chosen = cells(sent * winners(self.potential[table.source], shape), shape)
+                    sent = chosen.sum(axis=1).reshape(len(sent), -1)
+                elif table.pool == "average" or graded:  # the sum of four cells; the quarter is in the shift
                     sent, shift = four.sum(axis=1).reshape(len(sent), -1), unit + 2
                 else:
                     turn = sampled_cell(shape, self.heard[table.source])[None, None]
@@ -386,8 +401,12 @@ class Model:
             direction += 1
             if table.tied:
                 sent = self.signal(table.target)
-                back = rounded_shift(sent @ table.weights, unit + (2 if table.pool else 0) + table.attenuation)
-                drives[table.source] += to_four_cells(back, shape) if table.pool else back
+                quarter = 2 if table.pool in ("average", "sampled") else 0
+                back = rounded_shift(sent @ table.weights, unit + quarter + table.attenuation)
+                back = to_four_cells(back, shape) if table.pool else back
+                if table.pool == "winner":
+                    back = back * winners(self.potential[table.source], shape)
+                drives[table.source] += back
                 if table.source in together:
                     self.event_counts[active, direction] += ((sent != 0) @ table.exists.sum(axis=1))[active]
                 direction += 1

@@ -143,11 +143,13 @@ def drives_from_above(
     drives = [np.zeros_like(potential) for potential in twin.potential]
     graded = twin.firing == "mean-field" if graded is None else graded
     for table in twin.tables:
-        shift = table.exponent - (0 if graded else 16) + (2 if table.pool else 0)
+        shift = table.exponent - (0 if graded else 16) + (2 if table.pool in ("average", "sampled") else 0)
         shift += min(attenuation * table.span, 16)
         back = reference.rounded_shift(sent[table.target] @ table.weights, shift)
-        shape = twin.populations[table.source].shape
-        drives[table.source] += reference.to_four_cells(back, shape) if table.pool else back
+        back = reference.to_four_cells(back, twin.populations[table.source].shape) if table.pool else back
+        if table.pool == "winner":  # to each its share of the window, halves rounded up
+            back = (2 * back * twin.wins[table.source] + WINDOW) // (2 * WINDOW)
+        drives[table.source] += back
     return drives
 
 
@@ -171,15 +173,21 @@ def clamped_drives(twin: reference.Model, window: int, gain: int, error_gain: in
 
 
 def free_phase(twin: reference.Model, onset: int) -> tuple[list[Integers], list[Integers]]:
-    """Mean rates of the window, and in how many of its steps p followed V; (samples, neurons) a layer."""
+    """Mean rates of the window, and in how many of its steps p followed V; (samples, neurons) a layer.
+
+    `twin.wins` then says in how many of them a neuron had the highest potential of its cell.
+    """
     twin.run(20 - WINDOW, stream=5, onset=onset)
     sums = [np.zeros_like(potential) for potential in twin.potential]
     followed = [np.zeros_like(potential) for potential in twin.potential]
+    twin.wins = [np.zeros_like(potential) for potential in twin.potential]
     for t in range(20 - WINDOW, 20):
         twin.run(1, first=t, stream=5, onset=onset)
         for total, count, potential in zip(sums, followed, twin.potential, strict=True):
             total += np.clip(potential, 0, ONE - 1)
             count += (potential > 0) & (potential < ONE - 1)
+        for index in {table.source for table in twin.tables if table.pool == "winner"}:
+            twin.wins[index] += reference.winners(twin.potential[index], twin.populations[index].shape)
     return [np.minimum((total + WINDOW // 2) // WINDOW, ONE - 1) for total in sums], followed
 
 

@@ -11,6 +11,9 @@ is zero; a layer is shifted by what comes from above and by its nudge,
 
     u_l = eta Pool^T( W_{l+1}^T * d_{l+1} ) + nudge_l.
 
+Behind a pool of winners Pool^T gives each neuron of a cell the share of the window in which it won, which is the
+derivative of what the cell passed on.
+
 These are clamped drives (`spikesim.ep.phases.nudged.clamped_drive`) without the noise of the nudged phases, and with
 the window's mean of the derivative in place of a sample of it: no random number enters. Nothing that moves depends on
 what lies below, so within a step the layers answer one after the other, from the top down, and the error of the top
@@ -140,9 +143,14 @@ def _answer_block(engine, rest, now, population, block, sample, slot, deliveries
                 drive[i] += row[i]
         if deliveries & 2 and y < height // 2 * 2:
             row = tile[(y // 2) * (width // 2) * lanes : (y // 2 + 1) * (width // 2) * lanes]
-            for x in range(width // 2 * 2):
-                for lane in range(lanes):
-                    drive[x * lanes + lane] += row[(x // 2) * lanes + lane]
+            if pop.winner:
+                _drive_winners(
+                    state.wins, sample, block_at + at, row, rest.window, lanes, drive[: width // 2 * 2 * lanes]
+                )
+            else:
+                for x in range(width // 2 * 2):
+                    for lane in range(lanes):
+                        drive[x * lanes + lane] += row[(x // 2) * lanes + lane]
         if now.measure:  # as `step.update_block` has it, r being what the clamped drives make, a constant
             for i in range(count):
                 energy += np.int64(moved[i]) * (np.int64(moved[i]) - 2 * np.int64(rates[i]) - np.int64(drive[i]))
@@ -156,6 +164,19 @@ def _answer_block(engine, rest, now, population, block, sample, slot, deliveries
             for i in range(count):
                 sums[i] += moved[i]
     return energy
+
+
+@kernel
+def _drive_winners(wins, sample, at, tile, window, lanes, drive):
+    """Add drives at half the resolution, of a row, to the neurons of its cells: to each the share of the window that it
+    won.
+
+    drive: int32, of a row of an even number of pixels, the first of which is at `at` in the state of a sample.
+    """
+    for i in range(len(drive)):
+        won = np.int64(wins[0, sample, at + i]) + np.int64(wins[1, sample, at + i])
+        whole = np.int64(tile[i // (2 * lanes) * lanes + i % lanes]) * won
+        drive[i] += np.int32((2 * whole + window) // (2 * window))
 
 
 @kernel

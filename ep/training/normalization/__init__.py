@@ -15,10 +15,15 @@ from spikesim.ep.network.parameters import Array, ParameterTree
 from spikesim.ep.phases.potentials import Moments
 from spikesim.ep.training.normalization.layer import LayerNormalization
 from spikesim.ep.training.normalization.running_statistics import RunningStatistics
+from spikesim.ep.training.normalization.weight_standardization import WeightStandardization
 
 __all__ = ["LayerNormalization", "Normalization"]
 
-KINDS: dict[str, type[LayerNormalization]] = {"none": LayerNormalization, "running-statistics": RunningStatistics}
+KINDS: dict[str, type[LayerNormalization]] = {
+    "none": LayerNormalization,
+    "running-statistics": RunningStatistics,
+    "weight-standardization": WeightStandardization,
+}
 """By name, as `model.normalization` has it."""
 
 
@@ -36,13 +41,16 @@ class Normalization:
     ----------
     parameters : ParameterTree
     normalizes : bool
-        Whether there are statistics to be observed.
+        Whether calibration sets the drives' standard deviations as well as their means.
+    observes : bool
+        Whether the layers need the potentials of every mini-batch.
     layers : list of LayerNormalization
     """
 
     def __init__(self, config: Config, graph: LayerGraph, parameters: ParameterTree) -> None:
         self.parameters = parameters
         self.normalizes = config.model.normalization != "none"
+        self.observes = KINDS[config.model.normalization].observes
         self._gains = per_layer(config.model.drive_deviation, len(graph.names), "model.drive_deviation")
         kind = KINDS[config.model.normalization]
         self.layers = [

@@ -30,6 +30,9 @@ class LayerNormalization:
     bias : float32 (C,)
     """
 
+    observes = False
+    """Whether it needs the potentials of every mini-batch."""
+
     def __init__(self, name: str, edges: tuple[Edge, ...], network: LayerParameters) -> None:
         self.name, self.edges, self.network = name, edges, network
         self.weights: dict[str, Array] = network.weights

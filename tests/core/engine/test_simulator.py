@@ -49,7 +49,7 @@ def test_convolution_equals_reference(channels: tuple[int, int], firing: str) ->
 
 
 @pytest.mark.parametrize("firing", FIRINGS)
-@pytest.mark.parametrize("pool", ["average", "sampled"])
+@pytest.mark.parametrize("pool", ["average", "sampled", "winner"])
 @pytest.mark.parametrize("channels", [(1, 65), (3, 33), (17, 3), (33, 17), (65, 1)])
 def test_pooled_convolution_equals_reference(channels: tuple[int, int], pool: str, firing: str) -> None:
     pair = Pair(channels[1])
@@ -59,7 +59,7 @@ def test_pooled_convolution_equals_reference(channels: tuple[int, int], pool: st
 
 
 @pytest.mark.parametrize(("kernel", "padding"), [(k, pad) for k in (1, 3, 5) for pad in range(k)])
-@pytest.mark.parametrize("pool", [None, "average", "sampled"])
+@pytest.mark.parametrize("pool", [None, "average", "sampled", "winner"])
 def test_kernels_and_paddings_equal_reference(kernel: int, padding: int, pool: str | None) -> None:
     pair = Pair(kernel)
     sides = (11, 10) if pool else (5, 6)
@@ -99,7 +99,7 @@ def test_kernel_wider_than_the_map_equals_reference() -> None:
 
 
 @pytest.mark.parametrize("firing", FIRINGS)
-@pytest.mark.parametrize("pool", [None, "average", "sampled"])
+@pytest.mark.parametrize("pool", [None, "average", "sampled", "winner"])
 @pytest.mark.parametrize(
     ("source", "target"), [((1, 1, 65), (1, 1, 33)), ((5, 3, 17), (1, 1, 10)), ((3, 3, 3), (2, 3, 33))]
 )
@@ -151,7 +151,7 @@ def test_dense_image_equals_reference(firing: str) -> None:
     check(pair, firing)
 
 
-@pytest.mark.parametrize("pool", ["average", "sampled"])
+@pytest.mark.parametrize("pool", ["average", "sampled", "winner"])
 @pytest.mark.parametrize("firing", FIRINGS)
 def test_many_tables_into_one_population_equal_reference(firing: str, pool: str) -> None:
     """Full resolution, half resolution (feedback through pools) and sparse shares meet in one population."""
@@ -230,7 +230,7 @@ def test_counters_add_up_over_runs_until_reset() -> None:
 # -- What must not change a bit ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pool", ["average", "sampled"])
+@pytest.mark.parametrize("pool", ["average", "sampled", "winner"])
 @pytest.mark.parametrize("firing", FIRINGS)
 def test_phase_in_parts_equals_phase_in_one(firing: str, pool: str) -> None:
     def run(parts: list[int]) -> list[np.ndarray]:

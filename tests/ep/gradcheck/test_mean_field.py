@@ -28,6 +28,8 @@ def loss(case: Case, field: MeanField) -> float:
         (Conv(3, 1, stride=2), (6, 5, 2), (3, 3, 4)),
         (Conv(5, 1, "average", 2), (12, 11, 2), (2, 2, 3)),
         (Dense("average"), (5, 4, 2), (1, 1, 6)),
+        (Conv(3, 1, "winner"), (7, 6, 2), (3, 3, 3)),
+        (Dense("winner"), (5, 4, 2), (1, 1, 6)),
         (Dense(), (2, 3, 2), (1, 1, 4)),
     ],
 )  # fmt: skip
@@ -35,6 +37,8 @@ def test_the_way_down_is_the_adjoint_of_the_way_up(table: Conv | Dense, source: 
     rng = np.random.default_rng(0)
     link = Link(table, source, target, rng.normal(size=table.weight_shape(source, target)))
     below, above = rng.normal(size=(3, *source)), rng.normal(size=(3, *target))
+    assert link.selecting(below).up(below) == pytest.approx(link.up(below), rel=1e-12)
+    link = link.selecting(rng.normal(size=below.shape))  # winners, where there are some
     product = (link.up(below) * above).sum()
     assert product == pytest.approx((below * link.down(above)).sum(), rel=1e-12)
     assert product == pytest.approx((link.correlate(below, above) * link.weights).sum(), rel=1e-12)

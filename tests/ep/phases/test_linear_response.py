@@ -6,6 +6,7 @@ from typing import Any
 import gradient_cases as mf
 import numpy as np
 import pytest
+import reference
 import small
 import twin_phases as tp
 
@@ -24,7 +25,7 @@ WINDOW = tp.WINDOW
 
 
 @pytest.mark.parametrize("firing", ["iid", "stratified", "mean-field"])
-@pytest.mark.parametrize("pooling", ["average", "sampled", "strided"])
+@pytest.mark.parametrize("pooling", ["average", "sampled", "winner", "strided"])
 @pytest.mark.parametrize("error_gain", [0, 2])
 def test_phases_agree_with_the_reference_to_the_bit(firing: str, pooling: str, error_gain: int) -> None:
     settings = {"inference": "mean-field"} if firing == "mean-field" else {"firing": firing}
@@ -49,6 +50,32 @@ def test_phases_agree_with_the_reference_to_the_bit(firing: str, pooling: str, e
     tp.assert_phase(workspace, twin, windows)
     assert (twin.potential[0] != rates[0]).any(), "the error has come down"
     assert counts.macs[0] > 0 and counts.macs[1] == 0
+
+
+@pytest.mark.parametrize("firing", ["iid", "mean-field"])
+def test_what_winners_passed_on_is_summed_over_the_window(firing: str) -> None:
+    """By neuron of the pooled map, and by channel."""
+    settings = {"inference": "mean-field"} if firing == "mean-field" else {"firing": firing}
+    model, config, workspace = tp.prepare(
+        **GRADED, dynamics__pooling="winner", **{f"dynamics__{key}": value for key, value in settings.items()}
+    )
+    twin = tp.slow_twin(model, config)
+    tp.settled(workspace)
+    lower = model.graph.populations[0]
+    shape = reference.pooled(lower.shape)
+    expected = np.zeros((tp.SAMPLES, *shape), np.int64)
+    onset = config.dynamics.onset(model.layers)
+    for t in range(20):
+        twin.run(1, first=t, stream=5, onset=onset)
+        if t >= 20 - WINDOW:
+            expected += reference.cells(np.clip(twin.potential[0], 0, ONE - 1), lower.shape).max(axis=1)
+    at, size = model.passed_at(lower), shape[0] * shape[1] * lower.lanes * lower.blocks
+    found = tp.sums_of(workspace)[:, at : at + size].reshape(tp.SAMPLES, lower.blocks, *shape[:2], lower.lanes)
+    found = found.transpose(0, 2, 3, 1, 4).reshape(tp.SAMPLES, *shape[:2], -1)[..., : shape[2]]
+    np.testing.assert_array_equal(found, expected)
+    passed = workspace.passed_sums(tp.SAMPLES)
+    np.testing.assert_array_equal(passed[0], expected.sum(axis=(0, 1, 2)))
+    assert not passed[1].any(), "the read-out averages"
 
 
 SINGLE = ABREAST_32 + ABREAST_64

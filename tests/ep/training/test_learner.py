@@ -28,6 +28,8 @@ SHORT = {
     "dynamics__steps_free": 24, "dynamics__window_free": 12, "dynamics__steps_nudged": 8, "data__batch_size": SAMPLES
 }  # fmt: skip
 
+GRADED = {"nudged_phase": "linear-response", "rule": "postsynaptic", "steps_nudged": 2}
+
 MODES: dict[str, dict[str, Any]] = {
     "default": {},
     "one-sided": {"nudging": "one-sided"},
@@ -37,6 +39,10 @@ MODES: dict[str, dict[str, Any]] = {
     "stratified, sampled": {"firing": "stratified", "pooling": "sampled"},
     "mean field, squared error": {"inference": "mean-field", "cost": "squared-error"},
     "strided": {"pooling": "strided"},
+    "winner": {"pooling": "winner", **GRADED},
+    "winner, centered": {
+        "pooling": "winner", **GRADED, "optimizer__centering": True, "tolerance": 0.01, "window_free": 6
+    },
     "low pass": {"trace_leak": 2, "leak": 3, "window_nudged": 4},
     "feedback gain": {"feedback_gain": 0.25},
     "local heads": {"error_signals__kind": "local", "error_signals__grid": 2},
@@ -143,7 +149,7 @@ def test_result_says_what_happened(mode: str) -> None:
     else:
         assert SAMPLES * 6 < free.steps < SAMPLES * 24 and free.steps % 3 == 0
     nudged = (int(plus.steps), int(minus.steps))
-    once = SAMPLES * 8
+    once = SAMPLES * dynamics.steps_nudged
     expected = {"centered": [(once, once)], "one-sided": [(once, 0)], "random-sign": [(once, 0), (0, once)]}
     assert nudged in expected[dynamics.nudging]
     assert result.rate_difference.shape == (3,) and (result.rate_difference > 0).all()
