@@ -105,7 +105,6 @@ class ModelSettings:
         "divided by its running standard deviation (running-statistics), or the weights by their norm "
         "(weight-standardization).",
         choices=("none", "running-statistics", "weight-standardization"),
-        later=True,
     )
     drive_deviation: float | tuple[float, ...] = option(
         0.35,
@@ -113,10 +112,9 @@ class ModelSettings:
         above=0,
         high=100,
         per_layer=True,
-        later=True,
     )
     statistics_rate: float = option(
-        0.1, "Share of a mini-batch in the running statistics of normalized drives.", above=0, high=1, later=True
+        0.1, "Share of a mini-batch in the running statistics of normalized drives.", above=0, high=1
     )
     activity: float | tuple[float, ...] = option(
         0.1,
@@ -163,7 +161,6 @@ class DataSettings:
         "on, in place of the test set; `spikesim evaluate` reads the test set.",
         low=0,
         high=0.5,
-        later=True,
     )
     batch_size: int = option(32, "Samples in a mini-batch.", low=1, high=65536)
     augment: bool = option(False, "Random crops and flips, as far as they suit the data set.")

@@ -18,6 +18,7 @@ from by_the_manual import (
     learning,
     left_out,
     network,
+    normalization,
     page,
     phases,
     rules,
@@ -83,6 +84,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "mean field": {"inference": "mean-field"},
     "mean field, live": {"inference": "mean-field", "nudged_phase": "live-spikes", "order": "parity"},
     "squared error, decay": {"cost": "squared-error", "optimizer.weight_decay": 0.01},
+    "normalized": {"model.normalization": "running-statistics"},
+    "a dense layer, normalized": {
+        "model.normalization": "running-statistics",
+        "model.layers": [*LAYERS[:2], {"kind": "dense", "channels": 21}],
+    },
     "a dense layer": {"model.layers": [*LAYERS[:2], {"kind": "dense", "channels": 21}]},
     "SGD": {
         "optimizer.name": "sgd",
@@ -106,12 +112,13 @@ class Outcome(NamedTuple):
     end: Parameters
 
 
-def in_two(arrays: dict[str, Any]) -> Parameters:
-    """Arrays by `name/weight` and `name/bias`."""
+def in_parts(arrays: dict[str, Any]) -> Parameters:
+    """Arrays by `name/weight`, `name/bias` and other kinds."""
     found = Parameters({}, {})
     for name, array in arrays.items():
         owner, kind = name.split("/")
-        (found.weights if kind == "weight" else found.biases)[owner] = np.array(array)
+        place = {"weight": found.weights, "bias": found.biases}.get(kind, found.extra)
+        place[name if place is found.extra else owner] = np.array(array)
     return found
 
 
@@ -146,11 +153,11 @@ def by_program(dataset: Dataset, out: Path, changes: dict[str, Any]) -> Outcome:
     config = make_config(merge(CONFIG, given.items()))
     Trainer(config, dataset, RunOptions(out), Silent()).run()
     with np.load(min(checkpoint_folder(out).glob("*.npz"))) as arrays:
-        names = [name for name in arrays.files if name.startswith("parameters/")]
-        start = in_two({name.removeprefix("parameters/"): arrays[name] for name in names})
+        names = [name for name in arrays.files if name.startswith(("parameters/", "statistics/"))]
+        start = in_parts({name.partition("/")[2]: arrays[name] for name in names})
     with RunReader(out) as run:
         return Outcome(
-            run.batches, run.epochs, run.spikes(), run.traces, config.to_dict(), start, in_two(run.weights())
+            run.batches, run.epochs, run.spikes(), run.traces, config.to_dict(), start, in_parts(run.weights())
         )
 
 
@@ -226,7 +233,7 @@ def test_a_variant_is_the_pages(name: str, dataset: Dataset, tmp_path: Path) -> 
     compare(program, *by_manual(dataset, program.config, program.start))
 
 
-MODULES = (network, dynamics, heads, phases, learning, stability, chance, integers, rules, training)
+MODULES = (network, dynamics, heads, phases, learning, normalization, stability, chance, integers, rules, training)
 REFERENCES = ("Whose formula is which", "Sources")
 """Sections of the page that define nothing."""
 

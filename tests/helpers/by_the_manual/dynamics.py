@@ -20,6 +20,7 @@ class Parameters:
 
     weights: dict[str, Any]
     biases: dict[str, Any]
+    extra: dict[str, Any] = field(default_factory=dict)  # gains and statistics, by `name/gain`, `/mean`, `/deviation`
 
 
 @follows(

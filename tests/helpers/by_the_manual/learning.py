@@ -149,7 +149,7 @@ def learning_rates(
     for name in names:
         if name in deviations:
             rates[f"{name}/weight"] = optimizer["learning_rate"] * deviations[name]
-            rates[f"{name}/bias"] = optimizer["learning_rate"] * optimizer["bias_factor"]
+            rates[f"{name}/bias"] = rates[f"{name}/gain"] = optimizer["learning_rate"] * optimizer["bias_factor"]
         else:
             rate = optimizer["readout_learning_rate"] if name == "readout" or heads is None else heads
             rates[f"{name}/weight"] = rates[f"{name}/bias"] = rate

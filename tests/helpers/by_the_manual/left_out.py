@@ -1,6 +1,28 @@
 """What of docs/model.md no function here follows: passages that give reasons, and options that are missing."""
 
 EXPLAINED = (
+    # Normalization
+    """
+    With `model.normalization = "running-statistics"` (`ep/training/normalization/`) the drive of every channel is
+    normalized, by statistics that are folded into the weights. A layer learns weights W, gains g and biases b, of both
+    one a channel, and its neurons have
+    """,
+    """
+    m and s are the running mean and standard deviation, over samples and positions, of the drive u that W makes. So the
+    drive has the mean b and the standard deviation g, as in batch normalization [20]. m and s are held in all phases of
+    a mini-batch, as in [21], and no gradient passes through them: nothing changes for an event, feedback has the same
+    weights, a test uses the statistics that training left.
+    """,
+    "After the nudged phases",
+    "With G and db the gradients of the neurons' weights and biases, those of what is learned are",
+    """
+    Centering is what is left of the gradient through the statistics: it takes the mean of a channel's errors away. Then
+    """,
+    """
+    Firing probabilities are never negative: weights with a mean make all neurons of a layer follow the mean rate of the
+    one below, which noise and the first steps of a phase raise. From layer to layer that grows, until a network of
+    eight layers does not settle within its free phase. Weights without a mean under running statistics are ours.
+    """,
     # The model
     """
     What spikesim computes. Names of files are where each part is; sources are at the end.
@@ -154,6 +176,17 @@ EXPLAINED = (
 """Reasons, consequences, and what the other passages define: a model without them would be the same."""
 
 MISSING = (
+    # normalization: runs with given weights, the other kind
+    """
+    their learning rate is that of the biases, and the limit of the spectral norm multiplies them in place of weights.
+    Before the first statistics m is 0 and s is g;
+    """,
+    "A run that starts with given weights takes its statistics, and gains equal to them, from its first mini-batch.",
+    """
+    With `model.normalization = "weight-standardization"` s is the norm of W - mean W [22] in place of a statistic of
+    the drive, m is 0, and dW = (g / s) (G - mean G - n sum of G n), n = (W - mean W) / s, dg = sum of G n. It needs no
+    statistics; the calibration sets the gains such that the drives have the standard deviation `model.drive_deviation`.
+    """,
     # inputs of spikes
     "samples may also enter as spikes z^0 ([streams.md](streams.md)).",
     "| Bernoulli-coded image | octet of the flat image | step | sample | 0xFB000000 + stream |",

@@ -1,12 +1,13 @@
 """Section "Stability", as far as it is on by default, and the calibration of section "Both"."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from by_the_manual import integers as it
 from by_the_manual import network as nt
 from by_the_manual.chance import stream_of
-from by_the_manual.dynamics import Network, Parameters, Settings, State
+from by_the_manual.dynamics import Network, Settings, State
 from by_the_manual.integers import Reals
 from by_the_manual.page import follows
 from by_the_manual.phases import free, onset_of
@@ -23,17 +24,28 @@ from scipy.sparse.linalg import svds
     what is wanted: 20 % may be 20.9 %.
     """,
 )
-def calibrate(make: Callable[[], Network], parameters: Parameters, state: State, activity: float) -> None:
-    """Move the biases; `make` gives the network with the parameters as they are, `state` is at rest."""
+def calibrate(
+    make: Callable[[], Network],
+    biases: dict[str, Any],
+    state: State,
+    activity: float,
+    first: int,
+    moved: Callable[[int], None],
+) -> None:
+    """Move the biases; `make` gives the network with the parameters as they are, `state` is at rest.
+
+    first: the round in which it may end. moved: told the number of each round behind which it does not.
+    """
     for number in range(40):
         network = make()
         length = min(network.settings["window_free"], 16)
         window, _ = free(network, state, stream_of(number, "calibration"), steps=16, window=length, onset=0)
         found = np.array([sums.sum() / (it.ONE * length * sums.size) for sums in window.sums])
-        if (np.abs(found - activity) <= 0.05 * activity).all():
+        if number >= first and (np.abs(found - activity) <= 0.05 * activity).all():
             break
         for layer, lacking in zip(network.layers, activity - found, strict=True):
-            parameters.biases[layer.name] += np.float32(np.clip(lacking, -0.04, 0.04))
+            biases[layer.name] += np.float32(np.clip(lacking, -0.04, 0.04))
+        moved(number)
 
 
 def free_rates(network: Network, state: State, stream: int) -> list[Reals]:
@@ -100,10 +112,10 @@ def pool_matrix(layer: nt.Layer) -> sparse.csr_array:
     so that its last bits do not count.
     """,
 )
-def limited(layers: list[nt.Layer], parameters: Parameters, found: Reals, limit: float) -> bool:
-    """Scale the weights whose spectral norm exceeds the limit; whether there were any."""
+def limited(layers: list[nt.Layer], scaled: dict[str, Any], found: Reals, limit: float) -> bool:
+    """Scale the weights, or gains, of the layers whose spectral norm exceeds the limit; whether there were any."""
     beyond = [index for index, value in enumerate(found) if value > limit]
     for index in beyond:
         factor = np.floor(64 * limit / found[index]) / 64
-        parameters.weights[layers[index].name] *= np.float32(max(factor, 1 / 64))
+        scaled[layers[index].name] *= np.float32(max(factor, 1 / 64))
     return bool(beyond)

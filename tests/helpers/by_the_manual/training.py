@@ -8,6 +8,7 @@ from by_the_manual import heads as hd
 from by_the_manual import integers as it
 from by_the_manual import learning as ln
 from by_the_manual import network as nt
+from by_the_manual import normalization as nm
 from by_the_manual import phases as ph
 from by_the_manual import stability as st
 from by_the_manual.chance import order_of_epoch, stream_of
@@ -51,10 +52,12 @@ class Run:
         heads = config["error_signals"]["learning_rate"]
         rates = ln.learning_rates(deviations, names, config["optimizer"], heads)
         self.optimizer = ln.Optimizer(config["optimizer"], rates)
+        self.parameters = self.parameters if start is None else start
+        self.normalization: nm.Normalization | None = None
+        if config["model"].get("normalization") == "running-statistics":
+            self.normalization = nm.Normalization(self.layers, self.parameters, config["model"])
         if start is None:
             self.begin()
-        else:
-            self.parameters = start
 
     def network(self) -> Network:
         """The layers with their parameters as they are."""
@@ -81,16 +84,41 @@ class Run:
         model, limit = self.config["model"], self.config["stability"]["spectral_norm_limit"]
         ids = np.arange(min(self.samples, model["calibration_samples"]))
         for _ in range(6):
-            st.calibrate(self.network, self.parameters, self.at_rest(0, ids), model["activity"])
+            self.calibrate(ids)
             if limit is None:
                 return
             rates, found = self.coupling(stream_of(40, "calibration"))
             if any(own.mean() < model["activity"] / 4 for own in rates):
                 for layer in self.layers[1:]:
-                    self.parameters.weights[layer.name] *= np.float32(0.5)
-            elif not st.limited(self.layers, self.parameters, found, limit):
+                    self.scaled[layer.name] *= np.float32(0.5)
+            elif not st.limited(self.layers, self.scaled, found, limit):
                 return
-        st.calibrate(self.network, self.parameters, self.at_rest(0, ids), model["activity"])
+            self.fold()
+        self.calibrate(ids)
+
+    @property
+    def scaled(self) -> dict[str, Any]:
+        """What is multiplied to make the weights of a layer smaller, by name."""
+        return self.parameters.weights if self.normalization is None else self.normalization.gains
+
+    def fold(self) -> None:
+        """Let the network follow what its layers have learned."""
+        if self.normalization is not None:
+            self.normalization.fold(self.parameters)
+
+    def calibrate(self, ids: Integers) -> None:
+        """Calibrate the biases on these samples, and before them the statistics."""
+        own, state = self.normalization, self.at_rest(0, ids)
+        biases = self.parameters.biases if own is None else own.biases
+
+        def moved(number: int) -> None:
+            if own is not None:
+                nm.calibrate(own, self.parameters, state.potential, self.layers[: number + 1])
+                own.fold(self.parameters)
+                state.external[0] = self.at_rest(0, ids).external[0]
+
+        first = 0 if own is None else len(self.layers)
+        st.calibrate(self.network, biases, state, self.config["model"]["activity"], first, moved)
 
     @follows(
         """
@@ -114,8 +142,9 @@ class Run:
         """The spectral norm after an epoch, once it is within its limit."""
         found, limit = self.coupling(stream)[1], self.config["stability"]["spectral_norm_limit"]
         for _ in range(4):
-            if limit is None or not st.limited(self.layers, self.parameters, found, limit):
+            if limit is None or not st.limited(self.layers, self.scaled, found, limit):
                 break
+            self.fold()
             found = self.coupling(stream)[1]
         return found
 
@@ -183,6 +212,7 @@ class Run:
         stream, onset = stream_of(epoch, "free"), ph.onset_of(network)
         rest, counts = ph.free(network, state, stream, steps=steps, window=length, onset=onset)
         counts.macs[0] += len(self.layers[0].weight) * len(ids)
+        rest.potentials = [own.copy() for own in state.potential]
         strengths = settings["beta"] * hd.strengths(heads, self.config["error_signals"], progress)
         return (rest, counts), *ph.Nudged(network, heads, state, rest, self.labels[0][ids], strengths).both(epoch)
 
@@ -203,20 +233,32 @@ class Run:
         changes = {}
         names = [layer.name for layer in self.layers]
         for name, (weight, bias) in gradients.items():
-            weights, biases, mean = self.parameters.weights[name], self.parameters.biases[name], None
+            own = self.normalization if name in names else None
+            learned = self.parameters if own is None else own
+            weights, biases, mean = learned.weights[name], learned.biases[name], None
+            gain = None if own is None else own.gain_gradient(name, weight, bias)
             if name in names[1:] and self.config["optimizer"]["centering"]:
                 layer = names.index(name)
                 mean = activity[layer - 1].astype(np.float32)
                 mean = np.tile(mean, weights.shape[-2] // len(mean))  # behind a dense table: of each feature
                 weight = ln.centered(weight, bias, mean)
+            if own is not None:
+                layer = names.index(name)
+                weight = own.projected(name, weight)
+                own.observe(self.parameters, rest.potentials[layer], self.layers[layer])
+                own.gains[name] += self.optimizer.change(f"{name}/gain", own.gains[name], gain, factor)
             biases += self.optimizer.change(f"{name}/bias", biases, bias, factor)
             before, change = weights.copy(), self.optimizer.change(f"{name}/weight", weights, weight, factor)
             weights += change
             changes[name] = float(np.abs(change).astype(np.float64).mean())
-            if mean is not None:
+            if mean is not None and own is not None:
+                own.means[name] += ln.given_back(before, weights, nm.without_mean(mean))
+            elif mean is not None:
                 biases -= ln.given_back(before, weights, mean)
+        learned = self.parameters if self.normalization is None else self.normalization
         for layer, own in zip(self.layers, activity, strict=True):
-            self.parameters.biases[layer.name] += st.homeostasis(own, self.config["stability"])
+            learned.biases[layer.name] += st.homeostasis(own, self.config["stability"])
+        self.fold()
         return changes
 
     def test(self, epoch: int) -> dict[str, Any]:
