@@ -10,6 +10,7 @@ from spikesim.engine.plan import (
     POOL_AVERAGE,
 )
 from spikesim.engine.simd.compress import list_word
+from spikesim.engine.simd.winners import winner_words
 from spikesim.jit.compilation import inline_kernel, kernel
 from spikesim.numerics.fixed_point import ONE, P_MAX
 
@@ -131,9 +132,8 @@ def choose_winners(plan, state, population, sample, half):
     pop = plan.populations[population]
     height, width, lanes, pixels = pop.height, pop.width, pop.lanes, pop.height * pop.width
     words_a_pixel = pop.blocks * lanes // 16
-    v, winners = state.membrane[sample], state.winners[sample]
+    v, winners, at_sample = state.membrane, state.winners[sample], sample * state.membrane.shape[1]
     counted = half >= 0 and state.wins.shape[2] > 0
-    passed = state.window[max(half, 0), sample]
     wins = state.wins[max(half, 0), sample]
     for block in range(pop.blocks):
         for y in range(height // 2):
@@ -141,34 +141,32 @@ def choose_winners(plan, state, population, sample, half):
                 pixel = 2 * y * width + 2 * x
                 first = pop.state + (block * pixels + pixel) * lanes
                 second, third, fourth = first + lanes, first + width * lanes, first + (width + 1) * lanes
-                word_at = pop.words + pixel * words_a_pixel + block * lanes // 16
-                sums_at = pop.pooled_state + ((block * (height // 2) + y) * (width // 2) + x) * lanes
+                at = pop.words + pixel * words_a_pixel + block * lanes // 16
+                own = at_sample + first
                 for word in range(lanes // 16):
-                    bits0, bits1, bits2, bits3 = np.uint32(0), np.uint32(0), np.uint32(0), np.uint32(0)
-                    for bit in range(16):
-                        i = 16 * word + bit
-                        upper, lower = max(v[first + i], v[second + i]), max(v[third + i], v[fourth + i])
-                        above = np.uint32(upper >= lower)
-                        left, low_left = np.uint32(v[first + i] == upper), np.uint32(v[third + i] == lower)
-                        bits0 = np.uint32(bits0 | (above & left) << np.uint32(bit))
-                        bits1 = np.uint32(bits1 | (above & (left ^ np.uint32(1))) << np.uint32(bit))
-                        bits2 = np.uint32(bits2 | ((above ^ np.uint32(1)) & low_left) << np.uint32(bit))
-                    bits3 = np.uint32(0xFFFF) ^ (bits0 | bits1 | bits2)
-                    winners[word_at + word] = np.uint16(bits0)
-                    winners[word_at + words_a_pixel + word] = np.uint16(bits1)
-                    winners[word_at + width * words_a_pixel + word] = np.uint16(bits2)
-                    winners[word_at + (width + 1) * words_a_pixel + word] = np.uint16(bits3)
-                    if counted:
-                        for bit in range(16):
-                            i, shift = 16 * word + bit, np.uint32(bit)
-                            wins[first + i] += np.uint16((bits0 >> shift) & np.uint32(1))
-                            wins[second + i] += np.uint16((bits1 >> shift) & np.uint32(1))
-                            wins[third + i] += np.uint16((bits2 >> shift) & np.uint32(1))
-                            wins[fourth + i] += np.uint16((bits3 >> shift) & np.uint32(1))
-                if half >= 0:
+                    i, k = own + 16 * word, at + word
+                    chosen = winner_words(v, i, i + lanes, i + width * lanes, i + (width + 1) * lanes)
+                    winners[k], winners[k + words_a_pixel] = np.uint16(chosen[0]), np.uint16(chosen[1])
+                    k += width * words_a_pixel
+                    winners[k], winners[k + words_a_pixel] = np.uint16(chosen[2]), np.uint16(chosen[3])
+                if half < 0:
+                    continue
+                one, two = v[sample, first : first + lanes], v[sample, second : second + lanes]
+                three, four = v[sample, third : third + lanes], v[sample, fourth : fourth + lanes]
+                sums_at = pop.pooled_state + ((block * (height // 2) + y) * (width // 2) + x) * lanes
+                passed = state.window[half, sample, sums_at : sums_at + lanes]
+                for i in range(lanes):
+                    top = max(max(one[i], two[i]), max(three[i], four[i]))
+                    passed[i] += min(max(top, np.int32(0)), np.int32(P_MAX))
+                if counted:
+                    w1, w2 = wins[first : first + lanes], wins[second : second + lanes]
+                    w3, w4 = wins[third : third + lanes], wins[fourth : fourth + lanes]
                     for i in range(lanes):
-                        top = max(max(v[first + i], v[second + i]), max(v[third + i], v[fourth + i]))
-                        passed[sums_at + i] += min(max(top, np.int32(0)), np.int32(P_MAX))
+                        above = max(one[i], two[i]) >= max(three[i], four[i])
+                        w1[i] += np.uint16(above & (one[i] >= two[i]))
+                        w2[i] += np.uint16(above & (one[i] < two[i]))
+                        w3[i] += np.uint16((not above) & (three[i] >= four[i]))
+                        w4[i] += np.uint16((not above) & (three[i] < four[i]))
 
 
 @kernel

@@ -13,6 +13,7 @@ from spikesim.engine.neurons.clipped_linear import CLIPPED_LINEAR
 from spikesim.engine.simd import accumulate as rows
 from spikesim.engine.simd import fire as firing
 from spikesim.engine.simd import llvm as vectors
+from spikesim.engine.simd import winners as four
 from spikesim.jit.compilation import JIT
 
 pytestmark = pytest.mark.skipif(not JIT, reason="vector code needs the JIT")
@@ -74,6 +75,13 @@ def compiled() -> SimpleNamespace:
 
         return call
 
+    def winner(function):  # type: ignore[no-untyped-def]
+        @numba.njit
+        def call(v, first, second, third, fourth):  # type: ignore[no-untyped-def]
+            return function(v, first, second, third, fourth)
+
+        return call
+
     def lowest(function):  # type: ignore[no-untyped-def]
         @numba.njit
         def call(word):  # type: ignore[no-untyped-def]
@@ -104,6 +112,7 @@ def compiled() -> SimpleNamespace:
         energy=(energy(firing.vector_energy(CLIPPED_LINEAR)), energy(firing.plain_energy(CLIPPED_LINEAR))),
         word=(worder(firing.vector_spike_word), worder(firing.plain_spike_word)),
         difference=(differ(vectors.vector_difference_word), differ(vectors.plain_difference_word)),
+        winners=(winner(four.vector_winner_words), winner(four.plain_winner_words)),
         lowest=(lowest(vectors.vector_lowest_bit), lowest(vectors.plain_lowest_bit)),
     )
 
@@ -223,6 +232,17 @@ def test_sum_scaled_rows(
         sums = initial.copy()
         add_up(rates, origin, offsets, values.astype(np.float64), 1, 1 + terms, sums, at)
         np.testing.assert_array_equal(sums, expected)
+
+
+@QUICK
+@given(seed=st.integers(0, 2**32 - 1), places=st.tuples(*[st.integers(0, 40)] * 4), size=st.integers(1, 9))
+def test_winner_words(compiled: SimpleNamespace, seed: int, places: tuple[int, ...], size: int) -> None:
+    """Few values, so that several are the highest."""
+    v = np.random.default_rng(seed).integers(-size, size, (1, 60)).astype(np.int32)
+    best = np.array([v[0, at : at + 16] for at in places]).argmax(axis=0)
+    for words in compiled.winners:
+        found = words(v, *places)
+        assert [int(word) for word in found] == [sum(1 << k for k in range(16) if best[k] == n) for n in range(4)]
 
 
 @QUICK

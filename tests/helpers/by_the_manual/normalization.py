@@ -114,8 +114,6 @@ def without_mean(rates: Floats) -> Floats:
 def calibrate(
     own: Normalization, parameters: Parameters, potentials: list[Integers], layers: Sequence[nt.Layer]
 ) -> None:
-    own: Normalization, parameters: Parameters, potentials: list[Integers], layers: Sequence[nt.Layer]
-) -> None:
     """Let these layers take the statistics that they have in a round."""
     for layer, potential in zip(layers, potentials, strict=False):
         name = layer.name
