@@ -50,7 +50,9 @@ class AblationOptions:
 
 
 @click.command()
-@configuration_options(without=("--arch", "--signals", "--epochs", "--batch-size", "--test-limit", "--target-rate"))
+@configuration_options(
+    without=("--arch", "--signals", "--epochs", "--batch-size", "--test-limit", "--validation", "--target-rate")
+)
 @teacher_option
 @click.option("--archs", default="vgg5,vgg8,vgg11", show_default=True, metavar="A,A,...", help="Architectures.")
 @click.option(

@@ -106,6 +106,9 @@ def train(options: TrainOptions, keys: dict[str, Any]) -> None:
             f"{processes}{counted(run.threads, 'thread')}, seed {config.seed}"
         )
         if ranks.rank == 0:
+            if config.data.validation:
+                held = counted(len(trainer.dataset.test), "training sample")
+                observer.message(f"tests are made on {held} held out for validation, not on the test set")
             for line in _what_was_read(trainer.config, dataset):
                 observer.message(line)
         with stop_on_signals(trainer.request_stop):

@@ -50,8 +50,9 @@ def make_graph(structure: Structure, step_ms: float) -> Any:
     Raises
     ------
     InputError
-        A convolution behind a dense layer, for which NIR has no node either.
+        A convolution behind a dense layer, or pools of winners, for which NIR has no node either.
     """
+    _refuse_winners(structure)
     nir = nir_library()
     graph, dynamics = structure.graph, structure.config.dynamics
     height, width, channels = graph.image.shape
@@ -116,6 +117,15 @@ class _Nodes:
         return self.add(f"{name}_flatten", self._nir.Flatten(channels_first, start_dim=0, end_dim=-1), source)
 
 
+def _refuse_winners(structure: Structure) -> None:
+    """NIR has no node that passes on the spikes of the neuron with the highest potential."""
+    if structure.config.dynamics.pooling == "winner" and any(row.pool for row in structure.rows[:-1]):
+        raise InputError(
+            "dynamics.pooling of the run is 'winner', for which NIR has no node; export the weights (--to "
+            "safetensors), or train with another pooling"
+        )
+
+
 def _is_pooled(structure: Structure, layer: int) -> bool:
     """Whether a layer is pooled before it is read."""
     return structure.rows[layer].pool and structure.config.dynamics.pooling != "strided"
@@ -151,7 +161,13 @@ def make_if_graph(structure: Structure) -> Any:
     Nodes of a layer: ``<layer>_weight``, ``<layer>`` (the spikes) and, where it is pooled, ``<layer>_pool``. Pools are
     convolutions with weights of a quarter, dense layers and the read-out are convolutions as large as the map: not all
     readers have average pools, and a Flatten of NIR has no dimension for the batch that they have.
+
+    Raises
+    ------
+    InputError
+        Pools of winners.
     """
+    _refuse_winners(structure)
     nir = nir_library()
     graph = structure.graph
     height, width, channels = graph.image.shape

@@ -184,6 +184,14 @@ def test_what_nir_cannot_say_is_metadata(tmp_path):
     assert "outside the dynamics" in str(graph.nodes["readout"].metadata["applied_to"])
 
 
+@pytest.mark.parametrize("nodes", ["cuba", "if"])
+def test_winners_have_no_node(tmp_path, nodes):
+    phases = {"dynamics__nudged_phase": "linear-response", "dynamics__rule": "postsynaptic"}
+    write_run(tmp_path / "run.h5", (POOLED, CONV), {**phases, "dynamics__pooling": "winner"}, 6)
+    with RunReader(tmp_path / "run.h5") as reader, pytest.raises(InputError, match="'winner', for which NIR has no"):
+        export(reader, "nir", tmp_path / "graph.nir", ExportOptions(nodes=nodes))
+
+
 def test_a_map_behind_a_vector_has_no_node(tmp_path):
     write_run(tmp_path / "run.h5", (POOLED, DENSE, CONV), {}, 6)
     with RunReader(tmp_path / "run.h5") as reader, pytest.raises(InputError, match="conv3 is a convolution behind"):

@@ -6,6 +6,7 @@ from commands import BATCHES, CONFIG
 from threadranks import on_ranks
 
 from spikesim.datasets import load
+from spikesim.datasets.samples.split import hold_out
 from spikesim.ep.config.parsing import make_config, merge
 from spikesim.ep.runs.writer import RunReader
 from spikesim.ep.training import trainer
@@ -263,3 +264,18 @@ def test_values_that_do_not_fit_are_refused_before_anything_is_written(changes, 
     with pytest.raises(InputError, match=fragment):
         train(config(**changes), dataset, tmp_path / "run.h5")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_with_validation_never_sees_the_test_set(dataset, tmp_path):
+    """It learns from what is left of the training samples and is tested on what was held out."""
+    soft = np.random.default_rng(0).dirichlet(np.ones(10), len(dataset.train))
+    given = config(data__validation=0.2, optimizer__epochs=1, error_signals__kind="kd")
+    watcher = Watcher()
+    own = Trainer(given, dataset, RunOptions(tmp_path / "run.h5"), watcher, soft)
+    assert len(own.dataset.train) == 4000 and len(own.dataset.test) == 1000
+    held, rest = hold_out(dataset, 0.2, given.seed)
+    np.testing.assert_array_equal(own.dataset.test.images, held.test.images)
+    np.testing.assert_array_equal(own._soft_targets, soft[rest])
+    own.run()
+    with RunReader(tmp_path / "run.h5") as run:
+        assert run.epochs["test_samples"].tolist() == [20]
