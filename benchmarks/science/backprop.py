@@ -1,15 +1,20 @@
 """Backpropagation on the architectures of `spikesim train`: what the same layers learn without spikes and phases.
 
     python benchmarks/science/backprop.py --arch conv --dataset fashion-mnist [--epochs N] [--lr RATE] [--out FILE.json]
-    python benchmarks/science/backprop.py --config examples/vgg11-mini.toml
+    python benchmarks/science/backprop.py --config examples/vgg11-mini.toml --normalization batch --activation relu
 
 The layers are those of the spiking network: convolution or dense layer with a bias, the clip to 0 .. 1 that is the
-firing probability, 2x2 average pooling where the layer is pooled, a linear softmax read-out. So are the images (int16,
-padded, augmented), the size of the mini-batches, the epochs and the schedule. What differs: signals run forward only,
-there is no noise, and Adam follows the exact gradient of the cross-entropy. Of the configuration, the architecture and
-its width, the section `data`, the seed, and the epochs and schedule of `optimizer` are used.
+firing probability, 2x2 pooling where the layer is pooled (the maximum with `dynamics.pooling` winner, else the mean), a
+linear softmax read-out. So are the images (int16, padded, augmented), the validation share, the size of the
+mini-batches, the epochs and the schedule. What differs: signals run forward only, there is no noise, and Adam follows
+the exact gradient of the cross-entropy. Of the configuration, the architecture and its width, the section `data`, the
+seed, the pooling, and the epochs and schedule of `optimizer` are used.
 
-The first training images set the initial scale and bias of each channel, or a clip eight layers deep lets nothing pass.
+`--normalization batch --activation relu` is what a user of PyTorch would train: batch normalization and rectified
+linear units. `--normalization weights` standardizes the weights of each channel and learns a gain.
+
+Without batch normalization the first training images set the initial scale and bias of each channel, or a clip eight
+layers deep lets nothing pass.
 """
 
 import argparse
@@ -30,6 +35,7 @@ from numpy.typing import NDArray
 from spikesim import __version__
 from spikesim.cli.configuration import resolve
 from spikesim.datasets import load
+from spikesim.datasets.samples.split import hold_out
 from spikesim.engine.synapses import neurons
 from spikesim.ep.config.layer_rows import Layer
 from spikesim.ep.config.parsing import Config
@@ -66,52 +72,97 @@ KEYS = {
 """Options that stand for a key of the configuration."""
 
 
-class ClippedNetwork(nn.Module):
-    """The layers of a chain, feed-forward, and the read-out."""
+class Standardized(nn.Module):
+    """The weight of a layer without its mean over the synapses of a channel, divided by its norm, times a gain."""
 
-    def __init__(self, rows: tuple[Layer, ...], chain: Chain, classes: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.rows, self.pooled = rows, chain.pooled
-        self.layers = nn.ModuleList()
+        self.gain = nn.Parameter(torch.ones(channels))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        flat = weight.flatten(1)
+        free = flat - flat.mean(dim=1, keepdim=True)
+        unit = free / (free.square().sum(dim=1, keepdim=True) + 1e-8).sqrt()
+        return (self.gain[:, None] * unit).reshape(weight.shape)
+
+
+class Network(nn.Module):
+    """The layers of a chain, feed-forward, and the read-out.
+
+    Parameters
+    ----------
+    normalization : str
+        none, weights or batch.
+    activation : str
+        clip or relu.
+    winners : bool
+        Whether pools pass on the maximum, not the mean.
+    """
+
+    def __init__(
+        self, rows: tuple[Layer, ...], chain: Chain, classes: int, normalization: str, activation: str, winners: bool
+    ) -> None:
+        super().__init__()
+        self.rows, self.pooled, self.activation = rows, chain.pooled, activation
+        self.pool = functional.max_pool2d if winners else functional.avg_pool2d
+        self.layers, self.norms = nn.ModuleList(), nn.ModuleList()
         for row, connection in zip(rows, chain.connections, strict=True):
             # (kernel, kernel, Cin, Cout) of a convolution, (inputs, neurons) of a dense layer
             inputs, outputs = connection.integers.shape[-2:]
             conv = row.kind == "conv"
-            self.layers.append(
+            layer = (
                 nn.Conv2d(inputs, outputs, row.kernel, connection.table.stride, row.padding)
                 if conv
                 else nn.Linear(inputs, outputs)
             )
+            if normalization == "weights":
+                nn.utils.parametrize.register_parametrization(layer, "weight", Standardized(outputs))
+            self.layers.append(layer)
+            self.norms.append(nn.BatchNorm2d(outputs) if normalization == "batch" else nn.Identity())
         self.readout = nn.Linear(neurons(chain.graph.features), classes)
 
     def drive(self, number: int, x: Tensor) -> Tensor:
-        """What a layer sees before its clip, (n, C, H, W)."""
+        """What a layer sees before its activation function, (n, C, H, W)."""
         layer = self.layers[number]
-        return layer(x) if self.rows[number].kind == "conv" else layer(x.flatten(1))[:, :, None, None]
+        u = layer(x) if self.rows[number].kind == "conv" else layer(x.flatten(1))[:, :, None, None]
+        normalized: Tensor = self.norms[number](u)
+        return normalized
 
-    def clip(self, number: int, u: Tensor) -> Tensor:
+    def passed(self, number: int, u: Tensor) -> Tensor:
         """What the next layer sees of a layer, (n, C, H, W) or, pooled, (n, C, H / 2, W / 2)."""
-        p = u.clamp(0, 1)
-        return functional.avg_pool2d(p, 2) if self.pooled[number] else p
+        p = u.clamp(0, 1) if self.activation == "clip" else u.relu()
+        return self.pool(p, 2) if self.pooled[number] else p
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n, classes) of images (n, C, H, W)."""
         for number in range(len(self.rows)):
-            x = self.clip(number, self.drive(number, x))
+            x = self.passed(number, self.drive(number, x))
         return self.readout(x.flatten(1))
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
         """Normal weights; scale and bias of each channel such that ACTIVE and SPREAD hold on these images."""
-        for number, layer in enumerate(self.layers):
-            nn.init.normal_(layer.weight)
+        threshold = SPREAD * NormalDist().inv_cdf(ACTIVE)
+        for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
+            standardized = nn.utils.parametrize.is_parametrized(layer)
+            nn.init.normal_(layer.parametrizations.weight.original if standardized else layer.weight)
             nn.init.zeros_(layer.bias)
+            if isinstance(norm, nn.BatchNorm2d):
+                if self.activation == "relu":
+                    nn.init.kaiming_normal_(layer.weight)
+                else:
+                    nn.init.constant_(norm.weight, SPREAD)
+                    nn.init.constant_(norm.bias, threshold)
+                continue
             u = self.drive(number, x)  # (n, C, H, W)
             spread, mean = torch.std_mean(u, dim=(0, 2, 3))  # (C,)
             scale = SPREAD / spread.clamp(min=1e-6)
-            layer.weight.mul_(scale.reshape(-1, *[1] * (layer.weight.ndim - 1)))  # Cout is the first axis
-            layer.bias.copy_(SPREAD * NormalDist().inv_cdf(ACTIVE) - scale * mean)
-            x = self.clip(number, self.drive(number, x))
+            if standardized:
+                layer.parametrizations.weight[0].gain.mul_(scale)
+            else:
+                layer.weight.mul_(scale.reshape(-1, *[1] * (layer.weight.ndim - 1)))  # Cout is the first axis
+            layer.bias.copy_(threshold - scale * mean)
+            x = self.passed(number, self.drive(number, x))
 
 
 def to_torch(images: NDArray[np.int16]) -> Tensor:
@@ -137,6 +188,8 @@ class Mean:
 def train(config: Config, options: argparse.Namespace) -> None:
     """Train, printing a line and writing the result after every epoch."""
     dataset = load(config.data.dataset, options.data_dir)
+    if config.data.validation:
+        dataset, _ = hold_out(dataset, config.data.validation, config.seed)
     arch = architecture(config.model.arch, config.model.layers)
     shape = input_shape(config.model.arch, arch, dataset)
     chain = chain_of(build(arch, shape, width=config.model.width))
@@ -148,7 +201,9 @@ def train(config: Config, options: argparse.Namespace) -> None:
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(config.seed)
-    network = ClippedNetwork(arch.layers, chain, dataset.classes).to(memory_format=torch.channels_last)
+    winners = config.dynamics.pooling == "winner"
+    network = Network(arch.layers, chain, dataset.classes, options.normalization, options.activation, winners)
+    network.to(memory_format=torch.channels_last)
     network.initialize(to_torch(pipeline.plain(dataset.train, slice(min(samples, CALIBRATION_IMAGES)))))
     optimizer = torch.optim.Adam(network.parameters(), lr=options.lr)
     parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -159,12 +214,15 @@ def train(config: Config, options: argparse.Namespace) -> None:
         "threads": options.threads,
         "parameters": parameters,
         "learning_rate": options.lr,
+        "normalization": options.normalization,
+        "activation": options.activation,
         "config": config.to_dict(),
         "epochs": [],
     }
     print(
         f"{config.model.arch} (width {config.model.width:g}, {parameters} parameters) on {dataset.name}: {samples} "
-        f"training samples, {batches} mini-batches an epoch; spikesim {__version__}, torch {torch.__version__}, "
+        f"training samples, {batches} mini-batches an epoch; normalization {options.normalization}, activation "
+        f"{options.activation}; spikesim {__version__}, torch {torch.__version__}, "
         f"{options.threads} threads, seed {config.seed}",
         flush=True,
     )
@@ -172,6 +230,7 @@ def train(config: Config, options: argparse.Namespace) -> None:
     order = np.random.default_rng(config.seed)
     for epoch in range(epochs):
         began, learned, tested = time.perf_counter(), Mean(), Mean()
+        network.train()
         shuffled = order.permutation(samples)
         for number in range(batches):
             sample_ids = shuffled[number * batch : (number + 1) * batch]  # (n,)
@@ -186,6 +245,7 @@ def train(config: Config, options: argparse.Namespace) -> None:
             learned.add(logits, labels, loss)
         seconds = time.perf_counter() - began
 
+        network.eval()
         with torch.no_grad():
             for first in range(0, test_samples, TEST_BATCH):
                 part = slice(first, min(first + TEST_BATCH, test_samples))
@@ -222,6 +282,10 @@ def main() -> None:
     parser.add_argument("--config", type=Path, help="TOML file of spikesim train")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any key, as spikesim train")
     parser.add_argument("--lr", type=float, default=3e-3, help="learning rate of Adam at first (default: 0.003)")
+    parser.add_argument(
+        "--normalization", choices=("none", "weights", "batch"), default="none", help="of the layers (default: none)"
+    )
+    parser.add_argument("--activation", choices=("clip", "relu"), default="clip", help="function (default: clip)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
     parser.add_argument("--out", type=Path, help="write the result here, JSON; a file that is there is replaced")
     options = parser.parse_args()

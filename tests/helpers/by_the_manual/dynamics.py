@@ -1,5 +1,6 @@
 """Sections "Dynamics" and "Energy function and mean field": a network with its weights, and its steps."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,15 +143,28 @@ class Network:
         """What a neuron sends has 1.0 = 2 to this: 0 for spikes."""
         return 16 if self.settings["inference"] == "mean-field" else 0
 
-    @follows("drive u^l_t = b^l + W_l * Pool(z^{l-1}_t) + Pool^T(W_{l+1}^T * z^{l+1}_t) + nudge^l_t")
-    def from_below(self, layer: int, below: Integers, t: int, *, unit: int = 0) -> tuple[Integers, int]:
+    def winning(self, layer: int) -> bool:
+        """Whether a layer is read through pools of winners."""
+        return self.layers[layer].pool and bool(self.settings["pooling"] == "winner")
+
+    @follows(
+        "drive u^l_t = b^l + W_l * Pool(z^{l-1}_t) + Pool^T(W_{l+1}^T * z^{l+1}_t) + nudge^l_t",
+        "passes its spike z in full,",
+    )
+    def from_below(
+        self, layer: int, below: Integers, t: int, *, unit: int = 0, potential: Integers | None = None
+    ) -> tuple[Integers, int]:
         """What a layer hears of the spikes z_t of the one below, and the synapses through which that came.
 
-        With a unit, rates come in place of spikes, 1.0 = 2**unit.
+        With a unit, rates come in place of spikes, 1.0 = 2**unit. potential: V of the layer below, which pools of
+        winners want.
         """
         source, shift = self.layers[layer - 1], self.exponents[layer] - 16 + unit
         heard = below
-        if source.pool and (self.settings["pooling"] == "average" or unit):
+        if self.winning(layer - 1):
+            assert potential is not None
+            heard = nt.four_cells(below * nt.winners(potential, source.shape), source.shape).sum(axis=1)
+        elif source.pool and (self.settings["pooling"] == "average" or unit):
             heard, shift = nt.four_cells(below, source.shape).sum(axis=1), shift + 2
         elif source.pool:
             heard = nt.sampled_cell(below, source.shape, t)
@@ -204,12 +218,14 @@ class Network:
         total = np.zeros_like(state.potential[layer])
         forward, feedback = (counts.macs, counts.macs) if self.unit else (counts.events_forward, counts.events_feedback)
         if layer > 0 and not held:
-            share, events = self.from_below(layer, state.spikes[layer - 1], heard[layer - 1], unit=self.unit)
+            sent, potential = state.spikes[layer - 1], state.potential[layer - 1]
+            share, events = self.from_below(layer, sent, heard[layer - 1], unit=self.unit, potential=potential)
             total += share
             forward[layer] += events
         if layer + 1 < len(self.layers):
             gain = -round(np.log2(self.settings["error_gain"])) if held else self.attenuation
-            total += self.from_above(layer, state.spikes[layer + 1], gain, unit=self.unit)
+            back = self.from_above(layer, state.spikes[layer + 1], gain, unit=self.unit)
+            total += self.to_winners(layer, back, state.potential[layer])
             feedback[layer] += self.operations_back(layer, state.spikes[layer + 1])
         return total
 
@@ -234,9 +250,15 @@ class Network:
     def from_above(self, layer: int, above: Integers, attenuation: int, *, unit: int = 0) -> Integers:
         """What a layer hears of the one above; what comes has 1.0 = 2**unit, the gain is 2**-attenuation."""
         own = self.layers[layer]
-        shift = self.exponents[layer + 1] - 16 + unit + attenuation + (2 if own.pool else 0)
+        quarter = own.pool and not self.winning(layer)
+        shift = self.exponents[layer + 1] - 16 + unit + attenuation + (2 if quarter else 0)
         back = it.scaled(through(self.weights[layer + 1].T, above), shift)
         return nt.to_four_cells(back, own.shape) if own.pool else back
+
+    @follows("and what comes back goes to that neuron alone;")
+    def to_winners(self, layer: int, back: Integers, potential: Integers) -> Integers:
+        """What comes back to the winners, where there are some; else to all."""
+        return back * nt.winners(potential, self.layers[layer].shape) if self.winning(layer) else back
 
     def operations_back(self, layer: int, above: Integers) -> int:
         """Synapses through which what is not zero above a layer reaches it."""
@@ -279,14 +301,23 @@ class Window:
     halves : int64 (2, n, neurons), one a layer
     inside : int64 (n, neurons), one a layer
         Steps in which 0 < V < 1, and in which the neuron may fire.
+    wins : the same
+        Steps in which a neuron had the highest V of its cell, behind pools of winners.
+    passed : int64 (n, pooled neurons), one a layer
+        Sums of p of these.
     steps_of : list
         Of each step, E as it finds it, and p after it by layer.
     """
 
-    def __init__(self, state: State, length: int, steps: int) -> None:
-        self.length, self.steps = length, steps
+    def __init__(self, network: Network, state: State, length: int, steps: int) -> None:
+        self.network, self.length, self.steps = network, length, steps
         self.halves = [np.zeros((2, *v.shape), np.int64) for v in state.potential]
         self.inside = [np.zeros(v.shape, np.int64) for v in state.potential]
+        self.wins = [np.zeros(v.shape, np.int64) for v in state.potential]
+        self.passed = [
+            np.zeros((len(v), math.prod(layer.read_shape)), np.int64)
+            for layer, v in zip(network.layers, state.potential, strict=True)
+        ]
         self.steps_of: list[tuple[float, list[Integers]]] = []
 
     def add(self, state: State, t: int, hopfield: float) -> None:
@@ -297,6 +328,15 @@ class Window:
             for layer, potential in enumerate(state.potential):
                 self.halves[layer][2 * position // self.length] += state.p[layer]
                 self.inside[layer] += (potential > 0) & (potential < it.P_MAX) & state.ready[layer]
+                if self.network.winning(layer):
+                    self._add_winners(layer, potential, state.p[layer])
+
+    @follows("here Pool(p) is the p of the winners.", "and Pool(r) is the mean of what the winners passed.")
+    def _add_winners(self, layer: int, potential: Integers, p: Integers) -> None:
+        shape = self.network.layers[layer].shape
+        won = nt.winners(potential, shape)
+        self.wins[layer] += won
+        self.passed[layer] += nt.four_cells(p * won, shape).sum(axis=1)
 
     @property
     def sums(self) -> list[Integers]:

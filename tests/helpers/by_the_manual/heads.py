@@ -12,6 +12,7 @@ from by_the_manual.page import follows
 
 
 @follows(
+    "Heads and the read-out take averages whatever the pooling.",
     """
     The last layer is read outside the dynamics (`ep/network/heads.py`): o = A Pool(r) + c, r the mean of p over the
     window of the free phase (`dynamics.window_free`).

@@ -59,14 +59,21 @@ class Contrast:
         return (-products / strength).astype(np.float32), bias.astype(np.float32)
 
     def below(self, window: Window, layer: int) -> Integers:
-        """Four times Pool(r) where there is a pool, else r, in sums over a window."""
+        """Four times Pool(r) where there is an average pool, else Pool(r) or r, in sums over a window."""
         below = self.layers[layer - 1]
+        if self.winning(layer - 1):
+            return window.passed[layer - 1]
         sums = window.sums[layer - 1]
         return nt.four_cells(sums, below.shape).sum(axis=1) if below.pool else sums
 
     def unit(self, layer: int, steps: int) -> float:
         """1.0 of a product of sums over windows, the presynaptic one of so many steps."""
-        return float(it.ONE * steps * (4 if self.layers[layer - 1].pool else 1)) * (it.ONE * self.plus.length)
+        four = self.layers[layer - 1].pool and not self.winning(layer - 1)
+        return float(it.ONE * steps * (4 if four else 1)) * (it.ONE * self.plus.length)
+
+    def winning(self, layer: int) -> bool:
+        """Whether a layer is read through pools of winners."""
+        return self.rest.network.winning(layer)
 
     @follows("the contrast of layer l is divided by gamma^(L-l),")
     def weight_of_layer(self, layer: int) -> float:
@@ -85,8 +92,8 @@ class Contrast:
     """
     The weights learn in centered form (`optimizer.centering`, `ep/gradients/centering.py`), but for those of the first
     layer, which see an image: with m the mean rate of a presynaptic channel in the free phase, over the mini-batch and
-    all neurons of the channel, also those that an odd pool leaves out, dW is taken without m (x) db, db the sum over
-    all positions, also where a kernel sees padding.
+    all neurons of the channel, also those that an odd pool leaves out (behind pools of winners, of the winners), dW is
+    taken without m (x) db, db the sum over all positions, also where a kernel sees padding.
     """,
 )
 def centered(weight: Floats, bias: Floats, mean: Floats) -> Floats:

@@ -39,7 +39,11 @@ EXPLAINED = (
     What the network comes to is the same; the image reaches the top layer in one step, or in half as many as there are
     layers.
     """,
-    "There is no max-pooling, whose inverse is not defined for spikes [4].",
+    "Max-pooling of sums of spikes has no such adjoint [4].",
+    """
+    So pooling is a maximum, with its adjoint, and has a quarter of the events; but the winners of fluctuating
+    potentials are in part those of noise.
+    """,
     "The mean over four steps is that of the average.",
     # Energy function and mean field
     """

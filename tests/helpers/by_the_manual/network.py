@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from by_the_manual.chance import Shape
-from by_the_manual.integers import Integers
+from by_the_manual.integers import Integers, Reals
 from by_the_manual.page import follows
 from scipy import sparse
 
@@ -151,3 +151,13 @@ def sampled_cell(values: Integers, shape: Shape, t: int) -> Integers:
     y, x, c = np.ogrid[: shape[0] // 2, : shape[1] // 2, : shape[2]]
     chosen = ((t + t // 4 + y + x + c) % 4).ravel()
     return four_cells(values, shape)[:, chosen, np.arange(len(chosen))]
+
+
+@follows("With `winner` the neuron of each cell and channel with the highest V, the first of equals,")
+def winners(potentials: Reals | Integers, shape: Shape) -> Integers:
+    """1 for these neurons, 0 for the others, (n, neurons)."""
+    highest = four_cells(potentials, shape).argmax(axis=1)  # (n, pooled neurons)
+    found = np.zeros(potentials.shape, np.int64)
+    for cell, neurons in enumerate(four_cells(np.arange(potentials.shape[1])[None], shape)[0]):
+        found[:, neurons] = highest == cell
+    return found

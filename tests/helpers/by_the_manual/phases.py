@@ -23,7 +23,7 @@ def free(
     """A free phase from a state, which moves on."""
     settings, counts = network.settings, Counts.zero(len(network.layers))
     firing = Firing(settings["firing"], network.seed, stream, state.samples)
-    sums = Window(state, window, steps)
+    sums = Window(network, state, window, steps)
     for t in range(steps):
         leak = 0 if t < onset else settings["leak"]
         network.step(state, t, firing, counts, order=settings["order"], leak=leak)
@@ -70,6 +70,19 @@ class Nudged:
         self.network, self.heads, self.state, self.rest = network, heads, state, rest
         self.labels, self.strengths = labels, strengths
         self.settings = network.settings
+
+    @follows(
+        """
+        Where the mean rates of a window answer for spikes ("Graded errors"), Pool^T gives each neuron of a cell the
+        share of the steps of the window in which it won, the product rounded to 2^-16, halves up,
+        """,
+    )
+    def to_winners(self, layer: int, back: Integers) -> Integers:
+        """What of an error goes to each neuron behind pools of winners; else all of it."""
+        if not self.network.winning(layer):
+            return back
+        steps = self.rest.length
+        return (2 * back * self.rest.wins[layer] + steps) // (2 * steps)
 
     @follows(
         """
@@ -172,7 +185,7 @@ class Nudged:
         network, settings, layers = self.network, self.settings, len(self.network.layers)
         steps = settings["steps_nudged"]
         firing = Firing(settings["firing"], network.seed, stream, state.samples)
-        window, counts = Window(state, steps // 2 * 2, steps), Counts.zero(layers)
+        window, counts = Window(network, state, steps // 2 * 2, steps), Counts.zero(layers)
         seen: dict[str, Integers] = {}
         for t in range(steps):
             seen = self.seen(state.p, seen, t)
@@ -206,14 +219,14 @@ class Nudged:
         eta = -round(np.log2(settings["error_gain"]))
         ready = [own >= 0 for own in rest]
         state = State([own.copy() for own in rest], [], [], self.state.samples, list(rest), [], ready)
-        window, counts = Window(state, steps // 2 * 2, steps), Counts.zero(layers)
+        window, counts = Window(network, state, steps // 2 * 2, steps), Counts.zero(layers)
         for t in range(steps):
             counts.hopfield = 0.0
             for layer in reversed(range(layers)):
                 share = np.zeros_like(rest[layer])
                 if layer + 1 < layers:
                     deviations = state.potential[layer + 1] - rest[layer + 1]
-                    share = network.from_above(layer, deviations, eta, unit=16)
+                    share = self.to_winners(layer, network.from_above(layer, deviations, eta, unit=16))
                     counts.macs[layer] += network.operations_back(layer, deviations)
                 counts.hopfield += network.energy(layer, state.potential[layer], rest[layer], share)
                 for head, strength in zip(self.heads, self.strengths, strict=True):

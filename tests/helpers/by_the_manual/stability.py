@@ -80,10 +80,10 @@ def coupling(network: Network, rates: list[Reals]) -> Reals:
     found = np.zeros(len(network.layers))
     linear = [((own > 0.02) & (own < 0.98)).astype(np.float64) for own in rates]
     for layer in range(1, len(network.layers)):
-        pooled = network.weights[layer] @ pool_matrix(network.layers[layer - 1])
-        whole = pooled * 2.0 ** -network.exponents[layer]
-        for own, below in zip(linear[layer], linear[layer - 1], strict=True):
-            matrix = sparse.diags_array(own) @ whole @ sparse.diags_array(below)
+        weights = network.weights[layer] * 2.0 ** -network.exponents[layer]
+        for sample, (own, below) in enumerate(zip(linear[layer], linear[layer - 1], strict=True)):
+            pool = pool_matrix(network, layer - 1, rates[layer - 1][sample])
+            matrix = sparse.diags_array(own) @ weights @ pool @ sparse.diags_array(below)
             if not matrix.count_nonzero():
                 continue
             largest = svds(matrix, k=1, v0=np.ones(min(matrix.shape)), return_singular_vectors=False)[0]
@@ -91,13 +91,18 @@ def coupling(network: Network, rates: list[Reals]) -> Reals:
     return found
 
 
-def pool_matrix(layer: nt.Layer) -> sparse.csr_array:
-    """Pool, or the identity, as a matrix (neurons read, neurons)."""
+@follows('For the spectral norm ("Stability") the winners are those with the highest r.')
+def pool_matrix(network: Network, index: int, rates: Reals) -> sparse.csr_array:
+    """Pool of a layer with these rates, (neurons,), or the identity, as a matrix (neurons read, neurons)."""
+    layer = network.layers[index]
     if not layer.pool:
         return sparse.eye_array(layer.neurons).tocsr()
     cells = nt.four_cells(np.arange(layer.neurons)[None], layer.shape)[0]
+    shares = np.full(cells.shape, 0.25)
+    if network.winning(index):
+        shares = nt.four_cells(nt.winners(rates[None], layer.shape), layer.shape)[0].astype(np.float64)
     return sparse.csr_array(
-        (np.full(cells.size, 0.25), (np.tile(np.arange(cells.shape[1]), 4), cells.ravel())),
+        (shares.ravel(), (np.tile(np.arange(cells.shape[1]), 4), cells.ravel())),
         (cells.shape[1], layer.neurons),
     )
 
