@@ -68,7 +68,7 @@ class LineView:
         """Print what is new."""
         complete = [summary for summary in snapshot.report.epochs if summary.complete]
         for summary in complete[self._told :]:
-            click.echo(_epoch_line(summary, snapshot.epochs))
+            click.echo(_epoch_line(summary, snapshot.epochs, snapshot.report.tested_on))
         self._told = len(complete)
         if snapshot.last is not None and not snapshot.last.complete and snapshot.last != self._last:
             click.echo(_progress_line(snapshot, snapshot.last))
@@ -108,7 +108,10 @@ class LiveView:
             parts.append(Text("The first mini-batch has not ended yet."))
         else:
             parts += [Text(_progress_line(snapshot, snapshot.last)), _bar(snapshot, snapshot.last)]
-            parts += [accuracy_table(snapshot.report.epochs[-EPOCHS_SHOWN:]), _layers_table(snapshot)]
+            parts += [
+                accuracy_table(snapshot.report.epochs[-EPOCHS_SHOWN:], snapshot.report.tested_on),
+                _layers_table(snapshot),
+            ]
         self._live.update(Group(*parts), refresh=True)
 
 
@@ -128,12 +131,12 @@ def _of(count: int, total: int | None) -> str:
     return f"{count}" if total is None else f"{count}/{total}"
 
 
-def _epoch_line(summary: "EpochMetrics", epochs: int | None) -> str:
+def _epoch_line(summary: "EpochMetrics", epochs: int | None, tested_on: str) -> str:
     from spikesim.runtime.text import fixed, percent
 
     return (
         f"epoch {_of(summary.epoch, epochs)}: train loss {fixed(summary.train_loss)}, "
-        f"accuracy {percent(summary.train_accuracy)}; test loss {fixed(summary.test_loss)}, "
+        f"accuracy {percent(summary.train_accuracy)}; {tested_on} loss {fixed(summary.test_loss)}, "
         f"accuracy {percent(summary.test_accuracy)}; {summary.seconds:.1f} s"
     )
 

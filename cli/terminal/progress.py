@@ -28,7 +28,7 @@ def epoch_line(summary: "EpochSummary") -> str:
     """An epoch in one line."""
     return (
         f"epoch {summary.epoch}/{summary.epochs}: train loss {summary.train_loss:.4f}, "
-        f"accuracy {summary.train_accuracy:.2%}; test loss {summary.test_loss:.4f}, "
+        f"accuracy {summary.train_accuracy:.2%}; {summary.tested_on} loss {summary.test_loss:.4f}, "
         f"accuracy {summary.test_accuracy:.2%}; {summary.seconds:.1f} s"
     )
 

@@ -27,7 +27,7 @@ def print_tables(reader: "RunReader", numbers: "Report") -> None:
         console.print(_parameters_line(numbers))
         return
     console.print()
-    print_table(console, accuracy_table(numbers.epochs))
+    print_table(console, accuracy_table(numbers.epochs, numbers.tested_on))
     print_table(console, _dynamics_table(numbers))
     print_table(console, _learning_table([item for item in numbers.learning if item.epoch == numbers.epoch]))
     phases = list(dict.fromkeys(work.phase for work in numbers.layers))
@@ -64,9 +64,10 @@ def _count(number: int) -> str:
     return str(number) if number < 1000 else si(number).strip()
 
 
-def accuracy_table(epochs: "list[EpochMetrics]") -> Table:
+def accuracy_table(epochs: "list[EpochMetrics]", tested_on: str) -> Table:
     table = Table("Loss and accuracy by epoch", ("epoch",))
-    table.add_columns("train loss", "train accuracy", "test loss", "test accuracy", "learning rate", "beta", "seconds")
+    table.add_columns("train loss", "train accuracy", f"{tested_on} loss", f"{tested_on} accuracy")
+    table.add_columns("learning rate", "beta", "seconds")
     for summary in epochs:
         table.add_row(
             f"{summary.epoch}" if summary.complete else f"{summary.epoch} (so far)",

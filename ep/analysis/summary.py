@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from spikesim.ep.analysis.layers import LayerLearning, layer_learning
 from spikesim.ep.analysis.operations import TEST_PHASE, TOTAL, LayerWork, layer_work
 from spikesim.ep.analysis.traces import FiringRates, TraceStep, firing_rates, trace_steps
+from spikesim.ep.config.sections import tested_on
 from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.runs.schema import PHASES, READOUT, LayerInfo
 from spikesim.errors import InputError
@@ -102,6 +103,8 @@ class Report:
     ----------
     epoch : int or None
         Epoch that `layers` is about; None if the run has no rows yet.
+    tested_on : str
+        What the tests of the run are made on: "test", or "validation" for a share of the training set.
     layers : list of LayerWork
         By phase, the layers from the input up and then their total; the test last.
     epochs : list of EpochSummary
@@ -119,6 +122,7 @@ class Report:
     """
 
     epoch: int | None
+    tested_on: str
     layers: list[LayerWork]
     epochs: list[EpochMetrics]
     phases: list[PhaseSummary]
@@ -156,6 +160,7 @@ def make_report(reader: RunReader, epoch: int | None = None, *, current: bool = 
     with np.errstate(over="ignore", invalid="ignore"):
         return Report(
             epoch=epoch,
+            tested_on=tested_on(reader.setting("data.validation")),
             layers=[] if epoch is None else layer_work(batches, epochs, reader, epoch),
             epochs=epoch_metrics(batches, epochs),
             phases=summarise_phases(batches, reader.layers),

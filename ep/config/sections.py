@@ -35,6 +35,11 @@ NUDGINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """What may be compared (`Dynamics.nudging`), by the way in which the network responds (`Dynamics.nudged_phase`)."""
 
 
+def tested_on(validation: float | None) -> str:
+    """What the tests of a run are made on, "test" or "validation", with this share of the training set held out."""
+    return "validation" if validation else "test"
+
+
 def option(
     default: Any,
     text: str,

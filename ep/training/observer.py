@@ -46,6 +46,8 @@ class EpochSummary:
         Mean cost of the read-out, the former while the weights changed; nats, or without unit for the squared error.
     train_accuracy, test_accuracy : float
         Shares of samples that the read-out names right.
+    tested_on : str
+        What the test was made on: "test" or "validation".
     seconds : float
         Wall time of training and test.
     """
@@ -56,6 +58,7 @@ class EpochSummary:
     train_accuracy: float
     test_loss: float
     test_accuracy: float
+    tested_on: str
     seconds: float
 
 

@@ -18,6 +18,7 @@ from spikesim.datasets import Dataset
 from spikesim.datasets.samples.split import hold_out
 from spikesim.ep.config.parsing import Config, per_layer
 from spikesim.ep.config.random_streams import EPOCHS_MAX, STREAM_EVALUATION, STREAM_FREE, stream_of
+from spikesim.ep.config.sections import tested_on
 from spikesim.ep.evaluation.evaluate import Evaluation, evaluate, record_spikes
 from spikesim.ep.inputs.encoding import Input, with_duration
 from spikesim.ep.inputs.pipeline import InputPipeline
@@ -370,6 +371,7 @@ class Trainer:
             train_accuracy=position.correct / self.samples,
             test_loss=evaluation.loss,
             test_accuracy=evaluation.accuracy,
+            tested_on=tested_on(self.config.data.validation),
             seconds=sum(seconds),
         )
         position.end_epoch()

@@ -97,7 +97,7 @@ def run_charts(document: Document) -> list[Chart]:
         What `report_document` gives.
     """
     charts = [
-        *_epoch_charts(document["epochs"]),
+        *_epoch_charts(document["epochs"], document["tested_on"]),
         *_work_charts(document["layers"]),
         *_phase_charts(document["phases"]),
         *_step_charts(document["traces"], _names(document["layers"])),
@@ -107,7 +107,7 @@ def run_charts(document: Document) -> list[Chart]:
     return [chart for chart in charts if not chart.empty]
 
 
-def _epoch_charts(epochs: list[Entry]) -> list[Chart]:
+def _epoch_charts(epochs: list[Entry], tested_on: str) -> list[Chart]:
     def chart(name: str, title: str, y_label: str, keys: Mapping[str, str], **options: Any) -> Chart:
         series = [_over_epochs(label, epochs, key) for label, key in keys.items()]
         return Chart(name, "accuracy", title, "epoch", y_label, series, **options)
@@ -117,11 +117,11 @@ def _epoch_charts(epochs: list[Entry]) -> list[Chart]:
             "accuracy",
             "Accuracy by epoch",
             "accuracy (%)",
-            {"training": "train_accuracy", "test": "test_accuracy"},
+            {"training": "train_accuracy", tested_on: "test_accuracy"},
             share=True,
             note="Training accuracy is that of the free phases while the weights changed.",
         ),
-        chart("loss", "Loss by epoch", "loss (nats)", {"training": "train_loss", "test": "test_loss"}),
+        chart("loss", "Loss by epoch", "loss (nats)", {"training": "train_loss", tested_on: "test_loss"}),
     ]
 
 

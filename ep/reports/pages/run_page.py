@@ -112,8 +112,9 @@ def _accuracy(document: Document, figures: list[ET.Element]) -> ET.Element | Non
         ]
         for index, epoch in enumerate(document["epochs"])
     ]
-    headings = ["epoch", "train loss (nats)", "train accuracy", "test loss (nats)", "test accuracy", "learning rate",
-                "beta", "seconds"]  # fmt: skip
+    tested_on = document["tested_on"]
+    headings = ["epoch", "train loss (nats)", "train accuracy", f"{tested_on} loss (nats)", f"{tested_on} accuracy",
+                "learning rate", "beta", "seconds"]  # fmt: skip
     return section(
         "accuracy",
         "Accuracy and loss",
