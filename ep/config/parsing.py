@@ -151,8 +151,9 @@ def _check_together(config: Config) -> None:
             f"and must be at most {CONTRAST_WINDOW_MAX}"
         )
     for name, gain in (("feedback_gain", dynamics.feedback_gain), ("error_gain", dynamics.error_gain)):
-        if math.frexp(gain)[0] != 0.5:
-            raise InputError(f"dynamics.{name} is {gain}; it must be a power of two, as 0.25")
+        if math.frexp(gain)[0] != 0.5 and not (name == "error_gain" and gain == 0):
+            zero = " or 0" if name == "error_gain" else ""
+            raise InputError(f"dynamics.{name} is {gain}; it must be a power of two, as 0.25{zero}")
     if dynamics.clamped and dynamics.rule != "postsynaptic":
         raise InputError(
             f"dynamics.rule is {dynamics.rule!r}; with dynamics.nudged_phase = {dynamics.nudged_phase!r} it must be "

@@ -294,9 +294,9 @@ class DynamicsSettings:
     )
     error_gain: float = option(
         NUDGED_DEFAULTS["linear-response"]["error_gain"],
-        "With a clamped drive: factor on the errors from above in the nudged phases, a level; a power of two. By "
-        "default 0.0625 for clamped-spikes.",
-        low=2.0**-8,
+        "With a clamped drive: factor on the errors from above in the nudged phases, a level; a power of two, or "
+        "0: no errors from above, each layer learns from its head alone. By default 0.0625 for clamped-spikes.",
+        low=0,
         high=1,
     )
     nudging: str = option(

@@ -23,11 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.engine.neurons import CLIPPED_LINEAR, NEURONS, Neuron
-from spikesim.engine.populations import ATTENUATION_MAX
 from spikesim.engine.synapses import Shape
 from spikesim.ep.config.layer_rows import INPUT
 from spikesim.ep.network import heads as hd
-from spikesim.ep.network.graph import Edge
 from spikesim.ep.network.linear_map import Link
 from spikesim.ep.network.model import Model
 from spikesim.numerics.fixed_point import INPUT_BITS, ONE
@@ -246,9 +244,7 @@ class MeanField:
                 target=edge.target,
                 link=Link.of(edge.connection),
                 gain=2.0**-edge.connection.attenuation,
-                error_gain=1.0
-                if model.clamped is None
-                else max(model.clamped.error_gain**edge.span, 2.0**-ATTENUATION_MAX),
+                error_gain=1.0 if model.clamped is None else model.clamped.gain(edge),
             )
             for edge in graph.edges
         )
@@ -418,11 +414,6 @@ class MeanField:
             terms = 0.5 * rates[layer] ** 2 - drive * rates[layer]
             total += self.weight(layer) * terms.sum(axis=(1, 2, 3))
         return total
-
-
-def _error_gain(model: Model, edge: Edge) -> float:
-    """eta of a connection, a power for each level that it spans; 1 where it does not count."""
-    return 1.0 if model.clamped is None else max(model.clamped.error_gain**edge.span, 2.0**-ATTENUATION_MAX)
 
 
 def _linear_head(model: Model, index: int, strength: float) -> LinearHead:

@@ -6,7 +6,7 @@ import numpy as np
 
 from spikesim.engine.layout import CompiledNetwork
 from spikesim.engine.populations import ATTENUATION_MAX, Population
-from spikesim.ep.network.graph import LayerGraph
+from spikesim.ep.network.graph import Edge, LayerGraph
 
 
 class ClampedNetwork:
@@ -17,7 +17,7 @@ class ClampedNetwork:
     compiled : CompiledNetwork
     graph : LayerGraph
     error_gain : float
-        eta, a power of two; of a level.
+        eta of a level, a power of two; or 0: no error leads down.
     nudged : populations
         Those that receive a nudge.
 
@@ -34,9 +34,8 @@ class ClampedNetwork:
         plan = compiled.plan
         self.error_gain = error_gain
         self._compiled = compiled
-        attenuation = round(-math.log2(error_gain))
-        down = [edge for edge in graph.edges if edge.connection.feedback >= 0]
-        self._down = [(edge.connection, min(attenuation * edge.span, ATTENUATION_MAX)) for edge in down]
+        down = [edge for edge in graph.edges if edge.connection.feedback >= 0 and error_gain > 0]
+        self._down = [(edge.connection, self._attenuation(edge)) for edge in down]
         populations = plan.populations.copy()
         populations["external"] = 1
         populations["nudge"][[population.index for population in nudged]] = 1
@@ -50,6 +49,14 @@ class ClampedNetwork:
             incoming_pointers=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             incoming=rows[np.argsort(targets, kind="stable")],
         )
+
+    def _attenuation(self, edge: Edge) -> int:
+        """Minus the binary logarithm of the error gain of a connection."""
+        return min(round(-math.log2(self.error_gain)) * edge.span, ATTENUATION_MAX)
+
+    def gain(self, edge: Edge) -> float:
+        """eta of a connection, a power for each level that it spans."""
+        return 2.0 ** -self._attenuation(edge) if self.error_gain > 0 else 0.0
 
     def update_scales(self) -> None:
         """Take over the scales of the tables after a change of the weights."""

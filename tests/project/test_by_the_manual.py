@@ -77,6 +77,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "live, symmetric": {"nudged_phase": "live-spikes", "rule": "symmetric", "record.traces": 2},
     "live, independent": {"nudged_phase": "live-spikes", "noise": "independent", "feedback_gain": 0.5},
     "errors as spikes": {"nudged_phase": "clamped-spikes"},
+    "heads alone": {"error_gain": 0.0},
+    "heads alone, errors as spikes": {"nudged_phase": "clamped-spikes", "error_gain": 0.0},
     "errors as spikes, independent": {"nudged_phase": "clamped-spikes", "noise": "independent"},
     "live, low pass": {"nudged_phase": "live-spikes", "trace_leak": 2, "error_signals.learning": "fixed"},
     "geometric, annealed": {

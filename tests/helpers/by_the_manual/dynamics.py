@@ -222,7 +222,7 @@ class Network:
             share, events = self.from_below(layer, sent, heard[layer - 1], unit=self.unit, potential=potential)
             total += share
             forward[layer] += events
-        if layer + 1 < len(self.layers):
+        if layer + 1 < len(self.layers) and (self.settings["error_gain"] or not held):
             gain = -round(np.log2(self.settings["error_gain"])) if held else self.attenuation
             back = self.from_above(layer, state.spikes[layer + 1], gain, unit=self.unit)
             total += self.to_winners(layer, back, state.potential[layer])

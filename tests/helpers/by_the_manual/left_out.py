@@ -65,7 +65,8 @@ EXPLAINED = (
     """
     What a layer hears from below in the nudged phases is, by default (`dynamics.nudged_phase = "linear-response"`,
     `ep/phases/nudged/clamped_drive.py`), its mean in the free phase; what it hears from above counts as the deviation
-    from the free phase, with the *error gain* eta (`dynamics.error_gain`, a power of two):
+    from the free phase, with the *error gain* eta (`dynamics.error_gain`, a power of two, or 0: no error
+    leads down):
     """,
     """
     r are the rates of the free phase, s the present spikes. Without a nudge nothing moves. With one, d_l = r+_l - r-_l

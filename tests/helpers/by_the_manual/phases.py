@@ -127,14 +127,15 @@ class Nudged:
     def clamped_drives(self) -> list[Integers]:
         """What of the drives in nudged phases neither biases, spikes nor nudges make, by layer."""
         network, rates, held = self.network, self.rates, []
-        eta = -round(np.log2(self.settings["error_gain"]))
         for layer, external in enumerate(self.state.external):
             drive = external.copy()
             if layer > 0:
                 drive += network.from_below(layer, rates[layer - 1], 0, unit=16)[0]
             if layer + 1 < len(network.layers):
                 drive += network.from_above(layer, rates[layer + 1], network.attenuation, unit=16)
-                drive -= network.from_above(layer, rates[layer + 1], eta, unit=16)
+                if self.settings["error_gain"]:
+                    eta = -round(np.log2(self.settings["error_gain"]))
+                    drive -= network.from_above(layer, rates[layer + 1], eta, unit=16)
             held.append(drive)
         return held
 
@@ -144,7 +145,8 @@ class Nudged:
         macs = np.zeros(len(network.layers), np.int64)
         for layer in range(1, len(network.layers)):
             macs[layer] += network.from_below(layer, rates[layer - 1], 0, unit=16)[1]
-            macs[layer - 1] += 2 * network.operations_back(layer - 1, rates[layer])  # by gamma and by eta
+            ways = 2 if self.settings["error_gain"] else 1  # by gamma and by eta
+            macs[layer - 1] += ways * network.operations_back(layer - 1, rates[layer])
         return macs
 
     @follows(
@@ -216,7 +218,6 @@ class Nudged:
         """A phase with graded errors."""
         network, settings, rest = self.network, self.settings, self.rates
         layers, steps = len(network.layers), settings["steps_nudged"]
-        eta = -round(np.log2(settings["error_gain"]))
         ready = [own >= 0 for own in rest]
         state = State([own.copy() for own in rest], [], [], self.state.samples, list(rest), [], ready)
         window, counts = Window(network, state, steps // 2 * 2, steps), Counts.zero(layers)
@@ -224,7 +225,8 @@ class Nudged:
             counts.hopfield = 0.0
             for layer in reversed(range(layers)):
                 share = np.zeros_like(rest[layer])
-                if layer + 1 < layers:
+                if layer + 1 < layers and settings["error_gain"]:
+                    eta = -round(np.log2(settings["error_gain"]))
                     deviations = state.potential[layer + 1] - rest[layer + 1]
                     share = self.to_winners(layer, network.from_above(layer, deviations, eta, unit=16))
                     counts.macs[layer] += network.operations_back(layer, deviations)
