@@ -2,8 +2,8 @@
 
     python benchmarks/science/results.py RUN.h5 [RUN.h5 ...]
 
-Prints a line of Markdown for each run, and below them the test accuracy after each epoch. A run that has not ended is
-marked as such.
+Prints a line of Markdown for each run, and below them the test accuracy after each epoch and the accuracy of the heads in
+the last one, the lowest layer first and the read-out last. A run that has not ended is marked as such.
 """
 
 import argparse
@@ -15,9 +15,10 @@ from spikesim import RunReader
 
 
 def row(path: Path) -> tuple[str, str]:
-    """A line of the table, and the curve of the test accuracy."""
+    """A line of the table, and the curve of the test accuracy with the training accuracy of the heads by layer."""
     with RunReader(path) as run:
-        epochs, config, energy, status = run.epochs, run.config, run.energy_model, run.status
+        epochs, batches, config = run.epochs, run.batches, run.config
+        energy, status = run.energy_model, run.status
         neurons = np.array([layer.neurons for layer in run.layers], np.float64)
     if not len(epochs["epoch"]):
         return f"| {path.name} | no complete epoch |", ""
@@ -29,13 +30,18 @@ def row(path: Path) -> tuple[str, str]:
     seconds = float(epochs["seconds"].sum() + epochs["test_seconds"].sum())
     wanted = config["optimizer"]["epochs"]
     done = f"{len(accuracy)}" if status == "finished" else f"{len(accuracy)} of {wanted}, not ended"
-    model = config["model"]
+    model, pooling = config["model"], config["dynamics"]["pooling"]
+    plain = model.get("normalization", "none") == "none"
     cells = (
-        f"{config['data']['dataset']}, {model['arch']}" + (f" x{model['width']:g}" if model["width"] != 1 else ""),
+        f"{config['data']['dataset']}, {model['arch']}"
+        + (f" x{model['width']:g}" if model["width"] != 1 else "")
+        + ("" if pooling == "average" else f", {pooling}")
+        + (", plain weights" if plain else ""),
         config["dynamics"]["inference"],
         config["error_signals"]["kind"],
         str(config["seed"]),
         done,
+        f"{epochs['train_correct'][-1] / max(1, int(epochs['train_samples'][-1])):.2%}",
         f"{accuracy[-1]:.2%}",
         f"{seconds / 3600:.2f} h",
         f"{activity:.1%}",
@@ -44,7 +50,10 @@ def row(path: Path) -> tuple[str, str]:
         f"{float(np.sum(energy.estimate(events, macs))) / samples * 1e6:.1f} uJ",
     )
     curve = " ".join(f"{100 * value:.2f}" for value in accuracy)
-    return "| " + " | ".join(cells) + " |", f"{path.name}: {curve}"
+    last = batches["epoch"] == epochs["epoch"][-1]
+    heads = 100 * batches["head_correct"][last].sum(axis=0) / batches["samples"][last].sum()
+    by_layer = " ".join(f"{value:.0f}" for value in heads)
+    return "| " + " | ".join(cells) + " |", f"{path.name}: {curve}; heads, training: {by_layer}"
 
 
 def main() -> None:
@@ -58,6 +67,7 @@ def main() -> None:
         "error_signals",
         "seed",
         "epochs",
+        "train",
         "test",
         "time",
         "activity",

@@ -30,6 +30,9 @@ __all__ = [
     "per_layer",
 ]
 
+NORMALIZED_FEEDBACK_MAX = 0.25
+"""Largest feedback gain with running statistics, which potentials tell of the feedforward drive as long as little comes
+back: with more of it the weights that make up a wanted deviation vanish."""
 SECTIONS = ("model", "data", "dynamics", "error_signals", "stability", "optimizer", "record")
 
 
@@ -174,6 +177,12 @@ def _check_together(config: Config) -> None:
         raise InputError(
             f"dynamics.pooling is 'winner' and dynamics.nudged_phase {dynamics.nudged_phase!r}; errors reach "
             "winners in 'linear-response' only: choose that, or another pooling"
+        )
+    if config.model.normalization == "running-statistics" and dynamics.feedback_gain > NORMALIZED_FEEDBACK_MAX:
+        raise InputError(
+            f"dynamics.feedback_gain is {dynamics.feedback_gain}; with model.normalization = 'running-statistics' it "
+            f"must be at most {NORMALIZED_FEEDBACK_MAX}, for the statistics are those of feedforward drives: lower it, "
+            "or set model.normalization to 'weight-standardization' or 'none'"
         )
     stability = config.stability
     if stability.beta_low > stability.beta_high:

@@ -18,7 +18,7 @@ DURATION_MAX = 4e6
 """Milliseconds of a recording that can be followed."""
 NUDGED_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "linear-response": {"steps_nudged": 2, "beta": 0.25, "error_gain": 0.5},
+        "linear-response": {"steps_nudged": 2, "beta": 0.25, "error_gain": 1.0},
         "clamped-spikes": {"steps_nudged": 4, "beta": 1.0, "error_gain": 0.0625},
         "live-spikes": {"steps_nudged": 8, "beta": 1.0},
     }
@@ -105,7 +105,7 @@ class ModelSettings:
     )
     readout_gain: float = option(1.0, "The same for the read-out.", above=0, high=100)
     normalization: str = option(
-        "none",
+        "running-statistics",
         "What the layers learn: their weights; or weights without their mean and a gain for each channel, the drive "
         "divided by its running standard deviation (running-statistics), or the weights by their norm "
         "(weight-standardization).",
@@ -386,7 +386,9 @@ class ErrorSignalSettings:
         high=64,
     )
     learning: str = option(
-        "delta-rule", "Heads learn by their own delta rule, or stay random.", choices=("delta-rule", "fixed")
+        "delta-rule",
+        "Heads learn by their own delta rule, or stay fixed: square waves, one frequency a class.",
+        choices=("delta-rule", "fixed"),
     )
     learning_rate: float | None = option(
         None, "Learning rate of the heads; by default that of the read-out.", low=0, high=1000, optional=True
@@ -469,9 +471,9 @@ class OptimizerSettings:
         True, "Weights learn from deviations of the presynaptic rates from their mean, biases from the mean."
     )
     bias_factor: float = option(
-        0.02,
-        "Learning rate of the biases of the layers, as a share of `learning_rate` itself: not in units of the initial "
-        "deviation, as the weights have it.",
+        0.1,
+        "Learning rate of the biases and gains of the layers, as a share of `learning_rate` itself: not in units of "
+        "the initial deviation, as the weights have it.",
         low=0,
         high=1000,
     )

@@ -8,7 +8,7 @@ from spikesim.ep.config.parsing import Config, per_layer
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import Array, HeadParameters, LayerParameters, ParameterTree
 
-__all__ = ["initial_parameters", "initial_scales"]
+__all__ = ["initial_parameters", "initial_scales", "square_waves"]
 
 SKIP_STREAM = 1 << 20
 """Streams of random numbers from here on are those of connections that are not the first into their layer."""
@@ -30,8 +30,22 @@ def initial_scales(model: Model, config: Config) -> tuple[float, ...]:
     return tuple(gain / math.sqrt(model.graph.fan_in(layer)) for layer, gain in enumerate(gains))
 
 
+def square_waves(shape: tuple[int, ...]) -> Array:
+    """1 and -1 for the features of each class: square waves over the features, class c with c + 1 periods.
+
+    Fixed heads of this kind are those of TESS (Apolinario & Roy 2025, arXiv:2502.01837).
+
+    Parameters
+    ----------
+    shape : (features, classes)
+    """
+    features, classes = shape
+    halves = 2 * np.arange(features)[:, None] * np.arange(1, classes + 1) // features
+    return np.where(halves % 2, -1, 1).astype(np.float32)
+
+
 def initial_parameters(model: Model, config: Config) -> ParameterTree:
-    """Uniform weights with standard deviation gain / sqrt(fan-in), biases at zero.
+    """Uniform weights with standard deviation gain / sqrt(fan-in), biases at zero; fixed heads are `square_waves`.
 
     The numbers are those of NumPy's Philox generator under the run's seed, one stream a connection.
     """
@@ -54,7 +68,11 @@ def initial_parameters(model: Model, config: Config) -> ParameterTree:
         # the read-out's stream follows the layers' whatever heads there are, then those of the heads
         stream = model.layers if index == model.readout else model.layers + 1 + head.layer
         shape = model.head_shape(head)
-        weight = uniform(stream, shape, config.model.readout_gain / math.sqrt(shape[0]))
+        deviation = config.model.readout_gain / math.sqrt(shape[0])
+        if index != model.readout and config.error_signals.learning == "fixed":
+            weight = square_waves(shape) * np.float32(deviation)
+        else:
+            weight = uniform(stream, shape, deviation)
         heads[head.name] = HeadParameters(weight, np.zeros(model.classes, np.float32))
     readout = heads.pop(model.heads[model.readout].name)
     return ParameterTree(layers, heads, readout)

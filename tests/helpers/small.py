@@ -59,6 +59,7 @@ def make_dataset(
 
 
 PLAIN = {
+    "model.normalization": "none",
     "model.gain": 0.5,
     "model.gain_growth": 1.0,
     "data.batch_size": 64,

@@ -32,6 +32,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from spikesim.datasets import Dataset, load
 from spikesim.ep.config.parsing import make_config, merge
 from spikesim.ep.network.error_signals import block_side
+from spikesim.ep.network.initial_weights import initial_parameters
+from spikesim.ep.network.model import Model
 from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.training.observer import Silent
 from spikesim.ep.training.run_store import RunOptions
@@ -52,6 +54,7 @@ CONFIG: dict[str, Any] = {
     "record": {"spikes": [0, 5], "traces": 0},
     "seed": 12345678901,
 }
+PLAIN = {"model.normalization": "none"}
 REFRACTORY = {"model.neuron": "refractory", "model.refractory": 3}
 VARIANTS: dict[str, dict[str, Any]] = {
     "refractory": REFRACTORY,
@@ -66,16 +69,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "sampled, synchronous": {"pooling": "sampled", "order": "synchronous"},
     "sampled, parity": {"pooling": "sampled", "order": "parity"},
     "winners": {"pooling": "winner"},
-    "winners, normalized": {"pooling": "winner", "model.normalization": "running-statistics", "feedback_gain": 0.25},
+    "winners, plain weights": {"pooling": "winner", **PLAIN},
     "winners, mean field": {"pooling": "winner", "inference": "mean-field", "order": "parity"},
     "leak 3": {"leak": 3},
     "window 12": {"window_free": 12},
     "40 steps": {"steps_free": 40, "window_free": 32},
-    "gain 0.5": {"feedback_gain": 0.5},
+    "gain 0.25": {"feedback_gain": 0.25},
+    "gain 0.5, plain weights": {"feedback_gain": 0.5, **PLAIN},
     "onset 0": {"steps_onset": 0},
     "live, postsynaptic": {"nudged_phase": "live-spikes"},
     "live, symmetric": {"nudged_phase": "live-spikes", "rule": "symmetric", "record.traces": 2},
-    "live, independent": {"nudged_phase": "live-spikes", "noise": "independent", "feedback_gain": 0.5},
+    "live, independent": {"nudged_phase": "live-spikes", "noise": "independent", "feedback_gain": 0.5, **PLAIN},
     "errors as spikes": {"nudged_phase": "clamped-spikes"},
     "heads alone": {"error_gain": 0.0},
     "heads alone, errors as spikes": {"nudged_phase": "clamped-spikes", "error_gain": 0.0},
@@ -89,11 +93,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "mean field": {"inference": "mean-field"},
     "mean field, live": {"inference": "mean-field", "nudged_phase": "live-spikes", "order": "parity"},
     "squared error, decay": {"cost": "squared-error", "optimizer.weight_decay": 0.01},
-    "normalized": {"model.normalization": "running-statistics"},
-    "a dense layer, normalized": {
-        "model.normalization": "running-statistics",
-        "model.layers": [*LAYERS[:2], {"kind": "dense", "channels": 21}],
-    },
+    "plain weights": PLAIN,
     "a dense layer": {"model.layers": [*LAYERS[:2], {"kind": "dense", "channels": 21}]},
     "SGD": {
         "optimizer.name": "sgd",
@@ -226,8 +226,21 @@ def test_a_default_training_is_the_pages(dataset: Dataset, tmp_path: Path) -> No
     compare(program, *by_manual(dataset, program.config, None))
 
 
+def test_fixed_heads_start_as_the_pages(dataset: Dataset) -> None:
+    config = make_config(merge(CONFIG, [("error_signals.learning", "fixed")]))
+    model = Model(config, dataset)
+    found, layers = initial_parameters(model, config), network.build(list(config.model.layers), (13, 11, 2))
+    sides = heads.sides_of_heads(layers, config.error_signals.grid)
+    own, _ = learning.initial(layers, sides, 4, config.to_dict()["model"], config.seed, fixed=True)
+    heads_only = {name: weight for name, weight in own.weights.items() if name.startswith("head")}
+    assert len(heads_only) == 2
+    for name, weight in heads_only.items():
+        assert_array_equal(found.head(name).weight, weight)
+        assert len(np.unique(np.abs(weight))) == 1 and np.linalg.matrix_rank(weight) == 4
+
+
 def test_the_limit_of_the_coupling_is_the_pages(dataset: Dataset, tmp_path: Path) -> None:
-    changes = {"optimizer.epochs": 1, "feedback_gain": 0.5, "stability.spectral_norm_limit": 0.4}
+    changes = {"optimizer.epochs": 1, "feedback_gain": 0.5, "stability.spectral_norm_limit": 0.4, **PLAIN}
     program = by_program(dataset, tmp_path / "run.h5", changes)
     compare(program, *by_manual(dataset, program.config, None))
 

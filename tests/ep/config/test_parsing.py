@@ -176,6 +176,7 @@ def test_values_that_contradict_each_other_are_refused() -> None:
     assert "power of two" in fault({"dynamics": {"feedback_gain": 0.3}})
     assert make_config({"dynamics": {"feedback_gain": 0.125}}).dynamics.feedback_gain == 0.125
     assert "error_gain is 0.3" in fault({"dynamics": {"error_gain": 0.3}})
+    assert "feedback_gain is 0.5; with model.normalization" in fault({"dynamics": {"feedback_gain": 0.5}})
     assert "beta_low" in fault({"stability": {"beta_low": 3.0, "beta_high": 2.0}})
     assert "activity_floor" in fault({"stability": {"activity_floor": 0.5, "activity_ceiling": 0.4}})
 

@@ -121,7 +121,7 @@ def given_back(before: Floats, after: Floats, mean: Floats) -> Floats:
     """,
 )
 def initial(
-    layers: list[nt.Layer], sides: dict[str, tuple[int, int]], classes: int, model: Settings, seed: int
+    layers: list[nt.Layer], sides: dict[str, tuple[int, int]], classes: int, model: Settings, seed: int, *, fixed: bool
 ) -> tuple[Parameters, dict[str, float]]:
     """Parameters before the calibration, and the standard deviation of each layer's weights."""
     gains = [model["first_gain"], *(model["gain"] * model["gain_growth"] ** n for n in range(len(layers) - 1))]
@@ -136,8 +136,22 @@ def initial(
         number = len(layers) + (0 if name == "readout" else layer + 1)
         deviation = model["readout_gain"] / np.sqrt(features)
         found.weights[name] = initial_weights((features, classes), deviation, seed, number)
+        if fixed and name != "readout":
+            found.weights[name] = square_waves(features, classes, deviation)
         found.biases[name] = np.zeros(classes, np.float32)
     return found, deviations
+
+
+@follows(
+    """
+    A is then `model.readout_gain` / sqrt(F) times (-1)^floor(2 i (c + 1) / F) for class c and feature i of F, both from
+    0: square waves, as in [22].
+    """,
+)
+def square_waves(features: int, classes: int, deviation: float) -> Floats:
+    """Weights of a fixed head."""
+    periods = np.arange(features)[:, None] * (np.arange(classes) + 1)
+    return (deviation * (1 - 2 * (2 * periods // features % 2))).astype(np.float32)
 
 
 @follows(

@@ -47,7 +47,10 @@ class Run:
         self.layers = nt.build(config["model"]["layers"], images[0].shape[1:])
         self.sides = hd.sides_of_heads(self.layers, config["error_signals"]["grid"])
         classes = int(labels[0].max()) + 1
-        self.parameters, deviations = ln.initial(self.layers, self.sides, classes, config["model"], self.seed)
+        fixed = config["error_signals"]["learning"] == "fixed"
+        self.parameters, deviations = ln.initial(
+            self.layers, self.sides, classes, config["model"], self.seed, fixed=fixed
+        )
         names = list(self.parameters.weights)
         heads = config["error_signals"]["learning_rate"]
         rates = ln.learning_rates(deviations, names, config["optimizer"], heads)
@@ -167,7 +170,7 @@ class Run:
         "The optimizer moves the float32 parameters along the contrast (`ep/training/optimizers.py`),",
         "Each mini-batch, also a last one with fewer samples, is one step.",
         """
-        or stay random (`error_signals.learning = "fixed"`).
+        or they stay as they start (`error_signals.learning = "fixed"`):
         """,
     )
     def batch(self, epoch: int, ids: Integers, progress: float) -> dict[str, Any]:
