@@ -2,8 +2,8 @@
 
     python benchmarks/science/results.py RUN.h5 [RUN.h5 ...]
 
-Prints a line of Markdown for each run, and below them the test accuracy after each epoch and the accuracy of the heads in
-the last one, the lowest layer first and the read-out last. A run that has not ended is marked as such.
+Prints a line of Markdown for each run, and below them the test accuracy after each epoch and the training accuracy of
+the heads in the last one, the lowest layer first and the read-out last. A run that has not ended is marked as such.
 """
 
 import argparse

@@ -14,7 +14,7 @@ from spikesim.ep.parallel.execution import Execution
 
 Reals = NDArray[np.float64]
 
-ARCHITECTURES = ("vgg5", "vgg8", "vgg11")
+ARCHITECTURES = ("vgg5", "vgg8", "vgg9", "vgg11", "vgg16")
 KINDS = ("none", "local", "kd", "both")
 
 

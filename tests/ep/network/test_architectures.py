@@ -131,8 +131,8 @@ def test_layers_that_do_not_fit_are_named(rows: list[dict[str, Any]], layer: int
 
 
 def test_names() -> None:
-    with pytest.raises(InputError, match="'vgg16'; it is one of mlp, conv, vgg5, vgg8, vgg11, resnet13, custom"):
-        architecture("vgg16")
+    with pytest.raises(InputError, match="'vgg12'; it is one of mlp, conv, vgg5, vgg8, vgg9, vgg11, vgg16, resnet13"):
+        architecture("vgg12")
     with pytest.raises(InputError, match=r"custom needs model\.layers"):
         architecture("custom")
     with pytest.raises(InputError, match="describes the architecture custom, not conv"):

@@ -29,7 +29,7 @@ def table_of(graph: LayerGraph, name: str) -> Conv:
     return table
 
 
-@pytest.mark.parametrize("name", ["mlp", "conv", "vgg5", "vgg8", "vgg11"])
+@pytest.mark.parametrize("name", ["mlp", "conv", "vgg5", "vgg8", "vgg9", "vgg11", "vgg16"])
 def test_a_chain_is_the_special_case(name: str) -> None:
     graph = build(ARCHITECTURES[name], (32, 32, 3), width=1 / 32, attenuation=3)
     count = len(graph.populations)
