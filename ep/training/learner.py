@@ -187,17 +187,18 @@ class Learner:
         name, edges, own = self.model.names[layer], self.model.graph.incoming(layer), self.normalization.layers[layer]
         bias = gradients[f"{name}/bias"]
         gain = own.gain_gradient(gradients, bias)
-        if self.config.optimizer.centering:
-            for edge in edges:
-                if not edge.analogue:  # an image has no rates
-                    centering.centre(gradients[edge.weight], bias, self._presynaptic_mean(edge, result))
+        means = {edge.name: self._presynaptic_mean(edge, result) for edge in edges if self._is_centered(edge)}
+        for edge in edges:
+            if edge.name in means:
+                centering.centre(gradients[edge.weight], bias, means[edge.name])
         own.project([gradients[edge.weight] for edge in edges])
         if result.potentials:
             own.observe(result.potentials[layer], self.config.model.statistics_rate)
         self.optimizer.move(f"{name}/bias", bias, factor)
         if gain is not None:
             self.optimizer.move(own.gain_name, gain, factor)
-        changes = [self._move_weights(own, edge, gradients[edge.weight], result, factor) for edge in edges]
+        seen = own.seen(means)
+        changes = [self._move_weights(own, edge, gradients[edge.weight], seen.get(edge.name), factor) for edge in edges]
         if self.config.stability.homeostasis > 0:
             own.bias += homeostasis.bias_change(self.config.stability, result.activity[layer])
         own.fold()
@@ -207,18 +208,21 @@ class Learner:
         return math.fsum(change * size for change, size in zip(changes, sizes, strict=True)) / sum(sizes)
 
     def _move_weights(
-        self, layer: LayerNormalization, edge: Edge, gradient: Array, result: BatchResult, factor: float
+        self, layer: LayerNormalization, edge: Edge, gradient: Array, mean: Array | None, factor: float
     ) -> float:
-        """Move the weights of a connection, their mean drive staying if they are centered; their mean change."""
-        if not self.config.optimizer.centering or edge.analogue:
+        """Move the weights of a connection, the mean drive that rates of this mean make staying; their mean change."""
+        if mean is None:
             return self.optimizer.move(edge.weight, gradient, factor)
         weights = layer.weights[edge.name]
         before = self._buffers.take(f"before/{edge.name}", weights.shape, weights.dtype)
         before[...] = weights
         change = self.optimizer.move(edge.weight, gradient, factor)
-        mean = layer.seen(self._presynaptic_mean(edge, result))
         layer.keep_mean_drive(centering.bias_compensation(weights, before, mean))
         return change
+
+    def _is_centered(self, edge: Edge) -> bool:
+        """Whether the weights of a connection learn in centered form; an image has no rates."""
+        return self.config.optimizer.centering and not edge.analogue
 
     def _presynaptic_mean(self, edge: Edge, result: BatchResult) -> Array:
         """Mean rate behind each weight of a connection."""

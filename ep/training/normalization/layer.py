@@ -72,9 +72,9 @@ class LayerNormalization:
     def standardize(self, moments: Moments, gain: float) -> None:
         """Set the statistics to those of the potentials, before training; the gains too, if there were none yet."""
 
-    def seen(self, mean: Array) -> Array:
-        """Mean rates behind the weights as far as they make up the mean drive."""
-        return mean
+    def seen(self, means: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Mean rates behind the weights of connections, by name, as far as they make up the mean drive."""
+        return means
 
     def keep_mean_drive(self, drive: Array) -> None:
         """Take back what a change of the learned weights adds to the mean drive of each channel, (C,)."""

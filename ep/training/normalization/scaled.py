@@ -50,8 +50,11 @@ class ScaledLayer(LayerNormalization):
     def learned(self) -> dict[str, Array]:
         return {**super().learned(), self.gain_name: self.gain}
 
-    def seen(self, mean: Array) -> Array:
-        return np.asarray(mean - np.float32(mean.mean(dtype=np.float64)), np.float32)
+    def seen(self, means: Mapping[str, Array]) -> Mapping[str, Array]:
+        fan_in = {edge.name: edge.fan_in for edge in self.edges}
+        total = sum(fan_in[name] * mean.mean(dtype=np.float64) for name, mean in means.items())
+        common = np.float32(total / self._fan_in)
+        return {name: np.asarray(mean - common, np.float32) for name, mean in means.items()}
 
     def scale(self, edge: Edge, factor: np.float32) -> None:
         self.gain *= factor

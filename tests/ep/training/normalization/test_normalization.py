@@ -23,7 +23,7 @@ Reals = NDArray[np.float64]
 
 def normalized(kind: str, layers: Iterable[dict] = LAYERS, **settings: object) -> tuple[Model, Normalization]:
     """Random parameters, learned by way of a normalization."""
-    config = small.make(*layers, model__normalization=kind, **settings)
+    config = small.make(*layers, model__normalization=kind, dynamics__feedback_gain=0.25, **settings)
     model = Model(config, small.make_dataset(size=6))
     return model, Normalization(config, model.graph, small.random_parameters(model, 3))
 
@@ -151,26 +151,31 @@ def test_statistics_are_those_of_the_drive_and_follow_at_their_rate() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_change_of_the_weights_keeps_the_mean_drive(kind: str) -> None:
-    _, normalization = normalized(kind, optimizer__centering=True)
-    layer = normalization.layers[1]
+@pytest.mark.parametrize(("layers", "number"), [(LAYERS, 1), (small.SKIPS, 2)])
+def test_a_change_of_the_weights_keeps_the_mean_drive(kind: str, layers: tuple[dict, ...], number: int) -> None:
+    _, normalization = normalized(kind, layers, optimizer__centering=True)
+    layer = normalization.layers[number]
     rng = np.random.default_rng(5)
     layer.observe(moments(rng, len(layer.bias)), 0.1)
     layer.fold()
-    activity = rng.uniform(0.05, 0.3, 4)
-    mean = presynaptic_mean(layer.edges[0], activity)
-    name = layer.edges[0].name
+    activity = {edge.name: rng.uniform(0.05, 0.3, edge.shape[2]) for edge in layer.edges}
+    means = {edge.name: presynaptic_mean(edge, activity[edge.name]) for edge in layer.edges}
 
     def drive() -> Reals:
-        weights = layer.network.weights[name].astype(np.float64)
-        return np.einsum("yxio,i->o", weights, activity) + layer.network.bias
+        own = [
+            np.einsum("yxio,i->o", layer.network.weights[name].astype(np.float64), mean)
+            for name, mean in activity.items()
+        ]
+        return np.sum(own, axis=0) + layer.network.bias
 
-    before, old = drive(), layer.weights[name].copy()
-    layer.weights[name] += rng.normal(0, 1e-3, old.shape).astype(np.float32)
-    layer.keep_mean_drive(bias_compensation(layer.weights[name], old, layer.seen(mean)))
+    before, seen = drive(), layer.seen(means)
+    old = {name: weights.copy() for name, weights in layer.weights.items()}
+    for name, weights in layer.weights.items():
+        weights += rng.normal(0, 1e-3, weights.shape).astype(np.float32)
+        layer.keep_mean_drive(bias_compensation(weights, old[name], seen[name]))
     layer.fold()
     np.testing.assert_allclose(drive(), before, atol=2e-4)
-    assert np.abs(columns([layer.weights[name] - old])).max() > 1e-3
+    assert np.abs(columns([layer.weights[name] - own for name, own in old.items()])).max() > 1e-3
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -202,7 +207,9 @@ def learner_data(pipeline):
 @pytest.mark.parametrize("kind", KINDS)
 def test_threads_and_restored_statistics_do_not_change_a_bit(kind: str) -> None:
     """Two mini-batches: on one thread, on three, and the second by a learner that took the state of the first up."""
-    config = small.make(*LAYERS, model__normalization=kind, optimizer__centering=True, data__batch_size=8)
+    config = small.make(
+        *LAYERS, model__normalization=kind, dynamics__feedback_gain=0.25, optimizer__centering=True, data__batch_size=8,
+    )  # fmt: skip
     dataset = small.make_dataset(size=6)
     model = Model(config, dataset)
 
