@@ -30,15 +30,18 @@ def import_(
 ) -> None:
     """Make a run file of the weights of a network that was trained elsewhere.
 
-    The network is configured as for train, and the file must have the weights and biases of its layers and of its
-    read-out, by name and shape as docs/exchange.md has them. The run has no mini-batches: evaluate, gradcheck --run,
-    teacher and export take it, and train --resume trains it further.
+    The network is configured as for train, but without a normalization, and the file must have the weights and biases
+    of its layers and of its read-out, by name and shape as docs/exchange.md has them. The run has no mini-batches:
+    evaluate, gradcheck --run, teacher and export take it, and train --resume trains it further.
 
     \b
     Example:
       spikesim import twin.safetensors --arch conv --dataset fashion-mnist-mini --out twin.h5
     """
     refuse_ranks("import")
+    named = any(text.startswith("model.normalization") for text in settings)
+    if keys["model__normalization"] is None and not named:
+        keys["model__normalization"] = "none"  # given weights keep their means
     config = resolve(config_file, settings, keys)
     tell_compilation()
 

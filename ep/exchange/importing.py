@@ -102,6 +102,11 @@ def import_weights(
     optional = frozenset(head.name for head in model.heads) - {READOUT}
     given = read_weights(path, parameter_forms(model.graph, model.heads, model.classes), optional)
     digest = weights_digest(given.arrays)
+    if config.model.normalization != "none":
+        raise InputError(
+            f"model.normalization is {config.model.normalization!r}; imported weights are those of the network, and "
+            "keep their means: set it to 'none'"
+        )
     if config.model.weights not in ("", digest):
         raise InputError(
             f"model.weights is {config.model.weights!r}, but the digest of {path} is {digest!r}; give the file of that "

@@ -202,8 +202,11 @@ def test_an_imported_run_has_the_weights(folder):
         found = imported.weights()
         assert found.keys() == weights.keys() and all((found[name] == weights[name]).all() for name in found)
         assert imported.rows["batches"] == 0 and imported.status == "stopped"
-        config = {**run.config, "model": {**run.config["model"], "weights": imported.setting("model.weights")}}
-        assert imported.config == config and len(imported.setting("model.weights")) == 64
+        given = {"weights": imported.setting("model.weights"), "normalization": "none"}
+        assert (
+            imported.config == {**run.config, "model": {**run.config["model"], **given}}
+            and len(imported.setting("model.weights")) == 64
+        )
 
 
 def test_an_imported_run_is_tested_as_its_origin(folder):

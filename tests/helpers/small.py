@@ -82,6 +82,7 @@ PLAIN = {
     "stability.spectral_norm_limit": None,
     "optimizer.learning_rate": 0.02,
     "optimizer.readout_learning_rate": 0.005,
+    "optimizer.bias_factor": 0.02,
     "optimizer.centering": False,
 }
 """What the tests start from, whatever the defaults are: the model as it is in the literature, without additions."""

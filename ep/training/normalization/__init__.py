@@ -1,6 +1,6 @@
 """Between what the layers learn and the weights and biases that their neurons have: a file a normalization.
 
-Imports `config`, `network` and `gradients` of `ep`; the rest of `training`, and `gradcheck`, import it.
+Imports `config`, `network` and `phases` of `ep`; the rest of `training`, and `gradcheck`, import it.
 """
 
 from collections.abc import Iterator, Mapping

@@ -248,7 +248,7 @@ def test_calibration_reaches_the_wanted_activity() -> None:
     with small.learning(config, dataset) as (learner, pipeline):
         ids = np.arange(12)
         found = calibrate(
-            learner.model, config, learner.parameters, learner.thread_pool, pipeline.plain(dataset.train, ids), ids
+            learner.model, config, learner.normalization, learner.thread_pool, pipeline.plain(dataset.train, ids), ids
         )
         np.testing.assert_allclose(found, 0.15, rtol=0.06)
 
@@ -342,7 +342,7 @@ def test_moving_bars_are_learned_and_their_test_is_repeated() -> None:
     with small.learning(config, dataset) as (learner, pipeline):
         ids = np.arange(48)
         calibrate(
-            learner.model, config, learner.parameters, learner.thread_pool, pipeline.plain(dataset.train, ids), ids
+            learner.model, config, learner.normalization, learner.thread_pool, pipeline.plain(dataset.train, ids), ids
         )
         for epoch in range(12):
             order = learner.order(epoch, 48)

@@ -124,7 +124,8 @@ def test_the_exact_gradient_is_that_of_finite_differences(name: str, error_gain:
             for step in (1e-6, -1e-6)
         )
         found = (up - down) / 2e-6
-        assert np.abs(found).max() > 1e-5, "something to compare"
+        heard = error_gain > 0 or any(head.layer == layer and head.strength for head in case.field.heads)
+        assert not heard or np.abs(found).max() > 1e-5, "something to compare"
         np.testing.assert_allclose([gradient[at] for at in chosen], found, rtol=1e-4, atol=1e-8)
 
 

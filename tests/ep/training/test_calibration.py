@@ -11,6 +11,7 @@ from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.training.calibration import ROUNDS_MAX, calibrate
+from spikesim.ep.training.normalization import Normalization
 from spikesim.errors import InputError, Stopped
 from spikesim.numerics.fixed_point import ONE
 
@@ -27,7 +28,7 @@ def calibrated(
     with small.learning(config, dataset, threads=threads) as (learner, pipeline):
         model, parameters = learner.model, learner.parameters
         images, ids = pipeline.plain(dataset.train, slice(0, SAMPLES)), np.arange(SAMPLES)
-        reported = calibrate(model, config, parameters, learner.thread_pool, images, ids)
+        reported = calibrate(model, config, learner.normalization, learner.thread_pool, images, ids)
         workspace = ph.Workspace(model, config.dynamics, SAMPLES, 99)
         workspace.free(workspace.rest(images, ids), 0, np.zeros(1, np.uint8))
         sums = np.empty((SAMPLES, model.compiled.sizes["state"]), np.int32)
@@ -77,7 +78,8 @@ def test_a_list_of_another_length_is_refused_and_a_stop_is_obeyed() -> None:
     model = Model(config, dataset)
     with ThreadPool(model, config, 2, np.ones(1, np.uint8)) as thread_pool, pytest.raises(Stopped):
         images = np.zeros((SAMPLES, 6, 6, 1), np.int16)
-        calibrate(model, config, initial_parameters(model, config), thread_pool, images, np.arange(SAMPLES))
+        parameters = Normalization(config, model.graph, initial_parameters(model, config))
+        calibrate(model, config, parameters, thread_pool, images, np.arange(SAMPLES))
 
 
 def test_rounds_are_told_as_they_are_done() -> None:
@@ -87,6 +89,6 @@ def test_rounds_are_told_as_they_are_done() -> None:
     with small.learning(config, dataset) as (learner, pipeline):
         images = pipeline.plain(dataset.train, slice(0, SAMPLES))
         calibrate(
-            learner.model, config, learner.parameters, learner.thread_pool, images, np.arange(SAMPLES), told.append
+            learner.model, config, learner.normalization, learner.thread_pool, images, np.arange(SAMPLES), told.append
         )
     assert told == list(range(1, len(told) + 1)) and 1 < len(told) <= ROUNDS_MAX

@@ -31,7 +31,7 @@ def result(
     free.residual[:] = np.rint(2.0**16 * 2 * 2 * neurons * np.array([0.01, residual]))
     return BatchResult(
         [loss, loss], 1, [free, PhaseCounts.zero(2), PhaseCounts.zero(2)], np.full(2, 0.01), beta, np.ones(1),
-        np.zeros(2), np.ones(1), np.ones(1, np.int64), [np.full(4, 0.1), np.full(8, activity)], [],
+        np.zeros(2), np.ones(1), np.ones(1, np.int64), [np.full(4, 0.1), np.full(8, activity)], [], [], [],
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ def test_activity_and_coupling_at_the_start(limit: float | None) -> None:
     dataset = small.make_dataset(size=8, samples=24)
     with small.learning(config, dataset) as (learner, pipeline):
         before = small.copied(learner.parameters)
-        found = start(learner.model, config, learner.parameters, learner.thread_pool, pipeline, 24)
+        found = start(learner.model, config, learner.normalization, learner.thread_pool, pipeline, 24)
         after = small.copied(learner.parameters)
         ids = np.arange(8)
         _, result = learner.estimate(
@@ -39,7 +39,7 @@ def test_an_activity_of_zero_leaves_everything_as_it_is() -> None:
     dataset = small.make_dataset(size=8, samples=24)
     with small.learning(config, dataset) as (learner, pipeline):
         before = small.copied(learner.parameters)
-        assert start(learner.model, config, learner.parameters, learner.thread_pool, pipeline, 24) is None
+        assert start(learner.model, config, learner.normalization, learner.thread_pool, pipeline, 24) is None
         for name, array in small.copied(learner.parameters).items():
             assert array.tobytes() == before[name].tobytes()
 
@@ -52,10 +52,10 @@ def test_a_network_that_stays_silent_from_rest_is_calmed() -> None:
     with small.learning(config, dataset) as (learner, pipeline):
         ids = np.arange(8)
         images = pipeline.plain(dataset.train, ids)
-        calibrate(learner.model, config, learner.parameters, learner.thread_pool, images, ids)
+        calibrate(learner.model, config, learner.normalization, learner.thread_pool, images, ids)
         calibrated = free_rates(learner.thread_pool, images, ids, CALIBRATED)
         assert min(float(rates.mean()) for rates in calibrated) < 0.02, "bistable"
-        start(learner.model, config, learner.parameters, learner.thread_pool, pipeline, 24)
+        start(learner.model, config, learner.normalization, learner.thread_pool, pipeline, 24)
         rates = free_rates(learner.thread_pool, images, ids, CALIBRATED)
         assert spectral_norms(learner.model, rates).max() < 0.95
     assert [float(own.mean()) for own in rates] == pytest.approx([0.1] * 3, abs=0.03)

@@ -9,6 +9,7 @@ from spikesim.engine.synapses import Conv
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.thread_pool import ThreadPool
+from spikesim.ep.training.normalization import Normalization
 from spikesim.ep.training.spectral import limit_spectral_norms, measure_spectral_norms, spectral_norms
 
 LAYERS = ({**small.POOLED, "channels": 3}, {**small.CONV, "channels": 2}, {"kind": "dense", "channels": 5})
@@ -102,12 +103,13 @@ def test_the_limit_holds(limit: float) -> None:
     rates = random_rates(model, 8)
     before = exact_norms(model, rates)
     assert (before[1:] > limit).all()
-    assert limit_spectral_norms(parameters.weights(model.graph), spectral_norms(model, rates), limit) == [1, 2]
+    plain = Normalization(small.make(*LAYERS), model.graph, parameters)
+    assert limit_spectral_norms(plain, model.graph, spectral_norms(model, rates), limit) == [1, 2]
     model.set_parameters(parameters)
     after = exact_norms(model, rates)
     assert (after <= limit).all(), "by singular values"
     assert (after[1:] > limit - before[1:] / 64 - 3e-3 * limit).all(), "no further than needed"
-    assert limit_spectral_norms(parameters.weights(model.graph), spectral_norms(model, rates), limit) == []
+    assert limit_spectral_norms(plain, model.graph, spectral_norms(model, rates), limit) == []
 
 
 def test_weights_beyond_the_limit_are_scaled_down_to_it() -> None:
@@ -122,7 +124,7 @@ def test_weights_beyond_the_limit_are_scaled_down_to_it() -> None:
         found = measure_spectral_norms(thread_pool, images, np.arange(3), 7)
         assert np.array_equal(found, measure_spectral_norms(thread_pool, images, np.arange(3), 7))
     limit = float(np.sort(found)[1:].mean())
-    scaled = limit_spectral_norms(parameters.weights(model.graph), found, limit)
+    scaled = limit_spectral_norms(Normalization(config, model.graph, parameters), model.graph, found, limit)
     assert scaled == [layer for layer in range(3) if found[layer] > limit] and len(scaled) == 1
     for layer, (weights, old) in enumerate(zip(parameters.weights(model.graph), before, strict=True)):
         factor = weights.ravel()[0] / old.ravel()[0]

@@ -173,8 +173,8 @@ def test_stopped_between_the_limit_of_the_coupling_and_its_measure(whole, datase
     """The weights have been scaled then, and the epoch has not ended: the test would find other weights."""
     run, watcher = tmp_path / "run.h5", Watcher()
 
-    def limit_and_stop(weights, found, limit):
-        scaled = limit_spectral_norms(weights, found, limit)
+    def limit_and_stop(*given):
+        scaled = limit_spectral_norms(*given)
         assert scaled
         watcher.trainer.request_stop()
         return scaled
