@@ -31,6 +31,20 @@ def test_epochs_are_printed_and_written(tmp_path):
     assert last["test_accuracy"] > 0.3  # of ten classes
 
 
+@pytest.mark.parametrize("normalization", ["weights", "batch"])
+def test_normalized_layers_learn(tmp_path, normalization):
+    (tmp_path / "config.toml").write_text(CONFIG)
+    out = tmp_path / "result.json"
+    more = ("--normalization", normalization, "--activation", "relu" if normalization == "batch" else "clip")
+    pooled = ("--set", "dynamics.pooling=winner", "--set", "data.validation=0.1")
+    result = backprop("--config", tmp_path / "config.toml", "--limit", 400, "--epochs", 3, "--out", out, *more, *pooled)
+    assert result.returncode == 0, result.stderr
+    written = json.loads(out.read_text())
+    assert (written["normalization"], written["activation"]) == more[1::2]
+    assert written["epochs"][-1]["train_loss"] < written["epochs"][0]["train_loss"]
+    assert written["epochs"][-1]["test_accuracy"] > 0.3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

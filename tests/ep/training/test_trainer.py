@@ -34,7 +34,7 @@ STEERED = {
     "stability.beta_control": "rate-difference",
     "stability.rate_difference": 0.05,
     "stability.target_rate": 0.05,
-    "stability.spectral_norm_limit": 0.1,
+    "stability.spectral_norm_limit": 0.01,
 }
 """What has a state of its own that a checkpoint must keep, and what acts between mini-batches."""
 
