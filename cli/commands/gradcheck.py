@@ -131,10 +131,11 @@ def gradcheck(options: GradcheckOptions, keys: dict[str, Any]) -> None:
         config = resolve(options.config_file, options.settings, keys)
         result = _check(config, options, None, over, ranks)
     else:
+        from spikesim.ep.config.parsing import as_recorded
         from spikesim.ep.runs.reader import RunReader
 
         with RunReader(options.run) as reader:
-            config = resolve(None, options.settings, keys, reader.config)
+            config = resolve(None, options.settings, keys, as_recorded(reader.config))
             result = _check(config, options, reader, over, ranks)
     if ranks.rank > 0:
         return

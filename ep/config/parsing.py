@@ -23,6 +23,7 @@ __all__ = [
     "CONTRAST_WINDOW_MAX",
     "SECTIONS",
     "Config",
+    "as_recorded",
     "describe",
     "make_config",
     "merge",
@@ -86,6 +87,22 @@ def make_config(values: Mapping[str, Any]) -> Config:
     config = Config(**sections, seed=whole(values.get("seed", seed.default), "seed", seed.metadata["limits"]))
     _check_together(config)
     return config
+
+
+def as_recorded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a run file for `make_config`, with what the run had where the file does not know a key.
+
+    A configuration from before there was a key lacks it. Its run had what the program did then, and not what has become
+    the default since.
+    """
+    complete = dict(values)
+    for name in SECTIONS:
+        given = values.get(name, {})
+        if isinstance(given, Mapping):  # else `make_config` refuses it
+            items = dataclasses.fields(getattr(Config(), name))
+            earlier = {item.name: item.metadata["before"] for item in items if item.metadata["before"] is not None}
+            complete[name] = {**earlier, **given}
+    return complete
 
 
 def _nudged_defaults(dynamics: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -48,6 +48,7 @@ def option(
     per_layer: bool = False,
     optional: bool = False,
     later: bool = False,
+    before: Any = None,
     **limits: float,
 ) -> Any:
     """A field of a section: its default, its meaning and what is allowed.
@@ -61,6 +62,8 @@ def option(
     later : bool
         Added after there were runs: left out of the canonical form where it has its default, so that a configuration
         that knows nothing of it stays the same.
+    before
+        What runs had before there was the key, where that is not its default (`as_recorded`).
     **limits : float
         `low`, `high` and `above`: smallest and largest value, and a value that must be exceeded (`Limits`).
     """
@@ -71,6 +74,7 @@ def option(
         "per_layer": per_layer,
         "optional": optional,
         "later": later,
+        "before": before,
     }
     return field(default=default, metadata=rules)
 
@@ -110,6 +114,7 @@ class ModelSettings:
         "divided by its running standard deviation (running-statistics), or the weights by their norm "
         "(weight-standardization).",
         choices=("none", "running-statistics", "weight-standardization"),
+        before="none",
     )
     drive_deviation: float | tuple[float, ...] = option(
         0.35,

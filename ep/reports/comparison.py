@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.ep.analysis.summary import epoch_metrics
+from spikesim.ep.config.parsing import as_recorded
 from spikesim.ep.reports.document import finite
 from spikesim.ep.runs.energy import EnergyModel
 from spikesim.ep.runs.reader import RunReader
@@ -122,7 +123,7 @@ def compare(paths: Iterable[Path], *, strict: bool) -> list[ComparedRun]:
         try:
             with RunReader(path) as reader, np.errstate(over="ignore", invalid="ignore"):
                 found.append((*_read(name, reader), reader.energy_model))
-                configurations.append(reader.config)
+                configurations.append(as_recorded(reader.config))
         except InputError as error:
             if strict:
                 raise

@@ -1,6 +1,9 @@
 import json
 import re
+import shutil
 
+import h5py
+import numpy as np
 import pytest
 from commands import CONFIG, spikesim, succeed
 
@@ -50,6 +53,24 @@ def test_the_table_of_a_run(config, tmp_path):
     start = json.loads(succeed("gradcheck", "--config", config, "--batch", 8, "--format", "json").stdout)
     assert start["mean_field"]["cost"] > found["mean_field"]["cost"], "the run has learned"
     assert "needs (128, 10)" in refused("--run", run, "--batch", 8, "--width", 2)
+
+
+def test_a_run_of_before_normalization_keeps_the_means_of_its_weights(config, tmp_path):
+    run, old = tmp_path / "run.h5", tmp_path / "old.h5"
+    succeed("train", "--config", config, "--normalization", "none", "--epochs", 1, "--out", run)
+    shutil.copy(run, old)
+    with h5py.File(old, "r+") as file:
+        recorded = json.loads(file.attrs["config"])
+        del recorded["model"]["normalization"]
+        file.attrs["config"] = np.bytes_(json.dumps(recorded))
+    given = ("--batch", 8, "--format", "json")
+    assert succeed("gradcheck", "--run", old, *given).stdout.replace("old.h5", "run.h5") == (
+        succeed("gradcheck", "--run", run, *given).stdout
+    )
+    tested = json.loads(succeed("evaluate", old, "--test-limit", 20, "--format", "json").stdout)
+    assert tested["config"]["model"]["normalization"] == "none"
+    live = ("--set", "dynamics.feedback_gain=1.0", "--set", "dynamics.nudged_phase=live-spikes")
+    assert "live-spikes" in succeed("gradcheck", "--run", old, *given, *live).stdout
 
 
 def test_the_grid(config):

@@ -13,6 +13,7 @@ from spikesim.ep.config.parsing import (
     CONTRAST_WINDOW_MAX,
     SECTIONS,
     Config,
+    as_recorded,
     describe,
     make_config,
     merge,
@@ -351,6 +352,20 @@ def test_description_names_every_key_once_and_says_what_it_means() -> None:
     assert allowed["data.augment"] == "true, false"
     assert allowed["dynamics.beta"] == "above 0, at most 64"
     assert "a value a layer" in allowed["model.gain"]
+
+
+def test_what_a_file_lacks_has_the_value_of_its_time() -> None:
+    """A run of before `model.normalization` had plain weights, and a feedback gain that the default now excludes."""
+    recorded = Config().to_dict()
+    del recorded["model"]["normalization"]
+    recorded["dynamics"]["feedback_gain"] = 1.0
+    with pytest.raises(InputError, match="feedback_gain"):
+        make_config(recorded)
+    assert make_config(as_recorded(recorded)).model.normalization == "none"
+    assert "normalization" not in recorded["model"], "the given values stay as they are"
+    assert make_config(as_recorded({"seed": 3})) == make_config({"seed": 3, "model": {"normalization": "none"}})
+    for own in (Config(), make_config({"model": {"normalization": "weight-standardization"}})):
+        assert make_config(as_recorded(own.to_dict())) == own
 
 
 def test_values_are_shown_short_and_in_printable_characters() -> None:
