@@ -25,6 +25,7 @@ from spikesim.ep.config.sections import DynamicsSettings
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.model import Model
+from spikesim.ep.phases.channel_sums import ChannelSums
 from spikesim.ep.phases.convergence import Criterion, settling_steps
 from spikesim.ep.phases.counters import RATE_BINS, PhaseCounts, add_rates
 from spikesim.ep.phases.nudged.group import Group
@@ -32,7 +33,6 @@ from spikesim.ep.phases.nudged.ways import response_of
 from spikesim.ep.phases.readout import Predictions, predict, window_features
 from spikesim.errors import Stopped
 from spikesim.jit.aligned import aligned_zeros
-from spikesim.jit.compilation import kernel
 
 FREE, PLUS, MINUS = range(3)
 """The phases, in the order of `spikesim.ep.runs.schema.PHASES`."""
@@ -49,21 +49,6 @@ class Rates(NamedTuple):
     def rows(self, part: slice) -> "Rates":
         """Those of some of the samples, views; where there are none, none."""
         return Rates(*(sums[part] for sums in self))
-
-
-@kernel
-def _channel_sums(populations, window, n_samples, sums):
-    """Add window sums to those of their channels, which lie as the biases do."""
-    for pop in populations:
-        pixels, lanes = pop.height * pop.width, pop.lanes
-        for part in window:
-            for sample in range(n_samples):
-                own = part[sample, pop.state :]
-                for block in range(pop.blocks):
-                    total = sums[pop.bias + block * lanes :]
-                    for pixel in range(pixels):
-                        for lane in range(lanes):
-                            total[lane] += own[(block * pixels + pixel) * lanes + lane]
 
 
 class Workspace:
@@ -269,25 +254,9 @@ class Workspace:
         window_features(self.model.compiled.plan, packed, first, self.state.window, n, found.features)
         predict(packed, self.dynamics.window_free, labels, soft_targets, found, first=first)
 
-    def channel_sums(self, n: int) -> list[NDArray[np.int64]]:
-        """Window sums by channel of every layer, then of an input of spikes, over positions and the first n samples;
-        int64 (C,).
-        """
-        populations = self.model.compiled.plan.populations
-        sums = np.zeros(self.model.compiled.sizes["bias"], np.int64)
-        _channel_sums(populations, self.state.window, n, sums)
-        return [sums[row.bias : row.bias + row.channels] for row in populations]
-
-    def passed_sums(self, n: int) -> list[NDArray[np.int64]]:
-        """The same of what the winners of cells passed on, by layer; int64 (C,), zeros where a layer has none."""
-        passed = self.model.compiled.plan.populations.copy()
-        passed["height"] //= 2
-        passed["width"] //= 2
-        passed["height"][passed["winner"] == 0] = 0
-        passed["state"] = passed["pooled_state"]
-        sums = np.zeros(self.model.compiled.sizes["bias"], np.int64)
-        _channel_sums(passed, self.state.window, n, sums)
-        return [sums[row.bias : row.bias + row.channels] for row in passed[: self.model.layers]]
+    def channel_sums(self, n: int, sums: ChannelSums) -> None:
+        """Add the window of the free phase of the first n samples to sums over channels."""
+        sums.add(self.model.compiled.plan.populations, self.state.window, n)
 
     def spikes(self, sample: int) -> list[NDArray[np.int32]]:
         """Indices of the neurons of each layer that fired in the last step, (y * W + x) * C + channel."""

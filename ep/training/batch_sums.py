@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from spikesim.ep.gradients.correlation import Correlation
 from spikesim.ep.gradients.estimator import HeadSums, LayerSums
 from spikesim.ep.network.model import Model
+from spikesim.ep.phases.channel_sums import ChannelSums
 from spikesim.ep.phases.counters import PhaseCounts
 from spikesim.ep.phases.potentials import PotentialSums
 
@@ -26,9 +27,8 @@ class BatchSums:
     penalties : dict of Correlation
         By index of the connections into layers whose activity has a penalty.
     heads : list of HeadSums
-    channels : list of int64 (C,)
-        By layer, then of an input of spikes: firing probabilities of a channel over the window of the free phase; then
-        by layer those of the winners of its cells.
+    channels : ChannelSums
+        Firing probabilities of the channels over the window of the free phase.
     potentials : PotentialSums
         At the end of the free phase; zeros unless they are needed.
     counts : list of PhaseCounts
@@ -39,7 +39,7 @@ class BatchSums:
     layers: LayerSums
     penalties: dict[int, Correlation]
     heads: list[HeadSums]
-    channels: list[NDArray[np.int64]]
+    channels: ChannelSums
     potentials: PotentialSums
     counts: list[PhaseCounts]
     correct: NDArray[np.int64]
@@ -49,25 +49,22 @@ class BatchSums:
         cls, model: Model, layers: LayerSums, penalties: dict[int, Correlation], heads: list[HeadSums]
     ) -> "BatchSums":
         """With nothing counted yet."""
+        channels = model.compiled.sizes["bias"]
         return cls(
             layers=layers,
             penalties=penalties,
             heads=heads,
-            channels=[
-                np.zeros(own.shape[2], np.int64)
-                for own in (*model.graph.populations, *model.inputs, *model.graph.populations)
-            ],
-            potentials=PotentialSums.zero(model.compiled.sizes["bias"]),
+            channels=ChannelSums.zero(channels, model.compiled.plan.populations),
+            potentials=PotentialSums.zero(channels),
             counts=[PhaseCounts.zero(model.layers) for _ in range(PHASES)],
             correct=np.zeros(len(model.heads), np.int64),
         )
 
-    def add(self, channels: list[NDArray[np.int64]], potentials: PotentialSums, counts: list[PhaseCounts]) -> None:
+    def add(self, channels: ChannelSums, potentials: PotentialSums, counts: list[PhaseCounts]) -> None:
         """Add what some samples counted."""
-        for total, own in zip(self.potentials.arrays(), potentials.arrays(), strict=True):
-            total += own
-        for total, own in zip(self.channels, channels, strict=True):
-            total += own
+        for sums, added in ((self.channels, channels), (self.potentials, potentials)):
+            for total, own in zip(sums.arrays(), added.arrays(), strict=True):
+                total += own
         for phase, count in zip(self.counts, counts, strict=True):
             phase.add(count)
 
@@ -78,7 +75,7 @@ class BatchSums:
             yield from correlation
         for head in self.heads:
             yield from head
-        yield from self.channels
+        yield from self.channels.arrays()
         yield from self.potentials.arrays()
         for phase in self.counts:
             yield from phase

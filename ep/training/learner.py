@@ -12,7 +12,6 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.engine.synapses import pooled
 from spikesim.ep.config.parsing import Config, per_layer
 from spikesim.ep.config.random_streams import STREAM_FREE, nudged_stream, stream_of
 from spikesim.ep.gradients import centering as centering
@@ -39,6 +38,7 @@ from spikesim.ep.parallel.buffers import Buffers
 from spikesim.ep.parallel.communicator import share
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
+from spikesim.ep.phases.channel_sums import ChannelSums
 from spikesim.ep.phases.counters import PhaseCounts
 from spikesim.ep.phases.potentials import Moments, PotentialSums
 from spikesim.ep.phases.readout import Predictions
@@ -48,7 +48,6 @@ from spikesim.ep.training.controllers import Controllers
 from spikesim.ep.training.normalization import LayerNormalization, Normalization
 from spikesim.ep.training.optimizers import Optimizer
 from spikesim.errors import Stopped
-from spikesim.numerics.fixed_point import ONE
 from spikesim.numerics.philox import philox_words
 
 TAG_ORDER = 0xFE000000
@@ -71,14 +70,14 @@ class BatchResult:
     activity: list[NDArray[np.float64]]  # by layer, (C,): mean firing probability in the free phase
     potentials: list[Moments]  # by layer: of the membrane potentials at the end of the free phase; none unless needed
     input_activity: list[NDArray[np.float64]]  # the same of the inputs of spikes, one or none
-    passed_activity: list[NDArray[np.float64]]  # by layer: of the winners of its cells
+    winner_activity: list[NDArray[np.float64]]  # by layer: of the winners of its cells, where it has any
     rates: ph.Rates | None = None  # if they were to be kept
     changes: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (L + 1,)
 
 
 @dataclass
 class _Group:
-    channel_sums: list[NDArray[np.int64]]  # by layer, of inputs, and by layer of what winners passed on
+    channels: ChannelSums
     potentials: PotentialSums
     counts: list[PhaseCounts]
 
@@ -227,7 +226,7 @@ class Learner:
     def _presynaptic_mean(self, edge: Edge, result: BatchResult) -> Array:
         """Mean rate behind each weight of a connection."""
         if edge.winner:
-            return centering.presynaptic_mean(edge, result.passed_activity[edge.source])
+            return centering.presynaptic_mean(edge, result.winner_activity[edge.source])
         below = result.input_activity[0] if edge.source == INPUT else result.activity[edge.source]
         return centering.presynaptic_mean(edge, below)
 
@@ -271,7 +270,7 @@ class Learner:
         self.thread_pool.ranks.add(sums.arrays())
         losses = self.thread_pool.ranks.join(found.losses)
         gradients = self._gradients(sums, count, sign * beta)
-        activity = self._activity(sums, count)
+        layers, inputs, winners = self._activity(sums.channels, count)
         result = BatchResult(
             loss_sum=losses[:, self.model.readout].tolist(),
             correct=int(sums.correct[self.model.readout]),
@@ -282,10 +281,10 @@ class Learner:
             penalties=self.controllers.penalties,
             head_loss=np.array([math.fsum(own) for own in losses.T]) / count,
             head_correct=sums.correct,
-            activity=activity[: self.model.layers],
+            activity=layers,
             potentials=self._potentials(sums, count),
-            input_activity=activity[self.model.layers : -self.model.layers],
-            passed_activity=activity[-self.model.layers :],
+            input_activity=inputs,
+            winner_activity=winners,
         )
         return gradients, result
 
@@ -335,7 +334,7 @@ class Learner:
         sums = BatchSums.zero(self.model, layers, penalized, self.thread_pool.gather(pending))
         sums.correct += found.correct.sum(axis=0)
         for group in groups:
-            sums.add(group.channel_sums, group.potentials, group.counts)
+            sums.add(group.channels, group.potentials, group.counts)
         return sums
 
     def _run_group(
@@ -352,10 +351,11 @@ class Learner:
             counts = [PhaseCounts.zero(self.model.layers) for _ in range(3)]
             counts[ph.FREE] = workspace.free(n, stream_of(epoch, STREAM_FREE), stop)
             workspace.predict(n, labels, soft_targets, found)
-            channel_sums = [*workspace.channel_sums(n), *workspace.passed_sums(n)]
-            potentials = PotentialSums.zero(self.model.compiled.sizes["bias"])
+            channels, populations = self.model.compiled.sizes["bias"], self.model.compiled.plan.populations
+            activity, potentials = ChannelSums.zero(channels, populations), PotentialSums.zero(channels)
+            workspace.channel_sums(n, activity)
             if self.normalization.observes:
-                potentials.add(self.model.compiled.plan.populations, workspace.state.membrane, n)
+                potentials.add(populations, workspace.state.membrane, n)
             if len(rates.free):
                 workspace.window_sums(n, rates.free)
             if len(rates.followed):
@@ -370,18 +370,15 @@ class Learner:
                 comparison.collect(workspace, n, out)
                 counts[places[number]] = counted
             counts[places[0]].macs[:] += kept
-            return _Group(channel_sums, potentials, counts)
+            return _Group(activity, potentials, counts)
 
-    def _activity(self, sums: BatchSums, samples: int) -> list[NDArray[np.float64]]:
-        """Mean firing probability of each channel of the layers, then of inputs, in the window of the free phase; then
-        of the winners of the layers' cells."""
-        scale = ONE * self.config.dynamics.window_free * samples
-        shapes = [population.shape for population in (*self.model.graph.populations, *self.model.inputs)]
-        shapes += [pooled(population.shape) for population in self.model.graph.populations]
-        return [
-            own / float(scale * max(1, height * width))
-            for own, (height, width, _) in zip(sums.channels, shapes, strict=True)
-        ]
+    def _activity(
+        self, sums: ChannelSums, samples: int
+    ) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]], list[NDArray[np.float64]]]:
+        """Mean firing probability of each channel in the window of the free phase: of layers, inputs and winners."""
+        rows, count = self.model.compiled.plan.populations, (samples, self.config.dynamics.window_free)
+        means, layers = [sums.mean(row, *count) for row in rows], self.model.layers
+        return means[:layers], means[layers:], [sums.winners_mean(row, *count) for row in rows[:layers]]
 
     def _potentials(self, sums: BatchSums, samples: int) -> list[Moments]:
         """Moments of the potentials of the layers, where they are normalized by them."""

@@ -1,5 +1,6 @@
 """Graded errors: the answers of mean rates against the slow reference to the bit, and against the exact gradient."""
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +18,7 @@ from spikesim.engine.simd.dot_products import ABREAST_32, ABREAST_64
 from spikesim.ep.gradcheck import implicit_gradient as ad
 from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.phases import workspace as ph
+from spikesim.ep.phases.channel_sums import ChannelSums
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import ONE
 
@@ -73,9 +75,12 @@ def test_what_winners_passed_on_is_summed_over_the_window(firing: str) -> None:
     found = tp.sums_of(workspace)[:, at : at + size].reshape(tp.SAMPLES, lower.blocks, *shape[:2], lower.lanes)
     found = found.transpose(0, 2, 3, 1, 4).reshape(tp.SAMPLES, *shape[:2], -1)[..., : shape[2]]
     np.testing.assert_array_equal(found, expected)
-    passed = workspace.passed_sums(tp.SAMPLES)
-    np.testing.assert_array_equal(passed[0], expected.sum(axis=(0, 1, 2)))
-    assert not passed[1].any(), "the read-out averages"
+    rows = model.compiled.plan.populations
+    sums = ChannelSums.zero(model.compiled.sizes["bias"], rows)
+    workspace.channel_sums(tp.SAMPLES, sums)
+    means = expected.sum(axis=(0, 1, 2)) / (ONE * math.prod(expected.shape[:3]) * WINDOW)
+    np.testing.assert_allclose(sums.winners_mean(rows[0], tp.SAMPLES, WINDOW), means, rtol=1e-15)
+    assert not len(sums.winners_mean(rows[1], tp.SAMPLES, WINDOW)), "the read-out averages"
 
 
 SINGLE = ABREAST_32 + ABREAST_64
