@@ -66,9 +66,11 @@ class LineView:
 
     def show(self, snapshot: "Snapshot") -> None:
         """Print what is new."""
+        from spikesim.cli.terminal.progress import epoch_line
+
         complete = [summary for summary in snapshot.report.epochs if summary.complete]
         for summary in complete[self._told :]:
-            click.echo(_epoch_line(summary, snapshot.epochs, snapshot.report.tested_on))
+            click.echo(epoch_line(summary, snapshot.epochs, snapshot.report.tested_on))
         self._told = len(complete)
         if snapshot.last is not None and not snapshot.last.complete and snapshot.last != self._last:
             click.echo(_progress_line(snapshot, snapshot.last))
@@ -127,28 +129,14 @@ def _state(snapshot: "Snapshot | None") -> str:
     }[snapshot.state]
 
 
-def _of(count: int, total: int | None) -> str:
-    return f"{count}" if total is None else f"{count}/{total}"
-
-
-def _epoch_line(summary: "EpochMetrics", epochs: int | None, tested_on: str) -> str:
-    from spikesim.runtime.text import fixed, percent
-
-    return (
-        f"epoch {_of(summary.epoch, epochs)}: train loss {fixed(summary.train_loss)}, "
-        f"accuracy {percent(summary.train_accuracy)}; {tested_on} loss {fixed(summary.test_loss)}, "
-        f"accuracy {percent(summary.test_accuracy)}; {summary.seconds:.1f} s"
-    )
-
-
 def _progress_line(snapshot: "Snapshot", last: "EpochMetrics") -> str:
-    from spikesim.cli.terminal.progress import duration
+    from spikesim.cli.terminal.progress import duration, of
     from spikesim.runtime.text import fixed, percent
 
     total = [work for work in snapshot.report.layers if work.layer == "total" and work.phase == "free"]
     speed, left = snapshot.samples_per_second, snapshot.seconds_left
     return (
-        f"epoch {_of(last.epoch, snapshot.epochs)}, {_of(last.train_samples, snapshot.samples)} samples: "
+        f"epoch {of(last.epoch, snapshot.epochs)}, {of(last.train_samples, snapshot.samples)} samples: "
         f"loss {fixed(last.train_loss)}, accuracy {percent(last.train_accuracy)}, "
         f"activity {percent(total[0].activity if total else None)}, "
         f"{'--' if speed is None else f'{speed:.1f}'} samples/s, {'--' if left is None else duration(left)} left"

@@ -5,10 +5,12 @@ import time
 from typing import TYPE_CHECKING
 
 from spikesim.ep.training.observer import Silent
+from spikesim.runtime.text import fixed, percent
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+    from spikesim.ep.analysis.summary import EpochMetrics
     from spikesim.ep.training.observer import EpochSummary, Observer, Progress
 
 
@@ -24,13 +26,18 @@ def make_observer(seconds: float, *, silent: bool = False) -> "BarObserver | Lin
     return BarObserver() if sys.stderr.isatty() else LineObserver(seconds)
 
 
-def epoch_line(summary: "EpochSummary") -> str:
-    """An epoch in one line."""
+def epoch_line(summary: "EpochSummary | EpochMetrics", epochs: int | None, tested_on: str) -> str:
+    """An epoch in one line, of so many if that is known."""
     return (
-        f"epoch {summary.epoch}/{summary.epochs}: train loss {summary.train_loss:.4f}, "
-        f"accuracy {summary.train_accuracy:.2%}; {summary.tested_on} loss {summary.test_loss:.4f}, "
-        f"accuracy {summary.test_accuracy:.2%}; {summary.seconds:.1f} s"
+        f"epoch {of(summary.epoch, epochs)}: train loss {fixed(summary.train_loss)}, "
+        f"accuracy {percent(summary.train_accuracy)}; {tested_on} loss {fixed(summary.test_loss)}, "
+        f"accuracy {percent(summary.test_accuracy)}; {summary.seconds:.1f} s"
     )
+
+
+def of(number: int, total: int | None) -> str:
+    """A number of so many: ``3/5``, or ``3`` where that is not known."""
+    return f"{number}" if total is None else f"{number}/{total}"
 
 
 def duration(seconds: float) -> str:
@@ -102,7 +109,8 @@ class LineObserver:
         if self._due():
             self.message(
                 f"epoch {progress.epoch}/{progress.epochs}, mini-batch {progress.batch}/{progress.batches}: "
-                f"loss {progress.loss:.4f}, accuracy {progress.accuracy:.2%}, activity {progress.activity:.2%}, "
+                f"loss {fixed(progress.loss)}, accuracy {percent(progress.accuracy)}, "
+                f"activity {percent(progress.activity)}, "
                 f"{self._recent.text(progress)}"
             )
 
@@ -113,7 +121,7 @@ class LineObserver:
 
     def epoch(self, summary: "EpochSummary") -> None:
         """A line."""
-        self.message(epoch_line(summary))
+        self.message(epoch_line(summary, summary.epochs, summary.tested_on))
 
     def _due(self) -> bool:
         now = time.monotonic()
@@ -173,7 +181,7 @@ class BarObserver:
 
     def epoch(self, summary: "EpochSummary") -> None:
         """A line above the bar."""
-        self._console.print(epoch_line(summary))
+        self._console.print(epoch_line(summary, summary.epochs, summary.tested_on))
 
     def _show(self, description: str, done: int, total: int, text: str) -> None:
         if self._task is None:

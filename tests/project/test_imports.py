@@ -18,9 +18,9 @@ ORDER = """
     spikesim.errors spikesim.runtime spikesim.jit spikesim.numerics spikesim.io spikesim.engine.simd
     spikesim.engine.neurons spikesim.engine spikesim spikesim.sparse.engine spikesim.sparse
     spikesim.datasets.samples spikesim.datasets.catalogue spikesim.datasets.inspection spikesim.datasets.formats
-    spikesim.datasets spikesim.datasets.fetching spikesim.ep.runs spikesim.ep.config spikesim.ep.inputs
-    spikesim.ep.analysis spikesim.ep.network spikesim.ep.phases.nudged spikesim.ep.phases spikesim.ep.parallel
-    spikesim.ep.gradients.comparisons spikesim.ep.gradients spikesim.ep.evaluation
+    spikesim.datasets spikesim.datasets.fetching spikesim.ep.runs spikesim.ep.config.sections spikesim.ep.config
+    spikesim.ep.inputs spikesim.ep.analysis spikesim.ep.network spikesim.ep.phases.nudged spikesim.ep.phases
+    spikesim.ep.parallel spikesim.ep.gradients.comparisons spikesim.ep.gradients spikesim.ep.evaluation
     spikesim.ep.training.normalization spikesim.ep.training spikesim.ep.exchange spikesim.ep.gradcheck
     spikesim.ep.reports.charts spikesim.ep.reports.pages spikesim.ep.reports spikesim.ep spikesim.cli.terminal
     spikesim.cli spikesim.cli.views spikesim.cli.cluster spikesim.cli.commands

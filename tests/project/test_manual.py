@@ -249,7 +249,7 @@ def patched(folder: Path) -> Path:
 
 
 def test_the_neuron_of_the_manual_can_be_made(tmp_path: Path) -> None:
-    changed = ("spikesim/engine/neurons/__init__.py", "ep/config/sections.py", "tests/helpers/reference.py")
+    changed = ("spikesim/engine/neurons/__init__.py", "ep/config/sections/model.py", "tests/helpers/reference.py")
     made = ("spikesim/engine/neurons/floored.py", "tests/core/engine/test_floored.py")
     copy = patched(tmp_path / "copy")
     for name in changed:

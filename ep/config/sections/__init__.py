@@ -1,0 +1,54 @@
+"""Every key of the configuration by section, a module each: its default, what is allowed, and what it means."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from spikesim.ep.config.sections.data import DURATION_MAX, DataSettings, tested_on
+from spikesim.ep.config.sections.dynamics import CONTRAST_WINDOW_MAX, NUDGED_DEFAULTS, NUDGINGS, DynamicsSettings
+from spikesim.ep.config.sections.error_signals import ErrorSignalSettings
+from spikesim.ep.config.sections.model import ModelSettings
+from spikesim.ep.config.sections.optimizer import OptimizerSettings
+from spikesim.ep.config.sections.options import option
+from spikesim.ep.config.sections.record import RecordSettings
+from spikesim.ep.config.sections.stability import StabilitySettings
+
+__all__ = [
+    "CONTRAST_WINDOW_MAX",
+    "DURATION_MAX",
+    "NUDGED_DEFAULTS",
+    "NUDGINGS",
+    "Config",
+    "DataSettings",
+    "DynamicsSettings",
+    "ErrorSignalSettings",
+    "ModelSettings",
+    "OptimizerSettings",
+    "RecordSettings",
+    "StabilitySettings",
+    "tested_on",
+]
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration."""
+
+    model: ModelSettings = field(default_factory=ModelSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    dynamics: DynamicsSettings = field(default_factory=DynamicsSettings)
+    error_signals: ErrorSignalSettings = field(default_factory=ErrorSignalSettings)
+    stability: StabilitySettings = field(default_factory=StabilitySettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    record: RecordSettings = field(default_factory=RecordSettings)
+    seed: int = option(0, "Seed of everything that is random.", low=0, high=2**63 - 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain, canonical form: nested dictionaries of JSON types."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        for section in dataclasses.fields(self):
+            for item in dataclasses.fields(section.type) if dataclasses.is_dataclass(section.type) else ():
+                if item.metadata["later"] and plain[section.name][item.name] == item.default:
+                    del plain[section.name][item.name]
+        return plain

@@ -1,0 +1,68 @@
+"""The keys of the data and how they are presented."""
+
+from dataclasses import dataclass
+
+from spikesim.ep.config.sections.options import option
+
+__all__ = ["DURATION_MAX", "DataSettings", "tested_on"]
+
+
+DURATION_MAX = 4e6
+"""Milliseconds of a recording that can be followed."""
+
+
+def tested_on(validation: float | None) -> str:
+    """What the tests of a run are made on, "test" or "validation", with this share of the training set held out."""
+    return "validation" if validation else "test"
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """The data and how they are presented."""
+
+    dataset: str = option(
+        "fashion-mnist-mini",
+        "Name of the data set, which `spikesim data list` shows, or a file of one's own: images (docs/own-data.md) or "
+        "recordings (docs/streams.md).",
+    )
+    limit: int | None = option(None, "Use only the first N training samples.", low=1, optional=True)
+    test_limit: int | None = option(None, "Use only the first N test samples.", low=1, optional=True)
+    validation: float = option(
+        0.0,
+        "Share of the training samples of each class, chosen by the seed, that the run is not trained on but tested "
+        "on, in place of the test set; `spikesim evaluate` reads the test set.",
+        low=0,
+        high=0.5,
+    )
+    batch_size: int = option(32, "Samples in a mini-batch.", low=1, high=65536)
+    augment: bool = option(False, "Random crops and flips, as far as they suit the data set.")
+    std_factor: float = option(
+        1.0, "Normalized images are divided by this; the literature takes 3 for CIFAR-10.", above=0, high=100
+    )
+    encoding: str = option(
+        "auto",
+        "How samples enter: as a current, or as spikes of an input population (docs/streams.md): bernoulli and latency "
+        "code images, events are those of recordings. auto is a current for images and events for recordings.",
+        choices=("auto", "current", "bernoulli", "latency", "events"),
+        later=True,
+    )
+    duration: float | None = option(
+        None,
+        "Milliseconds of a recording, from its first event, that the steps of the free phase divide; by default what "
+        "suits the data set, or the median duration of a file's training recordings.",
+        above=0,
+        high=DURATION_MAX,
+        optional=True,
+        later=True,
+    )
+    frames: int | None = option(
+        None,
+        "Frames that a recording is binned into, at most the steps of the free phase, which are divided among them; by "
+        "default there are none, and events are delivered in the step that they fall into.",
+        low=1,
+        optional=True,
+        later=True,
+    )
+    coarse: int = option(
+        1, "Pixels of a recording along each side that share an input neuron.", low=1, high=64, later=True
+    )

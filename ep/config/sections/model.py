@@ -1,0 +1,83 @@
+"""The keys of the network and its initial weights."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from spikesim.ep.config.sections.options import option
+
+__all__ = ["ModelSettings"]
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The network and its initial weights."""
+
+    arch: str = option(
+        "vgg11", "Architecture: mlp, conv, vgg5, vgg8, vgg9, vgg11, vgg16, resnet13, or custom (with `layers`)."
+    )
+    width: float = option(1.0, "Factor on the channels of every layer.", above=0, high=64)
+    layers: tuple[dict[str, Any], ...] = option(
+        (), "The rows of a custom architecture: tables with kind, channels, kernel, padding, stride, pool, from."
+    )
+    gain: float | tuple[float, ...] = option(
+        1.5,
+        "Standard deviation of the initial weights times the square root of the fan-in, in the second layer (or a "
+        "list with a value for every layer).",
+        above=0,
+        high=100,
+        per_layer=True,
+    )
+    gain_growth: float = option(
+        1.2,
+        "Factor from layer to layer on `gain`: what tells images apart is lost on the way up and wants amplification.",
+        above=0,
+        high=10,
+    )
+    first_gain: float = option(
+        1.0, "The same for the first layer, which sees the image and no feedback.", above=0, high=100
+    )
+    readout_gain: float = option(1.0, "The same for the read-out.", above=0, high=100)
+    normalization: str = option(
+        "running-statistics",
+        "What the layers learn: their weights; or weights without their mean and a gain for each channel, the drive "
+        "divided by its running standard deviation (running-statistics), or the weights by their norm "
+        "(weight-standardization).",
+        choices=("none", "running-statistics", "weight-standardization"),
+        before="none",
+    )
+    drive_deviation: float | tuple[float, ...] = option(
+        0.35,
+        "Standard deviation of a normalized drive at the start, the initial gain (a list has a value for every layer).",
+        above=0,
+        high=100,
+        per_layer=True,
+    )
+    statistics_rate: float = option(
+        0.1, "Share of a mini-batch in the running statistics of normalized drives.", above=0, high=1
+    )
+    activity: float | tuple[float, ...] = option(
+        0.1,
+        "Mean firing probability of a layer to which the initial biases are calibrated; 0 leaves all biases at 0.",
+        low=0,
+        high=0.9,
+        per_layer=True,
+    )
+    calibration_samples: int = option(64, "Training samples on which the biases are calibrated.", low=1, high=4096)
+    neuron: str = option(
+        "clipped-linear",
+        "Model of the neurons: they fire with probability clip(V, 0, 1); or so, but not in the `refractory` steps "
+        "after a spike; these want `dynamics.firing` to be iid (docs/own-neuron.md).",
+        choices=("clipped-linear", "refractory"),
+        later=True,
+    )
+    refractory: int | None = option(
+        None,
+        "Steps after a spike in which a refractory neuron does not fire.",
+        low=1,
+        high=64,
+        optional=True,
+        later=True,
+    )
+    weights: str = option(
+        "", "SHA-256 of the weights that the run starts from, in place of random ones; set by `spikesim import`."
+    )

@@ -1,0 +1,52 @@
+"""The keys of the optimizer."""
+
+from dataclasses import dataclass
+
+from spikesim.ep.config.sections.options import option
+
+__all__ = ["OptimizerSettings"]
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """How the weights follow the contrast."""
+
+    name: str = option("adam", "Optimizer.", choices=("adam", "sgd"))
+    epochs: int = option(5, "Passes over the training set.", low=1, high=2**20)
+    learning_rate: float | tuple[float, ...] = option(
+        0.02,
+        "Learning rate of a layer's weights, in units of the standard deviation that they start with: a share of "
+        "their size, whatever the fan-in.",
+        low=0,
+        high=1e6,
+        per_layer=True,
+    )
+    readout_learning_rate: float = option(0.01, "Learning rate of the read-out.", low=0, high=1000)
+    centering: bool = option(
+        True, "Weights learn from deviations of the presynaptic rates from their mean, biases from the mean."
+    )
+    bias_factor: float = option(
+        0.1,
+        "Learning rate of the biases and gains of the layers, as a share of `learning_rate` itself: not in units of "
+        "the initial deviation, as the weights have it.",
+        low=0,
+        high=1000,
+    )
+    schedule: str = option(
+        "cosine",
+        "Learning rate over the epochs: constant, or a cosine down to `final_factor`.",
+        choices=("constant", "cosine"),
+    )
+    final_factor: float = option(
+        0.05, "Learning rate at the end of the cosine, as a share of the first.", low=0, high=1
+    )
+    momentum: float = option(0.9, "Momentum of SGD.", low=0, high=0.9999)
+    beta1: float = option(0.9, "Decay of Adam's first moment.", low=0, high=0.9999)
+    beta2: float = option(0.999, "Decay of Adam's second moment.", low=0, high=0.999999)
+    epsilon: float = option(1e-8, "Added to the root of Adam's second moment.", above=0, high=1)
+    weight_decay: float = option(
+        0.0,
+        "Decay of the weights, not of the biases (added to the gradient by SGD, decoupled in Adam).",
+        low=0,
+        high=10,
+    )
