@@ -155,6 +155,10 @@ def _shortened(name: str) -> str:
         "import": ("spikesim.cli.commands.import_run:import_", "Make a run file of weights from elsewhere."),
         "simulate": ("spikesim.cli.commands.simulate:simulate", "Run a sparse network that a TOML file describes."),
         "info": ("spikesim.cli.commands.info:info", "Show the configuration, the state and the digest of a run file."),
+        "presets": (
+            "spikesim.cli.commands.presets:presets",
+            "List the presets and their keys.",
+        ),
         "data": ("spikesim.cli.commands.data:data", "List, check and fetch data sets."),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -20,6 +20,7 @@ __all__ = ["configuration_options", "option_words", "resolve", "take_teacher", "
 
 # Options that stand for a key of the configuration, in the order of --help.
 _KEYS: tuple[tuple[str, str, Any], ...] = (
+    ("--preset", "preset", str),
     ("--arch", "model.arch", str),
     ("--dataset", "data.dataset", str),
     ("--width", "model.width", float),
@@ -105,12 +106,16 @@ def resolve(
     config_file : path of a TOML file, or None
     settings : ``key=value`` texts
     options : key, or its name as a parameter, to value; None for an option that was not given
-    start : values that stand before all of these, such as those of a run; not together with a file
+    start : values that stand before all of these, such as those of a run; not together with a file. A preset that is
+        given replaces them where it has keys of its own.
     """
     from spikesim.ep.config.parsing import make_config, merge, parse_setting
+    from spikesim.ep.config.sections.presets import DEFAULT, PRESETS
     from spikesim.io.toml import read_toml
 
-    values = dict(start or {}) if config_file is None else read_toml(config_file)
+    chosen = PRESETS.get(options.get("preset") or DEFAULT)
+    changes = () if chosen is None or start is None else chosen.keys.items()
+    values = merge(dict(start or {}), changes) if config_file is None else read_toml(config_file)
     values = merge(values, [parse_setting(text) for text in settings])
     given = [(key.replace("__", "."), value) for key, value in options.items() if value is not None]
     return make_config(merge(values, given))

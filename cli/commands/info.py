@@ -20,6 +20,7 @@ def info(run: str) -> None:
     The digest is a SHA-256 over configuration, weights, counts and metrics. Two runs of the same computation have the
     same, however many threads they had and however often they were stopped.
     """
+    from spikesim.ep.config.parsing import beyond_preset
     from spikesim.ep.runs.reader import RunReader, stored_format
     from spikesim.ep.runs.state import checkpoints_text, state_text
     from spikesim.io.config_diff import flat_settings
@@ -46,6 +47,10 @@ def info(run: str) -> None:
             size = "x".join(map(str, layer.shape))
             neurons, weights = counted(layer.neurons, "neuron"), counted(layer.weights, "weight")
             click.echo(f"  {layer.name:<11}{size} = {neurons}, {weights}")
+        name, differing = beyond_preset(reader.config)
+        click.echo(f"preset: {name}{', but for' if differing else ''}")
+        for key, value in differing:
+            click.echo(f"  {printable(key)} = {printable(json.dumps(value, ensure_ascii=False))}")
         click.echo("configuration:")
         for key, value in flat_settings(reader.config):
             click.echo(f"  {printable(key)} = {printable(json.dumps(value, ensure_ascii=False))}")

@@ -13,7 +13,9 @@ from typing import Any
 
 from spikesim.ep.config.layer_rows import read_rows
 from spikesim.ep.config.sections import CONTRAST_WINDOW_MAX, NUDGED_DEFAULTS, NUDGINGS, Config, DynamicsSettings
+from spikesim.ep.config.sections.presets import DEFAULT, PRESETS
 from spikesim.errors import InputError
+from spikesim.io.config_diff import flat_settings
 from spikesim.io.fields import require_64_bits, shown
 from spikesim.io.toml import tomllib
 from spikesim.io.validation import Limits, flag, items, number, require_keys, tables, whole, word
@@ -24,6 +26,7 @@ __all__ = [
     "SECTIONS",
     "Config",
     "as_recorded",
+    "beyond_preset",
     "describe",
     "make_config",
     "merge",
@@ -43,9 +46,13 @@ def describe() -> list[tuple[str, Any, str, str]]:
     for section in SECTIONS:
         for item in dataclasses.fields(getattr(Config(), section)):
             rows.append((f"{section}.{item.name}", item.default, _allowed(item), item.metadata["text"]))
-    seed = next(item for item in dataclasses.fields(Config) if item.name == "seed")
-    rows.append(("seed", seed.default, _allowed(seed), seed.metadata["text"]))
+    rows.extend((item.name, item.default, _allowed(item), item.metadata["text"]) for item in _alone().values())
     return rows
+
+
+def _alone() -> dict[str, "dataclasses.Field[Any]"]:
+    """The keys outside of sections."""
+    return {item.name: item for item in dataclasses.fields(Config) if item.name not in SECTIONS}
 
 
 def _allowed(item: "dataclasses.Field[Any]") -> str:
@@ -64,27 +71,32 @@ def make_config(values: Mapping[str, Any]) -> Config:
     Parameters
     ----------
     values : mapping
-        Sections and the seed, as `Config.to_dict` gives them; what is missing takes its default.
+        Sections, the preset and the seed, as `Config.to_dict` gives them; what is missing is as the preset has it, else
+        takes its default.
 
     Raises
     ------
     InputError
         An unknown key, a wrong type, a value out of range, or values that contradict each other.
     """
-    known = {*SECTIONS, "seed"}
+    alone = _alone()
     for key in values:
-        if key not in known:
-            raise InputError(f"unknown key {shown(key)}; the sections are {', '.join(SECTIONS)}, and seed stands alone")
+        if key not in SECTIONS and key not in alone:
+            raise InputError(
+                f"unknown key {shown(key)}; the sections are {', '.join(SECTIONS)}; {' and '.join(alone)} stand alone"
+            )
+    name = word(values.get("preset", DEFAULT), "preset", tuple(PRESETS))
     sections = {}
     for section in SECTIONS:
         given = values.get(section, {})
         if not isinstance(given, Mapping):
             raise InputError(f"{section} is {shown(given)}; it is a table of keys, as in {section}.key = value")
+        given = {**PRESETS[name].section(section), **given}
         if section == "dynamics":
             given = {**_nudged_defaults(given), **given}
         sections[section] = _make_section(section, given)
-    seed = next(item for item in dataclasses.fields(Config) if item.name == "seed")
-    config = Config(**sections, seed=whole(values.get("seed", seed.default), "seed", seed.metadata["limits"]))
+    seed = whole(values.get("seed", alone["seed"].default), "seed", alone["seed"].metadata["limits"])
+    config = Config(**sections, preset=name, seed=seed)
     _check_together(config)
     return config
 
@@ -103,6 +115,13 @@ def as_recorded(values: Mapping[str, Any]) -> dict[str, Any]:
             earlier = {item.name: item.metadata["before"] for item in items if item.metadata["before"] is not None}
             complete[name] = {**earlier, **given}
     return complete
+
+
+def beyond_preset(recorded: Mapping[str, Any]) -> tuple[str, list[tuple[str, Any]]]:
+    """The preset of the configuration of a run file, and what differs from it: dotted keys and their values."""
+    name = str(recorded.get("preset", DEFAULT))
+    own = dict(flat_settings(make_config({"preset": name} if name in PRESETS else {}).to_dict()))
+    return name, [(key, value) for key, value in flat_settings(as_recorded(recorded)) if own.get(key) != value]
 
 
 def _nudged_defaults(dynamics: Mapping[str, Any]) -> Mapping[str, Any]:

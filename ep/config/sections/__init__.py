@@ -1,4 +1,7 @@
-"""Every key of the configuration by section, a module each: its default, what is allowed, and what it means."""
+"""Every key of the configuration by section, a module each: its default, what is allowed, and what it means.
+
+Imports the core alone; `config` imports it, and whatever of `ep` takes a single section.
+"""
 
 import dataclasses
 import json
@@ -11,6 +14,7 @@ from spikesim.ep.config.sections.error_signals import ErrorSignalSettings
 from spikesim.ep.config.sections.model import ModelSettings
 from spikesim.ep.config.sections.optimizer import OptimizerSettings
 from spikesim.ep.config.sections.options import option
+from spikesim.ep.config.sections.presets import DEFAULT, PRESETS
 from spikesim.ep.config.sections.record import RecordSettings
 from spikesim.ep.config.sections.stability import StabilitySettings
 
@@ -42,13 +46,20 @@ class Config:
     stability: StabilitySettings = field(default_factory=StabilitySettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     record: RecordSettings = field(default_factory=RecordSettings)
+    preset: str = option(
+        DEFAULT, "Keys that stand below all others: `spikesim presets` lists them.", choices=tuple(PRESETS)
+    )
     seed: int = option(0, "Seed of everything that is random.", low=0, high=2**63 - 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain, canonical form: nested dictionaries of JSON types."""
+        preset = PRESETS[self.preset]
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         for section in dataclasses.fields(self):
             for item in dataclasses.fields(section.type) if dataclasses.is_dataclass(section.type) else ():
-                if item.metadata["later"] and plain[section.name][item.name] == item.default:
+                key = f"{section.name}.{item.name}"
+                if item.metadata["later"] and plain[section.name][item.name] == item.default and key not in preset.keys:
                     del plain[section.name][item.name]
+        if self.preset == DEFAULT:  # as configurations have it that know of no presets
+            del plain["preset"]
         return plain

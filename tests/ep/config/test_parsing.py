@@ -341,11 +341,11 @@ def test_one_value_a_layer() -> None:
 
 def test_description_names_every_key_once_and_says_what_it_means() -> None:
     rows = describe()
-    assert [name for name, *_ in rows] == [f"{section}.{item.name}" for section, item in FIELDS] + ["seed"]
+    assert [name for name, *_ in rows] == [f"{section}.{item.name}" for section, item in FIELDS] + ["preset", "seed"]
     defaults = Config()
     for name, default, _, text in rows:
         section, _, key = name.rpartition(".")
-        assert default == (getattr(getattr(defaults, section), key) if section else defaults.seed)
+        assert default == (getattr(getattr(defaults, section), key) if section else getattr(defaults, key))
         assert text.endswith(".")
     allowed = {name: text for name, _, text, _ in rows}
     assert allowed["dynamics.firing"] == "iid, stratified"
