@@ -31,6 +31,8 @@ _KEYS: tuple[tuple[str, str, Any], ...] = (
     ("--test-limit", "data.test_limit", int),
     ("--steps-free", "dynamics.steps_free", int),
     ("--steps-nudged", "dynamics.steps_nudged", int),
+    ("--tolerance", "dynamics.tolerance", float),
+    ("--residual-tolerance", "dynamics.residual_tolerance", float),
     ("--beta", "dynamics.beta", float),
     ("--inference", "dynamics.inference", str),
     ("--noise", "dynamics.noise", str),

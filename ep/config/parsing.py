@@ -214,6 +214,14 @@ def _check_together(config: Config) -> None:
             f"dynamics.pooling is 'winner' and dynamics.nudged_phase {dynamics.nudged_phase!r}; errors reach "
             "winners in 'linear-response' only: choose that, or another pooling"
         )
+    if dynamics.residual_tolerance_nudged is not None and (
+        dynamics.nudged_phase == "linear-response" or dynamics.nudged_window >= dynamics.steps_nudged
+    ):
+        raise InputError(
+            f"dynamics.residual_tolerance_nudged is {dynamics.residual_tolerance_nudged}; nudged phases that may end "
+            "early are those of 'live-spikes' and 'clamped-spikes' with dynamics.window_nudged below the "
+            f"{dynamics.steps_nudged} dynamics.steps_nudged: set both, or leave it out"
+        )
     if config.model.normalization == "running-statistics" and dynamics.feedback_gain > NORMALIZED_FEEDBACK_MAX:
         raise InputError(
             f"dynamics.feedback_gain is {dynamics.feedback_gain}; with model.normalization = 'running-statistics' it "

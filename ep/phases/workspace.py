@@ -148,11 +148,16 @@ class Workspace:
             window = Window(steps, min(dynamics.window_free, steps // 2 * 2))
         else:
             window = Window(dynamics.steps_free, dynamics.window_free)
-        if steps is not None or dynamics.tolerance is None:
+        if steps is not None or not dynamics.settles:
             finished = run_steps(self.group.engine, phase, n, 0, window, self.streams, stop)
         else:
             criterion = Criterion(
-                dynamics.tolerance, self.model.packed, self.model.readout, self._features, self._answers
+                tolerance=np.inf if dynamics.tolerance is None else dynamics.tolerance,
+                residual=np.inf if dynamics.residual_tolerance is None else dynamics.residual_tolerance,
+                heads=self.model.packed,
+                readout=self.model.readout,
+                features=self._features,
+                answers=self._answers,
             )
             finished = settling_steps(self.group.engine, phase, n, window, criterion, self.streams, stop)
         if not finished:

@@ -91,6 +91,23 @@ class DynamicsSettings:
         high=1,
         optional=True,
     )
+    residual_tolerance: float | None = option(
+        None,
+        "The same for the network as a whole: end it when in each layer the mean difference of p between the halves of "
+        "the window is no more than this. With `tolerance` both must hold. Spikes have a floor, their noise.",
+        above=0,
+        high=1,
+        optional=True,
+        later=True,
+    )
+    residual_tolerance_nudged: float | None = option(
+        None,
+        "The same for nudged phases, of live-spikes and clamped-spikes; `window_nudged` must be shorter than them.",
+        above=0,
+        high=1,
+        optional=True,
+        later=True,
+    )
     steps_nudged: int = option(
         NUDGED_DEFAULTS["linear-response"]["steps_nudged"],
         "Steps of each nudged phase; by default 4 for clamped-spikes, 8 for live-spikes.",
@@ -154,6 +171,16 @@ class DynamicsSettings:
         "Cost of the read-out: cross-entropy of its softmax, or half the squared error.",
         choices=("cross-entropy", "squared-error"),
     )
+
+    @property
+    def settles(self) -> bool:
+        """Whether a sample's free phase may end before its last step."""
+        return self.tolerance is not None or self.residual_tolerance is not None
+
+    @property
+    def contrast_spikes(self) -> bool:
+        """Whether the contrast averages spikes; in the mean field p stands for them."""
+        return self.contrast == "spikes" and self.inference != "mean-field"
 
     @property
     def clamped(self) -> bool:

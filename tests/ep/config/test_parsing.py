@@ -354,6 +354,17 @@ def test_description_names_every_key_once_and_says_what_it_means() -> None:
     assert "a value a layer" in allowed["model.gain"]
 
 
+def test_nudged_phases_that_may_end_early_have_a_shorter_window() -> None:
+    def make(**dynamics: Any) -> Config:
+        return make_config({"dynamics": {"residual_tolerance_nudged": 1e-3, **dynamics}})
+
+    for refused in ({}, {"nudged_phase": "live-spikes"}, {"nudged_phase": "live-spikes", "window_nudged": 8}):
+        with pytest.raises(InputError, match=r"residual_tolerance_nudged is 0\.001; .*window_nudged below"):
+            make(**refused)
+    assert make(nudged_phase="live-spikes", window_nudged=4).dynamics.nudged_window == 4
+    assert make(nudged_phase="clamped-spikes", window_nudged=2).dynamics.residual_tolerance_nudged == 1e-3
+
+
 def test_what_a_file_lacks_has_the_value_of_its_time() -> None:
     """A run of before `model.normalization` had plain weights, and a feedback gain that the default now excludes."""
     recorded = Config().to_dict()

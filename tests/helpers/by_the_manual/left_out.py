@@ -215,7 +215,14 @@ MISSING = (
     """
     or, with `dynamics.tolerance` (`ep/phases/convergence.py`), until the sample's answer has settled: every half window
     the read-out is applied to both halves of the latest window, and the sample rests when the total variation distance
-    between its two answers is no more than the tolerance.
+    between its two answers is no more than the tolerance. With `dynamics.residual_tolerance` it rests when the network
+    has settled: in each layer the mean difference of p between the halves, the residual, is no more than that. With
+    both it rests when both hold.
+    """,
+    """
+    With `dynamics.residual_tolerance_nudged` each sample ends these two when its network has settled, in the same way,
+    if they are phases of spikes or of the mean field (not the linear response). The steps that phases took are in the
+    counters, and in the report per sample.
     """,
     # other nudges
     """
