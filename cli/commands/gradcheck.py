@@ -99,8 +99,9 @@ class GradcheckOptions:
     "--plot",
     type=click.Path(path_type=Path),
     metavar="FILE.png",
-    help="Draw cosines and norms over window and beta (needs matplotlib); --windows and --betas then default to "
-    f"{','.join(map(str, PLOT_WINDOWS))} and {','.join(f'{beta:g}' for beta in PLOT_BETAS)}.",
+    help="Draw cosines and norms over window and beta, and the estimate over the steps of the nudged phases (needs "
+    f"matplotlib). --betas then defaults to {','.join(f'{beta:g}' for beta in PLOT_BETAS)}, --windows, if the nudged "
+    f"phases have noise, to {','.join(map(str, PLOT_WINDOWS))}.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the picture if it exists.")
 @takes(GradcheckOptions)
@@ -117,26 +118,24 @@ def gradcheck(options: GradcheckOptions, keys: dict[str, Any]) -> None:
     """
     ranks = take_ranks()
     tell_compilation()
-    windows, betas, plot = options.windows, options.betas, options.plot
+    plot = options.plot
     if plot is not None:
         from spikesim.cli.views.gradient_plot import require_drawable
 
         ranks.first(lambda: require_drawable(plot, overwrite=options.overwrite))
-        windows, betas = windows or PLOT_WINDOWS, betas or PLOT_BETAS
     if options.run is not None and options.config_file is not None:
         raise InputError("--run and --config exclude each other; a run has its configuration, --set changes it")
     keys["data.batch_size"] = options.batch
-    over = (windows, betas, options.grid)
     if options.run is None:
         config = resolve(options.config_file, options.settings, keys)
-        result = _check(config, options, None, over, ranks)
+        result = _check(config, options, None, ranks)
     else:
         from spikesim.ep.config.parsing import as_recorded
         from spikesim.ep.runs.reader import RunReader
 
         with RunReader(options.run) as reader:
             config = resolve(None, options.settings, keys, as_recorded(reader.config))
-            result = _check(config, options, reader, over, ranks)
+            result = _check(config, options, reader, ranks)
     if ranks.rank > 0:
         return
     if options.style == "json":
@@ -149,17 +148,13 @@ def gradcheck(options: GradcheckOptions, keys: dict[str, Any]) -> None:
         draw(result, plot, overwrite=options.overwrite)
 
 
-def _check(
-    config: "Config",
-    options: GradcheckOptions,
-    reader: Any,
-    over: tuple[tuple[int, ...], tuple[float, ...], bool],
-    ranks: "Communicator",
-) -> "CheckResult":
-    from spikesim.ep.gradcheck.check import check_gradients, variants
+def _check(config: "Config", options: GradcheckOptions, reader: Any, ranks: "Communicator") -> "CheckResult":
+    from spikesim.ep.gradcheck.check import check_gradients, course, is_noisy, variants
     from spikesim.ep.inputs.dataset import load_dataset, load_of_run
 
-    windows, betas, levers = over
+    windows, betas = options.windows, options.betas
+    if options.plot is not None:
+        windows, betas = windows or (PLOT_WINDOWS if is_noisy(config) else ()), betas or PLOT_BETAS
     if reader is None:
         config, dataset = load_dataset(config, options.data_dir)
     else:
@@ -170,7 +165,7 @@ def _check(
     return check_gradients(
         config,
         dataset,
-        variants(config, windows, betas, levers=levers),
+        variants(config, windows, betas, levers=options.grid) + (course(config) if options.plot is not None else []),
         reader=reader,
         small_beta=options.small_beta,
         repeats=options.repeats,

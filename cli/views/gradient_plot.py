@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ def draw(result: "CheckResult", path: Path, *, overwrite: bool) -> None:
     """Cosine and ratio of norms with the exact gradient: a column a layer, over window length (a line a beta).
 
     Where there is only one window, over beta. Of several kinds of noise, firing, contrast and pooling, each has its
-    kind of line.
+    kind of line. A third row has the course of the estimate: the share of the exact gradient that it holds, over the
+    steps of the nudged phases.
 
     Raises
     ------
@@ -62,8 +65,9 @@ def draw(result: "CheckResult", path: Path, *, overwrite: bool) -> None:
         kind = ", ".join((own.noise, own.firing, own.contrast, own.pooling))
         curves.setdefault((kind, f"beta {own.beta:g}" if over_windows else ""), []).append(found)
     kinds, labels = ([*dict.fromkeys(key[i] for key in curves)] for i in range(2))
-    figure = Figure(figsize=(1.5 + 2.4 * len(result.layers), 5.4), layout="constrained")
-    panels = figure.subplots(2, len(result.layers), sharex=True, sharey="row", squeeze=False)
+    rows = 3 if result.course else 2
+    figure = Figure(figsize=(1.5 + 2.4 * len(result.layers), 0.4 + 2.5 * rows), layout="constrained")
+    panels = figure.subplots(rows, len(result.layers), sharey="row", squeeze=False)
     handles: dict[str, Any] = {}
     for layer, name in enumerate(result.layers):
         for (kind, label), members in curves.items():
@@ -80,16 +84,34 @@ def draw(result: "CheckResult", path: Path, *, overwrite: bool) -> None:
             handles[text] = panels[0, layer].plot(x, cosines, **style)[0]
             panels[1, layer].plot(x, ratios, **style)
         panels[0, layer].set_title(name)
-        panels[1, layer].set_xscale("log")
-        panels[1, layer].set_xticks(positions, [f"{position:g}" for position in positions])
-        panels[1, layer].minorticks_off()
+        for panel, texts in zip(panels[:2, layer], ([], [f"{position:g}" for position in positions]), strict=True):
+            panel.set_xscale("log")
+            panel.set_xticks(positions, texts or [""] * len(positions))
+            panel.minorticks_off()
         panels[1, layer].set_xlabel("window (steps)" if over_windows else "beta")
+        if result.course:
+            _draw_course(result, layer, panels[2, layer])
         for panel in panels[:, layer]:
             panel.axhline(1.0, color="0.8", zorder=0)
+    found_cosines = np.concatenate([found.weights["exact"].cosine.ravel() for found in result.variants])
+    panels[0, 0].set_ylim(min(0.0, float(np.min(found_cosines, initial=0.0, where=np.isfinite(found_cosines)))), 1.05)
+    for panel in panels[1:, 0]:
+        panel.set_ylim(bottom=min(0.0, panel.get_ylim()[0]))
     panels[0, 0].set_ylabel("cosine with the exact gradient")
     panels[1, 0].set_ylabel("norm / norm of the exact one")
+    if result.course:
+        panels[2, 0].set_ylabel("share of the exact gradient")
     if any(handles):
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize="small")
     picture = io.BytesIO()
     figure.savefig(picture, dpi=150, format=path.suffix[1:])
     write_files({path: picture.getvalue()}, overwrite=overwrite)
+
+
+def _draw_course(result: "CheckResult", layer: int, panel: Any) -> None:
+    """The projection of the estimate onto the exact gradient, whose norm is 1, over the steps of the nudged phases."""
+    steps = [found.variant.steps_nudged for found in result.course]
+    similarities = [found.weights["exact"] for found in result.course]
+    shares = [float((one.cosine[:, layer] * one.ratio[:, layer]).mean()) for one in similarities]
+    panel.plot(steps, shares, color="C0", marker=".")
+    panel.set_xlabel("step of the nudged phases")

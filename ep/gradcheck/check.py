@@ -51,6 +51,8 @@ from spikesim.numerics.fixed_point import ONE
 
 QUANTILES = (0.1, 0.5, 0.9, 0.99)
 """Of |r+ - r-| over the neurons of a layer and the samples."""
+COURSE_POINTS = 10
+"""Lengths of the nudged phases at which the estimate is taken, at most."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Variant:
     pooling: str
     steps_nudged: int
     beta: float
+    window_nudged: int | None = None  # as configured, or the whole phase where its length is not the configured one
 
     @classmethod
     def of(cls, config: Config) -> "Variant":
@@ -73,7 +76,7 @@ class Variant:
         )
 
     def configure(self, config: Config) -> Config:
-        """The configuration with this variant's values; where the phase has another length, its window is all of it.
+        """The configuration with this variant's values.
 
         Raises
         ------
@@ -81,8 +84,8 @@ class Variant:
             A value is out of range.
         """
         changes = [(f"dynamics.{key}", value) for key, value in asdict(self).items()]
-        if self.steps_nudged != config.dynamics.steps_nudged:
-            changes.append(("dynamics.window_nudged", None))
+        if self.window_nudged is None and self.steps_nudged == config.dynamics.steps_nudged:
+            changes = [(key, value) for key, value in changes if key != "dynamics.window_nudged"]
         return make_config(merge(config.to_dict(), changes))
 
 
@@ -112,6 +115,25 @@ def variants(config: Config, windows: Iterable[int], betas: Iterable[float], *, 
         for kind in kinds
         for window in tuple(windows) or (own.steps_nudged,)
         for beta in tuple(betas) or (own.beta,)
+    ]
+
+
+def is_noisy(config: Config) -> bool:
+    """Whether the nudged phases have noise, so that the length of their window matters."""
+    return response_of(config.dynamics).spiking and config.dynamics.inference == "stochastic"
+
+
+def course(config: Config) -> list[Variant]:
+    """The estimate over the steps of the nudged phases: phases of growing length, in whose last two steps it is taken.
+
+    None for the linear response, which has no steps in time.
+    """
+    if not response_of(config.dynamics).spiking:
+        return []
+    longest = config.dynamics.steps_nudged
+    lengths = sorted({2 * max(1, round(length / 2)) for length in np.geomspace(2, max(2, longest), COURSE_POINTS)})
+    return [
+        replace(Variant.of(config), steps_nudged=length, window_nudged=2) for length in lengths if length <= longest
     ]
 
 
@@ -229,7 +251,8 @@ class CheckResult:
     activity, residual, residual_nudged, difference : float64 (L,)
         Of the mean field (`spikesim.ep.gradcheck.implicit_gradient.Reference`): means, and largest residuals, over the
         mini-batches.
-    variants : list of VariantResult
+    variants, course : list of VariantResult
+        Those without and with a window of their own (`course`).
     """
 
     layers: tuple[str, ...]
@@ -245,6 +268,7 @@ class CheckResult:
     residual_nudged: Reals
     difference: Reals
     variants: list[VariantResult]
+    course: list[VariantResult]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -264,6 +288,7 @@ class CheckResult:
                 "to_exact": {"weight": self.weights.to_dict(), "bias": self.biases.to_dict()},
             },
             "variants": [result.to_dict() for result in self.variants],
+            "course": [result.to_dict() for result in self.course],
         }
 
 
@@ -366,7 +391,8 @@ def check_gradients(
         residual=np.max([r.residual for r in references], axis=0),
         residual_nudged=np.max([r.residual_nudged for r in references], axis=0),
         difference=np.mean([r.difference for r in references], axis=0),
-        variants=results,
+        variants=[result for result in results if result.variant.window_nudged is None],
+        course=[result for result in results if result.variant.window_nudged is not None],
     )
 
 

@@ -92,6 +92,11 @@ def test_the_picture(config, tmp_path):
     assert picture.read_bytes() == b"mine"
     succeed("gradcheck", "--config", config, "--batch", 4, "--windows", 4, "--plot", picture, "--overwrite")
     assert picture.read_bytes().startswith(b"\x89PNG")
+    course = succeed(
+        "gradcheck", "--config", config, "--set", "dynamics.nudged_phase=live-spikes", "--batch", 4, "--betas", 1,
+        "--windows", 4, "--plot", picture, "--overwrite", "--format", "json",
+    )  # fmt: skip
+    assert [own["variant"]["steps_nudged"] for own in json.loads(course.stdout)["course"]] == [2, 4, 6]
     assert ".png" in refused("--config", config, "--plot", tmp_path / "check.docx")
     assert "does not exist" in refused("--config", config, "--plot", tmp_path / "missing" / "check.png")
 

@@ -71,8 +71,8 @@ _COMMON: dict[str, Any] = {
     "dynamics.firing": "iid",
     "dynamics.noise": "common",
     "dynamics.contrast": "probability",
-    "dynamics.steps_nudged": 16,
-    "dynamics.beta": 1.0,
+    "dynamics.steps_nudged": 20,
+    "dynamics.beta": 2.0,
 }
 _DETERMINISTIC: dict[str, Any] = {
     **_LIVE,
@@ -82,8 +82,9 @@ _DETERMINISTIC: dict[str, Any] = {
     "dynamics.inference": "mean-field",
     "dynamics.leak": 0,
     "dynamics.steps_free": 40,
-    "dynamics.steps_nudged": 12,
     "dynamics.window_free": 2,
+    "dynamics.steps_nudged": 12,
+    "dynamics.window_nudged": 2,
     "dynamics.beta": 0.25,
     "error_signals.kind": "local",
 }

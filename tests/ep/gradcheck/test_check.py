@@ -10,7 +10,7 @@ import small
 
 from spikesim.datasets import Dataset
 from spikesim.ep.config.parsing import Config
-from spikesim.ep.gradcheck.check import CheckResult, Similarity, Variant, check_gradients, variants
+from spikesim.ep.gradcheck.check import CheckResult, Similarity, Variant, check_gradients, course, is_noisy, variants
 from spikesim.ep.parallel.execution import Execution
 from spikesim.errors import InputError
 
@@ -110,6 +110,33 @@ def test_the_engine_without_noise_agrees(settings: dict[str, Any]) -> None:
     assert (own.residual < 1e-3).all()
     assert (np.diff(own.quantiles, axis=2) >= 0).all()
     assert (own.quantiles[:, :, 1] <= 4 * own.difference).all() and (own.quantiles[:, :, -1] >= own.difference).all()
+
+
+def test_the_course_of_the_estimate_ends_at_the_exact_gradient() -> None:
+    """Without noise, the share of the exact gradient grows step by step to all of it, as of equilibria."""
+    config, dataset = prepare(
+        dynamics__inference="mean-field", dynamics__beta=0.05, dynamics__steps_free=80, dynamics__steps_nudged=80,
+        dynamics__leak=2, data__batch_size=8,
+    )  # fmt: skip
+    steps = course(config)
+    assert [own.steps_nudged for own in steps] == sorted({own.steps_nudged for own in steps})
+    assert (steps[0].steps_nudged, steps[-1].steps_nudged) == (2, 80) and {own.window_nudged for own in steps} == {2}
+    assert {own.configure(config).dynamics.nudged_window for own in steps} == {2}
+    found = check(config, dataset, [Variant.of(config), *steps], repeats=1)
+    assert [own.variant for own in found.variants] == [Variant.of(config)]
+    assert [own.variant for own in found.course] == steps
+    exact = [own.weights["exact"] for own in found.course]
+    shares = np.array([(own.cosine * own.ratio)[0] for own in exact])  # (steps, L)
+    assert (shares[0] < 0.9).all() and (np.abs(shares[-1] - 1) < 0.03).all()
+    assert (np.diff(shares, axis=0) > -0.02).all()
+    assert len(found.to_dict()["course"]) == len(steps)
+
+
+def test_what_has_neither_a_course_nor_noise() -> None:
+    linear, _ = prepare(dynamics__nudged_phase="linear-response", dynamics__rule="postsynaptic")
+    assert course(linear) == [] and not is_noisy(linear)
+    spikes, mean_field = (prepare(dynamics__inference=how)[0] for how in ("stochastic", "mean-field"))
+    assert is_noisy(spikes) and not is_noisy(mean_field) and course(spikes) == course(mean_field)
 
 
 def test_threads_change_no_bit() -> None:
