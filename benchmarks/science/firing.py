@@ -45,6 +45,7 @@ SETTINGS = {
     "data.dataset": "fashion-mnist-mini",
     "model.arch": "custom",
     "model.layers": LAYERS,
+    "model.normalization": "none",
     "model.gain": 1.3,
     "model.gain_growth": 1.0,
     "dynamics.feedback_gain": 1.0,

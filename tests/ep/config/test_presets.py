@@ -48,9 +48,9 @@ def test_what_each_preset_is_about() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_any_key_may_differ_and_comes_back_from_a_file(name: str) -> None:
-    given = [("dynamics.beta", 2.0), ("model.width", 0.5), ("dynamics.feedback_gain", 0.125)]
+    given = [("dynamics.beta", 3.0), ("model.width", 0.5), ("dynamics.feedback_gain", 0.125)]
     config = make_config(merge({"preset": name}, given))
-    assert (config.dynamics.beta, config.model.width, config.dynamics.feedback_gain) == (2.0, 0.5, 0.125)
+    assert (config.dynamics.beta, config.model.width, config.dynamics.feedback_gain) == (3.0, 0.5, 0.125)
     recorded = config.to_dict()
     assert make_config(recorded) == config
     assert beyond_preset(recorded) == (name, [(key, flat(config)[key]) for key in flat(config) if key in dict(given)])
