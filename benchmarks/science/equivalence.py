@@ -1,4 +1,4 @@
-"""Mean firing rates of spikes against the fixed point of the mean field, over window and low pass: a table and a figure.
+"""Mean firing rates of spikes against the fixed point of the mean field: a table and a figure.
 
     python benchmarks/science/equivalence.py [--samples 64] [--leaks 1 4] [--windows 4 16 64 256] [--plot FILE.png]
 
@@ -6,9 +6,9 @@ The network of `firing.py`, with full feedback and with that of the defaults. r 
 neuron in a window that begins once the low pass has forgotten the start, p* the fixed point (`firing.py` has the
 details). The table and the figure have, by layer,
 
-- the difference of a sample: root mean square of r - p* over samples and neurons, noise and bias together;
-- the bias: root mean square over neurons of the mean of r over the samples, less p*; the noise that the mean of so
-  many samples still has is taken off.
+- over the windows, the difference of a sample: root mean square of r - p* over samples and neurons, noise and bias;
+- in the longest window, the bias: root mean square over neurons of the mean of r over the samples, less p*; the noise
+  that the mean of so many samples still has is taken off.
 
 If the spikes have the mean field's equilibrium, the first falls with the square root of the window, or faster with
 stratified firing, down to the second; and the second falls with a slower low pass.
@@ -83,11 +83,8 @@ def draw(found: list[Distance], path: Path) -> None:
         for panel, layer in zip(row, layers, strict=True):
             for firing in FIRINGS:
                 for leak in leaks:
-                    own = [
-                        one
-                        for one in found
-                        if (one.gain, one.layer, one.firing, one.leak) == (gain, layer, firing, leak)
-                    ]
+                    line = (gain, layer, firing, leak)
+                    own = [one for one in found if (one.gain, one.layer, one.firing, one.leak) == line]
                     panel.loglog(
                         [one.window for one in own],
                         [one.difference for one in own],
