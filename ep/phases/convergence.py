@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from spikesim.engine.phase import Moment
 from spikesim.engine.run import load_inputs
-from spikesim.engine.step import measure_residual, step
+from spikesim.engine.settling import is_full, largest_residual, rest, rolling_half
+from spikesim.engine.step import step
 from spikesim.ep.network import heads as hd
 from spikesim.ep.phases.readout import add_features, say
 from spikesim.jit.compilation import kernel
-from spikesim.numerics.fixed_point import ONE
 from spikesim.numerics.portable_math import softmax
 
 
@@ -81,62 +81,11 @@ def settling_steps(engine, phase, n_samples, window, criterion, inputs, stop):
 
 
 @kernel
-def rolling_half(state, n_samples, position, length):
-    """Half of the window, 0 or 1, that a step belongs to when halves of this length follow each other; -1: to none.
-
-    position: of the step in the succession of halves; negative before it. The half that the step begins is emptied.
-    """
-    if position < 0:
-        return -1
-    half = position // length % 2
-    if position % length == 0:
-        for sample in range(n_samples):
-            if state.active[sample]:
-                state.window[half, sample] = 0
-                state.unclipped[half, sample] = 0
-                state.wins[half, sample] = 0
-    return half
-
-
-@kernel
-def is_full(position, length):
-    """Whether the step ends a half and the other half has been filled before."""
-    return position >= 2 * length - 1 and position % length == length - 1
-
-
-@kernel
 def has_settled(plan, window, criterion, sample, steps):
     """Whether the halves, of `steps` steps, of a sample's window are as close as the criterion wants."""
     if criterion.residual < np.inf and largest_residual(plan, window, sample, steps) > criterion.residual:
         return False
     return criterion.tolerance == np.inf or answer_change(plan, window, criterion, sample, steps) <= criterion.tolerance
-
-
-@kernel
-def rest(engine, sample):
-    """End the phase of a sample."""
-    measure_residual(engine.plan, engine.state, engine.counts, sample)
-    engine.state.active[sample] = 0
-
-
-@kernel
-def largest_residual(plan, window, sample, steps):
-    """Mean |difference of p| between the halves, of `steps` steps, of a sample's window in the layer with the largest.
-
-    Lanes without a channel are 0 in both halves.
-    """
-    largest = 0.0
-    for population in range(plan.populations.shape[0]):
-        pop = plan.populations[population]
-        if pop.spike_input:
-            continue
-        begin = pop.state
-        total = np.int64(0)
-        for i in range(begin, begin + pop.height * pop.width * pop.blocks * pop.lanes):
-            total += abs(np.int64(window[1, sample, i]) - np.int64(window[0, sample, i]))
-        mean = np.float64(total) / (np.float64(ONE) * steps * pop.height * pop.width * pop.channels)
-        largest = max(largest, mean)
-    return largest
 
 
 @kernel

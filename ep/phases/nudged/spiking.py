@@ -5,10 +5,10 @@ from numpy.typing import NDArray
 
 from spikesim.engine.events import add_spikes
 from spikesim.engine.phase import Moment, PhaseSpec, Window, half
+from spikesim.engine.settling import is_full, largest_residual, rest, rolling_half
 from spikesim.engine.state import Engine
 from spikesim.engine.step import step
 from spikesim.ep.network import heads as hd
-from spikesim.ep.phases.convergence import is_full, largest_residual, rest, rolling_half
 from spikesim.ep.phases.nudged.group import Group
 from spikesim.jit.compilation import kernel
 
@@ -40,7 +40,7 @@ def nudged_steps(engine, phase, n_samples, window, nudge, contrast_spikes, resid
     """A nudged phase: before each step the nudges are taken anew from the present state.
 
     window: `Window` of the phase. contrast_spikes: whether it accumulates spikes instead of probabilities. residual:
-    a sample's phase ends when no layer's residual is larger (`spikesim.ep.phases.convergence`); negative: at the last
+    a sample's phase ends when no layer's residual is larger (`spikesim.engine.settling`); negative: at the last
     step.
 
     Returns
