@@ -10,19 +10,23 @@ form:
 
     dW  <-  dW - m (x) db,        b  <-  b - sum over synapses of (change of W) m
 
-m being the mean rate of the presynaptic channel, which is local to the synapse. The second line keeps the mean drive.
+m being the mean rate that a weight sees, which is local to its synapses: that of the presynaptic channel, times the
+share of the positions at which the place of the kernel sees the map and not padding. The second line keeps the mean
+drive. (With the mean rate of the channel alone, weights at the rim of a kernel would learn from db wherever they see
+padding, in maps of 4x4 at a quarter of the positions and more: the layer then comes to fire by position, not by image.)
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.engine.synapses import Conv
 from spikesim.ep.network.graph import Edge
 from spikesim.ep.network.parameters import Array
 from spikesim.jit.compilation import kernel
 
 
 def presynaptic_mean(edge: Edge, activity: NDArray[np.float64]) -> Array:
-    """Mean rate behind each weight into a channel of a connection's target, at one place of the kernel.
+    """Mean rate that each weight into a channel of a connection's target sees; padding counts as 0.
 
     Parameters
     ----------
@@ -34,12 +38,13 @@ def presynaptic_mean(edge: Edge, activity: NDArray[np.float64]) -> Array:
 
     Returns
     -------
-    float32 (Cin,) for a convolution's weights (kernel, kernel, Cin, Cout), (inputs,) for a dense layer's (inputs, Cout)
+    float32 (kernel * kernel * Cin,) for a convolution's weights (kernel, kernel, Cin, Cout), (inputs,) for a dense
+    layer's (inputs, Cout)
     """
-    mean = activity.astype(np.float32)
-    if not edge.convolution:
-        mean = np.tile(mean, edge.shape[0] // len(mean))
-    return mean
+    table, (source, target) = edge.connection.table, (edge.connection.source.shape, edge.connection.target.shape)
+    if isinstance(table, Conv):
+        return (table.coverage(source, target)[:, :, np.newaxis] * activity).astype(np.float32).ravel()
+    return np.tile(activity.astype(np.float32), edge.shape[0] // len(activity))
 
 
 def centre(gradient: Array, bias_gradient: Array, mean: Array) -> None:
@@ -54,7 +59,8 @@ def bias_compensation(weights: Array, before: Array, mean: Array) -> Array:
     ----------
     weights, before : float32 (..., Cin, Cout)
         Now and before the change.
-    mean : float32 (Cin,)
+    mean : float32 (...,)
+        That each of the weights into a channel sees.
 
     Returns
     -------
@@ -67,18 +73,18 @@ def bias_compensation(weights: Array, before: Array, mean: Array) -> Array:
 
 @kernel
 def _centre(gradient, bias_gradient, mean):
-    """gradient: (places Cin, Cout)."""
+    """gradient: (synapses, Cout). mean: (synapses,)."""
     for row in range(gradient.shape[0]):
-        factor = mean[row % len(mean)]
+        factor = mean[row]
         for channel in range(gradient.shape[1]):
             gradient[row, channel] -= np.float32(factor * bias_gradient[channel])
 
 
 @kernel
 def _add_drive(weights, before, mean, drive):
-    """weights, before: (places Cin, Cout). drive: float64 (Cout,)."""
+    """weights, before: (synapses, Cout). mean: (synapses,). drive: float64 (Cout,)."""
     for row in range(weights.shape[0]):
-        factor = mean[row % len(mean)]
+        factor = mean[row]
         for channel in range(weights.shape[1]):
             change = np.float32(weights[row, channel] - before[row, channel])
             drive[channel] += np.float64(np.float32(change * factor))

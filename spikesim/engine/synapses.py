@@ -125,12 +125,27 @@ class Conv:
 
     def dense_operations(self, source: Shape, target: Shape) -> int:
         """Synapses between the (pooled) source and the target, padding not counted: operations of a dense step."""
-        height, width, channels = _check_pool(self.pool, source)
-        reach = [
-            sum(0 <= y * self.stride + k - self.padding < side for y in range(out) for k in range(self.kernel))
-            for side, out in ((height, target[0]), (width, target[1]))
+        rows, columns = self._reach(source, target)
+        return int(rows.sum() * columns.sum()) * source[2] * target[2]
+
+    def coverage(self, source: Shape, target: Shape) -> NDArray[np.float64]:
+        """Share of the target's positions at which each place of the kernel sees the map and not padding.
+
+        Returns
+        -------
+        float64, shape (kernel, kernel)
+        """
+        rows, columns = self._reach(source, target)
+        return np.outer(rows, columns) / (target[0] * target[1])
+
+    def _reach(self, source: Shape, target: Shape) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows, and columns, of the target at which each row, and column, of the kernel lies in the map; (kernel,)."""
+        sides = _check_pool(self.pool, source)[:2]
+        counts = [
+            [sum(0 <= y * self.stride + k - self.padding < side for y in range(out)) for k in range(self.kernel)]
+            for side, out in zip(sides, target[:2], strict=True)
         ]
-        return reach[0] * reach[1] * channels * target[2]
+        return np.array(counts[0], np.int64), np.array(counts[1], np.int64)
 
     def apply(self, weights: NDArray[Any], images: NDArray[Any]) -> NDArray[np.float64]:
         """Dense convolution of analogue images, in float64.

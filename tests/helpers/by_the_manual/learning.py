@@ -91,14 +91,22 @@ class Contrast:
 @follows(
     """
     The weights learn in centered form (`optimizer.centering`, `ep/gradients/centering.py`), but for those of the first
-    layer, which see an image: with m the mean rate of a presynaptic channel in the free phase, over the mini-batch and
-    all neurons of the channel, also those that an odd pool leaves out (behind pools of winners, of the winners), dW is
-    taken without m (x) db, db the sum over all positions, also where a kernel sees padding.
+    layer, which see an image: with m the mean rate that a weight sees in the free phase, dW is taken without m (x) db,
+    db the sum over all positions. m is the mean of the presynaptic channel over the mini-batch and all its neurons,
+    also those that an odd pool leaves out (behind pools of winners, of the winners), times the share of the positions
+    at which the weight has a synapse, where a kernel does not see padding.
     """,
 )
 def centered(weight: Floats, bias: Floats, mean: Floats) -> Floats:
-    """The gradient of weights (.., Cin, Cout) without the common component; mean: (Cin,)."""
-    return weight - mean[:, None] * bias
+    """The gradient of weights (.., Cin, Cout) without the common component; mean: (.., Cin)."""
+    return weight - mean[..., None] * bias
+
+
+def seen_by_weights(layer: nt.Layer, activity: Reals) -> Floats:
+    """Mean rate that each weight into a channel sees, (.., Cin); activity: of what the layer reads, by channel."""
+    synapses = np.bincount(layer.weight, minlength=int(np.prod(layer.weight_shape))).reshape(layer.weight_shape)
+    share = synapses[..., 0] / (layer.shape[0] * layer.shape[1])
+    return (share * np.tile(activity, share.shape[-1] // len(activity))).astype(np.float32)
 
 
 @follows(
@@ -109,7 +117,7 @@ def centered(weight: Floats, bias: Floats, mean: Floats) -> Floats:
 )
 def given_back(before: Floats, after: Floats, mean: Floats) -> Floats:
     """What the bias gives back, (Cout,)."""
-    change = ((after - before) * mean[:, None]).reshape(-1, after.shape[-1])
+    change = ((after - before) * mean[..., None]).reshape(-1, after.shape[-1])
     return change.astype(np.float64).cumsum(axis=0)[-1].astype(np.float32)
 
 

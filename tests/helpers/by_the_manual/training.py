@@ -242,8 +242,7 @@ class Run:
             gain = None if own is None else own.gain_gradient(name, weight, bias)
             if name in names[1:] and self.config["optimizer"]["centering"]:
                 layer = names.index(name)
-                mean = self.behind(rest, layer - 1, activity[layer - 1]).astype(np.float32)
-                mean = np.tile(mean, weights.shape[-2] // len(mean))  # behind a dense table: of each feature
+                mean = ln.seen_by_weights(self.layers[layer], self.behind(rest, layer - 1, activity[layer - 1]))
                 weight = ln.centered(weight, bias, mean)
             if own is not None:
                 layer = names.index(name)

@@ -160,11 +160,12 @@ def test_a_change_of_the_weights_keeps_the_mean_drive(kind: str, layers: tuple[d
     layer.fold()
     activity = {edge.name: rng.uniform(0.05, 0.3, edge.shape[2]) for edge in layer.edges}
     means = {edge.name: presynaptic_mean(edge, activity[edge.name]) for edge in layer.edges}
+    layer_shape = {edge.name: edge.shape[:-1] for edge in layer.edges}
 
     def drive() -> Reals:
         own = [
-            np.einsum("yxio,i->o", layer.network.weights[name].astype(np.float64), mean)
-            for name, mean in activity.items()
+            np.einsum("yxio,yxi->o", layer.network.weights[name].astype(np.float64), mean.reshape(layer_shape[name]))
+            for name, mean in means.items()
         ]
         return np.sum(own, axis=0) + layer.network.bias
 
