@@ -65,7 +65,7 @@ _NOISY: dict[str, Any] = {
     "dynamics.noise": "independent",
     "dynamics.contrast": "spikes",
     "dynamics.steps_nudged": 64,
-    "dynamics.beta": 4.0,
+    "dynamics.beta": 1.0,
 }
 _COMMON: dict[str, Any] = {
     "dynamics.firing": "iid",
