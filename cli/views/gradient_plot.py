@@ -93,8 +93,8 @@ def draw(result: "CheckResult", path: Path, *, overwrite: bool) -> None:
             _draw_course(result, layer, panels[2, layer])
         for panel in panels[:, layer]:
             panel.axhline(1.0, color="0.8", zorder=0)
-    found_cosines = np.concatenate([found.weights["exact"].cosine.ravel() for found in result.variants])
-    panels[0, 0].set_ylim(min(0.0, float(np.min(found_cosines, initial=0.0, where=np.isfinite(found_cosines)))), 1.05)
+    every_cosine = np.concatenate([found.weights["exact"].cosine.ravel() for found in result.variants])
+    panels[0, 0].set_ylim(min(0.0, float(np.min(every_cosine, initial=0.0, where=np.isfinite(every_cosine)))), 1.05)
     for panel in panels[1:, 0]:
         panel.set_ylim(bottom=min(0.0, panel.get_ylim()[0]))
     panels[0, 0].set_ylabel("cosine with the exact gradient")
