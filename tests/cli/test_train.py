@@ -426,7 +426,10 @@ def test_help_names_every_default():
     text = succeed("train", "--help").stdout
     entries = [" ".join(entry.split()) for entry in text.partition("Options:")[2].split("\n  --")[1:]]
     assert len(entries) > 20
-    without = ("limit", "test-limit", "target-rate", "teacher", "config", "set", "out", "resume", "overwrite")
+    without = (
+        "limit", "test-limit", "tolerance", "residual-tolerance", "target-rate", "teacher", "config", "set", "out",
+        "resume", "overwrite",
+    )  # fmt: skip
     for entry in entries:
         name, _, rest = entry.partition(" ")
         assert len(rest) > 10
