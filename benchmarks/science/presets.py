@@ -12,8 +12,6 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
-
 from spikesim import RunReader
 from spikesim.ep.analysis.summary import Report, make_report
 from spikesim.ep.config.parsing import Config, as_recorded, make_config, merge

@@ -19,7 +19,6 @@ padding, in maps of 4x4 at a quarter of the positions and more: the layer then c
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.engine.synapses import Conv
 from spikesim.ep.network.graph import Edge
 from spikesim.ep.network.parameters import Array
 from spikesim.jit.compilation import kernel
@@ -41,9 +40,8 @@ def presynaptic_mean(edge: Edge, activity: NDArray[np.float64]) -> Array:
     float32 (kernel * kernel * Cin,) for a convolution's weights (kernel, kernel, Cin, Cout), (inputs,) for a dense
     layer's (inputs, Cout)
     """
-    table, (source, target) = edge.connection.table, (edge.connection.source.shape, edge.connection.target.shape)
-    if isinstance(table, Conv):
-        return (table.coverage(source, target)[:, :, np.newaxis] * activity).astype(np.float32).ravel()
+    if edge.convolution:
+        return (edge.coverage * activity).astype(np.float32).ravel()
     return np.tile(activity.astype(np.float32), edge.shape[0] // len(activity))
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spikesim.engine.step import measure_residual
+from spikesim.engine.step import measure_residual, population_residual
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.fixed_point import ONE
 
@@ -42,19 +42,12 @@ def rest(engine, sample):
 
 @kernel
 def largest_residual(plan, window, sample, steps):
-    """Mean |difference of p| between the halves, of `steps` steps, of a sample's window in the layer with the largest.
-
-    Lanes without a channel are 0 in both halves.
-    """
+    """Largest over the layers: mean |difference of p| between the halves, of `steps` steps, of a sample's window."""
     largest = 0.0
     for population in range(plan.populations.shape[0]):
         pop = plan.populations[population]
         if pop.spike_input:
             continue
-        begin = pop.state
-        total = np.int64(0)
-        for i in range(begin, begin + pop.height * pop.width * pop.blocks * pop.lanes):
-            total += abs(np.int64(window[1, sample, i]) - np.int64(window[0, sample, i]))
-        mean = np.float64(total) / (np.float64(ONE) * steps * pop.height * pop.width * pop.channels)
-        largest = max(largest, mean)
+        total = np.float64(population_residual(pop, window, sample))
+        largest = max(largest, total / (np.float64(ONE) * steps * pop.height * pop.width * pop.channels))
     return largest

@@ -357,9 +357,16 @@ def measure_residual(plan, state, counts, sample):
         pop = plan.populations[population]
         if pop.spike_input:
             continue
-        begin = pop.state
-        end = begin + pop.height * pop.width * pop.blocks * pop.lanes
-        residual = np.int64(0)
-        for i in range(begin, end):
-            residual += abs(np.int64(state.window[1, sample, i]) - np.int64(state.window[0, sample, i]))
-        counts.residual[sample, population] = residual
+        counts.residual[sample, population] = population_residual(pop, state.window, sample)
+
+
+@kernel
+def population_residual(pop, window, sample):
+    """Sum of |difference of p between the halves of the window| of one sample over the neurons of a population.
+
+    Lanes without a channel are 0 in both halves.
+    """
+    residual = np.int64(0)
+    for i in range(pop.state, pop.state + pop.height * pop.width * pop.blocks * pop.lanes):
+        residual += abs(np.int64(window[1, sample, i]) - np.int64(window[0, sample, i]))
+    return residual

@@ -37,6 +37,9 @@ class Preset:
 
 _LIVE: dict[str, Any] = {
     "model.normalization": "none",
+    "model.gain": 1.0,
+    "model.gain_growth": 1.0,
+    "model.activity": 0.25,
     "dynamics.nudged_phase": "live-spikes",
     "dynamics.order": "synchronous",
     "dynamics.feedback_gain": 1.0,
@@ -44,14 +47,13 @@ _LIVE: dict[str, Any] = {
     "dynamics.steps_onset": 0,
     "optimizer.centering": False,
 }
-"""All synapses live in both directions in all phases, and the update is the gradient of one energy function."""
+"""All synapses live in both directions in all phases, the update is the gradient of one energy function, and initial
+weights leave the feedback its size."""
 
 _SPIKES: dict[str, Any] = {
     **_LIVE,
-    "model.gain": 1.0,
-    "model.gain_growth": 1.0,
     "model.readout_gain": 3.0,
-    "model.activity": 0.25,
+    "dynamics.firing": "iid",
     "dynamics.leak": 2,
     "dynamics.steps_free": 60,
     "dynamics.window_free": 32,
@@ -61,14 +63,12 @@ _SPIKES: dict[str, Any] = {
 
 _ALONE: dict[str, Any] = {"error_signals.kind": "none"}
 _NOISY: dict[str, Any] = {
-    "dynamics.firing": "iid",
     "dynamics.noise": "independent",
     "dynamics.contrast": "spikes",
     "dynamics.steps_nudged": 64,
     "dynamics.beta": 1.0,
 }
 _COMMON: dict[str, Any] = {
-    "dynamics.firing": "iid",
     "dynamics.noise": "common",
     "dynamics.contrast": "probability",
     "dynamics.steps_nudged": 20,
@@ -76,9 +76,6 @@ _COMMON: dict[str, Any] = {
 }
 _DETERMINISTIC: dict[str, Any] = {
     **_LIVE,
-    "model.gain": 1.0,
-    "model.gain_growth": 1.0,
-    "model.activity": 0.25,
     "dynamics.inference": "mean-field",
     "dynamics.leak": 0,
     "dynamics.steps_free": 40,
