@@ -10,39 +10,61 @@ form:
 
     dW  <-  dW - m (x) db,        b  <-  b - sum over synapses of (change of W) m
 
-m being the mean rate that a weight sees, which is local to its synapses: that of the presynaptic channel, times the
-share of the positions at which the place of the kernel sees the map and not padding. The second line keeps the mean
-drive. (With the mean rate of the channel alone, weights at the rim of a kernel would learn from db wherever they see
-padding, in maps of 4x4 at a quarter of the positions and more: the layer then comes to fire by position, not by image.)
+m being the mean rate that a weight sees, which is local to its synapses: over the samples, and over the positions of
+the target, those at which its place of the kernel sees padding counting as 0. The second line keeps the mean drive. The
+first takes the mean of the errors of a channel away, as the gradient of batch normalization does.
+
+(With the mean rate of the presynaptic channel in place of m, weights learn from db wherever they see less or more of a
+map than another place of the kernel: at the rim, in maps of 4x4, at a quarter of the positions. A deep layer then comes
+to fire by position, not by image.)
 """
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.engine.synapses import Conv, add_cells, pooled
+from spikesim.ep.gradients.contrast import presynaptic_unit
 from spikesim.ep.network.graph import Edge
+from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import Array
+from spikesim.ep.phases.rate_sums import RateSums
 from spikesim.jit.compilation import kernel
 
 
-def presynaptic_mean(edge: Edge, activity: NDArray[np.float64]) -> Array:
-    """Mean rate that each weight into a channel of a connection's target sees; padding counts as 0.
+def seen(model: Model, edge: Edge, sums: RateSums) -> NDArray[np.int64]:
+    """What a connection sees of the window sums of its source, by neuron or cell, (H, W, Cin).
+
+    Behind a pool of four cells that are averaged, their sum; behind one of winners, what they passed on.
+    """
+    source = edge.connection.source
+    if edge.winner:
+        return sums.maps(replace(source, shape=pooled(source.shape)), model.passed_at(source))
+    maps = sums.maps(source, model.slice_of(source).start)
+    return add_cells(maps) if edge.pooled else maps
+
+
+def presynaptic_mean(edge: Edge, maps: NDArray[np.int64], samples: int, window: int) -> Array:
+    """Mean rate that each weight into a channel sees, over samples and positions of the target; padding counts as 0.
 
     Parameters
     ----------
     edge : Edge
-        One that sees rates: any that does not start at an image.
-    activity : float64 (C,)
-        Mean firing probability of each channel of what is below, a layer or an input of spikes; pooling does not
-        change it.
+        One that does not start at an image.
+    maps : int64 (H, W, Cin)
+        What it sees (`seen`), added up over so many samples and the steps of a window.
 
     Returns
     -------
     float32 (kernel * kernel * Cin,) for a convolution's weights (kernel, kernel, Cin, Cout), (inputs,) for a dense
     layer's (inputs, Cout)
     """
-    if edge.convolution:
-        return (edge.coverage * activity).astype(np.float32).ravel()
-    return np.tile(activity.astype(np.float32), edge.shape[0] // len(activity))
+    height, width, _ = edge.connection.target.shape
+    table, positions = edge.connection.table, height * width
+    totals = table.seen(maps, edge.connection.target.shape) if isinstance(table, Conv) else maps
+    mean = totals / (presynaptic_unit(edge, window) * samples * positions)
+    return mean.astype(np.float32).ravel()
 
 
 def centre(gradient: Array, bias_gradient: Array, mean: Array) -> None:

@@ -13,9 +13,6 @@ network an energy function, and only then do the errors that reach a layer on di
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-from numpy.typing import NDArray
-
 from spikesim.engine.populations import Connection, Population
 from spikesim.engine.synapses import Conv, Dense, Shape
 from spikesim.ep.config.layer_rows import INPUT
@@ -87,13 +84,6 @@ class Edge:
         table = self.connection.table
         assert isinstance(table, Conv | Dense)
         return table.pool == "winner"
-
-    @cached_property
-    def coverage(self) -> NDArray[np.float64]:
-        """Share of the target's positions at which each place of a convolution's kernel sees the map, (k, k, 1)."""
-        table = self.connection.table
-        assert isinstance(table, Conv)
-        return table.coverage(self.connection.source.shape, self.connection.target.shape)[:, :, np.newaxis]
 
     @property
     def convolution(self) -> bool:

@@ -25,11 +25,11 @@ from spikesim.ep.config.sections import DynamicsSettings
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.model import Model
-from spikesim.ep.phases.channel_sums import ChannelSums
 from spikesim.ep.phases.convergence import Criterion, settling_steps
 from spikesim.ep.phases.counters import RATE_BINS, PhaseCounts, add_rates
 from spikesim.ep.phases.nudged.group import Group
 from spikesim.ep.phases.nudged.ways import response_of
+from spikesim.ep.phases.rate_sums import RateSums
 from spikesim.ep.phases.readout import Predictions, predict, window_features
 from spikesim.errors import Stopped
 from spikesim.jit.aligned import aligned_zeros
@@ -259,9 +259,9 @@ class Workspace:
         window_features(self.model.compiled.plan, packed, first, self.state.window, n, found.features)
         predict(packed, self.dynamics.window_free, labels, soft_targets, found, first=first)
 
-    def channel_sums(self, n: int, sums: ChannelSums) -> None:
-        """Add the window of the free phase of the first n samples to sums over channels."""
-        sums.add(self.model.compiled.plan.populations, self.state.window, n)
+    def rate_sums(self, n: int, sums: RateSums) -> None:
+        """Add the window of the free phase of the first n samples to sums over samples."""
+        sums.add(self.state.window, n)
 
     def spikes(self, sample: int) -> list[NDArray[np.int32]]:
         """Indices of the neurons of each layer that fired in the last step, (y * W + x) * C + channel."""

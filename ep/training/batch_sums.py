@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from spikesim.ep.gradients.correlation import Correlation
 from spikesim.ep.gradients.estimator import HeadSums, LayerSums
 from spikesim.ep.network.model import Model
-from spikesim.ep.phases.channel_sums import ChannelSums
 from spikesim.ep.phases.counters import PhaseCounts
 from spikesim.ep.phases.potentials import PotentialSums
+from spikesim.ep.phases.rate_sums import RateSums
 
 PHASES = 3
 
@@ -27,8 +27,8 @@ class BatchSums:
     penalties : dict of Correlation
         By index of the connections into layers whose activity has a penalty.
     heads : list of HeadSums
-    channels : ChannelSums
-        Firing probabilities of the channels over the window of the free phase.
+    rates : RateSums
+        Firing probabilities of the neurons over the window of the free phase.
     potentials : PotentialSums
         At the end of the free phase; zeros unless they are needed.
     counts : list of PhaseCounts
@@ -39,7 +39,7 @@ class BatchSums:
     layers: LayerSums
     penalties: dict[int, Correlation]
     heads: list[HeadSums]
-    channels: ChannelSums
+    rates: RateSums
     potentials: PotentialSums
     counts: list[PhaseCounts]
     correct: NDArray[np.int64]
@@ -49,20 +49,20 @@ class BatchSums:
         cls, model: Model, layers: LayerSums, penalties: dict[int, Correlation], heads: list[HeadSums]
     ) -> "BatchSums":
         """With nothing counted yet."""
-        channels = model.compiled.sizes["bias"]
+        sizes = model.compiled.sizes
         return cls(
             layers=layers,
             penalties=penalties,
             heads=heads,
-            channels=ChannelSums.zero(channels, model.compiled.plan.populations),
-            potentials=PotentialSums.zero(channels),
+            rates=RateSums.zero(sizes["state"]),
+            potentials=PotentialSums.zero(sizes["bias"]),
             counts=[PhaseCounts.zero(model.layers) for _ in range(PHASES)],
             correct=np.zeros(len(model.heads), np.int64),
         )
 
-    def add(self, channels: ChannelSums, potentials: PotentialSums, counts: list[PhaseCounts]) -> None:
+    def add(self, rates: RateSums, potentials: PotentialSums, counts: list[PhaseCounts]) -> None:
         """Add what some samples counted."""
-        for sums, added in ((self.channels, channels), (self.potentials, potentials)):
+        for sums, added in ((self.rates, rates), (self.potentials, potentials)):
             for total, own in zip(sums.arrays(), added.arrays(), strict=True):
                 total += own
         for phase, count in zip(self.counts, counts, strict=True):
@@ -75,7 +75,7 @@ class BatchSums:
             yield from correlation
         for head in self.heads:
             yield from head
-        yield from self.channels.arrays()
+        yield from self.rates.arrays()
         yield from self.potentials.arrays()
         for phase in self.counts:
             yield from phase

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spikesim.ep.config.parsing import Config, per_layer
 from spikesim.ep.config.random_streams import STREAM_FREE, nudged_stream, stream_of
-from spikesim.ep.gradients import centering as centering
+from spikesim.ep.gradients import centering
 from spikesim.ep.gradients.activity_penalty import add_penalty_gradients, penalty_sums
 from spikesim.ep.gradients.estimator import (
     Divisors,
@@ -30,7 +30,7 @@ from spikesim.ep.gradients.estimator import (
 from spikesim.ep.gradients.scheme import NudgingScheme
 from spikesim.ep.inputs.samples import MiniBatch, Samples
 from spikesim.ep.network import heads as hd
-from spikesim.ep.network.graph import INPUT, Edge
+from spikesim.ep.network.graph import Edge
 from spikesim.ep.network.initial_weights import initial_scales
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import Array, ParameterTree
@@ -38,9 +38,9 @@ from spikesim.ep.parallel.buffers import Buffers
 from spikesim.ep.parallel.communicator import share
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
-from spikesim.ep.phases.channel_sums import ChannelSums
 from spikesim.ep.phases.counters import PhaseCounts
 from spikesim.ep.phases.potentials import Moments, PotentialSums
+from spikesim.ep.phases.rate_sums import RateSums, mean_activity
 from spikesim.ep.phases.readout import Predictions
 from spikesim.ep.training import homeostasis
 from spikesim.ep.training.batch_sums import BatchSums
@@ -69,15 +69,14 @@ class BatchResult:
     head_correct: NDArray[np.int64]  # (heads,)
     activity: list[NDArray[np.float64]]  # by layer, (C,): mean firing probability in the free phase
     potentials: list[Moments]  # by layer: of the membrane potentials at the end of the free phase; none unless needed
-    input_activity: list[NDArray[np.float64]]  # the same of the inputs of spikes, one or none
-    winner_activity: list[NDArray[np.float64]]  # by layer: of the winners of its cells, where it has any
+    presynaptic: dict[str, Array]  # by connection that is centered: mean rate that each weight into a channel sees
     rates: ph.Rates | None = None  # if they were to be kept
     changes: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (L + 1,)
 
 
 @dataclass
 class _Group:
-    channels: ChannelSums
+    rates: RateSums
     potentials: PotentialSums
     counts: list[PhaseCounts]
 
@@ -186,7 +185,7 @@ class Learner:
         name, edges, own = self.model.names[layer], self.model.graph.incoming(layer), self.normalization.layers[layer]
         bias = gradients[f"{name}/bias"]
         gain = own.gain_gradient(gradients, bias)
-        means = {edge.name: self._presynaptic_mean(edge, result) for edge in edges if self._is_centered(edge)}
+        means = {edge.name: result.presynaptic[edge.name] for edge in edges if edge.name in result.presynaptic}
         for edge in edges:
             if edge.name in means:
                 centering.centre(gradients[edge.weight], bias, means[edge.name])
@@ -218,17 +217,6 @@ class Learner:
         change = self.optimizer.move(edge.weight, gradient, factor)
         layer.keep_mean_drive(centering.bias_compensation(weights, before, mean))
         return change
-
-    def _is_centered(self, edge: Edge) -> bool:
-        """Whether the weights of a connection learn in centered form; an image has no rates."""
-        return self.config.optimizer.centering and not edge.analogue
-
-    def _presynaptic_mean(self, edge: Edge, result: BatchResult) -> Array:
-        """Mean rate behind each weight of a connection."""
-        if edge.winner:
-            return centering.presynaptic_mean(edge, result.winner_activity[edge.source])
-        below = result.input_activity[0] if edge.source == INPUT else result.activity[edge.source]
-        return centering.presynaptic_mean(edge, below)
 
     def estimate(
         self, batch: MiniBatch, progress: float = 0.0, *, keep_rates: bool = False
@@ -270,7 +258,6 @@ class Learner:
         self.thread_pool.ranks.add(sums.arrays())
         losses = self.thread_pool.ranks.join(found.losses)
         gradients = self._gradients(sums, count, sign * beta)
-        layers, inputs, winners = self._activity(sums.channels, count)
         result = BatchResult(
             loss_sum=losses[:, self.model.readout].tolist(),
             correct=int(sums.correct[self.model.readout]),
@@ -281,10 +268,9 @@ class Learner:
             penalties=self.controllers.penalties,
             head_loss=np.array([math.fsum(own) for own in losses.T]) / count,
             head_correct=sums.correct,
-            activity=layers,
+            activity=self._activity(sums.rates, count),
             potentials=self._potentials(sums, count),
-            input_activity=inputs,
-            winner_activity=winners,
+            presynaptic=self._presynaptic(sums.rates, count),
         )
         return gradients, result
 
@@ -334,7 +320,7 @@ class Learner:
         sums = BatchSums.zero(self.model, layers, penalized, self.thread_pool.gather(pending))
         sums.correct += found.correct.sum(axis=0)
         for group in groups:
-            sums.add(group.channels, group.potentials, group.counts)
+            sums.add(group.rates, group.potentials, group.counts)
         return sums
 
     def _run_group(
@@ -351,9 +337,9 @@ class Learner:
             counts = [PhaseCounts.zero(self.model.layers) for _ in range(3)]
             counts[ph.FREE] = workspace.free(n, stream_of(epoch, STREAM_FREE), stop)
             workspace.predict(n, labels, soft_targets, found)
-            channels, populations = self.model.compiled.sizes["bias"], self.model.compiled.plan.populations
-            activity, potentials = ChannelSums.zero(channels, populations), PotentialSums.zero(channels)
-            workspace.channel_sums(n, activity)
+            sizes, populations = self.model.compiled.sizes, self.model.compiled.plan.populations
+            summed, potentials = RateSums.zero(sizes["state"]), PotentialSums.zero(sizes["bias"])
+            workspace.rate_sums(n, summed)
             if self.normalization.observes:
                 potentials.add(populations, workspace.state.membrane, n)
             if len(rates.free):
@@ -370,15 +356,25 @@ class Learner:
                 comparison.collect(workspace, n, out)
                 counts[places[number]] = counted
             counts[places[0]].macs[:] += kept
-            return _Group(activity, potentials, counts)
+            return _Group(summed, potentials, counts)
 
-    def _activity(
-        self, sums: ChannelSums, samples: int
-    ) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]], list[NDArray[np.float64]]]:
-        """Mean firing probability of each channel in the window of the free phase: of layers, inputs and winners."""
-        rows, count = self.model.compiled.plan.populations, (samples, self.config.dynamics.window_free)
-        means, layers = [sums.mean(row, *count) for row in rows], self.model.layers
-        return means[:layers], means[layers:], [sums.winners_mean(row, *count) for row in rows[:layers]]
+    def _activity(self, sums: RateSums, samples: int) -> list[NDArray[np.float64]]:
+        """Mean firing probability of each channel of each layer in the window of the free phase."""
+        return [
+            mean_activity(sums.maps(own, self.model.slice_of(own).start), samples, self.config.dynamics.window_free)
+            for own in self.model.graph.populations
+        ]
+
+    def _presynaptic(self, sums: RateSums, samples: int) -> dict[str, Array]:
+        """Mean rate that each weight sees in the window of the free phase, by connection; an image has no rates."""
+        if not self.config.optimizer.centering:
+            return {}
+        window = self.config.dynamics.window_free
+        return {
+            edge.name: centering.presynaptic_mean(edge, centering.seen(self.model, edge, sums), samples, window)
+            for edge in self.model.graph.edges
+            if not edge.analogue
+        }
 
     def _potentials(self, sums: BatchSums, samples: int) -> list[Moments]:
         """Moments of the potentials of the layers, where they are normalized by them."""

@@ -23,6 +23,14 @@ def pooled(shape: Shape) -> Shape:
     return shape[0] // 2, shape[1] // 2, shape[2]
 
 
+def add_cells(maps: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sums over the cells of 2x2 pooling, (H, W, C) to (H // 2, W // 2, C)."""
+    height, width, channels = pooled(maps.shape)
+    cells = maps[: 2 * height, : 2 * width].reshape(height, 2, width, 2, channels)
+    sums: NDArray[np.int64] = cells.sum(axis=(1, 3))
+    return sums
+
+
 def neurons(shape: Shape) -> int:
     """Number of neurons of a population of this shape."""
     return shape[0] * shape[1] * shape[2]
@@ -128,15 +136,25 @@ class Conv:
         rows, columns = self._reach(source, target)
         return int(rows.sum() * columns.sum()) * source[2] * target[2]
 
-    def coverage(self, source: Shape, target: Shape) -> NDArray[np.float64]:
-        """Share of the target's positions at which each place of the kernel sees the map and not padding.
+    def seen(self, maps: NDArray[np.int64], target: Shape) -> NDArray[np.int64]:
+        """Sum over the target's positions of what each place of the kernel sees, zeros where it sees padding.
+
+        Parameters
+        ----------
+        maps : int64 (H, W, Cin)
+            The (pooled) source.
 
         Returns
         -------
-        float64, shape (kernel, kernel)
+        int64 (kernel, kernel, Cin)
         """
-        rows, columns = self._reach(source, target)
-        return np.outer(rows, columns) / (target[0] * target[1])
+        frame = (self.padding, self.padding)
+        padded = np.pad(maps, (frame, frame, (0, 0)))
+        rows, columns = (self.stride * side for side in target[:2])
+        places = np.empty((self.kernel, self.kernel, maps.shape[2]), maps.dtype)
+        for y, x in np.ndindex(places.shape[:2]):
+            places[y, x] = padded[y : y + rows : self.stride, x : x + columns : self.stride].sum(axis=(0, 1))
+        return places
 
     def _reach(self, source: Shape, target: Shape) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows, and columns, of the target at which each row, and column, of the kernel lies in the map; (kernel,)."""

@@ -1,6 +1,5 @@
 """Graded errors: the answers of mean rates against the slow reference to the bit, and against the exact gradient."""
 
-import math
 from itertools import pairwise
 from typing import Any
 
@@ -16,9 +15,10 @@ from spikesim.engine.plan import FIRING_DEVIATIONS, FIRING_MEAN_FIELD
 from spikesim.engine.simd.accumulate import SMALL
 from spikesim.engine.simd.dot_products import ABREAST_32, ABREAST_64
 from spikesim.ep.gradcheck import implicit_gradient as ad
+from spikesim.ep.gradients.centering import seen
 from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.phases import workspace as ph
-from spikesim.ep.phases.channel_sums import ChannelSums
+from spikesim.ep.phases.rate_sums import RateSums, mean_activity
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import ONE
 
@@ -56,7 +56,7 @@ def test_phases_agree_with_the_reference_to_the_bit(firing: str, pooling: str, e
 
 @pytest.mark.parametrize("firing", ["iid", "mean-field"])
 def test_what_winners_passed_on_is_summed_over_the_window(firing: str) -> None:
-    """By neuron of the pooled map, and by channel."""
+    """By neuron of the pooled map, of each sample and of all."""
     settings = {"inference": "mean-field"} if firing == "mean-field" else {"firing": firing}
     model, config, workspace = tp.prepare(
         **GRADED, dynamics__pooling="winner", **{f"dynamics__{key}": value for key, value in settings.items()}
@@ -75,12 +75,13 @@ def test_what_winners_passed_on_is_summed_over_the_window(firing: str) -> None:
     found = tp.sums_of(workspace)[:, at : at + size].reshape(tp.SAMPLES, lower.blocks, *shape[:2], lower.lanes)
     found = found.transpose(0, 2, 3, 1, 4).reshape(tp.SAMPLES, *shape[:2], -1)[..., : shape[2]]
     np.testing.assert_array_equal(found, expected)
-    rows = model.compiled.plan.populations
-    sums = ChannelSums.zero(model.compiled.sizes["bias"], rows)
-    workspace.channel_sums(tp.SAMPLES, sums)
-    means = expected.sum(axis=(0, 1, 2)) / (ONE * math.prod(expected.shape[:3]) * WINDOW)
-    np.testing.assert_allclose(sums.winners_mean(rows[0], tp.SAMPLES, WINDOW), means, rtol=1e-15)
-    assert not len(sums.winners_mean(rows[1], tp.SAMPLES, WINDOW)), "the read-out averages"
+    sums = RateSums.zero(model.compiled.sizes["state"])
+    workspace.rate_sums(tp.SAMPLES, sums)
+    np.testing.assert_array_equal(seen(model, model.graph.edges[1], sums), expected.sum(axis=0))
+    own = sums.maps(lower, model.slice_of(lower).start)
+    np.testing.assert_array_equal(own, lower.from_state(tp.sums_of(workspace)[:, model.state_slice(0)]).sum(axis=0))
+    means = own.mean(axis=(0, 1)) / (ONE * tp.SAMPLES * WINDOW)
+    np.testing.assert_allclose(mean_activity(own, tp.SAMPLES, WINDOW), means, rtol=1e-15)
 
 
 SINGLE = ABREAST_32 + ABREAST_64

@@ -59,21 +59,13 @@ class Contrast:
         return (-products / strength).astype(np.float32), bias.astype(np.float32)
 
     def below(self, window: Window, layer: int) -> Integers:
-        """Four times Pool(r) where there is an average pool, else Pool(r) or r, in sums over a window."""
-        below = self.layers[layer - 1]
-        if self.winning(layer - 1):
-            return window.passed[layer - 1]
-        sums = window.sums[layer - 1]
-        return nt.four_cells(sums, below.shape).sum(axis=1) if below.pool else sums
+        """What a layer reads in a phase."""
+        return below(window, self.layers, layer, self.rest.network.winning(layer - 1))
 
     def unit(self, layer: int, steps: int) -> float:
         """1.0 of a product of sums over windows, the presynaptic one of so many steps."""
-        four = self.layers[layer - 1].pool and not self.winning(layer - 1)
-        return float(it.ONE * steps * (4 if four else 1)) * (it.ONE * self.plus.length)
-
-    def winning(self, layer: int) -> bool:
-        """Whether a layer is read through pools of winners."""
-        return self.rest.network.winning(layer)
+        unit = unit_below(self.layers, layer, steps, self.rest.network.winning(layer - 1))
+        return unit * (it.ONE * self.plus.length)
 
     @follows("the contrast of layer l is divided by gamma^(L-l),")
     def weight_of_layer(self, layer: int) -> float:
@@ -91,10 +83,8 @@ class Contrast:
 @follows(
     """
     The weights learn in centered form (`optimizer.centering`, `ep/gradients/centering.py`), but for those of the first
-    layer, which see an image: with m the mean rate that a weight sees in the free phase, dW is taken without m (x) db,
-    db the sum over all positions. m is the mean of the presynaptic channel over the mini-batch and all its neurons,
-    also those that an odd pool leaves out (behind pools of winners, of the winners), times the share of the positions
-    at which the weight has a synapse, where a kernel does not see padding.
+    layer, which see an image: with m the mean rate that a weight sees in the free phase, over the mini-batch and the
+    positions of the target (padding counts as 0), dW is taken without m (x) db, db the sum over all positions.
     """,
 )
 def centered(weight: Floats, bias: Floats, mean: Floats) -> Floats:
@@ -102,11 +92,27 @@ def centered(weight: Floats, bias: Floats, mean: Floats) -> Floats:
     return weight - mean[..., None] * bias
 
 
-def seen_by_weights(layer: nt.Layer, activity: Reals) -> Floats:
-    """Mean rate that each weight into a channel sees, (.., Cin); activity: of what the layer reads, by channel."""
-    synapses = np.bincount(layer.weight, minlength=int(np.prod(layer.weight_shape))).reshape(layer.weight_shape)
-    share = synapses[..., 0] / (layer.shape[0] * layer.shape[1])
-    return (share * np.tile(activity, share.shape[-1] // len(activity))).astype(np.float32)
+def seen_by_weights(layer: nt.Layer, sums: Integers, unit: float) -> Floats:
+    """Mean rate that each weight into a channel sees, (.., Cin); sums: what the layer reads, by sample, 1.0 = unit."""
+    of_first = layer.weight % layer.weight_shape[-1] == 0  # every channel of the layer sees the same
+    read = sums.sum(axis=0)[layer.source[of_first]]
+    totals = np.bincount(layer.weight[of_first] // layer.weight_shape[-1], weights=read, minlength=layer.fan_in)
+    positions = len(sums) * layer.shape[0] * layer.shape[1]
+    return (totals / (unit * positions)).astype(np.float32).reshape(layer.weight_shape[:-1])
+
+
+def below(window: Window, layers: list[nt.Layer], layer: int, winning: bool) -> Integers:
+    """Four times Pool(r) where there is an average pool, else Pool(r) or r, in sums over a window."""
+    own = layers[layer - 1]
+    if winning:
+        return window.passed[layer - 1]
+    sums = window.sums[layer - 1]
+    return nt.four_cells(sums, own.shape).sum(axis=1) if own.pool else sums
+
+
+def unit_below(layers: list[nt.Layer], layer: int, steps: int, winning: bool) -> float:
+    """1.0 of what a layer reads, in sums over so many steps."""
+    return float(it.ONE * steps * (4 if layers[layer - 1].pool and not winning else 1))
 
 
 @follows(

@@ -242,7 +242,9 @@ class Run:
             gain = None if own is None else own.gain_gradient(name, weight, bias)
             if name in names[1:] and self.config["optimizer"]["centering"]:
                 layer = names.index(name)
-                mean = ln.seen_by_weights(self.layers[layer], self.behind(rest, layer - 1, activity[layer - 1]))
+                winning = rest.network.winning(layer - 1)
+                unit = ln.unit_below(self.layers, layer, rest.length, winning)
+                mean = ln.seen_by_weights(self.layers[layer], ln.below(rest, self.layers, layer, winning), unit)
                 weight = ln.centered(weight, bias, mean)
             if own is not None:
                 layer = names.index(name)
@@ -262,13 +264,6 @@ class Run:
             learned.biases[layer.name] += st.homeostasis(own, self.config["stability"])
         self.fold()
         return changes
-
-    def behind(self, rest: Window, layer: int, activity: Reals) -> Reals:
-        """Mean rate of each channel of a layer, as the synapses above see it."""
-        if not rest.network.winning(layer):
-            return activity
-        sums, channels = rest.passed[layer], self.layers[layer].shape[2]
-        return sums.reshape(-1, channels).sum(axis=0) / (it.ONE * rest.length * sums.size / channels)
 
     def test(self, epoch: int) -> dict[str, Any]:
         """The test after an epoch and the limit of the spectral norm: the row of /epochs, and all spikes."""

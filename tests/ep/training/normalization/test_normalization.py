@@ -7,7 +7,7 @@ import pytest
 import small
 from numpy.typing import NDArray
 
-from spikesim.ep.gradients.centering import bias_compensation, presynaptic_mean
+from spikesim.ep.gradients.centering import bias_compensation
 from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
@@ -158,8 +158,7 @@ def test_a_change_of_the_weights_keeps_the_mean_drive(kind: str, layers: tuple[d
     rng = np.random.default_rng(5)
     layer.observe(moments(rng, len(layer.bias)), 0.1)
     layer.fold()
-    activity = {edge.name: rng.uniform(0.05, 0.3, edge.shape[2]) for edge in layer.edges}
-    means = {edge.name: presynaptic_mean(edge, activity[edge.name]) for edge in layer.edges}
+    means = {edge.name: rng.uniform(0.05, 0.3, edge.fan_in).astype(np.float32) for edge in layer.edges}
     layer_shape = {edge.name: edge.shape[:-1] for edge in layer.edges}
 
     def drive() -> Reals:
