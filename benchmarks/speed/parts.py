@@ -46,7 +46,7 @@ PARTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("free phase", ph.Workspace, ("free",)),
     ("clamped drives", ph.Workspace, ("keep",)),
     ("nudged phases", ph.Workspace, ("nudged",)),
-    ("state kept and restored", ph.Workspace, ("restore", "window_sums", "channel_sums")),
+    ("state kept and restored", ph.Workspace, ("restore", "window_sums", "rate_sums")),
     ("read-out and heads, free", ph.Workspace, ("predict",)),
     ("contrast", learner, ("layer_sums", "layer_gradients")),
     ("gradients of the heads", Learner, ("_head_sums",)),
