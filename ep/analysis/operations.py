@@ -99,6 +99,8 @@ class Traffic(NamedTuple):
     ----------
     forward : bool
         Whether forward tables deliver at every step.
+    feedback : bool
+        Whether feedback tables do.
     cells : bool
         Whether the cells of an average pool send apart, as spikes do, or their sum is sent, once.
     holds : bool
@@ -108,19 +110,26 @@ class Traffic(NamedTuple):
     """
 
     forward: bool
+    feedback: bool
     cells: bool
     holds: bool
     fires: bool
 
 
 def phase_traffic(reader: RunReader, phase: str) -> Traffic:
-    """What is sent in a phase of a run; free phases, tests and live phases send everything."""
+    """What is sent in a phase of a run; free phases, tests and live phases send everything.
+
+    Where the feedback gain is 0, free phases and tests send upwards only.
+    """
     spikes = reader.setting("dynamics.inference") != "mean-field"
     response = reader.setting("dynamics.nudged_phase")
     if phase in (PHASES[0], TEST_PHASE) or response not in ("linear-response", "clamped-spikes"):
-        return Traffic(forward=True, cells=spikes, holds=False, fires=True)
+        feedback = reader.setting("dynamics.feedback_gain") != 0
+        return Traffic(forward=True, feedback=feedback, cells=spikes, holds=False, fires=True)
     graded = response == "linear-response"
-    return Traffic(forward=False, cells=spikes, holds=not graded and phase == PHASES[1], fires=not graded)
+    return Traffic(
+        forward=False, feedback=True, cells=spikes, holds=not graded and phase == PHASES[1], fires=not graded
+    )
 
 
 def layer_work(batches: Columns, epochs: Columns, reader: RunReader, epoch: int) -> list[LayerWork]:
@@ -220,7 +229,8 @@ def _work_of_phase(reader: RunReader, given: _PhaseSums) -> list[LayerWork]:
     apart = [layer.cells if traffic.cells and traffic.forward else 1 for layer in layers]
     forward = [dense * cells for dense, cells in zip(pooled, apart, strict=True)]
     input_ms = step_ms * each if step_ms is not None and starts else None
-    feedback = [layer.synapses_feedback * (each + 2 * traffic.holds) for layer in layers]
+    back = each * traffic.feedback + 2 * traffic.holds
+    feedback = [layer.synapses_feedback * back for layer in layers]
     neurons = np.array([layer.neurons for layer in layers])
 
     def work(name: str, chosen: slice) -> LayerWork:

@@ -34,6 +34,8 @@ __all__ = [
     "per_layer",
 ]
 
+FEEDBACK_MIN = 2.0**-8
+"""Smallest feedback gain above 0."""
 NORMALIZED_FEEDBACK_MAX = 0.25
 """Largest feedback gain with running statistics, which potentials tell of the feedforward drive as long as little comes
 back: with more of it the weights that make up a wanted deviation vanish."""
@@ -173,7 +175,7 @@ def _check_together(config: Config) -> None:
         ("window_free", dynamics.window_free, dynamics.steps_free),
         ("window_nudged", dynamics.nudged_window, dynamics.steps_nudged),
     ):
-        if window % 2 or window > steps:
+        if window > steps or (window % 2 and steps > 1):
             raise InputError(f"dynamics.{name} is {window}; it must be even and at most the {steps} steps of its phase")
     if (config.data.frames or 1) > dynamics.steps_free:
         raise InputError(
@@ -190,9 +192,17 @@ def _check_together(config: Config) -> None:
             f"and must be at most {CONTRAST_WINDOW_MAX}"
         )
     for name, gain in (("feedback_gain", dynamics.feedback_gain), ("error_gain", dynamics.error_gain)):
-        if math.frexp(gain)[0] != 0.5 and not (name == "error_gain" and gain == 0):
-            zero = " or 0" if name == "error_gain" else ""
-            raise InputError(f"dynamics.{name} is {gain}; it must be a power of two, as 0.25{zero}")
+        if math.frexp(gain)[0] != 0.5 and gain != 0:
+            raise InputError(f"dynamics.{name} is {gain}; it must be a power of two, as 0.25, or 0")
+    if 0 < dynamics.feedback_gain < FEEDBACK_MIN:
+        raise InputError(
+            f"dynamics.feedback_gain is {dynamics.feedback_gain}; it must be 2**-8 .. 1, or 0 for no feedback"
+        )
+    if dynamics.feedback_gain == 0 and dynamics.nudged_phase != "linear-response":
+        raise InputError(
+            f"dynamics.feedback_gain is 0 and dynamics.nudged_phase {dynamics.nudged_phase!r}; a free phase without "
+            "feedback needs 'linear-response': choose that, or a gain of 2**-8 or more"
+        )
     if dynamics.clamped and dynamics.rule != "postsynaptic":
         raise InputError(
             f"dynamics.rule is {dynamics.rule!r}; with dynamics.nudged_phase = {dynamics.nudged_phase!r} it must be "

@@ -243,7 +243,7 @@ class MeanField:
                 source=edge.source,
                 target=edge.target,
                 link=Link.of(edge.connection),
-                gain=2.0**-edge.connection.attenuation,
+                gain=model.gain_of_feedback(edge),
                 error_gain=1.0 if model.clamped is None else model.clamped.gain(edge),
             )
             for edge in graph.edges

@@ -41,14 +41,7 @@ class ClampedNetwork:
         populations["nudge"][[population.index for population in nudged]] = 1
         populations["pooled_events"] = -1  # nothing is sent upwards
         rows = np.array([connection.feedback for connection, _ in self._down], np.int64)
-        targets = plan.tables["target"][rows]
-        counts = np.bincount(targets, minlength=len(populations))
-        self.plan = plan._replace(
-            populations=populations,
-            tables=plan.tables.copy(),
-            incoming_pointers=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-            incoming=rows[np.argsort(targets, kind="stable")],
-        )
+        self.plan = plan.delivering(rows)._replace(populations=populations, tables=plan.tables.copy())
 
     def _attenuation(self, edge: Edge) -> int:
         """Minus the binary logarithm of the error gain of a connection."""

@@ -16,7 +16,7 @@ from spikesim.ep.network import heads as hd
 from spikesim.ep.network.architectures import NeuronParameters, architecture, build, input_shape
 from spikesim.ep.network.clamped import ClampedNetwork
 from spikesim.ep.network.error_signals import place_heads, teacher_weights
-from spikesim.ep.network.graph import LayerGraph
+from spikesim.ep.network.graph import Edge, LayerGraph
 from spikesim.ep.network.parameters import ParameterTree
 
 Array = NDArray[np.float32]
@@ -48,7 +48,7 @@ class Model:
             width=config.model.width,
             pooling=cast(Any, config.dynamics.pooling),
             neurons=NeuronParameters.of(config),
-            attenuation=round(-math.log2(config.dynamics.feedback_gain)),
+            attenuation=round(-math.log2(config.dynamics.feedback_gain or 1.0)),
             spikes=self.spike_input,
         )
         self.feedback_gain = config.dynamics.feedback_gain
@@ -66,6 +66,8 @@ class Model:
         self.compiled: CompiledNetwork = self.graph.network.compile(
             external=driven if self.spike_input else (), nudged=() if clamped else nudged
         )
+        if config.dynamics.feedback_gain == 0:
+            self.compiled = self.compiled.feedforward()
         self.clamped: ClampedNetwork | None = None
         if clamped:
             self.clamped = ClampedNetwork(self.compiled, self.graph, config.dynamics.error_gain, nudged)
@@ -103,6 +105,10 @@ class Model:
     def top(self) -> Population:
         """The layer that the read-out reads."""
         return self.heads[self.readout].population
+
+    def gain_of_feedback(self, edge: Edge) -> float:
+        """gamma of a connection, a power for each level that it spans."""
+        return 2.0**-edge.connection.attenuation if self.feedback_gain > 0 else 0.0
 
     def head_shape(self, head: hd.Head) -> tuple[int, int]:
         """Shape of the weights of a head."""

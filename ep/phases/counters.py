@@ -31,7 +31,12 @@ class PhaseCounts(NamedTuple):
         return cls(**{name: np.zeros(() if name == "steps" else layers, np.int64) for name in cls._fields})
 
     def mean_residual(self, window: int, samples: int, neurons: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Mean difference of p between the halves of a window of this length, by layer; `neurons`: of each layer."""
+        """Mean difference of p between the halves of a window of this length, by layer; `neurons`: of each layer.
+
+        A window of a single step has no halves: 0.
+        """
+        if window < 2:
+            return np.zeros(len(self.residual))
         return np.asarray(self.residual / (ONE * (window // 2) * samples * neurons), np.float64)
 
     @classmethod

@@ -22,6 +22,7 @@ from spikesim.engine.run import InputSpikes, run_steps
 from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.engine.state import Engine, State, new_counts, new_scratch, new_state, put_to_rest
 from spikesim.ep.config.sections import DynamicsSettings
+from spikesim.ep.config.sections.dynamics import window_of
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.model import Model
@@ -213,7 +214,7 @@ class Workspace:
         """
         dynamics = self.dynamics
         length = dynamics.steps_nudged if steps is None else steps
-        window = Window(length, min(dynamics.nudged_window, length // 2 * 2))
+        window = Window(length, window_of(length, dynamics.nudged_window))
         targets = self._no_targets if soft_targets is None else soft_targets
         leak = dynamics.trace_leak if self.response.spiking else 0
         scratch = self._head_scratch

@@ -59,17 +59,17 @@ def spectral_norms(model: Model, rates: list[Reals]) -> Reals:
     Returns
     -------
     float64 (connections,)
-        0 for those from the input, to which there is no way back.
+        0 for those from the input, to which there is no way back, and without feedback.
     """
     linear = [((layer > LINEAR[0]) & (layer < LINEAR[1])).astype(np.float64) for layer in rates]
     found = np.zeros(len(model.graph.edges))
     for edge in model.graph.edges:
-        if edge.source == INPUT:
+        if edge.source == INPUT or model.feedback_gain == 0:
             continue
         link = Link.of(edge.connection).selecting(rates[edge.source])
         below, own = linear[edge.source], linear[edge.target]
         norms = largest_singular_values(lambda maps: below * link.down(own * link.up(maps)), below)  # noqa: B023
-        found[edge.index] = float(norms.max(initial=0.0)) * math.sqrt(2.0**-edge.connection.attenuation)
+        found[edge.index] = float(norms.max(initial=0.0)) * math.sqrt(model.gain_of_feedback(edge))
     return found
 
 

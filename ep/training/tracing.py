@@ -84,7 +84,7 @@ class _Steps:
             self._sums.append(np.zeros_like(p))
         self._sums.append(self._sums[-1] + p)
         residual = self._missing
-        if len(self._sums) == self.window + 1 > 1:
+        if len(self._sums) == self.window + 1 > 2:  # a window of a single step has no halves
             first, middle, last = self._sums[0], self._sums[self.window // 2], self._sums[-1]
             difference = np.abs(last - 2 * middle + first)
             residual = np.array([difference[:, own].sum() for own in slices])

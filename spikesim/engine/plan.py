@@ -104,3 +104,12 @@ class Plan(NamedTuple):
     sparse_pointers: NDArray[np.int64]  # CSR row pointers, a row per source neuron
     sparse_targets: NDArray[np.int32]  # offset of the target in its population's state
     sparse_weights: NDArray[np.int16]
+
+    def delivering(self, rows: NDArray[np.int64]) -> "Plan":
+        """The plan in which these tables alone are in use, given by their rows; all arrays but two are the same."""
+        targets = self.tables["target"][rows]
+        counts = np.bincount(targets, minlength=len(self.populations))
+        return self._replace(
+            incoming_pointers=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            incoming=rows[np.argsort(targets, kind="stable")],
+        )

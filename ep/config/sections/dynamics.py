@@ -8,7 +8,7 @@ from typing import Any
 from spikesim.ep.config.sections.options import option
 from spikesim.numerics.fixed_point import WINDOW_MAX
 
-__all__ = ["CONTRAST_WINDOW_MAX", "NUDGED_DEFAULTS", "NUDGINGS", "DynamicsSettings"]
+__all__ = ["CONTRAST_WINDOW_MAX", "NUDGED_DEFAULTS", "NUDGINGS", "DynamicsSettings", "window_of"]
 
 
 CONTRAST_WINDOW_MAX = 2048
@@ -17,9 +17,9 @@ the two phases that add up on the presynaptic side fits into int32."""
 
 NUDGED_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "linear-response": {"steps_nudged": 2, "beta": 0.25, "error_gain": 1.0},
-        "clamped-spikes": {"steps_nudged": 4, "beta": 1.0, "error_gain": 0.0625},
-        "live-spikes": {"steps_nudged": 8, "beta": 1.0},
+        "linear-response": {"nudging": "deviation", "steps_nudged": 1, "beta": 0.25, "error_gain": 1.0},
+        "clamped-spikes": {"nudging": "centered", "steps_nudged": 4, "beta": 1.0, "error_gain": 0.0625},
+        "live-spikes": {"nudging": "centered", "steps_nudged": 8, "beta": 1.0},
     }
 )
 """Defaults of `Dynamics` that suit its `nudged_phase`."""
@@ -32,6 +32,11 @@ NUDGINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """What may be compared (`Dynamics.nudging`), by the way in which the network responds (`Dynamics.nudged_phase`)."""
+
+
+def window_of(steps: int, longest: int) -> int:
+    """Length of the window of a phase of so many steps: all of them if they are even, or a single one."""
+    return min(steps // 2 * 2, longest) or 1
 
 
 @dataclass(frozen=True)
@@ -111,13 +116,14 @@ class DynamicsSettings:
     steps_nudged: int = option(
         NUDGED_DEFAULTS["linear-response"]["steps_nudged"],
         "Steps of each nudged phase; by default 4 for clamped-spikes, 8 for live-spikes.",
-        low=2,
+        low=1,
         high=65535,
     )
     window_nudged: int | None = option(
         None,
-        "Last steps of a nudged phase over which rates are averaged; even; by default all, if even, and at most 2048.",
-        low=2,
+        "Last steps of a nudged phase over which rates are averaged; even, or 1 in a phase of one; by default all, if "
+        "even, and at most 2048.",
+        low=1,
         high=CONTRAST_WINDOW_MAX,
         optional=True,
     )
@@ -130,8 +136,9 @@ class DynamicsSettings:
     )
     feedback_gain: float = option(
         0.0078125,
-        "Factor on what a layer hears from the one above; a power of two. Below 1 the free phase settles faster.",
-        low=2.0**-8,
+        "Factor on what a layer hears from the one above; a power of two. Below 1 the free phase settles faster. 0 "
+        "(linear-response only): no feedback in the free phase, spikes are delivered upwards alone.",
+        low=0,
         high=1,
     )
     nudged_phase: str = option(
@@ -150,9 +157,10 @@ class DynamicsSettings:
         high=1,
     )
     nudging: str = option(
-        "centered",
+        NUDGED_DEFAULTS["linear-response"]["nudging"],
         "+beta against -beta; +beta against the free phase; +-beta, drawn a mini-batch, against the free phase; or the "
-        "deviations from the free phase in one nudged phase with +-beta (linear-response only).",
+        "deviations from the free phase in one nudged phase with +-beta (linear-response only). By default centered in "
+        "nudged phases of spikes.",
         choices=("centered", "one-sided", "random-sign", "deviation"),
     )
     contrast: str = option(
@@ -192,7 +200,7 @@ class DynamicsSettings:
         """Length of the window of a nudged phase."""
         if self.window_nudged is not None:
             return self.window_nudged
-        return min(self.steps_nudged // 2 * 2, CONTRAST_WINDOW_MAX)
+        return window_of(self.steps_nudged, CONTRAST_WINDOW_MAX)
 
     def onset(self, layers: int) -> int:
         """Number of first steps of the free phase without low pass."""

@@ -99,6 +99,15 @@ def order_of_epoch(samples: int, epoch: int, seed: int) -> Integers:
 
 
 @follows(
+    "| sign of `deviation` and `random-sign` | mini-batch | epoch | 0 | 0xFD000000 |",
+    "an odd word 0 is a positive sign.",
+)
+def sign_of(epoch: int, batch: int, seed: int) -> int:
+    """Sign of the only nudge of a mini-batch."""
+    return 1 if philox(np.array([[batch, epoch, 0, 0xFD000000]]), seed)[0, 0] % 2 else -1
+
+
+@follows(
     """
     `sample` is the index in the data set. `stream` = 8 * epoch + 0 (free), 1 (nudged), 2 (nudged-, independent noise
     only), 3 (test, and the free phase in which the spectral norm is measured after it) or 4 (calibration, with its

@@ -106,8 +106,8 @@ class Network:
     @property
     @follows(
         """
-        With a feedback gain gamma < 1 (`dynamics.feedback_gain`, a power of two) a layer hears gamma times what the one
-        above sends back.
+        With a feedback gain gamma < 1 (`dynamics.feedback_gain`, a power of two, or 0) a layer hears gamma times what
+        the one above sends back.
         """,
     )
     def attenuation(self) -> int:
@@ -222,9 +222,9 @@ class Network:
             share, events = self.from_below(layer, sent, heard[layer - 1], unit=self.unit, potential=potential)
             total += share
             forward[layer] += events
-        if layer + 1 < len(self.layers) and (self.settings["error_gain"] or not held):
-            gain = -round(np.log2(self.settings["error_gain"])) if held else self.attenuation
-            back = self.from_above(layer, state.spikes[layer + 1], gain, unit=self.unit)
+        gain = self.settings["error_gain" if held else "feedback_gain"]
+        if layer + 1 < len(self.layers) and gain:
+            back = self.from_above(layer, state.spikes[layer + 1], -round(np.log2(gain)), unit=self.unit)
             total += self.to_winners(layer, back, state.potential[layer])
             feedback[layer] += self.operations_back(layer, state.spikes[layer + 1])
         return total
@@ -290,7 +290,7 @@ class Network:
 @follows(
     """
     The *residual*, the mean |difference| of p between the two halves of a phase's window, tells; it is in every report.
-    A window is the last steps of its phase.
+    A window is the last steps of its phase; one of a single step has no halves, and its residual is 0.
     """,
 )
 class Window:
@@ -344,7 +344,9 @@ class Window:
         return [halves.sum(axis=0) for halves in self.halves]
 
     def residual(self) -> Reals:
-        """By layer."""
+        """By layer; 0 in a window of one step, which has no halves."""
+        if self.length < 2:
+            return np.zeros(len(self.halves))
         return self._residual([halves[1] - halves[0] for halves in self.halves])
 
     def _residual(self, apart: list[Integers]) -> Reals:
@@ -356,7 +358,7 @@ class Window:
         for step in range(1, len(self.steps_of) + 1):
             hopfield, p = self.steps_of[step - 1]
             residual = np.full(len(p), np.nan)
-            if step >= self.length:
+            if step >= self.length > 1:
                 window = [own for _, own in self.steps_of[step - self.length : step]]
                 by_layer = [np.array([own[layer] for own in window]) for layer in range(len(p))]  # (length, n, neurons)
                 half = self.length // 2

@@ -20,7 +20,7 @@ class Contrast:
     images : int64 (n, H, W, C)
         Normalized.
     rest, plus, minus : Window
-        Of the three phases.
+        Of the three phases; one of the last two is empty where there is one nudged phase.
     """
 
     def __init__(
@@ -28,6 +28,29 @@ class Contrast:
     ) -> None:
         self.layers, self.settings, self.images = layers, settings, images
         self.rest, self.plus, self.minus = rest, plus, minus
+        self.nudged = plus if plus.length else minus
+
+    @follows(
+        """
+        and the contrast is that of its deviations d = p - r, summed over its window, divided by beta with that sign in
+        place of 2 beta.
+        """,
+    )
+    def difference(self, layer: int) -> Integers:
+        """Sums of r+ - r-, or of d."""
+        if self.settings["nudging"] == "deviation":
+            length = self.rest.length
+            rates = np.minimum((self.rest.sums[layer] + length // 2) // length, it.P_MAX)
+            return self.nudged.sums[layer] - rates * self.nudged.length
+        return self.plus.sums[layer] - self.minus.sums[layer]
+
+    @property
+    def nudges(self) -> float:
+        """2 beta, or beta with the sign of the only nudge."""
+        beta = self.settings["beta"]
+        if self.settings["nudging"] == "deviation":
+            return beta if self.plus.length else -beta
+        return 2 * beta
 
     @follows(
         "dC/dW_l = - d_l (x) Pool(r_{l-1}) / (2 beta), dC/db_l = - d_l / (2 beta)",
@@ -41,19 +64,19 @@ class Contrast:
     def of(self, layer: int) -> tuple[Floats, Floats]:
         """Gradients of a layer's weights and biases."""
         settings, own = self.settings, self.layers[layer]
-        plus, minus = self.plus.sums[layer], self.minus.sums[layer]
-        difference, window = plus - minus, self.plus.length
+        difference, window = self.difference(layer), self.nudged.length
         if layer == 0:
-            products = own.products(difference, self.images.reshape(len(plus), -1)) / (4096 * it.ONE * window)
+            products = own.products(difference, self.images.reshape(len(difference), -1)) / (4096 * it.ONE * window)
         elif settings["nudged_phase"] != "live-spikes":
             products = own.products(difference, self.below(self.rest, layer)) / self.unit(layer, self.rest.length)
         elif settings["rule"] == "postsynaptic":
             both = self.below(self.plus, layer) + self.below(self.minus, layer)
             products = own.products(difference, both) / self.unit(layer, 2 * window)
         else:
-            first = own.products(plus, self.below(self.plus, layer))
-            products = (first - own.products(minus, self.below(self.minus, layer))) / self.unit(layer, window)
-        strength = 2 * settings["beta"] * len(plus) * self.weight_of_layer(layer)
+            first = own.products(self.plus.sums[layer], self.below(self.plus, layer))
+            second = own.products(self.minus.sums[layer], self.below(self.minus, layer))
+            products = (first - second) / self.unit(layer, window)
+        strength = self.nudges * len(difference) * self.weight_of_layer(layer)
         channels = difference.reshape(-1, own.shape[2]).sum(axis=0)
         bias = -(channels / (it.ONE * window)) / strength
         return (-products / strength).astype(np.float32), bias.astype(np.float32)
@@ -65,7 +88,7 @@ class Contrast:
     def unit(self, layer: int, steps: int) -> float:
         """1.0 of a product of sums over windows, the presynaptic one of so many steps."""
         unit = unit_below(self.layers, layer, steps, self.rest.network.winning(layer - 1))
-        return unit * (it.ONE * self.plus.length)
+        return unit * (it.ONE * self.nudged.length)
 
     @follows("the contrast of layer l is divided by gamma^(L-l),")
     def weight_of_layer(self, layer: int) -> float:
@@ -76,8 +99,8 @@ class Contrast:
 
     def rate_difference(self) -> Reals:
         """Mean |r+ - r-| of each layer."""
-        apart = [np.abs(plus - minus) for plus, minus in zip(self.plus.sums, self.minus.sums, strict=True)]
-        return np.array([own.sum() / (it.ONE * self.plus.length * own.size) for own in apart])
+        apart = [np.abs(self.difference(layer)) for layer in range(len(self.layers))]
+        return np.array([own.sum() / (it.ONE * self.nudged.length * own.size) for own in apart])
 
 
 @follows(

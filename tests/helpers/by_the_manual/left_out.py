@@ -226,11 +226,11 @@ MISSING = (
     """,
     # other nudges
     """
-    `dynamics.nudging` has the variants: `one-sided` (+beta against the free phase, divided by beta) and `random-sign`
-    [1, 2].
+    What is of first order in beta in the error changes its sign with beta, and averages out [2].
     """,
-    "| sign of `random-sign` | mini-batch | epoch | 0 | 0xFD000000 |",
-    "an odd word 0 is a positive sign.",
+    """
+    their variants are `one-sided` (+beta against the free phase, divided by beta) and `random-sign` [1, 2].
+    """,
     # controllers and the activity penalty
     """
     - *beta*: with `stability.beta_control = "rate-difference"` it follows the answer of the network, so that the mean

@@ -87,13 +87,21 @@ class Nudged:
     @follows(
         """
         2. *nudged+*: `steps_nudged` steps from the end of the free phase with +beta; 3. *nudged-*: the same from the
-        same state with -beta.
+        same state with -beta; by default one of the two alone, as a random sign of beta has it ("Both").
         """,
+        """
+        Graded errors have no noise that a second phase would take away: by default (`dynamics.nudging = "deviation"`) a
+        sample has a single nudged phase, with +beta or -beta, drawn for each mini-batch,
+        """,
+        "`centered` are both phases, the default of spikes;",
         "The two nudged phases draw the same random numbers (*common random numbers*, `dynamics.noise`):",
     )
-    def both(self, epoch: int) -> tuple[tuple[Window, Counts], tuple[Window, Counts]]:
-        """Windows and counts of both phases."""
+    def both(self, epoch: int, sign: int) -> tuple[tuple[Window, Counts], tuple[Window, Counts]]:
+        """Windows and counts of both phases, of which one is empty where this sign is that of the only nudge."""
         settings = self.settings
+        if settings["nudging"] == "deviation":
+            none = Window(self.network, self.state, 0, 0), Counts.zero(len(self.network.layers))
+            return (self.graded(1), none) if sign > 0 else (none, self.graded(-1))
         minus = "nudged-" if settings["noise"] == "independent" else "nudged"
         streams = stream_of(epoch, "nudged"), stream_of(epoch, minus)
         if settings["nudged_phase"] == "live-spikes":
@@ -187,7 +195,7 @@ class Nudged:
         network, settings, layers = self.network, self.settings, len(self.network.layers)
         steps = settings["steps_nudged"]
         firing = Firing(settings["firing"], network.seed, stream, state.samples)
-        window, counts = Window(network, state, steps // 2 * 2, steps), Counts.zero(layers)
+        window, counts = Window(network, state, steps // 2 * 2 or 1, steps), Counts.zero(layers)
         seen: dict[str, Integers] = {}
         for t in range(steps):
             seen = self.seen(state.p, seen, t)
@@ -207,11 +215,11 @@ class Nudged:
         """,
         """
         Nothing that moves depends on what lies below: within a step the layers answer from the top down, the error of
-        the top reaches the bottom in one step, and two steps are a phase; the second takes the nudges anew. r is the
-        sum of p over the window of the free phase, divided by its length, halves up; s u is rounded to 2^-16, halves to
-        even; d is the difference of these integers. A refractory neuron follows V in those steps only in which it may
-        fire, and its s u is multiplied by 1 - R r, or by 0 where r, from few steps, makes that negative; in the mean
-        field, where it follows V in all steps, twice.
+        the top reaches the bottom in one step, and that is a phase; further steps (`dynamics.steps_nudged`) take the
+        nudges anew. r is the sum of p over the window of the free phase, divided by its length, halves up; s u is
+        rounded to 2^-16, halves to even; d is the difference of these integers. A refractory neuron follows V in those
+        steps only in which it may fire, and its s u is multiplied by 1 - R r, or by 0 where r, from few steps, makes
+        that negative; in the mean field, where it follows V in all steps, twice.
         """,
     )
     def graded(self, sign: int) -> tuple[Window, Counts]:
@@ -220,7 +228,7 @@ class Nudged:
         layers, steps = len(network.layers), settings["steps_nudged"]
         ready = [own >= 0 for own in rest]
         state = State([own.copy() for own in rest], [], [], self.state.samples, list(rest), [], ready)
-        window, counts = Window(network, state, steps // 2 * 2, steps), Counts.zero(layers)
+        window, counts = Window(network, state, steps // 2 * 2 or 1, steps), Counts.zero(layers)
         for t in range(steps):
             counts.hopfield = 0.0
             for layer in reversed(range(layers)):

@@ -11,7 +11,7 @@ from by_the_manual import network as nt
 from by_the_manual import normalization as nm
 from by_the_manual import phases as ph
 from by_the_manual import stability as st
-from by_the_manual.chance import order_of_epoch, stream_of
+from by_the_manual.chance import order_of_epoch, sign_of, stream_of
 from by_the_manual.dynamics import Counts, Network, Parameters, State, Window
 from by_the_manual.integers import Integers, Reals
 from by_the_manual.page import follows
@@ -161,7 +161,8 @@ class Run:
             for batch in range(batches):
                 progress = (epoch * batches + batch) / (epochs * batches)
                 factor = ln.schedule(progress, self.config["optimizer"])
-                row = self.batch(epoch, order[batch * size : (batch + 1) * size], progress)
+                sign = sign_of(epoch, batch, self.seed)
+                row = self.batch(epoch, order[batch * size : (batch + 1) * size], progress, sign)
                 rows.append({**row, "learning_rate": factor * self.config["optimizer"]["learning_rate"]})
             yield rows, self.test(epoch)
 
@@ -173,15 +174,20 @@ class Run:
         or they stay as they start (`error_signals.learning = "fixed"`):
         """,
     )
-    def batch(self, epoch: int, ids: Integers, progress: float) -> dict[str, Any]:
-        """One mini-batch, after this share of the training: its row of /batches, and the next parameters."""
+    def batch(self, epoch: int, ids: Integers, progress: float, sign: int) -> dict[str, Any]:
+        """One mini-batch, after this share of the training: its row of /batches, and the next parameters.
+
+        sign: of the nudge, where there is a single one.
+        """
         settings, labels, network = self.config["dynamics"], self.labels[0][ids], self.network()
         heads = hd.make_heads(self.layers, self.sides, self.parameters, settings["cost"])
         norms = [
             np.sqrt(float((whole**2).sum())) * 2.0**-exponent
             for whole, exponent in [*zip(network.integers, network.exponents, strict=True), _of(heads[-1])]
         ]
-        (rest, counts), (plus, plus_counts), (minus, minus_counts) = self.phases(epoch, ids, network, heads, progress)
+        (rest, counts), (plus, plus_counts), (minus, minus_counts) = self.phases(
+            epoch, ids, network, heads, progress, sign
+        )
         contrast = ln.Contrast(self.layers, settings, self.images[0][ids], rest, plus, minus)
         phases = counts, plus_counts, minus_counts
         length = settings["window_free"]
@@ -206,7 +212,7 @@ class Run:
         }
 
     def phases(
-        self, epoch: int, ids: Integers, network: Network, heads: list[hd.Head], progress: float
+        self, epoch: int, ids: Integers, network: Network, heads: list[hd.Head], progress: float, sign: int = 1
     ) -> tuple[tuple[Window, Counts], tuple[Window, Counts], tuple[Window, Counts]]:
         """The window and the counts of each of the three phases of some training samples."""
         settings = self.config["dynamics"]
@@ -217,7 +223,7 @@ class Run:
         counts.macs[0] += len(self.layers[0].weight) * len(ids)
         rest.potentials = [own.copy() for own in state.potential]
         strengths = settings["beta"] * hd.strengths(heads, self.config["error_signals"], progress)
-        return (rest, counts), *ph.Nudged(network, heads, state, rest, self.labels[0][ids], strengths).both(epoch)
+        return (rest, counts), *ph.Nudged(network, heads, state, rest, self.labels[0][ids], strengths).both(epoch, sign)
 
     def traces(self, epoch: int) -> list[dict[str, Any]]:
         """The rows of /traces after an epoch: its phases once more, with the weights as the epoch left them."""
