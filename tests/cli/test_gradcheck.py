@@ -115,7 +115,7 @@ def test_without_matplotlib(config, tmp_path):
 
 def test_what_is_refused(config, tmp_path):
     assert "--windows" in refused("--config", config, "--windows", "4,x")
-    assert "steps_nudged" in refused("--config", config, "--windows", "1")
+    assert "steps_nudged" in refused("--config", config, "--windows", "0")
     assert "beta" in refused("--config", config, "--betas", "nan")
     assert "--small-beta" in refused("--small-beta", 0)
     assert "49" in refused("--config", config, "--batch", 49)

@@ -127,6 +127,17 @@ def test_clamped_phases_use_no_forward_table(tmp_path, response):
         assert free["activation_sparsity"] == pytest.approx(1 - free["activity"])
 
 
+def test_without_feedback_the_free_phase_uses_forward_tables_alone(tmp_path):
+    path = write_run(
+        tmp_path / "run.h5", 4, config={"dynamics": {"feedback_gain": 0.0, "nudged_phase": "linear-response"}}
+    )
+    found = {(entry["phase"], entry["layer"]): entry for entry in report(path)["layers"]}
+    for layer in LAYERS:
+        for phase in ("free", "test"):
+            assert found[phase, layer.name]["dense_feedback"] == 0 < found[phase, layer.name]["dense_forward"]
+        assert found["nudged+", layer.name]["dense_feedback"] == layer.synapses_feedback * 20
+
+
 def test_a_mean_field_sends_the_sum_of_a_pool(tmp_path):
     path = write_run(tmp_path / "run.h5", 4, config={"dynamics": {"inference": "mean-field"}})
     for entry in report(path)["layers"]:

@@ -226,7 +226,7 @@ def test_blocks_of_heads_are_the_pages() -> None:
 
 def test_a_default_training_is_the_pages(dataset: Dataset, tmp_path: Path) -> None:
     program = by_program(dataset, tmp_path / "run.h5", {"record.traces": 3})
-    assert len(program.traces["step"]) == 2 * (16 + 2 + 2)
+    assert len(program.traces["step"]) == 2 * (16 + 1)
     assert program.batches["spikes"][:, 0].min() > 0
     compare(program, *by_manual(dataset, program.config, None))
 

@@ -17,7 +17,7 @@ the two phases that add up on the presynaptic side fits into int32."""
 
 NUDGED_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "linear-response": {"nudging": "deviation", "steps_nudged": 1, "beta": 0.25, "error_gain": 1.0},
+        "linear-response": {"nudging": "deviation", "steps_nudged": 1, "beta": 0.0625, "error_gain": 1.0},
         "clamped-spikes": {"nudging": "centered", "steps_nudged": 4, "beta": 1.0, "error_gain": 0.0625},
         "live-spikes": {"nudging": "centered", "steps_nudged": 8, "beta": 1.0},
     }

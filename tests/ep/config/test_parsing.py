@@ -96,18 +96,18 @@ def test_nothing_given_is_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "steps", "beta"),
+    ("given", "nudging", "steps", "beta"),
     [
-        ({}, 2, 0.25),
-        ({"nudged_phase": "clamped-spikes"}, 4, 1.0),
-        ({"nudged_phase": "live-spikes"}, 8, 1.0),
-        ({"nudged_phase": "live-spikes", "steps_nudged": 6}, 6, 1.0),
-        ({"beta": 2.0}, 2, 2.0),
+        ({}, "deviation", 1, 0.0625),
+        ({"nudged_phase": "clamped-spikes"}, "centered", 4, 1.0),
+        ({"nudged_phase": "live-spikes"}, "centered", 8, 1.0),
+        ({"nudged_phase": "live-spikes", "steps_nudged": 6}, "centered", 6, 1.0),
+        ({"nudging": "centered", "beta": 2.0}, "centered", 1, 2.0),
     ],
 )
-def test_defaults_suit_the_nudged_phases(given: dict[str, Any], steps: int, beta: float) -> None:
+def test_defaults_suit_the_nudged_phases(given: dict[str, Any], nudging: str, steps: int, beta: float) -> None:
     dynamics = make_config({"dynamics": given}).dynamics
-    assert (dynamics.steps_nudged, dynamics.beta) == (steps, beta)
+    assert (dynamics.nudging, dynamics.steps_nudged, dynamics.beta) == (nudging, steps, beta)
     assert make_config({"dynamics": dataclasses.asdict(dynamics)}).dynamics == dynamics
 
 
@@ -158,10 +158,11 @@ def test_phases_and_their_windows_fit_each_other() -> None:
     assert "window_free" in fault({"dynamics": {"steps_free": 6}})
     assert "data.frames is 9" in fault({"data": {"frames": 9}, "dynamics": {"steps_free": 8, "window_free": 4}})
     assert "window_nudged" in fault({"dynamics": {"window_nudged": 22}})
-    assert "window_nudged" in fault({"dynamics": {"window_nudged": 3}})
-    for steps, window in ((20, 20), (21, 20), (3, 2), (60000, CONTRAST_WINDOW_MAX)):
+    for steps, window in ((4, 3), (4, 1), (1, 2)):
+        assert "window_nudged" in fault({"dynamics": {"steps_nudged": steps, "window_nudged": window}})
+    for steps, window in ((20, 20), (21, 20), (3, 2), (1, 1), (60000, CONTRAST_WINDOW_MAX)):
         assert make_config({"dynamics": {"steps_nudged": steps}}).dynamics.nudged_window == window
-    assert make_config({"dynamics": {"window_nudged": 2}}).dynamics.nudged_window == 2
+    assert make_config({"dynamics": {"steps_nudged": 4, "window_nudged": 2}}).dynamics.nudged_window == 2
 
 
 def test_the_onset_ends_before_the_window() -> None:
@@ -176,6 +177,12 @@ def test_the_onset_ends_before_the_window() -> None:
 def test_values_that_contradict_each_other_are_refused() -> None:
     assert "power of two" in fault({"dynamics": {"feedback_gain": 0.3}})
     assert make_config({"dynamics": {"feedback_gain": 0.125}}).dynamics.feedback_gain == 0.125
+    for gain in (2.0**-9, -0.5, 2.0):
+        assert "feedback_gain is" in fault({"dynamics": {"feedback_gain": gain}})
+    for phase in ("live-spikes", "clamped-spikes"):
+        message = fault({"dynamics": {"feedback_gain": 0.0, "nudged_phase": phase}})
+        assert "feedback_gain is 0" in message and "'linear-response'" in message
+    assert make_config({"dynamics": {"feedback_gain": 0.0}}).dynamics.feedback_gain == 0
     assert "error_gain is 0.3" in fault({"dynamics": {"error_gain": 0.3}})
     assert "feedback_gain is 0.5; with model.normalization" in fault({"dynamics": {"feedback_gain": 0.5}})
     assert "beta_low" in fault({"stability": {"beta_low": 3.0, "beta_high": 2.0}})

@@ -224,7 +224,8 @@ def test_the_first_weights_learn_from_the_mean_of_the_window(mode: str) -> None:
         other, window = (rates.minus, dynamics.nudged_window) if centered else (rates.free, dynamics.window_free)
         at = model.state_slice(0)
         moved = first.target.from_state(rates.plus[:, at]) / (ONE * dynamics.nudged_window)
-        moved = moved - first.target.from_state(other[:, at]) / (ONE * window)
+        if dynamics.nudging != "deviation":
+            moved = moved - first.target.from_state(other[:, at]) / (ONE * window)
         beta = result.beta * (2 if centered else small.sign(learner, 0, 0)) * small.SAMPLES
         share = 1.0 if model.clamped is not None else dynamics.feedback_gain ** (model.layers - 1)
         wanted = -Link.of(first).correlate(below, moved) / (beta * share)

@@ -17,6 +17,7 @@ from spikesim.engine.simd.dot_products import ABREAST_32, ABREAST_64
 from spikesim.ep.gradcheck import implicit_gradient as ad
 from spikesim.ep.gradients.centering import seen
 from spikesim.ep.inputs.samples import MiniBatch
+from spikesim.ep.network.model import Model
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.rate_sums import RateSums, mean_activity
 from spikesim.errors import InputError
@@ -82,6 +83,28 @@ def test_what_winners_passed_on_is_summed_over_the_window(firing: str) -> None:
     np.testing.assert_array_equal(own, lower.from_state(tp.sums_of(workspace)[:, model.state_slice(0)]).sum(axis=0))
     means = own.mean(axis=(0, 1)) / (ONE * tp.SAMPLES * WINDOW)
     np.testing.assert_allclose(mean_activity(own, tp.SAMPLES, WINDOW), means, rtol=1e-15)
+
+
+def test_without_feedback_no_layer_hears_the_one_above() -> None:
+    """Lower layers do not change with the weights above them, spikes are delivered upwards alone, errors still come."""
+    rates, gradients = [], []
+    for seed in (2, 3):
+        config = small.make(*small.LAYERS, **GRADED, dynamics__feedback_gain=0.0)
+        parameters = small.random_parameters(Model(config, small.make_dataset()), 2)
+        upper = small.random_parameters(Model(config, small.make_dataset()), seed)
+        for name, values in parameters.leaves().items():
+            if not name.startswith("conv1"):
+                values[...] = upper.leaves()[name]
+        with small.learning(config, small.make_dataset(), parameters=parameters) as (learner, pipeline):
+            ids = np.arange(6)
+            batch = MiniBatch(0, 0, pipeline.train(0, ids), ids, ids % 3)
+            found, result = learner.estimate(batch, keep_rates=True)
+            assert not result.counts[ph.FREE].events_feedback.any()
+            assert result.rates is not None
+            rates.append([result.rates.free[:, learner.model.state_slice(layer)] for layer in range(3)])
+            gradients.append(found["conv1/weight"])
+    np.testing.assert_array_equal(rates[0][0], rates[1][0])
+    assert (rates[0][1] != rates[1][1]).any() and (gradients[0] != gradients[1]).any()
 
 
 SINGLE = ABREAST_32 + ABREAST_64
@@ -203,14 +226,16 @@ def test_a_small_nudge_needs_graded_errors() -> None:
     assert lowest["linear-response"] > 0.999 and lowest["clamped-spikes"] < 0.97, lowest
 
 
-def test_graded_errors_are_multiply_accumulates() -> None:
-    config = small.make(small.POOLED, small.CONV, **GRADED)
+@pytest.mark.parametrize("nudging", ["centered", "deviation"])
+def test_graded_errors_are_multiply_accumulates(nudging: str) -> None:
+    config = small.make(small.POOLED, small.CONV, **GRADED, dynamics__nudging=nudging)
     with small.learning(config, small.make_dataset()) as (learner, pipeline):
         ids = np.arange(6)
         _, result = learner.estimate(MiniBatch(0, 0, pipeline.train(0, ids), ids, ids % 3))
     assert result.counts[ph.FREE].spikes.any() and result.counts[ph.FREE].events_feedback[0] > 0
-    for phase in (ph.PLUS, ph.MINUS):
-        counts = result.counts[phase]
+    nudged = [result.counts[phase] for phase in (ph.PLUS, ph.MINUS) if result.counts[phase].steps]
+    assert len(nudged) == (2 if nudging == "centered" else 1)
+    for counts in nudged:
         assert counts.macs[0] > 0 and not counts.events_feedback.any()
 
 

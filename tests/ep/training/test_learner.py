@@ -45,6 +45,7 @@ MODES: dict[str, dict[str, Any]] = {
     },
     "low pass": {"trace_leak": 2, "leak": 3, "window_nudged": 4},
     "feedback gain": {"feedback_gain": 0.25},
+    "no feedback": {"feedback_gain": 0.0, **GRADED},
     "local heads": {"error_signals__kind": "local", "error_signals__grid": 2},
     "fixed heads, geometric": {"error_signals__kind": "local", "error_signals__learning": "fixed",
     "error_signals__profile": "geometric"}, "one head, independent": {"error_signals__kind": "local",
@@ -150,7 +151,8 @@ def test_result_says_what_happened(mode: str) -> None:
         assert SAMPLES * 6 < free.steps < SAMPLES * 24 and free.steps % 3 == 0
     nudged = (int(plus.steps), int(minus.steps))
     once = SAMPLES * dynamics.steps_nudged
-    expected = {"centered": [(once, once)], "one-sided": [(once, 0)], "random-sign": [(once, 0), (0, once)]}
+    drawn = [(once, 0), (0, once)]
+    expected = {"centered": [(once, once)], "one-sided": [(once, 0)], "random-sign": drawn, "deviation": drawn}
     assert nudged in expected[dynamics.nudging]
     assert result.rate_difference.shape == (3,) and (result.rate_difference > 0).all()
     assert result.rate_difference.max() < 0.5
