@@ -143,7 +143,7 @@ _BATCHES = (
             "<f8",
             ("L",),
             "1",
-            "mean difference, without sign, of the window averages of the two nudged phases",
+            "mean difference, without sign, of the window averages of the two compared phases",
         ),
         (
             "signal_strength",
