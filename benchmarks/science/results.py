@@ -36,7 +36,8 @@ def row(path: Path) -> tuple[str, str]:
         f"{config['data']['dataset']}, {model['arch']}"
         + (f" x{model['width']:g}" if model["width"] != 1 else "")
         + ("" if pooling == "average" else f", {pooling}")
-        + (", plain weights" if plain else ""),
+        + (", plain weights" if plain else "")
+        + (", no feedback" if config["dynamics"]["feedback_gain"] == 0 else ""),
         config["dynamics"]["inference"],
         config["error_signals"]["kind"],
         str(config["seed"]),

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from spikesim.ep.parallel.communicator import Communicator
 
 PLOT_WINDOWS = (10, 20, 40, 80)
-PLOT_BETAS = (0.5, 1.0, 2.0, 4.0)
+PLOT_FACTORS = (0.25, 1.0, 4.0, 16.0)
+"""Of dynamics.beta, where betas are to be drawn and none are given."""
 
 
 def _numbers(kind: type[int] | type[float]) -> Callable[[click.Context, click.Parameter, str], tuple[Any, ...]]:
@@ -100,7 +101,7 @@ class GradcheckOptions:
     type=click.Path(path_type=Path),
     metavar="FILE.png",
     help="Draw cosines and norms over window and beta, and the estimate over the steps of the nudged phases (needs "
-    f"matplotlib). --betas then defaults to {','.join(f'{beta:g}' for beta in PLOT_BETAS)}, --windows, if the nudged "
+    f"matplotlib). --betas then defaults to a quarter, 1, 4 and 16 times dynamics.beta, --windows, if the nudged "
     f"phases have noise, to {','.join(map(str, PLOT_WINDOWS))}.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the picture if it exists.")
@@ -154,7 +155,8 @@ def _check(config: "Config", options: GradcheckOptions, reader: Any, ranks: "Com
 
     windows, betas = options.windows, options.betas
     if options.plot is not None:
-        windows, betas = windows or (PLOT_WINDOWS if is_noisy(config) else ()), betas or PLOT_BETAS
+        windows = windows or (PLOT_WINDOWS if is_noisy(config) else ())
+        betas = betas or tuple(factor * config.dynamics.beta for factor in PLOT_FACTORS)
     if reader is None:
         config, dataset = load_dataset(config, options.data_dir)
     else:

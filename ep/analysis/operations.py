@@ -156,7 +156,8 @@ def layer_work(batches: Columns, epochs: Columns, reader: RunReader, epoch: int)
     for index, phase in enumerate(PHASES):
         names = ("spikes", "events_forward", "events_feedback", "macs", "neuron_updates", "saturated")
         sums = {name: batches[name][chosen, index].sum(axis=0, dtype=np.float64) for name in names}
-        residual = samples @ batches["residual"][chosen, index] / max(samples.sum(), 1.0)
+        ran = samples * (batches["steps"][chosen, index] > 0)  # a random sign leaves one nudged phase out
+        residual = ran @ batches["residual"][chosen, index] / max(ran.sum(), 1.0)
         phases.append(
             _work_of_phase(
                 reader,
@@ -167,7 +168,7 @@ def layer_work(batches: Columns, epochs: Columns, reader: RunReader, epoch: int)
                     steps=float(batches["steps"][chosen, index].sum(dtype=np.float64)),
                     counters=sums,
                     residual=residual,
-                    saturated=sums["saturated"] / neurons,
+                    saturated=sums["saturated"] / (neurons * max(ran.sum(), 1.0)),
                 ),
             )
         )
@@ -258,7 +259,7 @@ def _work_of_phase(reader: RunReader, given: _PhaseSums) -> list[LayerWork]:
             effective_acs_feedback=events_feedback / samples,
             effective_macs=macs / samples,
             neuron_updates=float(sums["neuron_updates"][chosen].sum()) / samples,
-            saturated=None if given.saturated is None else float((given.saturated[chosen] * share).sum() / samples),
+            saturated=None if given.saturated is None else float((given.saturated[chosen] * share).sum()),
             residual=None if given.residual is None else float((given.residual[chosen] * share).sum()),
             joule=float(energy.estimate(events_forward + events_feedback, macs)) / samples,
             input_ms=input_ms,

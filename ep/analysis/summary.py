@@ -230,13 +230,15 @@ def summarise_phases(batches: Columns, layers: list[LayerInfo]) -> list[PhaseSum
             steps = float(batches["steps"][chosen, index].sum(dtype=np.float64))
             if steps == 0 or samples.sum() == 0:
                 continue
-            by_layer = _mean(batches["residual"][chosen, index], samples)
+            # mini-batches whose random sign chose the other nudged phase have no state at the end of this one
+            ran = samples * (batches["steps"][chosen, index] > 0)
+            by_layer = _mean(batches["residual"][chosen, index], ran)
             found.append(
                 PhaseSummary(
                     epoch=int(epoch),
                     phase=phase,
                     steps=steps / float(samples.sum()),
-                    hopfield=float(_mean(batches["hopfield"][chosen, index], samples)),
+                    hopfield=float(_mean(batches["hopfield"][chosen, index], ran)),
                     residual=float((by_layer * neurons).sum() / neurons.sum()),
                     joule=float(batches["joule"][chosen, index].sum() / samples.sum()),
                 )

@@ -127,6 +127,36 @@ def test_clamped_phases_use_no_forward_table(tmp_path, response):
         assert free["activation_sparsity"] == pytest.approx(1 - free["activity"])
 
 
+def test_states_at_the_end_of_a_phase_are_of_the_mini_batches_that_had_it(tmp_path):
+    """With a random sign a mini-batch has one of the two nudged phases; the other's row is zeros."""
+
+    def batch(index):
+        full = make_batch(index)
+        missing = 2 if index % 2 else 1
+        for name in ("steps", "hopfield", "residual", "saturated"):
+            values = np.array(full[name])
+            values[missing] = 0
+            full[name] = values
+        return full
+
+    with RunWriter.create(tmp_path / "run.h5", make_header()) as writer:
+        for index in range(4):
+            writer.append_batch(batch(index))
+        writer.append_epoch(make_epoch(1))
+        writer.set_status("finished")
+    found = report(tmp_path / "run.h5")
+    for phase, rows in (("nudged+", (1, 3)), ("nudged-", (0, 2))):
+        p = PHASES.index(phase)
+        (summary,) = [entry for entry in found["phases"] if entry["phase"] == phase]
+        assert summary["hopfield"] == pytest.approx(np.mean([make_batch(index)["hopfield"][p] for index in rows]))
+        assert summary["steps"] == 10, "per sample of the epoch: half of them had none"
+        for i, layer in enumerate(LAYERS):
+            (entry,) = [own for own in found["layers"] if (own["phase"], own["layer"]) == (phase, layer.name)]
+            assert entry["residual"] == pytest.approx(np.mean([make_batch(index)["residual"][p][i] for index in rows]))
+            saturated = sum(int(make_batch(index)["saturated"][p][i]) for index in rows)
+            assert entry["saturated"] == pytest.approx(saturated / (2 * 32 * layer.neurons))
+
+
 def test_without_feedback_the_free_phase_uses_forward_tables_alone(tmp_path):
     path = write_run(
         tmp_path / "run.h5", 4, config={"dynamics": {"feedback_gain": 0.0, "nudged_phase": "linear-response"}}
