@@ -25,7 +25,7 @@ from measure import machine
 
 from spikesim.datasets import load
 from spikesim.ep.analysis.summary import NETWORK, parameter_summaries
-from spikesim.ep.config.parsing import Config, as_recorded, make_config, merge
+from spikesim.ep.config.parsing import Config, config_of_run
 from spikesim.ep.config.random_streams import STREAM_FREE, STREAM_NUDGED, STREAM_NUDGED_MINUS, stream_of
 from spikesim.ep.evaluation.from_run import run_parameters
 from spikesim.ep.inputs.pipeline import InputPipeline
@@ -254,9 +254,8 @@ class Sides:
 def compare(path: Path, options: argparse.Namespace) -> bool:
     """Print both sides; whether all that must be equal is."""
     with RunReader(path) as reader:
-        config = make_config(
-            merge(as_recorded(reader.config), [("dynamics.tolerance", None), ("dynamics.inference", "stochastic")])
-        )
+        changes = [("dynamics.tolerance", None), ("dynamics.inference", "stochastic")]
+        config = config_of_run(reader.config, changes)
         if config.dynamics.pooling == "strided":
             raise InputError("the transpose of a convolution with a stride has no equal among NeuroBench's layers")
         dataset = load(config.data.dataset, options.data_dir)

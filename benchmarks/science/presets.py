@@ -14,7 +14,7 @@ from pathlib import Path
 
 from spikesim import RunReader
 from spikesim.ep.analysis.summary import Report, make_report
-from spikesim.ep.config.parsing import Config, as_recorded, make_config, merge
+from spikesim.ep.config.parsing import Config, config_of_run
 from spikesim.ep.gradcheck.check import Variant, check_gradients
 from spikesim.ep.inputs.dataset import load_of_run
 from spikesim.errors import InputError
@@ -37,7 +37,7 @@ def total(report: Report, phase: str) -> tuple[float, float, float]:
 def row(path: Path, batch: int, data_dir: Path | None) -> str:
     """A line of the table."""
     with RunReader(path) as run:
-        config = make_config(merge(as_recorded(run.config), [("data.batch_size", batch)]))
+        config = config_of_run(run.config, [("data.batch_size", batch)])
         report = make_report(run)
         free, plus = total(report, "free"), total(report, "nudged+")
         nudged = [plus, total(report, "nudged-")]

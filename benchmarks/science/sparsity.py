@@ -19,7 +19,7 @@ from pathlib import Path
 
 from spikesim import RunReader
 from spikesim.datasets import load
-from spikesim.ep.config.parsing import as_recorded, make_config, merge
+from spikesim.ep.config.parsing import config_of_run, make_config, merge
 from spikesim.ep.evaluation.from_run import retest
 from spikesim.errors import InputError
 
@@ -42,7 +42,7 @@ def measure(path: Path, lengths: list[int], tolerances: list[float], options: ar
     """All tests of one run."""
     points = []
     with RunReader(path) as reader:
-        own = make_config(as_recorded(reader.config))
+        own = config_of_run(reader.config)
         dataset = load(own.data.dataset, options.data_dir)
         variants = [(steps, None) for steps in lengths]
         for steps, tolerance in [*variants, *((max(lengths), tolerance) for tolerance in tolerances)]:

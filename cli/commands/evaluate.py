@@ -67,7 +67,7 @@ def evaluate(options: EvaluateOptions) -> None:
     ranks = take_ranks()
     tell_compilation()
 
-    from spikesim.ep.config.parsing import as_recorded, make_config, merge, parse_setting
+    from spikesim.ep.config.parsing import config_of_run, parse_setting
     from spikesim.ep.evaluation.from_run import retest
     from spikesim.ep.inputs.dataset import load_of_run
     from spikesim.ep.runs.reader import RunReader
@@ -85,7 +85,7 @@ def evaluate(options: EvaluateOptions) -> None:
             "dynamics.steps_free": options.steps_free,
         }
         given = [(key, value) for key, value in changes.items() if value is not None]
-        config = make_config(merge(as_recorded(reader.config), [*chosen, *given]))
+        config = config_of_run(reader.config, [*chosen, *given])
         config, images = load_of_run(config, reader, options.data_dir)
         results = retest(reader, config, images, options.repeats, options.threads or available_threads(ranks), ranks)
     if ranks.rank > 0:

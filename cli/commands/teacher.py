@@ -52,7 +52,7 @@ def teacher(
     ranks = take_ranks()
     tell_compilation()
 
-    from spikesim.ep.config.parsing import as_recorded, make_config, merge
+    from spikesim.ep.config.parsing import config_of_run
     from spikesim.ep.evaluation.from_run import training_logits
     from spikesim.ep.inputs.dataset import load_of_run
     from spikesim.ep.inputs.teacher import check_target, write_teacher
@@ -63,7 +63,7 @@ def teacher(
     with RunReader(run) as reader:
         changes = {"data.dataset": dataset, "dynamics.inference": inference}
         given = [(key, value) for key, value in changes.items() if value is not None]
-        config = make_config(merge(as_recorded(reader.config), given))
+        config = config_of_run(reader.config, given)
         config, images = load_of_run(config, reader, data_dir)
         progress = _lines(repeats * len(images.train.labels)) if ranks.rank == 0 else None
         logits = training_logits(reader, config, images, repeats, threads or available_threads(ranks), progress, ranks)

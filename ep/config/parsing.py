@@ -27,6 +27,7 @@ __all__ = [
     "Config",
     "as_recorded",
     "beyond_preset",
+    "config_of_run",
     "describe",
     "make_config",
     "merge",
@@ -117,6 +118,17 @@ def as_recorded(values: Mapping[str, Any]) -> dict[str, Any]:
             earlier = {item.name: item.metadata["before"] for item in items if item.metadata["before"] is not None}
             complete[name] = {**earlier, **given}
     return complete
+
+
+def config_of_run(recorded: Mapping[str, Any], changes: Iterable[tuple[str, Any]] = ()) -> Config:
+    """The configuration of a run, as its file has it, after changes of some dotted keys.
+
+    Raises
+    ------
+    InputError
+        A value is not allowed.
+    """
+    return make_config(merge(as_recorded(recorded), changes))
 
 
 def beyond_preset(recorded: Mapping[str, Any]) -> tuple[str, list[tuple[str, Any]]]:

@@ -13,7 +13,7 @@ from spikesim.datasets.formats import event_file as eventfile
 from spikesim.datasets.samples.identity import split_name
 from spikesim.engine.synapses import Shape
 from spikesim.ep.config.layer_rows import Layer
-from spikesim.ep.config.parsing import Config, as_recorded, make_config
+from spikesim.ep.config.parsing import Config, config_of_run
 from spikesim.ep.exchange.layouts import Form, parameter_forms
 from spikesim.ep.network.architectures import Architecture, NeuronParameters, architecture, build, input_shape
 from spikesim.ep.network.error_signals import place_heads
@@ -70,7 +70,7 @@ def read_structure(reader: RunReader) -> Structure:
     InputError
         The run has no weights yet, or its configuration does not describe the layers of the file.
     """
-    config = make_config(as_recorded(reader.config))
+    config = config_of_run(reader.config)
     arch = architecture(config.model.arch, config.model.layers)
     weights = reader.weights()
     if not any(array.any() for array in weights.values()):

@@ -14,6 +14,7 @@ from spikesim.ep.config.parsing import (
     SECTIONS,
     Config,
     as_recorded,
+    config_of_run,
     describe,
     make_config,
     merge,
@@ -383,7 +384,9 @@ def test_what_a_file_lacks_has_the_value_of_its_time() -> None:
     assert "normalization" not in recorded["model"], "the given values stay as they are"
     assert make_config(as_recorded({"seed": 3})) == make_config({"seed": 3, "model": {"normalization": "none"}})
     for own in (Config(), make_config({"model": {"normalization": "weight-standardization"}})):
-        assert make_config(as_recorded(own.to_dict())) == own
+        assert config_of_run(own.to_dict()) == own
+    changed = config_of_run(recorded, [("dynamics.beta", 0.5), ("seed", 4)])
+    assert (changed.dynamics.beta, changed.seed, changed.model.normalization) == (0.5, 4, "none")
 
 
 def test_values_are_shown_short_and_in_printable_characters() -> None:
