@@ -24,8 +24,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.engine.synapses import Conv, add_cells, pooled
-from spikesim.ep.gradients.contrast import presynaptic_unit
+from spikesim.engine.synapses import Conv, add_cells
+from spikesim.ep.gradients.contrast import maps_below, presynaptic_unit
 from spikesim.ep.network.graph import Edge
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import Array
@@ -38,11 +38,9 @@ def seen(model: Model, edge: Edge, sums: RateSums) -> NDArray[np.int64]:
 
     Behind a pool of four cells that are averaged, their sum; behind one of winners, what they passed on.
     """
-    source = edge.connection.source
-    if edge.winner:
-        return sums.maps(replace(source, shape=pooled(source.shape)), model.passed_at(source))
-    maps = sums.maps(source, model.slice_of(source).start)
-    return add_cells(maps) if edge.pooled else maps
+    below = maps_below(model, edge)
+    maps = sums.maps(replace(edge.connection.source, shape=below.shape), below.at)
+    return add_cells(maps) if below.pooled else maps
 
 
 def presynaptic_mean(edge: Edge, maps: NDArray[np.int64], samples: int, window: int) -> Array:

@@ -123,6 +123,14 @@ def presynaptic_unit(edge: Edge, window: int) -> float:
     return float(ONE * window) * (4 if edge.pooled and not edge.winner else 1)
 
 
+def maps_below(model: Model, edge: Edge) -> RateMaps:
+    """Where the rates that a connection sees lie; any that does not start at an image."""
+    source = edge.connection.source
+    if edge.winner:  # what they passed on has sums of its own
+        return RateMaps(pooled(source.shape), source.lanes, model.passed_at(source), False)
+    return RateMaps(source.shape, source.lanes, model.slice_of(source).start, edge.pooled)
+
+
 def presynaptic_rows(
     model: Model,
     edge: Edge,
@@ -139,11 +147,7 @@ def presynaptic_rows(
 
 def _rows_below(model: Model, edge: Edge, first: NDArray[np.int32], second: NDArray[np.int32] = ALONE) -> Rows:
     """`presynaptic_rows` of a connection that does not start at an image."""
-    source = edge.connection.source
-    maps = RateMaps(source.shape, source.lanes, model.slice_of(source).start, edge.pooled)
-    if edge.winner:  # what they passed on has sums of its own
-        maps = RateMaps(pooled(source.shape), source.lanes, model.passed_at(source), False)
-    return rate_rows(edge.connection, maps, first, second)
+    return rate_rows(edge.connection, maps_below(model, edge), first, second)
 
 
 def phase_correlation(

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.engine.populations import Population
+from spikesim.jit.compilation import kernel
 from spikesim.numerics.fixed_point import ONE
 
-__all__ = ["RateSums"]
+__all__ = ["RateSums", "mean_activity"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class RateSums:
 
         window: sums over the halves of the window, int32 (2, samples, state size).
         """
-        self.neurons[...] += window[:, :n_samples].sum(axis=(0, 1), dtype=np.int64)
+        _add(window, n_samples, self.neurons)
 
     def arrays(self) -> tuple[NDArray[np.int64]]:
         """All of it, to be added up."""
@@ -49,3 +50,13 @@ def mean_activity(maps: NDArray[np.int64], samples: int, steps: int) -> NDArray[
     height, width = maps.shape[:2]
     mean: NDArray[np.float64] = maps.sum(axis=(0, 1)) / float(ONE * samples * steps * height * width)
     return mean
+
+
+@kernel
+def _add(window, n_samples, sums):
+    """window: int32 (2, samples, state size). sums: int64 (state size,)."""
+    for part in range(window.shape[0]):
+        for sample in range(n_samples):
+            own = window[part, sample]
+            for i in range(sums.shape[0]):
+                sums[i] += own[i]

@@ -69,7 +69,7 @@ class BatchResult:
     head_correct: NDArray[np.int64]  # (heads,)
     activity: list[NDArray[np.float64]]  # by layer, (C,): mean firing probability in the free phase
     potentials: list[Moments]  # by layer: of the membrane potentials at the end of the free phase; none unless needed
-    presynaptic: dict[str, Array]  # by connection that is centered: mean rate that each weight into a channel sees
+    rate_sums: RateSums  # of the window of the free phase
     rates: ph.Rates | None = None  # if they were to be kept
     changes: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (L + 1,)
 
@@ -185,7 +185,7 @@ class Learner:
         name, edges, own = self.model.names[layer], self.model.graph.incoming(layer), self.normalization.layers[layer]
         bias = gradients[f"{name}/bias"]
         gain = own.gain_gradient(gradients, bias)
-        means = {edge.name: result.presynaptic[edge.name] for edge in edges if edge.name in result.presynaptic}
+        means = {edge.name: self._presynaptic_mean(edge, result) for edge in edges if self._is_centered(edge)}
         for edge in edges:
             if edge.name in means:
                 centering.centre(gradients[edge.weight], bias, means[edge.name])
@@ -217,6 +217,15 @@ class Learner:
         change = self.optimizer.move(edge.weight, gradient, factor)
         layer.keep_mean_drive(centering.bias_compensation(weights, before, mean))
         return change
+
+    def _is_centered(self, edge: Edge) -> bool:
+        """Whether the weights of a connection learn in centered form; an image has no rates."""
+        return self.config.optimizer.centering and not edge.analogue
+
+    def _presynaptic_mean(self, edge: Edge, result: BatchResult) -> Array:
+        """Mean rate that each weight of a connection sees in the window of the free phase."""
+        seen = centering.seen(self.model, edge, result.rate_sums)
+        return centering.presynaptic_mean(edge, seen, len(result.loss_sum), self.config.dynamics.window_free)
 
     def estimate(
         self, batch: MiniBatch, progress: float = 0.0, *, keep_rates: bool = False
@@ -270,7 +279,7 @@ class Learner:
             head_correct=sums.correct,
             activity=self._activity(sums.rates, count),
             potentials=self._potentials(sums, count),
-            presynaptic=self._presynaptic(sums.rates, count),
+            rate_sums=sums.rates,
         )
         return gradients, result
 
@@ -364,17 +373,6 @@ class Learner:
             mean_activity(sums.maps(own, self.model.slice_of(own).start), samples, self.config.dynamics.window_free)
             for own in self.model.graph.populations
         ]
-
-    def _presynaptic(self, sums: RateSums, samples: int) -> dict[str, Array]:
-        """Mean rate that each weight sees in the window of the free phase, by connection; an image has no rates."""
-        if not self.config.optimizer.centering:
-            return {}
-        window = self.config.dynamics.window_free
-        return {
-            edge.name: centering.presynaptic_mean(edge, centering.seen(self.model, edge, sums), samples, window)
-            for edge in self.model.graph.edges
-            if not edge.analogue
-        }
 
     def _potentials(self, sums: BatchSums, samples: int) -> list[Moments]:
         """Moments of the potentials of the layers, where they are normalized by them."""

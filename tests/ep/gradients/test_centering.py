@@ -13,8 +13,6 @@ from spikesim.ep.phases.rate_sums import RateSums
 from spikesim.numerics.fixed_point import ONE
 
 LAYERS = ({**small.POOLED, "channels": 4}, {**small.CONV, "channels": 3}, {"kind": "dense", "channels": 5})
-
-
 WINDOW = 6
 GRADED = {"dynamics__nudged_phase": "linear-response", "dynamics__rule": "postsynaptic"}
 
@@ -85,6 +83,8 @@ def test_what_the_bias_gives_back_is_the_mean_drive_over_the_map(size: int, padd
     mean = (table.seen(maps, (side, side, 5)) / (ONE * side * side)).astype(np.float32)
     drive = table.apply(weights - before, maps[None] / ONE).mean(axis=(0, 1, 2))
     np.testing.assert_allclose(bias_compensation(weights, before, mean.ravel()), drive, rtol=1e-5, atol=1e-5)
+    dense = table.seen(np.ones((size, size, 4), np.int64), (side, side, 5)).sum() * 5
+    assert dense == table.dense_operations((size, size, 4), (side, side, 5))
 
 
 def test_a_step_moves_the_weights_and_not_the_mean_drive() -> None:
@@ -100,7 +100,9 @@ def test_a_step_moves_the_weights_and_not_the_mean_drive() -> None:
         result = learner.batch(MiniBatch(0, 0, pipeline.plain(dataset.train, ids), ids, dataset.train.labels), 1.0)
         after = start.leaves()
         for edge in learner.model.graph.edges[1:]:
-            moved = bias_compensation(after[edge.weight], before[edge.weight], result.presynaptic[edge.name])
+            below = seen(learner.model, edge, result.rate_sums)
+            mean = presynaptic_mean(edge, below, 8, config.dynamics.window_free)
+            moved = bias_compensation(after[edge.weight], before[edge.weight], mean)
             assert np.abs(moved).max() > 1e-5
             bias = f"{edge.name}/bias"
             np.testing.assert_allclose(after[bias] - before[bias], -moved, atol=1e-6)
