@@ -66,7 +66,7 @@ class Model:
         self.compiled: CompiledNetwork = self.graph.network.compile(
             external=driven if self.spike_input else (), nudged=() if clamped else nudged
         )
-        if config.dynamics.feedback_gain == 0:
+        if config.dynamics.feedback_gain == 0:  # no attenuation says that; tables that lead down serve errors alone
             self.compiled = self.compiled.feedforward()
         self.clamped: ClampedNetwork | None = None
         if clamped:

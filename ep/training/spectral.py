@@ -61,10 +61,12 @@ def spectral_norms(model: Model, rates: list[Reals]) -> Reals:
     float64 (connections,)
         0 for those from the input, to which there is no way back, and without feedback.
     """
-    linear = [((layer > LINEAR[0]) & (layer < LINEAR[1])).astype(np.float64) for layer in rates]
     found = np.zeros(len(model.graph.edges))
+    if model.feedback_gain == 0:
+        return found
+    linear = [((layer > LINEAR[0]) & (layer < LINEAR[1])).astype(np.float64) for layer in rates]
     for edge in model.graph.edges:
-        if edge.source == INPUT or model.feedback_gain == 0:
+        if edge.source == INPUT:
             continue
         link = Link.of(edge.connection).selecting(rates[edge.source])
         below, own = linear[edge.source], linear[edge.target]
