@@ -132,6 +132,15 @@ def phase_traffic(reader: RunReader, phase: str) -> Traffic:
     )
 
 
+def samples_of_phase(batches: Columns, chosen: NDArray[np.bool_], index: int) -> NDArray[np.float64]:
+    """Samples of the chosen mini-batches that went through a phase, by mini-batch: all of them or none.
+
+    A random sign leaves one of the nudged phases out, whose state at the end then is not one to average.
+    """
+    ran = batches["steps"][chosen, index] > 0
+    return np.asarray(batches["samples"][chosen] * ran, np.float64)
+
+
 def layer_work(batches: Columns, epochs: Columns, reader: RunReader, epoch: int) -> list[LayerWork]:
     """Work by phase and layer in one epoch, with totals, and that of the test after it.
 
@@ -156,7 +165,7 @@ def layer_work(batches: Columns, epochs: Columns, reader: RunReader, epoch: int)
     for index, phase in enumerate(PHASES):
         names = ("spikes", "events_forward", "events_feedback", "macs", "neuron_updates", "saturated")
         sums = {name: batches[name][chosen, index].sum(axis=0, dtype=np.float64) for name in names}
-        ran = samples * (batches["steps"][chosen, index] > 0)  # a random sign leaves one nudged phase out
+        ran = samples_of_phase(batches, chosen, index)
         residual = ran @ batches["residual"][chosen, index] / max(ran.sum(), 1.0)
         phases.append(
             _work_of_phase(
@@ -201,6 +210,7 @@ class _PhaseSums:
     counters : dict of float64 (L,)
         Columns of /batches, or of a test.
     residual, saturated : float64 (L,) or None
+        Means over the samples that went through the phase.
     """
 
     epoch: int

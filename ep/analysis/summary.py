@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.ep.analysis.layers import LayerLearning, layer_learning
-from spikesim.ep.analysis.operations import TEST_PHASE, TOTAL, LayerWork, layer_work
+from spikesim.ep.analysis.operations import TEST_PHASE, TOTAL, LayerWork, layer_work, samples_of_phase
 from spikesim.ep.analysis.traces import FiringRates, TraceStep, firing_rates, trace_steps
 from spikesim.ep.config.sections import tested_on
 from spikesim.ep.runs.reader import RunReader
@@ -230,8 +230,7 @@ def summarise_phases(batches: Columns, layers: list[LayerInfo]) -> list[PhaseSum
             steps = float(batches["steps"][chosen, index].sum(dtype=np.float64))
             if steps == 0 or samples.sum() == 0:
                 continue
-            # mini-batches whose random sign chose the other nudged phase have no state at the end of this one
-            ran = samples * (batches["steps"][chosen, index] > 0)
+            ran = samples_of_phase(batches, chosen, index)
             by_layer = _mean(batches["residual"][chosen, index], ran)
             found.append(
                 PhaseSummary(
