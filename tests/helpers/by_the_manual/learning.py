@@ -4,7 +4,7 @@ import numpy as np
 from by_the_manual import integers as it
 from by_the_manual import network as nt
 from by_the_manual.chance import initial_weights
-from by_the_manual.dynamics import Parameters, Settings, Window
+from by_the_manual.dynamics import Network, Parameters, Settings, Window
 from by_the_manual.integers import Integers, Reals
 from by_the_manual.page import follows
 from numpy.typing import NDArray
@@ -68,27 +68,22 @@ class Contrast:
         if layer == 0:
             products = own.products(difference, self.images.reshape(len(difference), -1)) / (4096 * it.ONE * window)
         elif settings["nudged_phase"] != "live-spikes":
-            products = own.products(difference, self.below(self.rest, layer)) / self.unit(layer, self.rest.length)
+            products = own.products(difference, below(self.rest, layer)) / self.unit(layer, self.rest.length)
         elif settings["rule"] == "postsynaptic":
-            both = self.below(self.plus, layer) + self.below(self.minus, layer)
+            both = below(self.plus, layer) + below(self.minus, layer)
             products = own.products(difference, both) / self.unit(layer, 2 * window)
         else:
-            first = own.products(self.plus.sums[layer], self.below(self.plus, layer))
-            second = own.products(self.minus.sums[layer], self.below(self.minus, layer))
+            first = own.products(self.plus.sums[layer], below(self.plus, layer))
+            second = own.products(self.minus.sums[layer], below(self.minus, layer))
             products = (first - second) / self.unit(layer, window)
         strength = self.nudges * len(difference) * self.weight_of_layer(layer)
         channels = difference.reshape(-1, own.shape[2]).sum(axis=0)
         bias = -(channels / (it.ONE * window)) / strength
         return (-products / strength).astype(np.float32), bias.astype(np.float32)
 
-    def below(self, window: Window, layer: int) -> Integers:
-        """What a layer reads in a phase."""
-        return below(window, self.layers, layer, self.rest.network.winning(layer - 1))
-
     def unit(self, layer: int, steps: int) -> float:
         """1.0 of a product of sums over windows, the presynaptic one of so many steps."""
-        unit = unit_below(self.layers, layer, steps, self.rest.network.winning(layer - 1))
-        return unit * (it.ONE * self.nudged.length)
+        return unit_below(self.rest.network, layer, steps) * (it.ONE * self.nudged.length)
 
     @follows("the contrast of layer l is divided by gamma^(L-l),")
     def weight_of_layer(self, layer: int) -> float:
@@ -124,18 +119,19 @@ def seen_by_weights(layer: nt.Layer, sums: Integers, unit: float) -> Floats:
     return (totals / (unit * positions)).astype(np.float32).reshape(layer.weight_shape[:-1])
 
 
-def below(window: Window, layers: list[nt.Layer], layer: int, winning: bool) -> Integers:
+def below(window: Window, layer: int) -> Integers:
     """Four times Pool(r) where there is an average pool, else Pool(r) or r, in sums over a window."""
-    own = layers[layer - 1]
-    if winning:
+    network, own = window.network, window.network.layers[layer - 1]
+    if network.winning(layer - 1):
         return window.passed[layer - 1]
     sums = window.sums[layer - 1]
     return nt.four_cells(sums, own.shape).sum(axis=1) if own.pool else sums
 
 
-def unit_below(layers: list[nt.Layer], layer: int, steps: int, winning: bool) -> float:
+def unit_below(network: Network, layer: int, steps: int) -> float:
     """1.0 of what a layer reads, in sums over so many steps."""
-    return float(it.ONE * steps * (4 if layers[layer - 1].pool and not winning else 1))
+    four = network.layers[layer - 1].pool and not network.winning(layer - 1)
+    return float(it.ONE * steps * (4 if four else 1))
 
 
 @follows(

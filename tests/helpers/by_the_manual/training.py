@@ -248,9 +248,8 @@ class Run:
             gain = None if own is None else own.gain_gradient(name, weight, bias)
             if name in names[1:] and self.config["optimizer"]["centering"]:
                 layer = names.index(name)
-                winning = rest.network.winning(layer - 1)
-                unit = ln.unit_below(self.layers, layer, rest.length, winning)
-                mean = ln.seen_by_weights(self.layers[layer], ln.below(rest, self.layers, layer, winning), unit)
+                unit = ln.unit_below(rest.network, layer, rest.length)
+                mean = ln.seen_by_weights(self.layers[layer], ln.below(rest, layer), unit)
                 weight = ln.centered(weight, bias, mean)
             if own is not None:
                 layer = names.index(name)
