@@ -6,9 +6,8 @@ First the limits, each by a loop that does the kernel's innermost work and nothi
 the machine has no dot products, runs of them) added to sums that stay in registers, out of a table in the nearest cache
 and out of one as large as the part of the network's largest table that serves one block of channels; the same for
 deviations, whose rows are multiplied; the pass over membranes, thresholds and windows, in the cache and over the state
-of a group; rows of rates multiplied and added in int64, as in the contrast. Then what the engine makes of them in a
-mini-batch, with the weights that training starts with, on one thread, and the share. Medians of seven, with their
-range.
+of a group; pairs of rates multiplied and added, as in the contrast. Then what the engine makes of them in a mini-batch,
+with the weights that training starts with, on one thread, and the share. Medians of seven, with their range.
 """
 
 import sys
@@ -28,10 +27,10 @@ from spikesim.engine.simd.accumulate import (
     Synapses,
     deliver_runs_64,
     deliver_values_64,
-    sum_scaled_rows_32,
 )
 from spikesim.engine.simd.dot_products import DOT_PRODUCTS, UNIT, Listed, add_listed_64, add_listed_values_64
 from spikesim.engine.simd.fire import Drives, LowPass, Membrane, Threshold, WindowSums
+from spikesim.engine.simd.pair_products import ABREAST, LANES, PairedNumbers, PairedTerms, PairSums, add_pairs
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.gradients.estimator import LayerSums, layer_sums
 from spikesim.ep.gradients.scheme import NudgingScheme
@@ -119,20 +118,23 @@ def passing(neurons: int) -> list[float]:
 
 
 @kernel
-def _multiply(numbers, offsets, values, sums, repeats):
+def _multiply(numbers, terms, sums, repeats):
     for repeat in range(repeats):
-        at = repeat % 2 * 32  # nothing is overwritten at once, which a compiler could leave out
-        sum_scaled_rows_32(numbers, 0, offsets, values, 0, offsets.shape[0], sums, at)
+        at = repeat % 2 * LANES  # nothing is overwritten at once, which a compiler could leave out
+        add_pairs(numbers, 0, terms, 0, len(terms.offsets), PairSums(sums, at, 2 * LANES, 0, 0))
 
 
 def multiplying() -> list[float]:
-    """Products a second, 10^9, of rates in the nearest cache."""
-    random = np.random.default_rng(0)
-    numbers = aligned_zeros(NEAR // 4, np.int32)
-    numbers[:] = random.integers(0, 2**20, len(numbers))
-    offsets = (random.integers(0, len(numbers) // 32 - 1, 1000) * 32).astype(np.int32)
-    values, sums, repeats = np.full(1000, 3.0), np.zeros(64, np.int64), 300
-    return rates(repeats * 1000 * 32, seconds(lambda: _multiply(numbers, offsets, values, sums, repeats), REPEATS))
+    """Products a second, 10^9, of rates in the nearest cache: 256 pairs of positions, for all channels abreast."""
+    random, pairs, repeats = np.random.default_rng(0), NEAR // 8 // LANES, 1000
+    low, high = aligned_zeros((2, pairs * LANES), np.int32)
+    low[:], high[:] = random.integers(-(2**31), 2**31, (2, len(low)))
+    words = random.integers(0, 2**8, (pairs, ABREAST)).astype(np.int32)
+    terms = PairedTerms(words, (np.arange(pairs) * LANES).astype(np.int32))
+    numbers, sums = PairedNumbers(low, high, 10), np.zeros(2 * LANES * ABREAST, np.int64)
+    return rates(
+        repeats * 2 * pairs * LANES * ABREAST, seconds(lambda: _multiply(numbers, terms, sums, repeats), REPEATS)
+    )
 
 
 def largest_part(model: Model) -> int:
@@ -194,13 +196,10 @@ class Engine:
                 self.workspace.window_sums(n, sums[part])
         return found
 
-    def products(self, found: ph.Rates) -> int:
-        """Products that the contrast needs: what a neuron sees, for each whose rate differs."""
-        changed = found.plus != found.minus
-        return sum(
-            int(changed[:, self.model.state_slice(layer)].sum()) * self.model.graph.fan_in(layer)
-            for layer in range(self.model.layers)
-        )
+    def products(self) -> int:
+        """Products of the contrast: what a neuron sees, for each of them and of the samples."""
+        fan_in = [self.model.graph.fan_in(layer) for layer in range(self.model.layers)]
+        return len(self.ids) * int(np.dot(self.model.neurons, fan_in))
 
 
 def report(config: Config, dataset: Dataset) -> None:
@@ -219,7 +218,7 @@ def report(config: Config, dataset: Dataset) -> None:
         each = 1e9 / (n * config.dynamics.steps_free * engine.neurons)
         swept_near, swept_far = passing(8192), passing(n * engine.neurons)
         found = engine.rates()
-        products = engine.products(found)
+        products = engine.products()
         scheme = NudgingScheme.of(model, config)
         sums = LayerSums.room(model, scheme, Buffers())
         contrasted = seconds(lambda: layer_sums(model, scheme, thread_pool, engine.images, found, sums), REPEATS)

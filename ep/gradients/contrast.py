@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.engine.synapses import pooled
-from spikesim.ep.gradients.correlation import ALONE, Correlation, RateMaps, Rows, correlate, image_rows, rate_rows
+from spikesim.ep.gradients.correlation import Correlation, correlate
+from spikesim.ep.gradients.presynaptic import ALONE, RateMaps, Rows, image_rows, rate_rows
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.network.graph import Edge
 from spikesim.ep.network.model import Model

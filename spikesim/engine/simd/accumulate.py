@@ -1,4 +1,4 @@
-"""The inner loops of the engine over events: adding weight rows and correlating rates.
+"""The inner loops of the engine over events: adding rows of weights.
 
 A row is the weights of one source neuron onto 16, 32 or 64 neighbouring channels. LLVM does not keep such sums in
 registers from a plain loop over a run of events, so the loop is built here on a vector value. Every function has a
@@ -18,8 +18,6 @@ from spikesim.engine.simd.llvm import data_of, load, loop, members, spread, stre
 from spikesim.jit.compilation import PLAIN_LOOPS, inline_kernel
 
 LANES = (16, 32, 64)
-SCALED_LANES = (16, 32)
-"""Widths of the rows of rates that are added in float64: more would not stay in registers."""
 SMALL = 2**16 - 1
 """Sum of |value| up to which sums of value times weight, an int16, fit into int32."""
 
@@ -99,23 +97,6 @@ def plain_add_graded_rows(lanes: int) -> Callable[..., None]:
                 sums[lane] += value * np.float64(weights[row + lane])
 
     return inline_kernel(add_graded_rows)
-
-
-def plain_sum_scaled_rows(lanes: int) -> Callable[..., None]:
-    """``sums[at:][:lanes] = sum of value * rates[origin + offset:][:lanes]`` over ``[first:last]``.
-
-    Rates are int32, values integers in float64, and so is what the terms add up to: below 2**53 throughout, hence exact
-    in any order. The sums are int64.
-    """
-
-    def sum_scaled_rows(rates, origin, offsets, values, first, last, sums, at):
-        for lane in range(lanes):
-            total = 0.0
-            for i in range(first, last):
-                total += values[i] * np.float64(rates[origin + np.int64(offsets[i]) + lane])
-            sums[at + lane] = np.int64(total)
-
-    return inline_kernel(sum_scaled_rows)
 
 
 def write_drives(builder: Any, total: Any, right: Any, left: Any, out_data: Any, keep: Any) -> None:
@@ -222,57 +203,8 @@ def vector_add_graded_rows(lanes: int) -> Callable[..., None]:
     return add_graded_rows  # type: ignore[no-any-return]
 
 
-def vector_sum_scaled_rows(lanes: int) -> Callable[..., None]:
-    """The vector form of `plain_sum_scaled_rows`; two terms at a time, for one waits for its sums."""
-
-    @intrinsic
-    def sum_scaled_rows(typingctx, rates, origin, offsets, values, first, last, sums, at):
-        signature = types.void(rates, types.int64, offsets, values, types.int64, types.int64, sums, types.int64)
-
-        def codegen(context, builder, signature, args):
-            int64 = ir.IntType(64)
-            row_type, total_type, sum_type = (
-                ir.VectorType(kind, lanes) for kind in (ir.IntType(32), ir.DoubleType(), int64)
-            )
-            rates_data = builder.gep(data_of(context, builder, signature.args[0], args[0]), [args[1]])
-            offsets_data = data_of(context, builder, signature.args[2], args[2])
-            values_data = data_of(context, builder, signature.args[3], args[3])
-            sums_data = builder.gep(data_of(context, builder, signature.args[6], args[6]), [args[7]])
-            sums_data = builder.bitcast(sums_data, sum_type.as_pointer())
-            first, last, two = args[4], args[5], int64(2)
-
-            def add_row(i, total):
-                offset = builder.sext(builder.load(builder.gep(offsets_data, [i])), int64)
-                factor = spread(builder, builder.load(builder.gep(values_data, [i])), lanes)
-                row = builder.sitofp(load(builder, builder.gep(rates_data, [offset]), row_type, 4), total_type)
-                # exact, so that it may be one instruction or two
-                return builder.fadd(total, builder.fmul(factor, row, flags=["contract"]), flags=["contract"])
-
-            def add_pair(pair, totals):
-                i = builder.add(first, builder.mul(pair, two))
-                for k in range(2):
-                    total = add_row(builder.add(i, int64(k)), builder.extract_value(totals, k))
-                    totals = builder.insert_value(totals, total, k)
-                return totals
-
-            zero = ir.Constant(total_type, [0.0] * lanes)
-            none = ir.Constant(ir.LiteralStructType([total_type, total_type]), [zero, zero])
-            pairs = builder.sdiv(builder.sub(last, first), two)
-            totals = loop(builder, int64(0), pairs, none, add_pair)
-            total = builder.fadd(builder.extract_value(totals, 0), builder.extract_value(totals, 1))
-            total = loop(builder, builder.add(first, builder.mul(pairs, two)), last, total, add_row)
-            builder.store(builder.fptosi(total, sum_type), sums_data).align = 8
-            return context.get_dummy_value()
-
-        return signature, codegen
-
-    return sum_scaled_rows  # type: ignore[no-any-return]
-
-
 _deliver_runs = plain_deliver_runs if PLAIN_LOOPS else vector_deliver_runs
 _add_graded_rows = plain_add_graded_rows if PLAIN_LOOPS else vector_add_graded_rows
-_sum_scaled_rows = plain_sum_scaled_rows if PLAIN_LOOPS else vector_sum_scaled_rows
 deliver_runs_16, deliver_runs_32, deliver_runs_64 = (_deliver_runs(lanes, weighted=False) for lanes in LANES)
 deliver_values_16, deliver_values_32, deliver_values_64 = (_deliver_runs(lanes, weighted=True) for lanes in LANES)
 add_graded_rows_16, add_graded_rows_32, add_graded_rows_64 = (_add_graded_rows(lanes) for lanes in LANES)
-sum_scaled_rows_16, sum_scaled_rows_32 = (_sum_scaled_rows(lanes) for lanes in SCALED_LANES)

@@ -142,36 +142,5 @@ def vector_prefetch(typingctx, array, index):
     return signature, codegen
 
 
-@inline_kernel
-def plain_difference_word(first, i, second, j, out):
-    """``out[:16] = first[i:][:16] - second[j:][:16]`` in int32, and a bit for each that is not 0, the lowest first."""
-    word = 0
-    for lane in range(16):
-        out[lane] = np.int32(first[i + lane] - second[j + lane])
-        word |= (out[lane] != 0) << lane
-    return np.uint64(word)
-
-
-@intrinsic
-def vector_difference_word(typingctx, first, i, second, j, out):
-    """The vector form of `plain_difference_word`."""
-    signature = types.uint64(first, types.int64, second, types.int64, out)
-
-    def codegen(context, builder, signature, args):
-        vector = ir.VectorType(ir.IntType(32), 16)
-        one, other = (
-            load(builder, builder.gep(data_of(context, builder, signature.args[k], args[k]), [args[k + 1]]), vector, 4)
-            for k in (0, 2)
-        )
-        difference = builder.sub(one, other)
-        target = builder.bitcast(data_of(context, builder, signature.args[4], args[4]), vector.as_pointer())
-        builder.store(difference, target).align = 4
-        word = builder.bitcast(builder.icmp_signed("!=", difference, ir.Constant(vector, [0] * 16)), ir.IntType(16))
-        return builder.zext(word, ir.IntType(64))
-
-    return signature, codegen
-
-
 lowest_bit = plain_lowest_bit if PLAIN_LOOPS else vector_lowest_bit
-difference_word = plain_difference_word if PLAIN_LOOPS else vector_difference_word
 prefetch = plain_prefetch if PLAIN_LOOPS else vector_prefetch

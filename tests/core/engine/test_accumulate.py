@@ -40,13 +40,6 @@ def compiled() -> SimpleNamespace:
 
         return call
 
-    def scaled(function):  # type: ignore[no-untyped-def]
-        @numba.njit
-        def call(rates, origin, offsets, values, first, last, sums, at):  # type: ignore[no-untyped-def]
-            function(rates, origin, offsets, values, first, last, sums, at)
-
-        return call
-
     def worder(function):  # type: ignore[no-untyped-def]
         @numba.njit
         def call(probability, random, lane):  # type: ignore[no-untyped-def]
@@ -65,13 +58,6 @@ def compiled() -> SimpleNamespace:
         @numba.njit
         def call(membrane, drives, external):  # type: ignore[no-untyped-def]
             return function(membrane, drives, external)
-
-        return call
-
-    def differ(function):  # type: ignore[no-untyped-def]
-        @numba.njit
-        def call(first, i, second, j, out):  # type: ignore[no-untyped-def]
-            return function(first, i, second, j, out)
 
         return call
 
@@ -98,10 +84,6 @@ def compiled() -> SimpleNamespace:
             for weighted in (False, True)
         },
         graded={n: (graded(rows.vector_add_graded_rows(n)), graded(rows.plain_add_graded_rows(n))) for n in rows.LANES},
-        scaled={
-            n: (scaled(rows.vector_sum_scaled_rows(n)), scaled(rows.plain_sum_scaled_rows(n)))
-            for n in rows.SCALED_LANES
-        },
         fire=[
             [
                 firer(build(CLIPPED_LINEAR, summed=variant > 0, counted=variant > 1))
@@ -111,7 +93,6 @@ def compiled() -> SimpleNamespace:
         ],
         energy=(energy(firing.vector_energy(CLIPPED_LINEAR)), energy(firing.plain_energy(CLIPPED_LINEAR))),
         word=(worder(firing.vector_spike_word), worder(firing.plain_spike_word)),
-        difference=(differ(vectors.vector_difference_word), differ(vectors.plain_difference_word)),
         winners=(winner(four.vector_winner_words), winner(four.plain_winner_words)),
         lowest=(lowest(vectors.vector_lowest_bit), lowest(vectors.plain_lowest_bit)),
     )
@@ -209,32 +190,6 @@ def test_add_graded_rows(compiled: SimpleNamespace, case: dict) -> None:  # type
 
 
 @QUICK
-@given(
-    lanes=st.sampled_from(rows.SCALED_LANES),
-    seed=st.integers(0, 2**32 - 1),
-    terms=st.integers(0, 9),
-    bits=st.sampled_from([(4, 4), (18, 31), (24, 24), (31, 17)]),  # ten products of 2**49 are exact
-    at=st.integers(0, 5),
-)
-def test_sum_scaled_rows(
-    compiled: SimpleNamespace, lanes: int, seed: int, terms: int, bits: tuple[int, int], at: int
-) -> None:
-    rng = np.random.default_rng(seed)
-    rates = rng.integers(-(2 ** bits[0]), 2 ** bits[0], 100).astype(np.int32)
-    values = rng.integers(-(2 ** bits[1]), 2 ** bits[1], terms + 2)
-    origin, offsets = int(rng.integers(0, 20)), rng.integers(0, 48, terms + 2).astype(np.int32)
-    initial = rng.integers(-(2**62), 2**62, 40)
-    expected = initial.copy()
-    expected[at : at + lanes] = 0
-    for offset, value in zip(offsets[1:-1].tolist(), values[1:-1].tolist(), strict=True):
-        expected[at : at + lanes] += value * rates[origin + offset :][:lanes].astype(np.int64)
-    for add_up in compiled.scaled[lanes]:
-        sums = initial.copy()
-        add_up(rates, origin, offsets, values.astype(np.float64), 1, 1 + terms, sums, at)
-        np.testing.assert_array_equal(sums, expected)
-
-
-@QUICK
 @given(seed=st.integers(0, 2**32 - 1), places=st.tuples(*[st.integers(0, 40)] * 4), size=st.integers(1, 9))
 def test_winner_words(compiled: SimpleNamespace, seed: int, places: tuple[int, ...], size: int) -> None:
     """Few values, so that several are the highest."""
@@ -243,21 +198,6 @@ def test_winner_words(compiled: SimpleNamespace, seed: int, places: tuple[int, .
     for words in compiled.winners:
         found = words(v, *places)
         assert [int(word) for word in found] == [sum(1 << k for k in range(16) if best[k] == n) for n in range(4)]
-
-
-@QUICK
-@given(seed=st.integers(0, 2**32 - 1), i=st.integers(0, 9), j=st.integers(0, 9), share=st.sampled_from([0, 0.5, 1]))
-def test_difference_word(compiled: SimpleNamespace, seed: int, i: int, j: int, share: float) -> None:
-    rng = np.random.default_rng(seed)
-    first, second = rng.integers(-(2**30), 2**30, (2, 25)).astype(np.int32)
-    equal = rng.random(16) >= share
-    second[j : j + 16][equal] = first[i : i + 16][equal]
-    expected = first[i : i + 16] - second[j : j + 16]
-    for word in compiled.difference:
-        out = np.full(18, 7, np.int32)
-        found = int(word(first, i, second, j, out))
-        assert found == sum(1 << lane for lane in range(16) if expected[lane])
-        np.testing.assert_array_equal(out, [*expected, 7, 7])
 
 
 def test_an_empty_run_at_the_end_adds_nothing(compiled: SimpleNamespace) -> None:

@@ -157,10 +157,10 @@ EXPLAINED = (
     What is exact, hence the same for any order, number of threads and size of group: - drives: sums of int32; in mean
     field, sums of integers below 2^53 in float64; - the mean of an input of spikes over the window: a sum of spikes,
     2^16 each; held, a quotient rounded to 2^-16; - contrast: window sums (int32), the sums of their products int64
-    (`ep/gradients/correlation.py`), added up in float64 where they are sure to stay below 2^53; a mini-batch so large
-    that int64 might not hold them is refused; - counters, correct answers, residuals: integers until they are divided
-    once; - read-out: logits before scaling are sums of integers below 2^53; errors are rounded to 2^-16 before they are
-    used.
+    (`ep/gradients/correlation.py`), made of products of numbers of 16 bits, of which int32 holds the sums; a mini-batch
+    so large that int64 might not hold them is refused; - counters, correct answers, residuals: integers until they are
+    divided once; - read-out: logits before scaling are sums of integers below 2^53; errors are rounded to 2^-16 before
+    they are used.
     What is floating point, always in the same order: softmax and loss, with exp and log made of additions,
     multiplications and divisions (`spikesim/numerics/portable_math.py`); the optimizer, elementwise float32; losses are
     added by `math.fsum`, which rounds once; controllers and homeostasis, a few operations on numbers that are the same.
