@@ -15,6 +15,8 @@ from spikesim.cli.configuration import resolve
 from spikesim.datasets import Dataset, load
 from spikesim.ep.config.parsing import Config
 
+NARROW = ("avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16")
+
 
 def machine(libraries: tuple[str, ...]) -> str:
     """Processor, cores at hand, versions."""
@@ -31,6 +33,15 @@ def machine(libraries: tuple[str, ...]) -> str:
         except PackageNotFoundError:
             versions.append(f"{name} of unknown version")
     return f"{model}, {cores} cores at hand, {platform.system()} {platform.release()}\n{', '.join(versions)}"
+
+
+def instructions() -> list[str]:
+    """What the processor has for narrow numbers, as Linux names it; empty elsewhere, or if it has nothing."""
+    if not os.path.exists("/proc/cpuinfo"):
+        return []
+    with open("/proc/cpuinfo") as lines:
+        flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
+    return [name for name in NARROW if name in flags]
 
 
 def seconds(work: Callable[[], object], repeats: int) -> list[float]:

@@ -1,6 +1,6 @@
-"""One free-phase step of VGG11 on 32x32 images: spikesim against the same dynamics in dense torch float32.
+"""One free-phase step of VGG11 on 32x32 images: spikesim against the same dynamics in dense torch.
 
-    python benchmarks/speed/step.py [--activity 3 6 15] [--threads 1 2] [--repeats 7] ...
+    python benchmarks/speed/step.py [--activity 3 6 15] [--threads 1 2] [--formats float32 bfloat16 int8] ...
 
 Both sides do, for all eight convolutions: the drive from below (through 2x2 average pooling where there is a pool), the
 drive from above (the exact transpose, a quarter to each pooled cell), bias, leak, one random number a neuron, firing.
@@ -9,9 +9,11 @@ The image is constant during a sample: its drive through the first convolution i
 Activity is held: the biases are the wanted firing probability, membranes start there, and the weights are random and
 too small to move them. Every weight differs from zero, so delivery does all its work.
 
-The package itself does not need torch. Of four ways to write the dense step (memory format, transposed convolution or
-convolution with the flipped kernel) the fastest is taken. Repeats of the two sides alternate, so that a machine shared
-with others slows both.
+The dense side is measured in float32, in bfloat16 and in int8, in each by the fastest of the ways to write it
+(`dense.py`). Its time does not depend on the activity: from which activity on it would win is interpolated between
+those that were measured. What the processor offers for these formats is printed: AMX, AVX512-BF16, VNNI.
+
+The package itself does not need torch. Repeats of the sides alternate, so that a machine shared with others slows all.
 """
 
 import argparse
@@ -22,13 +24,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # chains.py, measure.py
 from chains import Chain, chain_of
-from measure import machine, spread
+from measure import instructions, machine, spread
 
 from spikesim import Simulator
 from spikesim.ep.network.architectures import ARCHITECTURES, NeuronParameters, build
@@ -36,6 +37,7 @@ from spikesim.numerics.fixed_point import ONE
 
 try:
     import torch
+    from dense import FORMATS, UNIT, Dense, Way, ways
     from torch.nn import functional
 except ImportError:
     sys.exit("benchmarks/speed/step.py compares with PyTorch, which is not installed: pip install torch")
@@ -44,6 +46,9 @@ IMAGE = (32, 32, 3)
 LEAK = 2
 TINY = 1e-6
 """Standard deviation of the weights: the sums of thousands of them stay below the resolution of a membrane."""
+
+TOLERANCES = {"float32": 1e-5, "bfloat16": 2.0**-7, "int8": 1e-5}
+"""Relative differences of drives that rounding explains."""
 
 
 def make_chain(pooling: str, leak: int = LEAK) -> Chain:
@@ -98,91 +103,16 @@ class Spiking:
         self._executor.shutdown()
 
 
-class Dense:
-    """The dense side: float32, one batch, PyTorch's own threads.
-
-    Parameters
-    ----------
-    weights : list of arrays (ky, kx, Cin, Cout), one a layer; the first is not used
-    bias : float, of every neuron
-    chain : Chain, optional
-        VGG11 at another width.
-    """
-
-    def __init__(
-        self,
-        weights: list[Any],
-        bias: float,
-        batch: int,
-        *,
-        channels_last: bool,
-        flipped: bool,
-        chain: Chain | None = None,
-    ) -> None:
-        chain = make_chain("average") if chain is None else chain
-        self.pooled = chain.pooled
-        self.bias = bias
-        self._format = torch.channels_last if channels_last else torch.contiguous_format
-        self.flipped = flipped
-        # (Cout, Cin, ky, kx) for the way up; for the way down the same, or flipped with the channels exchanged
-        self.up = [self._laid_out(torch.from_numpy(weight).permute(3, 2, 0, 1)) for weight in weights]
-        self.down = [self._laid_out(w.flip(2, 3).transpose(0, 1)) if flipped else w for w in self.up]
-        self.membranes, self.spikes = [], []
-        for height, width, channels in (population.shape for population in chain.graph.populations):
-            membrane = torch.full((batch, channels, height, width), bias, dtype=self.up[0].dtype)
-            self.membranes.append(self._laid_out(membrane))
-            self.spikes.append(self._laid_out((torch.rand_like(membrane) < bias).to(membrane.dtype)))
-
-    def _laid_out(self, tensor: Any) -> Any:
-        return tensor.clone(memory_format=self._format)
-
-    def drive(self, layer: int) -> Any:
-        """Drive of a layer from its neighbours' spikes, without the image and the bias."""
-        total: Any = 0.0
-        if layer > 0:
-            below = self.spikes[layer - 1]
-            if self.pooled[layer - 1]:
-                below = functional.avg_pool2d(below, 2)
-            total = functional.conv2d(below, self.up[layer], padding=1)
-        if layer + 1 < len(self.up):
-            above, weight = self.spikes[layer + 1], self.down[layer + 1]
-            if self.flipped:
-                back = functional.conv2d(above, weight, padding=1)
-            else:
-                back = functional.conv_transpose2d(above, weight, padding=1)
-            if self.pooled[layer]:
-                back = functional.interpolate(back, scale_factor=2) * 0.25
-            total = back + total
-        return total
-
-    def step(self) -> None:
-        """All layers read the spikes of this step and write those of the next."""
-        with torch.inference_mode():
-            drives = [self.drive(layer) for layer in range(len(self.membranes))]
-            for layer, drive in enumerate(drives):
-                membrane = self.membranes[layer]
-                membrane.lerp_(drive + self.bias, 2.0**-LEAK)
-                self.spikes[layer] = (torch.rand_like(membrane) < membrane).to(membrane.dtype)
-
-    def run(self, steps: int) -> float:
-        """Seconds for some steps."""
-        began = time.perf_counter()
-        for _ in range(steps):
-            self.step()
-        return time.perf_counter() - began
-
-
-def fastest_dense(batch: int) -> tuple[Dense, str]:
-    """The fastest of the four ways, tried at the present number of threads, and its description."""
-    random = np.random.default_rng(0)
-    shapes = [connection.integers.shape for connection in make_chain("average").connections]
-    weights = [random.normal(0.0, TINY, shape).astype(np.float32) for shape in shapes]
+def fastest_dense(number_format: str, batch: int) -> tuple[Dense, str]:
+    """The fastest way in a number format, tried at the present number of threads, and the times of all."""
+    chain, random = make_chain("average"), np.random.default_rng(0)
+    shapes = [connection.integers.shape for connection in chain.connections]
+    weights = [random.normal(0.0, UNIT * TINY, shape).astype(np.float32) for shape in shapes]
     trials = []
-    for channels_last, flipped in itertools.product((False, True), repeat=2):
-        dense = Dense(weights, 0.06, batch, channels_last=channels_last, flipped=flipped)
-        dense.run(1)
-        name = f"{'NHWC' if channels_last else 'NCHW'}, {'flipped' if flipped else 'transposed'} convolution"
-        trials.append((min(dense.run(1) for _ in range(2)), name, dense))
+    for way in ways(number_format):
+        dense = Dense(chain, weights, UNIT * 0.06, batch, way)
+        dense.run(1, LEAK)
+        trials.append((min(dense.run(1, LEAK) for _ in range(2)), str(way), dense))
     trials.sort(key=lambda trial: trial[0])
     return trials[0][2], ", ".join(f"{name} {seconds / batch * 1e3:.2f} ms" for seconds, name, _ in trials)
 
@@ -212,8 +142,8 @@ def check_equal() -> float:
         sys.exit("the check is void: a layer does not fire")
 
     weights = [np.ldexp(c.integers.astype(np.float64), -c.exponent) for c in chain.connections]
-    dense = Dense(weights, bias, 1, channels_last=False, flipped=False)
-    dense.spikes = [torch.from_numpy(layer.astype(np.float64)).permute(0, 3, 1, 2) for layer in spikes]
+    dense = Dense(chain, weights, bias, 1, Way("float32", channels_last=False, flipped=False))  # of float64 weights
+    dense.set_spikes(spikes)
     pixels = torch.from_numpy(image / 4096.0).permute(0, 3, 1, 2)
     worst = 0.0
     for layer, population in enumerate(chain.graph.populations):
@@ -225,34 +155,100 @@ def check_equal() -> float:
     return worst
 
 
+def check_formats(formats: list[str]) -> dict[str, float]:
+    """Largest difference of a number format's drives, in any of its ways, from float64; relative to the largest drive.
+
+    Weights are multiples of a power of two with 8 bits, which each format can hold; the largest of each channel is the
+    largest of 8 bits, so that its scale for int8 is that power. Only bfloat16 rounds then, its sums.
+    """
+    chain, random = make_chain("average"), np.random.default_rng(2)
+    weights = [random.integers(-127, 128, c.integers.shape) * 2.0**-10 for c in chain.connections]
+    for weight in weights:
+        weight[0, 0, 0, :] = weight[0, 0, :, 0] = 127 * 2.0**-10
+    spikes = [random.random((2, *population.shape)) < 0.06 for population in chain.graph.populations]
+    exact = Dense(chain, weights, 0.0, 2, Way("float32", channels_last=False, flipped=False))
+    exact.set_spikes(spikes)
+    drives = [exact.drive(layer) for layer in range(len(spikes))]
+    found = {}
+    for number_format in formats:
+        found[number_format] = 0.0
+        for way in ways(number_format):
+            dense = Dense(chain, [weight.astype(np.float32) for weight in weights], 0.0, 2, way)
+            dense.set_spikes(spikes)
+            for layer, drive in enumerate(drives):
+                difference = (dense.drive(layer) - drive).abs().max() / drive.abs().max()
+                found[number_format] = max(found[number_format], float(difference))
+    return found
+
+
+def crossing(activities: list[float], ratios: list[float]) -> str:
+    """From which activity on, in per cent, the dense side is the faster one: where its time over ours falls below 1."""
+    pairs = sorted(zip(activities, ratios, strict=True))
+    if pairs[0][1] < 1:
+        return f"below {pairs[0][0]:g} %"
+    for (low, above), (high, below) in itertools.pairwise(pairs):
+        if below < 1:  # our time, in units of the dense side's, grows about linearly
+            share = (1 - 1 / above) / (1 / below - 1 / above)
+            return f"{low + share * (high - low):.0f} %"
+    return f"above {pairs[-1][0]:g} %"
+
+
+def measure(
+    spiking: Spiking, peers: dict[str, Dense], options: argparse.Namespace
+) -> tuple[list[str], dict[str, float]]:
+    """One setting: what to print below its heading, and how many times faster spikesim is than each number format."""
+    samples = options.group * spiking.threads
+    ours: list[float] = []
+    rates: list[float] = []
+    theirs: dict[str, list[float]] = {name: [] for name in peers}
+    for _ in range(options.repeats):
+        for name, dense in peers.items():
+            theirs[name].append(dense.run(1, LEAK) / options.batch * 1e3)
+        seconds = spiking.run(options.steps)
+        ours.append(seconds / (options.steps * samples) * 1e3)
+        rates.append(spiking.events() / seconds / spiking.threads / 1e9)
+    ratios = {name: statistics.median(times) / statistics.median(ours) for name, times in theirs.items()}
+    events = spiking.events() / (options.steps * samples)
+    dense_times = ", ".join(f"{name} {spread(times)}" for name, times in theirs.items())
+    return [
+        f"ms a sample-step: spikesim {spread(ours)}, dense {dense_times}",
+        f"{events / 1e6:.2f} M events a sample-step, {spread(rates)} G events/s a core",
+        f"activity by layer: {' '.join(f'{100 * value:.2f}' for value in spiking.activity())} %",
+    ], ratios
+
+
 def compare(options: argparse.Namespace, threads: int, show: Callable[[str], None]) -> None:
     """All settings at one number of threads."""
     torch.set_num_threads(threads)
-    dense, ways = fastest_dense(options.batch)
-    show(f"\n{threads} thread{'s' if threads > 1 else ''}; dense ways, ms a sample-step: {ways}")
-    for activity, pooling, firing in itertools.product(options.activity, options.pooling, options.firing):
-        spiking = Spiking(activity / 100, pooling, firing, threads, options.group)
-        ours, theirs, rates = [], [], []
-        for _ in range(options.repeats):
-            theirs.append(dense.run(1) / options.batch * 1e3)
-            seconds = spiking.run(options.steps)
-            ours.append(seconds / (options.steps * options.group * threads) * 1e3)
-            rates.append(spiking.events() / seconds / threads / 1e9)
-        events = spiking.events() / (options.steps * options.group * threads)
-        show(
-            f"{activity:g} %, {pooling} pooling, {firing} firing, {threads} thread{'s' if threads > 1 else ''}: "
-            f"{statistics.median(theirs) / statistics.median(ours):.2f} times faster than dense\n"
-            f"    ms a sample-step: spikesim {spread(ours)}, dense {spread(theirs)}\n"
-            f"    {events / 1e6:.2f} M events a sample-step, {spread(rates)} G events/s a core\n"
-            f"    activity by layer: {' '.join(f'{100 * value:.2f}' for value in spiking.activity())} %"
-        )
-        spiking.close()
+    cores = f"{threads} thread{'s' if threads > 1 else ''}"
+    show(f"\n{cores}; dense ways, ms a sample-step:")
+    peers = {}
+    for name in options.formats:
+        peers[name], tried = fastest_dense(name, options.batch)
+        show(f"    {name}: {tried}")
+    for pooling, firing in itertools.product(options.pooling, options.firing):
+        found: dict[str, list[float]] = {name: [] for name in peers}
+        for activity in options.activity:
+            spiking = Spiking(activity / 100, pooling, firing, threads, options.group)
+            lines, ratios = measure(spiking, peers, options)
+            spiking.close()
+            faster = ", ".join(f"{ratio:.2f} times ({name})" for name, ratio in ratios.items())
+            show(f"{activity:g} %, {pooling} pooling, {firing} firing, {cores}: faster than dense {faster}")
+            for line in lines:
+                show(f"    {line}")
+            for name, ratio in ratios.items():
+                found[name].append(ratio)
+        wins = ", ".join(f"{crossing(options.activity, ratios)} ({name})" for name, ratios in found.items())
+        show(f"{pooling} pooling, {firing} firing, {cores}: dense wins from an activity of {wins}")
 
 
 def main() -> None:
     """Check, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("--activity", type=float, nargs="+", default=[3, 6, 15], help="per cent, of every layer")
+    parser.add_argument(
+        "--activity", type=float, nargs="+", default=[3, 6, 15, 30, 60], help="per cent, of every layer"
+    )
+    parser.add_argument("--formats", nargs="+", default=[*FORMATS], choices=FORMATS, help="of the dense side")
     parser.add_argument("--pooling", nargs="+", default=["average", "sampled"], choices=["average", "sampled"])
     parser.add_argument("--firing", nargs="+", default=["iid", "stratified"], choices=["iid", "stratified"])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
@@ -266,12 +262,17 @@ def main() -> None:
         print(text, flush=True)
 
     show(f"{__doc__.splitlines()[0]}\n{machine(('numba', 'llvmlite', 'numpy', 'torch'))}")
+    show(f"instructions for narrow numbers: {' '.join(instructions()) or 'unknown'}")
     show(f"batch of the dense side {options.batch}, group of a thread {options.group}, {options.repeats} repeats")
     show("values are medians, with the range of the repeats in brackets")
     worst = check_equal()
     show(f"same drive on one sample: largest difference {worst:.3f} of 2**-16 (at most 1 by rounding)")
     if worst > 1.001:
         sys.exit("the two sides do not compute the same drive: the comparison is void")
+    differences = check_formats(options.formats)
+    show(f"largest difference from float64: {', '.join(f'{name} {value:.1e}' for name, value in differences.items())}")
+    if any(value > TOLERANCES[name] for name, value in differences.items()):
+        sys.exit("a number format does not compute the same drive: the comparison is void")
     for threads in options.threads:
         compare(options, threads, show)
 

@@ -103,7 +103,8 @@ def backpropagate(width: float, batch: int, steps: int, threads: int, repeats: i
     """The other side, in a process of its own: seconds of mini-batches on standard output."""
     import torch
     from chains import chain_of
-    from step import IMAGE, LEAK, Dense
+    from dense import Dense, Way
+    from step import IMAGE, LEAK
     from torch.nn import functional
 
     from spikesim.ep.network.architectures import ARCHITECTURES, build
@@ -116,7 +117,7 @@ def backpropagate(width: float, batch: int, steps: int, threads: int, repeats: i
         random.normal(0.0, 1.5 / np.sqrt(np.prod(c.integers.shape[:-1])), c.integers.shape).astype(np.float32)
         for c in chain.connections
     ]
-    network = Dense(weights, 0.1, batch, channels_last=True, flipped=False, chain=chain)
+    network = Dense(chain, weights, 0.1, batch, Way("float32", channels_last=True, flipped=False))
     for weight in network.up:
         weight.requires_grad_()
     readout = torch.nn.Linear(chain.graph.populations[-1].neurons // 4, 10)
