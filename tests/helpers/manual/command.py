@@ -40,6 +40,7 @@ PEER = ["--peer-repeats", "1", "--peer-batch", "2"]
 SCRIPTS = {
     "backprop": [*RUN, "--width", "0.125"],
     "digests": ["simulation"],
+    "ep_bp": [*SMALL, "--repeats", "1"],
     "firing": ["--repeats", "2", "--noise-repeats", "2", "--leaks", "1", "--windows", "8"],
     "footprint": ["--repeats", "2"],
     "fuzz": ["--cases", "20"],

@@ -14,6 +14,7 @@ from pathlib import Path
 PROGRAMS = ("spikesim", "python", "python3", "pip", "make", "mpiexec", "srun", "sbatch", "git")
 NEEDED = {
     "backprop": "torch",
+    "ep_bp": "torch",
     "greedy": "torch",
     "metrics": "neurobench",
     "step": "torch",
