@@ -72,24 +72,26 @@ def test_backpropagation_through_time_keeps_to_its_memory(config: Path) -> None:
 def test_layer_by_layer_is_step_by_step(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])  # the script adds to it
     script = runpy.run_path(str(SCRIPT))
-    settings = script["resolve"](config, ("dynamics.leak=2",), {})
+    settings = script["resolve"](config, ("dynamics.leak=1",), {})
     rows = script["architecture"](settings.model.arch, settings.model.layers).layers
     chain = script["chain_of"](script["build"](script["architecture"]("custom", settings.model.layers), (28, 28, 1)))
     torch.manual_seed(0)
     network = script["Recurrent"](rows, chain, 10, False, settings)
     images = torch.rand(3, 1, 28, 28)
     network.initialize(images)
-    rates = torch.zeros(3, 6, 7, 7)
+    rates, before = torch.zeros(2, 3, 6, 7, 7)
     membranes = [torch.zeros(3, 4, 28, 28), torch.zeros(3, 6, 14, 14)]
     for step in range(8):
         x = images
         for number, layer in enumerate(network.layers):
-            membranes[number] = membranes[number] + (layer(x) - membranes[number]) / 4
+            membranes[number] = membranes[number] + (layer(x) - membranes[number]) / 2
             x = torch.nn.functional.avg_pool2d((membranes[number] > script["THRESHOLD"]).float(), 2)
         if step >= 4:
             rates = rates + x / 4
+        else:
+            before = before + x / 4
     expected = network.readout(rates.flatten(1))
-    assert 0 < rates.mean() < 1
+    assert 0 < before.mean() < rates.mean() < 1  # the window counts
     torch.testing.assert_close(network(images), expected)
 
 
