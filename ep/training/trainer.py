@@ -6,10 +6,11 @@ position and the rows written are all there is to keep.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from spikesim.ep.config.parsing import Config, per_layer
 from spikesim.ep.config.random_streams import EPOCHS_MAX, STREAM_EVALUATION, STREAM_FREE, stream_of
 from spikesim.ep.config.sections import tested_on
 from spikesim.ep.evaluation.evaluate import Evaluation, evaluate, record_spikes
-from spikesim.ep.inputs.encoding import Input, with_duration
+from spikesim.ep.inputs.encoding import with_duration
 from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.inputs.samples import MiniBatch, Samples
 from spikesim.ep.network.error_signals import check_teacher
@@ -152,12 +153,8 @@ class Trainer:
                 check_random_start(self.config)
             elif found.checkpoint.warning:
                 self.observer.message(found.checkpoint.warning)
-            with self._naming_memory("the weights and what learning keeps of them", self.dataset):
-                parameters = initial_parameters(self.model, self.config)
-                learner = Learner(self.model, self.config, parameters, thread_pool, self._soft_targets)
-                self.model.set_parameters(parameters, self.config.dynamics.beta)  # refused before anything is replaced
-            header = self._header(parameters)
-            run_store.open(header, found)
+            learner = self._learner(thread_pool)
+            run_store.open(self._header(learner.parameters), found)
             for note in run_store.notes:
                 self.observer.message(note)
             self._run(run_store, learner, found.checkpoint)
@@ -188,6 +185,14 @@ class Trainer:
             labels = self.dataset.train.labels[ids]
             learner.batch(MiniBatch(0, 0, self.pipeline.train(0, ids), ids, labels), 0.0)
             evaluate(thread_pool, self.pipeline, self.dataset.test, 1, stream_of(0, STREAM_EVALUATION))
+
+    def _learner(self, thread_pool: ThreadPool) -> Learner:
+        """A learner with random weights, which are also in the network: what is wrong with them is told now."""
+        with self._naming_memory("the weights and what learning keeps of them", self.dataset):
+            parameters = initial_parameters(self.model, self.config)
+            learner = Learner(self.model, self.config, parameters, thread_pool, self._soft_targets)
+            self.model.set_parameters(parameters, self.config.dynamics.beta)
+        return learner
 
     def _header(self, parameters: ParameterTree) -> RunHeader:
         """The run as its file describes it."""
@@ -222,16 +227,13 @@ class Trainer:
 
     def _epochs(self, run_store: RunStore, learner: Learner, position: Position) -> None:
         """The training loop, from a position to the end."""
-        epochs, size = self.config.optimizer.epochs, self.config.data.batch_size
+        epochs = self.config.optimizer.epochs
         saved_at = time.monotonic()
         while position.epoch < epochs:
             began = time.perf_counter()
-            order = learner.order(position.epoch, self.samples)
-            parts = [order[first : first + size] for first in range(position.batch * size, self.samples, size)]
-            own = [part[share(self.ranks, len(part))] for part in parts]
-            inputs = learner.thread_pool.ahead(partial(self.pipeline.train, position.epoch), own)
-            for ids, given in zip(parts, inputs, strict=True):
-                self._batch(run_store, learner, position, ids, given)
+            for batch in self._mini_batches(learner, position):
+                row = self._batch(learner, position, batch)
+                run_store.write(partial(_append_batch, row))
                 every = self.options.checkpoint_every
                 due = time.monotonic() - saved_at >= CHECKPOINT_SECONDS if every is None else position.done % every == 0
                 if self.ranks.first(partial(bool, due)):  # clocks differ
@@ -248,18 +250,21 @@ class Trainer:
             saved_at = time.monotonic()
             self.observer.epoch(summary)
 
-    def _batch(
-        self,
-        run_store: RunStore,
-        learner: Learner,
-        position: Position,
-        ids: NDArray[np.int64],
-        inputs: Input,
-    ) -> None:
-        """One mini-batch and its row."""
+    def _mini_batches(self, learner: Learner, position: Position) -> Iterator[MiniBatch]:
+        """What is left of an epoch, with the inputs of this rank; those of the next are made while one is learned."""
+        size = self.config.data.batch_size
+        order = learner.order(position.epoch, self.samples)
+        parts = [order[first : first + size] for first in range(position.batch * size, self.samples, size)]
+        own = [part[share(self.ranks, len(part))] for part in parts]
+        inputs = learner.thread_pool.ahead(partial(self.pipeline.train, position.epoch), own)
+        labels = self.dataset.train.labels
+        for number, (ids, given) in enumerate(zip(parts, inputs, strict=True), position.batch):
+            yield MiniBatch(position.epoch, number, given, ids, labels[ids])
+
+    def _batch(self, learner: Learner, position: Position, batch: MiniBatch) -> dict[str, Any]:
+        """One mini-batch, after which the position is behind it; its row."""
         began = time.perf_counter()
-        factor = self._factor(position)
-        batch = MiniBatch(position.epoch, position.batch, inputs, ids, self.dataset.train.labels[ids])
+        factor, samples = self._factor(position), len(batch.ids)
         result = learner.batch(batch, factor, self._progress(position))
         loss = math.fsum(result.loss_sum)
         if not math.isfinite(loss):
@@ -269,7 +274,6 @@ class Trainer:
         place = {"epoch": position.epoch + 1, "batch": position.batch, "learning_rate": self._rate(factor)}
         row = batch_row(self.model, self.config, result)
         seconds = time.perf_counter() - began
-        run_store.write(lambda writer: writer.append_batch({**place, **row, "seconds": seconds}))
         position.batch += 1
         position.done += 1
         position.losses.append(loss)
@@ -281,12 +285,13 @@ class Trainer:
                 epochs=self.config.optimizer.epochs,
                 batch=position.batch,
                 batches=self.batches,
-                samples=len(ids),
-                loss=loss / len(ids),
-                accuracy=result.correct / len(ids),
+                samples=samples,
+                loss=loss / samples,
+                accuracy=result.correct / samples,
                 activity=float(free.spikes.sum() / max(1, free.updates.sum())),
             )
         )
+        return {**place, **row, "seconds": seconds}
 
     def _factor(self, position: Position) -> float:
         return schedule(self.config.optimizer, self._progress(position))
@@ -319,7 +324,7 @@ class Trainer:
         if epoch == self.config.optimizer.epochs - 1:
             self.ranks.first(lambda: rows.append(self._recorded(thread_pool, epoch, stream)))
         if self.config.record.traces:
-            self.ranks.first(lambda: rows.append(self._traced(learner, epoch)))
+            self.ranks.first(lambda: rows.append(partial(_append_traces, self._traces(learner, epoch))))
         return evaluation, rows
 
     def _recorded(self, thread_pool: ThreadPool, epoch: int, stream: int) -> Rows:
@@ -332,15 +337,15 @@ class Trainer:
 
         return write
 
-    def _traced(self, learner: Learner, epoch: int) -> Rows:
-        """The phases of some training samples step by step, to be written."""
+    def _traces(self, learner: Learner, epoch: int) -> dict[str, NDArray[Any]]:
+        """The phases of some training samples step by step, as rows."""
         ids = np.arange(min(self.config.record.traces, self.samples))
         stream = stream_of(epoch, STREAM_FREE)
         inputs, labels = self.pipeline.plain(self.dataset.train, ids, stream), self.dataset.train.labels[ids]
         targets = None if learner.soft_targets is None else learner.soft_targets[ids]
         samples = Samples(inputs, ids, labels, targets)
         rows = trace(learner, epoch, samples, (epoch + 1) / self.config.optimizer.epochs)
-        return lambda writer: writer.append_traces({"epoch": np.full(len(rows["step"]), epoch + 1), **rows})
+        return {"epoch": np.full(len(rows["step"]), epoch + 1), **rows}
 
     def _finish_epoch(
         self,
@@ -448,6 +453,14 @@ class Trainer:
 def _write_all(rows: list[Rows], writer: RunWriter) -> None:
     for write in rows:
         write(writer)
+
+
+def _append_batch(row: dict[str, Any], writer: RunWriter) -> None:
+    writer.append_batch(row)
+
+
+def _append_traces(rows: dict[str, NDArray[Any]], writer: RunWriter) -> None:
+    writer.append_traces(rows)
 
 
 def _require_once(samples: tuple[int, ...]) -> None:
