@@ -18,8 +18,6 @@ from spikesim.io.hdf5_writer import SPIKE_CHUNK, create, now
 
 __all__ = ["RowSource", "write_new"]
 
-_CHUNK_BYTES = 16384
-
 
 class RowSource(Protocol):
     """Where the first rows of a run file come from: a run file, or the log beside its checkpoints."""
@@ -93,12 +91,10 @@ def _write_header(file: Any, header: RunHeader, created: str) -> None:
 
 def _create_column(file: Any, table: str, column: Column, layers: int) -> None:
     trailing = column.row_shape(layers)
-    row_bytes = np.dtype(column.dtype).itemsize * int(np.prod(trailing, dtype=np.int64))
-    length = min(1024, max(64, _CHUNK_BYTES // row_bytes))
     dataset = (
         make_column(file, column.path, column.dtype, trailing, SPIKE_CHUNK, compressed=True)
         if table == "spikes"
-        else make_column(file, column.path, column.dtype, trailing, length)
+        else make_column(file, column.path, column.dtype, trailing, column.chunk_rows(layers))
     )
     write_text(dataset.attrs, "unit", column.unit)
     write_text(dataset.attrs, "description", column.doc)

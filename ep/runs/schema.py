@@ -20,12 +20,14 @@ __all__ = [
     "Column",
     "LayerInfo",
     "RunHeader",
+    "file_bytes",
     "is_layer_name",
 ]
 
 FORMAT_VERSION = 5
 PHASES = ("free", "nudged+", "nudged-")
 READOUT = "readout"
+_CHUNK_BYTES = 16384
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,14 @@ class Column:
         """Shape of one row in a network of `layers` neuron layers."""
         sizes = {"P": len(PHASES), "L": layers, "L+1": layers + 1}
         return tuple(sizes[symbol] if symbol in sizes else int(symbol) for symbol in self.trailing)
+
+    def row_bytes(self, layers: int) -> int:
+        """Size of one row in a network of `layers` neuron layers."""
+        return int(self.dtype[2:]) * math.prod(self.row_shape(layers))
+
+    def chunk_rows(self, layers: int) -> int:
+        """Rows by which the dataset grows, unless it is compressed."""
+        return min(1024, max(64, _CHUNK_BYTES // self.row_bytes(layers)))
 
 
 def _table(group: str, *rows: tuple[str, str, tuple[str, ...], str, str]) -> tuple[Column, ...]:
@@ -418,3 +428,25 @@ class RunHeader:
     def config_hash(self) -> str:
         """SHA-256 of the canonical configuration, hexadecimal."""
         return hashlib.sha256(self.config_json.encode()).hexdigest()
+
+
+def file_bytes(header: RunHeader, rows: Mapping[str, int]) -> int:
+    """Size of a run file with so many rows: weights and rows, which are nearly all of it.
+
+    Parameters
+    ----------
+    header : RunHeader
+    rows : mapping of str to int
+        Rows by table, but for the compressed /spikes.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    layers, size = len(header.layers), 4 * sum(math.prod(shape) for shape in header.weight_shapes.values())
+    for table, count in rows.items():
+        for column in TABLES[table]:
+            chunk = column.chunk_rows(layers)
+            size += -(-count // chunk) * chunk * column.row_bytes(layers)
+    return size
