@@ -7,12 +7,10 @@ from contextlib import contextmanager
 from numba.core import event
 
 from spikesim.jit.compilation import cache_folder
+from spikesim.jit.compile_time import COMPILING
 from spikesim.runtime.text import counted
 
 __all__ = ["compilation_told"]
-
-_COMPILING = "numba:compile"
-"""Numba's name of the event; kernels that come from the cache cause none."""
 
 
 @contextmanager
@@ -27,11 +25,11 @@ def compilation_told(tell: Callable[[str], None], seconds: float = 10.0) -> Iter
         Between lines of progress.
     """
     listener = _Listener(tell, seconds)
-    event.register(_COMPILING, listener)
+    event.register(COMPILING, listener)
     try:
         yield
     finally:
-        event.unregister(_COMPILING, listener)
+        event.unregister(COMPILING, listener)
 
 
 def _reason() -> str:
