@@ -9,7 +9,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command; what can be resumed is stopped in good order from here on."""
-    stop_early(next(iter(sys.argv[1:]), ""))
+    stop_early(*sys.argv[1:] or [""])
 
     from spikesim.cli import main as command
 

@@ -16,6 +16,7 @@ from spikesim.cli.cluster.slurm import Resources, batch_script, check_time
 from spikesim.cli.cluster.sweep import member_path, read_sweep, setting_text, unfinished
 from spikesim.cli.launch import refuse_ranks
 from spikesim.errors import InputError
+from spikesim.runtime.stopping import DRY_RUN
 from spikesim.runtime.text import counted
 
 _positive = click.IntRange(min=1)
@@ -29,7 +30,9 @@ _positive = click.IntRange(min=1)
 @click.option("--ntasks-per-node", "tasks", type=_positive, default=1, show_default=True, help="Processes on each.")
 @click.option("--cpus-per-task", "cpus", type=_positive, default=1, show_default=True, help="Threads of each process.")
 @click.option(
-    "--time", help="Time limit, as 2:00:00, 1-12 or UNLIMITED; a run that needs longer queues again and goes on."
+    "--time",
+    help="Time limit, as 2:00:00, 1-12 or UNLIMITED; a run that needs longer queues again and goes on. "
+    "'spikesim train --dry-run' estimates it.",
 )
 @click.option("--mem", "memory", help="Memory a node, as 8G.")
 @click.option(
@@ -137,6 +140,8 @@ def _check(
     from spikesim.cli.commands.train import train
     from spikesim.cli.configuration import resolve
 
+    if DRY_RUN in arguments:
+        raise InputError("--dry-run trains nothing that could be submitted; leave it out, or run train here")
     given = dict(train.make_context("spikesim train", arguments[1:]).params)
     keys = {key: value for key, value in given.items() if "__" in key or key == "seed"}
     config_file, settings = given["config_file"], given["settings"]

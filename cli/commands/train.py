@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,9 @@ import click
 
 from spikesim.cli.common import available_threads, takes, tell_compilation
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
-from spikesim.cli.launch import take_ranks
+from spikesim.cli.launch import refuse_ranks, take_ranks
 from spikesim.cli.terminal.streams import outlived_output
-from spikesim.runtime.stopping import stop_on_signals
+from spikesim.runtime.stopping import end_on_signals, stop_on_signals
 
 if TYPE_CHECKING:
     from spikesim.datasets import Dataset
@@ -29,10 +30,17 @@ class TrainOptions:
     teacher_file: Path | None
     threads: int | None
     checkpoint_every: int | None
-    out: Path
+    out: Path | None
+    dry_run: bool
     resume: bool
     overwrite: bool
     progress_every: float
+
+
+def _require_out(context: click.Context, option: click.Parameter, value: Path | None) -> Path | None:
+    if value is None and not context.params["dry_run"]:
+        raise click.MissingParameter(ctx=context, param=option)
+    return value
 
 
 @click.command()
@@ -48,7 +56,18 @@ class TrainOptions:
     type=click.IntRange(min=1),
     help="Mini-batches between checkpoints; there is always one after an epoch.  [default: once a minute]",
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The run file, HDF5.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    callback=_require_out,
+    help="The run file, HDF5; only a dry run needs none.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    is_eager=True,
+    help="Train for some seconds, write nothing, and print how long the whole run will take and what it will need.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run file if it exists.")
 @click.option(
     "--overwrite", is_flag=True, help="Replace the run file if it exists; beside --resume, it counts for nothing."
@@ -69,18 +88,29 @@ def train(options: TrainOptions, keys: dict[str, Any]) -> None:
     written and a terminal that is closed end nothing. Started as several processes by mpiexec or srun, it shares the
     samples of each mini-batch among them (docs/cluster.md).
 
+    With --dry-run nothing is written or resumed: a few mini-batches and a part of the test are run and thrown away, and
+    the time of a run from its beginning is estimated from them. Any signal ends it at once.
+
     \b
     Examples:
       spikesim train --arch conv --dataset fashion-mnist-mini --out run.h5
+      spikesim train --arch vgg11 --dataset cifar10 --threads 8 --dry-run
       mpiexec -n 4 spikesim train --arch vgg11 --dataset cifar10 --out run.h5
     """
-    click.get_current_context().with_resource(outlived_output())
+    began = time.perf_counter()
+    if options.dry_run:
+        refuse_ranks("train --dry-run")
+        end_on_signals()
+    else:
+        click.get_current_context().with_resource(outlived_output())
     ranks = take_ranks()
     config = resolve(options.config_file, options.settings, keys)
     tell_compilation(options.progress_every)
 
     from spikesim.cli.terminal.progress import make_observer
+    from spikesim.cli.views.estimate import print_estimate
     from spikesim.ep.inputs.dataset import load_dataset
+    from spikesim.ep.training.dry_run import DryRun
     from spikesim.ep.training.run_store import RunOptions
     from spikesim.ep.training.trainer import Trainer
     from spikesim.runtime.text import counted
@@ -90,15 +120,15 @@ def train(options: TrainOptions, keys: dict[str, Any]) -> None:
     if options.teacher_file is not None:
         config, soft_targets = take_teacher(config, dataset, options.teacher_file)
     run = RunOptions(
-        out=options.out,
+        out=options.out or Path(),
         resume=options.resume,
         overwrite=options.overwrite,
         threads=options.threads or available_threads(ranks),
         checkpoint_every=options.checkpoint_every,
         command_line=shlex.join(["spikesim", *sys.argv[1:]]),
     )
-    with make_observer(options.progress_every, silent=ranks.rank > 0) as observer:
-        trainer = Trainer(config, dataset, run, observer, soft_targets, ranks)
+    with make_observer(options.progress_every, silent=ranks.rank > 0, plain=options.dry_run) as observer:
+        trainer = (DryRun if options.dry_run else Trainer)(config, dataset, run, observer, soft_targets, ranks)
         processes = f"{ranks.size} processes of " if ranks.size > 1 else ""
         observer.message(
             f"{config.model.arch} on {dataset.name} ({dataset.source}): "
@@ -111,6 +141,9 @@ def train(options: TrainOptions, keys: dict[str, Any]) -> None:
                 observer.message(f"tests are made on {held} held out for validation, not on the test set")
             for line in _what_was_read(trainer.config, dataset):
                 observer.message(line)
+        if isinstance(trainer, DryRun):
+            print_estimate(trainer.measure(time.perf_counter() - began))
+            return
         with stop_on_signals(trainer.request_stop):
             trainer.run()
     if ranks.rank == 0:

@@ -19,11 +19,16 @@ WIDE, NARROW = 90, 70
 SHORT_BAR = 10
 
 
-def make_observer(seconds: float, *, silent: bool = False) -> "BarObserver | LineObserver | SilentObserver":
-    """The bar if standard error is a terminal, else lines every so many seconds, or nothing at all."""
+def make_observer(
+    seconds: float, *, silent: bool = False, plain: bool = False
+) -> "BarObserver | LineObserver | SilentObserver":
+    """The bar if standard error is a terminal, else lines every so many seconds, or nothing at all.
+
+    A bar hides the cursor until it ends; what may end at any moment asks for `plain` lines.
+    """
     if silent:
         return SilentObserver()
-    return BarObserver() if sys.stderr.isatty() else LineObserver(seconds)
+    return BarObserver() if sys.stderr.isatty() and not plain else LineObserver(seconds)
 
 
 def epoch_line(summary: "EpochSummary | EpochMetrics", epochs: int | None, tested_on: str) -> str:

@@ -1,4 +1,4 @@
-"""Reports, comparisons and gradient checks as tables and pictures.
+"""Reports, comparisons, gradient checks and estimates as tables, lines and pictures.
 
 Imports `terminal` and `ep.reports`; `commands` import it.
 """

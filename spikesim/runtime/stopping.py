@@ -11,11 +11,12 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-__all__ = ["EXIT_STOPPED", "RESUMABLE", "SIGNALS", "stop_early", "stop_on_signals"]
+__all__ = ["EXIT_STOPPED", "RESUMABLE", "SIGNALS", "end_on_signals", "stop_early", "stop_on_signals"]
 
 EXIT_STOPPED = 75
 RESUMABLE = ("train", "simulate")
 """Commands that --resume takes up."""
+DRY_RUN = "--dry-run"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 """USR1 is what batch systems are asked to send some time before a job's end."""
 TOGETHER_SECONDS = 1.0
@@ -23,7 +24,7 @@ TOGETHER_SECONDS = 1.0
 and other wrappers pass on what the process has received itself."""
 
 
-def stop_early(command: str) -> None:
+def stop_early(command: str, *options: str) -> None:
     """From now on, until `stop_on_signals` takes over, a signal ends a command that can be resumed with 75.
 
     Nothing is open for writing then, so the process ends at once, as a kill would end it, in whatever import or
@@ -33,10 +34,18 @@ def stop_early(command: str) -> None:
     ----------
     command : str
         The sub-command; nothing is done for one that cannot be resumed.
+    options : str
+        What follows it; with ``--dry-run`` there is nothing to resume.
     """
-    if command in RESUMABLE:
+    if command in RESUMABLE and DRY_RUN not in options:
         for number in SIGNALS:
             signal.signal(number, _end)
+
+
+def end_on_signals() -> None:
+    """From now on a signal ends the process as the system does, wherever it is: for work of which nothing is kept."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

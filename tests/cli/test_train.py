@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import h5py
 import pytest
 from commands import (
@@ -22,6 +23,9 @@ from commands import (
     succeed,
     wait_until,
 )
+
+from spikesim.cli.commands.train import train
+from spikesim.cli.views.estimate import spoken
 
 TEST_OF_FIRST_EPOCH = BATCHES  # position of the checkpoint before the first test
 AFTER_FIRST_EPOCH = BATCHES + 1  # a test counts as one
@@ -258,6 +262,53 @@ def test_data_that_are_missing_or_truncated(config, tmp_path):
     assert not run.exists()
 
 
+# Estimates
+
+
+def test_a_dry_run_writes_nothing(reference, config, tmp_path):
+    run = reference[0]
+    before = files(run.parent)
+    small = ("--limit", 14, "--test-limit", 12, "--threads", 1)
+    result = succeed("train", "--config", config, *small, "--dry-run", "--out", run, "--overwrite", cwd=tmp_path)
+    assert files(tmp_path) == {} and files(run.parent) == before
+    lines = dict(line.split(":", 1) for line in result.stdout.splitlines()[:-1])
+    assert list(lines) == [
+        "network", "neurons", "weights", "synapses", "training", "memory", "run file", "compilation", "preparation",
+        "calibration", "mini-batch", "epoch", "test", "whole run",
+    ]  # fmt: skip
+    assert (
+        lines["training"].split() == "2 epochs of 4 mini-batches, 14 samples; after each a test of 12 samples".split()
+    )
+    assert lines["network"].strip() == "custom, 2 layers, input 28x28x1" and lines["neurons"].strip() == "4312"
+    assert "activity" in result.stdout.splitlines()[-1]
+
+
+def test_a_signal_ends_a_dry_run_at_once(config):
+    process = start("train", "--config", config, "--dry-run")
+    while "calibrating" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=5)
+    assert process.returncode == -signal.SIGINT and not output and not errors
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0213, "21.3 ms"), (1.0, "1.00 s"), (99.9, "99.9 s"), (99.96, "1 min 40 s"), (3599.4, "59 min 59 s"),
+        (3599.6, "1 h 00 min"), (86_340, "23 h 59 min"), (270_000, "3 d 03 h"),
+    ],
+)  # fmt: skip
+def test_times_as_people_say_them(seconds, text):
+    assert spoken(seconds) == text
+
+
+def test_only_a_dry_run_needs_no_run_file():
+    assert train.make_context("train", ["--dry-run"]).params["out"] is None
+    with pytest.raises(click.MissingParameter, match="out"):
+        train.make_context("train", ["--resume"])
+
+
 # The run file
 
 
@@ -428,7 +479,7 @@ def test_help_names_every_default():
     assert len(entries) > 20
     without = (
         "limit", "test-limit", "tolerance", "residual-tolerance", "target-rate", "teacher", "config", "set", "out",
-        "resume", "overwrite",
+        "dry-run", "resume", "overwrite",
     )  # fmt: skip
     for entry in entries:
         name, _, rest = entry.partition(" ")

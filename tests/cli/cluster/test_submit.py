@@ -120,6 +120,7 @@ def test_what_cannot_work_is_refused_before_it_is_sent(tmp_path: Path) -> None:
         ((*train, "--width", "-1"), "model.width is -1"),
         ((*train, "--wdith", "1"), "No such option '--wdith'"),
         ((*train, "--overwrite"), "--overwrite"),
+        ((*train, "--dry-run"), "--dry-run"),
         (("--", "report", "run.h5"), "'report' cannot be submitted"),
         (("--at-a-time", 3, *train), "--sweep"),
         (("--sweep", sweep, *train), "member 1 of the sweep: dynamics.beta is -4"),

@@ -114,6 +114,11 @@ def test_commands_that_cannot_be_resumed_end_as_ever() -> None:
     assert ended(BEFORE_ANYTHING, "info", "SIGTERM").returncode == -signal.SIGTERM
 
 
+def test_a_dry_run_ends_as_ever() -> None:
+    result = ended(BEFORE_ANYTHING, "train", "--dry-run", "SIGTERM")
+    assert result.returncode == -signal.SIGTERM and not result.stderr
+
+
 def test_a_closed_standard_error_does_not_matter() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import os; from spikesim.runtime.stopping import stop_early; import signal\n"

@@ -281,6 +281,13 @@ def test_processes_that_share_no_work_speak_each_for_itself(
     assert ("runs as one process" if alone else "missing.h5") in line
 
 
+def test_a_dry_run_is_one_process(tmp_path: Path) -> None:
+    result = spikesim("train", "--dry-run", env={**AS_ROOT, "SLURM_STEP_NUM_TASKS": "3", "SLURM_PROCID": "0"})
+    assert result.returncode == 2
+    (line,) = errors_of(result)
+    assert "3 processes were started; train --dry-run runs as one process" in line
+
+
 def test_processes_without_mpi_are_refused(alone: Path, tmp_path: Path) -> None:
     (tmp_path / "mpi4py").mkdir()
     (tmp_path / "mpi4py" / "__init__.py").write_text("raise ImportError('No module named mpi4py')\n")
