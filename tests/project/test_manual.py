@@ -40,6 +40,7 @@ FIGURES = (
     "benchmarks/README.md",
     "docs/exchange.md",
     "docs/metrics.md",
+    "docs/notebook.md",
     "docs/papers.md",
     "docs/performance.md",
     "docs/reliability.md",
