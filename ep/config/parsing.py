@@ -188,7 +188,10 @@ def _check_together(config: Config) -> None:
         ("window_nudged", dynamics.nudged_window, dynamics.steps_nudged),
     ):
         if window > steps or (window % 2 and steps > 1):
-            raise InputError(f"dynamics.{name} is {window}; it must be even and at most the {steps} steps of its phase")
+            fitting = (
+                f"even and at most the {steps} steps of its phase" if steps > 1 else "1, for its phase has one step"
+            )
+            raise InputError(f"dynamics.{name} is {window}; it must be {fitting}")
     if (config.data.frames or 1) > dynamics.steps_free:
         raise InputError(
             f"data.frames is {config.data.frames}; it must be at most the {dynamics.steps_free} steps of the free phase"

@@ -158,7 +158,7 @@ def test_phases_and_their_windows_fit_each_other() -> None:
     assert "window_free" in fault({"dynamics": {"window_free": 7}})
     assert "window_free" in fault({"dynamics": {"steps_free": 6}})
     assert "data.frames is 9" in fault({"data": {"frames": 9}, "dynamics": {"steps_free": 8, "window_free": 4}})
-    assert "window_nudged" in fault({"dynamics": {"window_nudged": 22}})
+    assert "window_nudged is 22; it must be 1, for its phase has one step" in fault({"dynamics": {"window_nudged": 22}})
     for steps, window in ((4, 3), (4, 1), (1, 2)):
         assert "window_nudged" in fault({"dynamics": {"steps_nudged": steps, "window_nudged": window}})
     for steps, window in ((20, 20), (21, 20), (3, 2), (1, 1), (60000, CONTRAST_WINDOW_MAX)):
