@@ -13,6 +13,10 @@ delay of d steps in spikesim is one of d - 1 here.
 With a = 2**-leak, u the bias and s the weights that arrive, spikesim's neuron is V <- V + (u + s - V) a. Here an
 arrival adds its weight times a / (1 - a) to V, and V <- (1 - a) V + a u follows: the same, in one variable. This is
 faster than a second one for s.
+
+A `LifSpec` of lif_network.py asks for leaky integrate-and-fire neurons. They leak first and then receive, and what
+finds a neuron refractory is lost. There the synapses deliver between the update and the comparison with the threshold:
+a spike of step t with a delay of zero arrives in step t + 1, so again a delay of d steps is one of d - 1 here.
 """
 
 import json
@@ -31,10 +35,27 @@ PEAK = "peak.txt"
 
 
 def add_cells(spec: dict[str, Any], size: int, bias: float) -> Any:
-    """Neurons that fire with probability V, which `rand()`, in [0, 1), clips to 0 .. 1."""
+    """Neurons that fire with probability V, which `rand()`, in [0, 1), clips to 0 .. 1; or those of a `LifSpec`."""
+    if "threshold" in spec:
+        return add_lif(spec, size)
     a = 2.0 ** -spec["leak"]
     cells = b2.NeuronGroup(size, "v : 1", threshold="rand() < v")
     cells.run_regularly(f"v = {1 - a!r} * v + {a * bias!r}", when="groups")
+    return cells
+
+
+def add_lif(spec: dict[str, Any], size: int) -> Any:
+    """Leaky integrate-and-fire neurons with a Poisson input of their own, if there is one."""
+    cells = b2.NeuronGroup(
+        size,
+        f"dv/dt = -v / ({spec['membrane_ms']!r} * ms) : 1 (unless refractory)",
+        threshold=f"v >= {spec['threshold']!r}",
+        reset=f"v = {spec['reset']!r}",
+        refractory=(spec["refractory"] + 1) * b2.defaultclock.dt,  # counted from the step of the spike
+        method="exact",
+    )
+    if spec["arrivals"]:
+        cells.run_regularly(f"v += {spec['weight']!r} * poisson({spec['arrivals']!r})", when="after_groups")
     return cells
 
 
@@ -43,14 +64,18 @@ def add_synapses(spec: dict[str, Any], source: Any, target: Any, weight: float) 
     a = 2.0 ** -spec["leak"]
     low, high = spec["delay"]
     one = {} if high > low else {"delay": (low - 1) * b2.defaultclock.dt}  # Brian2 has a faster queue for equal delays
-    return b2.Synapses(source, target, on_pre=f"v_post += {weight * a / (1 - a)!r}", **one)
+    if "threshold" not in spec:
+        return b2.Synapses(source, target, on_pre=f"v_post += {weight * a / (1 - a)!r}", **one)
+    synapses = b2.Synapses(source, target, on_pre=f"v_post += {weight!r}", **one)
+    synapses.pre.when = "after_groups"
+    return synapses
 
 
 def build(spec: dict[str, Any]) -> dict[str, Any]:
     """The objects of the network."""
     size, excitatory = spec["neurons"], spec["excitatory"]
     low, high = spec["delay"]
-    objects: dict[str, Any] = {"cells": add_cells(spec, size, spec["bias"])}
+    objects: dict[str, Any] = {"cells": add_cells(spec, size, spec.get("bias", 0.0))}
     cells = objects["cells"]
     if spec["resting"]:
         objects["resting"] = add_cells(spec, spec["resting"], spec["resting_bias"])
@@ -135,11 +160,11 @@ def potentials(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
     b2.prefs.codegen.target = "numpy"
     given, dt = np.load(spec["given"]), b2.defaultclock.dt
     fired = b2.SpikeGeneratorGroup(int(given["sources"]), given["fired"], given["steps"] * dt)
-    cells = add_cells(spec, int(given["targets"]), spec["bias"])
+    cells = add_cells(spec, int(given["targets"]), spec.get("bias", 0.0))
     synapses = add_synapses(spec, fired, cells, spec["weight"])
     synapses.connect(i=given["i"], j=given["j"])
     synapses.delay = (given["delays"] - 1) * dt
-    seen = b2.StateMonitor(cells, "v", record=True, when="thresholds")
+    seen = b2.StateMonitor(cells, "v", record=True, when="end" if "threshold" in spec else "thresholds")
     b2.Network(fired, cells, synapses, seen).run(spec["steps"] * dt)
     np.save(spec["record"], np.asarray(seen.v).T)
     yield {}

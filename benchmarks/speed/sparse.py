@@ -1,19 +1,22 @@
-"""The event-driven simulator of sparse networks beside Brian2: the same network, one core, synaptic events a second.
+"""The event-driven simulator of sparse networks beside Brian2 and NEST: the same network, one core, events a second.
 
     python benchmarks/speed/sparse.py --brian PEER/bin/python  # speed, set-up, memory; without it spikesim alone
     python benchmarks/speed/sparse.py --brian PEER/bin/python --law  # do both follow the same law?
     python benchmarks/speed/sparse.py --quiet  # ten times the neurons, the same spikes
     python benchmarks/speed/sparse.py --large  # a million neurons
+    python benchmarks/speed/sparse.py --nest NEST/bin/python  # integrate-and-fire neurons (--lif), beside NEST
 
 PEER is an environment of its own with Brian2 and a C++ compiler at hand (`pip install 'brian2==2.9.*' 'numpy<2'
-setuptools`); `brian_network.py` is what runs there.
+setuptools`), NEST one with NEST (`pip install 'nest-simulator==3.10.*' numpy`); `brian_network.py` and
+`nest_network.py` are what runs there.
 
 The network: four fifths of the neurons excite, one fifth inhibits, `INHIBITION` times as strongly. Each has the same
 number of synapses, four fifths of them onto excitatory neurons, the targets drawn at random; each synapse has a delay,
 uniform in a range. A neuron is a leaky low pass of what arrives, V <- V + (u + s - V) 2**-leak, and fires in a step
 with probability V, clipped to 0 .. 1. Weight and bias follow from the wanted activity: potentials should vary by
 `SPREAD` times the rate, so that the neurons fire by the fluctuations of what they receive and leak, delays and weights
-are felt in their rates and intervals.
+are felt in their rates and intervals. NEST has no such neuron: beside it runs the balanced network of leaky
+integrate-and-fire neurons of `lif_network.py`, which is also Brian2's and spikesim's with `--lif`.
 
 Each side is a process of its own. It draws the network anew for each repeat, from another seed, lets it forget its
 start, and then runs it; the repeats of the sides alternate. Times of running are processor time of one thread on all
@@ -27,17 +30,18 @@ import math
 import os
 import shlex
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lif_network import STEP_MS, LifSpec, membrane_steps
+from lif_network import model as lif_model
 from numpy.typing import NDArray
 from scipy import sparse, stats
-from sparse_network import Spec, work
-from sparse_sides import HEADER, Side, measure
+from sparse_network import Spec, build, serve
+from sparse_sides import BRIAN, HEADER, NEST, Peer, Side, measure
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
 from measure import machine, spread
@@ -49,29 +53,44 @@ SIGNIFICANT = 1e-3
 """Below this p-value two samples are taken to be of different laws."""
 AIM, QUIET_LIMIT, LARGE_LIMIT = 5.0, 1.3, 4e9
 """Events a second, ours over Brian2's; time of the quiet network; bytes of the large one."""
-VERSIONS = "import brian2, numpy; print('Brian2', brian2.__version__, 'numpy', numpy.__version__)"
 OWN = [sys.executable, str(Path(__file__).resolve()), "--worker"]
+OWN_LIF = [sys.executable, str(Path(__file__).resolve().parent / "lif_network.py")]
 
 
-def peer(python: str) -> list[str]:
-    """What starts the other side."""
-    return [python, str(Path(__file__).resolve().parent / "brian_network.py")]
+def peers(options: argparse.Namespace) -> list[tuple[Peer, str]]:
+    """The other sides and their interpreters."""
+    given = ((NEST, options.nest), (BRIAN, options.brian))
+    return [(peer, python) for peer, python in given if python]
 
 
-def check_potentials(options: argparse.Namespace, folder: Path) -> float:
+def make_spec(options: argparse.Namespace, delay: tuple[int, int]) -> Spec:
+    """The network that the options ask for."""
+    kind = LifSpec if options.lif else Spec
+    return kind(options.neurons, options.synapses, options.rate / 100, delay, options.leak, options.steps)
+
+
+def other_leak(options: argparse.Namespace) -> dict[str, Any]:
+    """What the other sides are told of their leak."""
+    own = {"leak": options.peer_leak}
+    return {**own, "membrane_ms": membrane_steps(options.peer_leak) * STEP_MS} if options.lif else own
+
+
+def check_potentials(options: argparse.Namespace, peer: Peer, python: str, folder: Path) -> float:
     """Largest difference of potentials that receive the same spikes over the same synapses, in units of 2**-16.
 
-    Spikesim carries what its steps round off: a few units, and of irregular arrivals about 2**(leak / 2).
+    Integrate-and-fire neurons fire meanwhile. Spikesim carries what its steps round off: a few units, and of irregular
+    arrivals about 2**(leak / 2).
     """
     random = np.random.default_rng(0)
     sources, targets, steps = 40, 60, 80
     matrix = sparse.random_array((targets, sources), density=0.2, rng=random, format="csc")
-    matrix.data[:] = 0.125
+    weight, bias = (4.0, 0.0) if options.lif else (0.125, -0.25)
+    matrix.data[:] = weight
     delays = matrix.copy()
     delays.data[:] = random.integers(1, 6, matrix.nnz)
     net = Network()
     source = net.add_source(sources, 0.1)
-    cells = net.add_population(targets, Probabilistic(options.leak, bias=-0.25))
+    cells = net.add_population(targets, lif_model(options.leak) if options.lif else Probabilistic(options.leak, bias))
     net.connect(source, cells, matrix, delay=delays)
     simulation = Simulation(net)
     simulation.record(source)
@@ -83,9 +102,10 @@ def check_potentials(options: argparse.Namespace, folder: Path) -> float:
         sources=sources, targets=targets, steps=spikes.steps, fired=spikes.neurons,
         i=entries.coords[1], j=entries.coords[0], delays=delays.tocoo().data.astype(int),
     )  # fmt: skip
-    spec = Spec(targets, sources, 0.1, (1, 5), options.leak, steps, mode="potentials", record=str(folder / "seen.npy"))
-    other = {"bias": -0.25, "weight": 0.125, "given": str(folder / "given.npz"), "leak": options.brian_leak}
-    Side("Brian2", peer(options.brian), spec, **other).close()
+    kind = LifSpec if options.lif else Spec
+    spec = kind(targets, sources, 0.01, (1, 5), options.leak, steps, mode="potentials", record=str(folder / "seen.npy"))
+    other = {"bias": bias, "weight": weight, "arrivals": 0.0, "given": str(folder / "given.npz"), **other_leak(options)}
+    Side(peer.name, peer.command(python), spec, **other).close()
     return float(np.abs(simulation.potentials(cells) - np.load(folder / "seen.npy")).max()) * 2**16
 
 
@@ -103,24 +123,36 @@ def describe(spec: Spec) -> str:
 
 
 def make_sides(options: argparse.Namespace, spec: Spec, folder: Path) -> list[Side]:
-    """Spikesim, and Brian2 where it is."""
-    sides = [Side("spikesim", OWN, spec)]
+    """Spikesim, and NEST and Brian2 where they are."""
+    sides = [Side("spikesim", OWN_LIF if options.lif else OWN, spec)]
+    if options.nest:
+        own = dataclasses.replace(spec, mode="network")
+        sides.append(Side("NEST", NEST.command(options.nest), own, **other_leak(options)))
     modes = {"standalone": "Brian2 C++ standalone", "runtime": "Brian2 Cython runtime"} if options.brian else {}
     for mode, name in modes.items():
         if mode == "standalone" or options.runtime:
             place = folder / f"{mode}-{len(list(folder.iterdir()))}"
             place.mkdir()
             own = dataclasses.replace(spec, mode=mode, folder=str(place))
-            sides.append(Side(name, peer(options.brian), own, leak=options.brian_leak))
+            sides.append(Side(name, BRIAN.command(options.brian), own, **other_leak(options)))
     return sides
+
+
+def tell_seconds(sides: list[Side]) -> None:
+    """What a second of biological time takes, and how many spikes a neuron fires in it."""
+    steps = 1e3 / STEP_MS
+    for side in sides:
+        taken = spread([steps * milliseconds for milliseconds in side.per_step], 0)
+        rates = spread([steps * rate / 100 for rate in side.rates], 2)
+        print(f"{side.name}: {taken} ms a biological second, {rates} spikes/s a neuron")
 
 
 def same_rates(ours: Side, theirs: Side) -> None:
     """Say whether two sides fire alike; end the script if they do not."""
     p = float(stats.ttest_ind(ours.rates, theirs.rates, equal_var=False).pvalue) if len(ours.runs) > 1 else math.nan
     print(
-        f"activity over the repeats: {spread(ours.rates)} and {spread(theirs.rates)} %; the same mean: p = {p:.3g}"
-        f" (Welch's t)"
+        f"activity over the repeats: {ours.name} {spread(ours.rates)}, {theirs.name} {spread(theirs.rates)} %;"
+        f" the same mean: p = {p:.3g} (Welch's t)"
     )
     if p < SIGNIFICANT:
         sys.exit("the two sides do not fire alike: the comparison is void")
@@ -129,23 +161,30 @@ def same_rates(ours: Side, theirs: Side) -> None:
 def compare(options: argparse.Namespace, folder: Path) -> None:
     """Speed, set-up and memory, for each range of delays."""
     for delay in options.delay:
-        spec = Spec(options.neurons, options.synapses, options.rate / 100, delay, options.leak, options.steps)
+        spec = make_spec(options, delay)
         print(f"\n{describe(spec)}\n{HEADER}", flush=True)
         sides = make_sides(options, spec, folder)
         measure(sides, options.repeats)
         for side in sides:
             print(side.row(), flush=True)
+        for side in redrawn(sides):
+            same_rates(sides[0], side)
         for side in sides[1:]:
-            pairs = [a / b for a, b in zip(sides[0].speeds, side.speeds, strict=True)]
+            pairs = [a / b if b else math.inf for a, b in zip(sides[0].speeds, side.speeds, strict=True)]
             print(f"spikesim over {side.name}: {spread(pairs, 2)} times the events a second", end="")
-            print(f" (aim: at least {AIM:g})" if side is sides[1] else "")
-        if len(sides) > 1:
-            same_rates(sides[0], sides[1])
+            print(f" (aim: at least {AIM:g})" if side is sides[1] and not options.lif else "")
+        if options.lif:
+            tell_seconds(sides)
+
+
+def redrawn(sides: list[Side]) -> list[Side]:
+    """The other sides that draw a network for each repeat."""
+    return [side for side in sides[1:] if side.spec.mode != "runtime"]
 
 
 def quiet(options: argparse.Namespace, folder: Path) -> None:
     """Ten times the neurons at the same number of spikes."""
-    base = Spec(options.neurons, options.synapses, options.rate / 100, options.delay[0], options.leak, options.steps)
+    base = make_spec(options, options.delay[0])
     more = dataclasses.replace(base, resting=9 * base.neurons)
     print(f"\n{describe(base)}; then with {more.resting:,} more, at rest\n{HEADER}", flush=True)
     few = make_sides(options, base, folder)
@@ -183,8 +222,8 @@ def available_bytes() -> float:
 
 def large(options: argparse.Namespace, folder: Path) -> None:
     """A million neurons."""
-    spec = Spec(options.neurons, options.synapses, options.rate / 100, options.delay[0], options.leak, options.steps)
-    wanted = (60 if options.brian else 30) * spec.neurons * spec.synapses
+    spec = make_spec(options, options.delay[0])
+    wanted = (60 if peers(options) else 30) * spec.neurons * spec.synapses
     if available_bytes() < wanted:
         sys.exit(f"Error: {wanted / 1e9:.1f} GB of memory should be free, {available_bytes() / 1e9:.1f} GB are")
     print(f"\n{describe(spec)}\n{HEADER}", flush=True)
@@ -194,8 +233,8 @@ def large(options: argparse.Namespace, folder: Path) -> None:
         print(side.row())
     peak = max(sides[0].values("peak"))
     print(f"spikesim: peak memory {peak / 1e9:.2f} GB (limit {LARGE_LIMIT / 1e9:g} GB)")
-    if len(sides) > 1:
-        same_rates(sides[0], sides[1])
+    for side in redrawn(sides):
+        same_rates(sides[0], side)
 
 
 def intervals(steps: NDArray[np.int64], neurons: NDArray[np.int64], spec: Spec) -> NDArray[np.int64]:
@@ -220,7 +259,7 @@ def intervals(steps: NDArray[np.int64], neurons: NDArray[np.int64], spec: Spec) 
 
 def law(options: argparse.Namespace, folder: Path) -> None:
     """Rates and intervals of both sides, and whether they are of the same law."""
-    spec = Spec(options.neurons, options.synapses, options.rate / 100, options.delay[0], options.leak, options.steps)
+    spec = make_spec(options, options.delay[0])
     spec = dataclasses.replace(spec, record=str(folder / "spikes.npz"))
     print(f"\n{describe(spec)}; {options.repeats} networks on each side", flush=True)
     gaps: list[NDArray[np.int64]] = []
@@ -244,7 +283,9 @@ def law(options: argparse.Namespace, folder: Path) -> None:
             f"{np.mean(counts[-1]):.2f} with standard deviation {np.std(counts[-1]):.2f}",
             flush=True,
         )
-    edges = np.unique(np.quantile(np.concatenate(gaps), np.linspace(0, 1, 21)[1:-1]))
+    pooled = np.concatenate(gaps)
+    edges = np.unique(np.quantile(pooled, np.linspace(0, 1, 21)[1:-1]))
+    edges = edges[edges < pooled.max()]  # more than a twentieth of the intervals may be cut off by the end
     table = [np.bincount(np.searchsorted(edges, own), minlength=len(edges) + 1) for own in gaps]
     tests = [
         ("mean rates of networks, Welch's t", stats.ttest_ind(sides[0].rates, sides[1].rates, equal_var=False)),
@@ -287,48 +328,76 @@ DEFAULTS: dict[str, dict[str, int]] = {
     "large": {"neurons": 1_000_000, "synapses": 100, "steps": 100, "repeats": 3},
     "law": {"neurons": 2000, "synapses": 100, "steps": 5000, "repeats": 20},
 }
+LIF_DEFAULTS: dict[str, dict[str, int]] = {
+    "compare": {"neurons": 12_500, "synapses": 1250, "steps": 2000, "repeats": 5},
+    "law": {"neurons": 2000, "synapses": 100, "steps": 20_000, "repeats": 20},
+}
+"""Of integrate-and-fire neurons, by Brunel's network; a step is short, and they fire in fewer of them."""
+
+
+def fill(options: argparse.Namespace) -> None:
+    """The defaults that depend on what is measured."""
+    lif = options.lif
+    defaults: dict[str, Any] = {
+        **(LIF_DEFAULTS if lif else DEFAULTS)[options.what],
+        "rate": 0.3 if lif else 1.0,
+        "delay": [(10, 20), (15, 15)] if lif else [(1, 4), (2, 2)],
+        "leak": 8 if lif else 2,
+    }
+    for name, value in defaults.items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    if options.peer_leak is None:
+        options.peer_leak = options.leak
 
 
 def parse() -> argparse.Namespace:
     """The options, checked."""
     parser = Parser(description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("--brian", metavar="PYTHON", help="interpreter that has Brian2 (without it: spikesim alone)")
+    parser.add_argument("--brian", metavar="PYTHON", help="interpreter that has Brian2 (without peers: spikesim alone)")
+    parser.add_argument("--nest", metavar="PYTHON", help="interpreter that has NEST; with --lif, which it implies")
+    parser.add_argument("--lif", action="store_true", help="the balanced network of integrate-and-fire neurons")
     parser.add_argument("--runtime", action="store_true", help="also Brian2's Cython runtime mode")
     what: dict[str, Any] = {"dest": "what", "action": "append_const"}
     parser.add_argument("--quiet", **what, const="quiet", help="ten times the neurons, the additional ones at rest")
     parser.add_argument("--large", **what, const="large", help="a million neurons of a hundred synapses")
     parser.add_argument("--law", **what, const="law", help="compare rates and intervals instead of speed")
-    parser.add_argument("--neurons", type=int, help="(default: 20000; a million; 2000 for the law)")
-    parser.add_argument("--synapses", type=int, help="of each neuron (default: 1000; 100; 100)")
-    parser.add_argument("--steps", type=int, help="of a repeat (default: 500; 100; 5000)")
+    parser.add_argument("--neurons", type=int, help="(default: 20000, --lif 12500; a million; 2000 for the law)")
+    parser.add_argument("--synapses", type=int, help="of each neuron (default: 1000, --lif 1250; 100; 100)")
+    parser.add_argument("--steps", type=int, help="of a repeat (default: 500, --lif 2000; 100; 5000, --lif 20000)")
     parser.add_argument("--repeats", type=int, help="networks drawn, each with a seed of its own")
-    parser.add_argument("--rate", type=float, default=1.0, help="wanted activity, per cent a step (default: 1)")
-    parser.add_argument("--delay", type=delay_range, nargs="+", metavar="STEPS", help="(default: both 1-4 and 2)")
-    parser.add_argument("--leak", type=int, default=2)
-    parser.add_argument("--brian-leak", type=int, help="another leak on Brian2's side: --law must notice")
+    parser.add_argument("--rate", type=float, help="wanted activity, per cent a step (default: 1, --lif 0.3)")
+    parser.add_argument("--delay", type=delay_range, nargs="+", metavar="STEPS", help="(1-4 and 2; --lif 10-20 and 15)")
+    parser.add_argument("--leak", type=int, help="(default: 2, --lif 8)")
+    parser.add_argument("--peer-leak", type=int, help="another leak on the other side: --law must notice")
     parser.add_argument("--worker", metavar="JSON", help=argparse.SUPPRESS)
     options = parser.parse_args()
     chosen = options.what or ["compare"]
     if len(chosen) > 1:
         parser.error(f"--{chosen[0]} and --{chosen[1]} are measurements of their own; give one of them")
     options.what = chosen[0]
-    for name, value in DEFAULTS[options.what].items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
-    options.delay = options.delay or [(1, 4), (2, 2)]
-    options.brian_leak = options.leak if options.brian_leak is None else options.brian_leak
+    options.lif = options.lif or options.nest is not None
+    if options.lif and options.what in ("quiet", "large"):
+        parser.error(f"--{options.what} is a measurement of probabilistic neurons; leave out --lif and --nest")
+    fill(options)
     if options.neurons < 10 or options.neurons % 5 or options.synapses < 5 or options.synapses % 5:
         parser.error("--neurons and --synapses must be multiples of 5, and there must be at least 10 neurons")
     if options.steps < 1 or options.repeats < (2 if options.what == "law" else 1):
         parser.error("--steps and --repeats must be positive, and the law takes two repeats at least")
     if not 0 < options.rate <= 20:
         parser.error(f"--rate is {options.rate}; it must be above 0 and at most 20 per cent")
-    if not (1 <= options.leak <= 15 and 1 <= options.brian_leak <= 15):
-        parser.error("--leak and --brian-leak must be in 1 .. 15")
-    if options.what == "law" and not options.brian:
-        parser.error("--law compares with Brian2: say with --brian which interpreter has it")
-    if options.brian and not os.access(options.brian, os.X_OK):
-        parser.error(f"{options.brian} is no interpreter; --brian names the python of an environment with Brian2")
+    if not (1 <= options.leak <= 15 and 1 <= options.peer_leak <= 15):
+        parser.error("--leak and --peer-leak must be in 1 .. 15")
+    if options.what == "law" and not peers(options):
+        parser.error("--law compares with Brian2 or NEST: say with --brian or --nest which interpreter has it")
+    if options.what == "law" and len(peers(options)) + options.runtime > 1:
+        parser.error("--law compares with one other side; give --brian or --nest, without --runtime")
+    if options.runtime and not options.brian:
+        parser.error("--runtime is a mode of Brian2: say with --brian which interpreter has it")
+    for peer, python in peers(options):
+        if not os.access(python, os.X_OK):
+            wanted = f"{peer.option} names the python of an environment with {peer.name}"
+            parser.error(f"{python} is no interpreter; {wanted}")
     return options
 
 
@@ -336,28 +405,21 @@ def main() -> None:
     """Check, measure, print."""
     options = parse()
     if options.worker:
-        given = json.loads(options.worker)
-        names = [field.name for field in dataclasses.fields(Spec)]
-        spec = Spec(**{name: given[name] for name in names})
-        for answer in work(dataclasses.replace(spec, delay=(spec.delay[0], spec.delay[1]))):
-            print(json.dumps(answer), flush=True)
+        serve(json.loads(options.worker), Spec, build)
         return
     print(__doc__.splitlines()[0])
     print(machine(("numba", "llvmlite", "numpy")))
     print(shlex.join(["python", "benchmarks/speed/sparse.py", *sys.argv[1:]]), flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if options.brian:
-            peers = subprocess.run([options.brian, "-c", VERSIONS], capture_output=True, text=True)
-            if peers.returncode:
-                sys.exit(f"Error: {options.brian} cannot import Brian2: {peers.stderr.strip().splitlines()[-1]}")
-            print(f"the other side: {peers.stdout.strip()}")
-            worst = check_potentials(options, folder)
+        for peer, python in peers(options):
+            print(f"another side: {peer.versions(python)}")
+            worst = check_potentials(options, peer, python, folder)
             limit = 5 + 2.0 ** (options.leak / 2)
             print(
                 f"same spikes, same synapses: potentials differ by {worst:.2f} of 2**-16 (rounding: at most {limit:g})"
             )
-            if worst > limit and options.brian_leak == options.leak:
+            if worst > limit and options.peer_leak == options.leak:
                 sys.exit("the two sides do not compute the same potentials: the comparison is void")
         print("values are medians, with the range of the repeats in brackets; times are processor time of one thread")
         {"compare": compare, "quiet": quiet, "large": large, "law": law}[options.what](options, folder)

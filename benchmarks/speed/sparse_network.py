@@ -6,7 +6,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,16 +83,19 @@ class Spec:
         mean = self.rate * float(optimize.brentq(excess, -10 * SPREAD, 10 * SPREAD))
         return mean - self.synapses * self.rate * self.weight * (0.8 - 0.2 * INHIBITION)
 
-    def told(self, **changes: Any) -> str:
-        """As JSON, with what follows from it."""
-        derived = {
+    def derived(self) -> dict[str, Any]:
+        """What a side need not work out for itself."""
+        return {
             "excitatory": self.excitatory,
             "weight": self.weight,
             "bias": self.bias,
             "inhibition": INHIBITION,
             "resting_bias": RESTING_BIAS,
         }
-        return json.dumps({**dataclasses.asdict(self), **derived, **changes})
+
+    def told(self, **changes: Any) -> str:
+        """As JSON, with what follows from it."""
+        return json.dumps({**dataclasses.asdict(self), **self.derived(), **changes})
 
 
 @dataclass(frozen=True)
@@ -134,15 +137,23 @@ def build(spec: Spec, seed: int) -> tuple[Network, list[Population]]:
         live.append(net.add_population(size * one_in, Probabilistic(spec.leak, bias), name=name))
     if spec.resting and spec.place == "apart":
         net.add_population(spec.resting, Probabilistic(spec.leak, RESTING_BIAS), name="resting")
+    connect(net, live, spec, seed, one_in=one_in, between=between)
+    return net, live
+
+
+def connect(net: Network, live: list[Population], spec: Spec, seed: int, **part: Any) -> None:
+    """The synapses among the excitatory and the inhibitory population, or among a part of each (`PartSynapses`)."""
     for source, weight in zip(live, (spec.weight, -INHIBITION * spec.weight), strict=True):
         for target in live:
             # to each population as many as would go there on average if they were drawn among all
-            number = spec.synapses * target.size // (one_in * spec.neurons)
+            size = spec.excitatory if target is live[0] else spec.neurons - spec.excitatory
+            number = spec.synapses * size // spec.neurons
             own = 4 * seed + 2 * source.index + target.index
-            net.connect(
-                source, target, PartSynapses(number, weight, spec.delay, seed=own, one_in=one_in, between=between)
-            )
-    return net, live
+            net.connect(source, target, PartSynapses(number, weight, spec.delay, seed=own, **part))
+
+
+Build = Callable[[Any, int], tuple[Network, list[Population]]]
+"""From a spec and a seed to the network and its populations that fire."""
 
 
 def peak_bytes() -> int:
@@ -150,7 +161,7 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def work(spec: Spec) -> Iterator[dict[str, Any]]:
+def work(spec: Spec, build: Build) -> Iterator[dict[str, Any]]:
     """The side of spikesim: an answer at once, then one for each seed that is read."""
     began = time.perf_counter()
     small, _ = build(dataclasses.replace(spec, neurons=50, synapses=10, resting=0, place="apart"), 0)
@@ -177,3 +188,10 @@ def work(spec: Spec) -> Iterator[dict[str, Any]]:
         spikes = sum(int(simulation.counts(population)[spec.warm :].sum()) for population in live)
         yield {"seconds": seconds, "spikes": spikes, "events": events, "peak": peak_bytes(), "setup": setup}
         del simulation
+
+
+def serve(given: dict[str, Any], kind: type[Spec], build: Build) -> None:
+    """Answer in lines of JSON, to a network that was told as JSON."""
+    spec = kind(**{field.name: given[field.name] for field in dataclasses.fields(kind)})
+    for answer in work(dataclasses.replace(spec, delay=(spec.delay[0], spec.delay[1])), build):
+        print(json.dumps(answer), flush=True)

@@ -6,12 +6,39 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sparse_network import Spec
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
 from measure import spread
+
+
+class Peer(NamedTuple):
+    """A simulator that has an interpreter of its own."""
+
+    name: str
+    option: str
+    module: str
+    script: str
+
+    def command(self, python: str) -> list[str]:
+        """What starts it as a side."""
+        return [python, str(Path(__file__).resolve().parent / self.script)]
+
+    def versions(self, python: str) -> str:
+        """What this interpreter has of it; the end of the script if it has nothing."""
+        lines = (
+            f"import {self.module}, numpy; print('{self.name}', {self.module}.__version__, 'numpy', numpy.__version__)"
+        )
+        found = subprocess.run([python, "-c", lines], capture_output=True, text=True)
+        if found.returncode:
+            sys.exit(f"Error: {python} cannot import {self.name}: {found.stderr.strip().splitlines()[-1]}")
+        return found.stdout.strip().splitlines()[-1]  # NEST greets before
+
+
+BRIAN = Peer("Brian2", "--brian", "brian2", "brian_network.py")
+NEST = Peer("NEST", "--nest", "nest", "nest_network.py")
 
 
 class Side:
@@ -71,21 +98,23 @@ class Side:
         return [run["events"] / run["seconds"] / 1e6 for run in self.runs]
 
     @property
+    def per_step(self) -> list[float]:
+        """Milliseconds, of each repeat."""
+        return [1e3 * run["seconds"] / self.spec.steps for run in self.runs]
+
+    @property
     def rates(self) -> list[float]:
         """Share of the neurons that fires in a step, per cent, of each repeat."""
         return [100 * run["spikes"] / self.spec.neurons / self.spec.steps for run in self.runs]
 
     def row(self) -> str:
         """One line of a table."""
-        milliseconds = [1e3 * run["seconds"] / self.spec.steps for run in self.runs]
         return (
-            f"{self.name:36s} {spread(self.speeds, 1):25s} {spread(milliseconds):23s}"
+            f"{self.name:36s} {spread(self.speeds, 1):25s} {spread(self.per_step):23s}"
             f" {statistics.mean(self.rates):6.3f} % {self.built['build']:9.1f}"
             f" {statistics.median(self.values('setup')):9.2f} {max(self.values('peak')) / 1e6:8.0f}"
         )
 
-
-sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
 
 HEADER = f"{'':36s} {'M synaptic events/s':25s} {'ms a step':23s}     fire compile s  set-up s  peak MB"
 

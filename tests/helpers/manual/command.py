@@ -115,12 +115,13 @@ def shortened(arguments: list[str]) -> list[str]:
     return [*arguments, *SHORTER.get(name, [])]
 
 
-def without_brian(arguments: list[str]) -> list[str]:
-    """Arguments without the comparison with Brian2, which has an environment of its own that is not here."""
-    if "--brian" not in arguments:
-        return arguments
-    at = arguments.index("--brian")
-    return [word for word in arguments[:at] + arguments[at + 2 :] if word != "--runtime"]
+def without_peers(arguments: list[str]) -> list[str]:
+    """Arguments without the comparison with Brian2 and NEST, which have environments of their own that are not here."""
+    for option, instead in (("--brian", []), ("--nest", ["--lif"])):
+        if option in arguments:
+            at = arguments.index(option)
+            arguments = [*arguments[:at], *instead, *arguments[at + 2 :]]
+    return [word for word in arguments if word != "--runtime"]
 
 
 def run_python(arguments: list[str]) -> None:
@@ -128,7 +129,7 @@ def run_python(arguments: list[str]) -> None:
     script = Path(arguments[0])
     if not {"benchmarks", "examples"} & {*script.parts[:-1]} or script.stem not in SCRIPTS:
         os.execv(sys.executable, [sys.executable, *arguments])
-    sys.argv = [*without_brian(arguments), *SCRIPTS[script.stem]]
+    sys.argv = [*without_peers(arguments), *SCRIPTS[script.stem]]
     sys.path[0] = str(script.parent.resolve())
     runpy.run_path(str(script), run_name="__main__")
 

@@ -1,0 +1,128 @@
+"""A balanced network of leaky integrate-and-fire neurons, which `sparse.py` runs beside NEST, in spikesim.
+
+    python benchmarks/speed/lif_network.py '{"neurons": 12500, ...}'  # as a side of sparse.py
+
+The network of N. Brunel, "Dynamics of sparsely connected networks of excitatory and inhibitory spiking neurons",
+J. Comput. Neurosci. 8, 183 (2000), with his thresholds and weights, in mV. A neuron leaks, V <- V (1 - 2**-leak) + s,
+with s the weights of what arrives in the step; where V reaches `THRESHOLD` it fires, and stays at `RESET` for
+`REFRACTORY` steps, whatever arrives. Each has a Poisson input of its own, of excitatory weight; how many arrive in a
+step follows from the wanted activity, by the mean field of that paper.
+"""
+
+import json
+import math
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from scipy import integrate, optimize, special
+from sparse_network import INHIBITION, Spec, connect, serve
+
+from spikesim.errors import InputError
+from spikesim.sparse import LeakyIntegrateAndFire, Network, Population
+
+STEP_MS = 0.1
+THRESHOLD, RESET = 20.0, 10.0
+"""In mV above rest."""
+REFRACTORY = 20
+"""Steps: 2 ms."""
+WEIGHT, SYNAPSES = 0.1, 1250
+"""Of an excitatory synapse in mV, of a neuron with so many synapses; with fewer of them it grows by the root."""
+SHARPEST = 2.0**-16
+"""Width of a threshold, the narrowest that spikesim has: it fires without chance."""
+ARRIVALS_MAX = 64.0
+"""In a step, of a Poisson drive of spikesim."""
+FARTHEST = 26.0
+"""Deviations to the threshold from which on a neuron never fires; exp of the square is a float64 still."""
+
+
+def membrane_steps(leak: int) -> float:
+    """The time constant, in steps, of a membrane that keeps 1 - 2**-leak in a step."""
+    return -1 / math.log1p(-(2.0**-leak))
+
+
+def mean_field_rate(mean: float, deviation: float, time_constant: float) -> float:
+    """Spikes in a step of a neuron with white noise as its input (Brunel 2000, equation 21).
+
+    Parameters
+    ----------
+    mean, deviation : float
+        Of the input, mV, as in the paper: the potential alone would vary by deviation / sqrt(2).
+    time_constant : float
+        Steps.
+    """
+    low, high = ((level - mean) / deviation for level in (RESET, THRESHOLD))
+    if high > FARTHEST:
+        return 0.0
+    passage, _ = integrate.quad(lambda u: special.erfcx(-u), low, high)  # exp(u**2) (1 + erf u)
+    return float(1 / (REFRACTORY + time_constant * math.sqrt(math.pi) * passage))
+
+
+@dataclass(frozen=True)
+class LifSpec(Spec):
+    """The balanced network and how long it runs, for either side; a step is 0.1 ms."""
+
+    warm: int = 1000
+
+    @property
+    def weight(self) -> float:
+        """Of an excitatory synapse, mV."""
+        return WEIGHT * math.sqrt(SYNAPSES / self.synapses)
+
+    @property
+    def arrivals(self) -> float:
+        """Of the Poisson input, in a step, so that the neurons fire at the wanted rate.
+
+        Raises
+        ------
+        InputError
+            There is none that spikesim can draw.
+        """
+        time_constant = membrane_steps(self.leak)
+        recurrent = self.synapses * self.rate
+
+        def excess(arrivals: float) -> float:
+            mean = time_constant * self.weight * (recurrent * (0.8 - 0.2 * INHIBITION) + arrivals)
+            variance = time_constant * self.weight**2 * (recurrent * (0.8 + 0.2 * INHIBITION**2) + arrivals)
+            return mean_field_rate(mean, math.sqrt(variance), time_constant) - self.rate
+
+        if not excess(0.0) < 0 <= excess(ARRIVALS_MAX):
+            raise InputError(
+                f"no Poisson input of at most {ARRIVALS_MAX:g} arrivals a step makes {100 * self.rate:g} % of the"
+                " neurons fire in it; change --rate or --leak"
+            )
+        return float(optimize.brentq(excess, 0.0, ARRIVALS_MAX))
+
+    def derived(self) -> dict[str, Any]:
+        """What a side need not work out for itself."""
+        return {
+            "excitatory": self.excitatory,
+            "weight": self.weight,
+            "inhibition": INHIBITION,
+            "arrivals": self.arrivals,
+            "threshold": THRESHOLD,
+            "reset": RESET,
+            "refractory": REFRACTORY,
+            "step_ms": STEP_MS,
+            "membrane_ms": membrane_steps(self.leak) * STEP_MS,
+        }
+
+
+def model(leak: int) -> LeakyIntegrateAndFire:
+    """The neuron."""
+    return LeakyIntegrateAndFire(leak, threshold=THRESHOLD, width=SHARPEST, reset=RESET, refractory=REFRACTORY)
+
+
+def build(spec: LifSpec, seed: int) -> tuple[Network, list[Population]]:
+    """The network in spikesim, and its populations."""
+    net = Network()
+    sizes = {"excitatory": spec.excitatory, "inhibitory": spec.neurons - spec.excitatory}
+    live = [net.add_population(size, model(spec.leak), name=name) for name, size in sizes.items()]
+    for population in live:
+        net.add_poisson(population, spec.arrivals, spec.weight)
+    connect(net, live, spec, seed)
+    return net, live
+
+
+if __name__ == "__main__":
+    serve(json.loads(sys.argv[1]), LifSpec, build)
