@@ -41,6 +41,7 @@ def new_state(tables: ly.Tables, projections: int) -> ly.State:
             synaptic=np.empty(ly.CHUNK, np.int32),
             probability=np.empty(ly.CHUNK, np.uint16),
             random=np.empty(ly.CHUNK, np.uint16),
+            words=np.empty(ly.CHUNK, np.uint32),
             resting=np.empty(ly.CHUNK, np.uint8),
         ),
     )

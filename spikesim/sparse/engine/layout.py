@@ -139,6 +139,7 @@ class Scratch(NamedTuple):
     synaptic: NDArray[np.int32]  # (CHUNK,): what arrives at some neighbouring neurons, 1.0 = 2**16
     probability: NDArray[np.uint16]  # (CHUNK,): with which they fire, unit 2**-16
     random: NDArray[np.uint16]  # (CHUNK,)
+    words: NDArray[np.uint32]  # (CHUNK,): random, for Poisson arrivals
     resting: NDArray[np.uint8]  # (CHUNK,): 1: comes to rest
 
 

@@ -42,3 +42,35 @@ def poisson_arrivals(tails, key, population, local, t):
         ):
             count += 1
     return count
+
+
+@kernel
+def poisson_chunk(tails, key, population, first, t, words, arrivals):
+    """Numbers of Poisson arrivals at neighbouring neurons in one step, of four at a time with one block of words.
+
+    first: the number of the first of them, a multiple of four; arrivals, int32 (neurons,), is filled; words, uint32, is
+    scratch for as many and up to three more.
+    """
+    count = arrivals.shape[0]
+    for block in range((count + 3) // 4):
+        w0, w1, w2, w3 = random_words(key, population, STREAM_POISSON, t, (first >> 2) + block)
+        words[4 * block] = np.uint32(w0)
+        words[4 * block + 1] = np.uint32(w1)
+        words[4 * block + 2] = np.uint32(w2)
+        words[4 * block + 3] = np.uint32(w3)
+    arrivals[:] = 0
+    for k in range(tails.shape[0]):
+        limit = np.uint32(tails[k] >> np.uint64(32))
+        below = np.int32(0)
+        ties = np.int32(0)
+        for i in range(count):
+            arrivals[i] += np.int32(words[i] < limit)
+            below |= np.int32(words[i] <= limit)
+            ties |= np.int32(words[i] == limit)
+        if ties:  # 32 bits more decide
+            for i in range(count):
+                if words[i] == limit:
+                    arrivals[i] = poisson_arrivals(tails, key, population, first + i, t)
+                    words[i] = np.uint32(0xFFFFFFFF)
+        if below == 0:
+            return

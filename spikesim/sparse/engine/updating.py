@@ -13,7 +13,7 @@ from spikesim.jit.compilation import kernel
 from spikesim.numerics.dither import sum_dither
 from spikesim.sparse.engine import lif, probabilistic
 from spikesim.sparse.engine.layout import ACTIVE, CHUNK, KIND_LIF
-from spikesim.sparse.engine.random_numbers import STREAM_FIRE, poisson_arrivals, random_words
+from spikesim.sparse.engine.random_numbers import STREAM_FIRE, poisson_arrivals, poisson_chunk, random_words
 from spikesim.sparse.engine.resting import schedule, wake_range
 
 
@@ -109,9 +109,9 @@ def update_all(tables, state, key, population, t, slot):
         for i in range(count):
             synaptic[i] = np.int32(np.int32(drive[i] + of_sums) >> shift)
         if poisson:
+            poisson_chunk(tails, key, population, begin, t, state.scratch.words, synaptic[:count])
             for i in range(count):
-                arrived = poisson_arrivals(tails, key, population, begin + i, t) * poisson_weight
-                synaptic[i] = np.int32((drive[i] + arrived + of_sums) >> shift)
+                synaptic[i] = np.int32((drive[i] + synaptic[i] * poisson_weight + of_sums) >> shift)
         if kind == KIND_LIF:
             for i in range(count):
                 v, left, p = lif.advance(of_lif, membrane[i], refractory[i], bias[i], synaptic[i])

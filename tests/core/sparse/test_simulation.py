@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sparse_pairs import assert_equal, reference_of, small_network
 
+from spikesim.engine.phase import phase_spec
 from spikesim.errors import InputError
 from spikesim.sparse import LeakyIntegrateAndFire, Network, Probabilistic, RandomSynapses, Simulation
 from spikesim.sparse.assembly import assemble
 from spikesim.sparse.engine import layout as ly
+from spikesim.sparse.engine.random_numbers import poisson_arrivals, poisson_chunk
 from spikesim.sparse.engine.resting import GEOMETRIC_BITS, waiting_time
 from spikesim.sparse.engine.wheel import insert, refill, withdraw
 from spikesim.sparse.state import new_state
@@ -50,6 +52,20 @@ def test_a_poisson_drive_is_that_of_the_reference() -> None:
     for t in range(60):
         reference.step(t)
     assert_equal(simulation, net, reference)
+
+
+def test_poisson_arrivals_of_neighbours_are_those_of_each_neuron() -> None:
+    """Also where 32 bits more decide, which a simulation hardly ever sees: the tails here begin with words drawn."""
+    key, first, step, count = ly.TrialKey(phase_spec("iid", 0, 7), 3), 512, 11, 37
+    words, found = np.empty(count + 3, np.uint32), np.empty(count, np.int32)
+    poisson_chunk(np.empty(0, np.uint64), key, 2, first, step, words, found)
+    assert not found.any()
+    drawn = np.sort(words[:count:3].astype(np.uint64))[::-1]
+    for below in (0, 2**31, 2**32 - 1):
+        tails = (drawn << np.uint64(32)) | np.uint64(below)
+        poisson_chunk(tails, key, 2, first, step, words, found)
+        assert found.tolist() == [poisson_arrivals(tails, key, 2, first + i, step) for i in range(count)]
+        assert found.max() >= len(drawn) - 1
 
 
 @pytest.mark.filterwarnings("ignore::spikesim.sparse.RoundingWarning")
