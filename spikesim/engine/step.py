@@ -8,6 +8,8 @@ Populations that are updated together read the same spikes: these live in the ev
 updated, and the lists are rebuilt from the new spike words when all of them have been. In a synchronous step that is
 all populations; in other orders (`plan.ORDER_PARITY`, `plan.ORDER_UPWARDS`) the later ones hear the new spikes of the
 earlier.
+
+Constants that kernels are given are of a NumPy type: for a literal, a kernel would be compiled once more.
 """
 
 from typing import NamedTuple
@@ -200,7 +202,7 @@ def update_block(engine, phase, now, population, block, sample, slot, deliveries
                 scratch.drive[i] += state.nudge[sample, at + i]
         if phase.firing == FIRING_IID:
             stretch = Stretch(block, y * width, width)
-            fill_random_pixels(phase, state.sample_ids[sample], pop, t, stretch, random[0], 0)
+            fill_random_pixels(phase, state.sample_ids[sample], pop, t, stretch, random[0], np.int64(0))
         elif not stratified:  # mean field: every neuron with p > 0 sends its p
             for i in range(count):
                 random[0, i] = np.uint16(0)
@@ -265,7 +267,7 @@ def begin_phase(plan, state, phase, n_samples, first):
             if pop.spike_input:
                 continue
             if pop.winner:
-                choose_winners(plan, state, population, sample, -1)
+                choose_winners(plan, state, population, sample, np.int64(-1))
             list_spikes(plan, state, phase.firing, population, sample, first)
             if phase.firing != FIRING_STRATIFIED:
                 continue
@@ -273,7 +275,7 @@ def begin_phase(plan, state, phase, n_samples, first):
             threshold = state.threshold[sample]
             for block in range(pop.blocks):
                 at, stretch = pop.state + block * pixels * lanes, Stretch(block, 0, pixels)
-                fill_random_pixels(phase, state.sample_ids[sample], pop, 0, stretch, threshold, at)
+                fill_random_pixels(phase, state.sample_ids[sample], pop, np.int64(0), stretch, threshold, at)
 
 
 @kernel

@@ -110,7 +110,8 @@ def _answer(engine, rest, now, population, n_samples):
                     fetch_weights(plan, engine.state, table, block, begin, end)
                 for sample in range(begin, end):
                     out = scratch.tile[sample - begin] if tiled else scratch.full[sample - begin]
-                    deliver_block(engine, FIRING_DEVIATIONS, table, block, sample, out, not deliveries & flag)
+                    # a literal would have the kernel compiled once more
+                    deliver_block(engine, np.int64(FIRING_DEVIATIONS), table, block, sample, out, not deliveries & flag)
                 deliveries |= flag
             for sample in range(begin, end):
                 energy = _answer_block(engine, rest, now, population, block, sample, sample - begin, deliveries)

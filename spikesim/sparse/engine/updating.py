@@ -124,7 +124,7 @@ def update_all(tables, state, key, population, t, slot):
                 probability[i] = np.uint16(p if doing[i] == ACTIVE else 0)
         for i in range(count, (count + 15) // 16 * 16):
             probability[i] = 0
-        fill_random(key.phase, key.trial, population, t, begin // 8, (count + 7) // 8, random, 0)
+        fill_random(key.phase, key.trial, population, t, begin // 8, (count + 7) // 8, random, np.int64(0))
         for i in range(0, count, 16):
             bits = np.uint64(spike_word(probability, random, i))
             while bits:
