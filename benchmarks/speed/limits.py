@@ -125,7 +125,7 @@ def _multiply(numbers, terms, sums, repeats):
 
 
 def multiplying() -> list[float]:
-    """Products a second, 10^9, of rates in the nearest cache: 256 pairs of positions, for all channels abreast."""
+    """Products a second, 10^9, of rates in the nearest cache, 128 pairs of positions, for all channels abreast."""
     random, pairs, repeats = np.random.default_rng(0), NEAR // 8 // LANES, 1000
     low, high = aligned_zeros((2, pairs * LANES), np.int32)
     low[:], high[:] = random.integers(-(2**31), 2**31, (2, len(low)))

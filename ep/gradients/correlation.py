@@ -12,8 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.engine.populations import Connection
-from spikesim.engine.simd.pair_products import ABREAST, LANES, PairedTerms, PairSums, add_pairs, word_of
-from spikesim.engine.synapses import Conv
+from spikesim.engine.simd.pair_products import (
+    ABREAST,
+    LANES,
+    PairedTerms,
+    PairSums,
+    add_pairs,
+    half_bits,
+    largest_half,
+    word_of,
+    words_of_halves,
+)
 from spikesim.ep.gradients.presynaptic import ALONE, Rows
 from spikesim.jit.compilation import kernel
 
@@ -70,11 +79,11 @@ def correlate(
     chosen = slice(0, target.shape[2]) if channels is None else channels
     part = target.part_of_state(chosen)
     count, padded = chosen.stop - chosen.start, (part.stop - part.start) // (height * width)
-    by_sample = not isinstance(connection.table, Conv)
-    place = _Target(at + part.start, height, width, target.lanes, by_sample)
+    place = _Target(at + part.start, height, width, target.lanes, rows.by_sample)
     largest = int(_largest_term(first, second, place.at, at + part.stop))
-    parts, bits = (1, 16) if largest <= SHORT else (2, largest.bit_length() // 2 + 1)
-    line = -(-len(first) // 2) if by_sample else len(first) * -(-width // 2)
+    bits = half_bits(largest)
+    parts, term = (1, largest) if largest <= SHORT else (2, largest_half(largest, bits))
+    line = -(-len(first) // 2) if rows.by_sample else len(first) * -(-width // 2)
     shape = parts, padded // ABREAST, height * line
     terms = _Terms(np.empty((*shape, ABREAST), np.int32), np.empty(shape[-1], np.int32), line, bits)
     bias = np.zeros(padded, np.int64)
@@ -85,7 +94,6 @@ def correlate(
     weights = out.weights.reshape(count, rows.parts, -1)
     whole = weights.shape[2] == rows.length and count == padded
     sums = weights if whole else np.empty((padded, rows.parts, rows.length), np.int64)
-    term = largest if parts == 1 else max(1 << bits - 1, (largest + (1 << bits - 1)) >> bits)
     _sum_products(rows, terms, INT32_MAX // max(2 * rows.largest * term, 1), sums)
     if not whole:
         weights[...] = sums[:count, :, : weights.shape[2]]
@@ -143,13 +151,10 @@ def _largest_term(first, second, begin, end):
 def _pair_terms(first, second, target, distances, terms, bias):
     """Put the terms of neighbouring positions, or samples, into words, and add up those of each channel."""
     words, alone, lanes = terms.words, len(second) == 0, target.lanes
-    samples = len(first)
-    across = 1 if target.by_sample else (target.width + 1) // 2
-    units = (samples + 1) // 2 if target.by_sample else samples * across
-    half, mask = np.int32(1 << terms.bits - 1), np.int32((1 << terms.bits) - 1)
+    samples, across = len(first), (target.width + 1) // 2
     for y in range(target.height):
-        for unit in range(units):
-            pair = y * units + unit
+        for unit in range(terms.line):
+            pair = y * terms.line + unit
             if target.by_sample:
                 sample, x = 2 * unit, 0
                 next_sample, next_x = min(sample + 1, samples - 1), 0
@@ -174,9 +179,8 @@ def _pair_terms(first, second, target, distances, terms, bias):
                     if len(words) == 1:
                         words[0, group, pair, k] = word_of(a, b)
                     else:
-                        a, b = np.int32(a + half), np.int32(b + half)
-                        words[0, group, pair, k] = word_of((a & mask) - half, (b & mask) - half)
-                        words[1, group, pair, k] = word_of(a >> terms.bits, b >> terms.bits)
+                        low, high = words_of_halves(a, b, terms.bits)
+                        words[0, group, pair, k], words[1, group, pair, k] = low, high
 
 
 @kernel

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.engine.populations import Connection
-from spikesim.engine.simd.pair_products import LANES, PairedNumbers, word_of
+from spikesim.engine.simd.pair_products import LANES, PairedNumbers, half_bits, largest_half, words_of_halves
 from spikesim.engine.synapses import Conv
 from spikesim.jit.aligned import aligned_zeros
 from spikesim.jit.compilation import kernel
@@ -48,8 +48,9 @@ class Rows(NamedTuple):
         Each beside what the next position of a pair sees in its place; with zeros behind the maps.
     largest : int
         None of the sizes of the halves is larger.
+    by_sample : bool
+        Whether a pair is two samples, not two positions: a dense table has a single one, which sees the whole map.
     distances : Distances
-        A dense table has a single position, which sees the whole map: a pair is two samples.
     pieces : Pieces
     parts, length : int
         The sums of a channel are so many parts of that length, of which the numbers beyond the weights are of no use.
@@ -57,6 +58,7 @@ class Rows(NamedTuple):
 
     rates: PairedNumbers
     largest: int
+    by_sample: bool
     distances: Distances
     pieces: Pieces
     parts: int
@@ -69,6 +71,7 @@ class _Layout(NamedTuple):
     The frame, as wide as the padding, is left and right of the maps alone: lines beyond them are left out.
     """
 
+    by_sample: bool  # as in `Rows`
     kernel: tuple[int, int]
     stride: int
     padding: int
@@ -86,7 +89,7 @@ def _layout(connection: Connection, shape: tuple[int, int, int]) -> _Layout:
     else:
         kernel, stride, padding = (height, width), 1, 0
     lanes = min(channels, LANES)
-    return _Layout(kernel, stride, padding, shape, lanes, -(-channels // lanes))
+    return _Layout(not isinstance(table, Conv), kernel, stride, padding, shape, lanes, -(-channels // lanes))
 
 
 def _room(layout: _Layout, samples: int) -> NDArray[np.int32]:
@@ -107,33 +110,27 @@ def _rows(connection: Connection, layout: _Layout, samples: int, flat: NDArray[n
         count, step, columns = -(-columns * channels // LANES), LANES, 1
     pieces = Pieces(*np.empty((4, count * rows * columns), np.int64))
     targets = connection.target.shape[0]
-    _cut(_Kernel(count, rows, columns), _Kernel(step, line, across), LANES, layout, targets, pieces)
-    partner = distances.place if isinstance(connection.table, Conv) else distances.sample
-    rates, largest = _paired(flat, partner)
-    return Rows(rates, largest, distances, pieces, rows * columns, count * LANES)
+    _cut(_Kernel(count, rows, columns), _Kernel(step, line, across), layout, targets, pieces)
+    rates, largest = _paired(flat, distances.sample if layout.by_sample else distances.place)
+    return Rows(rates, largest, layout.by_sample, distances, pieces, rows * columns, count * LANES)
 
 
 def _paired(flat: NDArray[np.int32], partner: int) -> tuple[PairedNumbers, int]:
     """Numbers in halves, each beside its partner so far behind it, and the largest size of a half."""
     size = int(max(flat.max(), -int(flat.min()))) if len(flat) else 0
-    bits = min(size.bit_length() // 2 + 1, 16)
+    bits = half_bits(size)
     low, high = aligned_zeros((2, len(flat) + LANES), np.int32)
     _pair_up(flat, partner, bits, low, high)
-    half = 1 << bits - 1
-    return PairedNumbers(low, high, bits), max(half, (size + half) >> bits)
+    return PairedNumbers(low, high, bits), largest_half(size, bits)
 
 
 @kernel
 def _pair_up(flat, partner, bits, low, high):
     """Divide numbers into halves of so many bits, with their signs, and put each into a word with its partner."""
-    half, mask = np.int32(1 << bits - 1), np.int32((1 << bits) - 1)
     for k in range(len(flat) - partner):
-        one, other = np.int32(flat[k] + half), np.int32(flat[k + partner] + half)
-        low[k] = word_of((one & mask) - half, (other & mask) - half)
-        high[k] = word_of(one >> bits, other >> bits)
+        low[k], high[k] = words_of_halves(flat[k], flat[k + partner], bits)
     for k in range(max(len(flat) - partner, 0), len(flat)):
-        one = np.int32(flat[k] + half)
-        low[k], high[k] = word_of((one & mask) - half, 0), word_of(one >> bits, 0)
+        low[k], high[k] = words_of_halves(flat[k], np.int32(0), bits)
 
 
 class _Kernel(NamedTuple):
@@ -145,10 +142,10 @@ class _Kernel(NamedTuple):
 
 
 @kernel
-def _cut(counts, distances, piece, layout, targets, pieces):
+def _cut(counts, distances, layout, targets, pieces):
     """Where pieces begin, to which lines of the target they matter, and where their sums go.
 
-    counts, distances: `_Kernel`. piece: numbers of a piece. layout: `_Layout`. targets: lines of the target.
+    counts, distances: `_Kernel`. layout: `_Layout`. targets: lines of the target.
     """
     padding, stride, height = layout.padding, layout.stride, layout.shape[0]
     k = 0
@@ -160,7 +157,7 @@ def _cut(counts, distances, piece, layout, targets, pieces):
                 below = (row - padding) * distances.lines
                 pieces.origins[k] = i * distances.side + below + column * distances.columns
                 pieces.first_lines[k], pieces.last_lines[k] = first, last
-                pieces.sums[k] = ((row * counts.columns + column) * counts.side + i) * piece
+                pieces.sums[k] = ((row * counts.columns + column) * counts.side + i) * LANES
                 k += 1
 
 

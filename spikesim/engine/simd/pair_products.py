@@ -91,6 +91,25 @@ def word_of(one, other):
     return np.int32((np.int32(one) & np.int32(0xFFFF)) | (np.int32(other) << np.int32(16)))
 
 
+def half_bits(size: int) -> int:
+    """Bits of the low half of integers of at most this size, below ``2**31 - 2**15``, so that both halves are short."""
+    return size.bit_length() // 2 + 1
+
+
+def largest_half(size: int, bits: int) -> int:
+    """A bound on both halves of integers of at most this size."""
+    half = 1 << bits - 1
+    return max(half, (size + half) >> bits)
+
+
+@inline_kernel
+def words_of_halves(one, other, bits):
+    """The low halves of two int32, ``number = low + high * 2**bits`` with signs, in a word, and the high ones."""
+    half, mask = np.int32(1 << bits - 1), np.int32((1 << bits) - 1)
+    one, other = np.int32(one + half), np.int32(other + half)
+    return word_of((one & mask) - half, (other & mask) - half), word_of(one >> bits, other >> bits)
+
+
 @inline_kernel
 def half_of(word):
     """The lower half of a word, with its sign."""

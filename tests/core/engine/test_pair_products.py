@@ -101,3 +101,19 @@ def test_a_word_holds_two_numbers(pair: tuple[int, int]) -> None:
         return pp.word_of(one, other)
 
     assert np.array([word(*pair)], np.int32).view(np.int16).tolist() == list(pair)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 2**15 - 1, 2**20 - 3, 2**28, 2**31 - 2**15 - 1])
+def test_halves_are_short_and_bounded(size: int) -> None:
+    @numba.njit
+    def words(one, other, bits):  # type: ignore[no-untyped-def]
+        return pp.words_of_halves(one, other, bits)
+
+    bits = pp.half_bits(size)
+    for number in {0, size, -size, size // 3, -(size // 3), 1 << bits - 1, -(1 << bits - 1)}:
+        if abs(number) > size:
+            continue
+        low, high = np.array(words(np.int32(number), np.int32(-number), bits), np.int32).view(np.int16).reshape(2, 2)
+        for own, first, second in zip((number, -number), low.tolist(), high.tolist(), strict=True):
+            assert first + (second << bits) == own
+            assert max(abs(first), abs(second)) <= pp.largest_half(size, bits) <= 2**15
