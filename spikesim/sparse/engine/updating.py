@@ -106,12 +106,13 @@ def update_all(tables, state, key, population, t, slot):
             waking = np.int32(waking | (drive[i] if doing[i] != ACTIVE else np.int32(0)))
         if waking:
             wake_range(tables, state, population, at, at + count)
-        for i in range(count):
-            synaptic[i] = np.int32(np.int32(drive[i] + of_sums) >> shift)
         if poisson:
             poisson_chunk(tails, key, population, begin, t, state.scratch.words, synaptic[:count])
             for i in range(count):
                 synaptic[i] = np.int32((drive[i] + synaptic[i] * poisson_weight + of_sums) >> shift)
+        else:
+            for i in range(count):
+                synaptic[i] = np.int32(np.int32(drive[i] + of_sums) >> shift)
         if kind == KIND_LIF:
             for i in range(count):
                 v, left, p = lif.advance(of_lif, membrane[i], refractory[i], bias[i], synaptic[i])
