@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize, stats
 
+from spikesim.runtime.free_memory import peak_memory
 from spikesim.sparse import Network, Population, Probabilistic, RandomSynapses, Simulation
 from spikesim.sparse.synapses import Rows
 
@@ -156,11 +156,6 @@ Build = Callable[[Any, int], tuple[Network, list[Population]]]
 """From a spec and a seed to the network and its populations that fire."""
 
 
-def peak_bytes() -> int:
-    """Largest resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
 def work(spec: Spec, build: Build) -> Iterator[dict[str, Any]]:
     """The side of spikesim: an answer at once, then one for each seed that is read."""
     began = time.perf_counter()
@@ -186,7 +181,7 @@ def work(spec: Spec, build: Build) -> Iterator[dict[str, Any]]:
             numbers = [own.neurons + population.first for own, population in zip(found, live, strict=True)]
             np.savez(spec.record, steps=steps, neurons=np.concatenate(numbers))
         spikes = sum(int(simulation.counts(population)[spec.warm :].sum()) for population in live)
-        yield {"seconds": seconds, "spikes": spikes, "events": events, "peak": peak_bytes(), "setup": setup}
+        yield {"seconds": seconds, "spikes": spikes, "events": events, "peak": peak_memory(), "setup": setup}
         del simulation
 
 

@@ -33,7 +33,7 @@ def _work_lines(estimate: "Estimate") -> "Iterator[tuple[str, str]]":
     forward, feedback = (sum(getattr(layer, f"synapses_{way}") for layer in layers) for way in ("forward", "feedback"))
     yield "network", f"{estimate.header.config['model']['arch']}, {counted(len(layers), 'layer')}, input {shape}"
     yield "neurons", count(sum(layer.neurons for layer in layers))
-    yield "weights", f"{count(estimate.weights)}, with biases and read-outs"
+    yield "weights", f"{count(estimate.header.weights)}, with biases and read-outs"
     yield "synapses", f"{si(forward).strip()} forward, {si(feedback).strip()} feedback (dense operations of a step)"
     yield (
         "training",

@@ -1,6 +1,5 @@
 """The HDF5 side of writing a run file: the empty layout, and how it comes to its place."""
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,8 +47,7 @@ def write_new(target: Path, header: RunHeader, source: RowSource | None, rows: M
             for name, array in source.weights().items():
                 file[f"weights/{name}"][...] = array
 
-    weights = 4 * sum(math.prod(shape) for shape in header.weight_shapes.values())
-    return create(target, weights + (0 if source is None else source.size), fill)
+    return create(target, 4 * header.weights + (0 if source is None else source.size), fill)
 
 
 def _write_header(file: Any, header: RunHeader, created: str) -> None:

@@ -425,6 +425,11 @@ class RunHeader:
         return canonical_json(self.config)
 
     @property
+    def weights(self) -> int:
+        """Free parameters, all that learns."""
+        return sum(math.prod(shape) for shape in self.weight_shapes.values())
+
+    @property
     def config_hash(self) -> str:
         """SHA-256 of the canonical configuration, hexadecimal."""
         return hashlib.sha256(self.config_json.encode()).hexdigest()
@@ -444,7 +449,7 @@ def file_bytes(header: RunHeader, rows: Mapping[str, int]) -> int:
     int
         Bytes.
     """
-    layers, size = len(header.layers), 4 * sum(math.prod(shape) for shape in header.weight_shapes.values())
+    layers, size = len(header.layers), 4 * header.weights
     for table, count in rows.items():
         for column in TABLES[table]:
             chunk = column.chunk_rows(layers)

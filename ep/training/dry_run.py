@@ -4,10 +4,7 @@ What is timed is what `Trainer` runs, on the same data and from the same start, 
 cost of a step follows the spikes, so an estimate is one for the activity that the first mini-batches have.
 """
 
-import math
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +21,7 @@ from spikesim.ep.training.observer import Observer, Progress
 from spikesim.ep.training.trainer import Trainer
 from spikesim.ep.training.training_state import Position
 from spikesim.jit.compile_time import CompileTime, compile_time
+from spikesim.runtime.free_memory import peak_memory
 
 __all__ = ["DryRun", "Estimate", "Measured", "Work"]
 
@@ -118,11 +116,6 @@ class Estimate:
     file: int
 
     @property
-    def weights(self) -> int:
-        """Free parameters, all that learns."""
-        return sum(math.prod(shape) for shape in self.header.weight_shapes.values())
-
-    @property
     def batch(self) -> float:
         """A mini-batch."""
         return statistics.median(self.measured.batches)
@@ -182,8 +175,9 @@ class DryRun(Trainer):
                 prepared += clock.now() - began
                 _, calibration = clock.time(lambda: self._start(learner))
                 first, *batches = self._timed_batches(learner, clock)
-                prepared += max(0.0, first - statistics.median(batches))  # it loads the kernels
-                tested = self._part_of_the_test(thread_pool, statistics.median(batches))
+                batch = statistics.median(batches)
+                prepared += max(0.0, first - batch)  # it loads the kernels
+                tested = self._part_of_the_test(thread_pool, batch)
                 _, test = clock.time(lambda: self._test_some(learner, tested))
                 _, spectral = clock.time(lambda: self._watch_spectral_norms(learner, _STREAM))
                 traces, followed = clock.time(lambda: self._count_traces(learner))
@@ -278,9 +272,3 @@ class _Watcher(Observer):
 
     def batch(self, progress: Progress) -> None:
         self._activities.append(progress.activity)
-
-
-def peak_memory() -> int:
-    """Bytes of resident memory that this process has had at most."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak

@@ -1,12 +1,14 @@
-"""How much memory is left, and what a message says when something does not fit into it."""
+"""How much memory is left, how much was taken, and what a message says when something does not fit."""
 
 import contextlib
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from spikesim.errors import InputError
 
-__all__ = ["free_memory", "gibibytes", "naming_memory", "require_memory"]
+__all__ = ["free_memory", "gibibytes", "naming_memory", "peak_memory", "require_memory"]
 
 _MACHINE = Path("/proc/meminfo")
 _OWN_SIZE = Path("/proc/self/statm")
@@ -22,6 +24,14 @@ def free_memory() -> int | None:
     found = [_of_machine(), _of_group(), _of_limit()]
     known = [value for value in found if value is not None]
     return max(0, min(known)) if known else None
+
+
+def peak_memory(usage: Any = None) -> int:
+    """Bytes of resident memory that this process has had at most, or the one that a `resource.struct_rusage` is of."""
+    import resource
+
+    peak: int = (usage or resource.getrusage(resource.RUSAGE_SELF)).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def require_memory(parts: Mapping[str, int], advice: str) -> None:

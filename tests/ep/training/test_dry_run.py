@@ -62,7 +62,7 @@ def test_a_mini_batch_counts_with_the_median(estimate: Estimate) -> None:
     assert sum(time <= estimate.batch for time in times) >= len(times) / 2
     assert sum(time >= estimate.batch for time in times) >= len(times) / 2
     assert estimate.epoch == pytest.approx(sum(estimate.batch for _ in range(estimate.work.batches)))
-    assert estimate.weights == 13
+    assert estimate.header.weights == 13
 
 
 class Watcher(Observer):
