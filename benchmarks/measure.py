@@ -3,17 +3,24 @@
 import argparse
 import os
 import platform
+import shlex
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from spikesim import __version__
 from spikesim.cli.configuration import resolve
 from spikesim.datasets import Dataset, load
 from spikesim.ep.config.parsing import Config
+from spikesim.runtime.free_memory import peak_memory
+
+Name = TypeVar("Name")
 
 NARROW = ("avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16")
 
@@ -53,6 +60,38 @@ def seconds(work: Callable[[], object], repeats: int) -> list[float]:
         work()
         times.append(time.perf_counter() - began)
     return times
+
+
+class Finished(NamedTuple):
+    """What a command took."""
+
+    seconds: float  # from start to end
+    peak: int  # bytes of resident memory, at most
+
+
+def process(command: list[str], out: Path | None = None) -> Finished:
+    """Run a command, its output into a file. Ends with the exit code of one that fails, and with what it told."""
+    began = time.perf_counter()
+    with tempfile.TemporaryFile() as told, open(out or os.devnull, "wb") as output:
+        started = subprocess.Popen(command, stdout=output, stderr=told)
+        _, status, usage = os.wait4(started.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        if code:
+            told.seek(0)
+            print(f"{shlex.join(command)}\n{told.read().decode(errors='replace')}", file=sys.stderr)
+            sys.exit(code)
+    return Finished(time.perf_counter() - began, peak_memory(usage))
+
+
+def fastest(ways: Collection[Name], run: Callable[[Name], float], trials: int) -> tuple[Name, str]:
+    """The fastest way, and the times of all, milliseconds: the best of so many, in turn, after one that does not count.
+
+    run: tries a way, and gives the seconds that it took.
+    """
+    turns = [{name: run(name) for name in ways} for _ in range(1 + trials)][1:]
+    best = {name: min(turn[name] for turn in turns) for name in ways}
+    order = sorted(ways, key=lambda name: best[name])
+    return order[0], ", ".join(f"{name} {1e3 * best[name]:.2f} ms" for name in order)
 
 
 def spread(values: list[float], digits: int = 3) -> str:

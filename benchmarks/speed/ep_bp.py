@@ -35,7 +35,7 @@ import numpy as np
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # chains.py, measure.py
 sys.path.append(str(Path(__file__).resolve().parents[1] / "science"))  # backprop.py
 from chains import Chain, chain_of
-from measure import instructions, machine, network_parser, read_network, spread
+from measure import fastest, instructions, machine, network_parser, read_network, spread
 
 from spikesim.cli.configuration import resolve
 from spikesim.datasets import Dataset
@@ -180,17 +180,15 @@ class Peer:
         return (time.perf_counter() - began) / len(self.labels)
 
 
-def fastest(task: Task, precisions: tuple[str, ...]) -> tuple[Peer, str]:
-    """The fastest way to train a network, and the times of all: the best, in turn, after one that does not count."""
+def fastest_peer(task: Task, precisions: tuple[str, ...]) -> tuple[Peer, str]:
+    """The fastest way to train a network, and the times of all."""
     peers = {
         f"{precision} {'NHWC' if channels_last else 'NCHW'}": Peer(task, channels_last, precision)
         for precision in precisions
         for channels_last in (True, False)
     }
-    turns = [{name: peer.seconds() for name, peer in peers.items()} for _ in range(1 + TRIALS)][1:]
-    best = {name: min(turn[name] for turn in turns) for name in peers}
-    order = sorted(peers, key=lambda name: best[name])
-    return peers[order[0]], ", ".join(f"{name} {1e3 * best[name]:.2f} ms" for name in order)
+    name, tried = fastest(peers, lambda name: peers[name].seconds(), TRIALS)
+    return peers[name], tried
 
 
 def kept_bytes(task: Task) -> int:
@@ -281,7 +279,7 @@ def make_peers(config: Config, dataset: Dataset, memory: float) -> dict[str, Pee
         (BFLOAT16, plain, ("autocast", "converted")),
         (THROUGH_TIME, through_time, ("float32",)),
     ):
-        peers[name], tried = fastest(task, precisions)
+        peers[name], tried = fastest_peer(task, precisions)
         print(f"    {name}: {tried}", flush=True)
     return peers
 

@@ -10,10 +10,7 @@ dry run sees, to the mean of all. Work is synaptic events and operations a sampl
 """
 
 import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
-from measure import machine, network_parser
+from measure import machine, network_parser, process
 
 from spikesim import RunReader
 from spikesim.cli.configuration import resolve
@@ -52,23 +49,11 @@ def estimate(options: Namespace) -> dict[str, float]:
     }
 
 
-def process(command: list[str]) -> tuple[str, float, int]:
-    """Run a command: its output, seconds from start to end, and bytes of resident memory at the peak."""
-    began = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as started:
-        assert started.stdout is not None
-        output = started.stdout.read()
-        _, status, usage = os.wait4(started.pid, 0)
-    if os.waitstatus_to_exitcode(status):
-        sys.exit(f"Error: {' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}; run it to see why")
-    return output, time.perf_counter() - began, usage.ru_maxrss * (1 if platform.system() == "Darwin" else 1024)
-
-
 def trained(arguments: list[str]) -> dict[str, float]:
     """What the training took."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.h5"
-        _, seconds, memory = process([sys.executable, "-m", "spikesim", "train", *arguments, "--out", str(path)])
+        seconds, memory = process([sys.executable, "-m", "spikesim", "train", *arguments, "--out", str(path)])
         with RunReader(path) as run:
             batches, epochs = run.batches, run.epochs
         return {
@@ -88,8 +73,10 @@ def compare(options: Namespace) -> None:
     arguments += ["--data-dir", str(options.data_dir)] if options.data_dir else []
     arguments += [word for text in options.settings for word in ("--set", text)]
     print(machine(("numba", "numpy")))
-    output, *_ = process([sys.executable, __file__, ESTIMATE, *arguments])
-    said, true = json.loads(output), trained(arguments)
+    with tempfile.NamedTemporaryFile() as output:
+        process([sys.executable, __file__, ESTIMATE, *arguments], Path(output.name))
+        said = json.load(output)
+    true = trained(arguments)
     print(f"{'':12}{'estimate':>12}{'training':>12}{'ratio':>8}")
     for name, value in said.items():
         unit, scale = ("MB", 1e6) if name in ("run file", "memory") else ("s", 1.0)

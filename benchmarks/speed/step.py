@@ -29,7 +29,7 @@ import numpy as np
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # chains.py, measure.py
 from chains import Chain, chain_of
-from measure import instructions, machine, spread
+from measure import fastest, instructions, machine, spread
 
 from spikesim import Simulator
 from spikesim.ep.network.architectures import ARCHITECTURES, NeuronParameters, build
@@ -111,10 +111,8 @@ def fastest_dense(number_format: str, batch: int) -> tuple[Dense, str]:
     shapes = [connection.integers.shape for connection in chain.connections]
     weights = [random.normal(0.0, UNIT * TINY, shape).astype(np.float32) for shape in shapes]
     sides = {way: Dense(chain, weights, UNIT * 0.06, batch, way) for way in ways(number_format)}
-    turns = [{way: dense.run(1, LEAK) for way, dense in sides.items()} for _ in range(1 + TRIALS)][1:]
-    best = {way: min(turn[way] for turn in turns) for way in sides}
-    order = sorted(sides, key=lambda way: best[way])
-    return sides[order[0]], ", ".join(f"{way} {best[way] / batch * 1e3:.2f} ms" for way in order)
+    way, tried = fastest(sides, lambda way: sides[way].run(1, LEAK) / batch, TRIALS)
+    return sides[way], tried
 
 
 def check_equal() -> float:

@@ -14,10 +14,7 @@ many steps as a free phase has, with straight-through estimates at the spikes an
 """
 
 import argparse
-import os
-import platform
 import shlex
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # measure.py
-from measure import machine
+from measure import machine, process
 
 from spikesim import RunReader
 from spikesim.ep.runs.schema import PHASES
@@ -55,24 +52,11 @@ class Run:
         return float(batches["samples"][1:].sum() / batches["seconds"][1:].sum())
 
 
-def process(command: list[str], out: Path | None = None) -> float:
-    """Run a command, its output into a file; GB of memory at its peak. Ends with the exit code of one that fails."""
-    with tempfile.TemporaryFile() as told, open(out or os.devnull, "wb") as output:
-        started = subprocess.Popen(command, stdout=output, stderr=told)
-        _, status, usage = os.wait4(started.pid, 0)
-        code = os.waitstatus_to_exitcode(status)
-        if code:
-            told.seek(0)
-            print(f"{shlex.join(command)}\n{told.read().decode(errors='replace')}", file=sys.stderr)
-            sys.exit(code)
-    return usage.ru_maxrss * (1 if platform.system() == "Darwin" else 1024) / 1e9
-
-
 def train(folder: Path, name: str, arguments: list[str]) -> Run:
     """One epoch of `spikesim train`."""
     path = folder / f"{name}.h5"
     command = [sys.executable, "-m", "spikesim", "train", *arguments, "--out", str(path)]
-    return Run(path, process(command))
+    return Run(path, process(command).peak / 1e9)
 
 
 def describe(run: Run, threads: int) -> None:
@@ -153,7 +137,7 @@ def compare(folder: Path, options: argparse.Namespace, ours: Run, threads: int) 
     steps, batch = steps_of(ours), options.peer_batch
     out = folder / f"peer-{threads}"
     own = [PEER, str(options.width), str(batch), str(steps), str(threads), str(options.peer_repeats)]
-    peak = process([sys.executable, __file__, *own], out)
+    peak = process([sys.executable, __file__, *own], out).peak / 1e9
     seconds = [float(line) for line in out.read_text().split()][1:]
     theirs = batch / float(np.median(seconds))
     print(
