@@ -85,6 +85,18 @@ def python_process(
     )
 
 
+def script(path: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """A script of the checkout as a user types it, with what else is on the path of this process."""
+    places = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.run(
+        [sys.executable, str(ROOT / path), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+    )
+
+
 def succeed(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
     """Run a command that must end well."""
     result = spikesim(*arguments, **options)

@@ -1,20 +1,15 @@
 """benchmarks/science/backprop.py as a user types it."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
-from commands import CONFIG, ROOT
+from commands import CONFIG, script
 
 pytest.importorskip("torch", reason="the benchmark trains with PyTorch, which the package does not need")
 
 
 def backprop(*arguments):
-    command = [sys.executable, str(ROOT / "benchmarks" / "science" / "backprop.py"), *map(str, arguments)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
+    return script("benchmarks/science/backprop.py", *arguments)
 
 
 def test_epochs_are_printed_and_written(tmp_path):

@@ -1,6 +1,5 @@
 """benchmarks/speed/ep_bp.py as a user types it, and its backpropagation through time against loops over steps."""
 
-import os
 import re
 import runpy
 import subprocess
@@ -8,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import CONFIG, ROOT
+from commands import CONFIG, ROOT, script
 
 torch = pytest.importorskip("torch", reason="the benchmark compares with PyTorch, which the package does not need")
 
@@ -22,10 +21,7 @@ SIDES = (
 
 
 def ep_bp(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    env = {**os.environ, "PYTHONPATH": path}
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
+    return script("benchmarks/speed/ep_bp.py", *arguments)
 
 
 @pytest.fixture
@@ -71,12 +67,12 @@ def test_backpropagation_through_time_keeps_to_its_memory(config: Path) -> None:
 
 def test_layer_by_layer_is_step_by_step(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])  # the script adds to it
-    script = runpy.run_path(str(SCRIPT))
-    settings = script["resolve"](config, ("dynamics.leak=1",), {})
-    rows = script["architecture"](settings.model.arch, settings.model.layers).layers
-    chain = script["chain_of"](script["build"](script["architecture"]("custom", settings.model.layers), (28, 28, 1)))
+    names = runpy.run_path(str(SCRIPT))
+    settings = names["resolve"](config, ("dynamics.leak=1",), {})
+    rows = names["architecture"](settings.model.arch, settings.model.layers).layers
+    chain = names["chain_of"](names["build"](names["architecture"]("custom", settings.model.layers), (28, 28, 1)))
     torch.manual_seed(0)
-    network = script["Recurrent"](rows, chain, 10, False, settings)
+    network = names["Recurrent"](rows, chain, 10, False, settings)
     images = torch.rand(3, 1, 28, 28)
     network.initialize(images)
     rates, before = torch.zeros(2, 3, 6, 7, 7)
@@ -85,7 +81,7 @@ def test_layer_by_layer_is_step_by_step(config: Path, monkeypatch: pytest.Monkey
         x = images
         for number, layer in enumerate(network.layers):
             membranes[number] = membranes[number] + (layer(x) - membranes[number]) / 2
-            x = torch.nn.functional.avg_pool2d((membranes[number] > script["THRESHOLD"]).float(), 2)
+            x = torch.nn.functional.avg_pool2d((membranes[number] > names["THRESHOLD"]).float(), 2)
         if step >= 4:
             rates = rates + x / 4
         else:
@@ -97,10 +93,10 @@ def test_layer_by_layer_is_step_by_step(config: Path, monkeypatch: pytest.Monkey
 
 def test_the_surrogate_gradient_is_that_of_the_clip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
-    script = runpy.run_path(str(SCRIPT))
+    names = runpy.run_path(str(SCRIPT))
     membrane = torch.linspace(-0.95, 1.95, 30, requires_grad=True)
-    spikes = script["Spike"].apply(membrane)
-    assert spikes.tolist() == [float(value > script["THRESHOLD"]) for value in membrane]
+    spikes = names["Spike"].apply(membrane)
+    assert spikes.tolist() == [float(value > names["THRESHOLD"]) for value in membrane]
     (found,) = torch.autograd.grad(spikes.sum(), membrane)
     (expected,) = torch.autograd.grad(membrane.clamp(0, 1).sum(), membrane)
     assert found.equal(expected)

@@ -1,19 +1,13 @@
 """benchmarks/science/metrics.py as a user types it: NeuroBench counts what the engine counts."""
 
-import os
-import subprocess
-import sys
-
 import pytest
-from commands import CONFIG, ROOT, succeed
+from commands import CONFIG, script, succeed
 
 pytest.importorskip("neurobench", reason="the benchmark compares with NeuroBench, which the package does not need")
 
 
 def metrics(*arguments):
-    command = [sys.executable, str(ROOT / "benchmarks" / "science" / "metrics.py"), *map(str, arguments)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
+    return script("benchmarks/science/metrics.py", *arguments)
 
 
 @pytest.mark.parametrize(

@@ -3,21 +3,17 @@
 import importlib
 import importlib.util
 import math
-import os
 import re
-import subprocess
 import sys
 
 import pytest
-from commands import ROOT
+from commands import ROOT, script
 
 SHORT = ("--neurons", "500", "--synapses", "50", "--steps", "60", "--repeats", "2")
 
 
 def benchmark(*arguments):
-    command = [sys.executable, str(ROOT / "benchmarks" / "speed" / "sparse.py"), *arguments]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
+    return script("benchmarks/speed/sparse.py", *arguments)
 
 
 @pytest.mark.parametrize(

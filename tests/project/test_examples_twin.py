@@ -1,23 +1,16 @@
 """examples/train_twin.py as a user types it, and what the import makes of its weights."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 
 import pytest
-from commands import ROOT, succeed
+from commands import script, succeed
 
 pytest.importorskip("torch", reason="the example trains with PyTorch, which the package does not need")
 
 
 def test_the_import_answers_as_the_twin(tmp_path):
-    script = ROOT / "examples" / "train_twin.py"
-    command = [sys.executable, str(script), "--epochs", "2", "--out", str(tmp_path / "twin.safetensors")]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
+    done = script("examples/train_twin.py", "--epochs", 2, "--out", tmp_path / "twin.safetensors")
     assert done.returncode == 0, done.stderr
     accuracy = float(re.findall(r"test accuracy ([\d.]+) %", done.stdout)[-1])
     assert accuracy > 75  # of ten classes
