@@ -30,7 +30,7 @@ from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases import workspace as ph
-from spikesim.ep.training.spectral import spectral_norms
+from spikesim.ep.training.stability.spectral import spectral_norms
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import ONE
 

@@ -15,7 +15,7 @@ from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.training.calibration import ROUNDS_MAX, calibrate
 from spikesim.ep.training.normalization import Normalization
-from spikesim.ep.training.spectral import SAMPLES, Reals, free_rates, limit_spectral_norms, spectral_norms
+from spikesim.ep.training.stability.spectral import SAMPLES, Reals, free_rates, limit_spectral_norms, spectral_norms
 from spikesim.errors import InputError
 
 ROUNDS = 6

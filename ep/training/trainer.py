@@ -40,9 +40,9 @@ from spikesim.ep.training.observer import EpochSummary, Observer, Progress
 from spikesim.ep.training.optimizers import schedule
 from spikesim.ep.training.run_rows import batch_row, epoch_counts, make_header
 from spikesim.ep.training.run_store import RunOptions, RunStore
-from spikesim.ep.training.spectral import ROUNDS_MAX as ROUNDS
-from spikesim.ep.training.spectral import SAMPLES as COUPLING_SAMPLES
-from spikesim.ep.training.spectral import by_layer, limit_spectral_norms, measure_spectral_norms
+from spikesim.ep.training.stability.spectral import ROUNDS_MAX as ROUNDS
+from spikesim.ep.training.stability.spectral import SAMPLES as COUPLING_SAMPLES
+from spikesim.ep.training.stability.spectral import by_layer, limit_spectral_norms, measure_spectral_norms
 from spikesim.ep.training.tracing import trace
 from spikesim.ep.training.training_state import Position, TrainingState
 from spikesim.errors import InputError, Stopped

@@ -7,7 +7,7 @@ import small
 from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.training.calibration import calibrate
 from spikesim.ep.training.initialization import CALIBRATED, start
-from spikesim.ep.training.spectral import free_rates, spectral_norms
+from spikesim.ep.training.stability.spectral import free_rates, spectral_norms
 
 LAYERS = ({**small.POOLED, "channels": 8}, {**small.CONV, "channels": 8})
 

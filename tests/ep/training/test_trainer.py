@@ -12,7 +12,7 @@ from spikesim.ep.runs.writer import RunReader
 from spikesim.ep.training import trainer
 from spikesim.ep.training.observer import Observer
 from spikesim.ep.training.run_store import RunOptions
-from spikesim.ep.training.spectral import limit_spectral_norms
+from spikesim.ep.training.stability.spectral import limit_spectral_norms
 from spikesim.ep.training.trainer import Trainer
 from spikesim.errors import InputError, Stopped
 from spikesim.io import checkpoint

@@ -126,8 +126,8 @@ EXPLAINED = (
     """,
     # Stability
     """
-    Watched and steered (`ep/training/controllers.py`, `ep/training/homeostasis.py`, `ep/gradients/activity_penalty.py`,
-    `ep/training/spectral.py`, `ep/training/diagnostics.py`):
+    Watched and steered (`ep/training/stability/controllers.py`, `ep/training/stability/homeostasis.py`,
+    `ep/gradients/activity_penalty.py`, `ep/training/stability/spectral.py`, `ep/training/diagnostics.py`):
     """,
     """
     A deviation of a pair of layers is multiplied by it in a step, so below 1 it dies out; a chain needs about half of

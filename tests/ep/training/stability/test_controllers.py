@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from spikesim.ep.config.sections import ErrorSignalSettings, StabilitySettings
 from spikesim.ep.network.error_signals import annealing, teacher_weights
 from spikesim.ep.network.model import Model
-from spikesim.ep.training.controllers import BALANCE_MAX, Controllers
-from spikesim.ep.training.homeostasis import STEP_MAX, bias_change
+from spikesim.ep.training.stability.controllers import BALANCE_MAX, Controllers
+from spikesim.ep.training.stability.homeostasis import STEP_MAX, bias_change
 from spikesim.errors import InputError
 
 LAYERS = (small.POOLED, small.CONV, small.DENSE)

@@ -10,7 +10,7 @@ from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.training.normalization import Normalization
-from spikesim.ep.training.spectral import limit_spectral_norms, measure_spectral_norms, spectral_norms
+from spikesim.ep.training.stability.spectral import limit_spectral_norms, measure_spectral_norms, spectral_norms
 
 LAYERS = ({**small.POOLED, "channels": 3}, {**small.CONV, "channels": 2}, {"kind": "dense", "channels": 5})
 
