@@ -35,56 +35,10 @@ from spikesim.engine.plan import (
     ORDER_PARITY,
     ORDER_UPWARDS,
 )
+from spikesim.engine.random_numbers import Stretch, draw_thresholds, fill_random_pixels
 from spikesim.engine.simd.fire import Drives, External, LowPass, Membrane, Threshold, WindowSums
 from spikesim.jit.compilation import inline_kernel, kernel
 from spikesim.numerics.dither import leak_dither, reversed_bits
-from spikesim.numerics.philox import philox4x32
-
-
-class Stretch(NamedTuple):
-    """Neighbouring pixels of one block of channels."""
-
-    block: int
-    first: int
-    pixels: int
-
-
-@kernel
-def fill_random(phase, sample_id, layer, step, first_octet, octets, random, at):
-    """16 random bits each for the neurons of some octets, into ``random[at : at + 8 * octets]``.
-
-    The counter is (octet, step, sample, layer and stream): octet o of a population holds the channels
-    8 (o mod octets a pixel) .. of pixel o // octets a pixel, octets a pixel = ceil(C / 8).
-    """
-    tag = (np.uint64(layer) << np.uint64(24)) | np.uint64(phase.stream)
-    time, sample = np.uint64(step), np.uint64(sample_id)
-    key_low, key_high = np.uint64(phase.key_low), np.uint64(phase.key_high)
-    low = np.uint64(0xFFFF)
-    half = np.uint64(16)
-    for octet in range(octets):
-        w0, w1, w2, w3 = philox4x32(np.uint64(first_octet + octet), time, sample, tag, key_low, key_high)
-        lane = at + 8 * octet
-        random[lane] = np.uint16(w0 & low)
-        random[lane + 1] = np.uint16(w0 >> half)
-        random[lane + 2] = np.uint16(w1 & low)
-        random[lane + 3] = np.uint16(w1 >> half)
-        random[lane + 4] = np.uint16(w2 & low)
-        random[lane + 5] = np.uint16(w2 >> half)
-        random[lane + 6] = np.uint16(w3 & low)
-        random[lane + 7] = np.uint16(w3 >> half)
-
-
-@inline_kernel
-def fill_random_pixels(phase, sample_id, pop, step, stretch, random, at):
-    """`fill_random` for a stretch of pixels, ``[pixel][B]`` from ``random[at]`` on."""
-    octets, lanes = (pop.channels + 7) // 8, pop.lanes
-    if octets * 8 == lanes:  # one block: the octets of the pixels follow each other
-        first = stretch.first * octets
-        fill_random(phase, sample_id, pop.layer, step, first, stretch.pixels * octets, random, at)
-        return
-    for pixel in range(stretch.pixels):
-        octet = (stretch.first + pixel) * octets + stretch.block * lanes // 8
-        fill_random(phase, sample_id, pop.layer, step, octet, lanes // 8, random, at + pixel * lanes)
 
 
 class Row(NamedTuple):
@@ -107,12 +61,12 @@ def _places(row, membrane, drives, window, threshold, x, j):
     v, n, memory, setting = membrane
     rows, first, _, others, other, bias, b = drives
     sums, steps, m = window
-    random, r, offset = threshold
+    random, r, flipped = threshold
     return (
         Membrane(v, n + i, memory, setting),
         Drives(rows, first + i, cell, others, other + i, bias, b + 16 * j),
         WindowSums(sums, steps, m + i),
-        Threshold(random, r + i, offset),
+        Threshold(random, r + i, flipped),
     )
 
 
@@ -169,7 +123,7 @@ def update_block(engine, phase, now, population, block, sample, slot, deliveries
     counted = steps.shape[2] > 0
     stratified = phase.firing == FIRING_STRATIFIED
     random = state.threshold if stratified else scratch.random
-    offset = np.uint16(reversed_bits(t) if stratified else 0)
+    flipped = np.uint16(reversed_bits(t) if stratified else 0)
     full_at = 2 * scratch.drive.shape[0] + slot * scratch.full.shape[1]
     tile_at = full_at + scratch.full.size
     mixed = pop.sparse or pop.nudge or to_winners  # with these, `scratch.drive` holds external drives too
@@ -218,7 +172,7 @@ def update_block(engine, phase, now, population, block, sample, slot, deliveries
         )
         membrane = Membrane(v, v_at + at, memory, setting)
         drives = Drives(rows, row_at, 0, others, others_at, bias, bias_at)
-        window, threshold = WindowSums(sums, steps, sums_at + at), Threshold(random, random_at, offset)
+        window, threshold = WindowSums(sums, steps, sums_at + at), Threshold(random, random_at, flipped)
         if model == 0:
             _fire_row(row, membrane, drives, window, threshold, low_pass, state.words)
         else:
@@ -271,11 +225,9 @@ def begin_phase(plan, state, phase, n_samples, first):
             list_spikes(plan, state, phase.firing, population, sample, first)
             if phase.firing != FIRING_STRATIFIED:
                 continue
-            lanes, pixels = pop.lanes, pop.height * pop.width
-            threshold = state.threshold[sample]
             for block in range(pop.blocks):
-                at, stretch = pop.state + block * pixels * lanes, Stretch(block, 0, pixels)
-                fill_random_pixels(phase, state.sample_ids[sample], pop, np.int64(0), stretch, threshold, at)
+                at = pop.state + block * pop.height * pop.width * pop.lanes
+                draw_thresholds(phase, state.sample_ids[sample], pop, block, state.threshold[sample], at)
 
 
 @kernel

@@ -358,13 +358,20 @@ class Model:
         self.steps[active] += 1
 
     def _random(self, index: int, t: int, stream: int) -> Integers:
-        """What p is compared with, (samples, neurons): fresh each step, or one draw a phase moved evenly round."""
+        """What p is compared with, (samples, neurons): fresh each step, or one draw a phase and cell of 2x2 pixels,
+        with bits flipped by the number of the step and by that of the pixel in its cell."""
         shape = self.populations[index].shape
         if self.firing == "mean-field":  # whoever has p > 0 speaks
             return np.zeros((len(self.samples), self.populations[index].neurons), np.int64)
         step = t if self.firing == "iid" else 0
         bits = np.stack([random_bits(shape, sample, index, stream, step, self.seed) for sample in self.samples])
-        return bits if self.firing == "iid" else (bits + bit_reversed(t, 16)) % ONE
+        if self.firing == "iid":
+            return bits
+        by_pixel = bits.reshape(len(self.samples), *shape)
+        y, x = np.mgrid[: shape[0], : shape[1]]
+        drawn = by_pixel[:, y // 2 * 2, x // 2 * 2]
+        number = (y % 2 * 2 + x % 2)[:, :, None]
+        return (drawn ^ number * 0b0101010101010101 ^ bit_reversed(t, 16)).reshape(bits.shape)
 
     def signal(self, index: int) -> Integers:
         """What a population sends: 1 for a spike; in the mean field p in units of 2**-16, 1.0 for outside spikes."""

@@ -1,4 +1,4 @@
 """Innermost loops as vector code, each with a plain twin of the same bits (README.md has their contract).
 
-Imports `numerics` and `jit`; only `engine`, `sparse` and the kernels of `ep` import it.
+Imports `jit`; only `engine`, `sparse` and the kernels of `ep` import it.
 """

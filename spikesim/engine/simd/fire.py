@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from spikesim.engine.simd.llvm import add_lanes, data_of, load, members, spread
 from spikesim.jit.compilation import PLAIN_LOOPS, inline_kernel
-from spikesim.numerics.fixed_point import P_MAX
 
 
 class Membrane(NamedTuple):
@@ -55,11 +54,11 @@ class WindowSums(NamedTuple):
 
 
 class Threshold(NamedTuple):
-    """What p must exceed for a spike, (random[r] + offset) mod 2**16."""
+    """What p must exceed for a spike, random[r] with some of its bits flipped."""
 
     random: NDArray[np.uint16]
     r: int
-    offset: np.uint16
+    flipped: np.uint16
 
 
 class LowPass(NamedTuple):
@@ -81,7 +80,7 @@ def plain_fire(neuron: Any, *, summed: bool, counted: bool) -> Callable[..., Any
         v, n, memory, setting = membrane
         rows, row, cell, others, other, bias, b = drives
         sums, steps, m = window
-        random, r, offset = threshold
+        random, r, flipped = threshold
         leak, dither = low_pass
         word = 0
         for k in range(16):
@@ -93,7 +92,7 @@ def plain_fire(neuron: Any, *, summed: bool, counted: bool) -> Callable[..., Any
                 sums.flat[m + k] += p
             if counted:
                 steps.flat[m + k] += np.uint16(follows(memory, n + k, moved))
-            fired = (np.int32(random.flat[r + k]) + np.int32(offset)) & P_MAX < p
+            fired = (np.int32(random.flat[r + k]) ^ np.int32(flipped)) < p
             end(memory, n + k, fired, setting)
             if fired:
                 word |= 1 << k
@@ -113,7 +112,7 @@ def vector_fire(neuron: Any, *, summed: bool, counted: bool) -> Callable[..., An
             int16, int32 = ir.IntType(16), ir.IntType(32)
             short, wide = ir.VectorType(int16, 16), ir.VectorType(int32, 16)
             given = [members(context, builder, kind, value) for kind, value in zip(signature.args, args, strict=True)]
-            (v, n, memory, setting), drives, (sums, steps, m), (random, r, offset), low_pass = given
+            (v, n, memory, setting), drives, (sums, steps, m), (random, r, flipped), low_pass = given
             arrays = dict(zip(memory[0].fields, members(context, builder, *memory), strict=True))
             rows, row, cell, others, other, bias, b = drives
 
@@ -141,8 +140,7 @@ def vector_fire(neuron: Any, *, summed: bool, counted: bool) -> Callable[..., An
             if counted:
                 followed = builder.zext(follows, short)
                 put(builder.add(get(steps, m, short), followed), steps, m, short)
-            moved_on = spread(builder, builder.trunc(offset[1], int16), 16)
-            limit = builder.add(get(random, r, short), moved_on)
+            limit = builder.xor(get(random, r, short), spread(builder, builder.trunc(flipped[1], int16), 16))
             fired = builder.icmp_unsigned("<", limit, builder.trunc(p, short))
             neuron.vector_end(builder, own, fired, chosen)
             for name, kind in kinds.items():

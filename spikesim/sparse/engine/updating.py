@@ -6,9 +6,9 @@ else those on the list. The same bits.
 
 import numpy as np
 
+from spikesim.engine.random_numbers import fill_random
 from spikesim.engine.simd.fire import spike_word
 from spikesim.engine.simd.llvm import lowest_bit
-from spikesim.engine.step import fill_random
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.dither import sum_dither
 from spikesim.sparse.engine import lif, probabilistic

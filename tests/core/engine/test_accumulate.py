@@ -228,13 +228,13 @@ def test_spike_word(compiled: SimpleNamespace, seed: int, lane: int, near: bool)
     variant=st.integers(0, 2),
     leak=st.integers(0, 15),
     dithered=st.floats(0, 1, exclude_max=True),
-    offset=st.integers(0, 65535),
+    flipped=st.integers(0, 65535),
     bits=st.sampled_from([4, 15, 16, 17, 20, 26]),  # of the drives: far inside, about and far outside of 0 .. 1
     places=st.tuples(*[st.integers(0, 8)] * 7),
     near=st.booleans(),
 )
 def test_sixteen_neurons_leak_and_fire(
-    compiled: SimpleNamespace, seed: int, variant: int, leak: int, dithered: float, offset: int, bits: int,
+    compiled: SimpleNamespace, seed: int, variant: int, leak: int, dithered: float, flipped: int, bits: int,
     places: tuple[int, ...], near: bool,
 ) -> None:  # fmt: skip
     rng = np.random.default_rng(seed)
@@ -247,15 +247,15 @@ def test_sixteen_neurons_leak_and_fire(
     moved = v[n : n + 16] + ((drive - v[n : n + 16] + dither) >> leak)
     p = moved.clip(0, 65535)
     if near:  # equal or beside: the comparison is strict and without sign
-        random[r : r + 16] = (p - offset + rng.integers(-1, 2, 16)) % 65536
-    expected = int(((random[r : r + 16].astype(np.int64) + offset) % 65536 < p) @ (1 << np.arange(16)))
+        random[r : r + 16] = (p + rng.integers(-1, 2, 16)) % 65536 ^ flipped
+    expected = int(((random[r : r + 16].astype(np.int64) ^ flipped) < p) @ (1 << np.arange(16)))
     for fire in compiled.fire[variant]:
         now, total, counted = v.copy(), sums.reshape(2, 12).copy(), steps.reshape(1, 2, 12).copy()
         word = fire(
             firing.Membrane(now, n, NOTHING, 0),
             firing.Drives(drives, row, cell, others, other, bias, b),
             firing.WindowSums(total, counted, m),
-            firing.Threshold(random, r, np.uint16(offset)),
+            firing.Threshold(random, r, np.uint16(flipped)),
             firing.LowPass(leak, dither),
         )
         assert int(word) == expected

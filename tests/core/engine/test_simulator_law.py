@@ -140,11 +140,19 @@ def test_transpose_identity(name: str, connect: Callable[[Pair], object], graded
 # -- Statistics -------------------------------------------------------------------------------------------------------
 
 
-def record(firing: str, steps: int, probabilities: np.ndarray, *, streams: int = 1, layers: int = 1) -> np.ndarray:
+def record(
+    firing: str,
+    steps: int,
+    probabilities: np.ndarray,
+    *,
+    streams: int = 1,
+    layers: int = 1,
+    shape: tuple[int, int, int] | None = None,
+) -> np.ndarray:
     """Spikes (streams, layers, steps, samples, neurons) at constant probabilities (samples, neurons), 16 bits."""
     samples, neurons = probabilities.shape
     net = Network()
-    populations = [net.add_population((2, neurons // 32, 16), leak=0) for _ in range(layers)]
+    populations = [net.add_population(shape or (2, neurons // 32, 16), leak=0) for _ in range(layers)]
     compiled = net.compile(external=tuple(populations))
     simulator = Simulator(compiled, samples, firing=firing, seed=2024)  # type: ignore[arg-type]
     for population in populations:
@@ -179,24 +187,45 @@ def test_firing_frequency_is_the_probability(firing: str) -> None:
 def test_stratified_counts_are_within_one_of_the_mean() -> None:
     probabilities = np.linspace(0, 2**16 - 1, 512).astype(np.int64).reshape(2, 256)
     spikes = record("stratified", 256, probabilities)[0, 0]
-    for first, steps in ((0, 16), (16, 16), (48, 16), (8, 8), (128, 64), (0, 256)):  # from a multiple of their number
+    for first, steps in (
+        (0, 16),
+        (16, 16),
+        (8, 8),
+        (128, 64),
+        (0, 256),
+        (5, 16),
+        (41, 64),
+        (3, 2),
+    ):  # any 2**j in a row
         counts = spikes[first : first + steps].sum(axis=0)
         assert (np.abs(counts * reference.ONE - steps * probabilities) < reference.ONE).all()
-    for first, steps in ((5, 16), (41, 64)):  # any 2**j steps in a row
-        counts = spikes[first : first + steps].sum(axis=0)
-        assert (np.abs(counts * reference.ONE - steps * probabilities) < 2 * reference.ONE).all()
+
+
+def test_stratified_counts_of_a_cell_are_within_one_of_the_mean() -> None:
+    """Of four neurons with equal p in neighbouring pixels; of cells at an odd border, of those that are there."""
+    height, width, channels = 5, 4, 64
+    cell = np.linspace(0, 2**16 - 1, 6 * channels).astype(np.int64).reshape(3, 2, channels)
+    probabilities = cell[np.arange(height) // 2][:, np.arange(width) // 2]
+    spikes = record("stratified", 64, probabilities.reshape(1, -1), shape=(height, width, channels))[0, 0, :, 0]
+    by_cell = spikes.reshape(64, height, width, channels)[:, :4].reshape(64, 2, 2, 2, 2, channels).sum(axis=(2, 4))
+    for first, steps in ((0, 1), (7, 1), (2, 2), (4, 4), (16, 16), (0, 64)):  # from a multiple of their number
+        counts = by_cell[first : first + steps].sum(axis=0)
+        assert (np.abs(counts * reference.ONE - 4 * steps * cell[:2]) < reference.ONE).all()
+    border = spikes.reshape(64, height, width, channels)[:, 4].sum(axis=0)
+    assert (np.abs(border * reference.ONE - 64 * probabilities[4]) < reference.ONE).all()
 
 
 @pytest.mark.parametrize("firing", ["iid", "stratified"])
 def test_spikes_are_uncorrelated(firing: str) -> None:
-    """Between neurons, samples, layers and streams; with iid firing also between steps.
+    """Between neurons, samples, layers and streams; with iid firing also between steps and within cells.
 
     Normalized sums of n products are standard normal: 7.5 sigma in 3e5 pairs are seen once in 5e7 trials.
     """
     probabilities = np.full((4, 64), 2**15)
     steps = 512 if firing == "iid" else 1
     streams = 2 if firing == "iid" else 512  # stratified firing draws once a phase and neuron
-    spikes = record(firing, steps, probabilities, streams=streams, layers=2)
+    shape = (2, 2, 16) if firing == "iid" else (1, 1, 64)  # in a cell of pixels they share a draw
+    spikes = record(firing, steps, probabilities, streams=streams, layers=2, shape=shape)
     signs = np.where(spikes, 1.0, -1.0)
     trials = (
         signs.swapaxes(1, 2).reshape(streams * steps, -1)

@@ -11,7 +11,11 @@ Shape = tuple[int, int, int]
 
 @follows(
     "- `iid`: z = 1 iff R < p with 16 fresh random bits R at each step.",
-    "- `stratified`: R_t = R_0 + v(t) mod 1. R_0 is drawn once a neuron and phase,",
+    """
+    - `stratified`: R_t = R_0 xor v(t), bit by bit. R_0 is drawn once a phase, channel and cell of 2x2 pixels; the
+    neurons of the cell, numbered k = 2 (y mod 2) + (x mod 2) by their pixels y and x, have R_0 xor k/3, that is the two
+    bits of k eight times over.
+    """,
 )
 class Firing:
     """What p is compared with, at each step of one phase of some samples.
@@ -33,8 +37,12 @@ class Firing:
         if self.kind == "iid":
             return self._drawn(layer, shape, t)
         if layer not in self._first:
-            self._first[layer] = self._drawn(layer, shape, 0)
-        return (self._first[layer] + van_der_corput(t)) % ONE
+            drawn = self._drawn(layer, shape, 0).reshape(-1, *shape)
+            for y, x in np.ndindex(shape[:2]):
+                k = 2 * (y % 2) + x % 2
+                drawn[:, y, x] = drawn[:, y - y % 2, x - x % 2] ^ (k * (ONE - 1) // 3)
+            self._first[layer] = drawn.reshape(len(self.samples), -1)
+        return self._first[layer] ^ van_der_corput(t)
 
     def _drawn(self, layer: int, shape: Shape, t: int) -> Integers:
         return random_bits(shape, self.samples, layer, self.stream, t, self.seed)

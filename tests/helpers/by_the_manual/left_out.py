@@ -139,8 +139,10 @@ EXPLAINED = (
     """,
     # Firing
     """
-    At each step the neuron fires with probability p; in 2^j steps from a multiple of 2^j on the number of spikes at a
-    constant p differs from 2^j p by less than 1, and in any 2^j steps in a row by less than 2.
+    At each step a neuron fires with probability p; in any 2^j steps in a row the number of its spikes at a constant p
+    differs from 2^j p by less than 1; in 2^j steps from a multiple of 2^j on, that of the four neurons of a cell, at
+    the same p, differs from 4 * 2^j p by less than 1. So averages over cells, as those of pools, are less noisy than
+    those of neurons that draw for themselves.
     Slower low passes take more of the noise away, and with it the bias that it leaves. Longer windows do so with `iid`;
     with `stratified`, whose R_0 stays as it is for a phase, most of what they gain comes in the first 16 to 32 steps,
     and what is left differs between phases, so that the residual does not show it. For long windows take `iid`, or a
