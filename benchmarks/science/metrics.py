@@ -179,7 +179,7 @@ def static(parameters: ParameterTree) -> Figures:
 
 def own_static(reader: RunReader) -> Figures:
     """The same from the report of the run."""
-    network = next(item for item in parameter_summaries(reader.weights(), reader.layers) if item.layer == NETWORK)
+    network = next(item for item in parameter_summaries(reader) if item.layer == NETWORK)
     return {
         "ParameterCount": network.parameters,
         "Footprint": network.footprint_bytes,

@@ -53,7 +53,11 @@ class EvaluateOptions:
 )
 @click.option("--steps-free", type=click.IntRange(min=2), help="Steps of the free phase.  [default: that of the run]")
 @click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of [dynamics], as for train; repeatable."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any key of [dynamics], or error_signals.answer, as for train; repeatable.",
 )
 @threads_option
 @style_option
@@ -75,8 +79,9 @@ def evaluate(options: EvaluateOptions) -> None:
 
     chosen = [parse_setting(text) for text in options.settings]
     for key, value in chosen:
-        if not key.startswith("dynamics."):
-            raise InputError(f"--set {key}={value}: a test can change keys of dynamics only, as dynamics.firing=iid")
+        if not key.startswith("dynamics.") and key != "error_signals.answer":
+            allowed = "keys of dynamics, as dynamics.firing=iid, and error_signals.answer"
+            raise InputError(f"--set {key}={value}: a test can change {allowed}")
     with RunReader(options.run) as reader:
         changes = {
             "data.dataset": options.dataset,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spikesim.ep.analysis.layers import LayerLearning, layer_learning
 from spikesim.ep.analysis.operations import TEST_PHASE, TOTAL, LayerWork, layer_work, samples_of_phase
 from spikesim.ep.analysis.traces import FiringRates, TraceStep, firing_rates, trace_steps
-from spikesim.ep.config.sections import tested_on
+from spikesim.ep.config.sections import answers_with, tested_on
 from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.runs.schema import PHASES, READOUT, LayerInfo
 from spikesim.errors import InputError
@@ -79,8 +79,8 @@ class ParameterSummary:
     Attributes
     ----------
     layer : str
-        Name of the layer or head, ``"readout"``; ``"network"``, layers and read-out, what answers; or ``"total"``, with
-        the heads that only training needs.
+        Name of the layer or head, ``"readout"``; ``"network"``, what the answer needs; or ``"total"``, with the
+        heads that only training needs.
     parameters : int
         Weights and biases (NeuroBench: ParameterCount).
     connection_sparsity : float or None
@@ -165,7 +165,7 @@ def make_report(reader: RunReader, epoch: int | None = None, *, current: bool = 
             epochs=epoch_metrics(batches, epochs),
             phases=summarise_phases(batches, reader.layers),
             learning=layer_learning(batches, epochs, reader.layers),
-            parameters=parameter_summaries(reader.weights(), reader.layers),
+            parameters=parameter_summaries(reader),
             traces=[] if epoch is None else trace_steps(reader.traces, epoch),
             firing_rates=[] if epoch is None else firing_rates(epochs, reader.layers, epoch),
         )
@@ -245,17 +245,20 @@ def summarise_phases(batches: Columns, layers: list[LayerInfo]) -> list[PhaseSum
     return found
 
 
-def parameter_summaries(weights: Mapping[str, NDArray[np.float32]], layers: list[LayerInfo]) -> list[ParameterSummary]:
-    """Parameters, zeros and bytes of each layer, head and read-out, of the network without heads, and in total.
+def parameter_summaries(reader: RunReader) -> list[ParameterSummary]:
+    """Parameters, zeros and bytes of each layer, head and read-out, of what the answer needs, and in total.
 
     Before the first checkpoint all weights of a run file are zero: nothing is known of their sparsity then.
     """
+    weights, names = reader.weights(), [layer.name for layer in reader.layers]
+    answer, cost = reader.setting("error_signals.answer", "readout"), reader.setting("dynamics.cost")
+    together = (number for number in range(len(names)) if answers_with(answer, cost, number, len(names)))
     written = any(array.any() for array in weights.values())
     groups: dict[str, dict[str, NDArray[np.float32]]] = {}
     for path, array in weights.items():
         name, kind = path.split("/")
         groups.setdefault(name, {})[kind] = array
-    own = {READOUT, *(layer.name for layer in layers)}
+    own = {READOUT, *names, *(f"head{number + 1}" for number in together)}
     parts = {name: [group] for name, group in groups.items()}
     parts[NETWORK] = [group for name, group in groups.items() if name in own]
     parts[TOTAL] = list(groups.values())

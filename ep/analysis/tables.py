@@ -203,7 +203,7 @@ class Run(RunReader):
 
     def _entries(self, kind: type) -> Sequence[Any]:
         if kind is ParameterSummary:
-            return parameter_summaries(self.weights(), self.layers)
+            return parameter_summaries(self)
         batches, epochs = self.batches, self.epochs
         if kind is EpochMetrics:
             return epoch_metrics(batches, epochs)

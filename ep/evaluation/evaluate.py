@@ -1,4 +1,4 @@
-"""Testing a network: free phases only, with the read-out on their window."""
+"""Testing a network: free phases only, with the heads that answer on their window."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -64,9 +64,9 @@ def evaluate(
         PhaseCounts.zero(thread_pool.model.layers),
         np.zeros((thread_pool.model.layers, RATE_BINS), np.int64),
     )
-    found, readout = [], thread_pool.model.readout
+    found = []
     for prediction, own_counts, own_rates in _predictions(thread_pool, pipeline, images, samples, stream, progress):
-        found.append(np.stack([prediction.losses[:, readout], prediction.correct[:, readout]], axis=1))  # (n, 2)
+        found.append(np.stack([prediction.answers.losses, prediction.answers.correct], axis=1))  # (n, 2)
         counts.add(own_counts)
         rates += own_rates
     thread_pool.ranks.add([*counts, rates])
@@ -82,7 +82,7 @@ def logits(
     stream: int,
     progress: Callable[[int], None] | None = None,
 ) -> NDArray[np.float64]:
-    """What the read-out says of the first samples of a set, float64 (samples, classes).
+    """What the network says of the first samples of a set, float64 (samples, classes).
 
     Parameters are those of `evaluate`, whose free phases these are.
 
@@ -92,7 +92,7 @@ def logits(
     """
     found = _predictions(thread_pool, pipeline, images, samples, stream, progress)
     classes = thread_pool.model.packed.bias.shape[1]
-    return _join(thread_pool, [prediction.logits[:, thread_pool.model.readout] for prediction, *_ in found], (classes,))
+    return _join(thread_pool, [prediction.answers.logits for prediction, *_ in found], (classes,))
 
 
 def _join(thread_pool: ThreadPool, rows: list[NDArray[np.float64]], shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -108,7 +108,7 @@ def _predictions(
     stream: int,
     progress: Callable[[int], None] | None,
 ) -> Iterator[tuple[Predictions, PhaseCounts, NDArray[np.int64]]]:
-    """The read-out's predictions after free phases from rest, a group at a time, in the order of the samples.
+    """The predictions after free phases from rest, a group at a time, in the order of the samples.
 
     With the counters, and the neurons by their mean firing probability, (L, RATE_BINS).
 
@@ -122,7 +122,7 @@ def _predictions(
             n = workspace.rest(inputs[part], ids)
             counted = workspace.free(n, stream, thread_pool.stop)
             found = Predictions.empty(thread_pool.model.packed, n)
-            workspace.predict(n, images.labels[ids], None, found, first=thread_pool.model.readout)
+            workspace.predict(n, images.labels[ids], None, found, first=thread_pool.model.answers_from)
             return found, counted, workspace.rate_bins(n)
 
     def prepare(chunk: slice) -> Input:

@@ -105,12 +105,14 @@ class Heads(NamedTuple):
     """All heads of a network for the compiled loop.
 
     weights: the quantized weights of all heads, one after the other, flat ``[class][feature]``.
+    answers: whether a head is one of those that give the answer of the network together.
     hard, soft: weight of the labels, and of the teacher times its temperature, in -dC/do.
     """
 
     table: NDArray[np.record]  # (heads,) of HEAD
     weights: NDArray[np.int32]
     bias: NDArray[np.float64]  # (heads, classes)
+    answers: NDArray[np.bool_]  # (heads,)
     hard: NDArray[np.float64]  # (heads,)
     soft: NDArray[np.float64]  # (heads,)
     temperature: float
@@ -159,6 +161,7 @@ def pack_heads(
     biases: list[NDArray[np.float32]],
     *,
     cost: str = "cross-entropy",
+    answers: tuple[bool, ...] | None = None,
     soft: tuple[float, ...] | None = None,
     temperature: float = 1.0,
     spread: Spread = serial,
@@ -172,6 +175,8 @@ def pack_heads(
     biases : float32, one a head, shape (classes,)
     cost : {"cross-entropy", "squared-error"}
         Of the read-out, which is the last.
+    answers : bool, one a head, optional
+        Those that give the answer of the network; the read-out alone by default.
     soft : weight of the teacher, one a head, 0 .. 1; none without it
     temperature : float
         tau, for the teacher.
@@ -206,6 +211,7 @@ def pack_heads(
         table=table,
         weights=np.concatenate([integers for integers, _ in packed]),
         bias=np.array(biases, np.float64).reshape(len(heads), classes),
+        answers=np.array([head.name == READOUT for head in heads] if answers is None else answers, np.bool_),
         hard=1.0 - mixed,
         soft=mixed * temperature,
         temperature=float(temperature),

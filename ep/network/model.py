@@ -11,6 +11,7 @@ from spikesim.engine.layout import CompiledNetwork, Spread, serial
 from spikesim.engine.populations import Population
 from spikesim.engine.synapses import neurons
 from spikesim.ep.config.parsing import Config
+from spikesim.ep.config.sections import answers_with
 from spikesim.ep.inputs.encoding import enters_as_spikes
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.architectures import NeuronParameters, architecture, build, input_shape
@@ -71,6 +72,10 @@ class Model:
         self.clamped: ClampedNetwork | None = None
         if clamped:
             self.clamped = ClampedNetwork(self.compiled, self.graph, config.dynamics.error_gain, nudged)
+        answer, cost = config.error_signals.answer, config.dynamics.cost
+        self._answers = tuple(
+            head.name == hd.READOUT or answers_with(answer, cost, head.layer, self.layers) for head in self.heads
+        )
         self._soft = teacher_weights(config.error_signals, self.heads)
         self._temperature = config.error_signals.temperature
         tables = len(self.compiled.plan.tables)
@@ -102,6 +107,11 @@ class Model:
         return self.clamped
 
     @property
+    def answers_from(self) -> int:
+        """Index of the first head that the answer of the network needs."""
+        return self._answers.index(True)
+
+    @property
     def top(self) -> Population:
         """The layer that the read-out reads."""
         return self.heads[self.readout].population
@@ -120,6 +130,7 @@ class Model:
             weights,
             biases,
             cost=self.cost,
+            answers=self._answers,
             soft=self._soft,
             temperature=self._temperature,
             spread=spread,

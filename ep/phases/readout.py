@@ -10,9 +10,22 @@ from spikesim.engine.synapses import neurons
 from spikesim.ep.network import heads as hd
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.fixed_point import ONE_BITS
+from spikesim.numerics.portable_math import softmax
 
 SUM_MAX = 2**31 - 1
 """Sums of p over a window are not bounded when they are added up."""
+
+
+class Answers(NamedTuple):
+    """What the network says of n samples."""
+
+    logits: NDArray[np.float64]  # (n, classes): those of the read-out, or means of log-probabilities
+    losses: NDArray[np.float64]  # (n,): against the labels
+    correct: NDArray[np.bool_]  # (n,)
+
+    def rows(self, part: slice) -> "Answers":
+        """Those of some of the samples, views."""
+        return Answers(self.logits[part], self.losses[part], self.correct[part])
 
 
 class Predictions(NamedTuple):
@@ -23,6 +36,7 @@ class Predictions(NamedTuple):
     losses: NDArray[np.float64]  # (n, heads): against the labels
     correct: NDArray[np.bool_]  # (n, heads)
     errors: NDArray[np.int64]  # (n, heads, classes): -dC/do, unit 2**-16
+    answers: Answers
 
     @classmethod
     def empty(cls, packed: hd.Heads, n: int) -> "Predictions":
@@ -34,12 +48,18 @@ class Predictions(NamedTuple):
             losses=np.empty((n, heads)),
             correct=np.empty((n, heads), np.bool_),
             errors=np.empty((n, heads, classes), np.int64),
+            answers=Answers(np.empty((n, classes)), np.empty(n), np.empty(n, np.bool_)),
         )
 
     def rows(self, part: slice) -> "Predictions":
         """Those of some of the samples, views."""
         return Predictions(
-            self.features[part], self.logits[part], self.losses[part], self.correct[part], self.errors[part]
+            self.features[part],
+            self.logits[part],
+            self.losses[part],
+            self.correct[part],
+            self.errors[part],
+            self.answers.rows(part),
         )
 
 
@@ -87,7 +107,7 @@ def predict(
     *,
     first: int = 0,
 ) -> None:
-    """Apply the heads from the first on to average rates.
+    """Apply the heads from the first on to average rates; those that answer are among them.
 
     Parameters
     ----------
@@ -101,7 +121,9 @@ def predict(
     """
     classes = packed.bias.shape[1]
     targets = np.zeros((0, classes)) if soft_targets is None else soft_targets
-    _predict(packed, first, steps, labels, targets, found, np.empty((2, classes)))
+    room = np.empty((2, classes))
+    _predict(packed, first, steps, labels, targets, found, room)
+    _answer(packed, labels, found, room[0])
 
 
 @kernel
@@ -122,6 +144,31 @@ def _predict(heads, first, steps, labels, soft_targets, found, room):
             for j in range(classes):
                 bounded = min(max(exact[j], -hd.PUSH_MAX), hd.PUSH_MAX)
                 errors[sample, head, j] = np.int64(np.rint(bounded * 2.0**hd.ERROR_BITS))
+
+
+@kernel
+def _answer(heads, labels, found, guess):
+    """What the heads that answer say together; guess: room, float64 (classes,)."""
+    logits, losses, correct = found.answers
+    readout, members = heads.table.shape[0] - 1, heads.answers.sum()
+    for sample in range(len(labels)):
+        own, label = logits[sample], labels[sample]
+        if members == 1:
+            for j in range(own.shape[0]):
+                own[j] = found.logits[sample, readout, j]
+            losses[sample] = found.losses[sample, readout]
+            correct[sample] = found.correct[sample, readout]
+            continue
+        own[:] = 0.0
+        for head in range(heads.table.shape[0]):
+            if heads.answers[head]:
+                log_sum = softmax(found.logits[sample, head], guess)
+                for j in range(own.shape[0]):
+                    own[j] += found.logits[sample, head, j] - log_sum
+        for j in range(own.shape[0]):
+            own[j] /= members
+        losses[sample] = softmax(own, guess) - own[label]
+        correct[sample] = np.argmax(own) == label
 
 
 def feature_gradient(head: hd.Head, features: NDArray[np.int64], errors: NDArray[np.int64]) -> NDArray[np.int64]:

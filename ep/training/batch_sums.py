@@ -33,7 +33,8 @@ class BatchSums:
         At the end of the free phase; zeros unless they are needed.
     counts : list of PhaseCounts
         By phase.
-    correct : int64 (heads,)
+    correct : int64 (heads + 1,)
+        Samples that each head has right, and those that the network's answer has right.
     """
 
     layers: LayerSums
@@ -57,7 +58,7 @@ class BatchSums:
             rates=RateSums.zero(sizes["state"]),
             potentials=PotentialSums.zero(sizes["bias"]),
             counts=[PhaseCounts.zero(model.layers) for _ in range(PHASES)],
-            correct=np.zeros(len(model.heads), np.int64),
+            correct=np.zeros(len(model.heads) + 1, np.int64),
         )
 
     def add(self, rates: RateSums, potentials: PotentialSums, counts: list[PhaseCounts]) -> None:

@@ -265,18 +265,18 @@ class Learner:
         if self.thread_pool.ranks.any(stopped) or sums is None:
             raise Stopped
         self.thread_pool.ranks.add(sums.arrays())
-        losses = self.thread_pool.ranks.join(found.losses)
+        losses = self.thread_pool.ranks.join(np.column_stack([found.losses, found.answers.losses]))
         gradients = self._gradients(sums, count, sign * beta)
         result = BatchResult(
-            loss_sum=losses[:, self.model.readout].tolist(),
-            correct=int(sums.correct[self.model.readout]),
+            loss_sum=losses[:, -1].tolist(),
+            correct=int(sums.correct[-1]),
             counts=sums.counts,
             rate_difference=rate_difference(self.model, self.scheme, sums.layers, count),
             beta=beta,
             lambdas=lambdas,
             penalties=self.controllers.penalties,
-            head_loss=np.array([math.fsum(own) for own in losses.T]) / count,
-            head_correct=sums.correct,
+            head_loss=np.array([math.fsum(own) for own in losses[:, :-1].T]) / count,
+            head_correct=sums.correct[:-1],
             activity=self._activity(sums.rates, count),
             potentials=self._potentials(sums, count),
             rate_sums=sums.rates,
@@ -327,7 +327,7 @@ class Learner:
             penalty_sums(self.model, self.thread_pool, *own, penalties, self._buffers) if penalties.any() else {}
         )
         sums = BatchSums.zero(self.model, layers, penalized, self.thread_pool.gather(pending))
-        sums.correct += found.correct.sum(axis=0)
+        sums.correct += (*found.correct.sum(axis=0), found.answers.correct.sum())
         for group in groups:
             sums.add(group.rates, group.potentials, group.counts)
         return sums

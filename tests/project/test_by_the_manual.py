@@ -95,6 +95,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "error_signals.schedule": "annealed",
         "error_signals.anneal_from": 0.3,
     },
+    "the read-out alone": {"error_signals.answer": "readout"},
     "mean field": {"inference": "mean-field"},
     "mean field, live": {"inference": "mean-field", "nudged_phase": "live-spikes", "order": "parity"},
     "squared error, decay": {"cost": "squared-error", "optimizer.weight_decay": 0.01},

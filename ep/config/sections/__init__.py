@@ -10,7 +10,7 @@ from typing import Any
 
 from spikesim.ep.config.sections.data import DURATION_MAX, DataSettings, tested_on
 from spikesim.ep.config.sections.dynamics import CONTRAST_WINDOW_MAX, NUDGED_DEFAULTS, NUDGINGS, DynamicsSettings
-from spikesim.ep.config.sections.error_signals import ErrorSignalSettings
+from spikesim.ep.config.sections.error_signals import ErrorSignalSettings, answers_with
 from spikesim.ep.config.sections.model import ModelSettings
 from spikesim.ep.config.sections.optimizer import OptimizerSettings
 from spikesim.ep.config.sections.options import option
@@ -31,6 +31,7 @@ __all__ = [
     "OptimizerSettings",
     "RecordSettings",
     "StabilitySettings",
+    "answers_with",
     "tested_on",
 ]
 

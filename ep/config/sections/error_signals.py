@@ -4,7 +4,19 @@ from dataclasses import dataclass
 
 from spikesim.ep.config.sections.options import option
 
-__all__ = ["ErrorSignalSettings"]
+__all__ = ["ErrorSignalSettings", "answers_with"]
+
+
+def answers_with(answer: str, cost: str, layer: int, layers: int) -> bool:
+    """Whether the head of a layer, counted from 0, answers together with the read-out.
+
+    Parameters
+    ----------
+    answer, cost : str
+        `error_signals.answer` and `dynamics.cost`: with a squared error the read-out has no probabilities, and answers
+        alone.
+    """
+    return answer == "ensemble" and cost == "cross-entropy" and 2 * (layer + 1) > layers
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,13 @@ class ErrorSignalSettings:
     )
     learning_rate: float | None = option(
         None, "Learning rate of the heads; by default that of the read-out.", low=0, high=1000, optional=True
+    )
+    answer: str = option(
+        "ensemble",
+        "What the network answers with: the read-out and the heads of the upper half of the layers, the mean of their "
+        "log-probabilities (a read-out with a squared error answers alone); or the read-out.",
+        choices=("ensemble", "readout"),
+        before="readout",
     )
     temperature: float = option(4.0, "Temperature that softens the teacher's logits.", above=0, high=1000)
     teacher_weight: float = option(

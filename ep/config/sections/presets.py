@@ -46,6 +46,7 @@ _LIVE: dict[str, Any] = {
     "dynamics.rule": "symmetric",
     "dynamics.steps_onset": 0,
     "optimizer.centering": False,
+    "error_signals.answer": "readout",
 }
 """All synapses live in both directions in all phases, the update is the gradient of one energy function, and initial
 weights leave the feedback its size."""

@@ -374,7 +374,10 @@ def test_nudged_phases_that_may_end_early_have_a_shorter_window() -> None:
 
 
 def test_what_a_file_lacks_has_the_value_of_its_time() -> None:
-    """A run of before `model.normalization` had plain weights, and a feedback gain that the default now excludes."""
+    """A run of before `model.normalization` had plain weights, and a feedback gain that the default now excludes.
+
+    One of before `error_signals.answer` was answered by its read-out.
+    """
     recorded = Config().to_dict()
     del recorded["model"]["normalization"]
     recorded["dynamics"]["feedback_gain"] = 1.0
@@ -382,7 +385,8 @@ def test_what_a_file_lacks_has_the_value_of_its_time() -> None:
         make_config(recorded)
     assert make_config(as_recorded(recorded)).model.normalization == "none"
     assert "normalization" not in recorded["model"], "the given values stay as they are"
-    assert make_config(as_recorded({"seed": 3})) == make_config({"seed": 3, "model": {"normalization": "none"}})
+    then = {"model": {"normalization": "none"}, "error_signals": {"answer": "readout"}}
+    assert make_config(as_recorded({"seed": 3})) == make_config({"seed": 3, **then})
     for own in (Config(), make_config({"model": {"normalization": "weight-standardization"}})):
         assert config_of_run(own.to_dict()) == own
     changed = config_of_run(recorded, [("dynamics.beta", 0.5), ("seed", 4)])

@@ -278,6 +278,42 @@ def test_prediction_of_an_intermediate_head(soft: float) -> None:
     np.testing.assert_allclose(errors / 2**16, expected, rtol=0, atol=0.5001 / 2**16)
 
 
+@pytest.mark.parametrize("answer", ["ensemble", "readout"])
+def test_the_answer_is_that_of_the_upper_half_or_of_the_read_out(answer: str) -> None:
+    """Of five layers with heads on the first four, the third to the last answer together."""
+    config = small.make(
+        *[{"kind": "conv", "channels": 9}] * 5, error_signals__kind="local", error_signals__answer=answer
+    )
+    model = Model(config, small.make_dataset(size=(6, 8), classes=4))
+    assert model.packed.answers.tolist() == [False, False, answer == "ensemble", answer == "ensemble", True]
+    assert model.answers_from == (2 if answer == "ensemble" else 4)
+    parameters = small.random_parameters(model, 3)
+    model.set_parameters(parameters, config.dynamics.beta)
+    rng = np.random.default_rng(8)
+    found = pr.Predictions.empty(model.packed, 6)
+    found.features[:] = rng.integers(0, 20 * (ONE - 1), found.features.shape)
+    labels = rng.integers(0, model.classes, 6)
+    pr.predict(model.packed, 20, labels, None, found)
+    logits = found.logits[:, -1]
+    if answer == "ensemble":
+        upper = found.logits[:, 2:]
+        logits = (upper - np.log(np.exp(upper).sum(axis=2, keepdims=True))).mean(axis=1)
+    np.testing.assert_allclose(found.answers.logits, logits, rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(found.answers.correct, logits.argmax(axis=1) == labels)
+    losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(6), labels]
+    np.testing.assert_allclose(found.answers.losses, losses, rtol=1e-12)
+    before = found.answers.losses.copy()
+    found.logits[:, : model.answers_from] = np.nan  # not looked at
+    pr.predict(model.packed, 20, labels, None, found, first=model.answers_from)
+    np.testing.assert_array_equal(found.answers.losses, before)
+
+
+def test_a_read_out_with_a_squared_error_answers_alone() -> None:
+    config = small.make(*[{"kind": "conv", "channels": 9}] * 2, dynamics__cost="squared-error")
+    model = Model(config, small.make_dataset(size=(6, 8), classes=4))
+    assert model.packed.answers.tolist() == [False] * (len(model.heads) - 1) + [True]
+
+
 def slope_of(loss: Any, weights: Reals, at: tuple[int, int]) -> float:
     """Central difference over a multiple of the quantum of the weights."""
     step = np.zeros_like(weights)

@@ -171,6 +171,30 @@ def make_heads(layers: list[Layer], sides: dict[str, tuple[int, int]], parameter
 
 @follows(
     """
+    The network answers with the read-out and the heads of the upper half of its layers, those with 2 l > L, together:
+    with logits that are the mean of their log softmax(o), a product of experts [24]. The loss that reports show is the
+    cross-entropy of these.
+    """,
+    """
+    With `error_signals.answer = "readout"`, without heads, or with a squared error, the read-out answers alone, and its
+    cost is the loss.
+    """,
+)
+def answer(heads: list[Head], layers: int, alone: bool, logits: list[Reals], labels: Integers) -> tuple[float, int]:
+    """The mean loss of the network's answer, and how many of its answers are right.
+
+    layers: L; alone: whether the read-out, the last head, shall answer alone; logits: of each head.
+    """
+    if alone or heads[-1].squared:
+        return heads[-1].losses(logits[-1], labels).mean(), int((logits[-1].argmax(axis=1) == labels).sum())
+    upper = [own for head, own in zip(heads, logits, strict=True) if 2 * (head.layer + 1) > layers]
+    together = np.mean([np.log(softmax(own)) for own in upper], axis=0)
+    losses = -np.log(softmax(together)[np.arange(len(labels)), labels])
+    return losses.mean(), int((together.argmax(axis=1) == labels).sum())
+
+
+@follows(
+    """
     lambda is `error_signals.strength`, one value or one a layer; `error_signals.profile` makes it geometric in depth,
     ratio^(L-l) times as strong in layer l (`error_signals.ratio`),
     """,

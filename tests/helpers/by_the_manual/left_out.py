@@ -137,6 +137,7 @@ EXPLAINED = (
     - what goes wrong is said in one line with what to change, once a run: silent, hot or saturated layers, a free phase
     that does not settle, a spectral norm above 1, a loss that rises, a beta at its bound.
     """,
+    "Nothing else depends on them; each head learns from its own cost.",
     # Firing
     """
     At each step a neuron fires with probability p; in any 2^j steps in a row the number of its spikes at a constant p

@@ -198,10 +198,11 @@ class Run:
             for weight, bias in (gradients[head.name] for head in heads[:-1]):
                 weight[...], bias[...] = 0, 0
         changes = self.move(gradients, rest, ln.schedule(progress, self.config["optimizer"]))
+        loss, correct = self.answer(heads, logits, labels)
         return {
             "samples": len(ids),
-            "loss": heads[-1].losses(logits[-1], labels).mean(),
-            "correct": int((logits[-1].argmax(axis=1) == labels).sum()),
+            "loss": loss,
+            "correct": correct,
             "head_loss": [head.losses(own, labels).mean() for head, own in zip(heads, logits, strict=True)],
             "head_correct": [int((own.argmax(axis=1) == labels).sum()) for own in logits],
             "rate_difference": contrast.rate_difference(),
@@ -210,6 +211,11 @@ class Run:
             **{name: [getattr(own, name) for own in phases] for name in (*COUNTED, "residual")},
             "hopfield": [own.hopfield / len(ids) for own in phases],
         }
+
+    def answer(self, heads: list[hd.Head], logits: list[Reals], labels: Integers) -> tuple[float, int]:
+        """The mean loss of what the network answers, and how many of its answers are right."""
+        alone = self.config["error_signals"]["answer"] == "readout"
+        return hd.answer(heads, len(self.layers), alone, logits, labels)
 
     def phases(
         self, epoch: int, ids: Integers, network: Network, heads: list[hd.Head], progress: float, sign: int = 1
@@ -279,11 +285,12 @@ class Run:
         onset = ph.onset_of(network)
         window, counts = ph.free(network, state, stream, steps=steps, window=length, onset=onset, record=True)
         counts.macs[0] += len(self.layers[0].weight) * len(ids)
-        readout = hd.make_heads(self.layers, self.sides, self.parameters, settings["cost"])[-1]
-        logits = readout.logits(readout.features(window.sums[-1]), length)
+        heads = hd.make_heads(self.layers, self.sides, self.parameters, settings["cost"])
+        logits = [head.logits(head.features(window.sums[head.layer]), length) for head in heads]
+        loss, correct = self.answer(heads, logits, labels)
         return {
-            "test_loss": readout.losses(logits, labels).mean(),
-            "test_correct": int((logits.argmax(axis=1) == labels).sum()),
+            "test_loss": loss,
+            "test_correct": correct,
             **{f"test_{name}": getattr(counts, name) for name in COUNTED if name != "saturated"},
             "test_rates": [_histogram(sums, length) for sums in window.sums],
             "traces": self.traces(epoch) if self.config["record"]["traces"] else [],
