@@ -85,23 +85,8 @@ def augment(
         An array has another shape or dtype, or a number is out of its range.
     """
     _check_images(images)
-    ids = np.asarray(sample_ids)
     n, height, width, _ = images.shape
-    if ids.shape != (n,) or not np.issubdtype(ids.dtype, np.integer):
-        raise InputError(f"sample ids are {ids.dtype} of shape {ids.shape}; they must be integers of shape ({n},)")
-    if n and not (0 <= int(ids.min()) and int(ids.max()) < _WORD):
-        raise InputError(f"sample ids reach from {ids.min()} to {ids.max()}; they must be in 0 .. 2**32 - 1")
-    if not 0 <= epoch < _WORD:
-        raise InputError(f"epoch is {epoch}; it must be in 0 .. 2**32 - 1")
-    if not 0 <= seed < 2**64:
-        raise InputError(f"seed is {seed}; it must be in 0 .. 2**64 - 1")
-
-    counters = np.empty((n, 4), dtype=np.uint32)
-    counters[:, 0] = ids
-    counters[:, 1] = epoch
-    counters[:, 2] = 0
-    counters[:, 3] = _STREAM
-    words = philox_words(counters, seed).astype(np.int64)
+    words = _words(n, sample_ids, seed, epoch)
     # The high half of a product is uniform in 0 .. 2 crop, to one part in 2**32.
     shifts = (words[:, :2] * (2 * augmentation.crop + 1) >> 32) - augmentation.crop
     # Indices beyond the edge, clipped, repeat the edge: no padded copy is made.
@@ -113,6 +98,50 @@ def augment(
         np.arange(n)[:, np.newaxis, np.newaxis], rows[:, :, np.newaxis], columns[:, np.newaxis, :]
     ]
     return shifted
+
+
+def cut_out(
+    images: NDArray[np.uint8],
+    sample_ids: NDArray[np.int64],
+    *,
+    seed: int,
+    epoch: int,
+    side: int,
+    fill: NDArray[np.uint8],
+) -> NDArray[np.uint8]:
+    """Cover a square of each image, at a random place, with one colour (DeVries and Taylor, arXiv:1708.04552).
+
+    The middle of the square is uniform over the pixels of the image, so that a part of it may lie outside. Like that of
+    `augment`, the place depends on (seed, epoch, sample id) alone.
+
+    Parameters
+    ----------
+    images, sample_ids, seed, epoch
+        As for `augment`.
+    side : int
+        Of the square; pixels.
+    fill : uint8, shape (channels,)
+        The colour.
+
+    Returns
+    -------
+    uint8, shape (n, height, width, channels)
+        A new array.
+
+    Raises
+    ------
+    InputError
+        As for `augment`.
+    """
+    _check_images(images)
+    n, height, width, _ = images.shape
+    place = _words(n, sample_ids, seed, epoch)[:, 3]  # the first three words are those of `augment`
+    top = ((place >> 16) * height >> 16) - side // 2
+    left = ((place & 0xFFFF) * width >> 16) - side // 2
+    rows, columns = np.arange(height) - top[:, np.newaxis], np.arange(width) - left[:, np.newaxis]
+    covered = ((rows >= 0) & (rows < side))[:, :, np.newaxis] & ((columns >= 0) & (columns < side))[:, np.newaxis]
+    changed: NDArray[np.uint8] = np.where(covered[..., np.newaxis], fill, images)
+    return changed
 
 
 def normalize(images: NDArray[np.uint8], mean: ArrayLike, std: ArrayLike, std_factor: float = 1.0) -> NDArray[np.int16]:
@@ -154,6 +183,25 @@ def normalize(images: NDArray[np.uint8], mean: ArrayLike, std: ArrayLike, std_fa
     table = np.clip(np.rint(exact), limits.min, limits.max).astype(np.int16)
     fixed: NDArray[np.int16] = table[:, 0][images] if channels == 1 else table[images, np.arange(channels)]
     return fixed
+
+
+def _words(count: int, sample_ids: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.int64]:
+    """Four random words for each of so many images, (count, 4)."""
+    ids = np.asarray(sample_ids)
+    if ids.shape != (count,) or not np.issubdtype(ids.dtype, np.integer):
+        raise InputError(f"sample ids are {ids.dtype} of shape {ids.shape}; they must be integers of shape ({count},)")
+    if count and not (0 <= int(ids.min()) and int(ids.max()) < _WORD):
+        raise InputError(f"sample ids reach from {ids.min()} to {ids.max()}; they must be in 0 .. 2**32 - 1")
+    if not 0 <= epoch < _WORD:
+        raise InputError(f"epoch is {epoch}; it must be in 0 .. 2**32 - 1")
+    if not 0 <= seed < 2**64:
+        raise InputError(f"seed is {seed}; it must be in 0 .. 2**64 - 1")
+    counters = np.empty((count, 4), dtype=np.uint32)
+    counters[:, 0] = ids
+    counters[:, 1] = epoch
+    counters[:, 2] = 0
+    counters[:, 3] = _STREAM
+    return philox_words(counters, seed).astype(np.int64)
 
 
 def _check_images(images: NDArray[np.uint8]) -> None:

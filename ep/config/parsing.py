@@ -192,6 +192,8 @@ def _check_together(config: Config) -> None:
                 f"even and at most the {steps} steps of its phase" if steps > 1 else "1, for its phase has one step"
             )
             raise InputError(f"dynamics.{name} is {window}; it must be {fitting}")
+    if config.data.cutout and not config.data.augment:
+        raise InputError(f"data.cutout is {config.data.cutout}; it needs data.augment = true")
     if (config.data.frames or 1) > dynamics.steps_free:
         raise InputError(
             f"data.frames is {config.data.frames}; it must be at most the {dynamics.steps_free} steps of the free phase"

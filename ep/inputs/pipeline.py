@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset, EventSet, ImageSet
-from spikesim.datasets.samples.transforms import augment, normalize, pad
+from spikesim.datasets.samples.transforms import augment, cut_out, normalize, pad
 from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.engine.synapses import Shape
 from spikesim.ep.config.parsing import Config
@@ -34,6 +34,7 @@ class InputPipeline:
         self.shape = shape
         self._coding = cd.coding_of(config, dataset)
         self._spikes = cd.enters_as_spikes(config, dataset)
+        self._mean_colour = np.rint(255 * np.asarray(dataset.mean)).astype(np.uint8)
 
     def train(self, epoch: int, sample_ids: NDArray[np.int64]) -> cd.Input:
         """Training samples of an epoch: images int16 (n, H, W, C), 1.0 = 2**12, or spikes."""
@@ -42,9 +43,10 @@ class InputPipeline:
             return self._follow(train, sample_ids)
         images = train.images[sample_ids]
         if self.config.data.augment:
-            images = augment(
-                images, sample_ids, seed=self.config.seed, epoch=epoch, augmentation=self.dataset.augmentation
-            )
+            seed, side = self.config.seed, self.config.data.cutout
+            images = augment(images, sample_ids, seed=seed, epoch=epoch, augmentation=self.dataset.augmentation)
+            if side:
+                images = cut_out(images, sample_ids, seed=seed, epoch=epoch, side=side, fill=self._mean_colour)
         return self._finish(images, sample_ids, stream_of(epoch, STREAM_FREE))
 
     def plain(self, samples: ImageSet | EventSet, which: slice | NDArray[np.int64], stream: int = 0) -> cd.Input:

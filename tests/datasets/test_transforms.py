@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from spikesim.datasets import Augmentation
-from spikesim.datasets.samples.transforms import INPUT_FRACTION_BITS, augment, normalize, pad
+from spikesim.datasets.samples.transforms import INPUT_FRACTION_BITS, augment, cut_out, normalize, pad
 from spikesim.errors import InputError
 
 images_of = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=4, max_dims=4, max_side=5))
@@ -190,3 +190,34 @@ def test_normalized_unit_is_two_to_the_twelve():
 def test_normalize_refuses_meaningless_constants(mean, std, factor):
     with pytest.raises(InputError):
         normalize(np.zeros((1, 2, 2, 1), np.uint8), mean, std, factor)
+
+
+def test_cutout_covers_a_square_that_may_reach_over_the_edge():
+    images = random_images(300, 7, 6)
+    images[images == 99] = 98
+    changed = cut_out(images, np.arange(300), seed=5, epoch=1, side=4, fill=np.full(3, 99, np.uint8))
+    places = set()
+    for image, own in zip(images, changed, strict=True):
+        covered = (own == 99).all(axis=2)
+        rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))
+        assert covered[np.ix_(rows, columns)].all() and covered.sum() == len(rows) * len(columns)
+        assert (np.diff(rows) == 1).all() and (np.diff(columns) == 1).all()
+        assert 2 <= len(rows) <= 4 and 2 <= len(columns) <= 4, "half of the square is inside"
+        assert len(rows) == 4 or rows[0] == 0 or rows[-1] == 6
+        np.testing.assert_array_equal(own[~covered], image[~covered])
+        places.add((rows[0] if rows[0] else rows[-1] - 3, columns[0] if columns[0] else columns[-1] - 3))
+    assert len(places) == 7 * 6, "the middle may be any pixel"
+
+
+def test_cutout_depends_on_the_sample_and_not_on_its_batch():
+    images, black = random_images(20), np.zeros(3, np.uint8)
+    together = cut_out(images, np.arange(20), seed=3, epoch=2, side=3, fill=black)
+    for i in (0, 7, 19):
+        alone = cut_out(images[i : i + 1], np.array([i]), seed=3, epoch=2, side=3, fill=black)
+        np.testing.assert_array_equal(alone[0], together[i])
+    other = cut_out(images, np.arange(20), seed=3, epoch=3, side=3, fill=black)
+    assert (other != together).any()
+    for wrong in ({"seed": -1}, {"epoch": 2**32}, {"sample_ids": np.arange(3)}):
+        given = {"sample_ids": np.arange(20), "seed": 3, "epoch": 2, "side": 3, "fill": black} | wrong
+        with pytest.raises(InputError):
+            cut_out(images, **given)

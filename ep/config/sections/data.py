@@ -36,6 +36,14 @@ class DataSettings:
     )
     batch_size: int = option(32, "Samples in a mini-batch.", low=1, high=65536)
     augment: bool = option(False, "Random crops and flips, as far as they suit the data set.")
+    cutout: int = option(
+        0,
+        "Side of a square, pixels, that covers a random place of each training image with the mean colour; needs "
+        "`augment`.",
+        low=0,
+        high=1024,
+        later=True,
+    )
     std_factor: float = option(
         1.0, "Normalized images are divided by this; the literature takes 3 for CIFAR-10.", above=0, high=100
     )

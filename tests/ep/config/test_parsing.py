@@ -64,7 +64,7 @@ def legal_values(item: "dataclasses.Field[Any]") -> st.SearchStrategy[Any]:
 
 BOUND_TO_OTHERS = (
     "steps", "window", "tolerance", "feedback_gain", "error_", "nudging", "contrast", "rule", "beta_", "activity_",
-    "frames", "neuron", "refractory", "pooling", "residual_tolerance_nudged",
+    "frames", "cutout", "neuron", "refractory", "pooling", "residual_tolerance_nudged",
 )  # fmt: skip
 SEED = next(item for item in dataclasses.fields(Config) if item.name == "seed")
 LATER = {item.name: item.default for _, item in FIELDS if item.metadata["later"]}
@@ -371,6 +371,12 @@ def test_nudged_phases_that_may_end_early_have_a_shorter_window() -> None:
             make(**refused)
     assert make(nudged_phase="live-spikes", window_nudged=4).dynamics.nudged_window == 4
     assert make(nudged_phase="clamped-spikes", window_nudged=2).dynamics.residual_tolerance_nudged == 1e-3
+
+
+def test_cutout_needs_augmentation() -> None:
+    assert make_config({"data": {"cutout": 8, "augment": True}}).data.cutout == 8
+    with pytest.raises(InputError, match="cutout is 8; it needs"):
+        make_config({"data": {"cutout": 8}})
 
 
 def test_what_a_file_lacks_has_the_value_of_its_time() -> None:

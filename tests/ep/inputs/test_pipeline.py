@@ -33,15 +33,28 @@ def test_augmentation_changes_with_epoch_and_seed_only() -> None:
         present(0, data__augment=True),
         present(1, data__augment=True),
         present(0, data__augment=True, seed=1),
+        present(0, data__augment=True, data__cutout=3),
     }
-    assert len(looks) == 4
+    assert len(looks) == 5
     assert present(0) == present(9, seed=3), "nothing is random without augmentation"
+
+
+def test_cutout_covers_a_part_of_an_augmented_image_with_the_mean_colour() -> None:
+    dataset = small.make_dataset(channels=3)
+    plain, cut = (
+        InputPipeline(small.make(small.DENSE, data__augment=True, data__cutout=side), dataset, (6, 6, 3))
+        for side in (0, 3)
+    )
+    before, after = plain.train(1, np.arange(24)), cut.train(1, np.arange(24))
+    covered = (before != after).any(axis=3)
+    assert covered.any(axis=(1, 2)).all() and (covered.sum(axis=(1, 2)) <= 9).all()
+    assert (np.abs(after[covered]) <= 0.5 / 255 / np.asarray(dataset.std) * 2**12 + 1).all(), "the mean is 0"
 
 
 def test_test_images_are_never_augmented() -> None:
     dataset = small.make_dataset()
     plain = InputPipeline(small.make(small.DENSE), dataset, (6, 6, 1))
-    augmenting = InputPipeline(small.make(small.DENSE, data__augment=True), dataset, (6, 6, 1))
+    augmenting = InputPipeline(small.make(small.DENSE, data__augment=True, data__cutout=3), dataset, (6, 6, 1))
     for images in (dataset.train, dataset.test):
         found = augmenting.plain(images, slice(3, 9))
         np.testing.assert_array_equal(found, plain.plain(images, np.arange(3, 9)))

@@ -251,7 +251,7 @@ MISSING = (
     makes the weights choose.
     """,
     # augmentation, data sets with a name
-    "| shift and mirror | sample | epoch | 0 | 0xFF000000 |",
+    "| shift, mirror and cutout | sample | epoch | 0 | 0xFF000000 |",
     """
     data sets with a name have the published constants (Fashion-MNIST 0.2860 and 0.3530, also for the embedded part of
     it).
