@@ -69,6 +69,11 @@ class Model:
         )
         if config.dynamics.feedback_gain == 0:  # no attenuation says that; tables that lead down serve errors alone
             self.compiled = self.compiled.feedforward()
+        rows = self.compiled.plan.populations  # whose fields take microseconds each
+        self._slices = {
+            own.index: slice(int(rows[own.index].state), int(rows[own.index].state) + own.state_size)
+            for own in (*self.graph.populations, *self.inputs)
+        }
         self.clamped: ClampedNetwork | None = None
         if clamped:
             self.clamped = ClampedNetwork(self.compiled, self.graph, config.dynamics.error_gain, nudged)
@@ -180,5 +185,4 @@ class Model:
 
     def slice_of(self, population: Population) -> slice:
         """Where a population lies in the state of a sample."""
-        at = int(self.compiled.plan.populations[population.index].state)
-        return slice(at, at + population.state_size)
+        return self._slices[population.index]

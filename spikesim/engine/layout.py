@@ -132,15 +132,17 @@ class CompiledNetwork:
         table, shift = connection.table, connection.exponent + INPUT_BITS - ONE_BITS
         if isinstance(table, Conv):
             drive = np.empty((len(images), *connection.target.shape), np.int64)
-            convolve_images(
-                np.ascontiguousarray(images), connection.integers, table.padding, table.stride, shift, drive
+            weights, room = connection.integers.astype(np.float64), np.empty(drive.shape[-1])
+            largest = convolve_images(
+                np.ascontiguousarray(images), weights, table.padding, table.stride, shift, room, drive
             )
         else:
             sums = table.apply(connection.integers, images)  # exact: below 2**15 * 2**15 * 2**23
             drive = shift_rounding(sums.astype(np.int64), shift)
-        if np.max(np.abs(drive), initial=0) >= SHARE_LIMIT:
+            largest = np.max(np.abs(drive), initial=0)
+        if largest >= SHARE_LIMIT:
             raise InputError(
-                f"{connection.name} drive a neuron to {np.max(np.abs(drive)) / ONE:.4g}; the limit is "
+                f"{connection.name} drive a neuron to {largest / ONE:.4g}; the limit is "
                 f"{SHARE_LIMIT // ONE}: lower the learning rate or the gain"
             )
         return drive.astype(np.int32).reshape(len(images), *connection.target.shape)
