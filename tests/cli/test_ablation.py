@@ -13,7 +13,7 @@ SMALL = ("--width", 0.03, "--batch", 4, "--limit", 8, "--steps-free", 12, "--set
 def test_a_row_for_each_depth_and_kind(phase: str) -> None:
     result = succeed(
         "ablation", "--archs", "conv,vgg5", "--kinds", "none,local", "--format", "json", *SMALL,
-        "--set", f"dynamics.nudged_phase={phase}",
+        "--set", f"dynamics.nudged_phase={phase}", "--set", "error_signals.strength=3",
     )  # fmt: skip
     value = json.loads(result.stdout)
     rows = {(row["arch"], row["error_signals"]): row for row in value["rows"]}

@@ -36,4 +36,5 @@ def test_heads_stand_at_the_layers_that_they_read() -> None:
     assert not row["activity_penalty"].any(), "no target rate"
     assert math.isnan(row["head_loss"][0]) and row["head_loss"][1:].tolist() == result.head_loss.tolist()
     assert row["head_correct"].tolist() == [0, *result.head_correct]
-    assert row["loss"] == pytest.approx(result.head_loss[-1]) and row["samples"] == 6
+    assert row["loss"] == pytest.approx(sum(result.loss_sum) / 6) and row["samples"] == 6
+    assert row["loss"] != row["head_loss"][-1], "the head of the second layer answers, too"

@@ -1,6 +1,6 @@
 """How many threads a training can use: time in kernels, which run beside each other, and under the interpreter's lock.
 
-    python benchmarks/speed/interpreter.py --config examples/cifar10-vgg11.toml --data-dir D [--threads 1 2 16 64 128]
+    python benchmarks/scaling/interpreter.py --config examples/cifar10-vgg11.toml --data-dir D [--threads 1 2 16 64 128]
 
 Trains some mini-batches on one thread, cut into the groups of samples that so many threads would have, with a clock of
 processor time around each call of a compiled kernel. What is left of a mini-batch is Python and NumPy, of which one

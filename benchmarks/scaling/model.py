@@ -1,6 +1,6 @@
 """A model of how a training scales over a cluster, from figures that `ranks.py` measures on one machine.
 
-    python benchmarks/speed/scaling.py [--sample-ms 23.1] [--fixed-ms 103] [--megabytes 76.2] [--network 12.5] ...
+    python benchmarks/scaling/model.py [--sample-ms 23.1] [--fixed-ms 103] [--megabytes 76.2] [--network 12.5] ...
 
 One process a core. A mini-batch takes a process
 

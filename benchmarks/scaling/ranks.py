@@ -1,6 +1,6 @@
 """What the processes of an MPI job spend on each other, and what that costs on more of them.
 
-    mpiexec -n 2 python benchmarks/speed/ranks.py [--config F] [--set K=VALUE] [--data-dir D] [--batch 32] [--batches N]
+    mpiexec -n 2 python benchmarks/scaling/ranks.py [--config F] [--set K=VALUE] [--data-dir D] [--batch 32] ...
 
 Trains with mini-batches of so many samples a process, one thread each, and splits the time of a mini-batch into work,
 waiting for the slowest process, and adding up. Then it measures the same sums alone, and a message of 8 bytes, which is
