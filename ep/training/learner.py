@@ -58,7 +58,7 @@ TAG_ORDER = 0xFE000000
 class BatchResult:
     """What a mini-batch gave."""
 
-    loss_sum: list[float]  # of the read-out, by sample
+    loss_sum: list[float]  # of the answer, by sample
     correct: int
     counts: list[PhaseCounts]  # by phase
     rate_difference: NDArray[np.float64]  # (L,): mean |r+ - r-|
