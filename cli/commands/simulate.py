@@ -39,7 +39,11 @@ class SimulateOptions:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The file with what is recorded, HDF5.")
 @click.option("--trials", type=click.IntRange(min=1), help="Independent repetitions.  [default: as in the file, or 1]")
 @click.option("--seed", type=click.IntRange(min=0), help="Of all random numbers.  [default: as in the file, or 0]")
-@click.option("--threads", type=click.IntRange(min=1, max=1024), help="Threads, for trials.  [default: as for train]")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1, max=1024),
+    help="Threads, for trials and for large populations.  [default: as for train]",
+)
 @click.option("--resume", is_flag=True, help="Go on with the file if it exists, also to more steps.")
 @click.option(
     "--overwrite", is_flag=True, help="Replace the file if it exists; beside --resume, it counts for nothing."

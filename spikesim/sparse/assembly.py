@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,23 @@ from spikesim.sparse.engine import layout as ly
 from spikesim.sparse.network import Network, Population, Projection
 from spikesim.sparse.neurons import LeakyIntegrateAndFire
 
+PART_SMALLEST = 2**12
+"""Neurons that a thread should have of a population at least, or waiting for the others costs more than it gains."""
 
-def assemble(network: Network) -> ly.Tables:
+
+def assemble(network: Network, threads: int = 1) -> ly.Tables:
     """Lay out the tables; `assemble_told` without its lines."""
-    return assemble_told(network)[0]
+    return assemble_told(network, threads)[0]
 
 
-def assemble_told(network: Network) -> tuple[ly.Tables, list[str]]:
+def assemble_told(network: Network, threads: int = 1) -> tuple[ly.Tables, list[str]]:
     """Lay out the tables, and say which numbers their integers change a lot, a line each.
+
+    Parameters
+    ----------
+    network : Network
+    threads : int
+        That share a trial: each has a part of every large population.
 
     Raises
     ------
@@ -32,15 +41,16 @@ def assemble_told(network: Network) -> tuple[ly.Tables, list[str]]:
     """
     if not network.populations:
         raise InputError("the network has no neurons; add a population")
-    layout = _Layout(network)
+    layout = _Layout(network, threads)
     return layout.tables(), layout.told
 
 
 class _Layout:
     """The way from a network to its tables."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, threads: int) -> None:
         self.network = network
+        self.threads = threads
         self.incoming = [
             [projection for projection in network.projections if projection.target is population]
             for population in network.populations
@@ -60,9 +70,13 @@ class _Layout:
         )
         self.kind: Any = np.uint32 if short else np.uint16
         self.largest = network.neurons if short else ly.BLOCK_LARGEST
+        self.cuts = [
+            self._cut(population, own) for population, own in zip(network.populations, self.incoming, strict=True)
+        ]
+        self.parts_at = np.cumsum([0, *(cut.parts for cut in self.cuts)]).tolist()
 
     def tables(self) -> ly.Tables:
-        populations, poisson = self._populations()
+        parts, poisson = self._parts()
         blocks: list[tuple[int, ...]] = []
         tables: list[tuple[int, ...]] = []
         delays: list[NDArray[np.int64]] = []
@@ -71,10 +85,11 @@ class _Layout:
         weights: list[NDArray[np.int16]] = []
         at = {"pointers": 0, "targets": 0, "weights": 0, "delays": 0}
         for population, own in zip(self.network.populations, self.incoming, strict=True):
-            size = self._block_size(population, own)
+            cut = self.cuts[population.index]
+            size = cut.block
             firsts = range(0, population.size, size)
             of_block: list[list[tuple[int, ...]]] = [[] for _ in firsts]
-            for projection, constant, part in self._parts(own):
+            for projection, constant, part in self._weight_parts(own):
                 found = self._sorted(projection, part, size, len(firsts))
                 count = len(projection.synapses.delays)
                 per_block = projection.source.size * count + 1
@@ -82,7 +97,9 @@ class _Layout:
                     of_block[block].append(
                         _record(
                             ly.TABLE,
-                            source=projection.source.index,
+                            sources=self.parts_at[projection.source.index],
+                            sources_end=self.parts_at[projection.source.index + 1],
+                            begin=projection.source.first,
                             projection=projection.index,
                             pointers=at["pointers"] + block * per_block,
                             delays=at["delays"],
@@ -107,7 +124,7 @@ class _Layout:
                 blocks.append(
                     _record(
                         ly.BLOCK,
-                        population=population.index,
+                        part=self.parts_at[population.index] + first // cut.length,
                         first=population.first + first,
                         neurons=min(size, population.size - first),
                         tables=begin,
@@ -115,7 +132,7 @@ class _Layout:
                     )
                 )
         return ly.Tables(
-            populations=populations,
+            parts=parts,
             blocks=np.array(blocks, ly.BLOCK),
             tables=np.array(tables, ly.TABLE),
             bias=np.concatenate([population.bias for population in self.network.populations]),
@@ -127,12 +144,13 @@ class _Layout:
             weights=_joined(weights, np.int16),
         )
 
-    def _populations(self) -> tuple[NDArray[np.void], NDArray[np.uint64]]:
-        table = np.zeros(len(self.network.populations), ly.POPULATION)
-        for row, population in zip(table, self.network.populations, strict=True):
+    def _parts(self) -> tuple[NDArray[np.void], NDArray[np.uint64]]:
+        table = np.zeros(self.parts_at[-1], ly.PART)
+        for population, cut in zip(self.network.populations, self.cuts, strict=True):
             model, exponent = population.model, self.exponents[population.index]
             self._tell_neurons(population)
-            row.first, row.neurons, row.leak = population.first, population.size, model.leak
+            row = np.zeros(1, ly.PART)[0]
+            row.population, row.begin, row.leak = population.index, population.first, model.leak
             row.shift = exponent - ONE_BITS
             row.poisson = -1
             row.kind = ly.KIND_SOURCE if population.source else ly.KIND_PROBABILISTIC
@@ -147,6 +165,9 @@ class _Layout:
                 row.poisson_weight = self._integer(
                     population.poisson[1], population, f"the Poisson weight of {population.name}"
                 )
+            for number, first in enumerate(range(0, population.size, cut.length)):
+                row.first, row.neurons = population.first + first, min(cut.length, population.size - first)
+                table[self.parts_at[population.index] + number] = row
         return table, _joined(self.tails, np.uint64)
 
     def _tell(self, line: str | None) -> None:
@@ -169,7 +190,7 @@ class _Layout:
         self._tell(rd.told_weight(weight, integer, exponent, what, self.reach[target.index]))
         return integer
 
-    def _parts(self, own: list[Projection]) -> Iterator[tuple[Projection, int | None, rd.Part]]:
+    def _weight_parts(self, own: list[Projection]) -> Iterator[tuple[Projection, int | None, rd.Part]]:
         """What has a table in each block."""
         for projection in own:
             constant, parts = self._scales(projection)
@@ -201,13 +222,21 @@ class _Layout:
         synapses = sum(p.synapses.count(p.source.size) for p in own)
         return synapses / rows * min(1.0, size / population.size) if rows else 0.0
 
-    def _block_size(self, population: Population, own: list[Projection]) -> int:
-        """Neurons of a block: so few that their drives stay in the cache, but rows should not become too short."""
-        size = ly.BLOCK_SMALLEST
-        largest = min(population.size, self.largest)
-        while size < largest and self._row(population, own, size) < ly.ROW_SYNAPSES:
-            size *= 2
-        return size
+    def _cut(self, population: Population, own: list[Projection]) -> "_Cut":
+        """Parts of equal size for the threads, and their blocks.
+
+        A block has so few neurons that their drives stay in the cache, but rows should not become too short.
+        """
+        threads = max(1, min(self.threads, population.size // PART_SMALLEST))
+        share = -(-population.size // threads)
+        block, largest = ly.BLOCK_SMALLEST, min(share, self.largest)
+        while block < largest and self._row(population, own, block) < ly.ROW_SYNAPSES:
+            block *= 2
+        if threads > 1:  # parts are whole blocks
+            block = -(-share // -(-share // block))
+            block = -(-block // ly.CHUNK) * ly.CHUNK
+        length = -(-share // block) * block
+        return _Cut(block, length, -(-population.size // length))
 
     def _reach(self, population: Population, own: list[Projection]) -> float:
         """All that can reach a neuron in one step, in magnitudes of weights."""
@@ -250,6 +279,14 @@ class _Layout:
             integers = np.zeros(0, np.int16) if values is None else part.integers(values)
             build.fill_rows(rows, integers, layout, next_at, targets, weights)
         return _Sorted(pointers, targets, weights)
+
+
+class _Cut(NamedTuple):
+    """How a population is cut."""
+
+    block: int  # neurons of a block
+    length: int  # neurons of a part, a multiple of them
+    parts: int
 
 
 @dataclass(frozen=True)

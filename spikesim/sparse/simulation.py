@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikesim.engine.phase import PhaseSpec
 from spikesim.engine.plan import FIRING_IID
-from spikesim.errors import InputError, Stopped
+from spikesim.errors import InputError
 from spikesim.io.atomic import replacing
 from spikesim.io.formats import SIMULATION_STATE_MAGIC
 from spikesim.io.hdf5_output import storing
@@ -26,20 +26,24 @@ from spikesim.runtime.stop_flag import StopFlag
 from spikesim.runtime.text import counted
 from spikesim.sparse.assembly import assemble_told
 from spikesim.sparse.engine import layout as ly
+from spikesim.sparse.engine.fingerprint import synapse_sum
+from spikesim.sparse.engine.gate import SHARES
 from spikesim.sparse.engine.random_numbers import STREAM_FIRE
-from spikesim.sparse.engine.resting import start_sources
-from spikesim.sparse.engine.run import run_steps
 from spikesim.sparse.network import Network, Population
-from spikesim.sparse.state import check_state, fill_ring, new_state, rebuild, ring_contents, saved_arrays
+from spikesim.sparse.state import (
+    by_population,
+    by_projection,
+    first_parts,
+    ring_contents,
+    saved_arrays,
+    take_up,
+)
 from spikesim.sparse.synapses import RandomSynapses
+from spikesim.sparse.trial import Trial, divide
 from spikesim.sparse.values import integer, shown
 
-STRETCH, STRETCH_VISITS = 256, 2**25
-"""Steps between two returns to Python, and visits to neurons: a signal should not wait long."""
-LOG_ROOM = 1 << 20
-"""Spikes that a stretch can record besides those of one step."""
 STEPS_MAX = 2**32
-FORMAT = 3
+FORMAT = 4
 NEURON_BYTES, SYNAPSE_BYTES, ROW_BYTES, DRAWN_BYTES = 49, 2, 8, 16
 """At least: of a neuron in each trial, of a synapse with a weight that others share, of a row of synapses, and of each
 synapse of a neuron while its targets are drawn."""
@@ -65,46 +69,6 @@ class Spikes:
     neurons: NDArray[np.int64]
 
 
-class _Trial:
-    """State and records of one trial."""
-
-    def __init__(self, number: int, tables: ly.Tables, projections: int, clock: PhaseSpec) -> None:
-        self.number = number
-        self.tables = tables
-        self.state = new_state(tables, projections)
-        self.key = ly.TrialKey(clock, number)
-        start_sources(tables, self.state, self.key)
-        self.spikes: list[tuple[NDArray[np.int64], NDArray[np.int32]]] = []
-        self.counts: list[NDArray[np.int64]] = []
-        self.traces: list[NDArray[np.int32]] = []
-
-    def run(self, first: int, steps: int, probes: NDArray[np.int64], stop: StopFlag) -> None:
-        """Go on for some steps from step `first`."""
-        populations = self.tables.populations
-        spikes_max = int(populations["neurons"][populations["recorded"] > 0].sum())
-        capacity = spikes_max + LOG_ROOM if spikes_max else 0
-        longest = max(1, min(STRETCH, STRETCH_VISITS // len(self.tables.bias)))
-        done = 0
-        while done < steps:
-            stretch = ly.Stretch(first + done, min(longest, steps - done), spikes_max)
-            log = ly.Log(
-                steps=np.empty(capacity, np.int64),
-                neurons=np.empty(capacity, np.int32),
-                used=np.zeros(1, np.int64),
-                counts=np.empty((stretch.steps, len(populations)), np.int64),
-                probes=probes,
-                traces=np.empty((stretch.steps, len(probes)), np.int32),
-            )
-            ran = run_steps(self.tables, self.state, self.key, stretch, log, stop.array)
-            used = int(log.used[0])
-            self.spikes.append((log.steps[:used].copy(), log.neurons[:used].copy()))
-            self.counts.append(log.counts[:ran].copy())
-            self.traces.append(log.traces[:ran].copy())
-            done += ran
-            if stop:
-                raise Stopped
-
-
 def _needs(network: Network, trials: int) -> dict[str, int]:
     """Bytes that a simulation takes at least, by what takes them; the ring of spikes excepted."""
     parts = {
@@ -124,8 +88,9 @@ class Simulation:
     """Runs a sparse network, one or more independent trials of it.
 
     Trials share the tables and differ in their random numbers, which are keyed by (seed, trial, population, neuron,
-    step): neither the number of threads nor a break changes a bit. Threads carry whole trials; the populations of one
-    trial are run one after the other.
+    step): neither the number of threads nor a break changes a bit. Threads carry whole trials. Where there are twice as
+    many threads as trials, or more, those of a trial divide its large populations among themselves and wait for each
+    other after every step.
 
     Parameters
     ----------
@@ -154,14 +119,17 @@ class Simulation:
         clock = PhaseSpec(FIRING_IID, STREAM_FIRE, int(low), int(high))
         self._populations = tuple(network.populations)
         require_memory(_needs(network, trials), _ADVICE)
+        together = max(1, threads // trials) if SHARES else 1
         with naming_memory("the tables of the network", _ADVICE):
-            self._tables, told = assemble_told(network)
+            self._tables, told = assemble_told(network, together)
+        together = int(np.bincount(self._tables.parts["population"]).max())  # small populations are not cut
         for line in told:
             warnings.warn(line, RoundingWarning, stacklevel=2)
         self._probes: dict[int, NDArray[np.int64]] = {}
         with naming_memory(f"the state of {trials} trials of {network.neurons:,} neurons", _ADVICE):
-            count = len(network.projections)
-            self._trials = [_Trial(number, self._tables, count, clock) for number in range(trials)]
+            shares = divide(self._tables, together)
+            self._trials = [Trial(number, self._tables, shares, clock) for number in range(trials)]
+        self._projections = len(network.projections)
         self._fingerprint: NDArray[np.uint8] | None = None
         self._stop = StopFlag()
         self.seed = seed
@@ -173,7 +141,7 @@ class Simulation:
         """Record the spikes of these populations from now on."""
         for population in populations:
             self._check_own(population)
-            self._tables.populations["recorded"][population.index] = 1
+            self._tables.parts["recorded"][self._tables.parts["population"] == population.index] = 1
 
     def record_potential(self, population: Population, neurons: ArrayLike) -> None:
         """Record the membrane potentials of these neurons, each once; to be called before the first step.
@@ -212,10 +180,15 @@ class Simulation:
         self._stop.clear()
         probes = self._all_probes()
 
-        def go_on(trial: _Trial) -> None:
-            trial.run(self.step, steps, probes, self._stop)
+        def go_on(trial: Trial, others: Executor | None = None) -> None:
+            trial.run(self.step, steps, probes, self._stop, others)
 
-        if self.threads == 1 or len(self._trials) == 1:
+        beside = len(self._trials[0].threads) - 1
+        if beside:  # so many trials are run at a time that none of their threads has to wait for another trial's
+            at_a_time = min(len(self._trials), max(1, self.threads // (beside + 1)))
+            with ThreadPoolExecutor(at_a_time) as trials, ThreadPoolExecutor(at_a_time * beside) as others:
+                list(trials.map(lambda trial: go_on(trial, others), self._trials))
+        elif self.threads == 1 or len(self._trials) == 1:
             for trial in self._trials:
                 go_on(trial)
         else:
@@ -274,11 +247,11 @@ class Simulation:
 
     def events(self, trial: int = 0) -> NDArray[np.int64]:
         """Synaptic events of each projection since the first step, int64 (projections,)."""
-        return self._trial(trial).state.counts.events.copy()
+        return by_projection(self._tables, self._trial(trial).state.counts.events, self._projections)
 
     def updates(self, trial: int = 0) -> NDArray[np.int64]:
         """Visits to neurons of each population since the first step, int64 (populations,)."""
-        return self._trial(trial).state.counts.updates.copy()
+        return by_population(self._tables, self._trial(trial).state.counts.updates)
 
     def save(self, path: str | Path) -> None:
         """Write the state of all trials, events in flight included; recorded spikes are not part of it.
@@ -302,7 +275,7 @@ class Simulation:
                 file["network"] = self._network_digest()
                 for trial in self._trials:
                     group = file.create_group(f"trial{trial.number}")
-                    for name, own in saved_arrays(trial.state).items():
+                    for name, own in saved_arrays(self._tables, trial.state, self._projections).items():
                         group[name] = own
                     group["ring"] = ring_contents(self._tables, trial.state)
         except (OSError, RuntimeError) as error:  # h5py raises either
@@ -339,11 +312,11 @@ class Simulation:
             )
         for trial in self._trials:
             group = f"/trial{trial.number}"
-            for name, own in saved_arrays(trial.state).items():
-                own[...] = contents.array(f"{group}/{name}", own.dtype, own.shape)
-            check_state(self._tables, trial.state)
-            fill_ring(self._tables, trial.state, contents.array(f"{group}/ring", np.int32))
-            rebuild(self._tables, trial.state)
+            saved = {
+                name: contents.array(f"{group}/{name}", own.dtype, own.shape)
+                for name, own in saved_arrays(self._tables, trial.state, self._projections).items()
+            }
+            take_up(self._tables, trial.state, saved, contents.array(f"{group}/ring", np.int32))
         self.forget_records()
         step = int(contents.attribute("step"))
         if not 0 <= step < STEPS_MAX:
@@ -351,19 +324,29 @@ class Simulation:
         self.step = step
 
     def _network_digest(self) -> NDArray[np.uint8]:
-        """SHA-256 of the compiled network, uint8 (32,)."""
+        """SHA-256 of the compiled network, however it is cut into parts and blocks, uint8 (32,)."""
         if self._fingerprint is None:
-            digest = hashlib.sha256(f"{len(self._trials[0].state.counts.events)} projections".encode())
-            populations = self._tables.populations.copy()
-            populations["recorded"] = 0
-            for name, given in self._tables._replace(populations=populations)._asdict().items():
-                array = ly.as_matrix(given) if given.dtype.names else given
-                digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-                digest.update(np.ascontiguousarray(array).data if array.size else b"")
+            tables, firsts = self._tables, first_parts(self._tables)
+            populations = tables.parts[firsts]
+            populations["neurons"], populations["recorded"] = by_population(tables, tables.parts["neurons"]), 0
+            synapses = np.zeros((self._projections, 3), np.uint64)  # source and target population, and all synapses
+            with np.errstate(over="ignore"):  # sums are modulo 2**64
+                for block in tables.blocks:
+                    target = tables.parts[block["part"]]
+                    for index in range(int(block["tables"]), int(block["tables_end"])):
+                        table = tables.tables[index]
+                        own = synapses[int(table["projection"])]
+                        own[0], own[1] = tables.parts["population"][int(table["sources"])], target["population"]
+                        own[2] += np.uint64(synapse_sum(tables, index, int(block["first"] - target["begin"])))
+            digest = hashlib.sha256()
+            fixed = (ly.as_matrix(populations), tables.bias, tables.resting, tables.poisson, synapses)
+            for given in fixed:
+                digest.update(f"{given.dtype.str} {given.shape}".encode())
+                digest.update(np.ascontiguousarray(given).tobytes())
             self._fingerprint = np.frombuffer(digest.digest(), np.uint8)
         return self._fingerprint
 
-    def _trial(self, number: int) -> _Trial:
+    def _trial(self, number: int) -> Trial:
         return self._trials[integer(number, "trial", 0, len(self._trials) - 1)]
 
     def _all_probes(self) -> NDArray[np.int64]:

@@ -9,9 +9,9 @@ from spikesim.sparse.engine.resting import GEOMETRIC_BITS
 from spikesim.sparse.engine.wheel import refill
 
 
-def new_state(tables: ly.Tables, projections: int) -> ly.State:
+def new_state(tables: ly.Tables) -> ly.State:
     """V = 0, no spikes; all neurons active, until `start_sources`."""
-    neurons, populations = len(tables.bias), len(tables.populations)
+    neurons, parts = len(tables.bias), len(tables.parts)
     depth = int(tables.delays.max(initial=1)) + 1
     return ly.State(
         membrane=np.zeros(neurons, np.int32),
@@ -19,31 +19,36 @@ def new_state(tables: ly.Tables, projections: int) -> ly.State:
         doing=np.full(neurons, ly.ACTIVE, np.uint8),
         refractory=np.zeros(neurons, np.int32),
         wheel=ly.Wheel(
-            slots=np.full((populations, ly.WHEEL_SLOTS), -1, np.int32),
+            slots=np.full((parts, ly.WHEEL_SLOTS), -1, np.int32),
             due=np.zeros(neurons, np.int64),
             following=np.empty(neurons, np.int32),
             preceding=np.empty(neurons, np.int32),
         ),
         active=ly.ActiveList(
             neurons=np.arange(neurons, dtype=np.int32),
-            counts=tables.populations["neurons"].copy(),
-            dense=np.zeros(populations, np.uint8),
+            counts=tables.parts["neurons"].copy(),
+            dense=np.zeros(parts, np.uint8),
         ),
-        ring=ly.SpikeRing(neurons=new_ring(depth, neurons), counts=np.zeros((depth, populations), np.int64)),
+        ring=ly.SpikeRing(neurons=new_ring(depth, neurons), counts=np.zeros((depth, parts), np.int64)),
         counts=ly.Counts(
             spikes=np.zeros(neurons, np.int64),
-            events=np.zeros(projections, np.int64),
-            updates=np.zeros(populations, np.int64),
+            events=np.zeros(len(tables.tables), np.int64),
+            updates=np.zeros(parts, np.int64),
         ),
-        scratch=ly.Scratch(
-            touched=np.empty(neurons, np.int32),
-            powers=np.empty(GEOMETRIC_BITS, np.float64),
-            synaptic=np.empty(ly.CHUNK, np.int32),
-            probability=np.empty(ly.CHUNK, np.uint16),
-            random=np.empty(ly.CHUNK, np.uint16),
-            words=np.empty(ly.CHUNK, np.uint32),
-            resting=np.empty(ly.CHUNK, np.uint8),
-        ),
+        scratch=new_scratch(np.empty(neurons, np.int32)),
+    )
+
+
+def new_scratch(touched: NDArray[np.int32]) -> ly.Scratch:
+    """Working memory of a thread, but for the lists of blocks, which threads of a trial have in one array."""
+    return ly.Scratch(
+        touched=touched,
+        powers=np.empty(GEOMETRIC_BITS, np.float64),
+        synaptic=np.empty(ly.CHUNK, np.int32),
+        probability=np.empty(ly.CHUNK, np.uint16),
+        random=np.empty(ly.CHUNK, np.uint16),
+        words=np.empty(ly.CHUNK, np.uint32),
+        resting=np.empty(ly.CHUNK, np.uint8),
     )
 
 
@@ -57,17 +62,40 @@ def new_ring(depth: int, neurons: int) -> NDArray[np.int32]:
         return np.empty((depth, neurons), np.int32)
 
 
-def saved_arrays(state: ly.State) -> dict[str, NDArray[np.int64] | NDArray[np.int32] | NDArray[np.uint8]]:
-    """What is saved of a state besides the spikes of the ring, by name: wheel and lists follow from it."""
+def first_parts(tables: ly.Tables) -> NDArray[np.int64]:
+    """The first part of each population, int64 (populations,)."""
+    return np.flatnonzero(tables.parts["first"] == tables.parts["begin"])
+
+
+def by_population(tables: ly.Tables, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sums over the parts of each population: (..., parts) to (..., populations)."""
+    return np.asarray(np.add.reduceat(numbers, first_parts(tables), axis=-1))
+
+
+def by_projection(tables: ly.Tables, numbers: NDArray[np.int64], projections: int) -> NDArray[np.int64]:
+    """Sums over the tables of each projection: (tables,) to (projections,)."""
+    found = np.zeros(projections, np.int64)
+    np.add.at(found, tables.tables["projection"], numbers)
+    return found
+
+
+Saved = NDArray[np.int64] | NDArray[np.int32] | NDArray[np.uint8]
+
+
+def saved_arrays(tables: ly.Tables, state: ly.State, projections: int) -> dict[str, Saved]:
+    """What is saved of a state besides the spikes of the ring, by name: wheel and lists follow from it.
+
+    Nothing of it says how populations were cut into parts.
+    """
     return {
         "membrane": state.membrane,
         "doing": state.doing,
         "refractory": state.refractory,
         "due": state.wheel.due,
-        "ring_count": state.ring.counts,
+        "ring_count": by_population(tables, state.ring.counts),
         "spikes": state.counts.spikes,
-        "events": state.counts.events,
-        "updates": state.counts.updates,
+        "events": by_projection(tables, state.counts.events, projections),
+        "updates": by_population(tables, state.counts.updates),
     }
 
 
@@ -77,54 +105,70 @@ def ring_contents(tables: ly.Tables, state: ly.State) -> NDArray[np.int32]:
     parts = [
         ring.neurons[slot, first : first + ring.counts[slot, index]]
         for slot in range(len(ring.neurons))
-        for index, first in enumerate(tables.populations["first"])
+        for index, first in enumerate(tables.parts["first"])
     ]
     return np.concatenate(parts)
 
 
-def check_state(tables: ly.Tables, state: ly.State) -> None:
-    """Refuse what would lead the compiled loop out of its arrays.
+def take_up(tables: ly.Tables, state: ly.State, saved: dict[str, Saved], ring: NDArray[np.int32]) -> None:
+    """Put what was saved into a state, lists and wheel included.
+
+    Parameters
+    ----------
+    saved : dict
+        As `saved_arrays` has it.
+    ring : int32
+        As `ring_contents` has it.
 
     Raises
     ------
     ValueError
+        It would lead the compiled loop out of its arrays.
     """
-    counts = state.ring.counts
+    state.membrane[...], state.doing[...] = saved["membrane"], saved["doing"]
+    state.refractory[...], state.wheel.due[...] = saved["refractory"], saved["due"]
+    state.counts.spikes[...] = saved["spikes"]
     if not (
-        np.all((counts >= 0) & (counts <= tables.populations["neurons"]))
-        and np.all(state.doing <= ly.ACTIVE)
+        np.all(state.doing <= ly.ACTIVE)
         and np.all(state.refractory >= 0)
         and np.all(state.wheel.due >= 0)
         and np.all(np.abs(state.membrane.astype(np.int64)) <= ly.MEMBRANE_MAX)
     ):
         raise ValueError("numbers out of range")
+    state.counts.updates[...] = 0
+    state.counts.updates[first_parts(tables)] = saved["updates"]
+    state.counts.events[...] = 0
+    projections, first_tables = np.unique(tables.tables["projection"], return_index=True)
+    state.counts.events[first_tables] = saved["events"][projections]
+    _fill_ring(tables, state, saved["ring_count"], ring)
+    _rebuild(tables, state)
 
 
-def fill_ring(tables: ly.Tables, state: ly.State, contents: NDArray[np.int32]) -> None:
-    """The inverse of `ring_contents`, for the counts of the state.
-
-    Raises
-    ------
-    ValueError
-        There are fewer spikes than the counts say, or some of neurons of another population.
-    """
-    at, ring = 0, state.ring
+def _fill_ring(tables: ly.Tables, state: ly.State, counts: Saved, contents: NDArray[np.int32]) -> None:
+    """The inverse of `ring_contents`, for the counts of each slot and population."""
+    at, ring, firsts = 0, state.ring, first_parts(tables)
+    begins, sizes = tables.parts["begin"][firsts], by_population(tables, tables.parts["neurons"])
     for slot in range(len(ring.neurons)):
-        for index, population in enumerate(tables.populations):
-            first, count = int(population["first"]), int(ring.counts[slot, index])
-            own = contents[at : at + count]
-            if len(own) != count or np.any((own < first) | (own >= first + population["neurons"])):
+        for population, (begin, size, count) in enumerate(zip(begins, sizes, counts[slot].tolist(), strict=True)):
+            own = contents[at : at + max(count, 0)]
+            if not 0 <= count <= size or len(own) != count or np.any((own < begin) | (own >= begin + size)):
                 raise ValueError("spikes of neurons that are not there")
-            ring.neurons[slot, first : first + count] = own
+            for part in np.flatnonzero(tables.parts["population"] == population):
+                first, neurons = int(tables.parts["first"][part]), int(tables.parts["neurons"][part])
+                held = own[(own >= first) & (own < first + neurons)]
+                if len(held) > neurons:
+                    raise ValueError("more spikes than neurons")
+                ring.neurons[slot, first : first + len(held)] = held
+                ring.counts[slot, part] = len(held)
             at += count
 
 
-def rebuild(tables: ly.Tables, state: ly.State) -> None:
+def _rebuild(tables: ly.Tables, state: ly.State) -> None:
     """Lists and wheel, from what each neuron is doing."""
     state.drive[:] = 0
     state.active.dense[:] = 0
-    for index, population in enumerate(tables.populations):
-        first, size = int(population["first"]), int(population["neurons"])
+    for index, part in enumerate(tables.parts):
+        first, size = int(part["first"]), int(part["neurons"])
         active = np.flatnonzero(state.doing[first : first + size] == ly.ACTIVE) + first
         state.active.neurons[first : first + len(active)] = active
         state.active.counts[index] = len(active)

@@ -30,26 +30,27 @@ def deliver(tables, state, block, t, listed):
     n = np.int64(0)
     for index in range(tables.blocks[block].tables, tables.blocks[block].tables_end):
         table = tables.tables[index]
-        source, delays = table.source, table.delay_count
-        source_first = tables.populations[source].first
+        delays, source_begin = table.delay_count, table.begin
         constant, weight, shift = table.constant, np.int32(table.weight), np.int32(table.shift)
         pointers = tables.pointers[table.pointers :]
         weights_at, delivered = table.weights, np.int64(0)
-        for d in range(delays):
+        sources = table.sources_end - table.sources
+        for visit in range(delays * sources):
+            d, source = visit // sources, table.sources + visit % sources
             slot = (t - tables.delays[table.delays + d]) % depth
-            fired = state.ring.neurons[slot, source_first:]
+            fired = state.ring.neurons[slot, tables.parts[source].first :]
             count = state.ring.counts[slot, source]
             for i in range(count):
                 # a row is a few cache lines somewhere in memory: ask for those of later spikes, or wait for each
                 if i + AHEAD_POINTERS < count:
-                    prefetch(pointers, (np.int64(fired[i + AHEAD_POINTERS]) - source_first) * delays + d)
+                    prefetch(pointers, (np.int64(fired[i + AHEAD_POINTERS]) - source_begin) * delays + d)
                 if i + AHEAD_ROWS < count:
-                    at = (np.int64(fired[i + AHEAD_ROWS]) - source_first) * delays + d
+                    at = (np.int64(fired[i + AHEAD_ROWS]) - source_begin) * delays + d
                     for line in range(pointers[at], pointers[at + 1], in_line):
                         prefetch(targets, line)
                         if not constant:
                             prefetch(weights, weights_at + line)
-                at = (np.int64(fired[i]) - source_first) * delays + d
+                at = (np.int64(fired[i]) - source_begin) * delays + d
                 begin, end = pointers[at], pointers[at + 1]
                 delivered += end - begin
                 # slices: loops from 0 need no checks for negative indices, which cost more than the addition
@@ -71,5 +72,5 @@ def deliver(tables, state, block, t, listed):
                 else:
                     for j in range(row_targets.shape[0]):
                         drive[np.int64(row_targets[j])] += np.int32(np.int32(row_weights[j]) << shift)
-        state.counts.events[table.projection] += delivered
+        state.counts.events[index] += delivered
     return n

@@ -1,11 +1,12 @@
 """Arrays that the compiled loop runs on: what is fixed (`Tables`) and what moves (`State`), and their records.
 
-Neurons of all populations have one numbering, population after population. The targets of a population are cut into
-blocks whose drives stay in a core's cache; a *table* holds the synapses of one projection into one block, a row for
-each (source neuron, delay).
+Neurons of all populations have one numbering, population after population. Threads that share a trial divide its
+populations into *parts*, one a thread; else a part is a whole population. The targets of a part are cut into blocks
+whose drives stay in a core's cache; a *table* holds the synapses of one projection into one block, a row for each
+(source neuron, delay).
 
-Arrays of records have the dtypes `POPULATION`, `BLOCK` and `TABLE`: kernels read ``tables.populations[i].neurons``,
-NumPy reads the column ``tables.populations["neurons"]``.
+Arrays of records have the dtypes `PART`, `BLOCK` and `TABLE`: kernels read ``tables.parts[i].neurons``, NumPy reads the
+column ``tables.parts["neurons"]``.
 """
 
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.engine.phase import PhaseSpec
+from spikesim.sparse.engine.gate import Gate
 
 
 def _record_type(*names: str) -> np.dtype[Any]:
@@ -22,8 +24,10 @@ def _record_type(*names: str) -> np.dtype[Any]:
     return np.dtype((np.record, np.dtype([(name, np.int64) for name in names], align=True)))
 
 
-POPULATION = _record_type(
-    "first",  # number of its first neuron
+PART = _record_type(
+    "population",  # of which it is a part
+    "begin",  # number of the first neuron of the population
+    "first",  # number of its own first neuron; from `begin` on a multiple of CHUNK
     "neurons",  # how many
     "kind",  # KIND_PROBABILISTIC, KIND_LIF or KIND_SOURCE
     "leak",  # k of alpha = 2**-k
@@ -38,20 +42,23 @@ POPULATION = _record_type(
     "poisson_weight",  # what one of its arrivals adds to the sum of weights
     "recorded",  # 1: its spikes are recorded
 )
-"""A population. The threshold and what follows it up to `refractory` are of leaky integrate-and-fire neurons."""
+"""Neighbouring neurons of a population, which one thread moves, with what all of the population have in common. The
+threshold and what follows it up to `refractory` are of leaky integrate-and-fire neurons."""
 KIND_PROBABILISTIC, KIND_LIF, KIND_SOURCE = 0, 1, 2
 
 BLOCK = _record_type(
-    "population",
+    "part",
     "first",  # number of its first neuron
     "neurons",  # how many
     "tables",  # the first of its tables
     "tables_end",
 )
-"""Neighbouring neurons of a population, and the tables of the synapses onto them."""
+"""Neighbouring neurons of a part, and the tables of the synapses onto them."""
 
 TABLE = _record_type(
-    "source",  # population
+    "sources",  # the first part of the source population
+    "sources_end",
+    "begin",  # number of the first neuron of the source population
     "projection",
     "pointers",  # offset of its rows
     "delays",  # offset of its delays
@@ -87,7 +94,7 @@ def as_matrix(records: NDArray[np.void]) -> NDArray[np.int64]:
 class Tables(NamedTuple):
     """The network, the same for all trials."""
 
-    populations: NDArray[np.void]  # (populations,) of POPULATION
+    parts: NDArray[np.void]  # (parts,) of PART; those of a population are neighbours, in the order of their neurons
     blocks: NDArray[np.void]  # (blocks,) of BLOCK
     tables: NDArray[np.void]  # (tables,) of TABLE
     bias: NDArray[np.int32]  # (neurons,): 1.0 = 2**16
@@ -102,37 +109,37 @@ class Tables(NamedTuple):
 class Wheel(NamedTuple):
     """The next spikes of resting neurons (`spikesim.sparse.engine.wheel`)."""
 
-    slots: NDArray[np.int32]  # (populations, WHEEL_SLOTS): first neuron of each slot, -1: none
+    slots: NDArray[np.int32]  # (parts, WHEEL_SLOTS): first neuron of each slot, -1: none
     due: NDArray[np.int64]  # (neurons,): step of the scheduled spike
     following: NDArray[np.int32]  # (neurons,): in the slot, -1: none
     preceding: NDArray[np.int32]  # (neurons,): in the slot, -1: none
 
 
 class ActiveList(NamedTuple):
-    """The active neurons of each population."""
+    """The active neurons of each part."""
 
-    neurons: NDArray[np.int32]  # (neurons,): those of a population from its first neuron on
-    counts: NDArray[np.int64]  # (populations,)
-    dense: NDArray[np.uint8]  # (populations,): many are active, all are looked at and `neurons` is out of date
+    neurons: NDArray[np.int32]  # (neurons,): those of a part from its first neuron on
+    counts: NDArray[np.int64]  # (parts,)
+    dense: NDArray[np.uint8]  # (parts,): many are active, all are looked at and `neurons` is out of date
 
 
 class SpikeRing(NamedTuple):
     """Spikes of the last steps: those of step t are in slot t mod (longest delay + 1)."""
 
-    neurons: NDArray[np.int32]  # (longest delay + 1, neurons): of a population from its first neuron on
-    counts: NDArray[np.int64]  # (longest delay + 1, populations)
+    neurons: NDArray[np.int32]  # (longest delay + 1, neurons): of a part from its first neuron on
+    counts: NDArray[np.int64]  # (longest delay + 1, parts)
 
 
 class Counts(NamedTuple):
     """What has happened since the first step."""
 
     spikes: NDArray[np.int64]  # (neurons,)
-    events: NDArray[np.int64]  # (projections,): synaptic events
-    updates: NDArray[np.int64]  # (populations,): neurons visited
+    events: NDArray[np.int64]  # (tables,): synaptic events
+    updates: NDArray[np.int64]  # (parts,): neurons visited
 
 
 class Scratch(NamedTuple):
-    """Working memory: nothing of it outlives a step."""
+    """Working memory of a thread: nothing of it outlives a step."""
 
     touched: NDArray[np.int32]  # (neurons,): those that events have reached in this step, by block
     powers: NDArray[np.float64]  # (GEOMETRIC_BITS,)
@@ -169,15 +176,25 @@ class Stretch(NamedTuple):
 
     first: int  # number of the first one, from 0
     steps: int
-    spikes_max: int  # largest number of spikes that one of them can record
+    spikes_max: int  # largest number of spikes that a thread can record in one of them
+
+
+class Share(NamedTuple):
+    """What one of the threads of a trial does."""
+
+    parts: NDArray[np.int64]  # it moves these
+    blocks: NDArray[np.int64]  # theirs
+    leads: bool  # whether it looks at whether a stop was asked for
+    gate: Gate
 
 
 class Log(NamedTuple):
-    """What a stretch of steps records."""
+    """What a thread records of a stretch of steps; counts and traces are those of all threads, each has its columns."""
 
     steps: NDArray[np.int64]  # (capacity,): step of each recorded spike
     neurons: NDArray[np.int32]  # (capacity,)
     used: NDArray[np.int64]  # (1,)
-    counts: NDArray[np.int64]  # (steps, populations): spikes
+    counts: NDArray[np.int64]  # (steps, parts): spikes
     probes: NDArray[np.int64]  # (probed,): neurons whose membrane potentials are recorded
+    columns: NDArray[np.int64]  # which of them are the thread's
     traces: NDArray[np.int32]  # (steps, probed): 1.0 = 2**16

@@ -48,69 +48,69 @@ def waiting_time(p, uniform, powers):
 
 
 @kernel
-def schedule(tables, state, key, population, neuron, step):
+def schedule(tables, state, key, part, neuron, step):
     """Let a neuron rest from this step on; if it may fire, its next spike goes into the wheel."""
     p = tables.resting[neuron]
     if p == 0.0:
         state.doing[neuron] = SILENT
         return
-    counter = neuron - tables.populations[population].first
-    w0, w1, _, _ = random_words(key, population, STREAM_WAIT, step & 0xFFFFFFFF, counter)
+    pop = tables.parts[part]
+    w0, w1, _, _ = random_words(key, pop.population, STREAM_WAIT, step & 0xFFFFFFFF, neuron - pop.begin)
     uniform = min(np.float64(w0) * 2.0**-32 + np.float64(w1) * 2.0**-64, UNIFORM_MAX)
     state.doing[neuron] = SCHEDULED
-    insert(state.wheel, population, neuron, step + waiting_time(p, uniform, state.scratch.powers))
+    insert(state.wheel, part, neuron, step + waiting_time(p, uniform, state.scratch.powers))
 
 
 @kernel
 def start_sources(tables, state, key):
     """Let the sources rest from the step before the first one on."""
-    for population in range(tables.populations.shape[0]):
-        pop = tables.populations[population]
+    for part in range(tables.parts.shape[0]):
+        pop = tables.parts[part]
         if pop.kind == KIND_SOURCE:
-            state.active.counts[population] = 0
+            state.active.counts[part] = 0
             for neuron in range(pop.first, pop.first + pop.neurons):
                 state.membrane[neuron] = tables.bias[neuron]
-                schedule(tables, state, key, population, neuron, np.int64(-1))
+                schedule(tables, state, key, part, neuron, np.int64(-1))
 
 
 @kernel
-def wake(tables, state, population, neuron):
+def wake(tables, state, part, neuron):
     """Put a resting neuron onto the list of the active ones."""
     if state.doing[neuron] == SCHEDULED:
-        withdraw(state.wheel, population, neuron)
+        withdraw(state.wheel, part, neuron)
     state.doing[neuron] = ACTIVE
-    state.active.neurons[tables.populations[population].first + state.active.counts[population]] = neuron
-    state.active.counts[population] += 1
+    state.active.neurons[tables.parts[part].first + state.active.counts[part]] = neuron
+    state.active.counts[part] += 1
 
 
 @kernel
-def wake_range(tables, state, population, first, last):
+def wake_range(tables, state, part, first, last):
     """Wake those of some neurons whose drive is not zero."""
     doing, drive = state.doing, state.drive
     for neuron in range(first, last):
         if drive[neuron] != 0 and doing[neuron] != ACTIVE:
-            wake(tables, state, population, neuron)
+            wake(tables, state, part, neuron)
 
 
 @kernel
-def fire_due(tables, state, key, population, t, slot):
+def fire_due(tables, state, key, part, t, slot):
     """Spikes of resting neurons that are due in this step."""
-    pop = tables.populations[population]
+    pop = tables.parts[part]
     first, kind = pop.first, pop.kind
-    neuron = np.int64(state.wheel.slots[population, t % WHEEL_SLOTS])
+    neuron = np.int64(state.wheel.slots[part, t % WHEEL_SLOTS])
     while neuron >= 0:
         after = np.int64(state.wheel.following[neuron])
         if state.wheel.due[neuron] == t:
-            withdraw(state.wheel, population, neuron)
-            state.counts.updates[population] += 1
-            state.ring.neurons[slot, first + state.ring.counts[slot, population]] = neuron
-            state.ring.counts[slot, population] += 1
+            withdraw(state.wheel, part, neuron)
+            state.counts.updates[part] += 1
+            state.ring.neurons[slot, first + state.ring.counts[slot, part]] = neuron
+            state.ring.counts[slot, part] += 1
             state.counts.spikes[neuron] += 1
             if kind == KIND_LIF:
                 lif.reset(pop, state.membrane, state.refractory, neuron)
             state.doing[neuron] = SILENT  # it is in no list now
             if state.membrane[neuron] == tables.bias[neuron] and state.refractory[neuron] == 0:
-                schedule(tables, state, key, population, neuron, t)
+                schedule(tables, state, key, part, neuron, t)
             else:
-                wake(tables, state, population, neuron)
+                wake(tables, state, part, neuron)
         neuron = after

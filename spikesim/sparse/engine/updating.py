@@ -1,4 +1,4 @@
-"""Moving and firing the active neurons of a population.
+"""Moving and firing the active neurons of a part of a population.
 
 Where many are active all are looked at in order, a chunk at a time and in loops that the compiler turns into vectors;
 else those on the list. The same bits.
@@ -18,27 +18,28 @@ from spikesim.sparse.engine.resting import schedule, wake_range
 
 
 @kernel
-def update_listed(tables, state, key, population, t, slot):
-    """Move the active neurons on the list of a population and let them fire or rest."""
-    pop = tables.populations[population]
-    first, size, kind, shift = pop.first, pop.neurons, pop.kind, pop.shift
+def update_listed(tables, state, key, part, t, slot):
+    """Move the active neurons on the list of a part and let them fire or rest."""
+    pop = tables.parts[part]
+    first, size, kind, shift, population = pop.first, pop.neurons, pop.kind, pop.shift, pop.population
+    before = first - pop.begin  # neurons of the population before those of the part
     poisson, poisson_weight = pop.poisson >= 0, pop.poisson_weight
     tails = tables.poisson[max(pop.poisson, 0) :][: pop.poisson_terms]
     of_lif, of_probabilistic, of_sums = lif.begin(pop, t), probabilistic.begin(pop, t), sum_dither(t, shift)
-    # slices from the population's first neuron on: loops from 0 need no checks for negative indices
+    # slices from the part's first neuron on: loops from 0 need no checks for negative indices
     membrane, drive = state.membrane[first : first + size], state.drive[first : first + size]
     refractory, bias = state.refractory[first : first + size], tables.bias[first : first + size]
     active, spikes = state.active.neurons[first : first + size], state.counts.spikes[first : first + size]
     fired = state.ring.neurons[slot, first : first + size]
-    kept, n = 0, state.ring.counts[slot, population]
-    count = state.active.counts[population]
+    kept, n = 0, state.ring.counts[slot, part]
+    count = state.active.counts[part]
     for i in range(count):
         local = np.int64(active[i]) - first
         total = np.int64(drive[local])
         arrived = total != 0
         drive[local] = 0
         if poisson and refractory[local] == 0:  # else nothing that arrives counts
-            total += poisson_arrivals(tails, key, population, local, t) * poisson_weight
+            total += poisson_arrivals(tails, key, population, before + local, t) * poisson_weight
         synaptic = (total + of_sums) >> shift
         if kind == KIND_LIF:
             v, left, p = lif.advance(of_lif, membrane[local], refractory[local], bias[local], synaptic)
@@ -48,8 +49,8 @@ def update_listed(tables, state, key, population, t, slot):
             v, p = probabilistic.advance(of_probabilistic, membrane[local], bias[local], synaptic)
         membrane[local] = v
         if p > 0:
-            w0, w1, w2, w3 = random_words(key, population, STREAM_FIRE, t, local >> 3)
-            pair = (local & 7) >> 1
+            w0, w1, w2, w3 = random_words(key, population, STREAM_FIRE, t, (before + local) >> 3)
+            pair = (local & 7) >> 1  # as many come before as make whole blocks of eight
             word = w0 if pair == 0 else w1 if pair == 1 else w2 if pair == 2 else w3
             bits = np.int64((word >> np.uint64(16 * (local & 1))) & np.uint64(0xFFFF))
             if bits < p:
@@ -61,30 +62,31 @@ def update_listed(tables, state, key, population, t, slot):
         # one under steady fire stays active: drawing a waiting time costs more than some visits
         still = not arrived and membrane[local] == bias[local]
         if still and refractory[local] == 0 and not poisson:
-            schedule(tables, state, key, population, first + local, t)
+            schedule(tables, state, key, part, first + local, t)
         else:
             active[kept] = np.int32(first + local)
             kept += 1
-    state.ring.counts[slot, population] = n
-    state.active.counts[population] = kept
-    state.counts.updates[population] += count
+    state.ring.counts[slot, part] = n
+    state.active.counts[part] = kept
+    state.counts.updates[part] += count
 
 
 @kernel
-def update_all(tables, state, key, population, t, slot):
-    """Move all neurons of a population that are active or have been reached, and let them fire or rest.
+def update_all(tables, state, key, part, t, slot):
+    """Move all neurons of a part that are active or have been reached, and let them fire or rest.
 
     The list of the active ones is out of date afterwards.
     """
-    pop = tables.populations[population]
-    first, size, kind, shift = pop.first, pop.neurons, pop.kind, pop.shift
+    pop = tables.parts[part]
+    first, size, kind, shift, population = pop.first, pop.neurons, pop.kind, pop.shift, pop.population
+    before = first - pop.begin
     poisson, poisson_weight = pop.poisson >= 0, pop.poisson_weight
     tails = tables.poisson[max(pop.poisson, 0) :][: pop.poisson_terms]
     of_lif, of_probabilistic, of_sums = lif.begin(pop, t), probabilistic.begin(pop, t), np.int32(sum_dither(t, shift))
     synaptic, probability = state.scratch.synaptic, state.scratch.probability
     random, resting = state.scratch.random, state.scratch.resting
     fired = state.ring.neurons[slot, first : first + size]
-    n = state.ring.counts[slot, population]
+    n = state.ring.counts[slot, part]
     for begin in range(0, size, CHUNK):
         count = min(CHUNK, size - begin)
         at = first + begin
@@ -105,9 +107,9 @@ def update_all(tables, state, key, population, t, slot):
         for i in range(count):
             waking = np.int32(waking | (drive[i] if doing[i] != ACTIVE else np.int32(0)))
         if waking:
-            wake_range(tables, state, population, at, at + count)
+            wake_range(tables, state, part, at, at + count)
         if poisson:
-            poisson_chunk(tails, key, population, begin, t, state.scratch.words, synaptic[:count])
+            poisson_chunk(tails, key, population, before + begin, t, state.scratch.words, synaptic[:count])
             for i in range(count):
                 synaptic[i] = np.int32((drive[i] + synaptic[i] * poisson_weight + of_sums) >> shift)
         else:
@@ -125,7 +127,7 @@ def update_all(tables, state, key, population, t, slot):
                 probability[i] = np.uint16(p if doing[i] == ACTIVE else 0)
         for i in range(count, (count + 15) // 16 * 16):
             probability[i] = 0
-        fill_random(key.phase, key.trial, population, t, begin // 8, (count + 7) // 8, random, np.int64(0))
+        fill_random(key.phase, key.trial, population, t, (before + begin) // 8, (count + 7) // 8, random, np.int64(0))
         for i in range(0, count, 16):
             bits = np.uint64(spike_word(probability, random, i))
             while bits:
@@ -145,19 +147,19 @@ def update_all(tables, state, key, population, t, slot):
         if found and not poisson:
             for i in range(count):
                 if resting[i]:
-                    schedule(tables, state, key, population, at + i, t)
-            state.active.counts[population] -= found
-            state.counts.updates[population] += found
-    state.ring.counts[slot, population] = n
-    state.counts.updates[population] += state.active.counts[population]
+                    schedule(tables, state, key, part, at + i, t)
+            state.active.counts[part] -= found
+            state.counts.updates[part] += found
+    state.ring.counts[slot, part] = n
+    state.counts.updates[part] += state.active.counts[part]
 
 
 @kernel
-def list_active(tables, state, population):
-    """The list of the active neurons of a population, anew."""
-    first, size, n = tables.populations[population].first, tables.populations[population].neurons, 0
+def list_active(tables, state, part):
+    """The list of the active neurons of a part, anew."""
+    first, size, n = tables.parts[part].first, tables.parts[part].neurons, 0
     for neuron in range(first, first + size):
         if state.doing[neuron] == ACTIVE:
             state.active.neurons[first + n] = np.int32(neuron)
             n += 1
-    state.active.counts[population] = n
+    state.active.counts[part] = n

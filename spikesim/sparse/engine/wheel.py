@@ -1,7 +1,7 @@
 """The timing wheel: spikes of resting neurons, put in and withdrawn in O(1).
 
-Slot ``step mod WHEEL_SLOTS`` of a population is a doubly linked list of its neurons whose next spike is due in that
-step, or whole turns later (Varghese & Lauck 1987, scheme 6). A neuron has at most one entry.
+Slot ``step mod WHEEL_SLOTS`` of a part is a doubly linked list of its neurons whose next spike is due in that step, or
+whole turns later (Varghese & Lauck 1987, scheme 6). A neuron has at most one entry.
 """
 
 from spikesim.jit.compilation import inline_kernel, kernel
@@ -9,26 +9,26 @@ from spikesim.sparse.engine.layout import SCHEDULED, WHEEL_SLOTS
 
 
 @inline_kernel
-def insert(wheel, population, neuron, due):
+def insert(wheel, part, neuron, due):
     """Put the next spike of a neuron into the wheel; it must have none there."""
     slot = due % WHEEL_SLOTS
-    first = wheel.slots[population, slot]
+    first = wheel.slots[part, slot]
     wheel.due[neuron] = due
     wheel.following[neuron] = first
     wheel.preceding[neuron] = -1
     if first >= 0:
         wheel.preceding[first] = neuron
-    wheel.slots[population, slot] = neuron
+    wheel.slots[part, slot] = neuron
 
 
 @inline_kernel
-def withdraw(wheel, population, neuron):
+def withdraw(wheel, part, neuron):
     """Take the next spike of a neuron out again; it must be there."""
     before, after = wheel.preceding[neuron], wheel.following[neuron]
     if before >= 0:
         wheel.following[before] = after
     else:
-        wheel.slots[population, wheel.due[neuron] % WHEEL_SLOTS] = after
+        wheel.slots[part, wheel.due[neuron] % WHEEL_SLOTS] = after
     if after >= 0:
         wheel.preceding[after] = before
 
@@ -37,8 +37,8 @@ def withdraw(wheel, population, neuron):
 def refill(tables, state):
     """The wheel anew, from what the neurons are doing and the steps in which their spikes are due."""
     state.wheel.slots[:] = -1
-    for population in range(tables.populations.shape[0]):
-        pop = tables.populations[population]
+    for part in range(tables.parts.shape[0]):
+        pop = tables.parts[part]
         for neuron in range(pop.first, pop.first + pop.neurons):
             if state.doing[neuron] == SCHEDULED:
-                insert(state.wheel, population, neuron, state.wheel.due[neuron])
+                insert(state.wheel, part, neuron, state.wheel.due[neuron])

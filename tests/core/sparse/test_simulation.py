@@ -111,7 +111,7 @@ def test_blocks_of_a_large_population_are_one_population() -> None:
     fired.run(3)
     spikes = fired.spikes(source)
     v = np.zeros(size, np.int64)
-    shift = int(tables.populations["shift"][cells.index])
+    shift = int(tables.parts["shift"][cells.index])
     integers = np.rint(np.ldexp(plus.toarray(), 16 + shift)).astype(np.int64)
     for t in range(3):
         arrived = np.zeros(size, np.int64)
@@ -142,7 +142,7 @@ def test_the_wheel_holds_what_was_put_in_and_not_withdrawn(moves: list[tuple[int
     net = Network()
     net.add_population(8)
     tables = assemble(net)
-    state = new_state(tables, 0)
+    state = new_state(tables)
     wheel = state.wheel
     held: dict[int, int] = {}
 
@@ -199,7 +199,7 @@ def test_a_full_log_is_emptied_and_nothing_is_lost(monkeypatch: pytest.MonkeyPat
     whole = Simulation(net, seed=4)
     whole.record(*populations)
     whole.run(200)
-    monkeypatch.setattr("spikesim.sparse.simulation.LOG_ROOM", 1)
+    monkeypatch.setattr("spikesim.sparse.trial.LOG_ROOM", 1)
     tight = Simulation(net, seed=4)
     tight.record(*populations)
     tight.run(200)

@@ -1,0 +1,151 @@
+"""One trial of a network: its state and records, and the threads that carry it on together."""
+
+from concurrent.futures import Executor, Future, wait
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.engine.phase import PhaseSpec
+from spikesim.errors import Stopped
+from spikesim.runtime.stop_flag import StopFlag
+from spikesim.sparse.engine import layout as ly
+from spikesim.sparse.engine.gate import Gate
+from spikesim.sparse.engine.resting import start_sources
+from spikesim.sparse.engine.run import run_steps
+from spikesim.sparse.state import by_population, new_scratch, new_state
+
+STRETCH, STRETCH_VISITS = 256, 2**25
+"""Steps between two returns to Python, and visits to neurons: a signal should not wait long."""
+LOG_ROOM = 1 << 20
+"""Spikes that a thread can record in a stretch besides those of one step."""
+
+
+class ThreadShare(NamedTuple):
+    """What belongs to one of the threads of a trial, ascending."""
+
+    parts: NDArray[np.int64]
+    blocks: NDArray[np.int64]
+
+
+def divide(tables: ly.Tables, threads: int) -> list[ThreadShare]:
+    """Give each of these threads a part of every population that has as many, and share the others out evenly."""
+    of_thread = np.empty(len(tables.parts), np.int64)
+    neurons = np.zeros(threads, np.int64)
+    populations = tables.parts["population"]
+    parts_of = [np.flatnonzero(populations == number) for number in range(int(populations[-1]) + 1)]
+    for own in sorted(parts_of, key=len, reverse=True):
+        for place, part in enumerate(own):
+            thread = place if len(own) == threads else int(neurons.argmin())
+            of_thread[part] = thread
+            neurons[thread] += tables.parts["neurons"][part]
+    return [
+        ThreadShare(np.flatnonzero(of_thread == number), np.flatnonzero(of_thread[tables.blocks["part"]] == number))
+        for number in range(threads)
+    ]
+
+
+class Trial:
+    """State and records of one trial."""
+
+    def __init__(self, number: int, tables: ly.Tables, threads: list[ThreadShare], clock: PhaseSpec) -> None:
+        self.number = number
+        self.tables = tables
+        self.threads = threads
+        self.state = new_state(tables)
+        self._scratch = [new_scratch(self.state.scratch.touched) for _ in threads]
+        self.key = ly.TrialKey(clock, number)
+        start_sources(tables, self.state, self.key)
+        self.spikes: list[tuple[NDArray[np.int64], NDArray[np.int32]]] = []
+        self.counts: list[NDArray[np.int64]] = []
+        self.traces: list[NDArray[np.int32]] = []
+
+    def run(self, first: int, steps: int, probes: NDArray[np.int64], stop: StopFlag, others: Executor | None) -> None:
+        """Go on for some steps from step `first`.
+
+        others: runs what the calling thread does not do itself; each of these tasks has a thread of its own.
+        """
+        longest = max(1, min(STRETCH, STRETCH_VISITS // len(self.tables.bias)))
+        done = 0
+        while done < steps:
+            length = min(longest, steps - done)
+            counts = np.empty((length, len(self.tables.parts)), np.int64)
+            traces = np.empty((length, len(probes)), np.int32)
+            gate = Gate.of(len(self.threads))
+            tasks = [
+                self._task(number, ly.Stretch(first + done, length, 0), gate, (counts, probes, traces), stop)
+                for number in range(len(self.threads))
+            ]
+            ran = self._together(tasks, gate, others)
+            for task in tasks:
+                used = int(task.log.used[0])
+                self.spikes.append((task.log.steps[:used].copy(), task.log.neurons[:used].copy()))
+            self.counts.append(by_population(self.tables, counts[:ran]))
+            self.traces.append(traces[:ran].copy())
+            done += ran
+            if stop:
+                raise Stopped
+
+    def _task(
+        self,
+        number: int,
+        stretch: ly.Stretch,
+        gate: Gate,
+        records: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]],
+        stop: StopFlag,
+    ) -> "_Task":
+        """What one of the threads does in a stretch; records: counts, probes and traces of all threads."""
+        own, parts = self.threads[number], self.tables.parts[self.threads[number].parts]
+        spikes_max = int(parts["neurons"][parts["recorded"] > 0].sum())
+        capacity = spikes_max + LOG_ROOM if spikes_max else 0
+        counts, probes, traces = records
+        places = np.searchsorted(self.tables.parts["first"], probes, side="right") - 1
+        log = ly.Log(
+            steps=np.empty(capacity, np.int64),
+            neurons=np.empty(capacity, np.int32),
+            used=np.zeros(1, np.int64),
+            counts=counts,
+            probes=probes,
+            columns=np.flatnonzero(np.isin(places, own.parts)),
+            traces=traces,
+        )
+        share = ly.Share(own.parts, own.blocks, number == 0, gate)
+        state = self.state._replace(scratch=self._scratch[number])
+        return _Task(self.tables, state, self.key, stretch._replace(spikes_max=spikes_max), share, log, stop.array)
+
+    def _together(self, tasks: list["_Task"], gate: Gate, others: Executor | None) -> int:
+        """Run the tasks of a stretch, the first one on the calling thread; the steps that all of them have done."""
+
+        def run(task: _Task) -> int:
+            try:
+                return int(run_steps(*task))
+            except BaseException:
+                gate.broken[0] = 1
+                raise
+
+        if others is None:
+            return run(tasks[0])
+        pending: list[Future[int]] = []
+        try:
+            pending.extend(others.submit(run, task) for task in tasks[1:])
+            ran = run(tasks[0])
+        except BaseException:
+            gate.broken[0] = 1  # also where a thread could not be started, for which the others would wait
+            raise
+        finally:
+            wait(pending)
+        for future in pending:
+            future.result()
+        return ran
+
+
+class _Task(NamedTuple):
+    """The arguments of `run_steps`."""
+
+    tables: ly.Tables
+    state: ly.State
+    key: ly.TrialKey
+    stretch: ly.Stretch
+    share: ly.Share
+    log: ly.Log
+    stop: NDArray[np.uint8]
