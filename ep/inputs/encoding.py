@@ -19,6 +19,7 @@ from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.engine.synapses import Shape, neurons
 from spikesim.ep.config.parsing import Config, make_config, merge
 from spikesim.ep.config.sections import DURATION_MAX
+from spikesim.ep.runs.samples import SampleSpec
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import INPUT_BITS
 from spikesim.numerics.philox import philox_words
@@ -33,7 +34,7 @@ _PIXEL_UNIT = 257
 """Of 16 random bits, a pixel of 1 of 255."""
 
 
-def coding_of(config: Config, dataset: Dataset) -> str:
+def coding_of(config: Config, dataset: Dataset | SampleSpec) -> str:
     """How the samples of a data set enter: "current", "bernoulli", "latency" or "events".
 
     Raises
@@ -57,7 +58,7 @@ def coding_of(config: Config, dataset: Dataset) -> str:
     return chosen
 
 
-def enters_as_spikes(config: Config, dataset: Dataset) -> bool:
+def enters_as_spikes(config: Config, dataset: Dataset | SampleSpec) -> bool:
     """Whether the network has an input population; else samples are analogue images."""
     return coding_of(config, dataset) != "current" and config.dynamics.inference != "mean-field"
 

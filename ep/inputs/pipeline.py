@@ -10,15 +10,17 @@ from spikesim.engine.synapses import Shape
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.config.random_streams import STREAM_FREE, stream_of
 from spikesim.ep.inputs import encoding as cd
+from spikesim.ep.runs.samples import SampleSpec
 
 
-class InputPipeline:
-    """Turns samples of a data set into inputs of a network.
+class SamplePipeline:
+    """Turns samples, as they are, into inputs of a network.
 
     Parameters
     ----------
     config : Config
-    dataset : Dataset
+    dataset : Dataset or SampleSpec
+        What samples are normalized with, and how long recordings are followed.
     shape : (height, width, channels)
         What the network takes; smaller images are padded with zeros.
 
@@ -28,39 +30,34 @@ class InputPipeline:
         A coding that the data set cannot have.
     """
 
-    def __init__(self, config: Config, dataset: Dataset, shape: Shape) -> None:
+    def __init__(self, config: Config, dataset: Dataset | SampleSpec, shape: Shape) -> None:
         self.config = config
-        self.dataset = dataset
         self.shape = shape
+        self._mean, self._std = dataset.mean, dataset.std
+        self._duration = config.data.duration or dataset.duration
         self._coding = cd.coding_of(config, dataset)
         self._spikes = cd.enters_as_spikes(config, dataset)
-        self._mean_colour = np.rint(255 * np.asarray(dataset.mean)).astype(np.uint8)
 
-    def train(self, epoch: int, sample_ids: NDArray[np.int64]) -> cd.Input:
-        """Training samples of an epoch: images int16 (n, H, W, C), 1.0 = 2**12, or spikes."""
-        train = self.dataset.train
-        if isinstance(train, EventSet):
-            return self._follow(train, sample_ids)
-        images = train.images[sample_ids]
-        if self.config.data.augment:
-            seed, side = self.config.seed, self.config.data.cutout
-            images = augment(images, sample_ids, seed=seed, epoch=epoch, augmentation=self.dataset.augmentation)
-            if side:
-                images = cut_out(images, sample_ids, seed=seed, epoch=epoch, side=side, fill=self._mean_colour)
-        return self._finish(images, sample_ids, stream_of(epoch, STREAM_FREE))
-
-    def plain(self, samples: ImageSet | EventSet, which: slice | NDArray[np.int64], stream: int = 0) -> cd.Input:
-        """Samples as they are, in the same form.
+    def plain(
+        self,
+        samples: ImageSet | EventSet,
+        which: slice | NDArray[np.int64],
+        stream: int = 0,
+        ids: NDArray[np.int64] | None = None,
+    ) -> cd.Input:
+        """Samples: images int16 (n, H, W, C), 1.0 = 2**12, or spikes.
 
         Parameters
         ----------
         stream : int
             Stream of random numbers of the phase that they are for; what is coded at random takes it.
+        ids : int64 (n,), optional
+            Identities of all samples, which random numbers follow; by default their indices.
         """
-        ids = np.arange(len(samples))[which]
+        rows = np.arange(len(samples))[which]
         if isinstance(samples, EventSet):
-            return self._follow(samples, ids)
-        return self._finish(samples.images[which], ids, stream)
+            return self._follow(samples, rows)
+        return self._finish(samples.images[which], rows if ids is None else ids[which], stream)
 
     def mean(self, inputs: cd.Input) -> NDArray[np.int16]:
         """Inputs as images: of spikes, their mean over the window of the free phase; 1.0 = 2**12."""
@@ -72,14 +69,14 @@ class InputPipeline:
         if images.shape[1:3] != self.shape[:2]:
             images = pad(images, self.shape[0])
         if self._coding == "current":
-            return normalize(images, self.dataset.mean, self.dataset.std, self.config.data.std_factor)
+            return normalize(images, self._mean, self._std, self.config.data.std_factor)
         steps = self.config.dynamics.steps_free
         if self._coding == "latency":
             return self._given(cd.latency(images, steps=steps))
         return self._given(cd.bernoulli(images, sample_ids, steps=steps, stream=stream, seed=self.config.seed))
 
     def _follow(self, recordings: EventSet, samples: NDArray[np.int64]) -> cd.Input:
-        data, duration = self.config.data, self.config.data.duration or self.dataset.duration
+        data, duration = self.config.data, self._duration
         assert duration is not None
         steps = self.config.dynamics.steps_free
         return self._given(
@@ -89,3 +86,38 @@ class InputPipeline:
     def _given(self, trains: SpikeTrains) -> cd.Input:
         """Spikes as they are, or their mean where the network takes currents."""
         return trains if self._spikes else self.mean(trains)
+
+
+class InputPipeline(SamplePipeline):
+    """The same for a data set with its training samples, which may be changed at random.
+
+    Parameters
+    ----------
+    config : Config
+    dataset : Dataset
+    shape : (height, width, channels)
+        As for `SamplePipeline`.
+
+    Raises
+    ------
+    InputError
+        A coding that the data set cannot have.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset, shape: Shape) -> None:
+        super().__init__(config, dataset, shape)
+        self.dataset = dataset
+        self._mean_colour = np.rint(255 * np.asarray(dataset.mean)).astype(np.uint8)
+
+    def train(self, epoch: int, sample_ids: NDArray[np.int64]) -> cd.Input:
+        """Training samples of an epoch, in the form of `plain`."""
+        train = self.dataset.train
+        if isinstance(train, EventSet):
+            return self._follow(train, sample_ids)
+        images = train.images[sample_ids]
+        if self.config.data.augment:
+            seed, side = self.config.seed, self.config.data.cutout
+            images = augment(images, sample_ids, seed=seed, epoch=epoch, augmentation=self.dataset.augmentation)
+            if side:
+                images = cut_out(images, sample_ids, seed=seed, epoch=epoch, side=side, fill=self._mean_colour)
+        return self._finish(images, sample_ids, stream_of(epoch, STREAM_FREE))

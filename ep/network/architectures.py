@@ -15,6 +15,7 @@ from spikesim.engine.synapses import Conv, Dense, Pool, Shape, Table, pooled
 from spikesim.ep.config.layer_rows import Layer, Source, read_rows
 from spikesim.ep.config.sections import Config
 from spikesim.ep.network.graph import INPUT, Edge, LayerGraph
+from spikesim.ep.runs.samples import SampleSpec
 from spikesim.errors import InputError
 from spikesim.io.fields import shown
 from spikesim.io.validation import Limits
@@ -118,7 +119,7 @@ def architecture(name: str, layers: tuple[dict[str, Any], ...] = ()) -> Architec
     return Architecture(read_rows(layers))
 
 
-def input_shape(name: str, arch: Architecture, dataset: Dataset, coarse: int = 1) -> Shape:
+def input_shape(name: str, arch: Architecture, dataset: Dataset | SampleSpec, coarse: int = 1) -> Shape:
     """Shape of the samples as the network sees them.
 
     Parameters

@@ -19,6 +19,7 @@ from spikesim.ep.network.clamped import ClampedNetwork
 from spikesim.ep.network.error_signals import place_heads, teacher_weights
 from spikesim.ep.network.graph import Edge, LayerGraph
 from spikesim.ep.network.parameters import ParameterTree
+from spikesim.ep.runs.samples import SampleSpec
 
 Array = NDArray[np.float32]
 
@@ -29,7 +30,7 @@ class Model:
     Parameters
     ----------
     config : Config
-    dataset : Dataset
+    dataset : Dataset or SampleSpec
         Decides the shape of the samples, whether they are images or spikes, and the number of classes.
 
     Raises
@@ -38,7 +39,7 @@ class Model:
         The architecture does not exist or does not fit the images.
     """
 
-    def __init__(self, config: Config, dataset: Dataset) -> None:
+    def __init__(self, config: Config, dataset: Dataset | SampleSpec) -> None:
         arch = architecture(config.model.arch, config.model.layers)
         self.architecture = arch
         self.spike_input = enters_as_spikes(config, dataset)
@@ -99,6 +100,14 @@ class Model:
     def neurons(self) -> NDArray[np.int64]:
         """Neurons of each layer, (L,)."""
         return np.array([population.neurons for population in self.graph.populations], np.int64)
+
+    @property
+    def image_operations(self) -> NDArray[np.int64]:
+        """Multiply-accumulates into each layer that an image takes, once a sample, (L,); an input of spikes none."""
+        operations = np.zeros(self.layers, np.int64)
+        for edge in () if self.spike_input else self.graph.input_edges:
+            operations[edge.target] += edge.connection.dense_operations
+        return operations
 
     @property
     def inputs(self) -> tuple[Population, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim import __version__
-from spikesim.ep.runs.schema import FORMAT_VERSION, LAYER_COLUMNS, PHASES, TABLES, Column, RunHeader
+from spikesim.ep.runs.schema import FORMAT_VERSION, LAYER_COLUMNS, PHASES, SAMPLES, TABLES, Column, RunHeader
 from spikesim.io.formats import MAGIC, canonical_json
 from spikesim.io.hdf5_output import HDF5Output
 from spikesim.io.hdf5_reader import write_text
@@ -68,6 +68,8 @@ def _write_header(file: Any, header: RunHeader, created: str) -> None:
     }
     for name, text in texts.items():
         write_text(file.attrs, name, text)
+    if header.samples is not None:
+        file[SAMPLES] = np.bytes_(header.samples.to_json().encode())
     file["phases"] = np.array([name.encode() for name in PHASES])
     for column in LAYER_COLUMNS:
         values = [getattr(layer, column.name) for layer in header.layers]

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from spikesim.engine.limits import NEURONS_MAX
 from spikesim.ep.runs.energy import EnergyModel
-from spikesim.ep.runs.schema import FORMAT_VERSION, LAYER_COLUMNS, PHASES, TABLES, LayerInfo, is_layer_name
+from spikesim.ep.runs.samples import SampleSpec
+from spikesim.ep.runs.schema import FORMAT_VERSION, LAYER_COLUMNS, PHASES, SAMPLES, TABLES, LayerInfo, is_layer_name
 from spikesim.errors import InputError
 from spikesim.io.formats import MAGIC, canonical_json
 from spikesim.io.hdf5_reader import Contents, HDF5File
@@ -63,6 +64,8 @@ class RunReader(FollowedFile):
         Rows, columns and channels of a sample as the network sees it; None where the file does not say.
     data_source : str
         Path of the data when the file was last opened for writing; "" where there was none.
+    samples : SampleSpec or None
+        The samples that the network takes; None where the file does not say.
 
     Raises
     ------
@@ -89,6 +92,7 @@ class RunReader(FollowedFile):
         self.config_hash = contents.text("config_hash")
         self.input_shape = _shape(_optional_text(contents, "input_shape"))
         self.data_source = _optional_text(contents, "data_source")
+        self.samples = SampleSpec.from_json(contents.stored_text(SAMPLES)) if contents.has(SAMPLES) else None
         phases = tuple(name.decode() for name in contents.array("/phases", "S7").tolist())
         if phases != PHASES:
             raise ValueError(f"phases {phases}")

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from spikesim.ep.runs.energy import EnergyModel
+from spikesim.ep.runs.samples import SampleSpec
 from spikesim.io.formats import MAGIC, canonical_json
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "LAYER_COLUMNS",
     "PHASES",
     "READOUT",
+    "SAMPLES",
     "TABLES",
     "Column",
     "LayerInfo",
@@ -25,6 +27,8 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 5
+SAMPLES = "/samples"
+"""A text; not an attribute, for those are short and an image may have many channels."""
 PHASES = ("free", "nudged+", "nudged-")
 READOUT = "readout"
 _CHUNK_BYTES = 16384
@@ -396,6 +400,8 @@ class RunHeader:
         Rows, columns and channels of a sample as the network sees it.
     data_source : str
         Path of the data; "" where they have none. It is no part of the digest.
+    samples : SampleSpec, optional
+        The samples that the network takes. They are no part of the digest either.
 
     Raises
     ------
@@ -411,6 +417,7 @@ class RunHeader:
     energy: EnergyModel = field(default_factory=EnergyModel)
     input_shape: tuple[int, int, int] | None = None
     data_source: str = ""
+    samples: SampleSpec | None = None
 
     def __post_init__(self) -> None:
         canonical_json(self.config)

@@ -13,15 +13,30 @@ from spikesim.ep.network import heads as hd
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.phases.counters import hopfield
+from spikesim.ep.runs.samples import SampleSpec
 from spikesim.ep.runs.schema import LayerInfo, RunHeader
 from spikesim.ep.training.learner import BatchResult
 from spikesim.numerics.quantization import norm
 
 
 def make_header(
-    model: Model, config: Config, parameters: ParameterTree, command_line: str, *, data_source: str = ""
+    model: Model,
+    config: Config,
+    parameters: ParameterTree,
+    command_line: str,
+    *,
+    data_source: str = "",
+    samples: SampleSpec | None = None,
 ) -> RunHeader:
-    """The network as the run file describes it; `data_source` is that of the data set, "" for what has no place."""
+    """The network as the run file describes it.
+
+    Parameters
+    ----------
+    data_source : str
+        That of the data set, "" for what has no place.
+    samples : SampleSpec, optional
+        Those of the data set, so that the network can be used without it.
+    """
     graph, layers = model.graph, []
     for layer, population in enumerate(graph.populations):
         into, out = graph.incoming(layer), graph.outgoing(layer)
@@ -46,6 +61,7 @@ def make_header(
         command_line=command_line,
         input_shape=model.graph.image.shape,
         data_source=os.path.abspath(data_source) if os.path.exists(data_source) else "",
+        samples=samples,
     )
 
 

@@ -32,6 +32,7 @@ from spikesim.ep.parallel.agreement import check_agreement
 from spikesim.ep.parallel.communicator import Alone, Communicator, share
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
+from spikesim.ep.runs.samples import SampleSpec
 from spikesim.ep.runs.writer import RunHeader, RunWriter
 from spikesim.ep.training.diagnostics import Diagnostics
 from spikesim.ep.training.initialization import check_random_start, needs_start, start
@@ -197,7 +198,12 @@ class Trainer:
     def _header(self, parameters: ParameterTree) -> RunHeader:
         """The run as its file describes it."""
         return make_header(
-            self.model, self.config, parameters, self.options.command_line, data_source=self.dataset.source
+            self.model,
+            self.config,
+            parameters,
+            self.options.command_line,
+            data_source=self.dataset.source,
+            samples=SampleSpec.of(self.dataset),
         )
 
     def _run(self, run_store: RunStore, learner: Learner, found: Checkpoint | None) -> None:

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from spikesim.ep.runs.samples import SampleSpec
 from spikesim.ep.runs.schema import TABLES, Column
 from spikesim.ep.runs.writer import LayerInfo, RunHeader, RunWriter
 from spikesim.errors import InputError
@@ -16,6 +17,16 @@ LAYERS = (
     LayerInfo("conv1", (4, 4, 3), 27, 432, 0, True),
     LayerInfo("conv2", (2, 2, 5), 135, 540, 600, False, 4),
     LayerInfo("dense3", (1, 1, 7), 140, 140, 0, False),
+)
+SAMPLES = SampleSpec(
+    name="sprites#0123456789abcdef",
+    recordings=False,
+    shape=(4, 4, 1),
+    classes=10,
+    class_names=tuple(map(str, range(10))),
+    mean=np.array([0.25]),
+    std=np.array([0.5]),
+    duration=None,
 )
 WEIGHT_SHAPES = {
     "conv1/weight": (3, 3, 1, 3),
@@ -36,6 +47,7 @@ def make_header(**changes: Any) -> RunHeader:
         "layers": LAYERS,
         "weight_shapes": WEIGHT_SHAPES,
         "command_line": "spikesim train",
+        "samples": SAMPLES,
     }
     return RunHeader(**{**values, **changes})
 

@@ -24,7 +24,7 @@ from runs import (
 )
 
 from spikesim.ep.runs.energy import EnergyModel
-from spikesim.ep.runs.schema import ATTRIBUTES, FORMAT_VERSION, LAYER_COLUMNS, PHASES, TABLES
+from spikesim.ep.runs.schema import ATTRIBUTES, FORMAT_VERSION, LAYER_COLUMNS, PHASES, SAMPLES, TABLES
 from spikesim.ep.runs.writer import RunLock, RunReader, RunWriter
 
 
@@ -160,7 +160,7 @@ def test_the_file_holds_what_the_schema_says(tmp_path):
     expected = {column.path: np.dtype(column.dtype) for column in columns}
     assert {path: dtype for path, dtype in found.items() if path in expected} == expected
     others = {path for path in found if path not in expected and not path.startswith("/weights/")}
-    assert others == {"/phases", "/status", *(f"/rows/{table}" for table in TABLES)}
+    assert others == {SAMPLES, "/phases", "/status", *(f"/rows/{table}" for table in TABLES)}
 
 
 def test_the_manual_has_every_column():
@@ -173,7 +173,7 @@ def test_the_manual_has_every_column():
             assert f"| `{column.path}` | `{shape}` | `{dtype}` | {column.unit} | {column.doc}" in page
     for path in re.findall(r"^\| `(/[a-z_/]+)` ", page, flags=re.MULTILINE):
         known = [column.path for columns, _ in tables for column in columns]
-        assert path in known or path.startswith(("/rows/", "/weights/")) or path in ("/phases", "/status")
+        assert path in known or path.startswith(("/rows/", "/weights/")) or path in (SAMPLES, "/phases", "/status")
     assert all(f"| `{name}` | {text} |" in page for name, text in ATTRIBUTES.items())
     assert all(f"`{phase}`" in page for phase in PHASES)
     assert f"format version {FORMAT_VERSION}" in page
