@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from spikesim.engine.spike_trains import SpikeTrains
     from spikesim.engine.synapses import Conv, Dense, Sparse
     from spikesim.ep.analysis.tables import Run, Table, open_run
+    from spikesim.ep.evaluation.network import TrainedNetwork, load
+    from spikesim.ep.evaluation.prediction import LayerSpikes, Prediction
     from spikesim.ep.runs.energy import EnergyModel
     from spikesim.ep.runs.reader import RunReader
     from spikesim.errors import InputError, Stopped
@@ -28,8 +30,10 @@ _HOMES = {
     "CompiledNetwork": "engine.layout",
     "Connection": "engine.populations",
     "EnergyModel": "ep.runs.energy",
+    "LayerSpikes": "ep.evaluation.prediction",
     "Network": "network",
     "Population": "engine.populations",
+    "Prediction": "ep.evaluation.prediction",
     "Run": "ep.analysis.tables",
     "RunReader": "ep.runs.reader",
     "Simulator": "simulator",
@@ -38,6 +42,8 @@ _HOMES = {
     "Dense": "engine.synapses",
     "Sparse": "engine.synapses",
     "Table": "ep.analysis.tables",
+    "TrainedNetwork": "ep.evaluation.network",
+    "load": "ep.evaluation.network",
     "open_run": "ep.analysis.tables",
 }
 
@@ -48,8 +54,10 @@ __all__ = [
     "Dense",
     "EnergyModel",
     "InputError",
+    "LayerSpikes",
     "Network",
     "Population",
+    "Prediction",
     "Run",
     "RunReader",
     "Simulator",
@@ -57,7 +65,9 @@ __all__ = [
     "SpikeTrains",
     "Stopped",
     "Table",
+    "TrainedNetwork",
     "__version__",
+    "load",
     "open_run",
 ]
 

@@ -84,6 +84,49 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
     )
 
 
+def read_unlabelled(path: Path, sensor: tuple[int, int]) -> EventSet:
+    """The recordings of a file, in their order, with labels that are all 0.
+
+    Parameters
+    ----------
+    path : Path
+        Labels and n_train are passed over and may be missing; without offsets it is one recording.
+    sensor : (height, width)
+        The shape that the file may give must be this.
+
+    Raises
+    ------
+    InputError
+        As for `load`, or the sensor is another.
+    """
+    return _read(path, lambda arrays: _unlabelled(arrays, path, sensor))
+
+
+def _unlabelled(arrays: Arrays, path: Path, sensor: tuple[int, int]) -> EventSet:
+    columns = _columns(arrays, path)
+    events = len(columns.t)
+    given = arrays.get("offsets")
+    offsets = np.array([0, events]) if given is None else _numbers(given, path, "offsets")
+    _require_offsets(offsets, events, path)
+    if arrays.get("shape") is not None and (found := _sensor(arrays, columns, path)) != sensor:
+        raise InputError(f"{path}: shape is {found}; the network takes recordings of {sensor}")
+    collector = Collector(*sensor)
+    for number in range(len(offsets) - 1):
+        own = slice(offsets[number], offsets[number + 1])
+        recording = Events(columns.x[own], columns.y[own], columns.t[own], columns.p[own])
+        collector.add(recording, 0, f"{path}: recording {number}")
+    return collector.finish()
+
+
+def _require_offsets(offsets: NDArray[np.int64], events: int, path: Path) -> None:
+    if offsets[0] != 0 or offsets[-1] != events or (np.diff(offsets) < 0).any():
+        raise InputError(
+            f"{path}: offsets must ascend from 0 to {events}, the number of events, one more than recordings"
+        )
+    if len(offsets) > RECORDINGS_MAX + 1:
+        raise InputError(f"{path}: {len(offsets) - 1} recordings; a file has at most {RECORDINGS_MAX}")
+
+
 def _duration(train: EventSet) -> float:
     """Milliseconds: the median of the recordings, or of those that last, if it would be 0."""
     durations = train.durations()

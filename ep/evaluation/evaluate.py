@@ -1,24 +1,25 @@
 """Testing a network: free phases only, with the heads that answer on their window."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import EventSet, ImageSet
 from spikesim.ep.inputs.encoding import Input
-from spikesim.ep.inputs.pipeline import InputPipeline
+from spikesim.ep.inputs.pipeline import SamplePipeline
 from spikesim.ep.parallel.communicator import share
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.counters import RATE_BINS, PhaseCounts
-from spikesim.ep.phases.readout import Predictions
+from spikesim.ep.phases.readout import Answers, Predictions
 from spikesim.errors import Stopped
 
+Result = TypeVar("Result")
 CHUNK = 512
 """Samples that are prepared at a time."""
 
@@ -41,7 +42,7 @@ class Evaluation:
 
 def evaluate(
     thread_pool: ThreadPool,
-    pipeline: InputPipeline,
+    pipeline: SamplePipeline,
     images: ImageSet | EventSet,
     samples: int,
     stream: int,
@@ -65,8 +66,14 @@ def evaluate(
         np.zeros((thread_pool.model.layers, RATE_BINS), np.int64),
     )
     found = []
-    for prediction, own_counts, own_rates in _predictions(thread_pool, pipeline, images, samples, stream, progress):
-        found.append(np.stack([prediction.answers.losses, prediction.answers.correct], axis=1))  # (n, 2)
+
+    def look(workspace: ph.Workspace, prediction: Predictions, own_counts: PhaseCounts) -> _Tested:
+        return _Tested(prediction.answers, own_counts, workspace.rate_bins(len(prediction.answers.losses)))
+
+    for answers, own_counts, own_rates in free_phases(
+        thread_pool, pipeline, images, samples, stream, look, progress=progress
+    ):
+        found.append(np.stack([answers.losses, answers.correct], axis=1))  # (n, 2)
         counts.add(own_counts)
         rates += own_rates
     thread_pool.ranks.add([*counts, rates])
@@ -76,7 +83,7 @@ def evaluate(
 
 def logits(
     thread_pool: ThreadPool,
-    pipeline: InputPipeline,
+    pipeline: SamplePipeline,
     images: ImageSet | EventSet,
     samples: int,
     stream: int,
@@ -90,9 +97,20 @@ def logits(
     ------
     Stopped
     """
-    found = _predictions(thread_pool, pipeline, images, samples, stream, progress)
-    classes = thread_pool.model.packed.bias.shape[1]
-    return _join(thread_pool, [prediction.answers.logits for prediction, *_ in found], (classes,))
+
+    def look(workspace: ph.Workspace, prediction: Predictions, counts: PhaseCounts) -> NDArray[np.float64]:
+        return prediction.answers.logits
+
+    found = free_phases(thread_pool, pipeline, images, samples, stream, look, progress=progress)
+    return _join(thread_pool, list(found), (thread_pool.model.classes,))
+
+
+class _Tested(NamedTuple):
+    """A group after its free phases."""
+
+    answers: Answers
+    counts: PhaseCounts
+    rates: NDArray[np.int64]  # (L, RATE_BINS)
 
 
 def _join(thread_pool: ThreadPool, rows: list[NDArray[np.float64]], shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -100,33 +118,45 @@ def _join(thread_pool: ThreadPool, rows: list[NDArray[np.float64]], shape: tuple
     return thread_pool.ranks.join(np.concatenate([np.empty((0, *shape)), *rows]))
 
 
-def _predictions(
+def free_phases(
     thread_pool: ThreadPool,
-    pipeline: InputPipeline,
+    pipeline: SamplePipeline,
     images: ImageSet | EventSet,
     samples: int,
     stream: int,
-    progress: Callable[[int], None] | None,
-) -> Iterator[tuple[Predictions, PhaseCounts, NDArray[np.int64]]]:
-    """The predictions after free phases from rest, a group at a time, in the order of the samples.
-
-    With the counters, and the neurons by their mean firing probability, (L, RATE_BINS).
+    look: Callable[[ph.Workspace, Predictions, PhaseCounts], Result],
+    *,
+    ids: NDArray[np.int64] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[Result]:
+    """What is seen of free phases from rest, a group at a time, in the order of the samples.
 
     Those of this rank's share; ends, or is stopped, when all ranks are through theirs.
+
+    Parameters
+    ----------
+    look : callable
+        Takes the workspace of a group after its phase, what the heads answer, and what was counted.
+    ids : int64 (samples,), optional
+        Identities, which random numbers follow; by default the indices.
+
+    Raises
+    ------
+    Stopped
     """
     own = share(thread_pool.ranks, samples)
 
-    def run(first: int, inputs: Input, part: slice) -> tuple[Predictions, PhaseCounts, NDArray[np.int64]]:
+    def run(first: int, inputs: Input, part: slice) -> Result:
         with thread_pool.workspace() as workspace:
-            ids = np.arange(first + part.start, first + part.stop)
-            n = workspace.rest(inputs[part], ids)
+            rows = np.arange(first + part.start, first + part.stop)
+            n = workspace.rest(inputs[part], rows if ids is None else ids[rows])
             counted = workspace.free(n, stream, thread_pool.stop)
             found = Predictions.empty(thread_pool.model.packed, n)
-            workspace.predict(n, images.labels[ids], None, found, first=thread_pool.model.answers_from)
-            return found, counted, workspace.rate_bins(n)
+            workspace.predict(n, images.labels[rows], None, found, first=thread_pool.model.answers_from)
+            return look(workspace, found, counted)
 
     def prepare(chunk: slice) -> Input:
-        return pipeline.plain(images, chunk, stream)
+        return pipeline.plain(images, chunk, stream, ids)
 
     stopped = False
     chunks = [slice(first, min(first + CHUNK, own.stop)) for first in range(own.start, own.stop, CHUNK)]
@@ -153,9 +183,21 @@ class SpikeTrain(NamedTuple):
 
 
 def record_spikes(
-    thread_pool: ThreadPool, pipeline: InputPipeline, images: ImageSet | EventSet, samples: tuple[int, ...], stream: int
+    thread_pool: ThreadPool,
+    pipeline: SamplePipeline,
+    images: ImageSet | EventSet,
+    samples: Sequence[int],
+    stream: int,
+    ids: NDArray[np.int64] | None = None,
 ) -> Iterator[tuple[int, SpikeTrain]]:
     """The spikes of chosen samples, the same that a test with this stream draws.
+
+    Parameters
+    ----------
+    samples : sequence of int
+        Their indices.
+    ids : int64, optional
+        Identities of all samples, as for `free_phases`.
 
     Raises
     ------
@@ -163,7 +205,8 @@ def record_spikes(
     """
     workspace = ph.Workspace(thread_pool.model, thread_pool.config.dynamics, 1, thread_pool.config.seed)
     for sample in samples:
-        workspace.rest(pipeline.plain(images, np.array([sample]), stream), np.array([sample]))
+        row = np.array([sample])
+        workspace.rest(pipeline.plain(images, row, stream, ids), row if ids is None else ids[row])
         steps, layers, neurons = [], [], []
         for t, _ in enumerate(workspace.free_steps(1, stream, thread_pool.stop)):
             for layer, spiking in enumerate(workspace.spikes(0)):

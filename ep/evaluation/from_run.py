@@ -118,7 +118,7 @@ def retest(
         raise InputError(f"data.test_limit is {samples}; {dataset.name} has {available} test samples")
     results = []
     with ThreadPool(model, config, threads, ranks=ranks) as thread_pool:
-        for stream in _streams(reader, repeats):
+        for stream in evaluation_streams(reader, repeats):
             found = evaluate(thread_pool, pipeline, dataset.test, samples, stream)
             counts = found.counts
             accumulates = counts.events_forward + counts.events_feedback
@@ -174,12 +174,12 @@ def training_logits(
     samples = len(dataset.train.labels)
     total = np.zeros((samples, dataset.classes))
     with ThreadPool(model, config, threads, ranks=ranks) as thread_pool:
-        for stream in _streams(reader, repeats):
+        for stream in evaluation_streams(reader, repeats):
             total += logits(thread_pool, pipeline, dataset.train, samples, stream, progress)
     return total / repeats
 
 
-def _streams(reader: RunReader, repeats: int) -> list[int]:
+def evaluation_streams(reader: RunReader, repeats: int) -> list[int]:
     """Streams of random numbers for tests; the first is that of the run's last test."""
     epochs = reader.epochs["epoch"]
     last = int(epochs[-1]) - 1 if len(epochs) else 0

@@ -64,6 +64,27 @@ class PhaseCounts(NamedTuple):
             own[...] += more
 
 
+class SampleCounts(NamedTuple):
+    """What a free phase counts, sample by sample."""
+
+    steps: NDArray[np.int64]  # (n,)
+    spikes: NDArray[np.int64]  # (n, L)
+    accumulates: NDArray[np.int64]  # (n,)
+    multiply_accumulates: NDArray[np.int64]  # (n,)
+
+    @classmethod
+    def of_phase(cls, model: Model, counts: Counts, n: int) -> "SampleCounts":
+        """Those of a free phase that n samples have just ended."""
+        events, graded = counts.events[:n], counts.graded[:n]
+        macs = model.forward_events(graded) + model.feedback_events(graded)
+        return cls(
+            steps=counts.steps[:n].astype(np.int64),
+            spikes=counts.spikes[:n, : model.layers].astype(np.int64),
+            accumulates=(model.forward_events(events) + model.feedback_events(events)).sum(axis=1),
+            multiply_accumulates=macs.sum(axis=1) + model.image_operations.sum(),
+        )
+
+
 RATE_BINS = 33
 """Bins of mean firing probabilities: exactly 0, then 32 of equal width, each with its upper end."""
 

@@ -27,13 +27,14 @@ from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases.convergence import Criterion, settling_steps
-from spikesim.ep.phases.counters import RATE_BINS, PhaseCounts, add_rates
+from spikesim.ep.phases.counters import RATE_BINS, PhaseCounts, SampleCounts, add_rates
 from spikesim.ep.phases.nudged.group import Group
 from spikesim.ep.phases.nudged.ways import response_of
 from spikesim.ep.phases.rate_sums import RateSums
 from spikesim.ep.phases.readout import Predictions, predict, window_features
 from spikesim.errors import Stopped
 from spikesim.jit.aligned import aligned_zeros
+from spikesim.numerics.fixed_point import ONE
 
 FREE, PLUS, MINUS = range(3)
 """The phases, in the order of `spikesim.ep.runs.schema.PHASES`."""
@@ -164,9 +165,7 @@ class Workspace:
         if not finished:
             raise Stopped
         counts = self._collect(n)
-        if not self.model.spike_input:
-            for edge in self.model.graph.input_edges:  # the image's drive, once a sample
-                counts.macs[edge.target] += n * edge.connection.dense_operations
+        counts.macs[:] += n * self.model.image_operations  # the image's drive, once a sample
         return counts
 
     def free_steps(self, n: int, stream: int, stop: NDArray[np.uint8]) -> Iterator[PhaseCounts]:
@@ -273,6 +272,20 @@ class Workspace:
             count = start[row.start + row.height * row.width]
             lists.append(events[first : first + count].copy())
         return lists
+
+    def sample_counts(self, n: int) -> SampleCounts:
+        """What the free phase of the first n samples, which has just ended, counted of each."""
+        return SampleCounts.of_phase(self.model, self.group.engine.counts, n)
+
+    def channel_rates(self, n: int) -> list[NDArray[np.float32]]:
+        """Mean firing probability of each channel in the window of the free phase, over positions; a layer (n, C)."""
+        found = []
+        for layer, population in enumerate(self.model.graph.populations):
+            own = self.state.window[:, :n, self.model.state_slice(layer)].sum(axis=0, dtype=np.int64)
+            maps = population.from_state(own)  # (n, H, W, C)
+            unit = ONE * self.dynamics.window_free * maps.shape[1] * maps.shape[2]
+            found.append((maps.sum(axis=(1, 2)) / unit).astype(np.float32))
+        return found
 
     def rate_bins(self, n: int) -> NDArray[np.int64]:
         """Neurons of the first n samples by their mean firing probability in the window; int64 (L, RATE_BINS)."""

@@ -1,0 +1,232 @@
+"""A trained network out of its run file, to be used on samples without labels."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikesim.datasets import EventSet, ImageSet
+from spikesim.datasets.formats.unlabelled import image_set, recording_set
+from spikesim.ep.config.parsing import Config, config_of_run
+from spikesim.ep.evaluation.from_run import evaluation_streams, run_parameters
+from spikesim.ep.evaluation.prediction import Prediction, Rows, predict
+from spikesim.ep.inputs.dataset import load_of_run
+from spikesim.ep.inputs.pipeline import SamplePipeline
+from spikesim.ep.network.model import Model
+from spikesim.ep.network.parameters import ParameterTree
+from spikesim.ep.parallel.communicator import Alone
+from spikesim.ep.parallel.thread_pool import ThreadPool
+from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.runs.samples import SampleSpec
+from spikesim.errors import InputError
+
+__all__ = ["TrainedNetwork", "load"]
+
+ID_MAX = 2**32 - 1
+THREADS_MAX = 1024
+
+
+def load(
+    path: str | os.PathLike[str], dataset: str | None = None, data_dir: str | os.PathLike[str] | None = None
+) -> "TrainedNetwork":
+    """The network of a run file, with the weights of its last checkpoint. The file is all that is needed.
+
+    Parameters
+    ----------
+    path : path-like
+        The run file; it is read and closed.
+    dataset : str, optional
+        Data set that says how samples are prepared, in place of the run file: for a file of an older version, which
+        does not say it.
+    data_dir : path-like, optional
+        Folder of data sets; alone, it is the data set of the run that is looked for.
+
+    Returns
+    -------
+    TrainedNetwork
+
+    Raises
+    ------
+    InputError
+        It is no run file, has no weights yet, or does not say how its samples are prepared and no data set is given;
+        or the data set is not found or does not fit.
+    """
+    with RunReader(path) as reader:
+        if dataset is None and data_dir is None:
+            config, samples = config_of_run(reader.config), reader.samples
+            if samples is None:
+                raise InputError(
+                    f"{reader.path} does not say how its samples are prepared, as files of older versions do not: name "
+                    f"its data set, {reader.setting('data.dataset')} (dataset= and data_dir= of spikesim.load, "
+                    "--dataset and --data-dir of the command)"
+                )
+        else:
+            changes = [] if dataset is None else [("data.dataset", dataset)]
+            folder = None if data_dir is None else Path(data_dir)
+            config, found = load_of_run(config_of_run(reader.config, changes), reader, folder)
+            samples = SampleSpec.of(found)
+        model = Model(config, samples)
+        parameters = run_parameters(reader, model, samples.name)
+        model.set_parameters(parameters)
+        return TrainedNetwork(config, samples, model, parameters, evaluation_streams(reader, 1)[0])
+
+
+class TrainedNetwork:
+    """A trained network. Made by `spikesim.load`; nothing that is done with it changes it.
+
+    Attributes
+    ----------
+    layers : mapping of str to tuple
+        Rows, columns and channels of each layer of neurons, from the input up.
+    weights : mapping of str to ndarray
+        Read-only float32 by name, such as ``"conv1/weight"``, ``"conv1/bias"`` and ``"readout/weight"``; their shapes
+        are in docs/run-file.md.
+    classes : tuple of str
+        Names of the classes, in the order of the labels; their numbers where they have no names.
+    sample_shape : (height, width, channels)
+        Of an image, or of the sensor with its two polarities.
+    recordings : bool
+        Whether it takes recordings of events; else images.
+    """
+
+    def __init__(
+        self, config: Config, samples: SampleSpec, model: Model, parameters: ParameterTree, stream: int
+    ) -> None:
+        self._config = config
+        self._samples = samples
+        self._laid_out = config, model
+        self._parameters = parameters
+        self._stream = stream
+        self.layers: Mapping[str, tuple[int, int, int]] = MappingProxyType(
+            {population.name: population.shape for population in model.graph.populations}
+        )
+        self.sample_shape = samples.shape
+        self.recordings = samples.recordings
+        self.classes = samples.class_names
+        self.weights: Mapping[str, NDArray[np.float32]] = MappingProxyType(
+            {name: _read_only(array) for name, array in parameters.leaves().items()}
+        )
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration of the run: plain values by section and key, a copy."""
+        return self._config.to_dict()
+
+    def predict(
+        self,
+        samples: Any,
+        *,
+        ids: ArrayLike | None = None,
+        spikes: bool | Sequence[int] = False,
+        threads: int | None = None,
+        seed: int | None = None,
+        steps: int | None = None,
+        inference: str | None = None,
+    ) -> Prediction:
+        """What the network answers, and what it took.
+
+        With the defaults these are the bits of ``spikesim evaluate`` on the test set, if its samples are given in their
+        order. They depend on neither the threads nor the other samples: what is drawn for a sample follows from the
+        seed, its identity, and the number of the run's last epoch.
+
+        Parameters
+        ----------
+        samples : array_like, EventSet or sequence
+            Images, uint8 or float of shape (n, height, width, channels), where a single channel may be without its
+            axis; floats are in 0 .. 1 and stand for the byte ``round(255 * x)``. Or recordings of events, where the
+            network takes them: a `spikesim.datasets.EventSet`, or a list of `spikesim.datasets.Events` or of structured
+            arrays with the fields x, y, t (microseconds), p, as Tonic gives them.
+        ids : integers, shape (n,), optional
+            Identities, in 0 .. 2**32 - 1: by default 0, 1, ... Samples 500 and on of a test set have the ids 500, ...
+        spikes : bool or sequence of int
+            Record the spikes of all samples, or of those with these indices.
+        threads : int, optional
+            By default the cores that this process may use.
+        seed : int, optional
+            Of the random numbers; by default that of the run.
+        steps : int, optional
+            Length of the free phase; by default that of the run.
+        inference : {"stochastic", "mean-field"}, optional
+            Spiking dynamics or the deterministic mean field, which has no spikes; by default that of the run.
+
+        Returns
+        -------
+        Prediction
+
+        Raises
+        ------
+        InputError
+            The samples are not what the network takes, or an option has a value that is not allowed.
+        """
+        given = {"seed": seed, "dynamics.steps_free": steps, "dynamics.inference": inference}
+        changes = [(key, value) for key, value in given.items() if value is not None]
+        config = config_of_run(self._config.to_dict(), changes) if changes else self._config
+        found = self._taken(samples)
+        rows = Rows(found, _identities(ids, len(found)), _recorded(spikes, len(found)), self._stream)
+        if rows.recorded and config.dynamics.inference == "mean-field":
+            raise InputError("the mean field has no spikes to record: leave out spikes, or inference='mean-field'")
+        model = self._model_for(config)
+        pipeline = SamplePipeline(config, self._samples, model.graph.image.shape)
+        with ThreadPool(model, config, min(_threads(threads), max(1, len(found)))) as thread_pool:
+            return predict(thread_pool, pipeline, rows)
+
+    def _model_for(self, config: Config) -> Model:
+        """The network laid out for a configuration: anew where anything but the seed is another than last time."""
+        key = replace(config, seed=self._config.seed)
+        made_for, model = self._laid_out
+        if made_for != key:
+            model = Model(key, self._samples)
+            model.set_parameters(self._parameters)
+            self._laid_out = key, model
+        return model
+
+    def _taken(self, samples: Any) -> ImageSet | EventSet:
+        if isinstance(samples, ImageSet):
+            samples = samples.images
+        if self.recordings:
+            return recording_set(samples, self.sample_shape)
+        return image_set(samples, self.sample_shape)
+
+
+def _identities(ids: ArrayLike | None, samples: int) -> NDArray[np.int64]:
+    found = np.arange(samples) if ids is None else np.asarray(ids)
+    if found.shape != (samples,) or (found.dtype.kind not in "iu" and samples):
+        raise InputError(f"ids are {found.dtype} of shape {found.shape}; they must be integers of shape ({samples},)")
+    if samples and not 0 <= int(found.min()) <= int(found.max()) <= ID_MAX:
+        raise InputError(f"ids reach from {found.min()} to {found.max()}; they must be in 0 .. {ID_MAX}")
+    return found.astype(np.int64)
+
+
+def _recorded(spikes: bool | Sequence[int], samples: int) -> tuple[int, ...]:
+    if isinstance(spikes, bool):
+        return tuple(range(samples)) if spikes else ()
+    try:
+        rows = [int(row) for row in spikes if row == int(row)]
+        whole = len(rows) == len(spikes)
+    except (TypeError, ValueError, OverflowError):
+        rows, whole = [], False
+    if not whole:
+        raise InputError("spikes must be True, False, or a sequence of indices of samples")
+    beyond = [row for row in rows if not 0 <= row < samples]
+    if beyond:
+        raise InputError(f"spikes names sample {beyond[0]}; there are {samples}, from 0")
+    return tuple(dict.fromkeys(rows))
+
+
+def _threads(threads: int | None) -> int:
+    if threads is None:
+        return Alone().cores_each()
+    if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or not 1 <= threads <= THREADS_MAX:
+        raise InputError(f"threads is {threads}; it must be an integer in 1 .. {THREADS_MAX}")
+    return int(threads)
+
+
+def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    view = np.asarray(array, np.float32).view()
+    view.flags.writeable = False
+    return view
