@@ -145,6 +145,10 @@ def _shortened(name: str) -> str:
             "Check the gradients over depths and kinds of error signals.",
         ),
         "evaluate": ("spikesim.cli.commands.evaluate:evaluate", "Test the network of a run file."),
+        "predict": (
+            "spikesim.cli.commands.predict:predict",
+            "Classify samples without labels by the network of a run.",
+        ),
         "report": ("spikesim.cli.commands.report:report", "Show what a run did, or how several compare."),
         "watch": ("spikesim.cli.commands.watch:watch", "Follow a run that another process writes."),
         "teacher": (

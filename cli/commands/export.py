@@ -60,16 +60,22 @@ def export(options: CommandOptions) -> None:
 
     Recorded spikes as SONATA, NIRData or CSV, the network as a NIR graph, its weights as safetensors, the counters
     under NeuroBench's names (JSON) or one by one (CSV). What a format cannot say is told, and stands in the file's
-    metadata if it has some: docs/exchange.md. The run file is not changed.
+    metadata if it has some: docs/exchange.md. The run file is not changed. Formats of spikes also take the .npz of
+    spikesim predict --spikes in its place.
     """
     from spikesim.ep.exchange.exporting import ExportOptions
     from spikesim.ep.exchange.exporting import export as write
+    from spikesim.ep.exchange.predicted import PredictedSpikes
     from spikesim.ep.runs.reader import RunReader
 
     samples = tuple(dict.fromkeys(options.samples))
     chosen = ExportOptions(options.step_ms, samples, options.table, options.layout, options.nodes)
-    with RunReader(options.run) as reader:
-        losses = write(reader, options.to, options.out, chosen, overwrite=options.overwrite)
+    if options.run.endswith(".npz"):
+        source = PredictedSpikes(Path(options.run))
+        losses = write(source, options.to, options.out, chosen, overwrite=options.overwrite)
+    else:
+        with RunReader(options.run) as reader:
+            losses = write(reader, options.to, options.out, chosen, overwrite=options.overwrite)
     click.echo(f"{options.to} file: {options.out}")
     if losses:
         click.echo(f"note: {losses}")

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 from spikesim import __version__
 from spikesim.ep.exchange import metrics, nirgraph, spikes
 from spikesim.ep.exchange.output import check_output, write_output
+from spikesim.ep.exchange.predicted import PredictedSpikes
+from spikesim.ep.exchange.spikes import SpikeSource
 from spikesim.ep.exchange.structure import read_structure
 from spikesim.ep.exchange.tensors import safetensors_library, write_weights
 from spikesim.ep.runs.reader import RunReader
@@ -53,12 +56,15 @@ class _Work:
     losses: str = ""
 
 
-def export(reader: RunReader, to: str, path: Path, options: ExportOptions, *, overwrite: bool = False) -> str:
+def export(
+    source: RunReader | PredictedSpikes, to: str, path: Path, options: ExportOptions, *, overwrite: bool = False
+) -> str:
     """Write what a run holds in a format of others.
 
     Parameters
     ----------
-    reader : RunReader
+    source : RunReader or PredictedSpikes
+        Predictions have spikes alone.
     to : str
         A key of `FORMATS`.
     path : Path
@@ -77,12 +83,21 @@ def export(reader: RunReader, to: str, path: Path, options: ExportOptions, *, ov
         The run does not hold it, an option has no use, or the file cannot be written.
     """
     prepare, used = FORMATS[to]
+    if isinstance(source, PredictedSpikes):
+        if to not in SPIKE_FORMATS or (to == "csv" and options.table != "spikes"):
+            raise InputError(
+                f"{source.path} holds predictions, of which spikes can be exported: --to {', '.join(SPIKE_FORMATS)} "
+                "--table spikes"
+            )
+        make = partial(SPIKE_FORMATS[to], source, options)
+    else:
+        make = partial(prepare, source, options)
     for item in fields(options):
         if getattr(options, item.name) != item.default and item.name not in used:
             flag = {"samples": "--sample", "step_ms": "--step-ms"}.get(item.name, f"--{item.name}")
             raise InputError(f"{flag} has no use with --to {to}; leave it out")
     check_output(path, overwrite=overwrite)
-    work = prepare(reader, options)
+    work = make()
     write_output(path, work.write, overwrite=overwrite)
     return work.losses
 
@@ -91,7 +106,7 @@ def _step(options: ExportOptions) -> float:
     return STEP_MS if options.step_ms is None else options.step_ms
 
 
-def _sonata(reader: RunReader, options: ExportOptions) -> _Work:
+def _sonata(reader: SpikeSource, options: ExportOptions) -> _Work:
     recording, step_ms = spikes.read_recording(reader, options.samples), _step(options)
     losses = ""
     if len(recording.samples) > 1:
@@ -100,7 +115,7 @@ def _sonata(reader: RunReader, options: ExportOptions) -> _Work:
     return _Work(lambda path: spikes.write_sonata(path, recording, step_ms), losses)
 
 
-def _nirdata(reader: RunReader, options: ExportOptions) -> _Work:
+def _nirdata(reader: SpikeSource, options: ExportOptions) -> _Work:
     spikes.nir_library()
     recording, step_ms = spikes.read_recording(reader, options.samples), _step(options)
     losses = "neurons are numbered channel, row, column, as NIR lays out arrays"
@@ -134,6 +149,10 @@ def _csv(reader: RunReader, options: ExportOptions) -> _Work:
         if options.samples or options.step_ms is not None:
             raise InputError(f"--sample and --step-ms have no use with --table {table}; leave them out")
         return _Work(lambda path: metrics.write_table(path, reader, table))
+    return _spike_table(reader, options)
+
+
+def _spike_table(reader: SpikeSource, options: ExportOptions) -> _Work:
     recording = spikes.read_recording(reader, options.samples)
     return _Work(lambda path: spikes.write_spike_table(path, recording, _step(options)))
 
@@ -160,3 +179,7 @@ FORMATS: Mapping[str, tuple[Callable[[RunReader, ExportOptions], _Work], frozens
     }
 )
 """By name, what prepares the file, and the options that it uses."""
+SPIKE_FORMATS: Mapping[str, Callable[[SpikeSource, ExportOptions], _Work]] = MappingProxyType(
+    {"sonata": _sonata, "nirdata": _nirdata, "csv": _spike_table}
+)
+"""What takes spikes, also those of predictions."""

@@ -7,26 +7,39 @@ after the other on one axis of time, NIRData as the rows of its arrays, the tabl
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesim import __version__
-from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.runs.schema import LayerInfo
 from spikesim.errors import InputError
 from spikesim.io.formats import canonical_json
 from spikesim.io.hdf5_output import storing
 
-__all__ = ["Recording", "read_recording", "write_nirdata", "write_sonata", "write_spike_table"]
+__all__ = ["Recording", "SpikeSource", "read_recording", "write_nirdata", "write_sonata", "write_spike_table"]
 
 SONATA_MAGIC = 0x0A7A
 SONATA_VERSION = (0, 1)
 SORTING = {"none": 0, "by_id": 1, "by_time": 2}
 
 Integers = NDArray[np.int64]
+
+
+class SpikeSource(Protocol):
+    """What has recorded spikes: a run, or a file of predictions."""
+
+    path: Path
+    config_hash: str
+    layers: list[LayerInfo]
+
+    def spikes(self) -> dict[str, NDArray[Any]]:
+        """Columns, as in /spikes of a run file."""
+
+    def setting(self, key: str, default: Any = None) -> Any:
+        """A value of the configuration by its dotted key."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +51,11 @@ class Recording:
     config_hash : str
         Of the run.
     epoch : int
-        The epoch after which they were recorded.
+        The epoch after which they were recorded; 0 of predictions.
     steps : int
         Length of a free phase.
     samples : tuple of int
-        Indices in the test set; a sample may have no spikes.
+        Indices in the test set, or in the file of a prediction; a sample may have no spikes.
     layers : list of LayerInfo
     sample : int64 (spikes,)
         Position in `samples`.
@@ -66,12 +79,12 @@ class Recording:
         return self.sample[own], self.step[own], self.neuron[own]
 
 
-def read_recording(reader: RunReader, chosen: tuple[int, ...] = ()) -> Recording:
-    """The spikes that a run recorded in its last test.
+def read_recording(reader: SpikeSource, chosen: tuple[int, ...] = ()) -> Recording:
+    """The spikes that a run recorded in its last test, or a prediction.
 
     Parameters
     ----------
-    reader : RunReader
+    reader : RunReader or PredictedSpikes
     chosen : tuple of int
         Samples to take; by default all.
 
@@ -82,7 +95,10 @@ def read_recording(reader: RunReader, chosen: tuple[int, ...] = ()) -> Recording
     """
     rows = reader.spikes()
     if not len(rows["step"]):
-        raise InputError(f"{reader.path} has no recorded spikes; train with --set record.spikes=[0,1] to record some")
+        raise InputError(
+            f"{reader.path} has no recorded spikes; train with --set record.spikes=[0,1] to record "
+            "some, or export the .npz of 'spikesim predict --spikes'"
+        )
     epoch = int(rows["epoch"][-1])
     last = rows["epoch"] == epoch
     columns = {name: rows[name][last].astype(np.int64) for name in ("sample", "step", "layer", "neuron")}
@@ -111,7 +127,7 @@ def read_recording(reader: RunReader, chosen: tuple[int, ...] = ()) -> Recording
     )
 
 
-def _present(reader: RunReader, sample: Integers) -> tuple[int, ...]:
+def _present(reader: SpikeSource, sample: Integers) -> tuple[int, ...]:
     """Samples that were recorded: those with spikes, and those of the configuration, which may have had none."""
     asked = reader.setting("record.spikes", [])
     silent = [one for one in asked if isinstance(one, int) and one >= 0] if isinstance(asked, list) else []

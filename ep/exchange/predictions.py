@@ -1,0 +1,110 @@
+"""Predictions as files: a table for people and spreadsheets, or all arrays."""
+
+import csv
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.ep.evaluation.network import TrainedNetwork
+from spikesim.ep.evaluation.prediction import Prediction
+from spikesim.errors import InputError
+from spikesim.io.formats import canonical_json
+
+__all__ = ["SUFFIXES", "Predicted", "check_suffix", "write_predictions"]
+
+SUFFIXES = (".csv", ".npz")
+
+
+class Predicted(NamedTuple):
+    """What is to be written."""
+
+    network: TrainedNetwork
+    prediction: Prediction
+    ids: NDArray[np.int64]  # (n,)
+
+
+def check_suffix(path: Path, *, spikes: bool) -> None:
+    """Refuse the name of a file that cannot hold predictions, or with spikes not these.
+
+    Raises
+    ------
+    InputError
+    """
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"--out is {path}; its name must end in .csv (a row a sample) or .npz (all arrays)")
+    if spikes and path.suffix == ".csv":
+        raise InputError(f"--out is {path}, and a table of samples has no place for spikes: let it end in .npz")
+
+
+def write_predictions(path: Path, found: Predicted, suffix: str) -> None:
+    """Make the file in the form that the suffix, one of `SUFFIXES`, stands for.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    if suffix == ".csv":
+        _write_table(path, found)
+        return
+    with open(path, "xb") as stream:  # of a name, NumPy would change the ending
+        np.savez(stream, **_arrays(found))  # type: ignore[arg-type]
+
+
+def _write_table(path: Path, found: Predicted) -> None:
+    network, prediction = found.network, found.prediction
+    named = network.classes != tuple(map(str, range(len(network.classes))))
+    spikes = _counts(prediction).sum(axis=1)
+    rows = np.arange(len(prediction))
+    columns: dict[str, list[Any]] = {"sample": found.ids.tolist(), "label": prediction.labels.tolist()}
+    if named:
+        columns["class"] = [network.classes[label] for label in prediction.labels]
+    columns["probability"] = prediction.probabilities[rows, prediction.labels].tolist()
+    columns |= {"spikes": spikes.tolist(), "accumulates": prediction.accumulates.tolist()}
+    with open(path, "x", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+
+
+def _arrays(found: Predicted) -> dict[str, NDArray[Any]]:
+    network, prediction = found.network, found.prediction
+    arrays = {
+        "samples": found.ids,
+        "classes": np.array(network.classes),
+        "layers": np.array(list(network.layers)),
+        "layer_shapes": np.array(list(network.layers.values()), np.int64),
+        "config_hash": np.array(hashlib.sha256(canonical_json(network.config).encode()).hexdigest()),
+        "spike_counts": _counts(prediction),
+    }
+    names = ("labels", "logits", "probabilities", "accumulates", "multiply_accumulates", "steps")
+    arrays |= {name: getattr(prediction, name) for name in names}
+    arrays |= {f"rates_{layer}": rates for layer, rates in prediction.rates.items()}
+    if prediction.spikes:
+        arrays |= _spike_columns(found)
+    return arrays
+
+
+def _counts(prediction: Prediction) -> NDArray[np.int64]:
+    """Spikes by sample and layer, (n, L)."""
+    return np.stack(list(prediction.spike_counts.values()), axis=1)
+
+
+def _spike_columns(found: Predicted) -> dict[str, NDArray[np.int64]]:
+    """A row a spike, by sample, layer and step; and the samples, of which some may have none."""
+    rows = [
+        (found.ids[row], layer, train)
+        for row, trains in found.prediction.spikes.items()
+        for layer, train in enumerate(trains.values())
+    ]
+    lengths = [len(train.steps) for _, _, train in rows]
+    return {
+        "recorded": found.ids[list(found.prediction.spikes)],
+        "spike_sample": np.repeat([sample for sample, _, _ in rows], lengths),
+        "spike_layer": np.repeat([layer for _, layer, _ in rows], lengths),
+        "spike_step": np.concatenate([train.steps for _, _, train in rows]),
+        "spike_neuron": np.concatenate([train.neurons for _, _, train in rows]),
+    }
