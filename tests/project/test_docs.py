@@ -221,7 +221,7 @@ def test_the_balanced_network_is_irregular(tmp_path: Path) -> None:
 
 
 def test_python_in_the_readme_runs(tmp_path: Path) -> None:
-    (example,) = blocks(ROOT / "README.md", "python")
+    (example,) = (block for block in blocks(ROOT / "README.md", "python") if "run.h5" not in block)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )

@@ -106,6 +106,7 @@ PREPARE: dict[str, Callable[[Place], None]] = {
     "docs/own-data.md": own_data,
     "docs/cluster.md": Place.put_data,
     "docs/gradient-check.md": trained("run.h5"),
+    "docs/inference.md": trained("run.h5"),
     "docs/reports.md": both(Place.put_data, trained("run.h5", "a.h5", "b.h5", "runs/run-0.h5")),
     "docs/teacher-file.md": trained("RUN.h5"),
     "docs/run-file.md": trained("RUN.h5"),
