@@ -172,7 +172,9 @@ class TrainedNetwork:
             raise InputError("the mean field has no spikes to record: leave out spikes, or inference='mean-field'")
         model = self._model_for(config)
         pipeline = SamplePipeline(config, self._samples, model.graph.image.shape)
-        with ThreadPool(model, config, min(_threads(threads), max(1, len(found)))) as thread_pool:
+        few = max(1, len(found))  # samples, which are shared out as a mini-batch is
+        config = replace(config, data=replace(config.data, batch_size=min(few, config.data.batch_size)))
+        with ThreadPool(model, config, min(few, _threads(threads))) as thread_pool:
             return predict(thread_pool, pipeline, rows)
 
     def _model_for(self, config: Config) -> Model:

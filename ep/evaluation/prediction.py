@@ -51,9 +51,10 @@ class Prediction:
         By layer, the mean firing probability of each channel at each step, over its positions and the window of the
         free phase. A dense layer has a channel a neuron.
     spike_counts : dict of str to int64 (n,)
-        By layer, spikes of the free phase; zeros in the mean field.
+        By layer, spikes of the free phase; in the mean field, where neurons send their firing probability, the steps in
+        which it is above 0.
     accumulates : int64 (n,)
-        Synaptic events of the free phase.
+        Synaptic events of the free phase; none in the mean field.
     multiply_accumulates : int64 (n,)
         Of an analogue image, once, and of the mean field.
     steps : int64 (n,)

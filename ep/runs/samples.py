@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["SampleSpec"]
 
 POLARITIES = 2
+CLASSES_MAX = 2**16
+"""As many as a data set may have."""
 _KEYS = {"name", "recordings", "shape", "classes", "class_names", "mean", "std", "duration"}
 
 
@@ -88,7 +90,12 @@ class SampleSpec:
         shape, classes, names, duration = (given[key] for key in ("shape", "classes", "class_names", "duration"))
         if not (isinstance(shape, list) and len(shape) == 3 and all(_is_size(side) for side in shape)):
             raise ValueError("the shape of the samples is none")
-        if not (_is_size(classes) and (names is None or _are_texts(names, classes)) and isinstance(given["name"], str)):
+        if not (
+            _is_size(classes)
+            and classes <= CLASSES_MAX
+            and (names is None or _are_texts(names, classes))
+            and isinstance(given["name"], str)
+        ):
             raise ValueError("the classes of the samples are none")
         if type(given["recordings"]) is not bool or not (duration is None or _are_numbers([duration], 1)):
             raise ValueError("the samples are neither images nor recordings")

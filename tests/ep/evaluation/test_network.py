@@ -276,6 +276,7 @@ def test_files_that_cannot_be_loaded(tmp_path):
         "[]",
         "{",
         text.replace('"classes":3', '"classes":0'),
+        text.replace('["class 0","class 1","class 2"],"classes":3', 'null,"classes":2000000000'),
         text.replace("[6,6,1]", "[6,6]"),
         text.replace("[0.45]", "[NaN]"),
         text.replace("[0.35]", "[0.35,1]"),
