@@ -13,6 +13,7 @@ from spikesim.cli.common import (
     tell_compilation,
     threads_option,
 )
+from spikesim.cli.launch import refuse_ranks
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def predict(options: PredictOptions) -> None:
     FILE holds images: .npy or .npz (uint8, or floats from 0 to 1; samples, rows, columns, channels), or IDX; or, for a
     network of event-based input, recordings: .npz, HDF5 or N-MNIST's .bin. docs/inference.md describes what is written.
     """
+    refuse_ranks("predict")
     tell_compilation()
 
     import numpy as np

@@ -119,6 +119,9 @@ def test_nothing_is_lost_and_faults_are_one_line(given, tmp_path):
         ((run, tmp_path / "none.npy", "--out", tmp_path / "q.csv"), "does not exist"),
     ):
         assert_one_line(spikesim("predict", *arguments), told)
+    ranks = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "0"}
+    several = spikesim("predict", run, images, "--out", tmp_path / "q.csv", env=ranks)
+    assert_one_line(several, "predict runs as one process")
     expect_fault("must end in .csv", check_suffix, tmp_path / "p.txt", spikes=False)
     expect_fault("no place for spikes", check_suffix, tmp_path / "p.csv", spikes=True)
     for text in ("", "1-", "a", "-1", "5-3", "0,,1"):
