@@ -132,6 +132,7 @@ def _shortened(name: str) -> str:
     cls=LazyGroup,
     subcommands={
         "train": ("spikesim.cli.commands.train:train", "Train a network by equilibrium propagation."),
+        "resume": ("spikesim.cli.commands.resume:resume", "Go on with the training of a run file, or give it more."),
         "submit": (
             "spikesim.cli.commands.submit:submit",
             "Send a training, or a sweep of them, to a cluster with Slurm.",

@@ -21,7 +21,7 @@ _LAUNCHERS = (
     ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),  # srun
 )
 """Variables that a launcher sets for each process: how many there are, and which one this is."""
-_SHARED = frozenset({"train", "evaluate", "teacher", "gradcheck", "ablation"})
+_SHARED = frozenset({"train", "resume", "evaluate", "teacher", "gradcheck", "ablation"})
 """Commands that share their work among processes."""
 _OWN = frozenset({"threads", "data_dir", "config_file", "teacher_file", "progress_every"})
 """What processes may be given differently: it changes no bit, or is compared by its content."""

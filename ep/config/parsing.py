@@ -9,10 +9,18 @@ import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 from spikesim.ep.config.layer_rows import read_rows
-from spikesim.ep.config.sections import CONTRAST_WINDOW_MAX, NUDGED_DEFAULTS, NUDGINGS, Config, DynamicsSettings
+from spikesim.ep.config.sections import (
+    CONTRAST_WINDOW_MAX,
+    NUDGED_DEFAULTS,
+    NUDGINGS,
+    Config,
+    DynamicsSettings,
+    OptimizerSettings,
+)
 from spikesim.ep.config.sections.presets import DEFAULT, PRESETS
 from spikesim.errors import InputError
 from spikesim.io.config_diff import flat_settings
@@ -182,6 +190,7 @@ def _check_list(name: str, kind: Any, rules: Mapping[str, Any], value: Any) -> t
 
 def _check_together(config: Config) -> None:
     _check_neuron(config)
+    _check_extensions(config.optimizer)
     dynamics = config.dynamics
     for name, window, steps in (
         ("window_free", dynamics.window_free, dynamics.steps_free),
@@ -284,6 +293,20 @@ def _check_neuron(config: Config) -> None:
         raise InputError(
             f"stability.target_rate is {config.stability.target_rate}; the activity penalty does not know the "
             "derivative of refractory neurons: leave it out, or set model.neuron to 'clipped-linear'"
+        )
+
+
+def _check_extensions(settings: OptimizerSettings) -> None:
+    plans, at = (*settings.extended_from, settings.epochs), settings.extended_at
+    if len(settings.extended_from) != len(at):
+        raise InputError(
+            f"optimizer.extended_from has {counted(len(settings.extended_from), 'value')} and optimizer.extended_at "
+            f"{len(at)}; each extension has one of both"
+        )
+    if any(later <= earlier for earlier, later in pairwise(plans)) or any(b < a for a, b in pairwise(at)):
+        raise InputError(
+            f"optimizer.extended_from is {list(plans[:-1])}, extended_at {list(at)} and epochs {settings.epochs}; an "
+            "extension has more epochs than what it extends, and comes later"
         )
 
 

@@ -35,7 +35,7 @@ from spikesim.numerics.fixed_point import INPUT_BITS, ONE
 
 Shared = TypeVar("Shared", bound=Rows | None)
 
-TERMS = 512
+TERMS = 2048
 """Positions, over all samples, of a piece of the work: few enough for the cache, enough to share the sums out."""
 WEIGHTS = 2**19
 """Weights of a piece of the work: the tables of upper layers are cut into blocks of channels."""

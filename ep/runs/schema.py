@@ -445,7 +445,12 @@ class RunHeader:
     @property
     def config_hash(self) -> str:
         """SHA-256 of the canonical configuration, hexadecimal."""
-        return hashlib.sha256(self.config_json.encode()).hexdigest()
+        return hash_of_config(self.config)
+
+
+def hash_of_config(config: Mapping[str, Any]) -> str:
+    """SHA-256 of a configuration in its canonical form, hexadecimal."""
+    return hashlib.sha256(canonical_json(config).encode()).hexdigest()
 
 
 def file_bytes(header: RunHeader, rows: Mapping[str, int]) -> int:

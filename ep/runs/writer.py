@@ -101,6 +101,7 @@ class RunWriter:
         rows: Mapping[str, int],
         lock: RunLock | None = None,
         logged: LoggedRows | None = None,
+        earlier: Mapping[str, Any] | None = None,
     ) -> "RunWriter":
         """Continue a run file after its first rows.
 
@@ -115,6 +116,8 @@ class RunWriter:
             Rows to keep of each table, as `RunWriter.rows` gave them.
         logged : LoggedRows, optional
             These rows once more. They are taken from there, and the file need not have them.
+        earlier : mapping, optional
+            A configuration that the file may have instead; it gets that of the header.
 
         Raises
         ------
@@ -125,7 +128,7 @@ class RunWriter:
         target = writable_target(path)
         with holding(target, lock) as own:
             with RunReader(target) as source:
-                _require_same_run(source, header)
+                _require_same_run(source, header, earlier)
                 kept = {table: int(rows[table]) for table in TABLES}
                 output = write_new(target, header, source if logged is None else _Joined(source, logged), kept)
             return cls(output, target, header, own, kept)
@@ -377,13 +380,14 @@ def require_same(path: Path, config: Mapping[str, Any], seed: int, header: RunHe
     require_same_settings(path, {**config, "seed": seed}, {**json.loads(header.config_json), "seed": header.seed})
 
 
-def _require_same_run(source: RunReader, header: RunHeader) -> None:
+def _require_same_run(source: RunReader, header: RunHeader, earlier: Mapping[str, Any] | None) -> None:
     if source.format_version != FORMAT_VERSION:
         raise InputError(
             f"{source.path} has format version {source.format_version} and this program writes {FORMAT_VERSION}: "
             f"resume it with spikesim {source.spikesim_version}"
         )
-    require_same(source.path, source.config, source.seed, header)
+    if source.config != earlier:
+        require_same(source.path, source.config, source.seed, header)
     shapes = {name: array.shape for name, array in source.weights().items()}
     if source.layers != list(header.layers) or shapes != header.weight_shapes:
         raise InputError(f"{source.path} has other layers than the network of this run; choose another --out")

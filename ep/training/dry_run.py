@@ -231,7 +231,7 @@ class DryRun(Trainer):
 
     def _count_traces(self, learner: Learner) -> int:
         """Follow the phases of the chosen samples, as after each epoch; how many rows that gives."""
-        return len(self._traces(learner, 0)["step"]) if self.config.record.traces else 0
+        return len(self._traces(learner, Position())["step"]) if self.config.record.traces else 0
 
     def _record_spikes(self, thread_pool: ThreadPool, samples: tuple[int, ...]) -> None:
         for _ in record_spikes(thread_pool, self.pipeline, self.dataset.test, samples, _STREAM):

@@ -6,6 +6,7 @@ A checkpoint has the state of the network, and the log beside it the rows up to 
 where its file is damaged or missing: what there is of the file is kept under another name, and it is written anew.
 """
 
+import json
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.parallel.communicator import Communicator
 from spikesim.ep.runs.row_log import LoggedRows, RowLog, is_empty, log_path
-from spikesim.ep.runs.schema import TABLES, RunHeader
+from spikesim.ep.runs.schema import TABLES, RunHeader, hash_of_config
 from spikesim.ep.runs.writer import RunReader, RunWriter, require_same
+from spikesim.ep.training.extension import before_extension
 from spikesim.errors import DamagedError, InputError
 from spikesim.io import checkpoint
 from spikesim.io.durable import set_aside
@@ -105,6 +107,7 @@ class RunStore:
         self._writer: RunWriter | None = None
         self._log: RowLog | None = None
         self._logged: LoggedRows | None = None  # rows up to the checkpoint that was found
+        self._earlier: Mapping[str, Any] | None = None  # the configuration that may have been given more epochs
         self.notes: list[str] = []
 
     def __enter__(self) -> "RunStore":
@@ -134,6 +137,8 @@ class RunStore:
         InputError
             There is something to go on with, or to lose, and no way to.
         """
+
+        self._earlier = before_extension(config)
 
         def look() -> Found:
             found = self._find_checkpoint()
@@ -175,7 +180,7 @@ class RunStore:
             if found.fault is not None:
                 self._set_aside(found.fault, found.going_on)
             self._writer = writer = self._open_file(header, found)
-            if self._logged is not None:
+            if self._logged is not None and self._logged.config == json.loads(header.config_json):
                 self._log = RowLog.resume(self._logged)
             else:
                 if found.checkpoint is None and checkpoint.positions(self._folder):
@@ -195,7 +200,7 @@ class RunStore:
             assert self._logged is not None
             return RunWriter.restore(out, header, self._logged, lock=lock)
         rows = found.checkpoint.meta["rows"] if found.checkpoint else dict.fromkeys(TABLES, 0)
-        return RunWriter.resume(out, header, rows=rows, lock=lock, logged=self._logged)
+        return RunWriter.resume(out, header, rows=rows, lock=lock, logged=self._logged, earlier=self._earlier)
 
     def _set_aside(self, fault: str, going_on: bool) -> None:
         """Keep what there is of a run file that cannot be used, and say so."""
@@ -311,7 +316,9 @@ class RunStore:
         else:
             with RunReader(self.options.out) as run:
                 own = run.config_hash
-        if found.checkpoint.meta.get("config_hash", own) != own:
+        # of a run that was given more epochs, and has not got further since, it is that of before
+        earlier = own if self._earlier is None else hash_of_config(self._earlier)
+        if found.checkpoint.meta.get("config_hash", own) not in (own, earlier):
             raise InputError(
                 f"the checkpoints in {self._folder} are those of a run with another configuration; restore the "
                 "folder, or start again with --overwrite"

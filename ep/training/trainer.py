@@ -34,6 +34,7 @@ from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.runs.samples import SampleSpec
 from spikesim.ep.runs.writer import RunHeader, RunWriter
+from spikesim.ep.training import extension
 from spikesim.ep.training.diagnostics import Diagnostics
 from spikesim.ep.training.initialization import check_random_start, needs_start, start
 from spikesim.ep.training.learner import Learner
@@ -148,7 +149,9 @@ class Trainer:
         with RunStore(self.options, self.ranks) as run_store, thread_pool:
             found = run_store.find(self.config)
             if found.finished:
-                self.observer.message(f"{self.options.out} is finished; nothing to do")
+                self.observer.message(
+                    f"{self.options.out} is finished; nothing to do: spikesim resume --epochs gives it more epochs"
+                )
                 return
             if found.checkpoint is None:
                 check_random_start(self.config)
@@ -246,7 +249,7 @@ class Trainer:
                     self._save(run_store, learner, position)
                     saved_at = time.monotonic()
             trained = time.perf_counter()
-            evaluation, rows = self._test(learner, position.epoch)
+            evaluation, rows = self._test(learner, position)
             spectral_norms = self._watch_spectral_norms(learner, stream_of(position.epoch, STREAM_EVALUATION))
             # A run that is stopped before this does the test again; nothing stops it between these rows and the epoch
             run_store.write(partial(_write_all, rows))
@@ -304,18 +307,19 @@ class Trainer:
 
     def _progress(self, position: Position) -> float:
         """Share of the training that is done."""
-        return (position.epoch + position.batch / self.batches) / self.config.optimizer.epochs
+        return extension.progress(self.config.optimizer, position, self.batches)
 
     def _rate(self, factor: float) -> float:
         rate = self.config.optimizer.learning_rate
         return factor * (rate[0] if isinstance(rate, tuple) else rate)
 
-    def _test(self, learner: Learner, epoch: int) -> tuple[Evaluation, list[Rows]]:
+    def _test(self, learner: Learner, position: Position) -> tuple[Evaluation, list[Rows]]:
         """The test after an epoch, and the phases of some samples step by step; after the last one also spikes.
 
         What is to be written of it, on the first rank, comes back with it.
         """
         self.model.set_parameters(learner.parameters)
+        epoch = position.epoch
         stream = stream_of(epoch, STREAM_EVALUATION)
         done = 0
 
@@ -327,10 +331,10 @@ class Trainer:
         thread_pool, test = learner.thread_pool, self.dataset.test
         evaluation = evaluate(thread_pool, self.pipeline, test, self.test_samples, stream, progress)
         rows: list[Rows] = []
-        if epoch == self.config.optimizer.epochs - 1:
+        if extension.ends_training(self.config.optimizer, position):
             self.ranks.first(lambda: rows.append(self._recorded(thread_pool, epoch, stream)))
         if self.config.record.traces:
-            self.ranks.first(lambda: rows.append(partial(_append_traces, self._traces(learner, epoch))))
+            self.ranks.first(lambda: rows.append(partial(_append_traces, self._traces(learner, position))))
         return evaluation, rows
 
     def _recorded(self, thread_pool: ThreadPool, epoch: int, stream: int) -> Rows:
@@ -343,14 +347,15 @@ class Trainer:
 
         return write
 
-    def _traces(self, learner: Learner, epoch: int) -> dict[str, NDArray[Any]]:
+    def _traces(self, learner: Learner, position: Position) -> dict[str, NDArray[Any]]:
         """The phases of some training samples step by step, as rows."""
         ids = np.arange(min(self.config.record.traces, self.samples))
+        epoch = position.epoch
         stream = stream_of(epoch, STREAM_FREE)
         inputs, labels = self.pipeline.plain(self.dataset.train, ids, stream), self.dataset.train.labels[ids]
         targets = None if learner.soft_targets is None else learner.soft_targets[ids]
         samples = Samples(inputs, ids, labels, targets)
-        rows = trace(learner, epoch, samples, (epoch + 1) / self.config.optimizer.epochs)
+        rows = trace(learner, epoch, samples, self._progress(position))
         return {"epoch": np.full(len(rows["step"]), epoch + 1), **rows}
 
     def _finish_epoch(

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.ep.training.learner import Learner
+from spikesim.errors import InputError
 from spikesim.io.checkpoint import Checkpoint
 
-__all__ = ["Position", "TrainingState"]
+__all__ = ["Position", "TrainingState", "mini_batches_done"]
 
 _PARAMETERS, _MOMENTS, _CONTROLLERS, _LOSSES = "parameters/", "moments/", "controllers/", "losses"
 _STATISTICS = "statistics/"
@@ -85,6 +86,20 @@ class TrainingState:
         position.epoch, position.batch = int(where["epoch"]), int(where["batch"])
         position.done, position.correct = int(where["done"]), int(where["correct"])
         position.losses = own[_LOSSES].tolist()
+
+
+def mini_batches_done(found: Checkpoint) -> int:
+    """Mini-batches of all epochs that are done at a checkpoint.
+
+    Raises
+    ------
+    InputError
+        It is not one of a training.
+    """
+    try:
+        return int(found.meta[_POSITION]["done"])
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"the checkpoint {found.position} is not one of a training; restore its folder") from None
 
 
 def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -17,4 +17,6 @@ def resume_advice(command_line: str) -> str:
     if not command_line:
         return advice
     words = [word for word in shlex.split(command_line) if word not in ("--resume", "--overwrite")]
+    if words[1:2] == ["resume"]:
+        return f"the same command goes on from there: {shlex.join(words)}"
     return f"{advice}: {shlex.join([*words, '--resume'])}"

@@ -13,6 +13,15 @@ class OptimizerSettings:
 
     name: str = option("adam", "Optimizer.", choices=("adam", "sgd"))
     epochs: int = option(5, "Passes over the training set.", low=1, high=2**20)
+    extended_from: tuple[int, ...] = option(
+        (),
+        "Epochs that the training was to have before it was given more, each time; set by 'spikesim resume --epochs'.",
+        low=1,
+        later=True,
+    )
+    extended_at: tuple[int, ...] = option(
+        (), "Mini-batches that were done then; the schedule is that of `epochs` from there on.", low=0, later=True
+    )
     learning_rate: float | tuple[float, ...] = option(
         0.02,
         "Learning rate of a layer's weights, in units of the standard deviation that they start with: a share of "

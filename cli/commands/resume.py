@@ -1,0 +1,88 @@
+"""``spikesim resume``: go on with the training of a run file, also beyond its end."""
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from spikesim.cli.common import available_threads, data_dir_option, run_argument, takes, tell_compilation
+from spikesim.cli.configuration import take_teacher, teacher_option
+from spikesim.cli.launch import take_ranks
+from spikesim.cli.terminal.streams import outlived_output
+from spikesim.cli.training import execution_options, introduce, train_to_the_end
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """Options of the command."""
+
+    run: str
+    epochs: int | None
+    data_dir: Path | None
+    teacher_file: Path | None
+    threads: int | None
+    checkpoint_every: int | None
+    progress_every: float
+
+
+@click.command()
+@run_argument
+@click.option(
+    "--epochs", type=click.IntRange(min=1), help="Epochs in all, more than the run was to have; also if it is finished."
+)
+@data_dir_option
+@teacher_option
+@execution_options
+@takes(ResumeOptions)
+def resume(options: ResumeOptions) -> None:
+    """Go on with the training of a run file, which knows its configuration and where its data were.
+
+    The result is that of a training that was never stopped. With --epochs the run gets more of them: the learning rate
+    follows the schedule of so many epochs from here on, and the file says from which mini-batch on that is so.
+
+    \b
+    Examples:
+      spikesim resume run.h5
+      spikesim resume run.h5 --epochs 20
+    """
+    click.get_current_context().with_resource(outlived_output())
+    ranks = take_ranks()
+    tell_compilation(options.progress_every)
+
+    from spikesim.cli.terminal.progress import make_observer
+    from spikesim.ep.config.parsing import config_of_run
+    from spikesim.ep.inputs.dataset import load_of_run
+    from spikesim.ep.runs.reader import RunReader
+    from spikesim.ep.training.extension import extended
+    from spikesim.ep.training.run_store import RunOptions
+    from spikesim.ep.training.trainer import Trainer
+
+    path, soft_targets = Path(options.run), None
+    with RunReader(path) as reader:
+        config, dataset = load_of_run(config_of_run(reader.config), reader, options.data_dir)
+    if options.epochs is not None:
+        config = extended(config, path, options.epochs)
+    if options.teacher_file is not None:
+        config, soft_targets = take_teacher(config, dataset, options.teacher_file)
+    run = RunOptions(
+        out=path,
+        resume=True,
+        threads=options.threads or available_threads(ranks),
+        checkpoint_every=options.checkpoint_every,
+        command_line=_command_line(),
+    )
+    with make_observer(options.progress_every, silent=ranks.rank > 0) as observer:
+        trainer = Trainer(config, dataset, run, observer, soft_targets, ranks)
+        introduce(trainer, dataset, observer)
+        train_to_the_end(trainer)
+
+
+def _command_line() -> str:
+    """What goes on from here, should it be stopped: the epochs are those of the file by then."""
+    words = ["spikesim", *sys.argv[1:]]
+    given = [number for number, word in enumerate(words) if word.partition("=")[0] == "--epochs"]
+    if given:
+        del words[given[0] : given[0] + (1 if "=" in words[given[0]] else 2)]
+    return shlex.join(words)

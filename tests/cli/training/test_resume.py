@@ -1,0 +1,34 @@
+"""`spikesim resume` as a user types it: the file knows the rest."""
+
+import shlex
+import signal
+from pathlib import Path
+
+from commands import CONFIG, assert_one_line, digest, newest_checkpoint, spikesim, start, succeed, wait_until
+
+
+def test_a_stopped_run_goes_on_and_gets_more_epochs(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(CONFIG)
+    given = ("train", "--config", tmp_path / "tiny.toml", "--threads", 1)
+    succeed(*given, "--out", tmp_path / "whole.h5")
+    run = tmp_path / "run.h5"
+    process = start(*given, "--out", run, "--checkpoint-every", 1)
+    wait_until(lambda: newest_checkpoint(run) >= 3, process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 75
+    process = start("resume", run, "--checkpoint-every", 1)
+    wait_until(lambda: newest_checkpoint(run) >= 6, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75
+    words = shlex.split(errors.splitlines()[-1].partition("the same command goes on from there: ")[2])
+    assert words == ["spikesim", "resume", str(run), "--checkpoint-every", "1"]
+    result = succeed(*words[1:])
+    assert "resuming" in result.stderr and digest(run) == digest(tmp_path / "whole.h5")
+    assert "is finished; nothing to do" in succeed("resume", run).stderr
+    succeed("resume", run, "--epochs", 3, "--threads", 1)
+    shown = succeed("info", run).stdout
+    assert "optimizer.epochs = 3" in shown and "optimizer.extended_from = [2]" in shown
+    assert_one_line(spikesim("resume", run, "--epochs", 3), "ask for more")
+    assert_one_line(spikesim("resume", tmp_path / "none.h5"), "none.h5")
