@@ -4,6 +4,7 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,10 @@ from spikesim.cli.configuration import take_teacher, teacher_option
 from spikesim.cli.launch import take_ranks
 from spikesim.cli.terminal.streams import outlived_output
 from spikesim.cli.training import execution_options, introduce, train_to_the_end
+
+if TYPE_CHECKING:
+    from spikesim.datasets import Dataset
+    from spikesim.ep.config.parsing import Config
 
 
 @dataclass(frozen=True)
@@ -52,16 +57,12 @@ def resume(options: ResumeOptions) -> None:
     tell_compilation(options.progress_every)
 
     from spikesim.cli.terminal.progress import make_observer
-    from spikesim.ep.config.parsing import config_of_run
-    from spikesim.ep.inputs.dataset import load_of_run
-    from spikesim.ep.runs.reader import RunReader
     from spikesim.ep.training.extension import extended
     from spikesim.ep.training.run_store import RunOptions
     from spikesim.ep.training.trainer import Trainer
 
     path, soft_targets = Path(options.run), None
-    with RunReader(path) as reader:
-        config, dataset = load_of_run(config_of_run(reader.config), reader, options.data_dir)
+    config, dataset = _begun(path, options.data_dir)
     if options.epochs is not None:
         config = extended(config, path, options.epochs)
     if options.teacher_file is not None:
@@ -77,6 +78,25 @@ def resume(options: ResumeOptions) -> None:
         trainer = Trainer(config, dataset, run, observer, soft_targets, ranks)
         introduce(trainer, dataset, observer)
         train_to_the_end(trainer)
+
+
+def _begun(path: Path, data_dir: Path | None) -> "tuple[Config, Dataset]":
+    """The configuration and the data of a run; of one whose file is damaged or missing, from the log beside it."""
+    from spikesim.ep.config.parsing import config_of_run
+    from spikesim.ep.inputs.dataset import load_dataset, load_of_run
+    from spikesim.ep.runs.reader import RunReader
+    from spikesim.ep.runs.row_log import log_path, logged_config
+    from spikesim.errors import DamagedError, InputError
+    from spikesim.io.checkpoint import checkpoint_folder
+
+    try:
+        with RunReader(path) as reader:
+            return load_of_run(config_of_run(reader.config), reader, data_dir)
+    except InputError as error:
+        logged = logged_config(log_path(checkpoint_folder(path)))
+        if logged is None or not (isinstance(error, DamagedError) or not path.exists()):
+            raise
+    return load_dataset(config_of_run(logged), data_dir)
 
 
 def _command_line() -> str:

@@ -31,7 +31,7 @@ from spikesim.io.checkpoint import ROW_LOG
 from spikesim.io.formats import canonical_json
 from spikesim.io.hdf5_writer import write_error
 
-__all__ = ["LoggedRows", "RowLog", "is_empty", "log_path"]
+__all__ = ["LoggedRows", "RowLog", "is_empty", "log_path", "logged_config"]
 
 _KIND = "spikesim-rows"
 _VERSION = 1
@@ -55,6 +55,16 @@ def is_empty(path: Path) -> bool:
             return first.endswith(b"\n") and not stream.read(1)
     except OSError:
         return False
+
+
+def logged_config(path: Path) -> dict[str, Any] | None:
+    """The configuration of the run that a log is of; None where there is no such log."""
+    try:
+        with open(path, "rb") as stream:
+            header = json.loads(stream.readline(_HEADER_LIMIT))
+        return dict(header["config"]) if header["kind"] == _KIND else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 class LoggedRows:

@@ -27,6 +27,9 @@ def test_a_stopped_run_goes_on_and_gets_more_epochs(tmp_path: Path) -> None:
     result = succeed(*words[1:])
     assert "resuming" in result.stderr and digest(run) == digest(tmp_path / "whole.h5")
     assert "is finished; nothing to do" in succeed("resume", run).stderr
+    run.unlink()  # its rows and its configuration are beside it
+    succeed("resume", run)
+    assert digest(run) == digest(tmp_path / "whole.h5")
     succeed("resume", run, "--epochs", 3, "--threads", 1)
     shown = succeed("info", run).stdout
     assert "optimizer.epochs = 3" in shown and "optimizer.extended_from = [2]" in shown
