@@ -62,7 +62,7 @@ def resume(options: ResumeOptions) -> None:
     from spikesim.ep.training.trainer import Trainer
 
     path, soft_targets = Path(options.run), None
-    config, dataset = _begun(path, options.data_dir)
+    config, dataset, command_line = _begun(path, options.data_dir)
     if options.epochs is not None:
         config = extended(config, path, options.epochs)
     if options.teacher_file is not None:
@@ -72,7 +72,8 @@ def resume(options: ResumeOptions) -> None:
         resume=True,
         threads=options.threads or available_threads(ranks),
         checkpoint_every=options.checkpoint_every,
-        command_line=_command_line(),
+        command_line=command_line or shlex.join(["spikesim", *sys.argv[1:]]),
+        going_on=_going_on(),
     )
     with make_observer(options.progress_every, silent=ranks.rank > 0) as observer:
         trainer = Trainer(config, dataset, run, observer, soft_targets, ranks)
@@ -80,8 +81,11 @@ def resume(options: ResumeOptions) -> None:
         train_to_the_end(trainer)
 
 
-def _begun(path: Path, data_dir: Path | None) -> "tuple[Config, Dataset]":
-    """The configuration and the data of a run; of one whose file is damaged or missing, from the log beside it."""
+def _begun(path: Path, data_dir: Path | None) -> "tuple[Config, Dataset, str]":
+    """The configuration, the data and the command line of a run.
+
+    Of one whose file is damaged or missing, from the log beside it, without the command line.
+    """
     from spikesim.ep.config.parsing import config_of_run
     from spikesim.ep.inputs.dataset import load_dataset, load_of_run
     from spikesim.ep.runs.reader import RunReader
@@ -91,15 +95,15 @@ def _begun(path: Path, data_dir: Path | None) -> "tuple[Config, Dataset]":
 
     try:
         with RunReader(path) as reader:
-            return load_of_run(config_of_run(reader.config), reader, data_dir)
+            return (*load_of_run(config_of_run(reader.config), reader, data_dir), reader.command_line)
     except InputError as error:
         logged = logged_config(log_path(checkpoint_folder(path)))
         if logged is None or not (isinstance(error, DamagedError) or not path.exists()):
             raise
-    return load_dataset(config_of_run(logged), data_dir)
+    return (*load_dataset(config_of_run(logged), data_dir), "")
 
 
-def _command_line() -> str:
+def _going_on() -> str:
     """What goes on from here, should it be stopped: the epochs are those of the file by then."""
     words = ["spikesim", *sys.argv[1:]]
     given = [number for number, word in enumerate(words) if word.partition("=")[0] == "--epochs"]

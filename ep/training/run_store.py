@@ -45,6 +45,8 @@ class RunOptions:
         Mini-batches between checkpoints; None for once a minute. There is always one after an epoch.
     command_line : str
         For the file's attributes.
+    going_on : str
+        The command that goes on with the run, if that is another one.
     """
 
     out: Path
@@ -53,6 +55,7 @@ class RunOptions:
     threads: int = 1
     checkpoint_every: int | None = None
     command_line: str = ""
+    going_on: str = ""
 
 
 @dataclass(frozen=True)

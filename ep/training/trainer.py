@@ -230,7 +230,7 @@ class Trainer:
             run_store.write(lambda writer: writer.set_status("stopped"))
             raise Stopped(
                 f"Stopped at epoch {position.epoch + 1}, mini-batch {position.batch}; "
-                f"{resume_advice(self.options.command_line)}"
+                f"{resume_advice(self.options.going_on or self.options.command_line)}"
             ) from None
         run_store.write(lambda writer: writer.set_status("finished"))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from runs import append_rows, make_header, make_weights
 
+from spikesim.ep.config.sections import OptimizerSettings
 from spikesim.ep.parallel.communicator import Alone
 from spikesim.ep.runs.writer import RunReader, RunWriter
 from spikesim.ep.training.run_store import Found, RunOptions, RunStore
@@ -15,11 +16,16 @@ EVERY = 3
 """Rows of mini-batches between checkpoints."""
 
 
+def config_of(header):
+    """What a run store looks at of a configuration."""
+    return SimpleNamespace(to_dict=lambda: header.config, optimizer=OptimizerSettings())
+
+
 def run(out: Path, resume: bool = False, **changes: Any) -> list[str]:
     """Begin a run or go on with it, to its end; what the user is told."""
     header = make_header(**changes)
     with RunStore(RunOptions(out, resume=resume), Alone()) as run_store:
-        found = run_store.find(SimpleNamespace(to_dict=lambda: header.config))
+        found = run_store.find(config_of(header))
         if found.finished:
             return ["finished"]
         run_store.open(header, found)

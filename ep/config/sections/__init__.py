@@ -55,12 +55,18 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """Plain, canonical form: nested dictionaries of JSON types."""
         preset = PRESETS[self.preset]
-        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        plain: dict[str, Any] = _as_json(dataclasses.asdict(self))
         for section in dataclasses.fields(self):
             for item in dataclasses.fields(section.type) if dataclasses.is_dataclass(section.type) else ():
                 key = f"{section.name}.{item.name}"
-                if item.metadata["later"] and plain[section.name][item.name] == item.default and key not in preset.keys:
+                usual = plain[section.name][item.name] == _as_json(item.default)
+                if item.metadata["later"] and usual and key not in preset.keys:
                     del plain[section.name][item.name]
         if self.preset == DEFAULT:  # as configurations have it that know of no presets
             del plain["preset"]
         return plain
+
+
+def _as_json(value: Any) -> Any:
+    """A value as it comes back from JSON: tuples are lists."""
+    return json.loads(json.dumps(value))

@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import h5py
 import journals
@@ -140,7 +139,7 @@ def stopped_at_four(out: Path) -> None:
     """A run with a checkpoint of its fourth mini-batch, and two mini-batches more in its file."""
     header = make_header()
     with RunStore(RunOptions(out), Alone()) as run_store:
-        found = run_store.find(SimpleNamespace(to_dict=lambda: header.config))
+        found = run_store.find(journals.config_of(header))
         run_store.open(header, found)
         run_store.write(lambda writer: append_rows(writer, 0, 4))
         run_store.save(4, make_weights(4), make_weights(4), {"at": 4})
@@ -200,7 +199,7 @@ def test_killed_before_anything_was_saved(whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "run.h5"
     header = make_header()
     with RunStore(RunOptions(out), Alone()) as run_store:
-        run_store.open(header, run_store.find(SimpleNamespace(to_dict=lambda: header.config)))
+        run_store.open(header, run_store.find(journals.config_of(header)))
     tear(out)
     (note,) = journals.run(out, resume=True)
     assert "begins anew" in note and digest(out) == digest(whole)
