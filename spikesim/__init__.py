@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from spikesim.ep.evaluation.prediction import LayerSpikes, Prediction
     from spikesim.ep.runs.energy import EnergyModel
     from spikesim.ep.runs.reader import RunReader
+    from spikesim.ep.training.fitting import fit
     from spikesim.errors import InputError, Stopped
     from spikesim.network import Network
     from spikesim.simulator import Simulator
@@ -43,6 +44,7 @@ _HOMES = {
     "Sparse": "engine.synapses",
     "Table": "ep.analysis.tables",
     "TrainedNetwork": "ep.evaluation.network",
+    "fit": "ep.training.fitting",
     "load": "ep.evaluation.network",
     "open_run": "ep.analysis.tables",
 }
@@ -67,6 +69,7 @@ __all__ = [
     "Table",
     "TrainedNetwork",
     "__version__",
+    "fit",
     "load",
     "open_run",
 ]

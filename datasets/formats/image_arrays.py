@@ -2,7 +2,7 @@
 
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,11 +92,34 @@ def load_file(name: str, data_dir: str | Path | None = None) -> Dataset:
         There is no such file, an array is missing or of another form, or the content has another hash.
     """
     path = search.require_own(_file_name(name), data_dir)
-    found = _read(path)
+    return _dataset(_read(path), _match(name)[2], str(path))
+
+
+def of_arrays(arrays: Mapping[str, Any]) -> Dataset:
+    """The data set that a file with these arrays would be, under the name of one called arrays.npz.
+
+    Parameters
+    ----------
+    arrays : mapping of str to array_like
+        As `load_file` finds them in a file.
+
+    Raises
+    ------
+    InputError
+        An array is missing or of another form.
+    """
+    path = Path("arrays.npz")
+    names = _names(arrays, path)
+    found = _File(path, {role: np.asarray(arrays[name]) for role, name in names.items()}, names)
+    return _dataset(found, None, "memory")
+
+
+def _dataset(found: "_File", wanted: str | None, source: str) -> Dataset:
+    """wanted: the hash that the content must have, if it is known."""
+    path = found.path
     train, test = (_image_set(found, part) for part in ("train", "test"))
     augmentation = _augmentation(found, train.shape[:2])
     digest = _digest(train, test, augmentation)
-    wanted = _match(name)[2]
     if wanted not in (None, digest):
         raise InputError(f"{path}: the hash of its content is {digest}, not {wanted}; give the file with that content")
     classes = int(train.labels.max()) + 1
@@ -115,7 +138,7 @@ def load_file(name: str, data_dir: str | Path | None = None) -> Dataset:
         mean=mean,
         std=std,
         augmentation=augmentation,
-        source=str(path),
+        source=source,
     )
 
 
