@@ -25,6 +25,7 @@ _KEYS: tuple[tuple[str, str, Any], ...] = (
     ("--dataset", "data.dataset", str),
     ("--width", "model.width", float),
     ("--epochs", "optimizer.epochs", int),
+    ("--patience", "optimizer.patience", int),
     ("--batch-size", "data.batch_size", int),
     ("--limit", "data.limit", int),
     ("--validation", "data.validation", float),

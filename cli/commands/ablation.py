@@ -51,7 +51,16 @@ class AblationOptions:
 
 @click.command()
 @configuration_options(
-    without=("--arch", "--signals", "--epochs", "--batch-size", "--test-limit", "--validation", "--target-rate")
+    without=(
+        "--arch",
+        "--signals",
+        "--epochs",
+        "--patience",
+        "--batch-size",
+        "--test-limit",
+        "--validation",
+        "--target-rate",
+    )
 )
 @teacher_option
 @click.option("--archs", default="vgg5,vgg8,vgg11", show_default=True, metavar="A,A,...", help="Architectures.")

@@ -67,7 +67,9 @@ class GradcheckOptions:
 
 
 @click.command()
-@configuration_options(without=("--epochs", "--batch-size", "--test-limit", "--validation", "--target-rate"))
+@configuration_options(
+    without=("--epochs", "--patience", "--batch-size", "--test-limit", "--validation", "--target-rate")
+)
 @teacher_option
 @click.option("--run", type=click.Path(), metavar="RUN.h5", help="Take configuration and weights of a run.")
 @batch_option

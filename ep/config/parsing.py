@@ -203,6 +203,10 @@ def _check_together(config: Config) -> None:
             raise InputError(f"dynamics.{name} is {window}; it must be {fitting}")
     if config.data.cutout and not config.data.augment:
         raise InputError(f"data.cutout is {config.data.cutout}; it needs data.augment = true")
+    if config.optimizer.patience is not None and not config.data.validation:
+        raise InputError(
+            f"optimizer.patience is {config.optimizer.patience}; it needs a validation set: set data.validation, as 0.1"
+        )
     if (config.data.frames or 1) > dynamics.steps_free:
         raise InputError(
             f"data.frames is {config.data.frames}; it must be at most the {dynamics.steps_free} steps of the free phase"

@@ -8,7 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim import __version__
-from spikesim.ep.runs.schema import FORMAT_VERSION, LAYER_COLUMNS, PHASES, SAMPLES, TABLES, Column, RunHeader
+from spikesim.ep.runs.schema import (
+    BEST_EPOCH,
+    BEST_WEIGHTS,
+    FORMAT_VERSION,
+    LAYER_COLUMNS,
+    PHASES,
+    SAMPLES,
+    TABLES,
+    Column,
+    RunHeader,
+)
 from spikesim.io.formats import MAGIC, canonical_json
 from spikesim.io.hdf5_output import HDF5Output
 from spikesim.io.hdf5_reader import write_text
@@ -35,6 +45,9 @@ class RowSource(Protocol):
     def weights(self) -> Mapping[str, NDArray[Any]]:
         """The weights, as far as there are any."""
 
+    def best(self) -> tuple[int, Mapping[str, NDArray[Any]]]:
+        """The best epoch by the validation set and its weights; 0 and nothing if there is none."""
+
 
 def write_new(target: Path, header: RunHeader, source: RowSource | None, rows: Mapping[str, int]) -> HDF5Output:
     """Write a file with the first rows of `source`, put it in place of `target`, and return it, open for appending."""
@@ -46,8 +59,13 @@ def write_new(target: Path, header: RunHeader, source: RowSource | None, rows: M
         if source is not None:
             for name, array in source.weights().items():
                 file[f"weights/{name}"][...] = array
+            epoch, weights = source.best() if header.validated else (0, {})
+            for name, array in weights.items():
+                file[f"{BEST_WEIGHTS}/{name}"][...] = array
+            if epoch:
+                file[BEST_EPOCH][...] = epoch
 
-    return create(target, 4 * header.weights + (0 if source is None else source.size), fill)
+    return create(target, header.weight_bytes + (0 if source is None else source.size), fill)
 
 
 def _write_header(file: Any, header: RunHeader, created: str) -> None:
@@ -78,6 +96,10 @@ def _write_header(file: Any, header: RunHeader, created: str) -> None:
         file.create_dataset(column.path, data=np.array(values, dtype=column.dtype))
     for name, shape in header.weight_shapes.items():
         file[f"weights/{name}"] = np.zeros(shape, "<f4")  # in the file from the start: what is not there is not read
+        if header.validated:
+            file[f"{BEST_WEIGHTS}/{name}"] = np.zeros(shape, "<f4")
+    if header.validated:
+        file[BEST_EPOCH] = np.uint32(0)
     for table, columns in TABLES.items():
         file.create_dataset(f"rows/{table}", data=np.uint64(0))
         for column in columns:

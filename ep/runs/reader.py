@@ -15,8 +15,19 @@ from numpy.typing import NDArray
 from spikesim.engine.limits import NEURONS_MAX
 from spikesim.ep.runs.energy import EnergyModel
 from spikesim.ep.runs.samples import SampleSpec
-from spikesim.ep.runs.schema import FORMAT_VERSION, LAYER_COLUMNS, PHASES, SAMPLES, TABLES, LayerInfo, is_layer_name
+from spikesim.ep.runs.schema import (
+    BEST_EPOCH,
+    BEST_WEIGHTS,
+    FORMAT_VERSION,
+    LAYER_COLUMNS,
+    PHASES,
+    SAMPLES,
+    TABLES,
+    LayerInfo,
+    is_layer_name,
+)
 from spikesim.errors import InputError
+from spikesim.io.fields import shown
 from spikesim.io.formats import MAGIC, canonical_json
 from spikesim.io.hdf5_reader import Contents, HDF5File
 from spikesim.io.hdf5_tables import FollowedFile, read_json, read_status, require_format
@@ -154,21 +165,51 @@ class RunReader(FollowedFile):
         """Columns of the phases that were followed step by step; no rows if the run did not record any."""
         return self._table("traces")
 
-    def weights(self) -> dict[str, NDArray[np.float32]]:
-        """The weights as of the last checkpoint, float32, by ``"<layer>/<array>"``."""
+    def weights(self, which: str = "last") -> dict[str, NDArray[np.float32]]:
+        """The weights, float32, by ``"<layer>/<array>"``.
 
-        def read(contents: Contents) -> dict[str, NDArray[np.float32]]:
-            found, total = {}, 0
-            for layer in contents.names("/weights"):
-                for name in contents.names(f"/weights/{layer}"):
-                    array = contents.array(f"/weights/{layer}/{name}", "<f4")
-                    total += array.nbytes
-                    if total > contents.size:
-                        raise ValueError("weights that are in the file once and under several names")
-                    found[f"{layer}/{name}"] = np.asarray(array, dtype=np.float32)
-            return found
+        Parameters
+        ----------
+        which : {"last", "best"}
+            Those of the last checkpoint, or of the best epoch by the validation set.
 
-        return self._file.read(read)
+        Raises
+        ------
+        InputError
+            There are no best ones, or the file is damaged.
+        """
+        if which not in ("last", "best"):
+            raise InputError(f"weights is {shown(which)}; it must be 'last' or 'best'")
+        if which == "last":
+            return self._file.read(lambda contents: _weights(contents, "/weights"))
+        epoch, weights = self.best()
+        if epoch:
+            return weights
+        share = self.setting("data.validation")
+        if not share:
+            why = "it has no validation set (--validation); take its last ones"
+        elif self.rows["epochs"]:
+            why = "an older version trained its best epoch, or they are being written; try again, or take its last ones"
+        else:
+            why = "its first epoch has not ended; wait for that"
+        raise InputError(f"{self.path} has no best weights: {why}")
+
+    def best(self) -> tuple[int, dict[str, NDArray[np.float32]]]:
+        """The best epoch by the validation set, from 1, and the weights that its test had; 0 and nothing without."""
+
+        def read(contents: Contents) -> tuple[int, dict[str, NDArray[np.float32]]]:
+            epoch = _best_epoch(contents)
+            return epoch, _weights(contents, BEST_WEIGHTS) if epoch else {}
+
+        while True:
+            epoch, weights = self._file.read(read)
+            if epoch == self.best_epoch:  # not written anew in the meantime
+                return epoch, weights
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch whose weights are kept as the best by the validation set, from 1; 0 for none."""
+        return self._file.read(_best_epoch)
 
     def blocks(self, table: str, rows: int, block: int = 1 << 20) -> Iterator[dict[str, NDArray[Any]]]:
         """The first `rows` rows of a table in pieces of at most `block` rows.
@@ -190,9 +231,9 @@ class RunReader(FollowedFile):
     def digest(self) -> str:
         """SHA-256 over configuration, layers, weights, counts and metrics, hexadecimal.
 
-        Equal for two runs of the same computation. Left out: times, host, command line, versions, and whether the
-        run has ended. Columns go in by the order of the schema, with name, type and number of rows, little endian;
-        weights by name.
+        Equal for two runs of the same computation. Left out: times, host, command line, versions, the best weights,
+        which follow from the rest, and whether the run has ended. Columns go in by the order of the schema, with name,
+        type and number of rows, little endian; weights by name.
         """
         digest = hashlib.sha256()
 
@@ -304,6 +345,24 @@ def _layer(row: Mapping[str, Any]) -> LayerInfo:
         analogue=bool(row["analogue"]),
         cells=int(row["cells"]),
     )
+
+
+def _weights(contents: Contents, group: str) -> dict[str, NDArray[np.float32]]:
+    """The arrays of a group that has one for each layer and head."""
+    found, total = {}, 0
+    for layer in contents.names(group):
+        for name in contents.names(f"{group}/{layer}"):
+            array = contents.array(f"{group}/{layer}/{name}", "<f4")
+            total += array.nbytes
+            if total > contents.size:
+                raise ValueError("weights that are in the file once and under several names")
+            found[f"{layer}/{name}"] = np.asarray(array, dtype=np.float32)
+    return found
+
+
+def _best_epoch(contents: Contents) -> int:
+    """0 also in files of versions that did not keep the best weights."""
+    return int(contents.array(BEST_EPOCH, "<u4", ())) if contents.has("/best") and contents.has(BEST_EPOCH) else 0
 
 
 def _optional_text(contents: Contents, name: str) -> str:

@@ -13,6 +13,8 @@ from spikesim.io.formats import MAGIC, canonical_json
 
 __all__ = [
     "ATTRIBUTES",
+    "BEST_EPOCH",
+    "BEST_WEIGHTS",
     "FORMAT_VERSION",
     "LAYER_COLUMNS",
     "PHASES",
@@ -29,6 +31,8 @@ __all__ = [
 FORMAT_VERSION = 5
 SAMPLES = "/samples"
 """A text; not an attribute, for those are short and an image may have many channels."""
+BEST_EPOCH, BEST_WEIGHTS = "/best/epoch", "/best/weights"
+"""The best epoch by the validation set, 0 for none, and the weights that its test had; only in runs that have one."""
 PHASES = ("free", "nudged+", "nudged-")
 READOUT = "readout"
 _CHUNK_BYTES = 16384
@@ -402,6 +406,9 @@ class RunHeader:
         Path of the data; "" where they have none. It is no part of the digest.
     samples : SampleSpec, optional
         The samples that the network takes. They are no part of the digest either.
+    validated : bool
+        The run has a validation set: the weights of the best epoch by it are kept beside the last. The digest leaves
+        them out, for they follow from the rest.
 
     Raises
     ------
@@ -418,6 +425,7 @@ class RunHeader:
     input_shape: tuple[int, int, int] | None = None
     data_source: str = ""
     samples: SampleSpec | None = None
+    validated: bool = False
 
     def __post_init__(self) -> None:
         canonical_json(self.config)
@@ -441,6 +449,11 @@ class RunHeader:
     def weights(self) -> int:
         """Free parameters, all that learns."""
         return sum(math.prod(shape) for shape in self.weight_shapes.values())
+
+    @property
+    def weight_bytes(self) -> int:
+        """What they take in the file."""
+        return 4 * self.weights * (2 if self.validated else 1)
 
     @property
     def config_hash(self) -> str:
@@ -467,7 +480,7 @@ def file_bytes(header: RunHeader, rows: Mapping[str, int]) -> int:
     int
         Bytes.
     """
-    layers, size = len(header.layers), 4 * header.weights
+    layers, size = len(header.layers), header.weight_bytes
     for table, count in rows.items():
         for column in TABLES[table]:
             chunk = column.chunk_rows(layers)

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from spikesim.ep.runs.layout import write_new
 from spikesim.ep.runs.reader import RunReader, is_run_file
 from spikesim.ep.runs.row_log import LoggedRows, RowLog
-from spikesim.ep.runs.schema import FORMAT_VERSION, TABLES, Column, LayerInfo, RunHeader
+from spikesim.ep.runs.schema import BEST_EPOCH, BEST_WEIGHTS, FORMAT_VERSION, TABLES, Column, LayerInfo, RunHeader
 from spikesim.errors import InputError
 from spikesim.io.config_diff import require_same_settings
 from spikesim.io.hdf5_output import HDF5Output
@@ -231,12 +231,45 @@ class RunWriter:
         InputError
             If the file cannot be written.
         """
-        shapes = {name: np.shape(array) for name, array in weights.items()}
-        if shapes != self._header.weight_shapes:
-            raise ValueError(f"weights of shapes {shapes}, the header has {self._header.weight_shapes}")
+        self._require_shapes(weights)
         with self._file.changing():
             for name, array in weights.items():
                 self._file.write(f"weights/{name}", np.asarray(array, dtype=np.float32))
+
+    def write_best(self, epoch: int, weights: Mapping[str, NDArray[Any]]) -> None:
+        """Store the weights of the best epoch by the validation set beside the last, in a run that has one.
+
+        Rows that are kept are written before, so that the epoch is one of the file. While the weights change, and if
+        the process dies within, the file says that it has none.
+
+        Parameters
+        ----------
+        epoch : int
+            From 1; 0 for no epoch, or one whose weights are lost.
+        weights : mapping of str to ndarray
+            As for `write_weights`; nothing for epoch 0.
+
+        Raises
+        ------
+        ValueError
+            The header says that there is no validation set, or names or shapes are not those of the header.
+        InputError
+            If the file cannot be written.
+        """
+        if not self._header.validated:
+            raise ValueError("a run without a validation set has no best epoch")
+        if epoch:
+            self._require_shapes(weights)
+        with self._file.changing():
+            self._write_rows(partial_chunks=True)
+            self._file.write(BEST_EPOCH, 0)
+            self._file.flush()
+            if epoch:
+                for name, array in weights.items():
+                    self._file.write(f"{BEST_WEIGHTS}/{name}", np.asarray(array, dtype=np.float32))
+                self._file.flush()
+                self._file.write(BEST_EPOCH, epoch)
+                self._file.flush()
 
     def set_status(self, status: str) -> None:
         """Say how the run stands: ``"running"``, ``"stopped"`` or ``"finished"``; flushes.
@@ -281,6 +314,11 @@ class RunWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _require_shapes(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        shapes = {name: np.shape(array) for name, array in weights.items()}
+        if shapes != self._header.weight_shapes:
+            raise ValueError(f"weights of shapes {shapes}, the header has {self._header.weight_shapes}")
 
     def _append(self, table: str, rows: Mapping[str, NDArray[Any]]) -> None:
         values = self._tables[table].extend(rows)
@@ -367,7 +405,7 @@ class _Joined:
 
     def __init__(self, run: RunReader, rows: LoggedRows) -> None:
         self.created, self.size = run.created, run.size + rows.size
-        self.blocks, self.weights = rows.blocks, run.weights
+        self.blocks, self.weights, self.best = rows.blocks, run.weights, run.best
 
 
 def require_same(path: Path, config: Mapping[str, Any], seed: int, header: RunHeader) -> None:

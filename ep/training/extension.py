@@ -12,7 +12,7 @@ from typing import Any
 
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.config.sections import OptimizerSettings
-from spikesim.ep.training.training_state import Position, mini_batches_done
+from spikesim.ep.training.training_state import Position, position_of
 from spikesim.errors import InputError
 from spikesim.io.checkpoint import checkpoint_folder, load_latest
 
@@ -43,7 +43,7 @@ def extended(config: Config, run: Path, epochs: int) -> Config:
     Raises
     ------
     InputError
-        It has as many, or there is no checkpoint.
+        It has as many, there is no checkpoint, or its patience has ended it.
     """
     settings = config.optimizer
     if epochs <= settings.epochs:
@@ -52,13 +52,19 @@ def extended(config: Config, run: Path, epochs: int) -> Config:
     found = load_latest(folder)
     if found is None:
         raise InputError(f"{run} has no checkpoint in {folder} to go on from; restore that folder, or train anew")
+    position = position_of(found)
+    if position.best.ends(settings.patience, position.epoch):
+        raise InputError(
+            f"{run} was ended after epoch {position.epoch} by optimizer.patience, which is {settings.patience}; more "
+            "epochs change nothing, so leave out --epochs, or train anew with another --patience"
+        )
     return replace(
         config,
         optimizer=replace(
             settings,
             epochs=epochs,
             extended_from=(*settings.extended_from, settings.epochs),
-            extended_at=(*settings.extended_at, mini_batches_done(found)),
+            extended_at=(*settings.extended_at, position.done),
         ),
     )
 

@@ -62,6 +62,7 @@ def make_header(
         input_shape=model.graph.image.shape,
         data_source=os.path.abspath(data_source) if os.path.exists(data_source) else "",
         samples=samples,
+        validated=config.data.validation > 0,
     )
 
 

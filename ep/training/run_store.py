@@ -291,6 +291,7 @@ class RunStore:
                 for _ in run.blocks(table, rows[table]):
                     pass
             run.weights()
+            run.best()
             own = run.config == config.to_dict()
             finished = own and run.status == "finished"
         for table, needed in self._logged.rows.items() if self._logged is not None else ():

@@ -32,8 +32,9 @@ from spikesim.ep.parallel.agreement import check_agreement
 from spikesim.ep.parallel.communicator import Alone, Communicator, share
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
+from spikesim.ep.runs.best_epoch import BestEpoch
 from spikesim.ep.runs.samples import SampleSpec
-from spikesim.ep.runs.writer import RunHeader, RunWriter
+from spikesim.ep.runs.writer import RunHeader, RunReader, RunWriter
 from spikesim.ep.training import extension
 from spikesim.ep.training.diagnostics import Diagnostics
 from spikesim.ep.training.initialization import check_random_start, needs_start, start
@@ -52,7 +53,7 @@ from spikesim.io.checkpoint import Checkpoint
 from spikesim.runtime.command_line import resume_advice
 from spikesim.runtime.free_memory import naming_memory
 from spikesim.runtime.stop_flag import StopFlag
-from spikesim.runtime.text import counted
+from spikesim.runtime.text import counted, percent
 
 CHECKPOINT_SECONDS = 60.0
 Rows = Callable[[RunWriter], None]
@@ -149,9 +150,8 @@ class Trainer:
         with RunStore(self.options, self.ranks) as run_store, thread_pool:
             found = run_store.find(self.config)
             if found.finished:
-                self.observer.message(
-                    f"{self.options.out} is finished; nothing to do: spikesim resume --epochs gives it more epochs"
-                )
+                more = "" if self.config.optimizer.patience else ": spikesim resume --epochs gives it more epochs"
+                self.observer.message(f"{self.options.out} is finished; nothing to do{more}")
                 return
             if found.checkpoint is None:
                 check_random_start(self.config)
@@ -217,6 +217,7 @@ class Trainer:
                 self._take_up(found, learner, position)
                 weights = learner.parameters.leaves()
                 run_store.write(lambda writer: writer.write_weights(weights))
+                self._take_up_best(run_store, position)
                 self.observer.message(
                     f"resuming {self.options.out} at epoch {position.epoch + 1}, mini-batch {position.batch + 1}"
                 )
@@ -236,9 +237,9 @@ class Trainer:
 
     def _epochs(self, run_store: RunStore, learner: Learner, position: Position) -> None:
         """The training loop, from a position to the end."""
-        epochs = self.config.optimizer.epochs
+        settings = self.config.optimizer
         saved_at = time.monotonic()
-        while position.epoch < epochs:
+        while position.epoch < settings.epochs and not position.best.ends(settings.patience, position.epoch):
             began = time.perf_counter()
             for batch in self._mini_batches(learner, position):
                 row = self._batch(learner, position, batch)
@@ -249,15 +250,24 @@ class Trainer:
                     self._save(run_store, learner, position)
                     saved_at = time.monotonic()
             trained = time.perf_counter()
-            evaluation, rows = self._test(learner, position)
+            evaluation, best, rows = self._test(learner, position)
             spectral_norms = self._watch_spectral_norms(learner, stream_of(position.epoch, STREAM_EVALUATION))
             # A run that is stopped before this does the test again; nothing stops it between these rows and the epoch
             run_store.write(partial(_write_all, rows))
             seconds = trained - began, time.perf_counter() - trained
             summary = self._finish_epoch(run_store, position, evaluation, spectral_norms, seconds)
+            if best is not position.best:
+                position.best = best
+                run_store.write(partial(_write_best, best))
             self._save(run_store, learner, position)
             saved_at = time.monotonic()
             self.observer.epoch(summary)
+        if position.epoch < settings.epochs:
+            self.observer.message(
+                f"the training ends after epoch {position.epoch} of {settings.epochs}: "
+                f"{counted(settings.patience or 0, 'epoch')} did not raise the validation accuracy of epoch "
+                f"{position.best.rose}, {percent(position.best.correct / self.test_samples)}"
+            )
 
     def _mini_batches(self, learner: Learner, position: Position) -> Iterator[MiniBatch]:
         """What is left of an epoch, with the inputs of this rank; those of the next are made while one is learned."""
@@ -313,10 +323,10 @@ class Trainer:
         rate = self.config.optimizer.learning_rate
         return factor * (rate[0] if isinstance(rate, tuple) else rate)
 
-    def _test(self, learner: Learner, position: Position) -> tuple[Evaluation, list[Rows]]:
+    def _test(self, learner: Learner, position: Position) -> tuple[Evaluation, BestEpoch, list[Rows]]:
         """The test after an epoch, and the phases of some samples step by step; after the last one also spikes.
 
-        What is to be written of it, on the first rank, comes back with it.
+        The best epoch by then, and what is to be written of it on the first rank, come back with it.
         """
         self.model.set_parameters(learner.parameters)
         epoch = position.epoch
@@ -330,12 +340,15 @@ class Trainer:
 
         thread_pool, test = learner.thread_pool, self.dataset.test
         evaluation = evaluate(thread_pool, self.pipeline, test, self.test_samples, stream, progress)
+        best, settings = position.best, self.config.optimizer
+        if self.config.data.validation:  # the weights as they were tested: the limit of spectral norms comes later
+            best = best.after(epoch + 1, evaluation.correct, evaluation.loss, learner.parameters.leaves())
         rows: list[Rows] = []
-        if extension.ends_training(self.config.optimizer, position):
+        if extension.ends_training(settings, position) or best.ends(settings.patience, epoch + 1):
             self.ranks.first(lambda: rows.append(self._recorded(thread_pool, epoch, stream)))
         if self.config.record.traces:
             self.ranks.first(lambda: rows.append(partial(_append_traces, self._traces(learner, position))))
-        return evaluation, rows
+        return evaluation, best, rows
 
     def _recorded(self, thread_pool: ThreadPool, epoch: int, stream: int) -> Rows:
         """Spikes of the chosen test samples, to be written."""
@@ -453,6 +466,23 @@ class Trainer:
                 "folder of its checkpoints, or start again with --overwrite"
             ) from None
 
+    def _take_up_best(self, run_store: RunStore, position: Position) -> None:
+        """The best weights of the checkpoint, in the run file; of a run of an older version, what its rows say."""
+        if not self.config.data.validation:
+            return
+        if position.epoch and not position.best.epoch:
+            position.best = self.ranks.first(self._best_of_rows)
+        if position.best.epoch and not position.best.kept:
+            self.observer.message(
+                f"the weights of epoch {position.best.epoch}, the best so far by the validation set, are lost, for an "
+                "older version did not keep them; those of a better one will be kept"
+            )
+        run_store.write(partial(_write_best, position.best))
+
+    def _best_of_rows(self) -> BestEpoch:
+        with RunReader(self.options.out) as run:
+            return BestEpoch.of_rows(run.epochs)
+
     def _save(self, run_store: RunStore, learner: Learner, position: Position) -> None:
         """Weights and a checkpoint."""
         state = TrainingState(learner, position)
@@ -468,6 +498,10 @@ def _write_all(rows: list[Rows], writer: RunWriter) -> None:
 
 def _append_batch(row: dict[str, Any], writer: RunWriter) -> None:
     writer.append_batch(row)
+
+
+def _write_best(best: BestEpoch, writer: RunWriter) -> None:
+    writer.write_best(best.kept, best.weights)
 
 
 def _append_traces(rows: dict[str, NDArray[Any]], writer: RunWriter) -> None:

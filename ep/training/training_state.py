@@ -4,17 +4,18 @@ Nothing that is random has a state, so this and the rows written are all that a 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.ep.runs.best_epoch import BestEpoch
 from spikesim.ep.training.learner import Learner
 from spikesim.errors import InputError
 from spikesim.io.checkpoint import Checkpoint
 
-__all__ = ["Position", "TrainingState", "mini_batches_done"]
+__all__ = ["Position", "TrainingState", "position_of"]
 
 _PARAMETERS, _MOMENTS, _CONTROLLERS, _LOSSES = "parameters/", "moments/", "controllers/", "losses"
 _STATISTICS = "statistics/"
@@ -30,6 +31,7 @@ class Position:
     done: int = 0
     losses: list[float] = field(default_factory=list)  # sums by mini-batch of the present epoch
     correct: int = 0
+    best: BestEpoch = field(default_factory=BestEpoch)  # of the epochs that have ended
 
     def end_epoch(self) -> None:
         """Move on to the first mini-batch of the next epoch."""
@@ -60,6 +62,7 @@ class TrainingState:
             **_under(_MOMENTS, learner.optimizer.state()),
             **_under(_CONTROLLERS, learner.controllers.state()),
             **_under(_STATISTICS, learner.normalization.statistics()),
+            **self.position.best.to_arrays(),
         }
 
     def to_meta(self) -> dict[str, Any]:
@@ -82,14 +85,25 @@ class TrainingState:
         learner.optimizer.restore(_from(_MOMENTS, own), int(found.meta[_STEPS]))
         learner.controllers.restore(_from(_CONTROLLERS, own))
         learner.normalization.restore(_from(_STATISTICS, own))
-        where = found.meta[_POSITION]
-        position.epoch, position.batch = int(where["epoch"]), int(where["batch"])
-        position.done, position.correct = int(where["done"]), int(where["correct"])
-        position.losses = own[_LOSSES].tolist()
+        there = _position(found)
+        for item in fields(Position):
+            setattr(position, item.name, getattr(there, item.name))
 
 
-def mini_batches_done(found: Checkpoint) -> int:
-    """Mini-batches of all epochs that are done at a checkpoint.
+def _position(found: Checkpoint) -> Position:
+    where = found.meta[_POSITION]
+    return Position(
+        epoch=int(where["epoch"]),
+        batch=int(where["batch"]),
+        done=int(where["done"]),
+        losses=found.arrays[_LOSSES].tolist(),
+        correct=int(where["correct"]),
+        best=BestEpoch.of_arrays(found.arrays),
+    )
+
+
+def position_of(found: Checkpoint) -> Position:
+    """Where a checkpoint stands.
 
     Raises
     ------
@@ -97,7 +111,7 @@ def mini_batches_done(found: Checkpoint) -> int:
         It is not one of a training.
     """
     try:
-        return int(found.meta[_POSITION]["done"])
+        return _position(found)
     except (KeyError, TypeError, ValueError):
         raise InputError(f"the checkpoint {found.position} is not one of a training; restore its folder") from None
 

@@ -478,8 +478,8 @@ def test_help_names_every_default():
     entries = [" ".join(entry.split()) for entry in text.partition("Options:")[2].split("\n  --")[1:]]
     assert len(entries) > 20
     without = (
-        "limit", "test-limit", "tolerance", "residual-tolerance", "target-rate", "teacher", "config", "set", "out",
-        "dry-run", "resume", "overwrite",
+        "patience", "limit", "test-limit", "tolerance", "residual-tolerance", "target-rate", "teacher", "config", "set",
+        "out", "dry-run", "resume", "overwrite",
     )  # fmt: skip
     for entry in entries:
         name, _, rest = entry.partition(" ")

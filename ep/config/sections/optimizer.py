@@ -22,6 +22,14 @@ class OptimizerSettings:
     extended_at: tuple[int, ...] = option(
         (), "Mini-batches that were done then; the schedule is that of `epochs` from there on.", low=0, later=True
     )
+    patience: int | None = option(
+        None,
+        "End the training when so many epochs have not raised the validation accuracy, at the latest after `epochs`; "
+        "needs `data.validation`.",
+        low=1,
+        optional=True,
+        later=True,
+    )
     learning_rate: float | tuple[float, ...] = option(
         0.02,
         "Learning rate of a layer's weights, in units of the standard deviation that they start with: a share of "

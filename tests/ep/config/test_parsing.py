@@ -64,7 +64,7 @@ def legal_values(item: "dataclasses.Field[Any]") -> st.SearchStrategy[Any]:
 
 BOUND_TO_OTHERS = (
     "steps", "window", "tolerance", "feedback_gain", "error_", "nudging", "contrast", "rule", "beta_", "activity_",
-    "frames", "cutout", "extended_", "neuron", "refractory", "pooling", "residual_tolerance_nudged",
+    "frames", "cutout", "extended_", "patience", "neuron", "refractory", "pooling", "residual_tolerance_nudged",
 )  # fmt: skip
 SEED = next(item for item in dataclasses.fields(Config) if item.name == "seed")
 LATER = {item.name: item.default for _, item in FIELDS if item.metadata["later"]}
@@ -377,6 +377,16 @@ def test_cutout_needs_augmentation() -> None:
     assert make_config({"data": {"cutout": 8, "augment": True}}).data.cutout == 8
     with pytest.raises(InputError, match="cutout is 8; it needs"):
         make_config({"data": {"cutout": 8}})
+
+
+def test_patience_needs_a_validation_set() -> None:
+    given = {"data": {"validation": 0.1}, "optimizer": {"patience": 3}}
+    assert make_config(given).optimizer.patience == 3
+    assert "patience" not in make_config({}).to_dict()["optimizer"], (
+        "runs from before there was the key keep their hash"
+    )
+    with pytest.raises(InputError, match=r"optimizer\.patience is 3; it needs a validation set: set data\.validation"):
+        make_config({"optimizer": {"patience": 3}})
 
 
 def test_what_a_file_lacks_has_the_value_of_its_time() -> None:

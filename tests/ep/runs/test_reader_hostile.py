@@ -92,8 +92,14 @@ def number(text: str) -> Callable[[Any], None]:
     return change
 
 
+def compress_best(file: Any) -> None:
+    file["best/epoch"] = np.uint32(1)
+    compressed_zeros(file, "best/weights/conv1/weight", (2**24,), "<f4", 2**20)
+
+
 HOSTILE: dict[str, tuple[Callable[[Any], None], str]] = {
     "weights that are compressed": (compress_weights, "compressed"),
+    "best weights that are compressed": (compress_best, "compressed"),
     "columns that are compressed": (compress_columns, "compressed"),
     "more spikes than neurons can have": (more_spikes_than_neurons_can_have, "67108864 spikes"),
     "weights under many names": (weights_many_times, "under several names"),
@@ -118,6 +124,7 @@ HOSTILE: dict[str, tuple[Callable[[Any], None], str]] = {
 def read_all(path: Path) -> None:
     with RunReader(path) as reader:
         reader.weights()
+        reader.best()
         reader.digest()
         for table in TABLES:
             reader.blocks(table, reader.rows[table])

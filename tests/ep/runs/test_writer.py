@@ -173,7 +173,11 @@ def test_the_manual_has_every_column():
             assert f"| `{column.path}` | `{shape}` | `{dtype}` | {column.unit} | {column.doc}" in page
     for path in re.findall(r"^\| `(/[a-z_/]+)` ", page, flags=re.MULTILINE):
         known = [column.path for columns, _ in tables for column in columns]
-        assert path in known or path.startswith(("/rows/", "/weights/")) or path in (SAMPLES, "/phases", "/status")
+        assert (
+            path in known
+            or path.startswith(("/rows/", "/weights/", "/best/"))
+            or path in (SAMPLES, "/phases", "/status")
+        )
     assert all(f"| `{name}` | {text} |" in page for name, text in ATTRIBUTES.items())
     assert all(f"`{phase}`" in page for phase in PHASES)
     assert f"format version {FORMAT_VERSION}" in page
@@ -213,6 +217,41 @@ def test_a_row_does_not_change_with_the_array_it_came_from(tmp_path):
 def test_weights_of_another_shape_are_refused(tmp_path):
     with RunWriter.create(tmp_path / "run.h5", make_header()) as writer, pytest.raises(ValueError, match="shapes"):
         writer.write_weights({**make_weights(), "conv1/bias": np.zeros(4)})
+
+
+def test_the_best_weights_beside_the_last(tmp_path):
+    path, header = tmp_path / "run.h5", make_header(validated=True)
+    with RunWriter.create(path, header) as writer, RunReader(path) as reader:
+        created = set()
+        with h5py.File(path, "r", swmr=True) as file:
+            file.visit(created.add)
+        assert reader.best() == (0, {}) and reader.best_epoch == 0
+        append_rows(writer, 0, 8)
+        writer.write_best(2, make_weights(1))
+        assert reader.rows["epochs"] == 2, "its row is there before it"
+        writer.write_weights(make_weights(2))
+        for which, seed in (("best", 1), ("last", 2)):
+            for name, array in reader.weights(which).items():
+                np.testing.assert_array_equal(array, make_weights(seed)[name])
+        with pytest.raises(ValueError, match="shapes"):
+            writer.write_best(3, {**make_weights(), "conv1/bias": np.zeros(4)})
+        assert reader.best_epoch == 2
+        digest = reader.digest()
+        writer.flush()
+        with h5py.File(path, "r", swmr=True) as file:
+            file.visit(lambda name: created.discard(name) if name in created else created.add(name))
+        assert not created, "all that there is was there from the start"
+        assert path.stat().st_size > 2 * 4 * header.weights == header.weight_bytes
+        writer.write_best(0, {})
+        assert reader.best() == (0, {}) and reader.digest() == digest
+        writer.write_best(1, make_weights(1))
+    rows = {"batches": 4, "epochs": 1, "spikes": 8, "traces": 6}
+    with RunWriter.resume(path, header, rows=rows), RunReader(path) as reader:
+        assert reader.best_epoch == 1
+        np.testing.assert_array_equal(reader.weights("best")["conv1/bias"], make_weights(1)["conv1/bias"])
+    with RunWriter.create(tmp_path / "other.h5", make_header()) as writer:
+        with pytest.raises(ValueError, match="without a validation set"):
+            writer.write_best(1, make_weights())
 
 
 @pytest.mark.parametrize(
