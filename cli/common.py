@@ -30,6 +30,7 @@ __all__ = [
     "tell_compilation",
     "tell_terminal",
     "threads_option",
+    "weights_option",
 ]
 
 PIPED_WIDTH = 100
@@ -42,6 +43,13 @@ def run_argument(command: Any) -> Any:
 
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1, max=1024), help="Threads.  [default: as for train]"
+)
+weights_option = click.option(
+    "--weights",
+    type=click.Choice(["last", "best"]),
+    default="last",
+    show_default=True,
+    help="Those of the last checkpoint, or of the best epoch by the validation set, where the run has one.",
 )
 data_dir_option = click.option(
     "--data-dir", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $SPIKESIM_DATA]"

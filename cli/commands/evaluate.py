@@ -16,6 +16,7 @@ from spikesim.cli.common import (
     takes,
     tell_compilation,
     threads_option,
+    weights_option,
 )
 from spikesim.cli.launch import take_ranks
 
@@ -25,6 +26,7 @@ class EvaluateOptions:
     """Options of the command."""
 
     run: str
+    weights: str
     dataset: str | None
     data_dir: Path | None
     inference: str | None
@@ -38,6 +40,7 @@ class EvaluateOptions:
 
 @click.command()
 @run_argument
+@weights_option
 @click.option("--dataset", help="Data set to test on.  [default: that of the run]")
 @data_dir_option
 @inference_option
@@ -46,7 +49,7 @@ class EvaluateOptions:
     type=click.IntRange(min=1, max=10000),
     default=1,
     show_default=True,
-    help="Tests with fresh random numbers; the first repeats the run's own last test.",
+    help="Tests with fresh random numbers; the first repeats the run's own test of these weights.",
 )
 @click.option(
     "--test-limit", type=click.IntRange(min=1), help="Use only the first N test samples.  [default: that of the run]"
@@ -92,27 +95,29 @@ def evaluate(options: EvaluateOptions) -> None:
         given = [(key, value) for key, value in changes.items() if value is not None]
         config = config_of_run(reader.config, [*chosen, *given])
         config, images = load_of_run(config, reader, options.data_dir)
-        results = retest(reader, config, images, options.repeats, options.threads or available_threads(ranks), ranks)
+        threads = options.threads or available_threads(ranks)
+        results = retest(reader, config, images, options.repeats, threads, ranks, options.weights)
+        epoch = reader.best_epoch if options.weights == "best" else None
     if ranks.rank > 0:
         return
     if options.style == "json":
-        _print_json(options.run, config.to_dict(), results)
+        _print_json({"run": options.run, "weights": options.weights, "config": config.to_dict()}, results)
     else:
-        _print_table(results)
+        _print_table("Test" if epoch is None else f"Test of epoch {epoch}, the best by the validation set", results)
 
 
-def _print_json(run: str, config: dict[str, Any], results: list[Any]) -> None:
+def _print_json(head: dict[str, Any], results: list[Any]) -> None:
     import json
 
-    click.echo(json.dumps({"run": run, "config": config, "tests": [result.to_dict() for result in results]}, indent=2))
+    click.echo(json.dumps({**head, "tests": [result.to_dict() for result in results]}, indent=2))
 
 
-def _print_table(results: list[Any]) -> None:
+def _print_table(title: str, results: list[Any]) -> None:
     import statistics
 
     from spikesim.cli.terminal.tables import Table, print_table
 
-    table = Table("Test", ("repeat",))
+    table = Table(title, ("repeat",))
     table.add_columns(
         "accuracy", "loss", "activity", "steps\na sample", "ACs\na sample", "MACs\na sample", "energy\na sample"
     )

@@ -23,6 +23,7 @@ class CommandOptions:
     table: str | None
     layout: str | None
     nodes: str | None
+    weights: str | None
     overwrite: bool
 
 
@@ -53,6 +54,11 @@ class CommandOptions:
     type=click.Choice(["li", "if"]),
     help="nir: neurons as LI and Threshold, or as IF, which snnTorch, Norse and Sinabs read.  [default: li]",
 )
+@click.option(
+    "--weights",
+    type=click.Choice(["last", "best"]),
+    help="nir, safetensors: those of the last checkpoint, or of the best epoch by the validation set.  [default: last]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 @takes(CommandOptions)
 def export(options: CommandOptions) -> None:
@@ -69,7 +75,7 @@ def export(options: CommandOptions) -> None:
     from spikesim.ep.runs.reader import RunReader
 
     samples = tuple(dict.fromkeys(options.samples))
-    chosen = ExportOptions(options.step_ms, samples, options.table, options.layout, options.nodes)
+    chosen = ExportOptions(options.step_ms, samples, options.table, options.layout, options.nodes, options.weights)
     if options.run.endswith(".npz"):
         source = PredictedSpikes(Path(options.run))
         losses = write(source, options.to, options.out, chosen, overwrite=options.overwrite)

@@ -41,6 +41,8 @@ def info(run: str) -> None:
             "rows": ", ".join(f"{count} {table}" for table, count in rows.items()),
             "checkpoints": checkpoints_text(reader),
         }
+        if reader.best_epoch:
+            lines["best epoch"] = f"{reader.best_epoch} by the validation set; its weights are kept"
         _show_file(reader, lines)
         click.echo("layers:")
         for layer in reader.layers:

@@ -12,6 +12,7 @@ from spikesim.cli.common import (
     takes,
     tell_compilation,
     threads_option,
+    weights_option,
 )
 from spikesim.cli.launch import refuse_ranks
 
@@ -25,6 +26,7 @@ class PredictOptions:
     out: Path
     spikes: str | None
     first: int
+    weights: str
     inference: str | None
     steps_free: int | None
     seed: int | None
@@ -55,6 +57,7 @@ class PredictOptions:
     show_default=True,
     help="Number of the first sample, which its random numbers follow: for parts of a larger set.",
 )
+@weights_option
 @inference_option
 @click.option("--steps-free", type=click.IntRange(min=2), help="Steps of the free phase.  [default: that of the run]")
 @click.option(
@@ -95,7 +98,7 @@ def predict(options: PredictOptions) -> None:
     target = check_output(options.out, overwrite=options.overwrite)
     if target.exists() and options.file.exists() and target.samefile(options.file):
         raise InputError(f"--out is {options.out}, which holds the samples; choose another --out")
-    network = load(options.run, options.dataset, options.data_dir)
+    network = load(options.run, options.dataset, options.data_dir, weights=options.weights)
     samples = (read_recordings if network.recordings else read_images)(options.file, network.sample_shape)
     ids = options.first + np.arange(len(samples))
     found = network.predict(

@@ -40,15 +40,20 @@ class Retest:
         return asdict(self)
 
 
-def run_parameters(reader: RunReader, model: Model, dataset: str) -> ParameterTree:
+def run_parameters(reader: RunReader, model: Model, dataset: str, which: str = "last") -> ParameterTree:
     """The parameters of a run, for a model that fits a data set of this name.
+
+    Parameters
+    ----------
+    which : {"last", "best"}
+        Those of the last checkpoint, or of the best epoch by the validation set.
 
     Raises
     ------
     InputError
-        The network does not fit the data set, or the run has no weights yet.
+        The network does not fit the data set, or the run has no such weights.
     """
-    weights = reader.weights()
+    weights = reader.weights(which)
     shapes: dict[str, tuple[int, ...]] = {f"{head.name}/weight": model.head_shape(head) for head in model.heads}
     shapes.update({edge.weight: edge.shape for edge in model.graph.edges})
     for name, shape in shapes.items():
@@ -63,8 +68,10 @@ def run_parameters(reader: RunReader, model: Model, dataset: str) -> ParameterTr
     return ParameterTree.of_leaves(model.graph, model.heads, weights)
 
 
-def load_run_model(reader: RunReader, config: Config, dataset: Dataset, ranks: Communicator | None = None) -> Model:
-    """The network of a run, with the weights of its last checkpoint.
+def load_run_model(
+    reader: RunReader, config: Config, dataset: Dataset, ranks: Communicator | None = None, which: str = "last"
+) -> Model:
+    """The network of a run, with its weights.
 
     Parameters
     ----------
@@ -72,14 +79,16 @@ def load_run_model(reader: RunReader, config: Config, dataset: Dataset, ranks: C
         That of the run, or with another data set, inference or length.
     ranks : Communicator, optional
         The processes that share the work.
+    which : {"last", "best"}
+        The weights, as for `run_parameters`.
 
     Raises
     ------
     InputError
-        The network does not fit the data set, the run has no weights yet, or the processes differ.
+        The network does not fit the data set, the run has no such weights, or the processes differ.
     """
     model = Model(config, dataset)
-    parameters = run_parameters(reader, model, dataset.name)
+    parameters = run_parameters(reader, model, dataset.name, which)
     if ranks is not None:
         check_agreement(ranks, config, dataset, parameters=parameters)
     model.set_parameters(parameters)
@@ -93,6 +102,7 @@ def retest(
     repeats: int,
     threads: int,
     ranks: Communicator | None = None,
+    which: str = "last",
 ) -> list[Retest]:
     """Test the weights of a run.
 
@@ -101,16 +111,18 @@ def retest(
     config : Config
         That of the run, or with another data set, inference or length.
     repeats : int
-        Tests with fresh random numbers; the first has those of the run's last test.
+        Tests with fresh random numbers; the first has those of the run's own test of these weights.
     ranks : Communicator, optional
         The processes that share the work.
+    which : {"last", "best"}
+        The weights, as for `run_parameters`.
 
     Raises
     ------
     InputError
-        The network does not fit the data set, or the run has no weights yet.
+        The network does not fit the data set, or the run has no such weights.
     """
-    model = load_run_model(reader, config, dataset, ranks)
+    model = load_run_model(reader, config, dataset, ranks, which)
     pipeline = InputPipeline(config, dataset, model.graph.image.shape)
     available = len(dataset.test.labels)
     samples = config.data.test_limit if config.data.test_limit is not None else available
@@ -118,7 +130,7 @@ def retest(
         raise InputError(f"data.test_limit is {samples}; {dataset.name} has {available} test samples")
     results = []
     with ThreadPool(model, config, threads, ranks=ranks) as thread_pool:
-        for stream in evaluation_streams(reader, repeats):
+        for stream in evaluation_streams(reader, repeats, which):
             found = evaluate(thread_pool, pipeline, dataset.test, samples, stream)
             counts = found.counts
             accumulates = counts.events_forward + counts.events_feedback
@@ -179,8 +191,8 @@ def training_logits(
     return total / repeats
 
 
-def evaluation_streams(reader: RunReader, repeats: int) -> list[int]:
-    """Streams of random numbers for tests; the first is that of the run's last test."""
-    epochs = reader.epochs["epoch"]
-    last = int(epochs[-1]) - 1 if len(epochs) else 0
-    return [stream_of((last + repeat) % EPOCHS_MAX, STREAM_EVALUATION) for repeat in range(repeats)]
+def evaluation_streams(reader: RunReader, repeats: int, which: str = "last") -> list[int]:
+    """Streams of random numbers for tests; the first is that of the run's own test of these weights."""
+    epochs = reader.epochs["epoch"] if which == "last" else [reader.best_epoch]
+    first = max(0, int(epochs[-1]) - 1) if len(epochs) else 0
+    return [stream_of((first + repeat) % EPOCHS_MAX, STREAM_EVALUATION) for repeat in range(repeats)]

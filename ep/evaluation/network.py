@@ -32,9 +32,13 @@ THREADS_MAX = 1024
 
 
 def load(
-    path: str | os.PathLike[str], dataset: str | None = None, data_dir: str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str],
+    dataset: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    weights: str = "last",
 ) -> "TrainedNetwork":
-    """The network of a run file, with the weights of its last checkpoint. The file is all that is needed.
+    """The network of a run file, which is all that is needed.
 
     Parameters
     ----------
@@ -45,6 +49,8 @@ def load(
         does not say it.
     data_dir : path-like, optional
         Folder of data sets; alone, it is the data set of the run that is looked for.
+    weights : {"last", "best"}
+        Those of the last checkpoint, or of the best epoch by the validation set, where the run has one.
 
     Returns
     -------
@@ -53,7 +59,7 @@ def load(
     Raises
     ------
     InputError
-        It is no run file, has no weights yet, or does not say how its samples are prepared and no data set is given;
+        It is no run file, has no such weights, or does not say how its samples are prepared and no data set is given;
         or the data set is not found or does not fit.
     """
     with RunReader(path) as reader:
@@ -71,9 +77,9 @@ def load(
             config, found = load_of_run(config_of_run(reader.config, changes), reader, folder)
             samples = SampleSpec.of(found)
         model = Model(config, samples)
-        parameters = run_parameters(reader, model, samples.name)
+        parameters = run_parameters(reader, model, samples.name, weights)
         model.set_parameters(parameters)
-        return TrainedNetwork(config, samples, model, parameters, evaluation_streams(reader, 1)[0])
+        return TrainedNetwork(config, samples, model, parameters, evaluation_streams(reader, 1, weights)[0])
 
 
 class TrainedNetwork:
@@ -132,7 +138,7 @@ class TrainedNetwork:
 
         With the defaults these are the bits of ``spikesim evaluate`` on the test set, if its samples are given in their
         order. They depend on neither the threads nor the other samples: what is drawn for a sample follows from the
-        seed, its identity, and the number of the run's last epoch.
+        seed, its identity, and the number of the epoch that the weights are of.
 
         Parameters
         ----------

@@ -39,6 +39,8 @@ class ExportOptions:
     nodes : str or None
         Of a NIR graph, the neurons: ``"li"`` (the default), LI and Threshold, which say all that NIR can say; or
         ``"if"``, which other programs read.
+    weights : str or None
+        Of a NIR graph and of weights: ``"last"`` (the default), or ``"best"`` by the validation set.
     """
 
     step_ms: float | None = None
@@ -46,6 +48,7 @@ class ExportOptions:
     table: str | None = None
     layout: str | None = None
     nodes: str | None = None
+    weights: str | None = None
 
 
 @dataclass(frozen=True)
@@ -127,14 +130,14 @@ def _nir(reader: RunReader, options: ExportOptions) -> _Work:
     if options.nodes == "if":
         if options.step_ms is not None:
             raise InputError("--step-ms has no use with --nodes if, whose unit of time is a step; leave it out")
-        structure = read_structure(reader)
+        structure = read_structure(reader, options.weights or "last")
         if structure.config.model.neuron != "clipped-linear":
             raise InputError(
                 f"{reader.path} has {structure.config.model.neuron} neurons, for whose rates IF neurons cannot stand; "
                 "leave out --nodes if"
             )
         return _Work(lambda path: nirgraph.write_if_graph(path, structure), nirgraph.IF_LOSSES)
-    structure, step_ms = read_structure(reader), _step(options)
+    structure, step_ms = read_structure(reader, options.weights or "last"), _step(options)
     return _Work(lambda path: nirgraph.write_graph(path, structure, step_ms), nirgraph.LOSSES)
 
 
@@ -159,23 +162,25 @@ def _spike_table(reader: SpikeSource, options: ExportOptions) -> _Work:
 
 def _safetensors(reader: RunReader, options: ExportOptions) -> _Work:
     safetensors_library()
-    structure, layout = read_structure(reader), options.layout or "torch"
+    structure, layout = read_structure(reader, options.weights or "last"), options.layout or "torch"
     metadata = {
         "producer": f"spikesim {__version__}",
         "config": canonical_json(reader.config),
         "config_hash": reader.config_hash,
     }
+    if options.weights == "best":
+        metadata["epoch"] = str(reader.best_epoch)
     return _Work(lambda path: write_weights(path, structure.weights, structure.forms, layout, metadata))
 
 
 FORMATS: Mapping[str, tuple[Callable[[RunReader, ExportOptions], _Work], frozenset[str]]] = MappingProxyType(
     {
         "sonata": (_sonata, frozenset({"step_ms", "samples"})),
-        "nir": (_nir, frozenset({"step_ms", "nodes"})),
+        "nir": (_nir, frozenset({"step_ms", "nodes", "weights"})),
         "nirdata": (_nirdata, frozenset({"step_ms", "samples"})),
         "neurobench": (_neurobench, frozenset()),
         "csv": (_csv, frozenset({"table", "step_ms", "samples"})),
-        "safetensors": (_safetensors, frozenset({"layout"})),
+        "safetensors": (_safetensors, frozenset({"layout", "weights"})),
     }
 )
 """By name, what prepares the file, and the options that it uses."""

@@ -62,17 +62,22 @@ class Structure:
         return parameter_forms(self.graph, self.heads, len(self.weights["readout/bias"]))
 
 
-def read_structure(reader: RunReader) -> Structure:
+def read_structure(reader: RunReader, which: str = "last") -> Structure:
     """Rebuild the network of a run.
+
+    Parameters
+    ----------
+    which : {"last", "best"}
+        The weights of the last checkpoint, or of the best epoch by the validation set.
 
     Raises
     ------
     InputError
-        The run has no weights yet, or its configuration does not describe the layers of the file.
+        The run has no such weights, or its configuration does not describe the layers of the file.
     """
     config = config_of_run(reader.config)
     arch = architecture(config.model.arch, config.model.layers)
-    weights = reader.weights()
+    weights = reader.weights(which)
     if not any(array.any() for array in weights.values()):
         raise InputError(f"{reader.path} has no weights yet; wait for its first checkpoint")
     graph = build(
