@@ -62,8 +62,10 @@ def _print_tables(runs: "list[ComparedRun]", *, beside: bool) -> None:
 
 def _beside_table(runs: "list[ComparedRun]") -> Table:
     """All settings that differ and the figures of the last complete epochs, a column a run."""
+    from spikesim.ep.analysis.summary import all_tested_on
     from spikesim.runtime.text import percent, si
 
+    tested_on = all_tested_on(run.row.tested_on for run in runs)
     table = Table("", ("",))
     table.add_columns(*(run.row.run for run in runs))
     for key in runs[0].settings:
@@ -72,9 +74,10 @@ def _beside_table(runs: "list[ComparedRun]") -> Table:
     table.add_row("state", *(row.state.partition(";")[0] for row in rows))
     table.add_row("complete epochs", *(str(row.epochs) for row in rows))
     table.add_row("train accuracy", *(percent(row.train_accuracy) for row in rows))
-    table.add_row("test accuracy", *(percent(row.test_accuracy) for row in rows))
-    table.add_row("best test accuracy", *(percent(row.best_test_accuracy) for row in rows))
-    table.add_row("  in epoch", *("-" if row.best_epoch is None else str(row.best_epoch) for row in rows))
+    table.add_row(f"{tested_on} accuracy", *(percent(row.test_accuracy) for row in rows))
+    if _have_best(runs):
+        table.add_row("best validation accuracy", *(percent(row.best_validation_accuracy) for row in rows))
+        table.add_row("  in epoch", *("-" if row.best_epoch is None else str(row.best_epoch) for row in rows))
     table.add_row("activity, test", *(percent(row.activity) for row in rows))
     table.add_row("ACs, a test sample", *(si(row.accumulates) for row in rows))
     table.add_row("MACs, a test sample", *(si(row.multiply_accumulates) for row in rows))
@@ -83,16 +86,25 @@ def _beside_table(runs: "list[ComparedRun]") -> Table:
     return table
 
 
+def _have_best(runs: "list[ComparedRun]") -> bool:
+    """Whether a run has a best epoch by a validation set; the test set is not to choose by."""
+    return any(run.row.best_epoch is not None for run in runs)
+
+
 def _setting(value: object) -> str:
     """A setting as a configuration has it."""
     return "not set" if value is None else str(value)
 
 
 def _runs_table(runs: "list[ComparedRun]") -> Table:
+    from spikesim.ep.analysis.summary import all_tested_on
+
     table = Table("", ("run",))
     shown = list(runs[0].settings)[:SETTINGS_SHOWN]
     table.add_columns(*(key.rpartition(".")[2].replace("_", " ") for key in shown))
-    table.add_columns("epochs", "train", "test", "best", "activity", "ACs", "energy", "hours")
+    tested_on = all_tested_on(run.row.tested_on for run in runs)
+    best = ("best",) if _have_best(runs) else ()
+    table.add_columns("epochs", "train", tested_on, *best, "activity", "ACs", "energy", "hours")
     table.add_columns("state", left=True)
     for run in runs:
         row = run.row
@@ -102,7 +114,7 @@ def _runs_table(runs: "list[ComparedRun]") -> Table:
             str(row.epochs),
             _shown(row.train_accuracy, "{:.2%}"),
             _shown(row.test_accuracy, "{:.2%}"),
-            _shown(row.best_test_accuracy, "{:.2%}"),
+            *(_shown(row.best_validation_accuracy, "{:.2%}") for _ in best),
             _shown(row.activity, "{:.1%}"),
             _shown(row.accumulates, "{:.3g}"),
             _shown(None if row.joule is None else row.joule * 1e6, "{:.3g} uJ"),

@@ -28,6 +28,8 @@ def print_tables(reader: "RunReader", numbers: "Report") -> None:
         return
     console.print()
     print_table(console, accuracy_table(numbers.epochs, numbers.tested_on))
+    for best in (epoch for epoch in numbers.epochs if epoch.epoch == numbers.best_epoch):
+        console.print(f"best epoch by the validation set: {best.epoch}, {percent(best.test_accuracy)}")
     print_table(console, _dynamics_table(numbers))
     print_table(console, _learning_table([item for item in numbers.learning if item.epoch == numbers.epoch]))
     phases = list(dict.fromkeys(work.phase for work in numbers.layers))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from spikesim.ep.analysis.layers import LayerLearning, layer_learning
 from spikesim.ep.analysis.operations import TEST_PHASE, TOTAL, LayerWork, layer_work, samples_of_phase
 from spikesim.ep.analysis.traces import FiringRates, TraceStep, firing_rates, trace_steps
 from spikesim.ep.config.sections import answers_with, tested_on
+from spikesim.ep.runs.best_epoch import BestEpoch
 from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.runs.schema import PHASES, READOUT, LayerInfo
 from spikesim.errors import InputError
@@ -26,6 +27,8 @@ __all__ = [
     "ParameterSummary",
     "PhaseSummary",
     "Report",
+    "all_tested_on",
+    "best_epoch",
     "epoch_metrics",
     "layer_work",
     "make_report",
@@ -105,6 +108,9 @@ class Report:
         Epoch that `layers` is about; None if the run has no rows yet.
     tested_on : str
         What the tests of the run are made on: "test", or "validation" for a share of the training set.
+    best_epoch : int or None
+        The epoch with the highest validation accuracy, of equal ones that with the lowest loss; None without a
+        validation set, for the test set is not to choose by, and before the first test.
     layers : list of LayerWork
         By phase, the layers from the input up and then their total; the test last.
     epochs : list of EpochSummary
@@ -124,6 +130,7 @@ class Report:
     epoch: int | None
     tested_on: str
     layers: list[LayerWork]
+    best_epoch: int | None
     epochs: list[EpochMetrics]
     phases: list[PhaseSummary]
     learning: list[LayerLearning]
@@ -162,6 +169,7 @@ def make_report(reader: RunReader, epoch: int | None = None, *, current: bool = 
             epoch=epoch,
             tested_on=tested_on(reader.setting("data.validation")),
             layers=[] if epoch is None else layer_work(batches, epochs, reader, epoch),
+            best_epoch=best_epoch(reader, epochs),
             epochs=epoch_metrics(batches, epochs),
             phases=summarise_phases(batches, reader.layers),
             learning=layer_learning(batches, epochs, reader.layers),
@@ -169,6 +177,19 @@ def make_report(reader: RunReader, epoch: int | None = None, *, current: bool = 
             traces=[] if epoch is None else trace_steps(reader.traces, epoch),
             firing_rates=[] if epoch is None else firing_rates(epochs, reader.layers, epoch),
         )
+
+
+def best_epoch(reader: RunReader, epochs: Columns) -> int | None:
+    """The best epoch of a run by its validation set; None if it has none, or no test yet."""
+    if tested_on(reader.setting("data.validation")) != "validation":
+        return None
+    return BestEpoch.of_rows(epochs).epoch or None
+
+
+def all_tested_on(tested_on: Iterable[str]) -> str:
+    """What the tests of runs were made on, ``"test"`` or ``"validation"``, or ``"test"`` where that differs."""
+    found = {name for name in tested_on if name}
+    return found.pop() if len(found) == 1 else "test"
 
 
 def epoch_metrics(batches: Columns, epochs: Columns) -> list[EpochMetrics]:

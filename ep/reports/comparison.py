@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.analysis.summary import epoch_metrics
+from spikesim.ep.analysis.summary import best_epoch, epoch_metrics
 from spikesim.ep.config.parsing import as_recorded
+from spikesim.ep.config.sections import tested_on
 from spikesim.ep.reports.document import finite
 from spikesim.ep.runs.energy import EnergyModel
 from spikesim.ep.runs.reader import RunReader
@@ -33,10 +34,12 @@ class RunRow:
         How it stands, or why it cannot be read.
     epochs : int
         Complete epochs.
+    tested_on : str
+        What the tests were made on: "test", or "validation" for a share of the training set; "" where it is unknown.
     train_accuracy, test_accuracy : float or None
         Shares from 0 to 1.
-    best_test_accuracy, best_epoch : float and int, or None
-        The highest accuracy of a test, and the first epoch that reached it.
+    best_validation_accuracy, best_epoch : float and int, or None
+        The highest accuracy of a test, and its epoch; None where the tests are not made on a validation set.
     activity : float or None
         Spikes a neuron and step, in the test.
     accumulates, multiply_accumulates, neuron_updates : float or None
@@ -50,9 +53,10 @@ class RunRow:
     run: str
     state: str
     epochs: int
+    tested_on: str = ""
     train_accuracy: float | None = None
     test_accuracy: float | None = None
-    best_test_accuracy: float | None = None
+    best_validation_accuracy: float | None = None
     best_epoch: int | None = None
     activity: float | None = None
     accumulates: float | None = None
@@ -179,16 +183,17 @@ def _read(name: str, reader: RunReader) -> tuple[RunRow, list[EpochPoint]]:
         for row, summary in enumerate(epoch_metrics(reader.batches, columns)[:done])
     ]
     last = points[-1]
-    tested = [point for point in points if point.test_accuracy is not None]
-    best = max(tested, key=lambda point: point.test_accuracy or 0.0, default=None)
+    number = best_epoch(reader, columns)
+    best = next((point for point in points if point.epoch == number), None)
     row = RunRow(
         run=name,
         state=state,
         epochs=done,
+        tested_on=tested_on(reader.setting("data.validation")),
         train_accuracy=last.train_accuracy,
         test_accuracy=last.test_accuracy,
-        best_test_accuracy=best.test_accuracy if best else None,
-        best_epoch=best.epoch if best else None,
+        best_validation_accuracy=best.test_accuracy if best else None,
+        best_epoch=number,
         activity=last.activity,
         accumulates=last.accumulates,
         multiply_accumulates=_ratio(macs, samples, -1),

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from spikesim.ep.analysis.summary import all_tested_on
 from spikesim.ep.reports.charts.chart import comparison_charts
 from spikesim.ep.reports.charts.markup import Child, element, number, table
 from spikesim.ep.reports.pages.shell import assumptions_form, figure, joule_cell, make_page, section
@@ -36,10 +37,14 @@ def comparison_page(document: Mapping[str, Any]) -> bytes:
         if settings
         else element("p", "The configurations are the same.")
     )
+    # without a validation set there is no best epoch: the test set is not to choose by
+    best = any(run["best_epoch"] is not None for run in runs)
+    tested = f"{all_tested_on(run['tested_on'] for run in runs)} accuracy"
+    headings = [*_FIRST, tested, *(_BEST if best else ()), *_LAST]
     finished = sum(run["state"] == "finished" for run in runs)
     sections = [
-        section("results", "Results", table("Last complete epoch of each run", _HEADINGS,
-                [_row(index, run) for index, run in enumerate(runs)], id="runs")),
+        section("results", "Results", table("Last complete epoch of each run", headings,
+                [_row(index, run, best=best) for index, run in enumerate(runs)], id="runs")),
         section("settings", "Settings that differ", differ),
         section("curves", "Curves", element("div", figures, class_="charts")) if figures else None,
         section("energy", "Energy", element("p", _PRICES),
@@ -50,23 +55,12 @@ def comparison_page(document: Mapping[str, Any]) -> bytes:
 
 
 _PRICES = "The penalties change the energies under Results. They begin as in the file of the first run."
-_HEADINGS = (
-    "run",
-    "state",
-    "epochs",
-    "train accuracy",
-    "test accuracy",
-    "best test accuracy",
-    "in epoch",
-    "activity",
-    "ACs, a test sample",
-    "MACs, a test sample",
-    "energy, a test sample",
-    "hours",
-)
+_FIRST = ("run", "state", "epochs", "train accuracy")
+_BEST = ("best validation accuracy", "in epoch")
+_LAST = ("activity", "ACs, a test sample", "MACs, a test sample", "energy, a test sample", "hours")
 
 
-def _row(index: int, run: Mapping[str, Any]) -> list[Child]:
+def _row(index: int, run: Mapping[str, Any], *, best: bool) -> list[Child]:
     def cell(key: str, form: Any) -> Child:
         value = run[key]
         return number(value, "-" if value is None else form(value), data_from=f"runs.{index}.{key}")
@@ -77,8 +71,7 @@ def _row(index: int, run: Mapping[str, Any]) -> list[Child]:
         cell("epochs", str),
         cell("train_accuracy", percent),
         cell("test_accuracy", percent),
-        cell("best_test_accuracy", percent),
-        cell("best_epoch", str),
+        *((cell("best_validation_accuracy", percent), cell("best_epoch", str)) if best else ()),
         cell("activity", percent),
         cell("accumulates", si),
         cell("multiply_accumulates", si),

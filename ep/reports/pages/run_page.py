@@ -77,10 +77,11 @@ def _lead(reader: RunReader, document: Document, charts: Sequence[Chart]) -> lis
     facts.append(("Parameters", count(document["parameters"][-1]["parameters"])))
     facts.append(("Complete epochs", str(len(complete))))
     if tested:
-        best = max(tested, key=lambda epoch: epoch["test_accuracy"])
-        last = tested[-1]
-        facts.append(("Test accuracy, last", number(last["test_accuracy"], percent(last["test_accuracy"]))))
-        facts.append((f"Best, epoch {best['epoch']}", number(best["test_accuracy"], percent(best["test_accuracy"]))))
+        last, what = tested[-1], document["tested_on"].capitalize()
+        facts.append((f"{what} accuracy, last", number(last["test_accuracy"], percent(last["test_accuracy"]))))
+        for best in (epoch for epoch in tested if epoch["epoch"] == document["best_epoch"]):
+            shown = number(best["test_accuracy"], percent(best["test_accuracy"]))
+            facts.append((f"Best by validation, epoch {best['epoch']}", shown))
     seconds = sum((epoch["seconds"] or 0.0) + (epoch["test_seconds"] or 0.0) for epoch in document["epochs"])
     facts.append(("Wall time", f"{seconds:.0f} s" if seconds < 3600 else f"{seconds / 3600:.1f} h"))
     pairs = [element("div", element("dt", label), element("dd", value)) for label, value in facts]

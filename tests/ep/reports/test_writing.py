@@ -103,6 +103,7 @@ def test_runs_side_by_side(run, tmp_path):
     second = other(tmp_path / "other.h5", extra=5)
     text = succeed("report", run, second).stdout
     lines = {line.split("  ")[0].strip(): line.split() for line in text.splitlines()}
+    assert "best" not in text
     assert lines["ep.beta"][1:] == ["2.0", "3.0"] and lines["extra"][1:] == ["not", "set", "5"]
     assert "ep.steps" not in text
     alone = [json.loads(succeed("report", path, "--format", "json").stdout) for path in (run, second)]
@@ -110,7 +111,7 @@ def test_runs_side_by_side(run, tmp_path):
     for one, both in zip(alone, found, strict=True):
         complete = [epoch for epoch in one["epochs"] if epoch["complete"]]
         assert [own["test_accuracy"] for own in both["curves"]] == [own["test_accuracy"] for own in complete]
-        assert both["best_test_accuracy"] == max(own["test_accuracy"] for own in complete)
+        assert both["best_validation_accuracy"] is both["best_epoch"] is None, "the test set is not to choose by"
         test = next(own for own in one["layers"] if own["phase"] == "test" and own["layer"] == "total")
         assert both["joule"] == pytest.approx(test["joule"]) and both["accumulates"] == pytest.approx(
             test["effective_acs_forward"] + test["effective_acs_feedback"]
@@ -122,6 +123,33 @@ def test_runs_side_by_side(run, tmp_path):
     assert lines[0].startswith("run,state,epochs,") and len(lines) == 3
     succeed("report", run, second, "--plot", tmp_path / "figures")
     assert {"test_accuracy.png", "joule.svg"} <= {path.name for path in (tmp_path / "figures").iterdir()}
+
+
+def test_the_best_epoch_by_a_validation_set(tmp_path):
+    """Most right, of these the one with the lowest loss; the last accuracy beside it."""
+    path = tmp_path / "run.h5"
+    with RunWriter.create(path, runs.make_header(config={"data": {"validation": 0.1}}, validated=True)) as writer:
+        for epoch, (correct, loss) in enumerate([(40, 0.5), (44, 0.75), (44, 0.25), (44, 0.25), (20, 0.125)], 1):
+            for index in range(4):
+                writer.append_batch(runs.make_batch(4 * (epoch - 1) + index))
+            writer.append_epoch(runs.make_epoch(epoch, test_correct=correct, test_loss=loss))
+    second = other(tmp_path / "other.h5")
+    found = json.loads(succeed("report", path, "--format", "json", "--html", tmp_path / "run.html").stdout)
+    assert (found["best_epoch"], found["tested_on"]) == (3, "validation")
+    page = (tmp_path / "run.html").read_text()
+    assert "Best by validation, epoch 3" in page and "Validation accuracy, last" in page
+    assert "best epoch by the validation set: 3, 88.00 %" in succeed("report", path).stdout
+    one, two = json.loads(succeed("report", path, second, "--format", "json").stdout)["runs"]
+    assert (one["best_epoch"], one["best_validation_accuracy"], one["test_accuracy"]) == (3, 0.88, 0.4)
+    assert (two["tested_on"], two["best_epoch"]) == ("test", None)
+    succeed("report", path, second, "--html", tmp_path / "both.html")
+    assert "best validation accuracy" in (tmp_path / "both.html").read_text()
+    lines = {line[:26].strip(): line.split() for line in succeed("report", path, second).stdout.splitlines()}
+    assert lines["best validation accuracy"][3:] == ["88.00", "%", "-"] and lines["in epoch"][2:] == ["3", "-"]
+    assert lines["test accuracy"], "where runs differ in what they are tested on"
+    assert "best" in succeed("report", "--sweep", tmp_path).stdout
+    succeed("report", second, "--html", tmp_path / "second.html")
+    assert "Test accuracy, last" in (page := (tmp_path / "second.html").read_text()) and "Best" not in page
 
 
 def test_names_of_runs_tell_them_apart(tmp_path):
