@@ -43,9 +43,8 @@ from spikesim.ep.training.observer import EpochSummary, Observer, Progress
 from spikesim.ep.training.optimizers import schedule
 from spikesim.ep.training.run_rows import batch_row, epoch_counts, make_header
 from spikesim.ep.training.run_store import RunOptions, RunStore
-from spikesim.ep.training.stability.spectral import ROUNDS_MAX as ROUNDS
 from spikesim.ep.training.stability.spectral import SAMPLES as COUPLING_SAMPLES
-from spikesim.ep.training.stability.spectral import by_layer, limit_spectral_norms, measure_spectral_norms
+from spikesim.ep.training.stability.spectral import by_layer, hold_below, measure_spectral_norms
 from spikesim.ep.training.tracing import trace
 from spikesim.ep.training.training_state import Position, TrainingState
 from spikesim.errors import InputError, Stopped
@@ -426,24 +425,11 @@ class Trainer:
         """Spectral norm of the layers, which are loaded; weights beyond the limit are scaled down first."""
         ids = np.arange(min(self.samples, COUPLING_SAMPLES))
         inputs, limit = self.pipeline.plain(self.dataset.train, ids, stream), self.config.stability.spectral_norm_limit
-        found = measure_spectral_norms(learner.thread_pool, inputs, ids, stream)
+        measure = partial(measure_spectral_norms, learner.thread_pool, inputs, ids, stream)
+        found = measure()
         self._tell_spectral_norms(found)
-        if limit is None:
-            return by_layer(self.model, found)
-        normalization = learner.normalization
-        before = [own.copy() for own in normalization.arrays()]
-        try:
-            for _ in range(ROUNDS):
-                if not limit_spectral_norms(normalization, self.model.graph, found, limit):
-                    break
-                normalization.fold()
-                self.model.set_parameters(learner.parameters)
-                found = measure_spectral_norms(learner.thread_pool, inputs, ids, stream)
-        except Stopped:  # the checkpoint is that before the test, which must find the weights as they were
-            for own, kept in zip(normalization.arrays(), before, strict=True):
-                own[...] = kept
-            normalization.fold()
-            raise
+        if limit is not None:
+            found = hold_below(limit, found, self.model, learner.normalization, measure)
         return by_layer(self.model, found)
 
     def _tell_spectral_norms(self, found: NDArray[np.float64]) -> None:

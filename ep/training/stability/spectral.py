@@ -28,6 +28,7 @@ from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.training.normalization import Normalization
+from spikesim.errors import Stopped
 from spikesim.numerics.fixed_point import ONE
 
 Reals = NDArray[np.float64]
@@ -167,3 +168,45 @@ def limit_spectral_norms(normalization: Normalization, graph: LayerGraph, found:
             normalization.scale(edge, max(factor, 1 / STEPS_OF_SCALE))
             scaled.append(edge.index)
     return scaled
+
+
+def hold_below(
+    limit: float, found: Reals, model: Model, normalization: Normalization, measure: Callable[[], Reals]
+) -> Reals:
+    """Scale weights down until no spectral norm exceeds the limit, in a few rounds at most.
+
+    Parameters
+    ----------
+    limit : float
+    found : float64 (connections,)
+        The spectral norms.
+    model : Model
+    normalization : Normalization
+        With the parameters of the model.
+    measure : callable
+        Gives the spectral norms of the model as it is.
+
+    Returns
+    -------
+    float64 (connections,)
+        As they were last measured.
+
+    Raises
+    ------
+    Stopped
+        In the middle; the weights are as they were, which is how a checkpoint of before has them.
+    """
+    before = [own.copy() for own in normalization.arrays()]
+    try:
+        for _ in range(ROUNDS_MAX):
+            if not limit_spectral_norms(normalization, model.graph, found, limit):
+                break
+            normalization.fold()
+            model.set_parameters(normalization.parameters)
+            found = measure()
+    except Stopped:
+        for own, kept in zip(normalization.arrays(), before, strict=True):
+            own[...] = kept
+        normalization.fold()
+        raise
+    return found

@@ -9,9 +9,9 @@ from spikesim.datasets import load
 from spikesim.datasets.samples.split import hold_out
 from spikesim.ep.config.parsing import make_config, merge
 from spikesim.ep.runs.writer import RunReader
-from spikesim.ep.training import trainer
 from spikesim.ep.training.observer import Observer
 from spikesim.ep.training.run_store import RunOptions
+from spikesim.ep.training.stability import spectral
 from spikesim.ep.training.stability.spectral import limit_spectral_norms
 from spikesim.ep.training.trainer import Trainer
 from spikesim.errors import InputError, Stopped
@@ -180,7 +180,7 @@ def test_stopped_between_the_limit_of_the_coupling_and_its_measure(whole, datase
         return scaled
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "limit_spectral_norms", limit_and_stop)
+        patch.setattr(spectral, "limit_spectral_norms", limit_and_stop)
         watcher.trainer = Trainer(config(), dataset, RunOptions(run, threads=2), watcher)
         with pytest.raises(Stopped):
             watcher.trainer.run()
