@@ -1,7 +1,6 @@
 """Predictions as files: a table for people and spreadsheets, or all arrays."""
 
 import csv
-import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,8 +9,8 @@ from numpy.typing import NDArray
 
 from spikesim.ep.evaluation.network import TrainedNetwork
 from spikesim.ep.evaluation.prediction import Prediction
+from spikesim.ep.runs.schema import hash_of_config
 from spikesim.errors import InputError
-from spikesim.io.formats import canonical_json
 
 __all__ = ["SUFFIXES", "Predicted", "check_suffix", "write_predictions"]
 
@@ -77,7 +76,7 @@ def _arrays(found: Predicted) -> dict[str, NDArray[Any]]:
         "classes": np.array(network.classes),
         "layers": np.array(list(network.layers)),
         "layer_shapes": np.array(list(network.layers.values()), np.int64),
-        "config_hash": np.array(hashlib.sha256(canonical_json(network.config).encode()).hexdigest()),
+        "config_hash": np.array(hash_of_config(network.config)),
         "spike_counts": _counts(prediction),
     }
     names = ("labels", "logits", "probabilities", "accumulates", "multiply_accumulates", "steps")

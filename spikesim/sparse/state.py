@@ -67,6 +67,11 @@ def first_parts(tables: ly.Tables) -> NDArray[np.int64]:
     return np.flatnonzero(tables.parts["first"] == tables.parts["begin"])
 
 
+def parts_by_population(tables: ly.Tables) -> list[NDArray[np.int64]]:
+    """The parts of each population, ascending."""
+    return np.split(np.arange(len(tables.parts)), first_parts(tables)[1:])
+
+
 def by_population(tables: ly.Tables, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     """Sums over the parts of each population: (..., parts) to (..., populations)."""
     return np.asarray(np.add.reduceat(numbers, first_parts(tables), axis=-1))
@@ -148,12 +153,13 @@ def _fill_ring(tables: ly.Tables, state: ly.State, counts: Saved, contents: NDAr
     """The inverse of `ring_contents`, for the counts of each slot and population."""
     at, ring, firsts = 0, state.ring, first_parts(tables)
     begins, sizes = tables.parts["begin"][firsts], by_population(tables, tables.parts["neurons"])
+    parts = parts_by_population(tables)
     for slot in range(len(ring.neurons)):
-        for population, (begin, size, count) in enumerate(zip(begins, sizes, counts[slot].tolist(), strict=True)):
+        for begin, size, count, of_population in zip(begins, sizes, counts[slot].tolist(), parts, strict=True):
             own = contents[at : at + max(count, 0)]
             if not 0 <= count <= size or len(own) != count or np.any((own < begin) | (own >= begin + size)):
                 raise ValueError("spikes of neurons that are not there")
-            for part in np.flatnonzero(tables.parts["population"] == population):
+            for part in of_population:
                 first, neurons = int(tables.parts["first"][part]), int(tables.parts["neurons"][part])
                 held = own[(own >= first) & (own < first + neurons)]
                 if len(held) > neurons:

@@ -13,7 +13,7 @@ from spikesim.sparse.engine import layout as ly
 from spikesim.sparse.engine.gate import Gate
 from spikesim.sparse.engine.resting import start_sources
 from spikesim.sparse.engine.run import run_steps
-from spikesim.sparse.state import by_population, new_scratch, new_state
+from spikesim.sparse.state import by_population, new_scratch, new_state, parts_by_population
 
 STRETCH, STRETCH_VISITS = 256, 2**25
 """Steps between two returns to Python, and visits to neurons: a signal should not wait long."""
@@ -32,9 +32,7 @@ def divide(tables: ly.Tables, threads: int) -> list[ThreadShare]:
     """Give each of these threads a part of every population that has as many, and share the others out evenly."""
     of_thread = np.empty(len(tables.parts), np.int64)
     neurons = np.zeros(threads, np.int64)
-    populations = tables.parts["population"]
-    parts_of = [np.flatnonzero(populations == number) for number in range(int(populations[-1]) + 1)]
-    for own in sorted(parts_of, key=len, reverse=True):
+    for own in sorted(parts_by_population(tables), key=len, reverse=True):
         for place, part in enumerate(own):
             thread = place if len(own) == threads else int(neurons.argmin())
             of_thread[part] = thread
