@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import DENSE, POOLED, make, make_dataset
 from threadranks import on_ranks
+from watched import StopAfter, run_watched
 
 import spikesim
 from spikesim.datasets import Dataset, ImageSet
@@ -21,10 +22,10 @@ from spikesim.ep.runs.best_epoch import BestEpoch
 from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.runs.writer import RunWriter
 from spikesim.ep.training.extension import extended
-from spikesim.ep.training.observer import EpochSummary, Observer, Progress
+from spikesim.ep.training.observer import EpochSummary
 from spikesim.ep.training.run_store import RunOptions
 from spikesim.ep.training.trainer import Trainer
-from spikesim.errors import InputError, Stopped
+from spikesim.errors import InputError
 from spikesim.io import checkpoint
 
 EPOCHS, BATCHES = 6, 3
@@ -62,11 +63,11 @@ def config(epochs: int = EPOCHS, **changes: Any) -> Config:
     return make(POOLED, DENSE, **{**settings, **changes})
 
 
-class Watcher(Observer):
-    """Remembers what it is told, and may ask for a stop after so many mini-batches."""
+class Watcher(StopAfter):
+    """Also remembers what it is told."""
 
     def __init__(self, stop_after: int | None) -> None:
-        self.left, self.trainer = stop_after, None
+        super().__init__(stop_after)
         self.messages: list[str] = []
         self.epochs: list[int] = []
 
@@ -76,25 +77,13 @@ class Watcher(Observer):
     def epoch(self, summary: EpochSummary) -> None:
         self.epochs.append(summary.epoch)
 
-    def batch(self, progress: Progress) -> None:
-        if self.left is not None:
-            self.left -= 1
-            if self.left == 0:
-                assert self.trainer is not None
-                self.trainer.request_stop()
-
 
 def train(
     settings: Config, out: Path, stop_after: int | None = None, dataset: Dataset = DATASET, **options: Any
 ) -> Watcher:
     watcher = Watcher(stop_after)
     ranks = options.pop("ranks", None)
-    watcher.trainer = trainer = Trainer(settings, dataset, RunOptions(out, **options), watcher, ranks=ranks)
-    if stop_after is None:
-        trainer.run()
-    else:
-        with pytest.raises(Stopped):
-            trainer.run()
+    run_watched(Trainer(settings, dataset, RunOptions(out, **options), watcher, ranks=ranks), watcher)
     return watcher
 
 

@@ -8,17 +8,18 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from journals import digest
 from small import DENSE, POOLED, make, make_dataset
+from watched import StopAfter, run_watched
 
 from spikesim.ep.config.parsing import make_config, merge
 from spikesim.ep.config.sections import Config
 from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.training.extension import before_extension, ends_training, extended, progress
-from spikesim.ep.training.observer import Progress, Silent
 from spikesim.ep.training.run_store import RunOptions, RunStore
 from spikesim.ep.training.trainer import Trainer
 from spikesim.ep.training.training_state import Position
-from spikesim.errors import InputError, Stopped
+from spikesim.errors import InputError
 
 DATASET = make_dataset()  # 24 samples, three mini-batches
 BATCHES = 3
@@ -44,28 +45,9 @@ def config(epochs: int = 2, **changes: Any) -> Config:
     )
 
 
-class StopAfter(Silent):
-    """Asks for a stop after so many mini-batches."""
-
-    def __init__(self, batches: int | None = None) -> None:
-        self.left, self.trainer = batches, None
-
-    def batch(self, progress: Progress) -> None:
-        if self.left is not None:
-            self.left -= 1
-            if self.left == 0:
-                assert self.trainer is not None
-                self.trainer.request_stop()
-
-
 def train(settings: Config, out: Path, stop_after: int | None = None, resume: bool = False) -> None:
     observer = StopAfter(stop_after)
-    observer.trainer = trainer = Trainer(settings, DATASET, RunOptions(out, resume=resume), observer)
-    if stop_after is None:
-        trainer.run()
-    else:
-        with pytest.raises(Stopped):
-            trainer.run()
+    run_watched(Trainer(settings, DATASET, RunOptions(out, resume=resume), observer), observer)
 
 
 @pytest.mark.parametrize("stop_after", [None, 1, 3, 4], ids=["finished", "early", "before a test", "late"])
@@ -96,8 +78,7 @@ def test_twice(tmp_path: Path) -> None:
     assert before_extension(longer) == config().to_dict() and before_extension(config()) is None
     train(longest, tmp_path / "run.h5", resume=True)
     train(longest, tmp_path / "whole.h5")
-    with RunReader(tmp_path / "run.h5") as run, RunReader(tmp_path / "whole.h5") as whole:
-        assert run.digest() == whole.digest()
+    assert digest(tmp_path / "run.h5") == digest(tmp_path / "whole.h5")
 
 
 def test_killed_before_its_first_checkpoint_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,8 +100,7 @@ def test_killed_before_its_first_checkpoint_it_goes_on(tmp_path: Path, monkeypat
         assert run.config == longer.to_dict() and run.status != "finished"
     train(longer, tmp_path / "run.h5", resume=True)
     train(longer, tmp_path / "whole.h5")
-    with RunReader(tmp_path / "run.h5") as run, RunReader(tmp_path / "whole.h5") as whole:
-        assert run.digest() == whole.digest()
+    assert digest(tmp_path / "run.h5") == digest(tmp_path / "whole.h5")
 
 
 def test_a_damaged_file_is_written_anew_after_an_extension(tmp_path: Path) -> None:
@@ -130,8 +110,7 @@ def test_a_damaged_file_is_written_anew_after_an_extension(tmp_path: Path) -> No
     (tmp_path / "run.h5").write_bytes(b"\x89HDF\r\n\x1a\nnothing of it")
     train(longer, tmp_path / "run.h5", resume=True)
     train(longer, tmp_path / "whole.h5")
-    with RunReader(tmp_path / "run.h5") as run, RunReader(tmp_path / "whole.h5") as whole:
-        assert run.digest() == whole.digest()
+    assert digest(tmp_path / "run.h5") == digest(tmp_path / "whole.h5")
 
 
 def test_what_is_no_extension_is_refused(tmp_path: Path) -> None:

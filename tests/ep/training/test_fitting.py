@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from journals import digest
 from small import make_dataset
 
 import spikesim
-from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.training.observer import EpochSummary, Progress, Silent
 from spikesim.ep.training.progress_line import ProgressLine
 
@@ -59,11 +59,6 @@ def stop() -> None:
 def interrupt() -> None:
     _thread.interrupt_main()
     time.sleep(1)  # the other thread looks several times a second
-
-
-def digest(run: Path) -> str:
-    with RunReader(run) as reader:
-        return reader.digest()
 
 
 def test_a_network_is_trained_and_comes_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
