@@ -31,6 +31,25 @@ def state_of(pop, pixel, channel):
     return pop.state + ((channel // lanes) * pixels + pixel) * lanes + channel % lanes
 
 
+@inline_kernel
+def listed(pop, state, sample, pixel):
+    """Where the events of a pixel lie in those of the sample: the first, and the one after the last."""
+    at = pop.start + pixel
+    return pop.events + state.start[sample, at], pop.events + state.start[sample, at + 1]
+
+
+@inline_kernel
+def places(pop, pixel):
+    """Where the neurons of a pixel lie in the state, for a loop over its events, which ascend.
+
+    A neuron of the first block lies at the first number plus its event, as long as the event is below the second;
+    from a block to the next one the first grows by the third, the second by the lanes. So no event is divided.
+    """
+    lanes = pop.lanes
+    first = pixel * pop.channels
+    return pop.state + pixel * lanes - first, first + lanes, (pop.height * pop.width - 1) * lanes
+
+
 @kernel
 def list_spikes(plan, state, firing, population, sample, t):
     """Rebuild the event lists of one population of one sample from its spike words; the number of its spikes."""
@@ -50,9 +69,14 @@ def list_spikes(plan, state, firing, population, sample, t):
     graded = firing == FIRING_MEAN_FIELD or firing == FIRING_RATES
     model = model_of(pop, firing)
     if graded:
-        for i in range(pop.events, pop.events + n):
-            pixel, channel = events[sample, i] // channels, events[sample, i] % channels
-            state.values[sample, i] = value_of(pop, model, state, sample, state_of(pop, pixel, channel))
+        values = state.values[sample]
+        for pixel in range(pixels):
+            first, last = listed(pop, state, sample, pixel)
+            place, end_of_block, stride = places(pop, pixel)
+            for i in range(first, last):
+                while events[sample, i] >= end_of_block:
+                    place, end_of_block = place + stride, end_of_block + pop.lanes
+                values[i] = value_of(pop, model, state, sample, place + events[sample, i])
     if pop.pooled_events >= 0:
         if graded:
             pool_graded(plan, state, population, sample, model)
@@ -203,11 +227,14 @@ def load_spike_input(plan, state, counts, firing, inputs, number, n_samples, now
 @kernel
 def add_spikes(pop, state, sample, half):
     """Add each spike of a population to its half of the window, with the weight of p = 1."""
-    pixels, channels = pop.height * pop.width, pop.channels
-    last = state.start[sample, pop.start + pixels]
-    for i in range(pop.events, pop.events + last):
-        at = state_of(pop, state.events[sample, i] // channels, state.events[sample, i] % channels)
-        state.window[half, sample, at] += np.int32(ONE)
+    window, events = state.window[half, sample], state.events[sample]
+    for pixel in range(pop.height * pop.width):
+        first, last = listed(pop, state, sample, pixel)
+        place, end_of_block, stride = places(pop, pixel)
+        for i in range(first, last):
+            while events[i] >= end_of_block:
+                place, end_of_block = place + stride, end_of_block + pop.lanes
+            window[place + events[i]] += np.int32(ONE)
 
 
 @kernel
