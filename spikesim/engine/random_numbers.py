@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spikesim.engine.simd.random_words import BLOCKS, Counter, Key, eight_octets
 from spikesim.jit.compilation import inline_kernel, kernel
 from spikesim.numerics.philox import philox4x32
 
@@ -32,11 +33,14 @@ def fill_random(phase, sample_id, layer, step, first_octet, octets, random, at):
     """
     tag = (np.uint64(layer) << np.uint64(24)) | np.uint64(phase.stream)
     time, sample = np.uint64(step), np.uint64(sample_id)
-    key_low, key_high = np.uint64(phase.key_low), np.uint64(phase.key_high)
+    key = Key(np.uint64(phase.key_low), np.uint64(phase.key_high))
     low = np.uint64(0xFFFF)
     half = np.uint64(16)
-    for octet in range(octets):
-        w0, w1, w2, w3 = philox4x32(np.uint64(first_octet + octet), time, sample, tag, key_low, key_high)
+    together = octets // BLOCKS * BLOCKS
+    for octet in range(0, together, BLOCKS):
+        eight_octets(Counter(np.uint64(first_octet + octet), time, sample, tag), key, random, at + 8 * octet)
+    for octet in range(together, octets):
+        w0, w1, w2, w3 = philox4x32(np.uint64(first_octet + octet), time, sample, tag, key.low, key.high)
         lane = at + 8 * octet
         random[lane] = np.uint16(w0 & low)
         random[lane + 1] = np.uint16(w0 >> half)

@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 from spikesim.errors import InputError
 from spikesim.jit.compilation import inline_kernel, kernel
 
-_ROUNDS = 10
-_MULTIPLIER_0 = np.uint64(0xD2511F53)
-_MULTIPLIER_1 = np.uint64(0xCD9E8D57)
-_WEYL_0 = np.uint64(0x9E3779B9)
-_WEYL_1 = np.uint64(0xBB67AE85)
+ROUNDS = 10
+MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+WEYL = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 
@@ -27,12 +25,12 @@ def philox4x32(c0, c1, c2, c3, k0, k1):
 
     Numba widens the arithmetic of uint32 to 64 bits, so words are kept in uint64 and masked where they could grow.
     """
-    for _ in range(_ROUNDS):
-        product_0 = _MULTIPLIER_0 * c0
-        product_1 = _MULTIPLIER_1 * c2
+    for _ in range(ROUNDS):
+        product_0 = MULTIPLIERS[0] * c0
+        product_1 = MULTIPLIERS[1] * c2
         c0, c1, c2, c3 = (product_1 >> _32) ^ c1 ^ k0, product_1 & _LOW, (product_0 >> _32) ^ c3 ^ k1, product_0 & _LOW
-        k0 = (k0 + _WEYL_0) & _LOW
-        k1 = (k1 + _WEYL_1) & _LOW
+        k0 = (k0 + WEYL[0]) & _LOW
+        k1 = (k1 + WEYL[1]) & _LOW
     return c0, c1, c2, c3
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from spikesim.engine.simd.random_words import BLOCKS, Counter, Key, eight_blocks
 from spikesim.jit.compilation import inline_kernel, kernel
 from spikesim.numerics.philox import philox4x32
 
@@ -10,18 +11,18 @@ STREAM_FIRE, STREAM_WAIT, STREAM_POISSON, STREAM_POISSON_FINE = 0, 1, 2, 3
 
 
 @inline_kernel
+def numbered(key, population, stream, step, counter):
+    """Counter and key of the words for (counter, step, trial, population and stream)."""
+    tag = (np.uint64(population) << np.uint64(24)) | np.uint64(stream)
+    own = Counter(np.uint64(counter), np.uint64(step), np.uint64(key.trial), tag)
+    return own, Key(np.uint64(key.phase.key_low), np.uint64(key.phase.key_high))
+
+
+@inline_kernel
 def random_words(key, population, stream, step, counter):
     """Four 32-bit words for (counter, step, trial, population and stream)."""
-    phase = key.phase
-    tag = (np.uint64(population) << np.uint64(24)) | np.uint64(stream)
-    return philox4x32(
-        np.uint64(counter),
-        np.uint64(step),
-        np.uint64(key.trial),
-        tag,
-        np.uint64(phase.key_low),
-        np.uint64(phase.key_high),
-    )
+    own, seed = numbered(key, population, stream, step, counter)
+    return philox4x32(own.first, own.step, own.sample, own.tag, seed.low, seed.high)
 
 
 @kernel
@@ -52,7 +53,12 @@ def poisson_chunk(tails, key, population, first, t, words, arrivals):
     scratch for as many and up to three more.
     """
     count = arrivals.shape[0]
-    for block in range((count + 3) // 4):
+    blocks = (count + 3) // 4
+    together = blocks // BLOCKS * BLOCKS
+    for block in range(0, together, BLOCKS):
+        counter, seed = numbered(key, population, STREAM_POISSON, t, (first >> 2) + block)
+        eight_blocks(counter, seed, words, 4 * block)
+    for block in range(together, blocks):
         w0, w1, w2, w3 = random_words(key, population, STREAM_POISSON, t, (first >> 2) + block)
         words[4 * block] = np.uint32(w0)
         words[4 * block + 1] = np.uint32(w1)
