@@ -12,9 +12,6 @@ from spikesim.engine.simd.accumulate import (
     Drive,
     Scale,
     Synapses,
-    add_graded_rows_16,
-    add_graded_rows_32,
-    add_graded_rows_64,
     deliver_runs_16,
     deliver_runs_32,
     deliver_runs_64,
@@ -23,6 +20,7 @@ from spikesim.engine.simd.accumulate import (
     deliver_values_64,
 )
 from spikesim.engine.simd.dot_products import deliver_lists, worth_lists
+from spikesim.engine.simd.graded_rows import deliver_graded
 from spikesim.engine.simd.llvm import prefetch
 from spikesim.jit.aligned import LINE
 from spikesim.jit.compilation import inline_kernel, kernel
@@ -64,8 +62,8 @@ def deliver_block(engine, firing, table, block, sample, out, first_table):
     """Drives of one block of channels of one sample from one conv or dense table, written or added to `out`.
 
     out: int32, ``[pixel][B]`` at the resolution at which the table delivers. Output-stationary: the sums of one pixel
-    stay in registers while its events pass by, a run for each kernel row, or all in one list. Products of graded events
-    are added in float64, which holds them all; those of deviations, which are small, in int32, as many at a time as
+    stay in registers while its events pass by, a run for each kernel row, or all in one list. Values of graded events
+    are multiplied in two halves; deviations, which are small, as they are, and added in int32, as many at a time as
     `State.largest` shows to fit.
     """
     plan, state, counts, scratch = engine.plan, engine.state, engine.counts, engine.scratch
@@ -135,7 +133,7 @@ def deliver_block(engine, firing, table, block, sample, out, first_table):
                 else:
                     deliver_values_16(synapses, runs, count, scale, drive)
             elif graded:
-                add_graded(synapses, runs, count, lanes, shift, scratch.graded_sums, drive)
+                deliver_graded(synapses, runs, count, lanes, scratch.listed, scale, drive)
             elif lanes == 64:
                 deliver_runs_64(synapses, runs, count, scale, drive)
             elif lanes == 32:
@@ -147,25 +145,6 @@ def deliver_block(engine, firing, table, block, sample, out, first_table):
             counts.graded[sample, table] += delivered * target.channels
         else:
             counts.events[sample, table] += delivered * target.channels
-
-
-@inline_kernel
-def add_graded(synapses, runs, count, lanes, shift, sums, drive):
-    """Drives of one pixel from runs of graded events, added in float64."""
-    weights, events, values = synapses.weights, synapses.events, synapses.values
-    out, at, keep = drive.out, drive.at, np.int32(drive.keep)
-    for lane in range(lanes):
-        sums[lane] = 0.0
-    for run in range(count):
-        first, last, origin = runs.first[run], runs.last[run], runs.origin[run]
-        if lanes == 64:
-            add_graded_rows_64(weights, origin, events, values, first, last, sums)
-        elif lanes == 32:
-            add_graded_rows_32(weights, origin, events, values, first, last, sums)
-        else:
-            add_graded_rows_16(weights, origin, events, values, first, last, sums)
-    for lane in range(lanes):
-        out[at + lane] = np.int32(shifted(np.int64(sums[lane]), shift)) + (out[at + lane] & keep)
 
 
 @kernel

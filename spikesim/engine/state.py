@@ -59,7 +59,6 @@ class Scratch(NamedTuple):
 
     lines: Lines
     runs: Runs  # (kernel height,)
-    graded_sums: NDArray[np.float64]  # (64,)
     listed: Listed  # (room,): rows that a pixel hears
     rows: NDArray[np.int32]  # (1, size): a row of pixels of zeros, then the memory of the next three
     drive: NDArray[np.int32]  # (width * B,): a row of pixels
@@ -166,7 +165,6 @@ def new_scratch(compiled: CompiledNetwork) -> Scratch:
     return Scratch(
         lines=Lines(*np.zeros((2, kernel_height), np.int64)),
         runs=Runs(*np.zeros((3, kernel_height), np.int64)),
-        graded_sums=np.zeros(64, np.float64),
         listed=Listed(*np.zeros((3, room_for_lists(compiled.plan)), np.int32)),
         rows=rows[None],
         drive=rows[row : 2 * row],

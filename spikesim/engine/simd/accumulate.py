@@ -86,19 +86,6 @@ def plain_deliver_runs(lanes: int, *, weighted: bool) -> Callable[..., None]:
     return inline_kernel(deliver_runs)
 
 
-def plain_add_graded_rows(lanes: int) -> Callable[..., None]:
-    """``sums[:lanes] += sum of value * row`` in float64: integers below 2**53 throughout, hence exact in any order."""
-
-    def add_graded_rows(weights, origin, events, values, first, last, sums):
-        for i in range(first, last):
-            row = origin + np.int64(events.flat[i]) * lanes
-            value = np.float64(values.flat[i])
-            for lane in range(lanes):
-                sums[lane] += value * np.float64(weights[row + lane])
-
-    return inline_kernel(add_graded_rows)
-
-
 def write_drives(builder: Any, total: Any, right: Any, left: Any, out_data: Any, keep: Any) -> None:
     """Sums, a vector of int32 or int64, become drives as `plain_deliver_runs` says."""
     lanes, number, int64 = total.type.count, total.type.element, ir.IntType(64)
@@ -168,43 +155,6 @@ def vector_deliver_runs(lanes: int, *, weighted: bool) -> Callable[..., None]:
     return deliver_runs  # type: ignore[no-any-return]
 
 
-def vector_add_graded_rows(lanes: int) -> Callable[..., None]:
-    """The vector form of `plain_add_graded_rows`; at most 32 sums at a time, more would not stay in registers."""
-    width = min(lanes, 32)
-
-    @intrinsic
-    def add_graded_rows(typingctx, weights, origin, events, values, first, last, sums):
-        signature = types.void(weights, types.int64, events, values, types.int64, types.int64, sums)
-
-        def codegen(context, builder, signature, args):
-            int64, double = ir.IntType(64), ir.DoubleType()
-            row_type, sum_type = ir.VectorType(ir.IntType(16), width), ir.VectorType(double, width)
-            weights_data = builder.gep(data_of(context, builder, signature.args[0], args[0]), [args[1]])
-            events_data = data_of(context, builder, signature.args[2], args[2])
-            values_data = data_of(context, builder, signature.args[3], args[3])
-            sums_data = data_of(context, builder, signature.args[6], args[6])
-            for part in range(0, lanes, width):
-                part_data = builder.bitcast(builder.gep(sums_data, [ir.Constant(int64, part)]), sum_type.as_pointer())
-
-                def body(i, total, part=part):
-                    event = builder.sext(builder.load(builder.gep(events_data, [i])), int64)
-                    value = builder.sitofp(builder.load(builder.gep(values_data, [i])), double)
-                    factor = spread(builder, value, width)
-                    offset = builder.add(builder.mul(event, ir.Constant(int64, lanes)), ir.Constant(int64, part))
-                    row = load(builder, builder.gep(weights_data, [offset]), row_type, 2)
-                    return builder.fadd(total, builder.fmul(factor, builder.sitofp(row, sum_type)))
-
-                total = loop(builder, args[4], args[5], load(builder, part_data, sum_type, 8), body)
-                builder.store(total, part_data).align = 8
-            return context.get_dummy_value()
-
-        return signature, codegen
-
-    return add_graded_rows  # type: ignore[no-any-return]
-
-
 _deliver_runs = plain_deliver_runs if PLAIN_LOOPS else vector_deliver_runs
-_add_graded_rows = plain_add_graded_rows if PLAIN_LOOPS else vector_add_graded_rows
 deliver_runs_16, deliver_runs_32, deliver_runs_64 = (_deliver_runs(lanes, weighted=False) for lanes in LANES)
 deliver_values_16, deliver_values_32, deliver_values_64 = (_deliver_runs(lanes, weighted=True) for lanes in LANES)
-add_graded_rows_16, add_graded_rows_32, add_graded_rows_64 = (_add_graded_rows(lanes) for lanes in LANES)

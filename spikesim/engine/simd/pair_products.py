@@ -165,7 +165,7 @@ def vector_add_pairs(instruction: str, abreast: int) -> Callable[..., None]:
                     for half in range(2):
                         k = 2 * channel + half
                         total = builder.extract_value(totals, k)
-                        total = _add_products(builder, instruction, total, rows[half], factor)
+                        total = add_products(builder, instruction, total, rows[half], factor)
                         totals = builder.insert_value(totals, total, k)
                 return totals
 
@@ -191,7 +191,7 @@ def vector_add_pairs(instruction: str, abreast: int) -> Callable[..., None]:
     return add_pairs  # type: ignore[no-any-return]
 
 
-def _add_products(builder: Any, instruction: str, total: Any, pairs: Any, factors: Any) -> Any:
+def add_products(builder: Any, instruction: str, total: Any, pairs: Any, factors: Any) -> Any:
     """``total`` plus the products of the two int16 in each lane."""
     kind = total.type
     short = ir.VectorType(ir.IntType(16), 2 * LANES)

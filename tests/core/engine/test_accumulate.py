@@ -33,13 +33,6 @@ def compiled() -> SimpleNamespace:
 
         return call
 
-    def graded(function):  # type: ignore[no-untyped-def]
-        @numba.njit
-        def call(weights, origin, events, values, first, last, sums):  # type: ignore[no-untyped-def]
-            function(weights, origin, events, values, first, last, sums)
-
-        return call
-
     def worder(function):  # type: ignore[no-untyped-def]
         @numba.njit
         def call(probability, random, lane):  # type: ignore[no-untyped-def]
@@ -83,7 +76,6 @@ def compiled() -> SimpleNamespace:
             for n in rows.LANES
             for weighted in (False, True)
         },
-        graded={n: (graded(rows.vector_add_graded_rows(n)), graded(rows.plain_add_graded_rows(n))) for n in rows.LANES},
         fire=[
             [
                 firer(build(CLIPPED_LINEAR, summed=variant > 0, counted=variant > 1))
@@ -170,23 +162,6 @@ def test_runs_of_events_become_drives(  # type: ignore[type-arg]
         out = initial.copy()
         deliver(weights, events, values, runs, len(lengths), reach, right, left, out, at, keep)
         np.testing.assert_array_equal(out, expected)
-
-
-@QUICK
-@given(case=CASES)
-def test_add_graded_rows(compiled: SimpleNamespace, case: dict) -> None:  # type: ignore[type-arg]
-    rng = np.random.default_rng(case["seed"])
-    weights, origin, events, first, last, chosen = run(case, rng)
-    values = rng.integers(1, 2**18 + 1, len(events)).astype(np.int32)  # up to four probabilities of 1.0
-    lanes, initial = case["lanes"], rng.integers(-(2**40), 2**40, 64).astype(np.float64)
-    expected = initial[:lanes].astype(np.int64)
-    if last > first:
-        expected += (values[first:last, None].astype(np.int64) * chosen).sum(axis=0)
-    for add in compiled.graded[lanes]:
-        sums = initial.copy()
-        add(weights, origin, events, values, first, last, sums)
-        np.testing.assert_array_equal(sums[:lanes].astype(np.int64), expected)
-        np.testing.assert_array_equal(sums[lanes:], initial[lanes:])
 
 
 @QUICK
