@@ -78,8 +78,9 @@ class PredictOptions:
 def predict(options: PredictOptions) -> None:
     """Classify samples without labels by the network of a run file, which is all that is needed.
 
-    FILE holds images: .npy or .npz (uint8, or floats from 0 to 1; samples, rows, columns, channels), or IDX; or, for a
-    network of event-based input, recordings: .npz, HDF5 or N-MNIST's .bin. docs/inference.md describes what is written.
+    FILE holds images: .npy or .npz (uint8, or floats from 0 to 1; samples, rows, columns, channels), IDX, a picture
+    (PNG, JPEG) or a folder of pictures; or, for a network of event-based input, recordings: .npz, HDF5 or N-MNIST's
+    .bin. docs/inference.md describes what is written.
     """
     refuse_ranks("predict")
     tell_compilation()
@@ -99,7 +100,7 @@ def predict(options: PredictOptions) -> None:
     if target.exists() and options.file.exists() and target.samefile(options.file):
         raise InputError(f"--out is {options.out}, which holds the samples; choose another --out")
     network = load(options.run, options.dataset, options.data_dir, weights=options.weights)
-    samples = (read_recordings if network.recordings else read_images)(options.file, network.sample_shape)
+    samples, names = (read_recordings if network.recordings else read_images)(options.file, network.sample_shape)
     ids = options.first + np.arange(len(samples))
     found = network.predict(
         samples,
@@ -110,7 +111,7 @@ def predict(options: PredictOptions) -> None:
         steps=options.steps_free,
         inference=options.inference,
     )
-    predicted = Predicted(network, found, ids)
+    predicted = Predicted(network, found, ids, names)
     write_output(
         options.out, lambda path: write_predictions(path, predicted, options.out.suffix), overwrite=options.overwrite
     )

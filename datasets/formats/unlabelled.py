@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,14 @@ from spikesim.datasets.formats import event_file
 from spikesim.datasets.formats.binary_images import read_idx
 from spikesim.datasets.formats.event_parsing import integers, read_nmnist, read_npy, some_names
 from spikesim.datasets.formats.image_arrays import BYTES_MAX
+from spikesim.datasets.formats.pictures import is_picture, read_pictures
 from spikesim.datasets.samples.event_set import Collector, Events, EventSet
 from spikesim.datasets.samples.model import ImageSet
 from spikesim.errors import InputError
 from spikesim.io.npz import ObjectArray, read_array
 from spikesim.runtime.printable import one_line
 
-__all__ = ["image_set", "read_images", "read_recordings", "recording_set"]
+__all__ = ["Unlabelled", "image_set", "read_images", "read_recordings", "recording_set"]
 
 Shape = tuple[int, int, int]
 
@@ -31,7 +32,10 @@ TIME_MAX = 2**60
 _BLOCK = 4096
 _IDX = re.compile(r"[.-]idx\d-ubyte(\.gz)?$")
 _IMAGES = "images"
-_IMAGE_FILES = "give images as .npy, as .npz with an array 'images', or as an IDX file (-idx3-ubyte, .gz or not)"
+_IMAGE_FILES = (
+    "give images as .npy, as .npz with an array 'images', as an IDX file (-idx3-ubyte, .gz or not), as a picture "
+    "(.png, .jpg) or as a folder of pictures"
+)
 _EVENT_FILES = "give recordings as .npz or HDF5 with x, y, t, p and offsets (docs/streams.md), or one as N-MNIST's .bin"
 
 
@@ -171,14 +175,21 @@ def _events(one: Any, name: str) -> Events:
     return Events(x, y, t, p)
 
 
-def read_images(path: Path, shape: Shape) -> ImageSet:
+class Unlabelled(NamedTuple):
+    """Samples, and the names of their files where each has one of its own."""
+
+    samples: ImageSet | EventSet
+    names: list[str] | None = None
+
+
+def read_images(path: Path, shape: Shape) -> Unlabelled:
     """Images from a file, with labels that are all 0.
 
     Parameters
     ----------
     path : Path
-        A .npy file; an .npz file with an array ``images``, or with one array; or an IDX file, plain or .gz. Nothing is
-        unpickled.
+        A .npy file; an .npz file with an array ``images``, or with one array; an IDX file, plain or .gz; a picture, or
+        a folder of pictures. Nothing is unpickled.
     shape : (height, width, channels)
         What an image must have.
 
@@ -187,17 +198,24 @@ def read_images(path: Path, shape: Shape) -> ImageSet:
     InputError
         It cannot be read, or as for `image_set`.
     """
+    if path.is_dir() or is_picture(path.name):
+        if not path.is_dir():
+            _require_file(path, _IMAGE_FILES)
+        pixels, names = read_pictures(path, shape)
+        return Unlabelled(image_set(pixels, shape), names)
     _require_file(path, _IMAGE_FILES)
     if path.name.endswith(".npz"):
-        return image_set(_archived(path), shape, f"{path}: the images")
-    if path.name.endswith(".npy"):
-        return image_set(read_npy(_content(path), str(path)), shape, f"{path}: the images")
-    if _IDX.search(path.name):
-        return image_set(read_idx(_content(path), str(path)), shape, f"{path}: the images")
-    raise InputError(f"{path}: its name tells no format that is read; {_IMAGE_FILES}")
+        array = _archived(path)
+    elif path.name.endswith(".npy"):
+        array = read_npy(_content(path), str(path))
+    elif _IDX.search(path.name):
+        array = read_idx(_content(path), str(path))
+    else:
+        raise InputError(f"{path}: its name tells no format that is read; {_IMAGE_FILES}")
+    return Unlabelled(image_set(array, shape, f"{path}: the images"))
 
 
-def read_recordings(path: Path, shape: Shape) -> EventSet:
+def read_recordings(path: Path, shape: Shape) -> Unlabelled:
     """Recordings from a file, with labels that are all 0.
 
     Parameters
@@ -217,9 +235,9 @@ def read_recordings(path: Path, shape: Shape) -> EventSet:
     if path.name.endswith(".bin"):
         collector = Collector(*shape[:2])
         collector.add(read_nmnist(_content(path), str(path)), 0, str(path))
-        return collector.finish()
+        return Unlabelled(collector.finish())
     if event_file.is_event_file(path.name):
-        return event_file.read_unlabelled(path, (shape[0], shape[1]))
+        return Unlabelled(event_file.read_unlabelled(path, (shape[0], shape[1])))
     raise InputError(f"{path}: its name tells no format that is read; {_EVENT_FILES}")
 
 

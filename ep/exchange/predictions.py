@@ -23,6 +23,7 @@ class Predicted(NamedTuple):
     network: TrainedNetwork
     prediction: Prediction
     ids: NDArray[np.int64]  # (n,)
+    names: list[str] | None = None  # of their files, where each has one
 
 
 def check_suffix(path: Path, *, spikes: bool) -> None:
@@ -58,7 +59,10 @@ def _write_table(path: Path, found: Predicted) -> None:
     named = network.classes != tuple(map(str, range(len(network.classes))))
     spikes = _counts(prediction).sum(axis=1)
     rows = np.arange(len(prediction))
-    columns: dict[str, list[Any]] = {"sample": found.ids.tolist(), "label": prediction.labels.tolist()}
+    columns: dict[str, list[Any]] = {"sample": found.ids.tolist()}
+    if found.names is not None:
+        columns["file"] = found.names
+    columns["label"] = prediction.labels.tolist()
     if named:
         columns["class"] = [network.classes[label] for label in prediction.labels]
     columns["probability"] = prediction.probabilities[rows, prediction.labels].tolist()
@@ -82,6 +86,8 @@ def _arrays(found: Predicted) -> dict[str, NDArray[Any]]:
     names = ("labels", "logits", "probabilities", "accumulates", "multiply_accumulates", "steps")
     arrays |= {name: getattr(prediction, name) for name in names}
     arrays |= {f"rates_{layer}": rates for layer, rates in prediction.rates.items()}
+    if found.names is not None:
+        arrays["files"] = np.array(found.names)
     if prediction.spikes:
         arrays |= _spike_columns(found)
     return arrays

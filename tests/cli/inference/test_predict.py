@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from commands import CONFIG, assert_one_line, spikesim, succeed
+from PIL import Image
 from runs import expect_fault
 
 import spikesim as package
@@ -36,6 +37,18 @@ def given(tmp_path_factory):
     shutil.rmtree(folder)
     np.save(away / "images.npy", sets["test"])
     return away, sets["test"], labels, tested
+
+
+def test_a_folder_of_pictures(given):
+    folder, images, _, _ = given
+    (folder / "pictures").mkdir()
+    for number in (2, 0, 1):
+        Image.fromarray(images[number]).save(folder / "pictures" / f"{number}.png")
+    succeed("predict", "run.h5", "pictures", "--out", "pictures.csv", cwd=folder)
+    with open(folder / "pictures.csv") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["sample"], row["file"]) for row in rows] == [(str(k), f"{k}.png") for k in range(3)]
+    assert [int(row["label"]) for row in rows] == package.load(folder / "run.h5").predict(images[:3]).labels.tolist()
 
 
 def test_the_run_file_is_enough(given):
