@@ -133,8 +133,9 @@ def _shortened(name: str) -> str:
     subcommands={
         "train": ("spikesim.cli.commands.train:train", "Train a network by equilibrium propagation."),
         "resume": ("spikesim.cli.commands.resume:resume", "Go on with the training of a run file, or give it more."),
+        "sweep": ("spikesim.cli.commands.batch.sweep:sweep", "Train the members of a sweep on this machine."),
         "submit": (
-            "spikesim.cli.commands.submit:submit",
+            "spikesim.cli.commands.batch.submit:submit",
             "Send a training, or a sweep of them, to a cluster with Slurm.",
         ),
         "gradcheck": (

@@ -46,7 +46,7 @@ GUIDES = (
     "tomllib._parser" if sys.version_info >= (3, 11) else "tomli._parser",
     "tarfile",
     "spikesim.io.checkpoint",
-    "spikesim.cli.cluster.sweep",
+    "spikesim.cli.sweeps.sweep_file",
     "spikesim.datasets.formats.image_arrays",
     "spikesim.datasets.formats.event_file",
     "spikesim.datasets.formats.event_parsing",

@@ -1,4 +1,4 @@
-"""Batch scripts, sweeps, and the start of a training as a rehearsal.
+"""Batch scripts, and the start of a training as a rehearsal.
 
 Imports `ep` and the options of `cli`; `commands` import it.
 """

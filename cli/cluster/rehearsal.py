@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spikesim.errors import DamagedError
 from spikesim.io.config_diff import require_same_settings
 
 if TYPE_CHECKING:
@@ -71,8 +72,11 @@ class Rehearsal:
         if not out.exists():
             check_random_start(config)
             return
-        with RunReader(out) as run:
-            require_same_settings(out, run.config, config.to_dict())
+        try:
+            with RunReader(out) as run:
+                require_same_settings(out, run.config, config.to_dict())
+        except DamagedError:  # set aside by the training, which goes on from what lies beside it
+            pass
 
     def _dataset(self, name: str) -> "Dataset | None":
         if name not in self._read:

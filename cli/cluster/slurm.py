@@ -4,12 +4,13 @@ import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from spikesim import __version__
 from spikesim.errors import InputError
 from spikesim.io.fields import shown
 
-__all__ = ["Resources", "array_text", "batch_script", "check_time", "seconds_of"]
+__all__ = ["ArrayTask", "Resources", "array_text", "batch_script", "check_time", "seconds_of"]
 
 RESTARTS_MAX = 1000
 """A job that is requeued more often than this makes no progress."""
@@ -52,6 +53,13 @@ class Resources:
     mpi: str | None = None
     setup: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
+
+
+class ArrayTask(NamedTuple):
+    """A task of a job array: its further arguments, and the file for what it prints."""
+
+    arguments: list[str]
+    log: Path
 
 
 def seconds_of(time: str) -> int | None:
@@ -114,7 +122,7 @@ def batch_script(
     command: list[str],
     folder: Path,
     log: str,
-    members: dict[int, list[str]] | None = None,
+    tasks: dict[int, ArrayTask] | None = None,
     together: int | None = None,
 ) -> str:
     """The script.
@@ -127,10 +135,10 @@ def batch_script(
         Where it runs.
     log : str
         File for its output, as Slurm takes it.
-    members : dict of list of str, optional
-        Of a job array: further arguments by number.
+    tasks : dict of ArrayTask, optional
+        Of a job array, by number.
     together : int, optional
-        Members that run at a time, at most.
+        Tasks that run at a time, at most.
 
     Raises
     ------
@@ -151,9 +159,9 @@ def batch_script(
         "open-mode": "append",
         "output": log,
     }
-    if members is not None:
+    if tasks is not None:
         limit = "" if together is None else f"%{together}"
-        wanted["array"] = array_text(sorted(members)) + limit
+        wanted["array"] = array_text(sorted(tasks)) + limit
     options = [f"--{name}" if value is True else f"--{name}={value}" for name, value in wanted.items() if value]
     options += resources.more
     for text in (*options, *command, *resources.setup, str(folder)):
@@ -170,14 +178,17 @@ def batch_script(
         f"cd {shlex.quote(str(folder))} || exit 1",
         "",
     ]
-    if members is not None:
+    if tasks is not None:
         lines += ['case "$SLURM_ARRAY_TASK_ID" in']
-        lines += [f"{number}) set -- {shlex.join(arguments)} ;;" for number, arguments in sorted(members.items())]
-        lines += ["esac", ""]
+        lines += [
+            f"{number}) log={shlex.quote(str(task.log))}; set -- {shlex.join(task.arguments)} ;;"
+            for number, task in sorted(tasks.items())
+        ]
+        lines += ["esac", 'exec >> "$log" 2>&1 # Slurm itself writes to the file above', ""]
     launch = ["srun", "--kill-on-bad-exit=1", f"--cpus-per-task={resources.cpus}"]
     if resources.mpi is not None:
         launch.append(f"--mpi={resources.mpi}")
-    own = ' "$@"' if members is not None else ""
+    own = ' "$@"' if tasks is not None else ""
     lines += [
         f"{shlex.join([*launch, *command])}{own}",
         "code=$?",

@@ -14,8 +14,8 @@ from typing import Any
 __all__ = ["EXIT_STOPPED", "RESUMABLE", "SIGNALS", "end_on_signals", "stop_early", "stop_on_signals"]
 
 EXIT_STOPPED = 75
-RESUMABLE = ("train", "resume", "simulate")
-"""Commands that can be taken up, by the same command and --resume; `resume` needs no option for that."""
+RESUMABLE = ("train", "resume", "sweep", "simulate")
+"""Commands that can be taken up, by the same command and --resume; `resume` and `sweep` need no option for that."""
 DRY_RUN = "--dry-run"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 """USR1 is what batch systems are asked to send some time before a job's end."""
@@ -49,7 +49,7 @@ def end_on_signals() -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    again = "the same command" if sys.argv[1:2] == ["resume"] else "the same command with --resume"
+    again = "the same command" if sys.argv[1:2] in (["resume"], ["sweep"]) else "the same command with --resume"
     text = f"Stopped by {signal.Signals(number).name}; {again} goes on from there.\n"
     try:
         os.write(2, text.encode())

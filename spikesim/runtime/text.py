@@ -2,7 +2,7 @@
 
 import math
 
-__all__ = ["count", "counted", "fixed", "percent", "scientific", "short", "si"]
+__all__ = ["count", "counted", "fixed", "listed", "percent", "scientific", "short", "si"]
 
 
 def si(value: float | None) -> str:
@@ -29,6 +29,12 @@ def counted(number: int, thing: str) -> str:
     hissing = thing.endswith(("s", "x", "ch", "sh")) and not thing.endswith("epoch")
     plural = "es" if hissing else "s"
     return f"{number} {thing}{'' if number == 1 else plural}"
+
+
+def listed(names: list[str], most: int = 8) -> str:
+    """Names in one line; of many, the first and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def percent(share: float | None) -> str:

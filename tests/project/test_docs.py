@@ -17,7 +17,7 @@ import pytest
 
 import spikesim
 from spikesim.cli import main
-from spikesim.cli.cluster.sweep import read_sweep
+from spikesim.cli.sweeps.sweep_file import read_sweep
 from spikesim.datasets import load
 from spikesim.ep.config.parsing import describe, make_config, merge
 from spikesim.ep.inputs.teacher import read_teacher

@@ -23,7 +23,8 @@ ORDER = """
     spikesim.ep.parallel spikesim.ep.gradients.comparisons spikesim.ep.gradients spikesim.ep.evaluation
     spikesim.ep.training.normalization spikesim.ep.training.stability spikesim.ep.training spikesim.ep.exchange
     spikesim.ep.gradcheck spikesim.ep.reports.charts spikesim.ep.reports.pages spikesim.ep.reports spikesim.ep
-    spikesim.cli.terminal spikesim.cli spikesim.cli.views spikesim.cli.cluster spikesim.cli.commands
+    spikesim.cli.terminal spikesim.cli spikesim.cli.views spikesim.cli.cluster spikesim.cli.sweeps
+    spikesim.cli.commands spikesim.cli.commands.batch
 """.split()
 """Packages from the ground up: each may import those before it. A module outside a package counts as its package's."""
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import click
 
-from spikesim.cli.cluster.slurm import Resources, batch_script, check_time
-from spikesim.cli.cluster.sweep import member_path, read_sweep, setting_text, unfinished
+from spikesim.cli.cluster.slurm import ArrayTask, Resources, batch_script, check_time
+from spikesim.cli.commands.batch.training import Training, read_training, rehearse
 from spikesim.cli.launch import refuse_ranks
+from spikesim.cli.sweeps.planning import Sweep, plan_sweep, state_of
+from spikesim.cli.sweeps.sweep_file import read_sweep, search_seed_option, seeds_option
 from spikesim.errors import InputError
-from spikesim.runtime.stopping import DRY_RUN
 from spikesim.runtime.text import counted
 
 _positive = click.IntRange(min=1)
@@ -53,6 +54,8 @@ _positive = click.IntRange(min=1)
     metavar="SWEEP.toml",
     help="A job array over the settings of this file; --out of train is then a folder.",
 )
+@seeds_option
+@search_seed_option
 @click.option("--at-a-time", type=_positive, help="Members of a sweep that run at the same time, at most.")
 @click.option(
     "--unfinished", "only_unfinished", is_flag=True, help="Send only members whose run is not finished or in progress."
@@ -65,12 +68,12 @@ _positive = click.IntRange(min=1)
 def submit(
     job_name: str | None,
     sweep_file: Path | None,
+    seeds: tuple[int, ...] | None,
     at_a_time: int | None,
     only_unfinished: bool,
-    skip_data: bool,
     dry_run: bool,
     command: tuple[str, ...],
-    **resources: Any,
+    **more: Any,
 ) -> None:
     """Send a training to a cluster with Slurm, as a batch job that is resumed until the run is finished.
 
@@ -82,96 +85,54 @@ def submit(
     \b
     Examples:
       spikesim submit --time 4:00:00 --cpus-per-task 16 -- train --arch vgg11 --dataset cifar10 --out run.h5
-      spikesim submit --sweep sweep.toml --cpus-per-task 4 -- train --arch conv --out runs
+      spikesim submit --sweep sweep.toml --seeds 0-4 --cpus-per-task 4 -- train --arch conv --out runs
     """
     refuse_ranks("submit")
-    wanted = Resources(name=job_name or "", **resources)
+    skip_data, search_seed = more.pop("skip_data"), more.pop("search_seed")
+    wanted = Resources(name=job_name or "", **more)
     if wanted.time is not None:
         check_time(wanted.time, wanted.warn_seconds)
-    if sweep_file is None and (at_a_time is not None or only_unfinished):
-        raise InputError("--at-a-time and --unfinished are for a sweep; add --sweep SWEEP.toml, or leave them out")
-    arguments = _arguments(command)
-    members = None if sweep_file is None else read_sweep(sweep_file)
-    out, numbers = _check(arguments, members, only_unfinished=only_unfinished, skip_data=skip_data)
+    is_sweep = sweep_file is not None or seeds is not None
+    if not is_sweep and (at_a_time is not None or only_unfinished or search_seed is not None):
+        raise InputError(
+            "--at-a-time, --unfinished and --search-seed are for a sweep; add --sweep SWEEP.toml or --seeds, or leave "
+            "them out"
+        )
+    members = read_sweep(sweep_file, seeds or (), search_seed) if is_sweep else None
+    training = read_training(command, "submitted", is_sweep=is_sweep)
+    out = training.out
     wanted = replace(wanted, name=wanted.name or out.stem or "spikesim")
-    program = [sys.executable, "-m", "spikesim", *arguments, "--resume"]
+    program = [sys.executable, "-m", "spikesim", *training.arguments, "--resume"]
+    sweep = None
     if members is None:
+        rehearse(training, None, skip_data=skip_data)
         script = batch_script(wanted, program, Path.cwd(), _pattern(out) + ".log")
-        target = out.with_name(out.name + ".sbatch")
     else:
+        sweep = plan_sweep(out, members)
+        numbers = _to_send(sweep, only_unfinished=only_unfinished)
+        rehearse(training, [sweep.plan[number] for number in numbers], skip_data=skip_data)
         if not numbers:
             click.echo(f"{counted(len(members), 'run')} in {out}: finished or in progress; nothing to send")
             return
-        own = {number: _member_arguments(members[number], out, number) for number in numbers}
-        script = batch_script(wanted, program, Path.cwd(), f"{_pattern(out)}/run-%a.log", own, at_a_time)
-        target = out / "sweep.sbatch"
+        own = {number: _array_task(training, sweep, number) for number in numbers}
+        script = batch_script(wanted, program, Path.cwd(), f"{_pattern(out)}/slurm-%a.log", own, at_a_time)
     if dry_run:
         click.echo(script, nl=False)
         return
-    _send(script, target, folder=out if members is not None else None)
+    _send(script, out, sweep)
 
 
-def _arguments(command: tuple[str, ...]) -> list[str]:
-    """The arguments of train, with what does not belong into a job refused."""
-    if command[0] != "train":
-        raise InputError(f"'{command[0]}' cannot be submitted; the command after -- is train and its options")
-    if "--overwrite" in command:
-        raise InputError("--overwrite would start the run again whenever its job does; remove the run file instead")
-    return [argument for argument in command if argument != "--resume"]
+def _to_send(sweep: Sweep, *, only_unfinished: bool) -> list[int]:
+    """Members by their number in the plan."""
+    if not only_unfinished:
+        return sweep.numbers
+    states = {number: state_of(sweep.plan[number].path(sweep.folder)) for number in sweep.numbers}
+    return [number for number, state in states.items() if state in ("absent", "unfinished")]
 
 
-def _check(
-    arguments: list[str], members: list[dict[str, Any]] | None, *, only_unfinished: bool, skip_data: bool
-) -> tuple[Path, list[int]]:
-    """Refuse now what would fail in the queue.
-
-    Returns
-    -------
-    Path
-        Of --out, absolute.
-    list of int
-        Members to send.
-
-    Raises
-    ------
-    InputError, click.UsageError
-    """
-    from spikesim.cli.cluster.rehearsal import Rehearsal
-    from spikesim.cli.commands.train import train
-    from spikesim.cli.configuration import resolve
-
-    if DRY_RUN in arguments:
-        raise InputError("--dry-run trains nothing that could be submitted; leave it out, or run train here")
-    given = dict(train.make_context("spikesim train", arguments[1:]).params)
-    keys = {key: value for key, value in given.items() if "__" in key or key == "seed"}
-    config_file, settings = given["config_file"], given["settings"]
-    out = Path(os.path.abspath(given["out"]))
-    if not out.parent.is_dir():
-        raise InputError(f"the folder {out.parent} does not exist; make it, or choose another --out")
-    if members is not None and out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; with --sweep, --out is the folder of the run files")
-    rehearsal = Rehearsal(given["data_dir"], given["teacher_file"], skip_data=skip_data)
-    if members is None:
-        rehearsal.start(resolve(config_file, settings, keys), out)
-        return out, []
-    options = {key for key, value in keys.items() if value is not None}
-    numbers = unfinished(out, len(members)) if only_unfinished else list(range(len(members)))
-    for number in numbers:
-        texts = tuple(setting_text(key, value) for key, value in members[number].items())
-        hidden = [key for key in members[number] if key.replace(".", "__") in options]
-        if hidden:
-            raise InputError(f"{hidden[0]} is in the sweep and among the options of train; leave it out of one of them")
-        try:
-            rehearsal.start(resolve(config_file, (*settings, *texts), keys), member_path(out, number))
-        except InputError as error:
-            raise InputError(f"member {number} of the sweep: {error}") from None
-    return out, numbers
-
-
-def _member_arguments(member: dict[str, Any], folder: Path, number: int) -> list[str]:
-    """What a member of a sweep is started with, besides the common arguments. The last --out counts."""
-    settings = [text for key, value in member.items() for text in ("--set", setting_text(key, value))]
-    return [*settings, "--out", str(member_path(folder, number))]
+def _array_task(training: Training, sweep: Sweep, number: int) -> ArrayTask:
+    member = sweep.plan[number]
+    return ArrayTask(training.member_arguments(member), member.log(sweep.folder))
 
 
 def _pattern(path: Path) -> str:
@@ -179,14 +140,16 @@ def _pattern(path: Path) -> str:
     return str(path).replace("%", "%%")
 
 
-def _send(script: str, target: Path, folder: Path | None) -> None:
-    """Write the script and submit it."""
+def _send(script: str, out: Path, sweep: Sweep | None) -> None:
+    """Write the script, and the plan of a sweep, and submit it."""
     program = shutil.which("sbatch")
     if program is None:
         raise InputError("sbatch was not found: this machine has no Slurm; --dry-run prints the script")
+    target = out.with_name(out.name + ".sbatch")
+    if sweep is not None:
+        sweep.begin()
+        target = out / "sweep.sbatch"
     try:
-        if folder is not None:
-            folder.mkdir(exist_ok=True)
         target.write_bytes(script.encode("utf-8", "surrogateescape"))
         with contextlib.suppress(PermissionError):  # some file systems have no such modes, and sbatch needs none
             target.chmod(0o755)
