@@ -24,8 +24,8 @@ from hdf5cases import changed, find_structures
 from scipy import sparse
 
 from spikesim import RunReader
-from spikesim.cli.sweeps.sweep_file import read_sweep
 from spikesim.cli.commands.info import info
+from spikesim.cli.sweeps.sweep_file import read_sweep
 from spikesim.datasets import Dataset
 from spikesim.datasets.catalogue.registry import File
 from spikesim.datasets.catalogue.unpacking import read_archive, read_bounded

@@ -1,16 +1,31 @@
 """``spikesim report``: what a run did, or how several compare."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from spikesim.cli.common import echo_csv
+from spikesim.cli.common import echo_csv, takes
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
-    from spikesim.ep.reports.comparison import ComparedRun
     from spikesim.ep.reports.writing import Outputs
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Options of the command."""
+
+    runs: tuple[Path, ...]
+    folder: Path | None
+    style: str | None
+    epoch: int | None
+    page: Path | None
+    pictures: Path | None
+    gradients: Path | None
+    group: str | None
+    overwrite: bool
 
 
 @click.command()
@@ -50,17 +65,14 @@ if TYPE_CHECKING:
     metavar="CHECK.json",
     help="Add the cosines of a gradient check, as 'spikesim gradcheck --format json' prints it.",
 )
+@click.option(
+    "--group",
+    type=click.Choice(["seeds", "none"]),
+    help="Of several runs: means and tests over seeds, or each run.  [default: seeds if runs differ in the seed alone]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
-def report(
-    runs: tuple[Path, ...],
-    folder: Path | None,
-    style: str | None,
-    epoch: int | None,
-    page: Path | None,
-    pictures: Path | None,
-    gradients: Path | None,
-    overwrite: bool,
-) -> None:
+@takes(ReportOptions)
+def report(options: ReportOptions) -> None:
     """Show what a run did, also while it is in progress; of several runs, how they compare.
 
     Per phase and layer: neurons, spikes a sample, activity, synaptic operations (dense and effective, feed-forward and
@@ -74,25 +86,23 @@ def report(
     """
     from spikesim.ep.reports.writing import Outputs
 
+    runs, folder, style, several = options.runs, options.folder, options.style, len(options.runs) != 1
     if not runs and folder is None:
         raise InputError("there is nothing to report; give a RUN.h5, or --sweep DIR")
-    if folder is not None and (runs or epoch is not None):
+    if folder is not None and (runs or options.epoch is not None):
         raise InputError("--sweep takes all runs of a folder and their last epochs; leave out RUN.h5 and --epoch")
-    single = len(runs) == 1
-    if not single and (epoch is not None or gradients is not None):
+    if several and (options.epoch is not None or options.gradients is not None):
         raise InputError("--epoch and --gradients are of one run; leave them out, or give one RUN.h5")
-    if gradients is not None and page is None and pictures is None:
+    if not several and options.group is not None:
+        raise InputError("--group is of several runs; leave it out, or give more of them")
+    if options.gradients is not None and options.page is None and options.pictures is None:
         raise InputError("--gradients adds charts to --html or --plot; give one of them")
-    outputs = Outputs(page, pictures, overwrite)
+    outputs = Outputs(options.page, options.pictures, options.overwrite)
     shown = style or (None if outputs.wanted else "table")
-    if single:
-        _one(runs[0], epoch, gradients, shown, outputs)
+    if several:
+        _several(options, shown, outputs)
     else:
-        from spikesim.ep.reports.comparison import compare, run_files
-
-        paths = list(runs) if folder is None else run_files(folder)
-        found = compare(paths, strict=folder is None)
-        _several(found, shown, None if folder is None else str(folder), outputs)
+        _one(runs[0], options.epoch, options.gradients, shown, outputs)
 
 
 def _one(run: Path, epoch: int | None, gradients: Path | None, style: str | None, outputs: "Outputs") -> None:
@@ -115,14 +125,34 @@ def _one(run: Path, epoch: int | None, gradients: Path | None, style: str | None
             _tell(written)
 
 
-def _several(runs: "list[ComparedRun]", style: str | None, folder: str | None, outputs: "Outputs") -> None:
-    written = outputs.write_comparison(runs)
+def _several(options: ReportOptions, style: str | None, outputs: "Outputs") -> None:
+    from spikesim.ep.reports.comparison import compare, run_files
+    from spikesim.ep.reports.completeness import completeness, planned_runs
+    from spikesim.ep.reports.seeds import group_by_seed, have_seeds
+
+    folder = options.folder
+    planned = None if folder is None else planned_runs(folder)
+    runs = compare(options.runs if folder is None else run_files(folder), strict=folder is None)
+    groups = group_by_seed(runs)
+    grouped = have_seeds(groups) if options.group is None else options.group == "seeds"
+    if grouped and not groups:
+        raise InputError("--group seeds is of finished runs, and there are none; leave it out")
+    said = completeness(runs, planned)
+    written = outputs.write_comparison(runs, said, grouped=grouped)
     if style is None:
         _tell(written)
-        return
-    from spikesim.cli.views.comparison_tables import print_comparison
+    elif style == "json":
+        from spikesim.cli.views.comparison_tables import comparison_json
 
-    print_comparison(runs, style, folder)
+        click.echo(comparison_json(runs, None if folder is None else str(folder), planned))
+    elif style == "csv":
+        from spikesim.cli.views.comparison_tables import comparison_rows, group_rows
+
+        echo_csv(group_rows(groups) if grouped else comparison_rows(runs))
+    else:
+        from spikesim.cli.views.comparison_tables import print_comparison
+
+        print_comparison(runs, groups if grouped else [], said, beside=folder is None)
 
 
 def _tell(written: list[Path]) -> None:

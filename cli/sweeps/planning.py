@@ -26,17 +26,17 @@ class Sweep(NamedTuple):
     Attributes
     ----------
     folder : Path
-    plan : list of Member
-        All members of the folder: those that were planned before and have begun, and those of this sweep.
-    numbers : list of int
-        Those of this sweep, by their place in the plan.
+    members : list of Member
+        In the order of the sweep.
+    others : list of Member
+        Planned before, begun, and not of this sweep; they stay in the plan.
     dropped : list of str
         Names of members that were planned before, have not begun, and are not of this sweep.
     """
 
     folder: Path
-    plan: list[Member]
-    numbers: list[int]
+    members: list[Member]
+    others: list[Member]
     dropped: list[str]
 
     def begin(self) -> None:
@@ -47,7 +47,7 @@ class Sweep(NamedTuple):
         InputError
             It cannot be written.
         """
-        write_plan(self.folder, self.plan)
+        write_plan(self.folder, [*self.members, *self.others])
         if self.dropped:
             named = listed(self.dropped)
             click.echo(f"planned before, not begun, and no longer in the plan: {named}", err=True)
@@ -64,16 +64,20 @@ def plan_sweep(folder: Path, members: Sequence[Settings]) -> Sweep:
     wanted = [tuple(setting_text(key, value) for key, value in sorted(member.items())) for member in members]
     if not (folder / PLAN).exists() and any(folder.glob("run-[0-9]*.h5")):  # begun when members were numbered
         numbered = [Member(f"run-{number}", settings) for number, settings in enumerate(wanted)]
-        return Sweep(folder, numbered, list(range(len(wanted))), [])
+        return Sweep(folder, numbered, [], [])
     known = {tuple(sorted(member.settings)): member for member in read_plan(folder)}
     asked = set(wanted)
-    kept = [member for key, member in known.items() if key in asked or member.path(folder).exists()]
-    dropped = [member.name for key, member in known.items() if key not in asked and member not in kept]
+    rest = [member for settings, member in known.items() if settings not in asked]
+    others = [member for member in rest if member.path(folder).exists()]
     new = [number for number, settings in enumerate(wanted) if settings not in known]
-    names = _names([members[number] for number in new], members, {member.name.lower() for member in kept})
-    plan = [*kept, *(Member(name, wanted[number]) for number, name in zip(new, names, strict=True))]
-    places = {tuple(sorted(member.settings)): place for place, member in enumerate(plan)}
-    return Sweep(folder, plan, [places[settings] for settings in wanted], dropped)
+    taken = {member.name.lower() for member in known.values()}
+    names = dict(zip(new, _names([members[number] for number in new], members, taken), strict=True))
+    return Sweep(
+        folder,
+        [known.get(settings) or Member(names[number], settings) for number, settings in enumerate(wanted)],
+        others,
+        [member.name for member in rest if member not in others],
+    )
 
 
 def state_of(path: Path) -> str:

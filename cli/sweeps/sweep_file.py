@@ -81,27 +81,21 @@ def setting_text(key: str, value: Any) -> str:
     return f"{key}={toml_text(value)}"
 
 
-class _Seeds(click.ParamType):
-    name = "seeds"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        seeds: dict[int, None] = {}
-        for part in value.split(","):
-            found = _SEEDS.fullmatch(part.strip())
-            first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
-            if last < first:
-                self.fail(f"{shown(value)} are no seeds; they are numbers and ranges, as 0-4 or 1,3,10-12", param, ctx)
-            if last - first >= MEMBERS_MAX:
-                self.fail(f"{shown(value)} are more than {MEMBERS_MAX} seeds", param, ctx)
-            seeds.update(dict.fromkeys(range(first, last + 1)))
-        return tuple(seeds)
+def _seeds(context: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...]:
+    """Seeds as numbers and ranges, each once."""
+    seeds: dict[int, None] = {}
+    for part in [] if text is None else text.split(","):
+        found = _SEEDS.fullmatch(part.strip())
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
+        if not 0 <= last - first < MEMBERS_MAX:
+            raise InputError(f"--seeds is {shown(text)}; it must be numbers and ranges, as 0-4 or 1,3,10-12")
+        seeds.update(dict.fromkeys(range(first, last + 1)))
+    return tuple(seeds)
 
 
 seeds_option = click.option(
     "--seeds",
-    type=_Seeds(),
+    callback=_seeds,
     metavar="SEEDS",
     help="Train each member with these seeds, as 0-4 or 1,3,10-12.",
 )

@@ -1,17 +1,18 @@
 """Several runs in one table, such as the members of a sweep."""
 
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import click
-
-from spikesim.cli.common import echo_csv, make_console
+from spikesim.cli.common import make_console
 from spikesim.cli.terminal.tables import Table, print_table
 
 if TYPE_CHECKING:
     from spikesim.ep.reports.comparison import ComparedRun
+    from spikesim.ep.reports.completeness import Planned
+    from spikesim.ep.reports.seeds import PairedTest, SeedGroup
 
-__all__ = ["print_comparison"]
+__all__ = ["comparison_json", "comparison_rows", "group_rows", "print_comparison"]
 
 SETTINGS_SHOWN = 6
 """Columns of settings in a table, at most."""
@@ -19,45 +20,111 @@ BESIDE_MAX = 5
 """As many runs have a column each; more have a row each."""
 
 
-def print_comparison(runs: "list[ComparedRun]", style: str, folder: str | None = None) -> None:
-    """Print runs as a table, JSON or CSV.
+def comparison_json(runs: "list[ComparedRun]", folder: str | None, planned: "Planned | None") -> str:
+    """Runs as a JSON object, with their groups over seeds; of a sweep also its folder and its plan."""
+    from spikesim.ep.reports.document import json_text
+    from spikesim.ep.reports.seeds import grouped_document
+
+    head = {} if folder is None else {"folder": folder, "plan": None if planned is None else planned._asdict()}
+    return json_text({**head, **grouped_document(runs)})
+
+
+def comparison_rows(runs: "list[ComparedRun]") -> list[list[Any]]:
+    """Names of columns, and a row for each run."""
+    values = ([*asdict(run.row).values(), *run.settings.values()] for run in runs)
+    return [[*asdict(runs[0].row), *runs[0].settings], *values]
+
+
+def group_rows(groups: "list[SeedGroup]") -> list[list[Any]]:
+    """Names of columns, and a row for each setting; it is tested against the first."""
+    from spikesim.ep.reports.seeds import MEASURES
+
+    spread = [f"{measure}_{what}" for measure in MEASURES for what in ("n", "mean", "sd")]
+    tested = ["common_seeds", "difference", "standard_error", "t", "p_value"]
+    rows: list[list[Any]] = [["setting", "seeds", "tested_on", *spread, *tested, *groups[0].settings]]
+    for group, test in zip(groups, _against_first(groups), strict=True):
+        values = [value for measure in MEASURES for value in group.spread(measure)]
+        found = ["", "", "", "", ""] if test is None else list(asdict(test).values())[2:]
+        rows.append([group.setting, len(group.runs), group.tested_on, *values, *found, *group.settings.values()])
+    return rows
+
+
+def print_comparison(runs: "list[ComparedRun]", groups: "list[SeedGroup]", said: list[str], *, beside: bool) -> None:
+    """Print runs as tables.
 
     Parameters
     ----------
     runs : list of ComparedRun
         What `compare` gives.
-    style : str
-        ``"table"``, ``"json"`` or ``"csv"``.
-    folder : str, optional
-        The folder of a sweep, which JSON tells.
+    groups : list of SeedGroup
+        Their settings, to be shown in their place; empty for the runs themselves.
+    said : list of str
+        What `completeness` says of them.
+    beside : bool
+        A few runs may have a column each.
     """
-    from spikesim.ep.reports.comparison import comparison_document
-    from spikesim.ep.reports.document import json_text
-
-    if style == "json":
-        head = {} if folder is None else {"folder": folder}
-        click.echo(json_text({**head, **comparison_document(runs)}))
-    elif style == "csv":
-        values = ([*asdict(run.row).values(), *run.settings.values()] for run in runs)
-        echo_csv([[*asdict(runs[0].row), *runs[0].settings], *values])
-    else:
-        _print_tables(runs, beside=folder is None)
-
-
-def _print_tables(runs: "list[ComparedRun]", *, beside: bool) -> None:
     from spikesim.runtime.text import counted
 
     console = make_console()
+    if groups:
+        print_table(console, _groups_table(groups))
+        for sentence in (_GROUPED, *([_TESTED] if len(groups) > 1 else []), *said):
+            console.print(sentence)
+        return
     if beside and len(runs) <= BESIDE_MAX:
         print_table(console, _beside_table(runs))
         print_table(console, _epochs_table(runs))
         return
     print_table(console, _runs_table(runs))
-    finished = sum(run.row.state == "finished" for run in runs)
-    console.print(f"{finished} of {counted(len(runs), 'run')} finished")
+    for sentence in said:
+        console.print(sentence)
     more = len(runs[0].settings) - SETTINGS_SHOWN
     if more > 0:
         console.print(f"{counted(more, 'more setting')} not shown; --format csv and json have all that differ")
+
+
+_GROUPED = "Mean +- standard deviation over the seeds of finished runs; --group none shows each run."
+_TESTED = (
+    "difference: from the first setting over the common seeds, in points of accuracy, +- its standard error; "
+    "p: paired t test, not corrected for several comparisons. --format json has all pairs."
+)
+
+
+def _against_first(groups: "list[SeedGroup]") -> "list[PairedTest | None]":
+    """The test of each group against the first one; None for that, and where they are not tested on the same."""
+    from spikesim.ep.reports.seeds import paired_test
+
+    first, *others = groups
+    return [None, *(paired_test(own, first) if own.tested_on == first.tested_on else None for own in others)]
+
+
+def _groups_table(groups: "list[SeedGroup]") -> Table:
+    from spikesim.ep.analysis.summary import all_tested_on
+    from spikesim.runtime.text import p_text, points, si
+
+    def cell(group: "SeedGroup", measure: str, form: Callable[[float], str]) -> str:
+        _, mean, sd = group.spread(measure)
+        return "-" if mean is None else form(mean) if sd is None else f"{form(mean)} +- {form(sd)}"
+
+    table = Table("", ("setting",))
+    table.add_columns("seeds", f"{all_tested_on(group.tested_on for group in groups)} accuracy")
+    if len(groups) > 1:
+        table.add_columns("difference", "p")
+    table.add_columns("activity", "ACs", "energy")
+    for group, test in zip(groups, _against_first(groups), strict=True):
+        tested = ["-", "-"]
+        if test is not None and test.standard_error is not None:
+            tested = [f"{points(test.difference)} +- {points(test.standard_error)}", p_text(test.p_value)]
+        table.add_row(
+            group.setting,
+            str(len(group.runs)),
+            cell(group, "test_accuracy", "{:.2%}".format),
+            *(tested if len(groups) > 1 else []),
+            cell(group, "activity", "{:.2%}".format),
+            cell(group, "accumulates", si),
+            cell(group, "joule", lambda value: f"{si(value)}J"),
+        )
+    return table
 
 
 def _beside_table(runs: "list[ComparedRun]") -> Table:

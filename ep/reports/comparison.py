@@ -14,6 +14,7 @@ from spikesim.ep.config.parsing import as_recorded
 from spikesim.ep.config.sections import tested_on
 from spikesim.ep.reports.document import finite
 from spikesim.ep.runs.energy import EnergyModel
+from spikesim.ep.runs.plan import read_plan
 from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.runs.state import state_text
 from spikesim.errors import InputError
@@ -92,14 +93,16 @@ class ComparedRun:
 
 
 def run_files(folder: Path) -> list[Path]:
-    """The run files of a folder, ``*.h5``, numbers in names counting as numbers.
+    """The run files of a folder, ``*.h5``: members of a sweep in its order, numbers in names counting as numbers.
 
     Raises
     ------
     InputError
-        There are none.
+        There are none, or the plan of the sweep cannot be read.
     """
+    places = {member.path(folder): place for place, member in enumerate(read_plan(folder))}
     paths = sorted(folder.glob("*.h5"), key=_natural) if folder.is_dir() else []
+    paths.sort(key=lambda path: places.get(path, len(places)))
     if not paths:
         raise InputError(f"{folder} holds no run files, *.h5; give the folder that was --out of the sweep")
     return paths
@@ -219,4 +222,5 @@ def _short_names(paths: list[Path]) -> list[str]:
 
 def _natural(path: Path) -> tuple[Any, ...]:
     """Numbers in names count as numbers."""
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", path.name))
+    parts = re.split(r"(\d+(?:\.\d+)?)", path.name)
+    return tuple((0, float(part), "") if index % 2 else (1, 0.0, part) for index, part in enumerate(parts))

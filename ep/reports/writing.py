@@ -91,13 +91,17 @@ class Outputs:
         page = b"" if self._page is None else run_page(reader, document, charts, rasters)
         return self._write(page, charts, rasters)
 
-    def write_comparison(self, runs: "list[ComparedRun]") -> list[Path]:
+    def write_comparison(self, runs: "list[ComparedRun]", said: Sequence[str], *, grouped: bool) -> list[Path]:
         """Write the page and the pictures of a comparison.
 
         Parameters
         ----------
         runs : list of ComparedRun
             What `compare` gives.
+        said : sequence of str
+            What `completeness` says of them.
+        grouped : bool
+            Curves and results of settings, over their seeds, in place of those of runs.
 
         Returns
         -------
@@ -112,12 +116,12 @@ class Outputs:
         if not self.wanted:
             return []
         from spikesim.ep.reports.charts.chart import comparison_charts
-        from spikesim.ep.reports.comparison import comparison_document
         from spikesim.ep.reports.pages.comparison_page import comparison_page
+        from spikesim.ep.reports.seeds import grouped_document
 
-        document = comparison_document(runs)
-        page = b"" if self._page is None else comparison_page(document)
-        return self._write(page, comparison_charts(document))
+        document = grouped_document(runs)
+        page = b"" if self._page is None else comparison_page(document, said, grouped=grouped)
+        return self._write(page, comparison_charts(document, grouped=grouped))
 
     def _write(self, page: bytes, charts: "Sequence[Chart]", rasters: "Sequence[Raster]" = ()) -> list[Path]:
         contents: dict[Path, bytes] = {}

@@ -1,5 +1,6 @@
 """The plan of a sweep: its members with their settings and the names of their run files, beside these."""
 
+import itertools
 import json
 import re
 import shlex
@@ -110,6 +111,6 @@ def _of_script(path: Path) -> list[Member]:
             words = shlex.split(found[1])
         except ValueError:  # a quotation mark too few
             continue
-        settings = tuple(after for option, after in zip(words, words[1:], strict=False) if option == "--set")
+        settings = tuple(after for option, after in itertools.pairwise(words) if option == "--set")
         members.append(Member(Path(words[-1]).stem, settings))
     return members

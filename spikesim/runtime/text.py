@@ -2,7 +2,7 @@
 
 import math
 
-__all__ = ["count", "counted", "fixed", "listed", "percent", "scientific", "short", "si"]
+__all__ = ["count", "counted", "fixed", "listed", "p_text", "percent", "points", "scientific", "short", "si"]
 
 
 def si(value: float | None) -> str:
@@ -40,6 +40,16 @@ def listed(names: list[str], most: int = 8) -> str:
 def percent(share: float | None) -> str:
     """A share as per cent with two digits, ``-`` for None."""
     return "-" if share is None else f"{100 * share:.2f} %"
+
+
+def points(share: float | None) -> str:
+    """A difference of shares in percentage points, ``-`` for None."""
+    return "-" if share is None else f"{100 * share:.2f}"
+
+
+def p_text(value: float | None) -> str:
+    """A p value with two digits, ``-`` for None."""
+    return "-" if value is None else f"{value:.2g}"
 
 
 def fixed(value: float | None) -> str:

@@ -1,7 +1,6 @@
 """``spikesim submit``: send a training, or a sweep of them, to a cluster with Slurm."""
 
 import contextlib
-import os
 import shlex
 import shutil
 import subprocess
@@ -68,7 +67,7 @@ _positive = click.IntRange(min=1)
 def submit(
     job_name: str | None,
     sweep_file: Path | None,
-    seeds: tuple[int, ...] | None,
+    seeds: tuple[int, ...],
     at_a_time: int | None,
     only_unfinished: bool,
     dry_run: bool,
@@ -92,13 +91,13 @@ def submit(
     wanted = Resources(name=job_name or "", **more)
     if wanted.time is not None:
         check_time(wanted.time, wanted.warn_seconds)
-    is_sweep = sweep_file is not None or seeds is not None
+    is_sweep = sweep_file is not None or bool(seeds)
     if not is_sweep and (at_a_time is not None or only_unfinished or search_seed is not None):
         raise InputError(
             "--at-a-time, --unfinished and --search-seed are for a sweep; add --sweep SWEEP.toml or --seeds, or leave "
             "them out"
         )
-    members = read_sweep(sweep_file, seeds or (), search_seed) if is_sweep else None
+    members = read_sweep(sweep_file, seeds, search_seed) if is_sweep else None
     training = read_training(command, "submitted", is_sweep=is_sweep)
     out = training.out
     wanted = replace(wanted, name=wanted.name or out.stem or "spikesim")
@@ -109,30 +108,25 @@ def submit(
         script = batch_script(wanted, program, Path.cwd(), _pattern(out) + ".log")
     else:
         sweep = plan_sweep(out, members)
-        numbers = _to_send(sweep, only_unfinished=only_unfinished)
-        rehearse(training, [sweep.plan[number] for number in numbers], skip_data=skip_data)
-        if not numbers:
+        tasks = _tasks(training, sweep, only_unfinished=only_unfinished)
+        rehearse(training, [sweep.members[number] for number in tasks], skip_data=skip_data)
+        if not tasks:
             click.echo(f"{counted(len(members), 'run')} in {out}: finished or in progress; nothing to send")
             return
-        own = {number: _array_task(training, sweep, number) for number in numbers}
-        script = batch_script(wanted, program, Path.cwd(), f"{_pattern(out)}/slurm-%a.log", own, at_a_time)
+        script = batch_script(wanted, program, Path.cwd(), f"{_pattern(out)}/slurm-%a.log", tasks, at_a_time)
     if dry_run:
         click.echo(script, nl=False)
         return
     _send(script, out, sweep)
 
 
-def _to_send(sweep: Sweep, *, only_unfinished: bool) -> list[int]:
-    """Members by their number in the plan."""
-    if not only_unfinished:
-        return sweep.numbers
-    states = {number: state_of(sweep.plan[number].path(sweep.folder)) for number in sweep.numbers}
-    return [number for number, state in states.items() if state in ("absent", "unfinished")]
-
-
-def _array_task(training: Training, sweep: Sweep, number: int) -> ArrayTask:
-    member = sweep.plan[number]
-    return ArrayTask(training.member_arguments(member), member.log(sweep.folder))
+def _tasks(training: Training, sweep: Sweep, *, only_unfinished: bool) -> dict[int, ArrayTask]:
+    """The members to send, by their number in the sweep."""
+    return {
+        number: ArrayTask(training.member_arguments(member), member.log(sweep.folder))
+        for number, member in enumerate(sweep.members)
+        if not only_unfinished or state_of(member.path(sweep.folder)) in ("absent", "unfinished")
+    }
 
 
 def _pattern(path: Path) -> str:

@@ -15,6 +15,7 @@ from spikesim.cli.sweeps.sweep_file import read_sweep, search_seed_option, seeds
 from spikesim.cli.sweeps.workers import Ended, Job, Workers
 from spikesim.cli.terminal.progress import duration
 from spikesim.cli.terminal.streams import outlived_output
+from spikesim.ep.runs.plan import Member
 from spikesim.errors import Stopped
 from spikesim.runtime.printable import printable
 from spikesim.runtime.stopping import stop_on_signals
@@ -41,7 +42,7 @@ class _Share(NamedTuple):
 @click.option("--dry-run", is_flag=True, help="Print the members and their settings; write and train nothing.")
 @click.argument("words", nargs=-1, required=True, metavar="[SWEEP.toml] -- train ...")
 def sweep(
-    jobs: int | None, seeds: tuple[int, ...] | None, search_seed: int | None, dry_run: bool, words: tuple[str, ...]
+    jobs: int | None, seeds: tuple[int, ...], search_seed: int | None, dry_run: bool, words: tuple[str, ...]
 ) -> None:
     """Train the members of a sweep on this machine, as processes of their own, several at a time.
 
@@ -63,24 +64,24 @@ def sweep(
     command = words if path is None else words[1:]
     if not command:
         raise click.UsageError(f"there is no command after {path}; add -- train and its options")
-    if path is None and seeds is None:
+    if path is None and not seeds:
         raise click.UsageError("there is nothing to sweep; give a SWEEP.toml, or --seeds")
     training = read_training(command, "swept", is_sweep=True)
-    plan = plan_sweep(training.out, read_sweep(path, seeds or (), search_seed))
+    plan = plan_sweep(training.out, read_sweep(path, seeds, search_seed))
     if dry_run:
-        rehearse(training, [plan.plan[number] for number in plan.numbers], skip_data=True)
-        for number in plan.numbers:
-            click.echo(f"{plan.plan[number].name}: {' '.join(plan.plan[number].settings)}")
+        rehearse(training, plan.members, skip_data=True)
+        for member in plan.members:
+            click.echo(f"{member.name}: {' '.join(member.settings)}")
         return
     click.get_current_context().with_resource(outlived_output())
-    states = {number: state_of(plan.plan[number].path(plan.folder)) for number in plan.numbers}
-    numbers = [number for number, state in states.items() if state in ("absent", "unfinished")]
-    rehearse(training, [plan.plan[number] for number in numbers], skip_data=False)
+    states = {member.name: state_of(member.path(plan.folder)) for member in plan.members}
+    left = [member for member in plan.members if states[member.name] in ("absent", "unfinished")]
+    rehearse(training, left, skip_data=False)
     plan.begin()
-    share = _share(jobs, training.options["threads"], len(numbers))
+    share = _share(jobs, training.options["threads"], len(left))
     click.echo(_head(plan, list(states.values()), share), err=True)
-    told = _Told(plan, states)
-    workers = Workers([_job(training, plan, number, share) for number in numbers], share.jobs, told.began, told.ended)
+    told = _Told(plan.folder, states)
+    workers = Workers([_job(training, member, share) for member in left], share.jobs, told.began, told.ended)
     with stop_on_signals(workers.request_stop):
         workers.run()
     _end(told, list(states.values()), stopping=workers.stopping)
@@ -96,10 +97,9 @@ def _share(jobs: int | None, threads: int | None, members: int) -> _Share:
     return _Share(jobs, threads or max(1, cores // jobs))
 
 
-def _job(training: Training, plan: Sweep, number: int, share: _Share) -> Job:
-    member = plan.plan[number]
+def _job(training: Training, member: Member, share: _Share) -> Job:
     program = [sys.executable, "-m", "spikesim", *training.arguments, "--threads", str(share.threads)]
-    return Job(member.name, [*program, *training.member_arguments(member), "--resume"], member.log(plan.folder))
+    return Job(member.name, [*program, *training.member_arguments(member), "--resume"], member.log(training.out))
 
 
 def _head(plan: Sweep, states: list[str], share: _Share) -> str:
@@ -110,37 +110,36 @@ def _head(plan: Sweep, states: list[str], share: _Share) -> str:
 
 
 class _Told:
-    """A line on standard error for whatever happens to a member."""
+    """A line on standard error for whatever happens to a member; `states` follow."""
 
-    def __init__(self, plan: Sweep, states: dict[int, str]) -> None:
-        self._plan, self._states = plan, states
-        self._numbers = {plan.plan[number].name: number for number in states}
+    def __init__(self, folder: Path, states: dict[str, str]) -> None:
+        self._folder, self._states = folder, states
         self.failed: list[str] = []
 
     def began(self, job: Job) -> None:
-        going_on = self._states[self._numbers[job.name]] == "unfinished"
-        self._say(f"{job.name}: {'goes on' if going_on else 'begins'}")
+        self._say(f"{job.name}: {'goes on' if self._states[job.name] == 'unfinished' else 'begins'}")
 
     def ended(self, end: Ended) -> None:
-        number, name = self._numbers[end.job.name], end.job.name
+        name = end.job.name
         if end.code == 0:
-            self._states[number] = "finished"
+            self._states[name] = "finished"
             done = list(self._states.values()).count("finished")
-            accuracy = self._accuracy(number)
-            self._say(f"{name}: finished in {duration(end.seconds)}{accuracy}; {done} of {len(self._states)} are")
+            self._say(
+                f"{name}: finished in {duration(end.seconds)}{self._accuracy(name)} ({done} of {len(self._states)})"
+            )
         elif end.stopped:
-            self._states[number] = "unfinished"
+            self._states[name] = "unfinished"
             self._say(f"{name}: stopped")
         else:
-            self._states[number] = "failed"
+            self._states[name] = "failed"
             self.failed.append(name)
             how = f"exit code {end.code}" if end.code > 0 else f"killed by {signal.Signals(-end.code).name}"
             self._say(f"{name}: failed ({how}): {printable(end.reason)} ({end.job.log})")
 
-    def _accuracy(self, number: int) -> str:
+    def _accuracy(self, name: str) -> str:
         from spikesim.ep.reports.comparison import compare
 
-        row = compare([self._plan.plan[number].path(self._plan.folder)], strict=False)[0].row
+        row = compare([self._folder / f"{name}.h5"], strict=False)[0].row
         return "" if row.test_accuracy is None else f", {row.tested_on} accuracy {percent(row.test_accuracy)}"
 
     def _say(self, text: str) -> None:

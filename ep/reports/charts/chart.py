@@ -15,6 +15,7 @@ __all__ = ["Chart", "Series", "comparison_charts", "run_charts"]
 
 HUGE, TINY = 1e100, 1e-100
 """Beyond these are values of runs that diverged, or of damaged files."""
+BANDS = "Means over the seeds of finished runs; bands of one standard deviation on either side."
 STEPS_MIN = 3
 """Phases of fewer steps have no residual and activity over the steps."""
 
@@ -24,11 +25,23 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Series:
-    """One line of a chart; None in `y` is a gap."""
+    """One line of a chart; None in `y` is a gap.
+
+    With a `spread`, the standard deviations of the values, a band lies about the line.
+    """
 
     name: str
     x: list[float]
     y: list[float | None]
+    spread: list[float | None] = field(default_factory=list)
+
+    def band(self) -> list[tuple[float, float, float]]:
+        """Where the band lies: x, one standard deviation below, one above."""
+        return [
+            (x, y - sd, y + sd)
+            for x, y, sd in zip(self.x, self.y, self.spread, strict=bool(self.spread))
+            if y is not None and sd is not None
+        ]
 
 
 @dataclass(frozen=True)
@@ -298,18 +311,23 @@ def _learning_charts(learning: list[Entry]) -> list[Chart]:
     ]
 
 
-def comparison_charts(document: Document) -> list[Chart]:
+def comparison_charts(document: Document, *, grouped: bool = False) -> list[Chart]:
     """The curves of several runs over each other.
 
     Parameters
     ----------
     document : dict
-        What `comparison_document` gives.
+        What `comparison_document` gives, and with `grouped` `grouped_document`.
+    grouped : bool
+        A curve for each setting, the mean over its seeds, in place of one for each run.
     """
-    runs = document["runs"]
 
     def chart(key: str, title: str, y_label: str, **options: Any) -> Chart:
-        series = [_over_epochs(run["run"], run["curves"], key) for run in runs]
+        if grouped:
+            series = [_mean_over_epochs(group, key) for group in document["groups"]]
+            options["note"] = BANDS
+        else:
+            series = [_over_epochs(run["run"], run["curves"], key) for run in document["runs"]]
         return Chart(key, "curves", title, "epoch", y_label, series, **options)
 
     charts = [
@@ -331,6 +349,11 @@ def _names(layers: list[Entry]) -> list[str]:
 def _over_epochs(name: str, entries: Iterable[Entry], key: str) -> Series:
     entries = list(entries)
     return Series(name, [entry["epoch"] for entry in entries], [entry[key] for entry in entries])
+
+
+def _mean_over_epochs(group: Entry, key: str) -> Series:
+    x, curves = [entry["epoch"] for entry in group["curves"]], [entry[key] for entry in group["curves"]]
+    return Series(group["setting"], x, [one["mean"] for one in curves], [one["sd"] for one in curves])
 
 
 def _over_names(

@@ -100,15 +100,20 @@ def _draw_chart(axes: Any, chart: Chart) -> None:
     ordered = _ramp(len(chart.series))
     for index, own in enumerate(chart.series):
         values = [scale * value if value is not None and chart.drawable(value) else np.nan for value in own.y]
+        colour = ordered[index] if chart.ordered else COLOURS[index % len(COLOURS)]
         aside = (index - (len(chart.series) - 1) / 2) * 0.08 if chart.dots else 0.0
         axes.plot(
             [x + aside for x in own.x],
             values,
-            color=ordered[index] if chart.ordered else COLOURS[index % len(COLOURS)],
+            color=colour,
             linestyle="none" if chart.dots else "-" if chart.ordered else LINES[index % len(LINES)],
             marker=MARKERS[index % len(MARKERS)] if len(values) <= 60 else None,
             label=_literal(own.name),
         )
+        if band := own.band():
+            x, low, high = zip(*band, strict=True)
+            edges = [[scale * value if chart.drawable(value) else np.nan for value in edge] for edge in (low, high)]
+            axes.fill_between(x, *edges, color=colour, alpha=0.18, linewidth=0)
     if chart.log:
         axes.set_yscale("log", nonpositive="mask")
     if chart.categories:

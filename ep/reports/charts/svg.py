@@ -14,7 +14,7 @@ from spikesim.ep.reports.charts.chart import Chart, Series
 from spikesim.ep.reports.charts.markup import element
 from spikesim.runtime.text import percent, short, si
 
-__all__ = ["draw", "value_text"]
+__all__ = ["draw", "point_text", "value_text"]
 
 WIDTH, HEIGHT = 600, 310
 LEFT, TOP, BOTTOM = 80, 10, 46
@@ -78,6 +78,7 @@ def draw(chart: Chart) -> ET.Element:
     longest = max((len(name) for name in chart.categories), default=0)
     tilted = len(chart.categories) * CHARACTER * longest > 330
     values = [y for _, own in shown for _, y in _points(chart, own)]
+    values += [y for _, own in shown for _, *ends in own.band() for y in ends if chart.drawable(y)]
     frame = _Frame(
         _horizontal(chart),
         log_axis(values) if chart.log else linear_axis(values, zero=chart.dots),
@@ -100,6 +101,15 @@ def draw(chart: Chart) -> ET.Element:
         role="img",
         class_="chart",
     )
+
+
+def point_text(chart: Chart, own: Series, at: float) -> str:
+    """The value of a series at a place, with its standard deviation if it has one."""
+    place = own.x.index(at) if at in own.x else None
+    if place is None:
+        return value_text(chart, None)
+    sd = own.spread[place] if own.spread else None
+    return value_text(chart, own.y[place]) + ("" if sd is None else f" \u00b1 {value_text(chart, sd)}")
 
 
 def value_text(chart: Chart, value: float | None) -> str:
@@ -152,6 +162,11 @@ def _series(chart: Chart, frame: _Frame, index: int, aside: float) -> ET.Element
     """A line and its marks; marks of several series at one name stand beside each other."""
     own = chart.series[index]
     drawn: list[ET.Element] = []
+    band = [(x, low, high) for x, low, high in own.band() if chart.drawable(low) and chart.drawable(high)]
+    if band:
+        around = [(x, high) for x, _, high in band] + [(x, low) for x, low, _ in reversed(band)]
+        corners = "L".join(f"{_n(frame.x(x))} {_n(frame.y(y))}" for x, y in around)
+        drawn.append(element("path", d=f"M{corners}z", class_="spread"))
     if not chart.dots:
         steps = []
         pen = "M"
@@ -166,7 +181,7 @@ def _series(chart: Chart, frame: _Frame, index: int, aside: float) -> ET.Element
     if len(points) <= MARKS_MAX:
         for at, value in points:
             where = chart.categories[int(at)] if chart.categories else f"{chart.x_label} {at:g}"
-            told = element("title", f"{own.name}, {where}: {value_text(chart, value)}")
+            told = element("title", f"{own.name}, {where}: {point_text(chart, own, at)}")
             spot = f"translate({_n(frame.x(at) + (7 * aside if chart.dots else 0))} {_n(frame.y(value))})"
             drawn.append(element("path", told, d=_mark(index), transform=spot, class_="mark"))
     return element("g", drawn, class_=_colour(chart, index))

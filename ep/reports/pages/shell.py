@@ -10,7 +10,7 @@ from typing import Any
 from spikesim import __version__
 from spikesim.ep.reports.charts.chart import Chart
 from spikesim.ep.reports.charts.markup import Child, element, embedded_json, number, serialise, table
-from spikesim.ep.reports.charts.svg import draw, value_text
+from spikesim.ep.reports.charts.svg import draw, point_text
 from spikesim.ep.reports.pages.energies import MEMORY_NOTE, published
 from spikesim.runtime.text import si
 
@@ -106,7 +106,7 @@ def figure(chart: Chart) -> ET.Element:
     rows = [
         [
             chart.categories[int(at)] if chart.categories else f"{at:g}",
-            *(number(own.get(at), value_text(chart, own.get(at))) for own in values),
+            *(number(own.get(at), point_text(chart, line, at)) for line, own in zip(chart.series, values, strict=True)),
         ]
         for at in rows_at
     ]
