@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spikesim.errors import DamagedError
+from spikesim.io.checkpoint import checkpoint_folder
 from spikesim.io.config_diff import require_same_settings
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Rehearsal:
     def _look(self, config: "Config", out: Path) -> None:
         """At the run file that is to be continued, or the weights that a new one starts with."""
         from spikesim.ep.runs.reader import RunReader
+        from spikesim.ep.runs.row_log import log_path, logged_config
         from spikesim.ep.training.initialization import check_random_start
 
         if not out.exists():
@@ -75,8 +77,10 @@ class Rehearsal:
         try:
             with RunReader(out) as run:
                 require_same_settings(out, run.config, config.to_dict())
-        except DamagedError:  # set aside by the training, which goes on from what lies beside it
-            pass
+        except DamagedError:
+            if logged_config(log_path(checkpoint_folder(out))) is None:
+                raise
+            # else the training goes on from its checkpoint and writes the file anew
 
     def _dataset(self, name: str) -> "Dataset | None":
         if name not in self._read:

@@ -60,7 +60,7 @@ def sweep(
       spikesim sweep --seeds 0-4 -- train --arch conv --out seeds
     """
     refuse_ranks("sweep")
-    path = None if words[0] == "train" else Path(words[0])
+    path = Path(words[0]) if words[0].endswith(".toml") else None
     command = words if path is None else words[1:]
     if not command:
         raise click.UsageError(f"there is no command after {path}; add -- train and its options")

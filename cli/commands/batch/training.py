@@ -61,7 +61,8 @@ def read_training(command: tuple[str, ...], verb: str, *, is_sweep: bool) -> Tra
     from spikesim.cli.commands.train import train
 
     if command[0] != "train":
-        raise InputError(f"'{command[0]}' cannot be {verb}; the command after -- is train and its options")
+        toml = "; a sweep file ends in .toml" if verb == "swept" else ""
+        raise InputError(f"'{command[0]}' cannot be {verb}; the command after -- is train and its options{toml}")
     if "--overwrite" in command:
         raise InputError("--overwrite would begin runs anew that are to go on; remove their files instead")
     if DRY_RUN in command:

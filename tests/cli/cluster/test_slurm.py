@@ -107,12 +107,12 @@ def test_a_sweep_and_its_failed_members_again(cluster: Cluster, undisturbed: Pat
     sweep.write_text("[grid]\nseed = [0, 1, 2]\n")
     options = ("--sweep", sweep, "--at-a-time", 2)
     train = (*train_of(undisturbed.parent), "--epochs", 1, "--out", out)
-    in_the_way = f"[ -e {out}/run-1.h5 ] || echo no run file > {out}/run-1.h5"  # after `submit` has looked
+    in_the_way = f"[ -e {out}/seed-1.h5 ] || echo no run file > {out}/seed-1.h5"  # after `submit` has looked
     number = submit(cluster, (*options, "--setup", in_the_way), train)
     states = [cluster.wait_for(f"{number}_{member}", "COMPLETED", "FAILED")["JobState"] for member in range(3)]
     assert states == ["COMPLETED", "FAILED", "COMPLETED"]
-    assert "run-1.h5" in (out / "run-1.log").read_text()
-    (out / "run-1.h5").unlink()
+    assert "seed-1.h5" in (out / "seed-1.log").read_text()
+    (out / "seed-1.h5").unlink()
     again = submit(cluster, (*options, "--unfinished"), train)
     assert "#SBATCH --array=1%2\n" in (out / "sweep.sbatch").read_text()
     assert cluster.wait_for(f"{again}_1", "COMPLETED", "FAILED")["JobState"] == "COMPLETED"

@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikesim.cli import main
-from spikesim.cli.cluster.slurm import Resources, array_text, batch_script, seconds_of
-from spikesim.cli.cluster.sweep import member_path, read_sweep, setting_text
+from spikesim.cli.cluster.slurm import ArrayTask, Resources, array_text, batch_script, seconds_of
 from spikesim.datasets import load
 from spikesim.ep.config.parsing import make_config, merge, parse_setting
 from spikesim.ep.inputs.teacher import write_teacher
@@ -85,9 +84,13 @@ def test_whatever_is_in_the_arguments_reaches_the_program(
     folder = tmp_path_factory.getbasetemp() / "script"
     plain = batch_script(Resources("name"), command, Path("/"), "log")
     assert started(plain, None, folder)[2:] == command
-    array = batch_script(Resources("name"), command, Path("/"), "log", members)
+    log = folder / "it's a $log"
+    log.unlink(missing_ok=True)
+    tasks = {number: ArrayTask(arguments, log) for number, arguments in members.items()}
+    array = batch_script(Resources("name"), command, Path("/"), "log", tasks)
     for number, arguments in members.items():
         assert started(array, number, folder)[2:] == [*command, *arguments]
+    assert log.read_text() == "", "what the member prints goes there"
 
 
 def test_the_options_are_lines_of_the_script(tmp_path: Path) -> None:
@@ -123,7 +126,8 @@ def test_what_cannot_work_is_refused_before_it_is_sent(tmp_path: Path) -> None:
         ((*train, "--dry-run"), "--dry-run"),
         (("--", "report", "run.h5"), "'report' cannot be submitted"),
         (("--at-a-time", 3, *train), "--sweep"),
-        (("--sweep", sweep, *train), "member 1 of the sweep: dynamics.beta is -4"),
+        (("--seeds", "1", *train, "--seed", "1"), "seed is in the sweep and among the options"),
+        (("--sweep", sweep, *train), "member beta--4 of the sweep: dynamics.beta is -4"),
         (("--sweep", sweep, *train, "--beta", "1"), "dynamics.beta is in the sweep and among the options"),
         (("--setup", "a\nb", *train), "line break"),
         (("--", "train", "--out", tmp_path / "nowhere" / "run.h5"), "nowhere does not exist"),
@@ -131,71 +135,6 @@ def test_what_cannot_work_is_refused_before_it_is_sent(tmp_path: Path) -> None:
     ):
         assert_one_line(spikesim("submit", *arguments, env={"PATH": "/nowhere"}), fragment)
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.toml"]
-
-
-def sweep_of(tmp_path: Path, text: str) -> list[dict[str, object]]:
-    path = tmp_path / "sweep.toml"
-    path.write_text(text)
-    return read_sweep(path)
-
-
-def test_a_sweep_is_a_grid_a_list_or_both(tmp_path: Path) -> None:
-    grid = "[grid]\nseed = [0, 1]\ndynamics.beta = [0.1, 0.2, 0.3]\n"
-    listed = '[[runs]]\nmodel.arch = "mlp"\n[[runs]]\nmodel.arch = "conv"\noptimizer.learning_rate = [0.1, 0.2]\n'
-    found = sweep_of(tmp_path, grid)
-    assert len(found) == 6 and found[1] == {"seed": 0, "dynamics.beta": 0.2}
-    assert sweep_of(tmp_path, listed)[1] == {"model.arch": "conv", "optimizer.learning_rate": [0.1, 0.2]}
-    both = sweep_of(tmp_path, grid + listed)
-    assert len(both) == 12 and both[-1] == {
-        "model.arch": "conv", "optimizer.learning_rate": [0.1, 0.2], "seed": 1, "dynamics.beta": 0.3,
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("text", "fragment"),
-    [
-        ("", "is empty"),
-        ("gird = 3", "has 'gird'"),
-        ("grid = 3", "one table"),
-        ("[grid]\nseed = 3", "grid.seed is 3"),
-        ("[grid]\nseed = []", "grid.seed"),
-        ("[runs]\nseed = 1", "a list of tables"),
-        ("runs = []", "no members"),
-        ("[grid]\n" + "".join(f"k{i} = [{', '.join(map(str, range(100)))}]\n" for i in range(3)), "more than 100000"),
-    ],
-)
-def test_what_is_no_sweep_is_refused(text: str, fragment: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=fragment):
-        sweep_of(tmp_path, text)
-
-
-TOML_VALUES = st.recursive(
-    st.booleans()
-    | st.integers(-(2**63), 2**63 - 1)
-    | st.floats(allow_nan=False)
-    | st.text(st.characters(blacklist_categories=["Cs"]))
-    | st.dates()
-    | st.times()
-    | st.datetimes(),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(blacklist_categories=["Cs"])), inner)
-    ),
-    max_leaves=6,
-)
-
-
-@given(TOML_VALUES)
-@settings(deadline=None)
-def test_a_setting_means_the_same_on_the_command_line(value: object) -> None:
-    text = setting_text("some.key", value)
-    assert text.isascii() and text.isprintable(), "no locale and no shell changes it"
-    assert parse_setting(text) == ("some.key", value)
-    plain = [json.dumps(one, default=str) for one in (parse_setting(text)[1], value)]
-    assert plain[0] == plain[1], "a float remains one, and so does a boolean"
-
-
-def test_a_setting_may_be_no_number() -> None:
-    assert setting_text("a", float("nan")) == "a=nan" and parse_setting("a=inf") == ("a", float("inf"))
 
 
 def test_a_sweep_over_architectures_and_names_has_its_members(start_of_a_run: Path, tmp_path: Path) -> None:
@@ -227,7 +166,7 @@ channels = 10
     bad = {"2026-11-29": "seed is 2026-11-29", "inf": "seed is inf", "{ a = 1 }": "seed is {'a': 1}"}
     for value, fragment in bad.items():
         (tmp_path / "sweep.toml").write_text(f"[[runs]]\nseed = {value}\n")
-        assert_one_line(spikesim(*sweep, *train, cwd=start_of_a_run), "member 0 of the sweep", fragment)
+        assert_one_line(spikesim(*sweep, *train, cwd=start_of_a_run), "of the sweep", fragment)
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +178,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 merge({}, [("seed", number), ("dynamics.beta", 0.5 + number), ("record.spikes", [3])])
             ).to_dict()
         }
-        runs.write_run(member_path(path, number), batches, "finished" if batches > 2 else "stopped", config=config)
+        runs.write_run(path / f"run-{number}.h5", batches, "finished" if batches > 2 else "stopped", config=config)
     (path / "run-3.h5").write_text("no run file")
     return path
 
@@ -274,7 +213,7 @@ def test_only_unfinished_members_are_sent_again(tmp_path: Path) -> None:
     folder.mkdir()
     for number, batches, status in ((0, 8, "finished"), (2, 2, "stopped"), (10, 4, "finished")):
         config = make_config(merge(tomllib.loads(CONFIG), [("seed", number)])).to_dict()
-        runs.write_run(member_path(folder, number), batches, status, config=config)
+        runs.write_run(folder / f"run-{number}.h5", batches, status, config=config)
     sweep = tmp_path / "sweep.toml"
     sweep.write_text(f"[grid]\nseed = {list(range(12))}\n")
     command = (
@@ -290,9 +229,11 @@ def test_only_unfinished_members_are_sent_again(tmp_path: Path) -> None:
     )
     result = succeed(*command, "--out", folder)
     assert "#SBATCH --array=1-9,11" in result.stdout.splitlines()
-    assert f"11) set -- --set seed=11 --out {folder}/run-11.h5 ;;" in result.stdout
+    assert f"11) log={folder}/run-11.log; set -- --set seed=11 --out {folder}/run-11.h5 ;;" in result.stdout
     assert_one_line(
-        spikesim(*command, "--out", folder, "--epochs", 7), "member 2 of the sweep", "optimizer.epochs: 2 in the file"
+        spikesim(*command, "--out", folder, "--epochs", 7),
+        "member run-2 of the sweep",
+        "optimizer.epochs: 2 in the file",
     )
 
 

@@ -1,0 +1,102 @@
+"""``spikesim sweep`` as a user types it, and that what it begins goes on on a cluster, and the other way round."""
+
+import signal
+from pathlib import Path
+
+import pytest
+import runs
+from click.testing import CliRunner
+from commands import CONFIG, assert_one_line, newest_checkpoint, spikesim, start, wait_until
+
+from spikesim.cli import main
+from spikesim.cli.commands.batch import sweep as command
+from spikesim.ep.config.parsing import make_config, merge
+from spikesim.ep.runs.reader import RunReader
+from spikesim.io.toml import tomllib
+
+
+def test_a_sweep_is_stopped_goes_on_and_names_what_fails(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(CONFIG)
+    out = tmp_path / "runs"
+    given = ("sweep", "--seeds", "0-1", "--jobs", 1, "--", "train", "--config", tmp_path / "tiny.toml", "--out", out,
+             "--checkpoint-every", 1)  # fmt: skip
+    process = start(*given)
+    wait_until(lambda: newest_checkpoint(out / "seed-0.h5") > 0, process)
+    process.send_signal(signal.SIGINT)
+    printed, told = process.communicate(timeout=60)
+    assert process.returncode == 75 and printed == ""
+    assert told.splitlines()[0].startswith(f"2 members in {out}: 2 to begin; 1 at a time, ")
+    assert told.splitlines()[1:3] == ["seed-0: begins", "seed-0: stopped"]
+    with RunReader(out / "seed-0.h5") as run:
+        assert run.status == "stopped"
+    (out / "seed-1.h5.checkpoints").write_text("in the way")
+    result = CliRunner().invoke(main, list(map(str, given)))
+    first, *lines, last = result.output.splitlines()
+    assert result.exit_code == 1 and last == "1 of 2 members finished; failed: seed-1"
+    assert "1 to go on, 1 to begin" in first and [line.split(" ")[1].strip(",") for line in lines] == [
+        "goes", "finished", "begins", "failed"
+    ]  # fmt: skip
+    assert lines[3].startswith("seed-1: failed (exit code 2): Error: ") and lines[3].endswith("seed-1.log)")
+    assert "test accuracy" in lines[1] and lines[1].endswith("(1 of 2)")
+    assert "resuming" in (out / "seed-0.log").read_text()
+
+
+def planned(tmp_path: Path, *seeds: int) -> tuple[str, ...]:
+    """Finished members of a sweep, and the command line that asks for three."""
+    (tmp_path / "tiny.toml").write_text(CONFIG)
+    for seed in seeds:
+        config = make_config(merge(tomllib.loads(CONFIG), [("seed", seed)])).to_dict()
+        runs.write_run(tmp_path / "runs" / f"seed-{seed}.h5", 8, config=config)
+    train = ("train", "--config", str(tmp_path / "tiny.toml"), "--out", str(tmp_path / "runs"))
+    return ("--seeds", "0-2", "--", *train)
+
+
+def test_what_is_begun_here_goes_on_on_a_cluster(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    given = planned(tmp_path, 0, 2)
+    script = CliRunner().invoke(main, ["submit", "--unfinished", "--dry-run", *given]).output
+    assert "#SBATCH --array=1\n" in script and f"--set seed=1 --out {tmp_path}/runs/seed-1.h5 ;;" in script
+    assert not (tmp_path / "runs" / "sweep.json").exists(), "a dry run writes nothing"
+    planned(tmp_path, 1)
+    result = CliRunner().invoke(main, ["submit", "--unfinished", *given])
+    assert result.exit_code == 0 and "nothing to send" in result.output
+    result = CliRunner().invoke(main, ["sweep", *given])
+    assert result.exit_code == 0 and result.output.splitlines()[-1] == "3 of 3 members finished"
+
+
+@pytest.mark.parametrize(
+    ("jobs", "threads", "members", "share"),
+    [
+        (None, None, 20, (8, 1)),
+        (None, None, 3, (3, 2)),
+        (None, 4, 20, (2, 4)),
+        (None, 16, 20, (1, 16)),
+        (2, None, 20, (2, 4)),
+        (20, None, 20, (20, 1)),
+        (3, 3, 20, (3, 3)),
+        (None, None, 0, (1, 8)),
+    ],
+)
+def test_members_share_the_cores(
+    jobs: int | None, threads: int | None, members: int, share: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "8")
+    assert command._share(jobs, threads, members) == share
+
+
+def test_what_cannot_be_swept_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sweep.toml").write_text("[grid]\ndynamics.beta = [0.1, -4]\n")
+    train = ("--", "train", "--arch", "conv", "--out", tmp_path / "runs")
+    for arguments, fragment in (
+        (train, "give a SWEEP.toml, or --seeds"),
+        ((tmp_path / "sweep.toml",), "there is no command"),
+        ((tmp_path / "sweep.toml", *train), "member beta--4 of the sweep: dynamics.beta is -4"),
+        (("--seeds", 1, *train, "--overwrite"), "--overwrite"),
+        (("--seeds", 1, *train, "--dataset", "nothere.npz"), "nothere.npz is not found"),
+        (("--seeds", 1, "--", "report", "run.h5"), "'report' cannot be swept"),
+        (("--seeds", 1, "--search-seed", 2, *train), "random search"),
+    ):
+        result = CliRunner().invoke(main, ["sweep", *map(str, arguments)])
+        assert result.exit_code == 2 and fragment in result.output.splitlines()[-1], result.output
+    assert_one_line(spikesim("sweep", "--seeds", "4-1", *train), "--seeds is '4-1'")
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.toml"]
