@@ -46,6 +46,7 @@ GUIDES = (
     "tomllib._parser" if sys.version_info >= (3, 11) else "tomli._parser",
     "tarfile",
     "spikesim.io.checkpoint",
+    "spikesim.cli.sweeps.ranges",
     "spikesim.cli.sweeps.sweep_file",
     "spikesim.datasets.formats.image_arrays",
     "spikesim.datasets.formats.event_file",

@@ -373,6 +373,7 @@ def targets(folder: Path) -> dict[str, Target]:
     tomls = [path.read_bytes() for path in sorted(ROOT.glob("examples/*.toml"))]
     networks = [path.read_bytes() for path in sorted(ROOT.glob("examples/networks/*.toml"))]
     sweep = b'[grid]\nseed = [0, 1]\ndynamics.beta = [0.1, 0.2]\n[[runs]]\nmodel.arch = "mlp"\n'
+    search = b"samples = 3\nsearch_seed = 1\n[random]\ndynamics.beta = { low = 0.1, high = 1, log = true }\n"
     idx = bytes((0, 0, 8, 3)) + b"".join(size.to_bytes(4, "big") for size in (2, 5, 3)) + bytes(range(30))
     written = files(folder)
     gzipped = [gzip.compress(bytes(5000)), gzip.compress(b"data") * 2, gzip.compress(bytes(1 << 22))]
@@ -389,7 +390,7 @@ def targets(folder: Path) -> dict[str, Target]:
         "config": Target("toml", tomls, lambda path: make_config(read_toml(path))),
         "network": Target("toml", networks, read_network),
         "matrix": Target("", matrices(), read_matrix, with_checksums, name="file.npz"),
-        "sweep": Target("toml", [sweep], read_sweep),
+        "sweep": Target("toml", [sweep, search], read_sweep),
         "idx": Target("", [idx], lambda path: read_idx(path.read_bytes())),
         "cifar": Target("", [bytes(3 * 50)], lambda path: read_cifar(path.read_bytes(), (4, 4, 3), 2)),
         "images": Target("", images(), lambda path: looked_at(load_file(str(path))), name="file.npz"),

@@ -147,7 +147,7 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 def test_toml_examples_are_configurations() -> None:
-    other = ("sparse-networks.md", "cluster.md")
+    other = ("sparse-networks.md", "cluster.md", "sweeps.md")
     examples = [block for page in PAGES if page.name not in other for block in blocks(page, "toml")]
     examples += [path.read_text() for path in ROOT.glob("examples/*.toml")]
     assert examples
@@ -160,8 +160,8 @@ def test_toml_examples_are_configurations() -> None:
 
 
 def test_toml_sweeps_have_members(tmp_path: Path) -> None:
-    texts = list(blocks(ROOT / "docs" / "cluster.md", "toml"))
-    assert texts
+    texts = [text for page in ("cluster.md", "sweeps.md") for text in blocks(ROOT / "docs" / page, "toml")]
+    assert len(texts) == 5
     for text in texts:
         (tmp_path / "sweep.toml").write_text(text)
         for member in read_sweep(tmp_path / "sweep.toml"):

@@ -34,6 +34,7 @@ WHEN_ASKED = (
     "docs/reproducibility.md",
     "docs/sparse-networks.md",
     "docs/streams.md",
+    "docs/sweeps.md",
     "docs/teacher-file.md",
 )
 FIGURES = (

@@ -105,11 +105,9 @@ def draw(chart: Chart) -> ET.Element:
 
 def point_text(chart: Chart, own: Series, at: float) -> str:
     """The value of a series at a place, with its standard deviation if it has one."""
-    place = own.x.index(at) if at in own.x else None
-    if place is None:
-        return value_text(chart, None)
-    sd = own.spread[place] if own.spread else None
-    return value_text(chart, own.y[place]) + ("" if sd is None else f" \u00b1 {value_text(chart, sd)}")
+    value = dict(zip(own.x, own.y, strict=True)).get(at)
+    sd = None if value is None or not own.spread else own.spread[own.x.index(at)]
+    return value_text(chart, value) + ("" if sd is None else f" \u00b1 {value_text(chart, sd)}")
 
 
 def value_text(chart: Chart, value: float | None) -> str:

@@ -12,33 +12,51 @@ from spikesim.cli import main
 from spikesim.cli.commands.batch import sweep as command
 from spikesim.ep.config.parsing import make_config, merge
 from spikesim.ep.runs.reader import RunReader
+from spikesim.io.lock import RunLock
 from spikesim.io.toml import tomllib
 
 
-def test_a_sweep_is_stopped_goes_on_and_names_what_fails(tmp_path: Path) -> None:
+def test_a_sweep_is_stopped_and_goes_on(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(CONFIG)
     out = tmp_path / "runs"
-    given = ("sweep", "--seeds", "0-1", "--jobs", 1, "--", "train", "--config", tmp_path / "tiny.toml", "--out", out,
+    given = ("sweep", "--seeds", "4", "--", "train", "--config", tmp_path / "tiny.toml", "--out", out,
              "--checkpoint-every", 1)  # fmt: skip
     process = start(*given)
-    wait_until(lambda: newest_checkpoint(out / "seed-0.h5") > 0, process)
+    wait_until(lambda: newest_checkpoint(out / "seed-4.h5") > 0, process)
     process.send_signal(signal.SIGINT)
     printed, told = process.communicate(timeout=60)
     assert process.returncode == 75 and printed == ""
-    assert told.splitlines()[0].startswith(f"2 members in {out}: 2 to begin; 1 at a time, ")
-    assert told.splitlines()[1:3] == ["seed-0: begins", "seed-0: stopped"]
-    with RunReader(out / "seed-0.h5") as run:
+    assert told.splitlines()[0].startswith(f"1 member in {out}: 1 to begin; 1 at a time, ")
+    assert told.splitlines()[1:3] == ["seed-4: begins", "seed-4: stopped"]
+    with RunReader(out / "seed-4.h5") as run:
         assert run.status == "stopped"
-    (out / "seed-1.h5.checkpoints").write_text("in the way")
     result = CliRunner().invoke(main, list(map(str, given)))
-    first, *lines, last = result.output.splitlines()
-    assert result.exit_code == 1 and last == "1 of 2 members finished; failed: seed-1"
-    assert "1 to go on, 1 to begin" in first and [line.split(" ")[1].strip(",") for line in lines] == [
-        "goes", "finished", "begins", "failed"
-    ]  # fmt: skip
-    assert lines[3].startswith("seed-1: failed (exit code 2): Error: ") and lines[3].endswith("seed-1.log)")
-    assert "test accuracy" in lines[1] and lines[1].endswith("(1 of 2)")
-    assert "resuming" in (out / "seed-0.log").read_text()
+    first, goes_on, finished, last = result.output.splitlines()
+    assert result.exit_code == 0 and "1 to go on" in first and goes_on == "seed-4: goes on"
+    assert "test accuracy" in finished and finished.endswith("(1 of 1)") and last == "1 of 1 member finished"
+    assert "resuming" in (out / "seed-4.log").read_text()
+
+
+def test_a_member_that_fails_is_named_and_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "program"
+    program.write_text('#!/bin/sh\ncase "$*" in *seed=1*) echo "Error: it is wrong" >&2; exit 2;; esac\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(command.sys, "executable", str(program))
+    out = tmp_path / "runs"
+    result = CliRunner().invoke(main, ["sweep", "--seeds", "0-2", "--jobs", "1", "--", "train", "--out", str(out)])
+    assert result.exit_code == 1
+    assert [line.partition(" in 0:")[0] for line in result.output.splitlines()[1:]] == [
+        "seed-0: begins",
+        "seed-0: finished",
+        "seed-1: begins",
+        f"seed-1: failed (exit code 2): Error: it is wrong ({out}/seed-1.log)",
+        "seed-2: begins",
+        "seed-2: finished",
+        "2 of 3 members finished; failed: seed-1",
+    ]
+    with RunLock(out / "seed-1.h5"):
+        result = CliRunner().invoke(main, ["sweep", "--seeds", "1", "--", "train", "--out", str(out)])
+        assert result.exit_code == 75 and "1 in progress elsewhere" in result.output
 
 
 def planned(tmp_path: Path, *seeds: int) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ NETWORK = ["--width", "0.125", "--set", "model.calibration_samples=8"]
 RUN = ["--limit", "32", "--test-limit", "16", "--batch-size", "16", "--epochs", "1"]
 SHORTER = {
     "train": [*NETWORK, *RUN],
+    "sweep": [*NETWORK, *RUN],  # of train, whose options are last
     "import": ["--width", "0.125"],
     "evaluate": ["--test-limit", "8"],
     "gradcheck": [*NETWORK, "--batch", "4"],
