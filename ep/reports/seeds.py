@@ -16,6 +16,8 @@ __all__ = ["MEASURES", "PairedTest", "SeedGroup", "Spread", "group_by_seed", "gr
 SEED = "seed"
 MEASURES = ("test_accuracy", "train_accuracy", "activity", "accumulates", "joule")
 """Of the last epoch of a run, those of which a group has the mean."""
+PAIRS_MAX = 1000
+"""Tests of a report, at most, unless there are more settings."""
 CURVES = ("test_accuracy", "train_accuracy", "test_loss", "train_loss", "activity", "accumulates", "joule")
 
 
@@ -126,12 +128,14 @@ def have_seeds(groups: Iterable[SeedGroup]) -> bool:
 
 
 def paired_tests(groups: Sequence[SeedGroup]) -> list[PairedTest]:
-    """Of every two groups that are tested on the same, the later one less the earlier one."""
-    return [
-        paired_test(second, first)
-        for first, second in itertools.combinations(groups, 2)
-        if first.tested_on == second.tested_on
-    ]
+    """Of every two groups, the later one less the earlier one; of many groups, each less the first.
+
+    They are tested on the same and have two seeds in common, at least.
+    """
+    many = len(groups) * (len(groups) - 1) // 2 > PAIRS_MAX
+    pairs = ((groups[0], other) for other in groups[1:]) if many else itertools.combinations(groups, 2)
+    tests = (paired_test(second, first) for first, second in pairs if first.tested_on == second.tested_on)
+    return [test for test in tests if test.seeds > 1]
 
 
 def paired_test(group: SeedGroup, reference: SeedGroup) -> PairedTest:

@@ -59,6 +59,8 @@ def comparison_page(document: Mapping[str, Any], said: Sequence[str] = (), *, gr
 
 
 _PRICES = "The penalties change the energies under Results. They begin as in the file of the first run."
+_ALL_PAIRS_MAX = 5
+"""With more settings a page tests against the first one only."""
 _FIRST = ("run", "state", "epochs", "train accuracy")
 _BEST = ("best validation accuracy", "in epoch")
 _LAST = ("activity", "ACs, a test sample", "MACs, a test sample", "energy, a test sample", "hours")
@@ -94,7 +96,9 @@ def _group_table(document: Mapping[str, Any]) -> Child:
 
 
 def _test_table(document: Mapping[str, Any]) -> Child:
-    """A row for each two settings that have seeds in common."""
+    """A row for each two settings that have seeds in common; of many settings, for each against the first."""
+    first = document["groups"][0]["setting"]
+    many = len(document["groups"]) > _ALL_PAIRS_MAX
     rows = [
         [
             f"{test['setting']} less {test['reference']}",
@@ -104,7 +108,7 @@ def _test_table(document: Mapping[str, Any]) -> Child:
             number(test["p_value"], p_text(test["p_value"])),
         ]
         for test in document["tests"]
-        if test["standard_error"] is not None
+        if test["reference"] == first or not many
     ]
     if not rows:
         return None

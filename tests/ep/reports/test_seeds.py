@@ -17,7 +17,7 @@ from spikesim.ep.reports.charts.chart import Chart, Series, comparison_charts
 from spikesim.ep.reports.charts.svg import draw, point_text
 from spikesim.ep.reports.comparison import ComparedRun, RunRow
 from spikesim.ep.reports.completeness import planned_runs
-from spikesim.ep.reports.seeds import Spread, group_by_seed, have_seeds, paired_tests
+from spikesim.ep.reports.seeds import Spread, group_by_seed, have_seeds, paired_test, paired_tests
 from spikesim.ep.runs.energy import EnergyModel
 from spikesim.ep.runs.plan import Member, write_plan
 from spikesim.ep.runs.writer import RunWriter
@@ -51,8 +51,11 @@ def test_where_there_is_no_test_there_is_no_p() -> None:
     same = [compared(beta, seed, 0.5 + beta) for beta in (1, 2) for seed in (0, 1, 2)]
     (test,) = paired_tests(group_by_seed(same))
     assert test.difference == 1 and test.p_value is test.t is None, "all pairs differ by the same"
-    (test,) = paired_tests(group_by_seed([compared(1, 0, 0.5), compared(2, 1, 0.5)]))
-    assert (test.seeds, test.difference, test.p_value) == (0, None, None)
+    apart = group_by_seed([compared(1, 0, 0.5), compared(2, 1, 0.5)])
+    test = paired_test(*apart)
+    assert (test.seeds, test.difference, test.p_value) == (0, None, None) and paired_tests(apart) == []
+    many = group_by_seed([compared(beta, seed, 0.5) for beta in range(50) for seed in (0, 1)])
+    assert [test.reference for test in paired_tests(many)] == ["beta 0"] * 49, "not a thousand pairs"
 
 
 def test_groups_are_of_finished_runs_and_each_seed_counts_once() -> None:
