@@ -93,7 +93,7 @@ class LazyGroup(click.Group):
             if error.ctx is None or error.message == error.ctx.get_help():
                 raise  # a group without a sub-command shows its help
             code = EXIT_FAULT
-            text = _in_one_line(error.format_message()).rstrip(".")
+            text = _in_one_line(_usage_text(error)).rstrip(".")
             message = f"Error: {text}; see '{error.ctx.command_path} --help'"
         except Stopped as stop:
             code, message = EXIT_STOPPED, str(stop) or "Stopped."
@@ -114,6 +114,17 @@ class LazyGroup(click.Group):
                 code, message = EXIT_ERROR, traceback.format_exc().rstrip()
         end_together(ctx.obj, code, message, ctx.invoked_subcommand)
         ctx.exit(code)
+
+
+def _usage_text(error: click.UsageError) -> str:
+    """What a message of the parser says, with the key that is meant by an option that a command has not."""
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
+        from spikesim.cli.configuration import option_for
+
+        meant = option_for(error.option_name, error.ctx.command)
+        if meant is not None:
+            return f"No such option '{error.option_name}'. Did you mean {meant}?"
+    return error.format_message()
 
 
 def _in_one_line(text: str) -> str:

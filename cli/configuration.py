@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from spikesim.datasets import Dataset
     from spikesim.ep.config.parsing import Config
 
-__all__ = ["configuration_options", "option_words", "resolve", "take_teacher", "teacher_option"]
+__all__ = ["configuration_options", "option_for", "option_words", "resolve", "take_teacher", "teacher_option"]
 
 # Options that stand for a key of the configuration, in the order of --help.
 _KEYS: tuple[tuple[str, str, Any], ...] = (
@@ -42,6 +42,8 @@ _KEYS: tuple[tuple[str, str, Any], ...] = (
     ("--normalization", "model.normalization", str),
     ("--signals", "error_signals.kind", str),
     ("--target-rate", "stability.target_rate", float),
+    ("--init-from", "model.weights", str),
+    ("--freeze", "optimizer.freeze", str),
     ("--seed", "seed", int),
 )
 
@@ -69,7 +71,7 @@ def configuration_options(*, without: tuple[str, ...] = ()) -> Callable[[Any], A
                 continue
             default, allowed, text = rows[key]
             notes = [f"[{allowed}]"] if allowed else []
-            if default is not None:
+            if default not in (None, "", ()):
                 notes.append(f"[default: {default}]")
             option = click.option(flag, key.replace(".", "__"), type=kind, help=" ".join([text, *notes]))
             command = option(command)
@@ -136,6 +138,32 @@ def option_words(
         if value is not None:
             words += [flag, str(value)]
     return words if data_dir is None else [*words, "--data-dir", str(data_dir)]
+
+
+def option_for(name: str, command: click.Command) -> str | None:
+    """What sets the key of the configuration that somebody meant by an option which a command has not.
+
+    Parameters
+    ----------
+    name : str
+        As it was given, ``--lr``.
+    command : click.Command
+
+    Returns
+    -------
+    str or None
+        An option of the command, or ``--set`` with a key. None where the command does not set all keys, or no key has
+        such a name.
+    """
+    from spikesim.ep.config.parsing import all_keys
+    from spikesim.ep.config.suggestions import known_as
+
+    options = {option for parameter in command.params for option in parameter.opts}
+    key = known_as(name.lstrip("-"), all_keys())
+    if key is None or not {"--config", "--set"} <= options:
+        return None
+    flag = next((flag for flag, own, _ in _KEYS if own == key and flag in options), None)
+    return flag or f"--set {key}=VALUE"
 
 
 teacher_option = click.option(

@@ -23,7 +23,7 @@ from spikesim.errors import InputError
 def cosines(run: RunReader, config: Config, data_dir: Path | None, *, learned: bool) -> str:
     """Of the estimate with the exact gradient, by layer."""
     config, dataset = load_of_run(config, run, data_dir)
-    found = check_gradients(config, dataset, [Variant.of(config)], reader=run if learned else None)
+    found = check_gradients(config, dataset, [Variant.of(config)], run=RunWeights(run) if learned else None)
     return " ".join(f"{value:.2f}" for value in found.variants[0].weights["exact"].cosine[0])
 
 

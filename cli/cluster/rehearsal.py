@@ -10,6 +10,7 @@ from spikesim.io.config_diff import require_same_settings
 if TYPE_CHECKING:
     from spikesim.datasets import Dataset
     from spikesim.ep.config.parsing import Config
+    from spikesim.ep.training.transfer.source import SourceWeights
 
 __all__ = ["Rehearsal"]
 
@@ -50,6 +51,7 @@ class Rehearsal:
         from spikesim.ep.training.observer import Silent
         from spikesim.ep.training.run_store import RunOptions
         from spikesim.ep.training.trainer import Trainer
+        from spikesim.ep.training.transfer.source import take_weights
 
         architecture(config.model.arch, config.model.layers)
         check_teacher(config.error_signals, self._teacher is not None)
@@ -63,16 +65,19 @@ class Rehearsal:
         config, targets = named(config, dataset, out), None
         if self._teacher is not None:
             config, targets = take_teacher(config, dataset, self._teacher)
-        self._look(Trainer(config, dataset, RunOptions(out=out, resume=True), Silent(), targets).config, out)
+        config, weights = take_weights(config)
+        run = RunOptions(out=out, resume=True)
+        self._look(Trainer(config, dataset, run, Silent(), targets, weights=weights).config, out, weights)
 
-    def _look(self, config: "Config", out: Path) -> None:
+    def _look(self, config: "Config", out: Path, weights: "SourceWeights | None") -> None:
         """At the run file that is to be continued, or the weights that a new one starts with."""
         from spikesim.ep.runs.reader import RunReader
         from spikesim.ep.runs.row_log import log_path, logged_config
         from spikesim.ep.training.initialization import check_random_start
 
         if not out.exists():
-            check_random_start(config)
+            if weights is None:
+                check_random_start(config)
             return
         try:
             with RunReader(out) as run:

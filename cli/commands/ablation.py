@@ -60,6 +60,8 @@ class AblationOptions:
         "--test-limit",
         "--validation",
         "--target-rate",
+        "--init-from",
+        "--freeze",
     )
 )
 @teacher_option

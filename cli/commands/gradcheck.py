@@ -16,6 +16,7 @@ from spikesim.cli.common import (
     takes,
     tell_compilation,
     threads_option,
+    weights_option,
 )
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
 from spikesim.cli.launch import take_ranks
@@ -54,6 +55,7 @@ class GradcheckOptions:
     settings: tuple[str, ...]
     teacher_file: Path | None
     run: str | None
+    weights: str
     batch: int
     repeats: int
     small_beta: float
@@ -68,10 +70,20 @@ class GradcheckOptions:
 
 @click.command()
 @configuration_options(
-    without=("--epochs", "--patience", "--batch-size", "--test-limit", "--validation", "--target-rate")
+    without=(
+        "--epochs",
+        "--patience",
+        "--batch-size",
+        "--test-limit",
+        "--validation",
+        "--target-rate",
+        "--init-from",
+        "--freeze",
+    )
 )
 @teacher_option
 @click.option("--run", type=click.Path(), metavar="RUN.h5", help="Take configuration and weights of a run.")
+@weights_option
 @batch_option
 @repeats_option
 @click.option(
@@ -128,6 +140,8 @@ def gradcheck(options: GradcheckOptions, keys: dict[str, Any]) -> None:
         ranks.first(lambda: require_drawable(plot, overwrite=options.overwrite))
     if options.run is not None and options.config_file is not None:
         raise InputError("--run and --config exclude each other; a run has its configuration, --set changes it")
+    if options.run is None and options.weights == "best":
+        raise InputError("--weights best is of a run; add --run RUN.h5, or leave it out")
     keys["data.batch_size"] = options.batch
     if options.run is None:
         config = resolve(options.config_file, options.settings, keys)
@@ -142,7 +156,7 @@ def gradcheck(options: GradcheckOptions, keys: dict[str, Any]) -> None:
     if ranks.rank > 0:
         return
     if options.style == "json":
-        _print_json(options.run, config, result)
+        _print_json({"run": options.run, "weights": options.weights}, config, result)
     else:
         _print_tables(result)
     if plot is not None:
@@ -152,6 +166,7 @@ def gradcheck(options: GradcheckOptions, keys: dict[str, Any]) -> None:
 
 
 def _check(config: "Config", options: GradcheckOptions, reader: Any, ranks: "Communicator") -> "CheckResult":
+    from spikesim.ep.evaluation.from_run import RunWeights
     from spikesim.ep.gradcheck.check import check_gradients, course, is_noisy, variants
     from spikesim.ep.inputs.dataset import load_dataset, load_of_run
 
@@ -170,7 +185,7 @@ def _check(config: "Config", options: GradcheckOptions, reader: Any, ranks: "Com
         config,
         dataset,
         variants(config, windows, betas, levers=options.grid) + (course(config) if options.plot is not None else []),
-        reader=reader,
+        run=None if reader is None else RunWeights(reader, options.weights),
         small_beta=options.small_beta,
         repeats=options.repeats,
         soft_targets=soft_targets,
@@ -178,10 +193,10 @@ def _check(config: "Config", options: GradcheckOptions, reader: Any, ranks: "Com
     )
 
 
-def _print_json(run: str | None, config: "Config", result: "CheckResult") -> None:
+def _print_json(head: dict[str, Any], config: "Config", result: "CheckResult") -> None:
     import json
 
-    click.echo(json.dumps({"run": run, "config": config.to_dict(), **result.to_dict()}, indent=2, allow_nan=False))
+    click.echo(json.dumps({**head, "config": config.to_dict(), **result.to_dict()}, indent=2, allow_nan=False))
 
 
 def _print_tables(result: "CheckResult") -> None:

@@ -14,7 +14,7 @@ from spikesim.cli.launch import refuse_ranks
 
 @click.command("import")
 @click.argument("weights", metavar="WEIGHTS.safetensors", type=click.Path(path_type=Path))
-@configuration_options()
+@configuration_options(without=("--init-from",))
 @teacher_option
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The run file, HDF5.")
 @click.option("--overwrite", is_flag=True, help="Replace the run file if it exists.")

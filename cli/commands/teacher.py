@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -11,16 +12,34 @@ from spikesim.cli.common import (
     data_dir_option,
     inference_option,
     run_argument,
+    takes,
     tell_compilation,
     threads_option,
+    weights_option,
 )
 from spikesim.cli.launch import take_ranks
 
 _SECONDS_BETWEEN_LINES = 10.0
 
 
+@dataclass(frozen=True)
+class TeacherOptions:
+    """Options of the command."""
+
+    run: str
+    weights: str
+    out: Path
+    dataset: str | None
+    data_dir: Path | None
+    inference: str | None
+    repeats: int
+    threads: int | None
+    overwrite: bool
+
+
 @click.command()
 @run_argument
+@weights_option
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The teacher file, HDF5.")
 @click.option("--dataset", help="Data set whose training images are shown.  [default: that of the run]")
 @data_dir_option
@@ -34,16 +53,8 @@ _SECONDS_BETWEEN_LINES = 10.0
 )
 @threads_option
 @click.option("--overwrite", is_flag=True, help="Replace the teacher file if it exists.")
-def teacher(
-    run: str,
-    out: Path,
-    dataset: str | None,
-    data_dir: Path | None,
-    inference: str | None,
-    repeats: int,
-    threads: int | None,
-    overwrite: bool,
-) -> None:
+@takes(TeacherOptions)
+def teacher(options: TeacherOptions) -> None:
     """Write the logits that the network of a run gives to every training image into a teacher file.
 
     The images are shown as they are, all of them, also where the run was limited to some. The file serves
@@ -59,21 +70,24 @@ def teacher(
     from spikesim.ep.runs.reader import RunReader
     from spikesim.runtime.text import counted
 
-    ranks.first(lambda: check_target(out, overwrite=overwrite))
-    with RunReader(run) as reader:
-        changes = {"data.dataset": dataset, "dynamics.inference": inference}
+    out, repeats = options.out, options.repeats
+    ranks.first(lambda: check_target(out, overwrite=options.overwrite))
+    with RunReader(options.run) as reader:
+        changes = {"data.dataset": options.dataset, "dynamics.inference": options.inference}
         given = [(key, value) for key, value in changes.items() if value is not None]
         config = config_of_run(reader.config, given)
-        config, images = load_of_run(config, reader, data_dir)
+        config, images = load_of_run(config, reader, options.data_dir)
         progress = _lines(repeats * len(images.train.labels)) if ranks.rank == 0 else None
-        logits = training_logits(reader, config, images, repeats, threads or available_threads(ranks), progress, ranks)
+        threads = options.threads or available_threads(ranks)
+        logits = training_logits(reader, config, images, repeats, threads, progress, ranks, options.weights)
+        epoch = f"best epoch, {reader.best_epoch}, of the " if options.weights == "best" else ""
         description = (
-            f"{config.model.arch}, {config.dynamics.inference}, mean of {repeats}, of the run with the configuration "
-            f"{reader.config_hash}"
+            f"{config.model.arch}, {config.dynamics.inference}, mean of {repeats}, of the {epoch}run with the "
+            f"configuration {reader.config_hash}"
         )
     if ranks.rank > 0:
         return
-    written = write_teacher(out, logits, images.name, description, overwrite=overwrite)
+    written = write_teacher(out, logits, images.name, description, overwrite=options.overwrite)
     right = (logits.argmax(axis=1) == images.train.labels).mean()
     click.echo(f"{counted(len(logits), 'training sample')} of {images.name}, {right:.2%} right")
     click.echo(f"teacher file: {out}")

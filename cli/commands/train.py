@@ -76,6 +76,7 @@ def train(options: TrainOptions, keys: dict[str, Any]) -> None:
     Examples:
       spikesim train --arch conv --dataset fashion-mnist-mini --out run.h5
       spikesim train --arch vgg11 --dataset cifar10 --threads 8 --dry-run
+      spikesim train --init-from run.h5 --freeze conv1 --arch conv --dataset mine.npz --out onward.h5
       mpiexec -n 4 spikesim train --arch vgg11 --dataset cifar10 --out run.h5
     """
     began = time.perf_counter()
@@ -94,11 +95,13 @@ def train(options: TrainOptions, keys: dict[str, Any]) -> None:
     from spikesim.ep.training.dry_run import DryRun
     from spikesim.ep.training.run_store import RunOptions
     from spikesim.ep.training.trainer import Trainer
+    from spikesim.ep.training.transfer.source import take_weights
 
     config, dataset = load_dataset(config, options.data_dir, options.out if options.resume else None)
     soft_targets = None
     if options.teacher_file is not None:
         config, soft_targets = take_teacher(config, dataset, options.teacher_file)
+    config, weights = take_weights(config)
     run = RunOptions(
         out=options.out or Path(),
         resume=options.resume,
@@ -108,7 +111,7 @@ def train(options: TrainOptions, keys: dict[str, Any]) -> None:
         command_line=shlex.join(["spikesim", *sys.argv[1:]]),
     )
     with make_observer(options.progress_every, silent=ranks.rank > 0, plain=options.dry_run) as observer:
-        trainer = (DryRun if options.dry_run else Trainer)(config, dataset, run, observer, soft_targets, ranks)
+        trainer = (DryRun if options.dry_run else Trainer)(config, dataset, run, observer, soft_targets, ranks, weights)
         introduce(trainer, dataset, observer)
         if isinstance(trainer, DryRun):
             print_estimate(trainer.measure(time.perf_counter() - began))

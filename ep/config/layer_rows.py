@@ -1,16 +1,31 @@
 """The rows of an architecture, and those that a configuration gives (``model.layers``)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from spikesim.errors import InputError
 from spikesim.io.fields import shown
-from spikesim.io.validation import Limits, flag, items, require_keys, table, whole, word
+from spikesim.io.validation import Limits, flag, items, nearest, require_keys, table, whole, word
 
 __all__ = ["INPUT", "Layer", "Source", "read_rows"]
 
 KEYS = ("kind", "channels", "kernel", "padding", "stride", "pool", "from")
+OTHER_NAMES = {
+    "type": "kind",
+    "out_channels": "channels",
+    "filters": "channels",
+    "features": "channels",
+    "units": "channels",
+    "neurons": "channels",
+    "size": "kernel",
+    "pad": "padding",
+    "skip": "from",
+    "source": "from",
+    "sources": "from",
+    "inputs": "from",
+}
+"""What other programs call the keys."""
 SOURCE_KEYS = ("layer", "kernel", "padding", "stride")
 WHOLE_MAX = 2**31 - 1
 """Of numbers in a row: far more than fits a network, and few enough that no product of shapes loses its sign."""
@@ -76,23 +91,28 @@ def read_rows(rows: Iterable[Mapping[str, Any]]) -> tuple[Layer, ...]:
         An unknown key, one that is missing, or a value that no layer has.
     """
     layers: list[Layer] = []
-    for row in rows:
-        layers.append(_layer(row, [f"{layer.kind}{number}" for number, layer in enumerate(layers, 1)]))
+    for number, row in enumerate(rows, 1):
+        below = [f"{layer.kind}{place}" for place, layer in enumerate(layers, 1)]
+        try:
+            layers.append(_layer(row, below))
+        except InputError as error:
+            raise InputError(f"row {number} of model.layers, {shown(row)}: {error}") from None
     return tuple(layers)
 
 
 def _layer(row: Mapping[str, Any], below: list[str]) -> Layer:
-    try:
-        require_keys(row, KEYS, "a layer", needed=("kind", "channels"))
-        word(row["kind"], "kind", ("conv", "dense"))
-        whole(row["channels"], "channels", Limits(low=1, high=WHOLE_MAX))
-        for key in ("kernel", "padding", "stride"):
-            whole(row.get(key, 1), key, Limits(low=-WHOLE_MAX, high=WHOLE_MAX))
-        flag(row.get("pool", False), "pool")
-        sources = _sources(row["from"], below) if "from" in row else ()
-    except InputError as error:
-        raise InputError(f"a row of model.layers has {shown(row)}: {error}") from None
+    require_keys(row, KEYS, "a layer", needed=("kind", "channels"), meant=_meant)
+    word(row["kind"], "kind", ("conv", "dense"))
+    whole(row["channels"], "channels", Limits(low=1, high=WHOLE_MAX))
+    for key in ("kernel", "padding", "stride"):
+        whole(row.get(key, 1), key, Limits(low=-WHOLE_MAX, high=WHOLE_MAX))
+    flag(row.get("pool", False), "pool")
+    sources = _sources(row["from"], below) if "from" in row else ()
     return Layer(**{key: value for key, value in row.items() if key != "from"}, sources=sources)
+
+
+def _meant(key: str, known: Collection[str]) -> str | None:
+    return OTHER_NAMES.get(key.lower()) or nearest(key, known)
 
 
 def _sources(given: Any, below: list[str]) -> tuple[Source, ...]:

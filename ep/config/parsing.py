@@ -22,17 +22,19 @@ from spikesim.ep.config.sections import (
     OptimizerSettings,
 )
 from spikesim.ep.config.sections.presets import DEFAULT, PRESETS
+from spikesim.ep.config.suggestions import meant_key, meant_section
 from spikesim.errors import InputError
 from spikesim.io.config_diff import flat_settings
 from spikesim.io.fields import require_64_bits, shown
 from spikesim.io.toml import tomllib
-from spikesim.io.validation import Limits, flag, items, number, require_keys, tables, whole, word
+from spikesim.io.validation import Limits, did_you_mean, flag, items, number, require_keys, tables, whole, word
 from spikesim.runtime.text import counted
 
 __all__ = [
     "CONTRAST_WINDOW_MAX",
     "SECTIONS",
     "Config",
+    "all_keys",
     "as_recorded",
     "beyond_preset",
     "config_of_run",
@@ -59,6 +61,14 @@ def describe() -> list[tuple[str, Any, str, str]]:
             rows.append((f"{section}.{item.name}", item.default, _allowed(item), item.metadata["text"]))
     rows.extend((item.name, item.default, _allowed(item), item.metadata["text"]) for item in _alone().values())
     return rows
+
+
+def all_keys() -> list[str]:
+    """The names of all keys, with their sections."""
+    return [
+        *(f"{section}.{item.name}" for section in SECTIONS for item in dataclasses.fields(getattr(Config(), section))),
+        *_alone(),
+    ]
 
 
 def _alone() -> dict[str, "dataclasses.Field[Any]"]:
@@ -91,10 +101,12 @@ def make_config(values: Mapping[str, Any]) -> Config:
         An unknown key, a wrong type, a value out of range, or values that contradict each other.
     """
     alone = _alone()
-    for key in values:
+    for key, value in values.items():
         if key not in SECTIONS and key not in alone:
+            asked = did_you_mean(meant_section(key, value, SECTIONS, all_keys()))
             raise InputError(
-                f"unknown key {shown(key)}; the sections are {', '.join(SECTIONS)}; {' and '.join(alone)} stand alone"
+                f"unknown key {shown(key)}{asked}; the sections are {', '.join(SECTIONS)}; {' and '.join(alone)} stand "
+                "alone"
             )
     name = word(values.get("preset", DEFAULT), "preset", tuple(PRESETS))
     sections = {}
@@ -155,9 +167,15 @@ def _nudged_defaults(dynamics: Mapping[str, Any]) -> Mapping[str, Any]:
 def _make_section(name: str, given: Mapping[str, Any]) -> Any:
     section = type(getattr(Config(), name))
     rules = {item.name: item.metadata for item in dataclasses.fields(section)}
-    require_keys(given, rules, name, prefix=f"{name}.")
+    require_keys(given, rules, name, prefix=f"{name}.", meant=lambda key, _: _meant(key, name))
     kinds = typing.get_type_hints(section)
     return section(**{key: _check(f"{name}.{key}", kinds[key], rules[key], value) for key, value in given.items()})
+
+
+def _meant(key: str, section: str) -> str | None:
+    """What is meant by a key that a section has not: one of its own, or one of another section."""
+    found = meant_key(key, all_keys(), section)
+    return None if found is None else found.removeprefix(f"{section}.")
 
 
 def _check(name: str, kind: Any, rules: Mapping[str, Any], value: Any) -> Any:
@@ -176,16 +194,25 @@ def _check(name: str, kind: Any, rules: Mapping[str, Any], value: Any) -> Any:
 
 
 def _check_list(name: str, kind: Any, rules: Mapping[str, Any], value: Any) -> tuple[Any, ...]:
-    """Integers, numbers of layers, or the tables that describe layers."""
+    """Integers, numbers of layers, names, or the tables that describe layers."""
     if kind is int:
         limits = Limits(low=rules["limits"].low or 0)
         return tuple(items(value, name, "integers", lambda one, what: whole(one, what, limits)))
     if kind is float:
         limits = rules["limits"]
         return tuple(items(value, name, "numbers", lambda one, what: number(one, what, limits), filled=True))
+    if kind is str:  # a set of names, of which there is one form
+        given = [one.strip() for one in value.split(",")] if isinstance(value, str) else value
+        return tuple(sorted(set(items(given, name, "names", _name))))
     rows = tables(value, name)
     read_rows(rows)
     return tuple(dict(row) for row in rows)
+
+
+def _name(value: Any, what: str) -> str:
+    if word(value, f"a name in {what}") == "":
+        raise InputError(f"{what} has an empty name; leave it out")
+    return str(value)
 
 
 def _check_together(config: Config) -> None:

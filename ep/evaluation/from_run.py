@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,13 @@ from spikesim.ep.parallel.communicator import Communicator
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.runs.reader import RunReader
 from spikesim.errors import InputError
+
+
+class RunWeights(NamedTuple):
+    """A run, and which of its weights are meant, "last" or "best" (`RunReader.weights`)."""
+
+    reader: RunReader
+    which: str = "last"
 
 
 @dataclass(frozen=True)
@@ -158,6 +165,7 @@ def training_logits(
     threads: int,
     progress: Callable[[int], None] | None = None,
     ranks: Communicator | None = None,
+    which: str = "last",
 ) -> NDArray[np.float64]:
     """What the network of a run says of every training sample, whatever `data.limit` is: the mean logits of its tests.
 
@@ -171,6 +179,8 @@ def training_logits(
         Called with the number of samples that have been done since the last call.
     ranks : Communicator, optional
         The processes that share the work.
+    which : {"last", "best"}
+        The weights, as for `run_parameters`.
 
     Returns
     -------
@@ -179,14 +189,14 @@ def training_logits(
     Raises
     ------
     InputError
-        The network does not fit the data set, or the run has no weights yet.
+        The network does not fit the data set, or the run has no such weights.
     """
-    model = load_run_model(reader, config, dataset, ranks)
+    model = load_run_model(reader, config, dataset, ranks, which)
     pipeline = InputPipeline(config, dataset, model.graph.image.shape)
     samples = len(dataset.train.labels)
     total = np.zeros((samples, dataset.classes))
     with ThreadPool(model, config, threads, ranks=ranks) as thread_pool:
-        for stream in evaluation_streams(reader, repeats):
+        for stream in evaluation_streams(reader, repeats, which):
             total += logits(thread_pool, pipeline, dataset.train, samples, stream, progress)
     return total / repeats
 

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from spikesim.datasets import Dataset
 from spikesim.ep.config.parsing import Config, make_config, merge
 from spikesim.ep.exchange.layouts import parameter_forms
-from spikesim.ep.exchange.tensors import GivenWeights, read_weights, weights_digest
+from spikesim.ep.exchange.tensors import GivenWeights, read_weights
 from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.network.heads import READOUT
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
-from spikesim.ep.network.parameters import ParameterTree
+from spikesim.ep.network.parameters import ParameterTree, weights_digest
 from spikesim.ep.training.observer import Silent
 from spikesim.ep.training.run_store import RunOptions
 from spikesim.ep.training.trainer import Trainer

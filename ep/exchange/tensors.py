@@ -1,7 +1,5 @@
 """Weights in safetensors files: a format that holds arrays by name and nothing that could be executed."""
 
-import hashlib
-import json
 import os
 import struct
 from collections.abc import Mapping
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 from spikesim.ep.exchange.layouts import LAYOUTS, Form
 from spikesim.errors import InputError
 
-__all__ = ["GivenWeights", "read_weights", "weights_digest", "write_weights"]
+__all__ = ["GivenWeights", "read_weights", "write_weights"]
 
 HEADER_MAX = 1 << 20
 """Bytes of a header: names, types and shapes of some ten arrays need a few thousand."""
@@ -113,15 +111,6 @@ def read_weights(path: Path, forms: Mapping[str, Form], optional: frozenset[str]
         if f"{name}/weight" in arrays:
             arrays[f"{name}/weight"] = form.from_layout(arrays[f"{name}/weight"], layout)
     return GivenWeights(arrays, layout)
-
-
-def weights_digest(arrays: Mapping[str, Array]) -> str:
-    """SHA-256 over names, shapes and float32 values in this program's layout: the same whatever file they came from."""
-    digest = hashlib.sha256()
-    for name, array in sorted(arrays.items()):
-        digest.update(json.dumps([name, list(array.shape)]).encode() + b"\n")
-        digest.update(np.ascontiguousarray(array, "<f4").data)
-    return digest.hexdigest()
 
 
 def _check_header_size(path: Path) -> None:

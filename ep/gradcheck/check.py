@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset
 from spikesim.ep.config.parsing import Config, make_config, merge
-from spikesim.ep.evaluation.from_run import run_parameters
+from spikesim.ep.evaluation.from_run import RunWeights, run_parameters
 from spikesim.ep.gradcheck import implicit_gradient as ad
 from spikesim.ep.gradcheck.mean_field import Inputs, MeanField, Reals
 from spikesim.ep.gradients.contrast import layer_rates
@@ -42,7 +42,6 @@ from spikesim.ep.parallel.execution import Execution
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.nudged.ways import response_of
-from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.training.initialization import check_random_start, start
 from spikesim.ep.training.learner import Learner
 from spikesim.ep.training.normalization import Normalization
@@ -308,7 +307,7 @@ def check_gradients(
     dataset: Dataset,
     grid: list[Variant],
     *,
-    reader: RunReader | None = None,
+    run: RunWeights | None = None,
     small_beta: float = 0.05,
     repeats: int = 1,
     soft_targets: Reals | None = None,
@@ -319,7 +318,7 @@ def check_gradients(
     Parameters
     ----------
     grid : list of Variant
-    reader : RunReader, optional
+    run : RunWeights, optional
         A run whose weights are taken; otherwise the initial ones, with calibrated biases.
     small_beta : float
         Of the mean-field estimate.
@@ -346,7 +345,7 @@ def check_gradients(
         raise InputError(f"data.limit is {samples}; {dataset.name} has {len(dataset.train.labels)} training samples")
     if config.data.batch_size > samples:
         raise InputError(f"a batch of {config.data.batch_size} samples was asked for; there are {samples}")
-    stored = None if reader is None else run_parameters(reader, model, dataset.name)
+    stored = None if run is None else run_parameters(run.reader, model, dataset.name, run.which)
     if ranks is not None:
         check_agreement(ranks, config, dataset, soft_targets, stored)
     with ThreadPool(model, config, threads, ranks=ranks) as thread_pool:

@@ -18,7 +18,7 @@ from spikesim.ep.network.graph import INPUT, Edge, LayerGraph
 from spikesim.ep.runs.samples import SampleSpec
 from spikesim.errors import InputError
 from spikesim.io.fields import shown
-from spikesim.io.validation import Limits
+from spikesim.io.validation import Limits, did_you_mean, nearest
 from spikesim.network import Network
 
 Pooling = Literal["average", "sampled", "winner", "strided"]
@@ -110,7 +110,9 @@ def architecture(name: str, layers: tuple[dict[str, Any], ...] = ()) -> Architec
     """
     if name != "custom":
         if name not in ARCHITECTURES:
-            raise InputError(f"unknown architecture {shown(name)}; it is one of {', '.join(ARCHITECTURES)}, custom")
+            known = (*ARCHITECTURES, "custom")
+            asked = did_you_mean(nearest(name, known))
+            raise InputError(f"unknown architecture {shown(name)}{asked}; it is one of {', '.join(known)}")
         if layers:
             raise InputError(f"model.layers describes the architecture custom, not {name}; set model.arch to 'custom'")
         return ARCHITECTURES[name]

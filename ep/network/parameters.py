@@ -1,5 +1,7 @@
 """What is learned, as a tree of named arrays: the layers, the intermediate heads and the read-out."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from spikesim.ep.network.graph import LayerGraph
 from spikesim.ep.network.heads import READOUT, Head
 
-__all__ = ["Array", "HeadParameters", "LayerParameters", "ParameterTree"]
+__all__ = ["Array", "HeadParameters", "LayerParameters", "ParameterTree", "weights_digest"]
 
 Array = NDArray[np.float32]
 
@@ -93,3 +95,12 @@ class ParameterTree:
         }
         found = {head.name: HeadParameters(copy(f"{head.name}/weight"), copy(f"{head.name}/bias")) for head in heads}
         return cls(layers, {name: head for name, head in found.items() if name != READOUT}, found[READOUT])
+
+
+def weights_digest(arrays: Mapping[str, Array]) -> str:
+    """SHA-256 over names, shapes and float32 values in this program's layout: the same whatever file they came from."""
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(json.dumps([name, list(array.shape)]).encode() + b"\n")
+        digest.update(np.ascontiguousarray(array, "<f4").data)
+    return digest.hexdigest()

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from spikesim import __version__
 from spikesim.ep.runs.schema import (
     BEST_EPOCH,
-    BEST_WEIGHTS,
     FORMAT_VERSION,
     LAYER_COLUMNS,
     PHASES,
@@ -57,11 +56,12 @@ def write_new(target: Path, header: RunHeader, source: RowSource | None, rows: M
         for table, columns in TABLES.items():
             _copy_rows(file, source, table, columns, rows[table])
         if source is not None:
+            # of what is behind the weights there are zeros, which is unknown, until the run writes it when it goes on
             for name, array in source.weights().items():
-                file[f"weights/{name}"][...] = array
+                file[header.place(name)][...] = array
             epoch, weights = source.best() if header.validated else (0, {})
             for name, array in weights.items():
-                file[f"{BEST_WEIGHTS}/{name}"][...] = array
+                file[header.place(name, best=True)][...] = array
             if epoch:
                 file[BEST_EPOCH][...] = epoch
 
@@ -94,10 +94,10 @@ def _write_header(file: Any, header: RunHeader, created: str) -> None:
         if column.name == "name":
             values = [name.encode() for name in values]
         file.create_dataset(column.path, data=np.array(values, dtype=column.dtype))
-    for name, shape in header.weight_shapes.items():
-        file[f"weights/{name}"] = np.zeros(shape, "<f4")  # in the file from the start: what is not there is not read
+    for name, shape in header.array_shapes.items():
+        file[header.place(name)] = np.zeros(shape, "<f4")  # in the file from the start: what is not there is not read
         if header.validated:
-            file[f"{BEST_WEIGHTS}/{name}"] = np.zeros(shape, "<f4")
+            file[header.place(name, best=True)] = np.zeros(shape, "<f4")
     if header.validated:
         file[BEST_EPOCH] = np.uint32(0)
     for table, columns in TABLES.items():

@@ -17,9 +17,11 @@ from spikesim.ep.runs.energy import EnergyModel
 from spikesim.ep.runs.samples import SampleSpec
 from spikesim.ep.runs.schema import (
     BEST_EPOCH,
+    BEST_NORMALIZATION,
     BEST_WEIGHTS,
     FORMAT_VERSION,
     LAYER_COLUMNS,
+    NORMALIZATION,
     PHASES,
     SAMPLES,
     TABLES,
@@ -194,6 +196,27 @@ class RunReader(FollowedFile):
             why = "its first epoch has not ended; wait for that"
         raise InputError(f"{self.path} has no best weights: {why}")
 
+    def normalization(self, which: str = "last") -> dict[str, NDArray[np.float32]]:
+        """Gains and statistics behind the weights, float32, by ``"<layer>/<array>"``.
+
+        Parameters
+        ----------
+        which : {"last", "best"}
+            Behind which weights.
+
+        Returns
+        -------
+        dict
+            Nothing where the network learns its weights themselves, or the file does not say them.
+        """
+        group = NORMALIZATION if which == "last" else BEST_NORMALIZATION
+
+        def read(contents: Contents) -> dict[str, NDArray[np.float32]]:
+            there = contents.has(group) if which == "last" else contents.has("/best") and contents.has(group)
+            return {name: own for name, own in (_weights(contents, group) if there else {}).items() if own.any()}
+
+        return self._file.read(read)
+
     def best(self) -> tuple[int, dict[str, NDArray[np.float32]]]:
         """The best epoch by the validation set, from 1, and the weights that its test had; 0 and nothing without."""
 
@@ -232,7 +255,7 @@ class RunReader(FollowedFile):
         """SHA-256 over configuration, layers, weights, counts and metrics, hexadecimal.
 
         Equal for two runs of the same computation. Left out: times, host, command line, versions, the best weights,
-        which follow from the rest, and whether the run has ended. Columns go in by the order of the schema, with name,
+        which follow from the rest, what is behind the weights, and whether the run has ended. Columns go in by the order of the schema, with name,
         type and number of rows, little endian; weights by name.
         """
         digest = hashlib.sha256()

@@ -14,9 +14,11 @@ from spikesim.io.formats import MAGIC, canonical_json
 __all__ = [
     "ATTRIBUTES",
     "BEST_EPOCH",
+    "BEST_NORMALIZATION",
     "BEST_WEIGHTS",
     "FORMAT_VERSION",
     "LAYER_COLUMNS",
+    "NORMALIZATION",
     "PHASES",
     "READOUT",
     "SAMPLES",
@@ -33,6 +35,9 @@ SAMPLES = "/samples"
 """A text; not an attribute, for those are short and an image may have many channels."""
 BEST_EPOCH, BEST_WEIGHTS = "/best/epoch", "/best/weights"
 """The best epoch by the validation set, 0 for none, and the weights that its test had; only in runs that have one."""
+NORMALIZATION, BEST_NORMALIZATION = "/normalization", "/best/normalization"
+"""Gains and statistics behind the weights, of those of the last checkpoint and of the best; without them, weights alone
+are known. The digest leaves them out."""
 PHASES = ("free", "nudged+", "nudged-")
 READOUT = "readout"
 _CHUNK_BYTES = 16384
@@ -406,6 +411,9 @@ class RunHeader:
         Path of the data; "" where they have none. It is no part of the digest.
     samples : SampleSpec, optional
         The samples that the network takes. They are no part of the digest either.
+    normalization_shapes : dict
+        Shape of each float32 array under /normalization, by names as those of the weights; none where the network
+        learns its weights themselves.
     validated : bool
         The run has a validation set: the weights of the best epoch by it are kept beside the last. The digest leaves
         them out, for they follow from the rest.
@@ -425,6 +433,7 @@ class RunHeader:
     input_shape: tuple[int, int, int] | None = None
     data_source: str = ""
     samples: SampleSpec | None = None
+    normalization_shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     validated: bool = False
 
     def __post_init__(self) -> None:
@@ -435,7 +444,7 @@ class RunHeader:
                 raise ValueError(f"layer name {name!r}: 1 to 32 printable ASCII characters without '/' are allowed")
         if not names or len(set(names)) != len(names):
             raise ValueError(f"layer names must differ and there must be at least one layer, got {names}")
-        for path in self.weight_shapes:
+        for path in self.array_shapes:
             parts = path.split("/")
             if len(parts) != 2 or any(part in ("", ".") for part in parts):
                 raise ValueError(f"weights {path!r}: a name is '<layer>/<array>'")
@@ -446,14 +455,26 @@ class RunHeader:
         return canonical_json(self.config)
 
     @property
+    def array_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each array that is written at a checkpoint, by name."""
+        return {**self.weight_shapes, **self.normalization_shapes}
+
+    def place(self, name: str, *, best: bool = False) -> str:
+        """Where an array of this name is in the file, as of the last checkpoint or of the best epoch."""
+        if name in self.weight_shapes:
+            return f"{BEST_WEIGHTS if best else '/weights'}/{name}"
+        return f"{BEST_NORMALIZATION if best else NORMALIZATION}/{name}"
+
+    @property
     def weights(self) -> int:
         """Free parameters, all that learns."""
         return sum(math.prod(shape) for shape in self.weight_shapes.values())
 
     @property
     def weight_bytes(self) -> int:
-        """What they take in the file."""
-        return 4 * self.weights * (2 if self.validated else 1)
+        """What they take in the file, with what is behind them."""
+        size = sum(math.prod(shape) for shape in self.array_shapes.values())
+        return 4 * size * (2 if self.validated else 1)
 
     @property
     def config_hash(self) -> str:

@@ -13,9 +13,11 @@ def state_text(reader: RunReader) -> str:
     status = reader.status
     if status == "finished":
         return "finished"
-    if reader.setting("model.weights") and not reader.rows["batches"]:
+    given = reader.setting("model.weights") and not reader.rows["batches"]
+    if given and status == "stopped" and positions(checkpoint_folder(reader.path)):
         return (
-            "imported, not trained; evaluate tests it, 'spikesim train' with its configuration and --resume trains it"
+            "not trained yet, its weights are given; evaluate tests it, 'spikesim train' with its configuration and "
+            "--resume trains it"
         )
     if status == "stopped":
         return "stopped; the same command with --resume continues it"

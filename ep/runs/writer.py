@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from spikesim.ep.runs.layout import write_new
 from spikesim.ep.runs.reader import RunReader, is_run_file
 from spikesim.ep.runs.row_log import LoggedRows, RowLog
-from spikesim.ep.runs.schema import BEST_EPOCH, BEST_WEIGHTS, FORMAT_VERSION, TABLES, Column, LayerInfo, RunHeader
+from spikesim.ep.runs.schema import BEST_EPOCH, FORMAT_VERSION, TABLES, Column, LayerInfo, RunHeader
 from spikesim.errors import InputError
 from spikesim.io.config_diff import require_same_settings
 from spikesim.io.hdf5_output import HDF5Output
@@ -217,12 +217,13 @@ class RunWriter:
         self._append("traces", rows)
 
     def write_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
-        """Store the weights, all of them, in place.
+        """Store the weights, all of them, in place, and what is behind them.
 
         Parameters
         ----------
         weights : mapping of str to ndarray
-            An array for each entry of the header's ``weight_shapes``, stored as float32.
+            An array for each entry of the header's ``weight_shapes``, stored as float32; and for each of its
+            ``normalization_shapes``, as far as they are known.
 
         Raises
         ------
@@ -234,7 +235,7 @@ class RunWriter:
         self._require_shapes(weights)
         with self._file.changing():
             for name, array in weights.items():
-                self._file.write(f"weights/{name}", np.asarray(array, dtype=np.float32))
+                self._file.write(self._header.place(name), np.asarray(array, dtype=np.float32))
 
     def write_best(self, epoch: int, weights: Mapping[str, NDArray[Any]]) -> None:
         """Store the weights of the best epoch by the validation set beside the last, in a run that has one.
@@ -265,8 +266,9 @@ class RunWriter:
             self._file.write(BEST_EPOCH, 0)
             self._file.flush()
             if epoch:
-                for name, array in weights.items():
-                    self._file.write(f"{BEST_WEIGHTS}/{name}", np.asarray(array, dtype=np.float32))
+                for name, shape in self._header.array_shapes.items():
+                    array = np.asarray(weights.get(name, np.zeros(shape)), dtype=np.float32)
+                    self._file.write(self._header.place(name, best=True), array)
                 self._file.flush()
                 self._file.write(BEST_EPOCH, epoch)
                 self._file.flush()
@@ -317,8 +319,9 @@ class RunWriter:
 
     def _require_shapes(self, weights: Mapping[str, NDArray[Any]]) -> None:
         shapes = {name: np.shape(array) for name, array in weights.items()}
-        if shapes != self._header.weight_shapes:
-            raise ValueError(f"weights of shapes {shapes}, the header has {self._header.weight_shapes}")
+        known = self._header.array_shapes  # checkpoints of older versions lack what is behind the best weights
+        if shapes != {name: known[name] for name in known if name in shapes or name in self._header.weight_shapes}:
+            raise ValueError(f"weights of shapes {shapes}, the header has {known}")
 
     def _append(self, table: str, rows: Mapping[str, NDArray[Any]]) -> None:
         values = self._tables[table].extend(rows)

@@ -36,7 +36,8 @@ def calibrate(
     sample_ids: NDArray[np.int64],
     progress: Callable[[int], None] = lambda done: None,
 ) -> NDArray[np.float64]:
-    """Move the biases of all layers, in place, until their mean firing probability is `model.activity`.
+    """Move the biases of all layers that are not held, in place, until their mean firing probability is
+    `model.activity`.
 
     Where drives are normalized, their statistics are set on the way, those of one level of layers more in each round.
 
@@ -60,6 +61,7 @@ def calibrate(
     Stopped
     """
     wanted = np.array(per_layer(config.model.activity, model.layers, "model.activity"), np.float64)
+    wanted[[own.held for own in normalization.layers]] = 0.0
     n = len(inputs)
     steps = config.dynamics.steps_free if model.spike_input else STEPS
     window = min(config.dynamics.window_free, steps // 2 * 2)

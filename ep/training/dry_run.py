@@ -195,7 +195,7 @@ class DryRun(Trainer):
         )
         work = Work(epochs, self.batches, self.samples, self.test_samples, len(spikes))
         rows = {"batches": epochs * self.batches, "epochs": epochs, "traces": epochs * traces}
-        header = self._header(learner.parameters)
+        header = self._header(learner)
         return Estimate(header, work, measured, peak_memory(), file_bytes(header, rows))
 
     @property

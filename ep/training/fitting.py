@@ -16,6 +16,7 @@ from spikesim.ep.training.observer import EpochSummary, Observer, Progress
 from spikesim.ep.training.progress_line import ProgressLine
 from spikesim.ep.training.run_store import RunOptions
 from spikesim.ep.training.trainer import Trainer
+from spikesim.ep.training.transfer.source import take_weights
 from spikesim.errors import InputError, Stopped
 
 __all__ = ["fit"]
@@ -48,6 +49,7 @@ def fit(
     settings : mapping, optional
         Keys of the configuration in place of the defaults, ``{"model.arch": "conv", "optimizer.epochs": 3}``, or tables
         of them by section (docs/configuration.md); ``preset`` and ``seed`` are keys, too. The data set is `data`.
+        ``"model.weights": "other.h5"`` starts from the weights of another run (docs/transfer.md).
     observers : sequence of Observer
         Are told of each mini-batch and epoch, on another thread than the caller's. One that raises `Stopped` ends the
         training after the present mini-batch.
@@ -75,7 +77,8 @@ def fit(
     watched = [*observers, *([ProgressLine()] if progress else [])]
     told = _Told(watched)
     run = RunOptions(Path(out), resume, overwrite, threads or Alone().cores_each())
-    trainer = Trainer(config, dataset, run, told)
+    config, weights = take_weights(config)
+    trainer = Trainer(config, dataset, run, told, weights=weights)
     told.request_stop = trainer.request_stop
     try:
         _interruptible(trainer)

@@ -25,9 +25,9 @@ SILENT = 0.25
 CALIBRATED = stream_of(ROUNDS_MAX, STREAM_CALIBRATION)
 
 
-def needs_start(config: Config) -> bool:
-    """Whether there is anything to do: an activity of 0 leaves all biases at 0."""
-    return bool(np.any(np.asarray(config.model.activity)))
+def needs_start(config: Config, normalization: Normalization) -> bool:
+    """Whether there is anything to do: an activity of 0 leaves all biases at 0, and layers may be held."""
+    return bool(np.any(np.asarray(config.model.activity))) and not all(layer.held for layer in normalization.layers)
 
 
 def check_random_start(config: Config) -> None:
@@ -39,8 +39,9 @@ def check_random_start(config: Config) -> None:
     """
     if config.model.weights:
         raise InputError(
-            f"model.weights is {config.model.weights!r}: these weights are in the run file that 'spikesim import' "
-            "made, which --resume trains; give that file as --out, or leave the key out"
+            f"model.weights is {config.model.weights!r}: the run starts from these weights; give the run file that has "
+            "them, 'spikesim train --init-from RUN.h5' (or --out, --resume and the run that 'spikesim import' made), "
+            "or leave the key out"
         )
 
 
@@ -58,6 +59,8 @@ def start(
     progress: Rounds = lambda done, most: None,
 ) -> Reals | None:
     """Bring initial parameters, in place, to the wanted activity and below the limit of the spectral norm.
+
+    Layers that are held stay as they are; if all are, there is nothing to do.
 
     Where a layer stays silent from rest nevertheless, all weights between layers are halved until it does not. One rank
     does it for all, so that no rounding can divide them.
@@ -78,7 +81,7 @@ def start(
     ------
     Stopped
     """
-    if not needs_start(config):
+    if not needs_start(config, normalization):
         return None
 
     def find() -> tuple[Reals | None, list[NDArray[Any]]]:
@@ -115,7 +118,7 @@ def _start(
             return None
         rates = free_rates(thread_pool, few_images, few, CALIBRATED)
         found = spectral_norms(model, rates)
-        if _is_bistable(config, rates):
+        if _is_bistable(config, rates, normalization):
             for edge in model.graph.edges:
                 if edge.source != INPUT:
                     normalization.scale(edge, 0.5)
@@ -131,11 +134,14 @@ def _rounds_of(number: int, tries: int, progress: Rounds) -> Callable[[int], Non
     return lambda done: progress(number * ROUNDS_MAX + done, tries * ROUNDS_MAX)
 
 
-def _is_bistable(config: Config, rates: list[Reals]) -> bool:
+def _is_bistable(config: Config, rates: list[Reals], normalization: Normalization) -> bool:
     """Whether a layer is silent after a free phase from rest, although its biases are calibrated.
 
     Calibration goes on from state to state. A strong feedback keeps a layer active that would not become so from rest,
     and silent layers have no spectral norm that could be measured.
     """
     wanted = per_layer(config.model.activity, len(rates), "model.activity")
-    return any(float(own.mean()) < SILENT * goal for own, goal in zip(rates, wanted, strict=True))
+    return any(
+        float(own.mean()) < SILENT * goal and not layer.held
+        for own, goal, layer in zip(rates, wanted, normalization.layers, strict=True)
+    )

@@ -47,6 +47,7 @@ from spikesim.ep.training.normalization import LayerNormalization, Normalization
 from spikesim.ep.training.optimizers import Optimizer
 from spikesim.ep.training.stability import homeostasis
 from spikesim.ep.training.stability.controllers import Controllers
+from spikesim.ep.training.transfer.matching import frozen_layers
 from spikesim.errors import Stopped
 from spikesim.numerics.philox import philox_words
 
@@ -108,6 +109,8 @@ class Learner:
         self.scheme = NudgingScheme.of(model, config)
         check_sums(model, self.scheme, config.data.batch_size)
         self.normalization = Normalization(config, model.graph, parameters)
+        self.frozen = frozen_layers(config, model.names)
+        self.normalization.hold(self.frozen)
         self.optimizer = Optimizer(config.optimizer, self.normalization.learned(), learning_rates(model, config))
 
     def order(self, epoch: int, samples: int) -> NDArray[np.int64]:
@@ -181,7 +184,9 @@ class Learner:
         return self.optimizer.move(f"{name}/weight", gradients[f"{name}/weight"], factor)
 
     def _move_layer(self, layer: int, gradients: dict[str, Array], result: BatchResult, factor: float) -> float:
-        """Move the parameters of a layer; the mean change of its weights."""
+        """Move the parameters of a layer, unless it is frozen; the mean change of its weights."""
+        if layer in self.frozen:
+            return 0.0
         name, edges, own = self.model.names[layer], self.model.graph.incoming(layer), self.normalization.layers[layer]
         bias = gradients[f"{name}/bias"]
         gain = own.gain_gradient(gradients, bias)

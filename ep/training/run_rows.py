@@ -2,6 +2,8 @@
 
 import math
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from spikesim.ep.config.parsing import Config
 from spikesim.ep.evaluation.evaluate import Evaluation
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.model import Model
-from spikesim.ep.network.parameters import ParameterTree
+from spikesim.ep.network.parameters import Array, ParameterTree
 from spikesim.ep.phases.counters import hopfield
 from spikesim.ep.runs.samples import SampleSpec
 from spikesim.ep.runs.schema import LayerInfo, RunHeader
@@ -27,6 +29,7 @@ def make_header(
     *,
     data_source: str = "",
     samples: SampleSpec | None = None,
+    behind: Mapping[str, Array] = MappingProxyType({}),
 ) -> RunHeader:
     """The network as the run file describes it.
 
@@ -36,6 +39,8 @@ def make_header(
         That of the data set, "" for what has no place.
     samples : SampleSpec, optional
         Those of the data set, so that the network can be used without it.
+    behind : mapping of str to array
+        The gains and statistics behind the weights, which the file is to have beside them.
     """
     graph, layers = model.graph, []
     for layer, population in enumerate(graph.populations):
@@ -62,6 +67,7 @@ def make_header(
         input_shape=model.graph.image.shape,
         data_source=os.path.abspath(data_source) if os.path.exists(data_source) else "",
         samples=samples,
+        normalization_shapes={name: array.shape for name, array in behind.items()},
         validated=config.data.validation > 0,
     )
 

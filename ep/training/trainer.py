@@ -47,6 +47,8 @@ from spikesim.ep.training.stability.spectral import SAMPLES as COUPLING_SAMPLES
 from spikesim.ep.training.stability.spectral import by_layer, hold_below, measure_spectral_norms
 from spikesim.ep.training.tracing import trace
 from spikesim.ep.training.training_state import Position, TrainingState
+from spikesim.ep.training.transfer.matching import Transfer, frozen_layers
+from spikesim.ep.training.transfer.source import SourceWeights
 from spikesim.errors import InputError, Stopped
 from spikesim.io.checkpoint import Checkpoint
 from spikesim.runtime.command_line import resume_advice
@@ -72,6 +74,8 @@ class Trainer:
         The softened answers of a teacher, for signals that need one.
     ranks : Communicator, optional
         The processes that share the run; each has a trainer with the same arguments. By default this one is alone.
+    weights : SourceWeights, optional
+        Weights of a run to start from, those that the configuration names (`take_weights`).
 
     Raises
     ------
@@ -88,6 +92,7 @@ class Trainer:
         observer: Observer,
         soft_targets: NDArray[np.float64] | None = None,
         ranks: Communicator | None = None,
+        weights: SourceWeights | None = None,
     ) -> None:
         self.config = config = with_duration(config, dataset)
         self.ranks = Alone() if ranks is None else ranks
@@ -116,6 +121,8 @@ class Trainer:
         per_layer(config.model.drive_deviation, self.model.layers, "model.drive_deviation")
         per_layer(config.error_signals.strength, self.model.layers, "error_signals.strength")
         self.batches = -(-self.samples // config.data.batch_size)
+        frozen_layers(config, self.model.names)
+        self._transfer = None if weights is None else Transfer.match(weights, self.model, config)
         self.stop = StopFlag()
         check_teacher(config.error_signals, soft_targets is not None)
         self._soft_targets = soft_targets
@@ -153,11 +160,12 @@ class Trainer:
                 self.observer.message(f"{self.options.out} is finished; nothing to do{more}")
                 return
             if found.checkpoint is None:
-                check_random_start(self.config)
+                if self._transfer is None:
+                    check_random_start(self.config)
             elif found.checkpoint.warning:
                 self.observer.message(found.checkpoint.warning)
             learner = self._learner(thread_pool)
-            run_store.open(self._header(learner.parameters), found)
+            run_store.open(self._header(learner), found)
             for note in run_store.notes:
                 self.observer.message(note)
             self._run(run_store, learner, found.checkpoint)
@@ -175,7 +183,7 @@ class Trainer:
             learner = Learner(self.model, self.config, parameters, thread_pool, self._soft_targets)
             self.model.set_parameters(parameters, self.config.dynamics.beta)  # refused before anything is replaced
             found = run_store.find(self.config)
-            run_store.open(self._header(parameters), found)
+            run_store.open(self._header(learner), found)
             self._save(run_store, learner, Position())
             run_store.write(lambda writer: writer.set_status("stopped"))
 
@@ -190,22 +198,27 @@ class Trainer:
             evaluate(thread_pool, self.pipeline, self.dataset.test, 1, stream_of(0, STREAM_EVALUATION))
 
     def _learner(self, thread_pool: ThreadPool) -> Learner:
-        """A learner with random weights, which are also in the network: what is wrong with them is told now."""
+        """A learner with random or given weights, which are also in the network: what is wrong with them is told now."""
         with self._naming_memory("the weights and what learning keeps of them", self.dataset):
             parameters = initial_parameters(self.model, self.config)
+            if self._transfer is not None:
+                parameters = self._transfer.start(self.model, parameters)
             learner = Learner(self.model, self.config, parameters, thread_pool, self._soft_targets)
+            if self._transfer is not None:
+                self._transfer.adopt(learner.normalization)
             self.model.set_parameters(parameters, self.config.dynamics.beta)
         return learner
 
-    def _header(self, parameters: ParameterTree) -> RunHeader:
+    def _header(self, learner: Learner) -> RunHeader:
         """The run as its file describes it."""
         return make_header(
             self.model,
             self.config,
-            parameters,
+            learner.parameters,
             self.options.command_line,
             data_source=self.dataset.source,
             samples=SampleSpec.of(self.dataset),
+            behind=learner.normalization.behind(),
         )
 
     def _run(self, run_store: RunStore, learner: Learner, found: Checkpoint | None) -> None:
@@ -214,7 +227,7 @@ class Trainer:
             run_store.write(lambda writer: writer.set_status("running"))
             if found is not None:
                 self._take_up(found, learner, position)
-                weights = learner.parameters.leaves()
+                weights = learner.normalization.stored()
                 run_store.write(lambda writer: writer.write_weights(weights))
                 self._take_up_best(run_store, position)
                 self.observer.message(
@@ -341,7 +354,7 @@ class Trainer:
         evaluation = evaluate(thread_pool, self.pipeline, test, self.test_samples, stream, progress)
         best, settings = position.best, self.config.optimizer
         if self.config.data.validation:  # the weights as they were tested: the limit of spectral norms comes later
-            best = best.after(epoch + 1, evaluation.correct, evaluation.loss, learner.parameters.leaves())
+            best = best.after(epoch + 1, evaluation.correct, evaluation.loss, learner.normalization.stored())
         rows: list[Rows] = []
         if extension.ends_training(settings, position) or best.ends(settings.patience, epoch + 1):
             self.ranks.first(lambda: rows.append(self._recorded(thread_pool, epoch, stream)))
@@ -407,17 +420,24 @@ class Trainer:
 
     def _start(self, learner: Learner) -> None:
         """Parameters as the training starts with them."""
-        if needs_start(self.config):
+        normalization = learner.normalization
+        normalization.hold(() if self._transfer is None else self._transfer.layers)
+        if self._transfer is not None:
+            self.observer.message(self._transfer.text)
+            if self._transfer.warning is not None:
+                self.observer.message(f"warning: {self._transfer.warning}")
+        if needs_start(self.config, normalization):
             self.observer.message("calibrating the biases")
         found = start(
             self.model,
             self.config,
-            learner.normalization,
+            normalization,
             learner.thread_pool,
             self.pipeline,
             self.samples,
             self.observer.calibrating,
         )
+        normalization.hold(learner.frozen)
         if found is not None:
             self._tell_spectral_norms(found)
 
@@ -474,7 +494,7 @@ class Trainer:
         state = TrainingState(learner, position)
         # an epoch's test moves the run on without a mini-batch, so it counts as one (`runs.state.checkpoints_text`)
         number = position.done + position.epoch
-        run_store.save(number, learner.parameters.leaves(), state.to_arrays(), state.to_meta())
+        run_store.save(number, learner.normalization.stored(), state.to_arrays(), state.to_meta())
 
 
 def _write_all(rows: list[Rows], writer: RunWriter) -> None:

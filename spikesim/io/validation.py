@@ -3,6 +3,7 @@
 Each check returns the value in its type and raises `spikesim.errors.InputError` for any other.
 """
 
+import difflib
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -11,9 +12,27 @@ from typing import Any, NoReturn, TypeVar
 from spikesim.errors import InputError
 from spikesim.io import fields
 
-__all__ = ["Limits", "flag", "items", "number", "refuse", "require_keys", "shown", "table", "tables", "whole", "word"]
+__all__ = [
+    "Limits",
+    "did_you_mean",
+    "flag",
+    "items",
+    "nearest",
+    "number",
+    "refuse",
+    "require_keys",
+    "shown",
+    "table",
+    "tables",
+    "whole",
+    "word",
+]
 
 _T = TypeVar("_T")
+_SIMILAR = 0.6
+"""Similarity, from 0 to 1, of words that may be mistaken for each other."""
+_COMPARED = 100
+"""Letters that are compared at most."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +128,7 @@ def word(value: object, what: str, choices: Collection[str] = ()) -> str:
     if any("\ud800" <= letter <= "\udfff" for letter in value):
         refuse(value, what, "a text of Unicode: give it in UTF-8")
     if choices and value not in choices:
-        refuse(value, what, f"one of {', '.join(choices)}")
+        refuse(value, what, f"one of {', '.join(choices)}{did_you_mean(nearest(value, choices))}")
     return value
 
 
@@ -136,8 +155,29 @@ def tables(value: object, what: str, form: str = "") -> list[Mapping[str, Any]]:
     return list(value)
 
 
+def nearest(given: str, known: Collection[str]) -> str | None:
+    """The word among known ones that somebody may have meant who wrote another."""
+    plain = {_plainly(word): word for word in known}
+    close = difflib.get_close_matches(_plainly(given[:_COMPARED]), plain, n=1, cutoff=_SIMILAR)
+    return plain[close[0]] if close else None
+
+
+def _plainly(text: str) -> str:
+    return text.strip().lower().replace("-", "_")
+
+
+def did_you_mean(text: str | None) -> str:
+    """The question as the end of a message, or nothing where there is nothing to ask."""
+    return "" if text is None else f" (did you mean {text}?)"
+
+
 def require_keys(
-    given: Mapping[str, Any], known: Collection[str], where: str, needed: Collection[str] = (), prefix: str = ""
+    given: Mapping[str, Any],
+    known: Collection[str],
+    where: str,
+    needed: Collection[str] = (),
+    prefix: str = "",
+    meant: Callable[[str, Collection[str]], str | None] = nearest,
 ) -> None:
     """Refuse a table that has another key or lacks one.
 
@@ -147,10 +187,13 @@ def require_keys(
         Whose keys they are.
     prefix : str
         Stands before a key that is not known.
+    meant : callable
+        Which known key somebody may have meant by another one.
     """
     for key in given:
         if key not in known:
-            raise InputError(f"unknown key {shown(f'{prefix}{key}')} in {where}; its keys are {', '.join(known)}")
+            asked = did_you_mean(meant(key, known))
+            raise InputError(f"unknown key {shown(f'{prefix}{key}')} in {where}{asked}; its keys are {', '.join(known)}")
     for key in needed:
         if key not in given:
             raise InputError(f"{where} has no {key}; it needs {', '.join(needed)}")

@@ -222,9 +222,9 @@ def test_an_imported_run_is_tested_as_its_origin(folder):
 
 def test_what_else_takes_an_imported_run(folder, tmp_path):
     run = folder / "imported.h5"
-    assert "imported, not trained" in succeed("info", run).stdout
+    assert "not trained yet" in succeed("info", run).stdout
     report = succeed("report", run)
-    assert "imported, not trained" in report.stdout and "Traceback" not in report.stderr
+    assert "not trained yet" in report.stdout and "Traceback" not in report.stderr
     found = json.loads(succeed("report", run, "--format", "json").stdout)
     assert found["layers"] == [] and found["parameters"][-1]["parameters"] > 0
     found = json.loads(succeed("gradcheck", "--run", run, "--batch", 4, "--format", "json").stdout)

@@ -21,10 +21,10 @@ ORDER = """
     spikesim.datasets spikesim.datasets.fetching spikesim.ep.runs spikesim.ep.config.sections spikesim.ep.config
     spikesim.ep.inputs spikesim.ep.analysis spikesim.ep.network spikesim.ep.phases.nudged spikesim.ep.phases
     spikesim.ep.parallel spikesim.ep.gradients.comparisons spikesim.ep.gradients spikesim.ep.evaluation
-    spikesim.ep.training.normalization spikesim.ep.training.stability spikesim.ep.training spikesim.ep.exchange
-    spikesim.ep.gradcheck spikesim.ep.reports.charts spikesim.ep.reports.pages spikesim.ep.reports spikesim.ep
-    spikesim.cli.terminal spikesim.cli spikesim.cli.views spikesim.cli.cluster spikesim.cli.sweeps
-    spikesim.cli.commands spikesim.cli.commands.batch
+    spikesim.ep.training.normalization spikesim.ep.training.stability spikesim.ep.training.transfer
+    spikesim.ep.training spikesim.ep.exchange spikesim.ep.gradcheck spikesim.ep.reports.charts
+    spikesim.ep.reports.pages spikesim.ep.reports spikesim.ep spikesim.cli.terminal spikesim.cli spikesim.cli.views
+    spikesim.cli.cluster spikesim.cli.sweeps spikesim.cli.commands spikesim.cli.commands.batch
 """.split()
 """Packages from the ground up: each may import those before it. A module outside a package counts as its package's."""
 

@@ -79,5 +79,7 @@ class ModelSettings:
         later=True,
     )
     weights: str = option(
-        "", "SHA-256 of the weights that the run starts from, in place of random ones; set by `spikesim import`."
+        "",
+        "Run file whose weights the training starts from, `RUN.h5` or `RUN.h5:best`, in place of random ones "
+        "(docs/transfer.md). The run keeps their SHA-256 in its place, which `spikesim import` sets as well.",
     )

@@ -30,6 +30,12 @@ class OptimizerSettings:
         optional=True,
         later=True,
     )
+    freeze: tuple[str, ...] = option(
+        (),
+        "Names of layers that do not learn, as [\"conv1\", \"conv2\"]: their weights, gains, biases and running "
+        "statistics stay as they are. Their heads learn.",
+        later=True,
+    )
     learning_rate: float | tuple[float, ...] = option(
         0.02,
         "Learning rate of a layer's weights, in units of the standard deviation that they start with: a share of "

@@ -3,7 +3,7 @@
 Imports `config`, `network` and `phases` of `ep`; the rest of `training`, and `gradcheck`, import it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,9 @@ from spikesim.ep.training.normalization.running_statistics import RunningStatist
 from spikesim.ep.training.normalization.weight_standardization import WeightStandardization
 
 __all__ = ["LayerNormalization", "Normalization"]
+
+_HELD = "held/"
+"""Stands before the names of weights that are held in a checkpoint."""
 
 KINDS: dict[str, type[LayerNormalization]] = {
     "none": LayerNormalization,
@@ -65,8 +68,42 @@ class Normalization:
         return found
 
     def statistics(self) -> dict[str, Array]:
-        """What is measured beside, by name; a checkpoint has it too."""
-        return {name: array for layer in self.layers for name, array in layer.statistics().items()}
+        """What is measured beside, by name, and the network's weights and biases where they are held; a checkpoint has
+        them too."""
+        found = {name: array for layer in self.layers for name, array in layer.statistics().items()}
+        held = {name: array for layer in self.layers if layer.held for name, array in layer.folded().items()}
+        return {**found, **{f"{_HELD}{name}": array for name, array in held.items()}}
+
+    def behind(self) -> dict[str, Array]:
+        """Gains and statistics between what is learned and the network's weights, by name."""
+        return {name: array for layer in self.layers for name, array in layer.behind().items()}
+
+    def stored(self) -> dict[str, Array]:
+        """The arrays of a run file by name: the parameters of the network, gains and statistics."""
+        return {**self.parameters.leaves(), **self.behind()}
+
+    def hold(self, layers: Collection[int]) -> None:
+        """From now on, nothing changes these layers, and what is wanted changes others."""
+        for index, layer in enumerate(self.layers):
+            layer.held = index in layers
+
+    def adopt(self, layer: int, arrays: Mapping[str, Array]) -> None:
+        """Give a layer the weights and biases of another network, with gains and statistics as far as they are known.
+
+        Parameters
+        ----------
+        layer : int
+            The weights and biases of one that is held stay as given to the last bit; others are folded again.
+        arrays : mapping of str to float32 array
+            As `stored` has them.
+        """
+        own = self.layers[layer]
+        for edge in own.edges:
+            own.network.weights[edge.name][...] = arrays[edge.weight]
+        own.network.bias[...] = arrays[f"{own.name}/bias"]
+        own.unfold({name: arrays[name] for name in own.behind() if name in arrays})
+        if not own.held:
+            own.fold()
 
     def restore(self, statistics: Mapping[str, Any]) -> None:
         """Take up the statistics of a checkpoint, once what is learned has been."""
@@ -77,7 +114,8 @@ class Normalization:
     def fold(self) -> None:
         """Set the weights and biases of the network."""
         for layer in self.layers:
-            layer.fold()
+            if not layer.held:
+                layer.fold()
 
     def arrays(self) -> Iterator[NDArray[Any]]:
         """All of it, in one order."""
@@ -86,8 +124,10 @@ class Normalization:
 
     def standardize(self, layer: int, moments: Moments) -> None:
         """Set the statistics of a layer to those of its potentials, before training; `fold` comes after."""
-        self.layers[layer].standardize(moments, self._gains[layer])
+        if not self.layers[layer].held:
+            self.layers[layer].standardize(moments, self._gains[layer])
 
     def scale(self, edge: Edge, factor: float) -> None:
-        """Multiply the weights of a connection; `fold` comes after."""
-        self.layers[edge.target].scale(edge, np.float32(factor))
+        """Multiply the weights of a connection, unless its layer is held; `fold` comes after."""
+        if not self.layers[edge.target].held:
+            self.layers[edge.target].scale(edge, np.float32(factor))

@@ -28,6 +28,8 @@ class LayerNormalization:
     weights : dict of str to float32 array
         What is learned of each connection, by name (`Edge.name`).
     bias : float32 (C,)
+    held : bool
+        Nothing may change it: it is frozen, or it has the weights of another run and only others are calibrated.
     """
 
     observes = False
@@ -37,6 +39,7 @@ class LayerNormalization:
         self.name, self.edges, self.network = name, edges, network
         self.weights: dict[str, Array] = network.weights
         self.bias: Array = network.bias
+        self.held = False
 
     @property
     def gain_name(self) -> str:
@@ -50,6 +53,24 @@ class LayerNormalization:
     def statistics(self) -> dict[str, Array]:
         """What is measured, by name."""
         return {}
+
+    def folded(self) -> dict[str, Array]:
+        """The network's weights and biases by name, where they are others than what is learned."""
+        return {}
+
+    def behind(self) -> dict[str, Array]:
+        """Gains and statistics between what is learned and the network's weights, by name; a run file has them too."""
+        return {}
+
+    def unfold(self, behind: Mapping[str, Array]) -> None:
+        """Set what is learned such that `fold` gives the weights and biases that the network has, but for rounding.
+
+        Parameters
+        ----------
+        behind : mapping of str to float32 (C,)
+            `behind` of the layer that these weights are of. Where it is that of another normalization, or unknown, the
+            weights that are learned are the network's.
+        """
 
     def gain_gradient(self, gradients: Mapping[str, Array], bias: Array) -> Array | None:
         """Gradient of the gains, where there are some.

@@ -71,6 +71,18 @@ class RunningStatistics(ScaledLayer):
     def statistics(self) -> dict[str, Array]:
         return {f"{self.name}/mean": self.mean, f"{self.name}/deviation": self.deviation}
 
+    def behind(self) -> dict[str, Array]:
+        return {self.gain_name: self.gain, **self.statistics()}
+
+    def unfold(self, behind: Mapping[str, Array]) -> None:
+        if self.is_behind(behind):
+            for name, array in self.behind().items():
+                array[...] = behind[name]
+        scales = self.scales
+        for name, weights in self.network.weights.items():
+            np.divide(weights, scales, out=self.weights[name])
+        np.add(self.network.bias, self.mean * scales, out=self.bias)
+
     def gain_gradient(self, gradients: Mapping[str, Array], bias: Array) -> Array | None:
         if not self.observed:
             return np.zeros_like(self.gain)

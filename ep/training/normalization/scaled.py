@@ -50,6 +50,15 @@ class ScaledLayer(LayerNormalization):
     def learned(self) -> dict[str, Array]:
         return {**super().learned(), self.gain_name: self.gain}
 
+    def folded(self) -> dict[str, Array]:
+        weights = {edge.weight: self.network.weights[edge.name] for edge in self.edges}
+        return {**weights, f"{self.name}/bias": self.network.bias}
+
+    def is_behind(self, arrays: Mapping[str, Array]) -> bool:
+        """Whether these are gains and statistics of this normalization."""
+        own = self.behind()
+        return own.keys() == arrays.keys() and all(own[name].shape == array.shape for name, array in arrays.items())
+
     def seen(self, means: Mapping[str, Array]) -> Mapping[str, Array]:
         fan_in = {edge.name: edge.fan_in for edge in self.edges}
         total = sum(fan_in[name] * mean.mean(dtype=np.float64) for name, mean in means.items())

@@ -43,6 +43,18 @@ class WeightStandardization(ScaledLayer):
     def scales(self) -> Array:
         return self.gain / self._norms()
 
+    def behind(self) -> dict[str, Array]:
+        return {self.gain_name: self.gain, f"{self.name}/norm": self._norms()}
+
+    def unfold(self, behind: Mapping[str, Array]) -> None:
+        for name, weights in self.network.weights.items():
+            self.weights[name][...] = weights
+        self.gain[...] = self._norms()
+        self.bias[...] = self.network.bias
+        if self.is_behind(behind):
+            for weights in self.weights.values():
+                weights *= behind[f"{self.name}/norm"] / self.gain
+
     def gain_gradient(self, gradients: Mapping[str, Array], bias: Array) -> Array | None:
         return np.asarray(self.products(gradients) / self._norms(), np.float32)
 

@@ -157,13 +157,14 @@ def measure_spectral_norms(thread_pool: ThreadPool, inputs: Input, sample_ids: N
 
 
 def limit_spectral_norms(normalization: Normalization, graph: LayerGraph, found: Reals, limit: float) -> list[int]:
-    """Scale down the weights of connections whose spectral norm exceeds the limit; those that were scaled.
+    """Scale down the weights of connections whose spectral norm exceeds the limit, unless their layers are held; those
+    that were scaled.
 
     `Normalization.fold` comes after. found: float64 (connections,).
     """
     scaled = []
     for edge, value in zip(graph.edges, found, strict=True):
-        if value > limit:
+        if value > limit and not normalization.layers[edge.target].held:
             factor = math.floor(limit / value * STEPS_OF_SCALE) / STEPS_OF_SCALE
             normalization.scale(edge, max(factor, 1 / STEPS_OF_SCALE))
             scaled.append(edge.index)

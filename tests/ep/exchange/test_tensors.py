@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikesim.ep.exchange.layouts import Form
-from spikesim.ep.exchange.tensors import HEADER_MAX, read_weights, weights_digest, write_weights
+from spikesim.ep.exchange.tensors import HEADER_MAX, read_weights, write_weights
+from spikesim.ep.network.parameters import weights_digest
 from spikesim.errors import InputError
 
 FORMS = {"conv1": Form((3, 3, 1, 2), None), "head1": Form((8, 3), (2, 2, 2)), "readout": Form((8, 3), (2, 2, 2))}
