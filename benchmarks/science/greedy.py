@@ -34,11 +34,11 @@ from spikesim.ep.gradients.activity_penalty import moved_penalties
 from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.network.heads import READOUT
 from spikesim.ep.network.initial_weights import initial_parameters
+from spikesim.ep.network.learning_rates import learning_rates
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.training.initialization import start
-from spikesim.ep.training.learner import learning_rates
 from spikesim.ep.training.normalization import Normalization
 from spikesim.ep.training.optimizers import schedule
 from spikesim.ep.training.stability.homeostasis import bias_change

@@ -18,9 +18,11 @@ def info(run: str) -> None:
     """Show the configuration, the versions, the state and the digest of a run file, or what a simulation recorded.
 
     The digest is a SHA-256 over configuration, weights, counts and metrics. Two runs of the same computation have the
-    same, however many threads they had and however often they were stopped.
+    same, however many threads they had and however often they were stopped. The hash of the weights is what the
+    configuration of a run says that starts from them (model.weights).
     """
     from spikesim.ep.config.parsing import beyond_preset
+    from spikesim.ep.network.parameters import weights_digest
     from spikesim.ep.runs.reader import RunReader, stored_format
     from spikesim.ep.runs.state import checkpoints_text, state_text
     from spikesim.io.config_diff import flat_settings
@@ -49,6 +51,7 @@ def info(run: str) -> None:
             size = "x".join(map(str, layer.shape))
             neurons, weights = counted(layer.neurons, "neuron"), counted(layer.weights, "weight")
             click.echo(f"  {layer.name:<11}{size} = {neurons}, {weights}")
+        _show_rates(reader)
         name, differing = beyond_preset(reader.config)
         click.echo(f"preset: {name}{', but for' if differing else ''}")
         for key, value in differing:
@@ -56,8 +59,37 @@ def info(run: str) -> None:
         click.echo("configuration:")
         for key, value in flat_settings(reader.config):
             click.echo(f"  {printable(key)} = {printable(json.dumps(value, ensure_ascii=False))}")
+        for which in ("last", *(["best"] if reader.best_epoch else [])):
+            found = weights_digest({**reader.weights(which), **reader.normalization(which)})
+            click.echo(f"{'best_' if which == 'best' else ''}weights_hash: {found}")
         click.echo(f"config_hash: {reader.config_hash}")
         click.echo(f"digest: {reader.digest()}")
+
+
+def _show_rates(reader: "RunReader") -> None:
+    """The learning rates in the units of what they are of; configured are shares of the initial deviations."""
+    from spikesim.ep.network.learning_rates import rates_of_run
+    from spikesim.errors import InputError
+
+    try:
+        found = rates_of_run(reader)
+    except InputError as error:
+        click.echo(f"learning rates: not known to this version ({error})")
+        return
+    click.echo("absolute learning rates, before the schedule, in units of the potential (1: fires at each step):")
+    frozen = reader.setting("optimizer.freeze", ())
+    for name, own in found.items():
+        if name in frozen:
+            text = "none, it is frozen"
+        elif own.deviation is None:
+            text = f"{own.weights:.4g}"
+        else:
+            share = own.weights / own.deviation
+            text = (
+                f"weights {own.weights:.4g} = {share:.4g} x {own.deviation:.4g}, their first deviation; "
+                f"biases {own.biases:.4g}"
+            )
+        click.echo(f"  {name:<11}{text}")
 
 
 def _show_file(reader: "RunReader | SimulationReader", lines: dict[str, str]) -> None:

@@ -4,7 +4,7 @@
 convolution with a stride of 2 instead. ``from`` names the layers that drive a layer, by default the one before it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -121,6 +121,15 @@ def architecture(name: str, layers: tuple[dict[str, Any], ...] = ()) -> Architec
     return Architecture(read_rows(layers))
 
 
+def levels_of(layers: Sequence[Layer]) -> tuple[int, ...]:
+    """The level of each layer (`spikesim.ep.network.graph`)."""
+    found: list[int] = []
+    for number, layer in enumerate(layers):
+        below = [0 if source.layer == INPUT else found[source.layer] for source in _sources(layer, number)]
+        found.append(1 + max(below))
+    return tuple(found)
+
+
 def input_shape(name: str, arch: Architecture, dataset: Dataset | SampleSpec, coarse: int = 1) -> Shape:
     """Shape of the samples as the network sees them.
 
@@ -192,7 +201,7 @@ def build(
             name = f"{layer.kind}{number}"
             populations.append(network.add_population(plan.shape, name=name, **asdict(neurons)))
     source = network.add_spike_input(image, "input") if spikes else network.add_image(image)
-    levels = [plan.level for plan in planned]
+    levels = levels_of(arch.layers)
     edges: list[Edge] = []
     for target, plan in enumerate(planned):
         for place, (lower, table) in enumerate(plan.inputs):
@@ -211,25 +220,23 @@ def build(
             edges.append(Edge(len(edges), name, lower, target, connection, span, place == 0))
     top = planned[-1]
     features = pooled(top.shape) if top.pooled else top.shape
-    return LayerGraph(network, source, tuple(populations), tuple(edges), tuple(levels), top.pooled, features)
+    return LayerGraph(network, source, tuple(populations), tuple(edges), levels, top.pooled, features)
 
 
 @dataclass(frozen=True)
 class _Planned:
-    """A layer before there is a network: its shape, its level, and the tables from what drives it."""
+    """A layer before there is a network: its shape, and the tables from what drives it."""
 
     shape: Shape
-    level: int
     pooled: bool
     inputs: tuple[tuple[int, Table], ...]
 
 
 def _plan(layer: Layer, channels: int, image: Shape, below: list[_Planned], pooling: Pooling) -> _Planned:
     strided = layer.pool and pooling == "strided"
-    sources = layer.sources or (Source(len(below) - 1),)
     inputs: list[tuple[int, Table]] = []
     shape: Shape | None = None
-    for source in sources:
+    for source in _sources(layer, len(below)):
         origin = None if source.layer == INPUT else below[source.layer]
         pool: Pool | None = None if pooling == "strided" or origin is None or not origin.pooled else pooling
         seen = image if origin is None else pooled(origin.shape) if origin.pooled else origin.shape
@@ -259,8 +266,12 @@ def _plan(layer: Layer, channels: int, image: Shape, below: list[_Planned], pool
     assert shape is not None
     if layer.pool and min(shape[:2]) < (1 if strided else 2):
         raise InputError("the map is too small for its kernel or its pool")
-    level = 1 + max(0 if source.layer == INPUT else below[source.layer].level for source in sources)
-    return _Planned(shape, level, layer.pool and not strided, tuple(inputs))
+    return _Planned(shape, layer.pool and not strided, tuple(inputs))
+
+
+def _sources(layer: Layer, number: int) -> tuple[Source, ...]:
+    """What drives a layer with so many before it."""
+    return layer.sources or (Source(number - 1),)
 
 
 def _stride(seen: Shape, shape: Shape) -> int:

@@ -1,6 +1,7 @@
 """The weights that a network starts with, before its biases are calibrated."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,26 +9,38 @@ from spikesim.ep.config.parsing import Config, per_layer
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import Array, HeadParameters, LayerParameters, ParameterTree
 
-__all__ = ["initial_parameters", "initial_scales", "square_waves"]
+__all__ = ["initial_deviations", "initial_parameters", "initial_scales", "square_waves"]
 
 SKIP_STREAM = 1 << 20
 """Streams of random numbers from here on are those of connections that are not the first into their layer."""
 
 
 def initial_scales(model: Model, config: Config) -> tuple[float, ...]:
-    """Standard deviation of the initial weights of each layer, gain / sqrt(fan-in over all connections into it)."""
+    """Standard deviation of the initial weights of each layer of a network."""
+    fan_ins = [model.graph.fan_in(layer) for layer in range(model.layers)]
+    return initial_deviations(config, model.graph.levels, fan_ins)
+
+
+def initial_deviations(config: Config, levels: Sequence[int], fan_ins: Sequence[int]) -> tuple[float, ...]:
+    """Standard deviation of the initial weights of each layer, gain / sqrt(fan-in over all connections into it).
+
+    Parameters
+    ----------
+    levels, fan_ins : sequence of int
+        Of each layer (`spikesim.ep.network.graph.LayerGraph`).
+    """
     gain, growth = config.model.gain, config.model.gain_growth
-    gains = list(per_layer(gain, model.layers, "model.gain"))
+    gains = list(per_layer(gain, len(levels), "model.gain"))
     if not isinstance(gain, tuple):
         grown = gains[0]
         by_level = {1: grown, 2: grown}
-        for level in range(3, model.graph.depth + 1):
+        for level in range(3, max(levels) + 1):
             by_level[level] = grown = grown * growth
-        gains = [by_level[level] for level in model.graph.levels]
-    for layer, level in enumerate(model.graph.levels):
+        gains = [by_level[level] for level in levels]
+    for layer, level in enumerate(levels):
         if level == 1:
             gains[layer] = config.model.first_gain
-    return tuple(gain / math.sqrt(model.graph.fan_in(layer)) for layer, gain in enumerate(gains))
+    return tuple(gain / math.sqrt(fan_in) for gain, fan_in in zip(gains, fan_ins, strict=True))
 
 
 def square_waves(shape: tuple[int, ...]) -> Array:

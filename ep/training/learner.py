@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.config.parsing import Config, per_layer
+from spikesim.ep.config.parsing import Config
 from spikesim.ep.config.random_streams import STREAM_FREE, nudged_stream, stream_of
 from spikesim.ep.gradients import centering
 from spikesim.ep.gradients.activity_penalty import add_penalty_gradients, penalty_sums
@@ -31,7 +31,7 @@ from spikesim.ep.gradients.scheme import NudgingScheme
 from spikesim.ep.inputs.samples import MiniBatch, Samples
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.graph import Edge
-from spikesim.ep.network.initial_weights import initial_scales
+from spikesim.ep.network.learning_rates import learning_rates
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import Array, ParameterTree
 from spikesim.ep.parallel.buffers import Buffers
@@ -394,20 +394,3 @@ class Learner:
             return HeadSums(np.zeros(weight.shape, np.int64), np.zeros(weight.shape[-1], np.int64))
         at = int(self.model.packed.table[index].at)
         return head_sums(head, found.features[:, at : at + head.features], found.errors[:, index])
-
-
-def learning_rates(model: Model, config: Config) -> dict[str, float]:
-    """Learning rate of each array of parameters, by name, before the schedule."""
-    settings, signals = config.optimizer, config.error_signals
-    rates: dict[str, float] = {}
-    layer_rates = per_layer(settings.learning_rate, model.layers, "optimizer.learning_rate")
-    scales = initial_scales(model, config)
-    for layer, (name, rate, scale) in enumerate(zip(model.names, layer_rates, scales, strict=True)):
-        rates[f"{name}/bias"] = rates[f"{name}/gain"] = rate * settings.bias_factor
-        for edge in model.graph.incoming(layer):
-            rates[edge.weight] = rate * scale
-    readout_rate = settings.readout_learning_rate
-    for head in model.heads:
-        own = readout_rate if head.name == hd.READOUT or signals.learning_rate is None else signals.learning_rate
-        rates[f"{head.name}/weight"] = rates[f"{head.name}/bias"] = own
-    return rates

@@ -39,7 +39,7 @@ class OptimizerSettings:
     learning_rate: float | tuple[float, ...] = option(
         0.02,
         "Learning rate of a layer's weights, in units of the standard deviation that they start with: a share of "
-        "their size, whatever the fan-in.",
+        "their size, whatever the fan-in; `spikesim info` prints the absolute ones.",
         low=0,
         high=1e6,
         per_layer=True,

@@ -87,7 +87,7 @@ class Transfer:
     def text(self) -> str:
         """What is taken and what is new, in a line."""
         new = f"; new: {', '.join(self.new)}" if self.new else ""
-        return f"weights of {self.source}: {', '.join(self.taken)}{new}"
+        return f"taken from {self.source}: {', '.join(self.taken)}{new}"
 
     @property
     def warning(self) -> str | None:
