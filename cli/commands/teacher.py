@@ -80,9 +80,9 @@ def teacher(options: TeacherOptions) -> None:
         progress = _lines(repeats * len(images.train.labels)) if ranks.rank == 0 else None
         threads = options.threads or available_threads(ranks)
         logits = training_logits(reader, config, images, repeats, threads, progress, ranks, options.weights)
-        epoch = f"best epoch, {reader.best_epoch}, of the " if options.weights == "best" else ""
+        best = f"best epoch, {reader.best_epoch}, of the " if options.weights == "best" else ""
         description = (
-            f"{config.model.arch}, {config.dynamics.inference}, mean of {repeats}, of the {epoch}run with the "
+            f"{config.model.arch}, {config.dynamics.inference}, mean of {repeats}, of the {best}run with the "
             f"configuration {reader.config_hash}"
         )
     if ranks.rank > 0:

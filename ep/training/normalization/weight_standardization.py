@@ -52,6 +52,7 @@ class WeightStandardization(ScaledLayer):
         self.gain[...] = self._norms()
         self.bias[...] = self.network.bias
         if self.is_behind(behind):
+            self.gain[...] = behind[self.gain_name]
             for weights in self.weights.values():
                 weights *= behind[f"{self.name}/norm"] / self.gain
 

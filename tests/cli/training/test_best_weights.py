@@ -5,9 +5,12 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 import safetensors.numpy
 from commands import CONFIG, assert_one_line, digest, spikesim, succeed
 
+import spikesim as spikesim_package
+from spikesim.datasets import load
 from spikesim.ep.runs.reader import RunReader
 
 STILL = ("--inference", "mean-field", "--normalization", "none", "--set", "optimizer.learning_rate=0",
@@ -32,10 +35,19 @@ def test_a_training_that_does_not_get_better_ends(tmp_path: Path) -> None:
     assert digest(run) == before
 
 
-def test_the_best_weights_are_used(tmp_path: Path) -> None:
-    (tmp_path / "tiny.toml").write_text(CONFIG)
-    run = tmp_path / "run.h5"
-    succeed("train", "--config", tmp_path / "tiny.toml", "--validation", 0.1, "--epochs", 4, "--out", run)
+@pytest.fixture(scope="module")
+def validated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a validation set."""
+    folder = tmp_path_factory.mktemp("validated")
+    (folder / "tiny.toml").write_text(CONFIG)
+    succeed(
+        "train", "--config", folder / "tiny.toml", "--validation", 0.1, "--epochs", 4, "--out", folder / "run.h5"
+    )
+    return folder / "run.h5"
+
+
+def test_the_best_weights_are_used(validated: Path, tmp_path: Path) -> None:
+    run = validated
     with RunReader(run) as reader:
         epoch, weights = reader.best()
         shape = (2, *reader.samples.shape)
@@ -58,7 +70,42 @@ def test_the_best_weights_are_used(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", np.zeros(shape, np.uint8))
     named = (run, tmp_path / "images.npy", "--weights", "best", "--out")
     succeed("predict", *named, tmp_path / "p.npz")
+    check = ("gradcheck", "--run", run, "--batch", 8, "--format", "json", "--weights")
+    checked = {which: json.loads(succeed(*check, which).stdout) for which in ("best", "last")}
+    assert checked["best"]["weights"] == "best"
+    assert_one_line(spikesim("gradcheck", "--weights", "best"), "--weights best is of a run; add --run RUN.h5")
+    assert (checked["best"]["mean_field"] == checked["last"]["mean_field"]) == (epoch == 4)
+    told = succeed("teacher", run, "--weights", "best", "--out", tmp_path / "teacher.h5").stdout
+    with h5py.File(tmp_path / "teacher.h5") as file:
+        assert f"of the best epoch, {epoch}, of the run" in str(file.attrs["description"]) and "right" in told
+        shown = spikesim_package.load(run, weights="best").predict(load("fashion-mnist-mini").train.images[:5])
+        np.testing.assert_array_equal(file["logits"][:5], shown.logits)
+    run = tmp_path / "old.h5"
+    run.write_bytes(validated.read_bytes())
+    named = (run, *named[1:])
     with h5py.File(run, "r+") as file:  # as an older version has it
         del file["best"]
     for command in (("evaluate", run, "--weights", "best"), ("predict", *named, tmp_path / "q.npz")):
         assert_one_line(spikesim(*command), "has no best weights")
+
+
+def test_a_training_goes_on_from_the_best_weights(validated: Path, tmp_path: Path) -> None:
+    """They are known by their hash: the run goes on without the file that they are from."""
+    source, run = tmp_path / "source.h5", tmp_path / "on.h5"
+    source.write_bytes(validated.read_bytes())
+    given = ("train", "--config", validated.with_name("tiny.toml"), "--epochs", 1, "--out", run)
+    told = succeed(*given, "--init-from", f"{source}:best", "--freeze", "conv1").stderr
+    assert f"taken from {source} (its best epoch): conv1, conv2, head1, readout\n" in told and "calibrating" not in told
+    source.unlink()
+    shown = succeed("info", run).stdout
+    hash_of_best = succeed("info", validated).stdout.partition("best_weights_hash: ")[2].splitlines()[0]
+    assert f'model.weights = "{hash_of_best}"' in shown and 'optimizer.freeze = ["conv1"]' in shown
+    assert "\n  conv1      none, it is frozen\n  conv2      weights 0.005 = 0.02 x 0.25, their first deviation; " in shown
+    succeed("resume", run, "--epochs", 2)
+    with RunReader(validated) as before, RunReader(run) as after:
+        assert after.rows["epochs"] == 2
+        for name, array in before.best()[1].items():
+            assert (array.tobytes() == after.weights()[name].tobytes()) == name.startswith("conv1/"), name
+    again = spikesim(*given, "--init-from", source, "--resume")
+    assert_one_line(again, f"{source} does not exist")
+    assert_one_line(spikesim(*given, "--freeze", "con1", "--overwrite"), "optimizer.freeze has 'con1'", "conv1?")
