@@ -15,6 +15,7 @@ from pathlib import Path
 from spikesim import RunReader
 from spikesim.ep.analysis.summary import Report, make_report
 from spikesim.ep.config.parsing import Config, config_of_run
+from spikesim.ep.evaluation.from_run import RunWeights
 from spikesim.ep.gradcheck.check import Variant, check_gradients
 from spikesim.ep.inputs.dataset import load_of_run
 from spikesim.errors import InputError

@@ -212,8 +212,9 @@ class RunReader(FollowedFile):
         group = NORMALIZATION if which == "last" else BEST_NORMALIZATION
 
         def read(contents: Contents) -> dict[str, NDArray[np.float32]]:
-            there = contents.has(group) if which == "last" else contents.has("/best") and contents.has(group)
-            return {name: own for name, own in (_weights(contents, group) if there else {}).items() if own.any()}
+            if not all(contents.has(path) for path in (["/best", group] if which == "best" else [group])):
+                return {}
+            return {name: array for name, array in _weights(contents, group).items() if array.any()}
 
         return self._file.read(read)
 
@@ -255,8 +256,8 @@ class RunReader(FollowedFile):
         """SHA-256 over configuration, layers, weights, counts and metrics, hexadecimal.
 
         Equal for two runs of the same computation. Left out: times, host, command line, versions, the best weights,
-        which follow from the rest, what is behind the weights, and whether the run has ended. Columns go in by the order of the schema, with name,
-        type and number of rows, little endian; weights by name.
+        which follow from the rest, gains and statistics behind the weights, and whether the run has ended. Columns go
+        in by the order of the schema, with name, type and number of rows, little endian; weights by name.
         """
         digest = hashlib.sha256()
 

@@ -198,7 +198,7 @@ class Trainer:
             evaluate(thread_pool, self.pipeline, self.dataset.test, 1, stream_of(0, STREAM_EVALUATION))
 
     def _learner(self, thread_pool: ThreadPool) -> Learner:
-        """A learner with random or given weights, which are also in the network: what is wrong with them is told now."""
+        """A learner with its first weights, which are also in the network: what is wrong with them is told now."""
         with self._naming_memory("the weights and what learning keeps of them", self.dataset):
             parameters = initial_parameters(self.model, self.config)
             if self._transfer is not None:

@@ -193,7 +193,9 @@ def require_keys(
     for key in given:
         if key not in known:
             asked = did_you_mean(meant(key, known))
-            raise InputError(f"unknown key {shown(f'{prefix}{key}')} in {where}{asked}; its keys are {', '.join(known)}")
+            raise InputError(
+                f"unknown key {shown(f'{prefix}{key}')} in {where}{asked}; its keys are {', '.join(known)}"
+            )
     for key in needed:
         if key not in given:
             raise InputError(f"{where} has no {key}; it needs {', '.join(needed)}")

@@ -109,6 +109,7 @@ PREPARE: dict[str, Callable[[Place], None]] = {
     "docs/gradient-check.md": trained("run.h5"),
     "docs/inference.md": trained("run.h5"),
     "docs/reports.md": both(Place.put_data, trained("run.h5", "a.h5", "b.h5", "runs/run-0.h5")),
+    "docs/transfer.md": Place.put_data,
     "docs/teacher-file.md": trained("RUN.h5"),
     "docs/run-file.md": trained("RUN.h5"),
 }

@@ -20,7 +20,8 @@ from spikesim.io.validation import did_you_mean, nearest
 __all__ = ["Transfer", "frozen_layers"]
 
 _FUNCTION = (
-    "model.neuron", "model.refractory", "data.std_factor", "dynamics.pooling", "dynamics.leak", "dynamics.feedback_gain",
+    "model.neuron", "model.refractory", "data.std_factor", "dynamics.pooling", "dynamics.leak",
+    "dynamics.feedback_gain",
 )  # fmt: skip
 """Keys that make another function of the same weights."""
 

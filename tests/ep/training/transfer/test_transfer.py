@@ -121,7 +121,12 @@ def source(sources: Callable[[str], Path]) -> Path:
 
 @pytest.mark.parametrize(
     ("kind", "which"),
-    [("running-statistics", "last"), ("running-statistics", "best"), ("weight-standardization", "last"), ("none", "last")],
+    [
+        ("running-statistics", "last"),
+        ("running-statistics", "best"),
+        ("weight-standardization", "last"),
+        ("none", "last"),
+    ],
 )
 def test_a_network_is_taken_whole(sources: Callable[[str], Path], kind: str, which: str, tmp_path: Path) -> None:
     """What learns nothing remains what was taken: to the bit where it is frozen, else but for rounding."""
@@ -160,9 +165,7 @@ def test_gains_that_a_file_does_not_have_are_found_anew(source: Path, tmp_path: 
     ("kind", "given"),
     [("running-statistics", True), ("running-statistics", False), ("weight-standardization", True)],
 )
-def test_frozen_layers_stay_to_the_bit(
-    sources: Callable[[str], Path], kind: str, given: bool, tmp_path: Path
-) -> None:
+def test_frozen_layers_stay_to_the_bit(sources: Callable[[str], Path], kind: str, given: bool, tmp_path: Path) -> None:
     """Over epochs in which others learn, are damped and limited; with threads and ranks, stopped and resumed."""
     run = sources(kind) if given else None
     config = config_of(
@@ -207,7 +210,9 @@ def test_what_does_not_fit_is_new_and_alone_is_calibrated(source: Path, tmp_path
     assert found["conv1/bias"].any()
     lines = train(tmp_path / "large.h5", config, small.make_dataset(size=8))
     assert "taken" in lines[0] and "; new: dense3 (96x8, there 54x8), head1 (64x3, there 36x3)" in lines[0]
-    with pytest.raises(InputError, match=r"^no layer of .* fits the network, conv1 \(3x3x1x8, there 3x3x1x4\), .*custom"):
+    with pytest.raises(
+        InputError, match=r"^no layer of .* fits the network, conv1 \(3x3x1x8, there 3x3x1x4\), .*custom"
+    ):
         train(tmp_path / "none.h5", config_of(model__width=2.0, model__weights=str(source)))
     assert not (tmp_path / "none.h5").exists()
 
@@ -253,7 +258,10 @@ def test_networks_are_compared_connection_by_connection(tmp_path: Path) -> None:
 
 
 def test_frozen_layers_must_be_there(tmp_path: Path) -> None:
-    for name, words in (("conv", r"'conv', no layer \(did you mean conv[12]\?\)"), ("readout", "'readout', the read-out,")):
+    for name, words in (
+        ("conv", r"'conv', no layer \(did you mean conv[12]\?\)"),
+        ("readout", "'readout', the read-out,"),
+    ):
         with pytest.raises(InputError, match=rf"^optimizer\.freeze has {words}.*the layers are conv1, conv2, dense3$"):
             train(tmp_path / "run.h5", config_of(optimizer__freeze=[name]))
     assert config_of(optimizer__freeze="conv2, conv1").optimizer.freeze == ("conv1", "conv2")
