@@ -56,8 +56,8 @@ def take_weights(config: Config) -> tuple[Config, SourceWeights | None]:
     Parameters
     ----------
     config : Config
-        With ``model.weights`` a run file: ``RUN.h5`` for its last weights, ``RUN.h5:best`` for those of the best epoch by
-        its validation set.
+        With ``model.weights`` a run file: ``RUN.h5`` for its last weights, ``RUN.h5:best`` for those of its best epoch
+        by the validation set.
 
     Returns
     -------
