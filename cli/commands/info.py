@@ -67,16 +67,17 @@ def info(run: str) -> None:
 
 
 def _show_rates(reader: "RunReader") -> None:
-    """The learning rates in the units of what they are of; configured are shares of the initial deviations."""
+    """The learning rates before the schedule in units of the potential; configured are shares of initial deviations."""
     from spikesim.ep.network.learning_rates import rates_of_run
     from spikesim.errors import InputError
+    from spikesim.runtime.printable import printable
 
     try:
         found = rates_of_run(reader)
     except InputError as error:
-        click.echo(f"learning rates: not known to this version ({error})")
+        click.echo(f"learning rates: not known to this version ({printable(str(error))})")
         return
-    click.echo("absolute learning rates, before the schedule, in units of the potential (1: fires at each step):")
+    click.echo("absolute learning rates (unit: potential, at 1 a neuron fires in each step):")
     frozen = reader.setting("optimizer.freeze", ())
     for name, own in found.items():
         if name in frozen:
@@ -86,7 +87,7 @@ def _show_rates(reader: "RunReader") -> None:
         else:
             share = own.weights / own.deviation
             text = (
-                f"weights {own.weights:.4g} = {share:.4g} x {own.deviation:.4g}, their first deviation; "
+                f"weights {own.weights:.4g} ({share:.4g} x initial deviation {own.deviation:.4g}), "
                 f"biases {own.biases:.4g}"
             )
         click.echo(f"  {name:<11}{text}")

@@ -108,7 +108,8 @@ def test_a_training_goes_on_from_the_best_weights(validated: Path, tmp_path: Pat
     hash_of_best = within("info", validated).partition("best_weights_hash: ")[2].splitlines()[0]
     assert f'model.weights = "{hash_of_best}"' in shown and 'optimizer.freeze = ["conv1"]' in shown
     assert (
-        "\n  conv1      none, it is frozen\n  conv2      weights 0.005 = 0.02 x 0.25, their first deviation; " in shown
+        "\n  conv1      none, it is frozen\n  conv2      weights 0.005 (0.02 x initial deviation 0.25), biases 0.002"
+        in shown
     )
     succeed("resume", run, "--epochs", 2)
     with RunReader(validated) as before, RunReader(run) as after:
