@@ -34,6 +34,7 @@ class EvaluateOptions:
     test_limit: int | None
     steps_free: int | None
     settings: tuple[str, ...]
+    bits: str | None
     threads: int | None
     style: str
 
@@ -62,15 +63,22 @@ class EvaluateOptions:
     metavar="KEY=VALUE",
     help="Any key of [dynamics], or error_signals.answer, as for train; repeatable.",
 )
+@click.option(
+    "--bits",
+    metavar="N,N,...",
+    help="Test the weights rounded to so many bits too, 2 to 16, as export --dtype does: --bits 8,6,4.",
+)
 @threads_option
 @style_option
 @takes(EvaluateOptions)
 def evaluate(options: EvaluateOptions) -> None:
     """Test the network of a run file on the test images of its data set, or of another with the same form.
 
-    Prints accuracy, loss, activity, steps, synaptic operations and estimated energy a sample for each repeat. The run
-    file is not changed. Started by mpiexec or srun, it shares the images among the processes.
+    Prints accuracy, loss, activity, steps, synaptic operations and estimated energy a sample for each repeat; with
+    --bits, beside each number of bits, means over the repeats. The run file is not changed. Started by mpiexec or srun,
+    it shares the images among the processes.
     """
+    bits = _bits(options.bits)
     ranks = take_ranks()
     tell_compilation()
 
@@ -96,14 +104,40 @@ def evaluate(options: EvaluateOptions) -> None:
         config = config_of_run(reader.config, [*chosen, *given])
         config, images = load_of_run(config, reader, options.data_dir)
         threads = options.threads or available_threads(ranks)
-        results = retest(reader, config, images, options.repeats, threads, ranks, options.weights)
+        results = retest(reader, config, images, options.repeats, threads, ranks, options.weights, bits)
         epoch = reader.best_epoch if options.weights == "best" else None
     if ranks.rank > 0:
         return
     if options.style == "json":
         _print_json({"run": options.run, "weights": options.weights, "config": config.to_dict()}, results)
+        return
+    title = "Test" if epoch is None else f"Test of epoch {epoch}, the best by the validation set"
+    if options.bits is None:
+        _print_table(title, results)
     else:
-        _print_table("Test" if epoch is None else f"Test of epoch {epoch}, the best by the validation set", results)
+        _print_bits(title, results)
+
+
+def _bits(text: str | None) -> list[int]:
+    """The numbers of bits that were asked for.
+
+    Raises
+    ------
+    InputError
+        One is no number, or out of range.
+    """
+    from spikesim.ep.network.rounding import BITS_ENGINE, BITS_MIN
+    from spikesim.errors import InputError
+
+    found = []
+    for word in [] if text is None else text.split(","):
+        plain = word.strip()
+        bits = int(plain) if plain.isascii() and plain.isdigit() and len(plain) < 9 else 0
+        if not BITS_MIN <= bits <= BITS_ENGINE:
+            allowed = f"bits of a weight are whole numbers from {BITS_MIN} to {BITS_ENGINE}"
+            raise InputError(f"--bits {word!r}: {allowed}, with commas between them: --bits 8,6,4")
+        found.append(bits)
+    return found
 
 
 def _print_json(head: dict[str, Any], results: list[Any]) -> None:
@@ -140,3 +174,37 @@ def _print_table(title: str, results: list[Any]) -> None:
             f"accuracy {statistics.mean(accuracies):.2%} +- {statistics.stdev(accuracies):.2%} "
             f"(mean and standard deviation of {len(results)} repeats)"
         )
+
+
+def _print_bits(title: str, results: list[Any]) -> None:
+    import statistics
+
+    from spikesim.cli.terminal.tables import Table, print_table
+
+    table = Table(f"{title}, by the bits of a weight", ("bits",))
+    table.add_columns("accuracy", "loss", "activity", "weights\nthat are 0", "ACs\na sample")
+    repeats = 1
+    for bits in dict.fromkeys(result.bits for result in results):
+        own = [result for result in results if result.bits == bits]
+        mean = {
+            name: statistics.mean(getattr(result, name) for result in own)
+            for name in ("accuracy", "loss", "activity", "accumulates")
+        }
+        repeats = len(own)
+        spread = f" +- {statistics.stdev(result.accuracy for result in own):.2%}" if repeats > 1 else ""
+        table.add_row(
+            str(bits),
+            f"{mean['accuracy']:.2%}{spread}",
+            f"{mean['loss']:.4f}",
+            f"{mean['activity']:.2%}",
+            f"{own[0].zeros:.2%}",
+            f"{mean['accumulates']:.4g}",
+        )
+    console = make_console()
+    print_table(console, table)
+    console.print(
+        "16 bits are those of the dynamics. Weights are rounded to multiples of one power of two for the layer, the "
+        "finest that holds the largest; biases stay."
+    )
+    if repeats > 1:
+        console.print(f"Means of {repeats} repeats; after +- the standard deviation.")

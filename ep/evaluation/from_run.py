@@ -1,6 +1,6 @@
 """Using the network of a run file again: tests, and its logits for a teacher."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from spikesim.ep.evaluation.evaluate import evaluate, logits
 from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
+from spikesim.ep.network.rounding import BITS_ENGINE, round_parameters, zero_weights
 from spikesim.ep.parallel.agreement import check_agreement
 from spikesim.ep.parallel.communicator import Communicator
 from spikesim.ep.parallel.thread_pool import ThreadPool
@@ -30,8 +31,13 @@ class RunWeights(NamedTuple):
 
 @dataclass(frozen=True)
 class Retest:
-    """One test; steps of the free phase, operations and energy (joule) are a sample's."""
+    """One test; steps of the free phase, operations and energy (joule) are a sample's.
 
+    Weights have so many `bits`; the share `zeros` of those of the layers and of the read-out is 0.
+    """
+
+    bits: int
+    zeros: float
     samples: int
     correct: int
     accuracy: float
@@ -110,6 +116,7 @@ def retest(
     threads: int,
     ranks: Communicator | None = None,
     which: str = "last",
+    bits: Sequence[int] = (),
 ) -> list[Retest]:
     """Test the weights of a run.
 
@@ -123,6 +130,13 @@ def retest(
         The processes that share the work.
     which : {"last", "best"}
         The weights, as for `run_parameters`.
+    bits : sequence of int
+        Besides the weights as the dynamics have them, test them rounded to so many bits, as `round_weights` does.
+
+    Returns
+    -------
+    list of Retest
+        By number of bits, those of the dynamics first, then by repeat.
 
     Raises
     ------
@@ -130,6 +144,7 @@ def retest(
         The network does not fit the data set, or the run has no such weights.
     """
     model = load_run_model(reader, config, dataset, ranks, which)
+    parameters = run_parameters(reader, model, dataset.name, which)
     pipeline = InputPipeline(config, dataset, model.graph.image.shape)
     available = len(dataset.test.labels)
     samples = config.data.test_limit if config.data.test_limit is not None else available
@@ -137,23 +152,29 @@ def retest(
         raise InputError(f"data.test_limit is {samples}; {dataset.name} has {available} test samples")
     results = []
     with ThreadPool(model, config, threads, ranks=ranks) as thread_pool:
-        for stream in evaluation_streams(reader, repeats, which):
-            found = evaluate(thread_pool, pipeline, dataset.test, samples, stream)
-            counts = found.counts
-            accumulates = counts.events_forward + counts.events_feedback
-            results.append(
-                Retest(
-                    samples=samples,
-                    correct=found.correct,
-                    accuracy=found.accuracy,
-                    loss=found.loss,
-                    activity=float(counts.spikes.sum() / counts.updates.sum()),
-                    steps=float(counts.steps / samples),
-                    accumulates=float(accumulates.sum() / samples),
-                    multiply_accumulates=float(counts.macs.sum() / samples),
-                    joule=float(np.sum(reader.energy_model.estimate(accumulates, counts.macs)) / samples),
+        for count in dict.fromkeys((BITS_ENGINE, *bits)):
+            rounded = round_parameters(parameters, count)
+            if count != BITS_ENGINE:
+                model.set_parameters(rounded)
+            for stream in evaluation_streams(reader, repeats, which):
+                found = evaluate(thread_pool, pipeline, dataset.test, samples, stream)
+                counts = found.counts
+                accumulates = counts.events_forward + counts.events_feedback
+                results.append(
+                    Retest(
+                        bits=count,
+                        zeros=zero_weights(rounded),
+                        samples=samples,
+                        correct=found.correct,
+                        accuracy=found.accuracy,
+                        loss=found.loss,
+                        activity=float(counts.spikes.sum() / counts.updates.sum()),
+                        steps=float(counts.steps / samples),
+                        accumulates=float(accumulates.sum() / samples),
+                        multiply_accumulates=float(counts.macs.sum() / samples),
+                        joule=float(np.sum(reader.energy_model.estimate(accumulates, counts.macs)) / samples),
+                    )
                 )
-            )
     return results
 
 

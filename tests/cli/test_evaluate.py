@@ -66,6 +66,21 @@ def test_the_table(run):
     assert "mean and standard deviation of 3 repeats" in text
 
 
+def test_weights_in_few_bits(run):
+    plain = evaluate(run, "--test-limit", 100, "--threads", 1)["tests"]
+    found = evaluate(run, "--test-limit", 100, "--threads", 1, "--bits", "8, 2", "--repeats", 2)["tests"]
+    assert [test["bits"] for test in found] == [16, 16, 8, 8, 2, 2]
+    assert found[0] == plain[0]
+    zeros = [test["zeros"] for test in found[::2]]
+    assert zeros[0] < zeros[1] < zeros[2] and found[4]["loss"] != found[2]["loss"] != found[0]["loss"]
+    text = succeed("evaluate", run, "--bits", "8,2", "--test-limit", 100).stdout
+    rows = [line.split() for line in text.splitlines() if line[:2].strip().isdigit() and "%" in line]
+    assert [row[0] for row in rows] == ["16", "8", "2"]
+    assert rows[0][1:3] == [f"{plain[0]['accuracy']:.2%}", f"{plain[0]['loss']:.4f}"]
+    for bits in ("1", "8,", "-4"):
+        assert "from 2 to 16" in refused(run, "--bits", bits)
+
+
 def test_what_is_refused(run, tmp_path):
     assert "imagenet" in refused(run, "--dataset", "imagenet")
     assert "mnist" in refused(run, "--dataset", "mnist")
