@@ -10,6 +10,7 @@ from spikesim.cli.common import echo_csv, takes
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
+    from spikesim.ep.analysis.costs import EnergyCosts
     from spikesim.ep.reports.writing import Outputs
 
 
@@ -24,6 +25,7 @@ class ReportOptions:
     page: Path | None
     pictures: Path | None
     gradients: Path | None
+    energy: str | None
     group: str | None
     overwrite: bool
 
@@ -66,6 +68,12 @@ class ReportOptions:
     help="Add the cosines of a gradient check, as 'spikesim gradcheck --format json' prints it.",
 )
 @click.option(
+    "--energy",
+    metavar="COSTS",
+    help="What operations cost, for the estimated energies: 45nm-int8, 45nm-fp16, 45nm-fp32, 7nm-int8, 7nm-fp16, "
+    "7nm-fp32, or a TOML file, also with memory and updates of neurons.  [default: as the run file says]",
+)
+@click.option(
     "--group",
     type=click.Choice(["seeds", "none"]),
     help="Of several runs: means and tests over seeds, or each run.  [default: seeds if runs differ in the seed alone]",
@@ -83,7 +91,9 @@ def report(options: ReportOptions) -> None:
     Examples:
       spikesim report run.h5 --html run.html
       spikesim report a.h5 b.h5 --plot figures
+      spikesim report run.h5 --energy 45nm-int8
     """
+    from spikesim.ep.analysis.costs import energy_costs
     from spikesim.ep.reports.writing import Outputs
 
     runs, folder, style, several = options.runs, options.folder, options.style, len(options.runs) != 1
@@ -97,26 +107,37 @@ def report(options: ReportOptions) -> None:
         raise InputError("--group is of several runs; leave it out, or give more of them")
     if options.gradients is not None and options.page is None and options.pictures is None:
         raise InputError("--gradients adds charts to --html or --plot; give one of them")
+    costs = None if options.energy is None else energy_costs(options.energy)
     outputs = Outputs(options.page, options.pictures, options.overwrite)
     shown = style or (None if outputs.wanted else "table")
     if several:
-        _several(options, shown, outputs)
+        _several(options, shown, outputs, costs)
     else:
-        _one(runs[0], options.epoch, options.gradients, shown, outputs)
+        _one(runs[0], options.epoch, options.gradients, shown, outputs, costs)
 
 
-def _one(run: Path, epoch: int | None, gradients: Path | None, style: str | None, outputs: "Outputs") -> None:
-    from spikesim.ep.analysis.summary import make_report, tidy_rows
+def _one(
+    run: Path,
+    epoch: int | None,
+    gradients: Path | None,
+    style: str | None,
+    outputs: "Outputs",
+    costs: "EnergyCosts | None",
+) -> None:
+    from spikesim.ep.analysis.summary import cost_rows, make_report, tidy_rows
     from spikesim.ep.reports.document import json_text, report_document
     from spikesim.ep.runs.reader import RunReader
 
     with RunReader(run) as reader:
+        if costs is not None:
+            reader.energy_model = costs.model(reader)
         numbers = make_report(reader, epoch)
         written = outputs.write_run(reader, numbers, gradients)
         if style == "json":
             click.echo(json_text(report_document(reader, numbers)))
         elif style == "csv":
-            echo_csv([("section", "epoch", "phase", "layer", "metric", "value"), *tidy_rows(numbers)])
+            charged = [] if costs is None else cost_rows(reader.energy_model)
+            echo_csv([("section", "epoch", "phase", "layer", "metric", "value"), *tidy_rows(numbers), *charged])
         elif style == "table":
             from spikesim.cli.views.report_tables import print_tables
 
@@ -125,14 +146,14 @@ def _one(run: Path, epoch: int | None, gradients: Path | None, style: str | None
             _tell(written)
 
 
-def _several(options: ReportOptions, style: str | None, outputs: "Outputs") -> None:
+def _several(options: ReportOptions, style: str | None, outputs: "Outputs", costs: "EnergyCosts | None") -> None:
     from spikesim.ep.reports.comparison import compare, run_files
     from spikesim.ep.reports.completeness import completeness, planned_runs
     from spikesim.ep.reports.seeds import group_by_seed, have_seeds
 
     folder = options.folder
     planned = None if folder is None else planned_runs(folder)
-    runs = compare(options.runs if folder is None else run_files(folder), strict=folder is None)
+    runs = compare(options.runs if folder is None else run_files(folder), strict=folder is None, costs=costs)
     groups = group_by_seed(runs)
     grouped = have_seeds(groups) if options.group is None else options.group == "seeds"
     if grouped and not groups:

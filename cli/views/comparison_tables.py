@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from spikesim.cli.common import make_console
 from spikesim.cli.terminal.tables import Table, print_table
+from spikesim.cli.views.report_tables import energy_words
 
 if TYPE_CHECKING:
     from spikesim.ep.reports.comparison import ComparedRun
     from spikesim.ep.reports.completeness import Planned
     from spikesim.ep.reports.seeds import PairedTest, SeedGroup
+    from spikesim.ep.runs.energy import EnergyModel
 
 __all__ = ["comparison_json", "comparison_rows", "group_rows", "print_comparison"]
 
@@ -31,8 +33,9 @@ def comparison_json(runs: "list[ComparedRun]", folder: str | None, planned: "Pla
 
 def comparison_rows(runs: "list[ComparedRun]") -> list[list[Any]]:
     """Names of columns, and a row for each run."""
-    values = ([*asdict(run.row).values(), *run.settings.values()] for run in runs)
-    return [[*asdict(runs[0].row), *runs[0].settings], *values]
+    chosen = ["energy_model"] if any(_chosen(runs)) else []
+    values = ([*asdict(run.row).values(), *run.settings.values(), *(run.energy.name for _ in chosen)] for run in runs)
+    return [[*asdict(runs[0].row), *runs[0].settings, *chosen], *values]
 
 
 def group_rows(groups: "list[SeedGroup]") -> list[list[Any]]:
@@ -63,6 +66,19 @@ def print_comparison(runs: "list[ComparedRun]", groups: "list[SeedGroup]", said:
     beside : bool
         A few runs may have a column each.
     """
+    _print_tables(runs, groups, said, beside=beside)
+    for words in dict.fromkeys(energy_words(energy) for energy in _chosen(runs)):
+        make_console().print(words)
+
+
+def _chosen(runs: "list[ComparedRun]") -> "list[EnergyModel]":
+    """The costs of runs for which others than those of the file were chosen."""
+    from spikesim.ep.analysis.costs import DeviceEnergy
+
+    return [run.energy for run in runs if isinstance(run.energy, DeviceEnergy)]
+
+
+def _print_tables(runs: "list[ComparedRun]", groups: "list[SeedGroup]", said: list[str], *, beside: bool) -> None:
     from spikesim.runtime.text import counted
 
     console = make_console()

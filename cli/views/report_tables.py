@@ -9,9 +9,10 @@ from spikesim.runtime.text import counted, fixed, percent, scientific, si
 if TYPE_CHECKING:
     from spikesim.ep.analysis.layers import LayerLearning
     from spikesim.ep.analysis.summary import EpochMetrics, LayerWork, Report
+    from spikesim.ep.runs.energy import EnergyModel
     from spikesim.ep.runs.reader import RunReader
 
-__all__ = ["accuracy_table", "print_tables"]
+__all__ = ["accuracy_table", "energy_words", "print_tables"]
 
 
 def print_tables(reader: "RunReader", numbers: "Report") -> None:
@@ -44,8 +45,16 @@ def print_tables(reader: "RunReader", numbers: "Report") -> None:
             "Dense counts the cells of an average pool apart, as they send; where the pool is a layer of its own, the "
             "layer behind it has a quarter (docs/metrics.md)."
         )
-    energy = reader.energy_model
-    console.print(
+    console.print(energy_words(reader.energy_model))
+
+
+def energy_words(energy: "EnergyModel") -> str:
+    """What operations are charged."""
+    from spikesim.ep.analysis.costs import DeviceEnergy
+
+    if isinstance(energy, DeviceEnergy):
+        return energy.words()
+    return (
         f"Energy: {energy.accumulate_joule * 1e12:g} pJ an AC, {energy.multiply_accumulate_joule * 1e12:g} pJ a MAC "
         f"({energy.source}); synaptic operations only, no memory traffic, no neuron updates."
     )

@@ -251,6 +251,7 @@ def _work_of_phase(reader: RunReader, given: _PhaseSums) -> list[LayerWork]:
         events_forward = float(sums["events_forward"][chosen].sum())
         events_feedback = float(sums["events_feedback"][chosen].sum())
         macs = float(sums["macs"][chosen].sum())
+        updates = float(sums["neuron_updates"][chosen].sum())
         activity = spikes / (size * steps)
         return LayerWork(
             epoch=given.epoch,
@@ -268,10 +269,10 @@ def _work_of_phase(reader: RunReader, given: _PhaseSums) -> list[LayerWork]:
             effective_acs_forward=events_forward / samples,
             effective_acs_feedback=events_feedback / samples,
             effective_macs=macs / samples,
-            neuron_updates=float(sums["neuron_updates"][chosen].sum()) / samples,
+            neuron_updates=updates / samples,
             saturated=None if given.saturated is None else float((given.saturated[chosen] * share).sum()),
             residual=None if given.residual is None else float((given.residual[chosen] * share).sum()),
-            joule=float(energy.estimate(events_forward + events_feedback, macs)) / samples,
+            joule=float(energy.estimate(events_forward + events_feedback, macs, updates)) / samples,
             input_ms=input_ms,
             activity_per_ms=None if input_ms is None else spikes / (size * samples * input_ms),
             operations_per_ms=None

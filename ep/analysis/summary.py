@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.ep.analysis.costs import DeviceEnergy
 from spikesim.ep.analysis.layers import LayerLearning, layer_learning
 from spikesim.ep.analysis.operations import TEST_PHASE, TOTAL, LayerWork, layer_work, samples_of_phase
 from spikesim.ep.analysis.traces import FiringRates, TraceStep, firing_rates, trace_steps
 from spikesim.ep.config.sections import answers_with, tested_on
 from spikesim.ep.runs.best_epoch import BestEpoch
+from spikesim.ep.runs.energy import EnergyModel
 from spikesim.ep.runs.reader import RunReader
-from spikesim.ep.runs.schema import PHASES, READOUT, LayerInfo
+from spikesim.ep.runs.schema import PHASES, READOUT
 from spikesim.errors import InputError
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Report",
     "all_tested_on",
     "best_epoch",
+    "cost_rows",
     "epoch_metrics",
     "layer_work",
     "make_report",
@@ -171,7 +174,7 @@ def make_report(reader: RunReader, epoch: int | None = None, *, current: bool = 
             layers=[] if epoch is None else layer_work(batches, epochs, reader, epoch),
             best_epoch=best_epoch(reader, epochs),
             epochs=epoch_metrics(batches, epochs),
-            phases=summarise_phases(batches, reader.layers),
+            phases=summarise_phases(batches, reader),
             learning=layer_learning(batches, epochs, reader.layers),
             parameters=parameter_summaries(reader),
             traces=[] if epoch is None else trace_steps(reader.traces, epoch),
@@ -240,9 +243,10 @@ def epoch_metrics(batches: Columns, epochs: Columns) -> list[EpochMetrics]:
     return sorted(found, key=lambda summary: summary.epoch)
 
 
-def summarise_phases(batches: Columns, layers: list[LayerInfo]) -> list[PhaseSummary]:
+def summarise_phases(batches: Columns, reader: RunReader) -> list[PhaseSummary]:
     """Energy function, residual and estimated energy by epoch and phase, of phases that ran."""
-    neurons = np.array([layer.neurons for layer in layers], dtype=np.float64)
+    neurons = np.array([layer.neurons for layer in reader.layers], dtype=np.float64)
+    joule = _phase_joule(batches, reader)
     found: list[PhaseSummary] = []
     for epoch in np.unique(batches["epoch"]):
         chosen = batches["epoch"] == epoch
@@ -260,10 +264,19 @@ def summarise_phases(batches: Columns, layers: list[LayerInfo]) -> list[PhaseSum
                     steps=steps / float(samples.sum()),
                     hopfield=float(_mean(batches["hopfield"][chosen, index], ran)),
                     residual=float((by_layer * neurons).sum() / neurons.sum()),
-                    joule=float(batches["joule"][chosen, index].sum() / samples.sum()),
+                    joule=float(joule[chosen, index].sum() / samples.sum()),
                 )
             )
     return found
+
+
+def _phase_joule(batches: Columns, reader: RunReader) -> NDArray[np.float64]:
+    """Energy by mini-batch and phase: as the run counted it, or at other costs."""
+    energy = reader.energy_model
+    if not isinstance(energy, DeviceEnergy):
+        return np.asarray(batches["joule"])
+    events = batches["events_forward"].astype(np.float64) + batches["events_feedback"]
+    return np.asarray(energy.estimate(events, batches["macs"], batches["neuron_updates"]).sum(axis=-1))
 
 
 def parameter_summaries(reader: RunReader) -> list[ParameterSummary]:
@@ -321,6 +334,12 @@ def tidy_rows(report: Report) -> Iterator[tuple[str, str, str, str, str, str]]:
                         metric,
                         repr(int(value) if isinstance(value, bool) else value),
                     )
+
+
+def cost_rows(energy: EnergyModel) -> Iterator[tuple[str, str, str, str, str, str]]:
+    """What operations were charged, as rows beside those of `tidy_rows`."""
+    for name, value in dataclasses.asdict(energy).items():
+        yield "energy_model", "", "", "", name, value if isinstance(value, str) else repr(value)
 
 
 def _mean(values: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:

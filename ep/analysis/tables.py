@@ -208,7 +208,7 @@ class Run(RunReader):
         if kind is EpochMetrics:
             return epoch_metrics(batches, epochs)
         if kind is PhaseSummary:
-            return summarise_phases(batches, self.layers)
+            return summarise_phases(batches, self)
         if kind is LayerLearning:
             return layer_learning(batches, epochs, self.layers)
         return [

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.ep.analysis.costs import EnergyCosts
 from spikesim.ep.analysis.summary import best_epoch, epoch_metrics
 from spikesim.ep.config.parsing import as_recorded
 from spikesim.ep.config.sections import tested_on
@@ -108,7 +109,7 @@ def run_files(folder: Path) -> list[Path]:
     return paths
 
 
-def compare(paths: Iterable[Path], *, strict: bool) -> list[ComparedRun]:
+def compare(paths: Iterable[Path], *, strict: bool, costs: EnergyCosts | None = None) -> list[ComparedRun]:
     """Read runs.
 
     Parameters
@@ -117,6 +118,8 @@ def compare(paths: Iterable[Path], *, strict: bool) -> list[ComparedRun]:
         The run files.
     strict : bool
         Refuse what cannot be read. Otherwise its row says why, and it has no figures.
+    costs : EnergyCosts, optional
+        What operations cost; by default as the files say.
 
     Raises
     ------
@@ -129,6 +132,8 @@ def compare(paths: Iterable[Path], *, strict: bool) -> list[ComparedRun]:
     for path, name in zip(paths, _short_names(paths), strict=True):
         try:
             with RunReader(path) as reader, np.errstate(over="ignore", invalid="ignore"):
+                if costs is not None:
+                    reader.energy_model = costs.model(reader)
                 found.append((*_read(name, reader), reader.energy_model))
                 configurations.append(as_recorded(reader.config))
         except InputError as error:
@@ -169,7 +174,7 @@ def _read(name: str, reader: RunReader) -> tuple[RunRow, list[EpochPoint]]:
         columns[f"test_{what}"].sum(axis=1, dtype=np.float64)
         for what in ("events_forward", "events_feedback", "macs", "spikes", "neuron_updates")
     )
-    joule = reader.energy_model.estimate(forward + feedback, macs)
+    joule = reader.energy_model.estimate(forward + feedback, macs, updates)
     seconds = columns["seconds"] + columns["test_seconds"]
     points = [
         EpochPoint(

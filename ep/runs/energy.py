@@ -34,7 +34,7 @@ class EnergyModel:
     multiply_accumulate_joule: float = 4.6e-12
     source: str = "Horowitz, ISSCC 2014, 45 nm, 32-bit float"
 
-    def estimate(self, events: ArrayLike, macs: ArrayLike) -> NDArray[Any]:
+    def estimate(self, events: ArrayLike, macs: ArrayLike, updates: ArrayLike = 0) -> NDArray[Any]:
         """Energy of synaptic events and multiply-accumulates.
 
         Parameters
@@ -43,6 +43,8 @@ class EnergyModel:
             Effective accumulates (synaptic events), any shape.
         macs : array_like of int
             Effective multiply-accumulates, a shape that broadcasts with `events`.
+        updates : array_like of int
+            Updates of neurons, which cost nothing here.
 
         Returns
         -------

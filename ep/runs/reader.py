@@ -72,7 +72,7 @@ class RunReader(FollowedFile):
     layers : list of LayerInfo
         Neuron layers from the input up.
     energy_model : EnergyModel
-        Energy charged for each operation.
+        Energy charged for each operation: that of the file, or what was set in its place.
     input_shape : tuple of int or None
         Rows, columns and channels of a sample as the network sees it; None where the file does not say.
     data_source : str

@@ -19,6 +19,7 @@ import spikesim
 from spikesim.cli import main
 from spikesim.cli.sweeps.sweep_file import read_sweep
 from spikesim.datasets import load
+from spikesim.ep.analysis.costs import energy_costs
 from spikesim.ep.config.parsing import describe, make_config, merge
 from spikesim.ep.inputs.teacher import read_teacher
 from spikesim.io.toml import tomllib
@@ -147,7 +148,7 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 def test_toml_examples_are_configurations() -> None:
-    other = ("sparse-networks.md", "cluster.md", "sweeps.md")
+    other = ("sparse-networks.md", "cluster.md", "sweeps.md", "reports.md")
     examples = [block for page in PAGES if page.name not in other for block in blocks(page, "toml")]
     examples += [path.read_text() for path in ROOT.glob("examples/*.toml")]
     assert examples
@@ -166,6 +167,15 @@ def test_toml_sweeps_have_members(tmp_path: Path) -> None:
         (tmp_path / "sweep.toml").write_text(text)
         for member in read_sweep(tmp_path / "sweep.toml"):
             make_config(merge({}, member.items()))
+
+
+def test_toml_prices_are_energy_costs(tmp_path: Path) -> None:
+    texts = list(blocks(ROOT / "docs" / "reports.md", "toml"))
+    texts += [path.read_text() for path in ROOT.glob("examples/energy/*.toml")]
+    assert len(texts) > 1
+    for text in texts:
+        (tmp_path / "costs.toml").write_text(text)
+        assert energy_costs(str(tmp_path / "costs.toml")).memory
 
 
 def test_toml_networks_are_described() -> None:

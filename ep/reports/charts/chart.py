@@ -111,7 +111,7 @@ def run_charts(document: Document) -> list[Chart]:
     """
     charts = [
         *_epoch_charts(document["epochs"], document["tested_on"]),
-        *_work_charts(document["layers"]),
+        *_work_charts(document["layers"], document["energy_model"]),
         *_phase_charts(document["phases"]),
         *_step_charts(document["traces"], _names(document["layers"])),
         *_rate_charts(document["firing_rates"]),
@@ -138,7 +138,10 @@ def _epoch_charts(epochs: list[Entry], tested_on: str) -> list[Chart]:
     ]
 
 
-def _work_charts(layers: list[Entry]) -> list[Chart]:
+def _work_charts(layers: list[Entry], energy: Entry) -> list[Chart]:
+    charged = (
+        f"With the costs of {energy['name']}" if "node" in energy else "With the assumption that the run file holds"
+    )
     shown = [entry for entry in layers if TOTAL not in (entry["layer"], entry["phase"])]
     names = _names(layers)
     phases = list(dict.fromkeys(entry["phase"] for entry in shown))
@@ -169,7 +172,7 @@ def _work_charts(layers: list[Entry]) -> list[Chart]:
             "energy per sample (J)",
             lambda entry: entry["joule"],
             log=True,
-            note="With the assumption that the run file holds; the table of energies can be changed.",
+            note=f"{charged}; the table of energies can be changed.",
         ),
     ]
 

@@ -58,7 +58,9 @@ def comparison_page(document: Mapping[str, Any], said: Sequence[str] = (), *, gr
     return make_page(f"Comparison of {counted(len(runs), 'run')}", lead, sections, document, layers=1)
 
 
-_PRICES = "The penalties change the energies under Results. They begin as in the file of the first run."
+_PRICES = (
+    "Prices change the energies under Results, which begin as each run is charged; the fields, as the first run is."
+)
 _ALL_PAIRS_MAX = 5
 """With more settings a page tests against the first one only."""
 _FIRST = ("run", "state", "epochs", "train accuracy")

@@ -3,7 +3,7 @@
 {
   const form = document.getElementById("energy-form");
   const published = JSON.parse(document.getElementById("assumptions").textContent);
-  const prices = ["accumulate", "multiply_accumulate", "memory", "update"];
+  const prices = ["accumulate", "multiply_accumulate", "fetch", "state", "update"];
   const field = (name) => document.getElementById(name);
 
   // As spikesim/runtime/text.py does it.
@@ -23,10 +23,13 @@
   }
 
   function compute() {
-    const [accumulate, multiply, memory, update] = prices.map(price);
+    const [accumulate, multiply, fetch, state, update] = prices.map(price);
+    // Runs may be charged differently until the reader chooses one price for all.
+    const given = prices.every((name) => field(name).value === field(name).defaultValue);
     for (const cell of document.querySelectorAll("data.joule")) {
       const [accumulates, macs, updates] = ["accumulates", "macs", "updates"].map((name) => Number(cell.dataset[name]));
-      const joule = accumulates * (accumulate + memory) + macs * (multiply + memory) + updates * update;
+      const joule = given ? Number(cell.dataset.given) : accumulates * (accumulate + fetch + 2 * state)
+        + macs * (multiply + fetch) + updates * (update + 2 * state);
       cell.value = String(joule);
       cell.textContent = `${si(joule)}J`;
     }
@@ -60,7 +63,7 @@
     const node = field("node").value;
     field("format").disabled = node === "run" || node === "own";
     if (node === "run") {
-      for (const name of prices.slice(0, 2)) field(name).value = field(name).defaultValue;
+      for (const name of prices) field(name).value = field(name).defaultValue;
     } else if (node !== "own") {
       const row = published.find((own) => own.node === node && own.format === field("format").value);
       for (const name of prices.slice(0, 2)) field(name).value = row[name];

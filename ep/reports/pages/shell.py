@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spikesim import __version__
+from spikesim.ep.analysis.published import MEMORY_NOTE, published
 from spikesim.ep.reports.charts.chart import Chart
 from spikesim.ep.reports.charts.markup import Child, element, embedded_json, number, serialise, table
 from spikesim.ep.reports.charts.svg import draw, point_text
-from spikesim.ep.reports.pages.energies import MEMORY_NOTE, published
 from spikesim.runtime.text import si
 
 __all__ = ["assumptions_form", "figure", "joule_cell", "make_page", "section"]
@@ -22,7 +22,8 @@ _DARK = ("#f6e35a", "#5fd08a", "#6aa8f2")
 
 _CHARGED = (
     "Charged are synaptic operations: an accumulate for a synaptic event, a multiply-accumulate for a graded input. "
-    "Memory traffic and the updates of the neurons cost nothing unless you give them a price. Random numbers, the "
+    "Memory traffic and the updates of the neurons cost nothing unless they have a price. A weight is fetched for each "
+    "AC and MAC; the state of a neuron is read and written for each AC and each update. Random numbers, the "
     "read-out and the optimizer are left out. Use the figures to compare runs and layers, not as the consumption of a "
     "device. "
 )
@@ -126,6 +127,7 @@ def joule_cell(joule: float | None, accumulates: float, macs: float, updates: fl
     if joule is None:
         return "-"
     counts = {"data_accumulates": repr(accumulates), "data_macs": repr(macs), "data_updates": repr(updates)}
+    counts["data_given"] = repr(joule)
     return number(joule, si(joule) + "J", class_="joule", **counts)
 
 
@@ -142,7 +144,12 @@ def assumptions_form(energy: Mapping[str, Any]) -> ET.Element:
     own = {
         "accumulate": (energy["accumulate_joule"] or 0.0) * 1e12,
         "multiply_accumulate": (energy["multiply_accumulate_joule"] or 0.0) * 1e12,
+        "fetch": (energy.get("weight_fetch_joule") or 0.0) * 1e12,
+        "state": (energy.get("state_access_joule") or 0.0) * 1e12,
+        "update": (energy.get("neuron_update_joule") or 0.0) * 1e12,
     }
+    first = f"as given: {energy['name']}" if "node" in energy else f"as in the run file: {energy['name']}"
+    levels = (energy.get("weights_in"), energy.get("states_in"))
 
     def choice(name: str, label: str, options: list[tuple[str, str]]) -> ET.Element:
         return element("label", label, element("select", [element("option", text, value=value)
@@ -157,14 +164,15 @@ def assumptions_form(energy: Mapping[str, Any]) -> ET.Element:
         element(
             "fieldset",
             element("legend", "What an operation costs"),
-            choice("node", "Process node", [("run", f"as in the run file: {energy['name']}"), *((node, node) for node
+            choice("node", "Process node", [("run", first), *((node, node) for node
                    in nodes), ("own", "values of your own")]),
             choice("format", "Numbers", [(name, name) for name in formats]),
             entry("accumulate", "Accumulate (AC), pJ", own["accumulate"]),
             entry("multiply_accumulate", "Multiply-accumulate (MAC), pJ", own["multiply_accumulate"]),
-            entry("memory", "Memory an operation, pJ", 0.0),
-            entry("update", "Update of a neuron, pJ", 0.0),
-            element("button", "As in the run file", type="reset"),
+            entry("fetch", "Fetch of a weight, pJ", own["fetch"]),
+            entry("state", "Read or write of a state, pJ", own["state"]),
+            entry("update", "Update of a neuron, pJ", own["update"]),
+            element("button", "As given" if "node" in energy else "As in the run file", type="reset"),
         ),
         element("output", id="energy-summary", aria_live="polite"),
         id="energy-form",
@@ -175,7 +183,7 @@ def assumptions_form(energy: Mapping[str, Any]) -> ET.Element:
         for row in rows
     ]
     mine = [
-        f"run file: {energy['name']}",
+        f"given: {energy['name']}" if "node" in energy else f"run file: {energy['name']}",
         f"{own['accumulate']:g}",
         f"{own['multiply_accumulate']:g}",
         energy["source"],
@@ -183,9 +191,10 @@ def assumptions_form(energy: Mapping[str, Any]) -> ET.Element:
     return element(
         "div",
         form,
-        element("noscript", element("p", "Without scripts the energies are those of the run file's assumption.")),
+        element("noscript", element("p", "Without scripts the energies are those of the first row.")),
         table("Assumptions, picojoules an operation", ["numbers", "AC", "MAC", "source"], [mine, *cells],
               id="assumption-table"),
+        element("p", f"Weights lie in {levels[0]}, states in {levels[1]}.", class_="note") if any(levels) else None,
         element("p", _CHARGED, MEMORY_NOTE, class_="note"),
     )  # fmt: skip
 

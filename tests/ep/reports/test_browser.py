@@ -9,7 +9,7 @@ import runs
 from browser import Browser, needs_browser
 from commands import succeed
 
-from spikesim.ep.reports.pages.energies import PUBLISHED
+from spikesim.ep.analysis.published import PUBLISHED
 
 pytestmark = needs_browser
 
@@ -131,7 +131,7 @@ def test_the_reader_chooses_a_process_node(browser, page, energy):
 def test_the_reader_types_prices(browser, page):
     """By keyboard alone."""
     browser.open(page)
-    typed = {"accumulate": "2", "multiply_accumulate": "3", "memory": "5", "update": "7"}
+    typed = {"accumulate": "2", "multiply_accumulate": "3", "fetch": "4", "state": "0.5", "update": "6"}
     reached = set()
     for _ in range(80):
         browser.press("Tab")
@@ -144,7 +144,7 @@ def test_the_reader_types_prices(browser, page):
     assert browser.run("document.getElementById('node').value") == "own"
     for cell in joules(browser):
         accumulates, macs, updates = (float(cell[name]) for name in ("accumulates", "macs", "updates"))
-        assert cell["value"] == pytest.approx((accumulates * 7 + macs * 8 + updates * 7) * 1e-12, rel=1e-9)
+        assert cell["value"] == pytest.approx((accumulates * 7 + macs * 7 + updates * 7) * 1e-12, rel=1e-9)
 
 
 def test_energies_read_alike_in_python_and_in_the_page(browser, page):

@@ -4,7 +4,7 @@ from commands import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikesim.ep.reports.pages.energies import PUBLISHED, published
+from spikesim.ep.analysis.published import PUBLISHED, published
 from spikesim.ep.runs.energy import EnergyModel
 
 counts = st.integers(0, 2**50)

@@ -1,4 +1,4 @@
-"""Published energies of arithmetic, among which the reader of a page can choose.
+"""Published energies of arithmetic, by process node and format of the numbers.
 
 45 nm, 0.9 V: M. Horowitz, "Computing's energy problem (and what we can do about it)", ISSCC 2014. 7 nm: N. P. Jouppi et
 al., "Ten lessons from three generations shaped Google's TPUv4i", ISCA 2021, table 2, which has both. An accumulate is
@@ -38,6 +38,16 @@ class ArithmeticEnergy:
     multiply: float
     source: str
 
+    @property
+    def preset(self) -> str:
+        """The name by which ``spikesim report --energy`` takes them."""
+        return f"{self.node.replace(' ', '')}-{self.format}"
+
+    @property
+    def multiply_accumulate(self) -> float:
+        """Picojoules of a multiplication and an addition."""
+        return round(self.add + self.multiply, 6)
+
 
 PUBLISHED = (
     ArithmeticEnergy("45 nm", "int8", 0.03, 0.2, _HOROWITZ),
@@ -51,7 +61,4 @@ PUBLISHED = (
 
 def published() -> list[dict[str, Any]]:
     """The table as plain values, with ``accumulate`` and ``multiply_accumulate`` in picojoules."""
-    return [
-        {**asdict(own), "accumulate": own.add, "multiply_accumulate": round(own.add + own.multiply, 6)}
-        for own in PUBLISHED
-    ]
+    return [{**asdict(own), "accumulate": own.add, "multiply_accumulate": own.multiply_accumulate} for own in PUBLISHED]
