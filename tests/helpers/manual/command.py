@@ -61,6 +61,7 @@ SCRIPTS = {
     "kills": ["--kills", "2", "--ranks", "1"],
     "limits": SMALL,
     "metrics": ["--samples", "1"],
+    "nir_readers": ["--steps", "2", "--limit", "8"],
     "parts": [*SMALL, "--samples", "16"],
     "ranks": [*SMALL, "--batch", "4", "--batches", "1"],
     "error_signals": ["--stops", "2"],
@@ -117,8 +118,8 @@ def shortened(arguments: list[str]) -> list[str]:
 
 
 def without_peers(arguments: list[str]) -> list[str]:
-    """Arguments without the comparison with Brian2 and NEST, which have environments of their own that are not here."""
-    for option, instead in (("--brian", []), ("--nest", ["--lif"])):
+    """Arguments without other programs that have environments of their own, which are not here."""
+    for option, instead in (("--brian", []), ("--nest", ["--lif"]), ("--python", [])):
         if option in arguments:
             at = arguments.index(option)
             arguments = [*arguments[:at], *instead, *arguments[at + 2 :]]
