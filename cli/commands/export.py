@@ -23,6 +23,7 @@ class CommandOptions:
     table: str | None
     layout: str | None
     nodes: str | None
+    dtype: str | None
     weights: str | None
     overwrite: bool
 
@@ -55,6 +56,12 @@ class CommandOptions:
     help="nir: neurons as LI and Threshold, or as IF, which snnTorch, Norse and Sinabs read.  [default: li]",
 )
 @click.option(
+    "--dtype",
+    type=click.Choice(["float32", "int16", "int8", "int4"]),
+    help="safetensors: numbers as stored, as the dynamics have them (int16), or rounded further, with one power of two "
+    "for the layer.  [default: float32]",
+)
+@click.option(
     "--weights",
     type=click.Choice(["last", "best"]),
     help="nir, safetensors: those of the last checkpoint, or of the best epoch by the validation set.  [default: last]",
@@ -75,7 +82,15 @@ def export(options: CommandOptions) -> None:
     from spikesim.ep.runs.reader import RunReader
 
     samples = tuple(dict.fromkeys(options.samples))
-    chosen = ExportOptions(options.step_ms, samples, options.table, options.layout, options.nodes, options.weights)
+    chosen = ExportOptions(
+        step_ms=options.step_ms,
+        samples=samples,
+        table=options.table,
+        layout=options.layout,
+        nodes=options.nodes,
+        dtype=options.dtype,
+        weights=options.weights,
+    )
     if options.run.endswith(".npz"):
         source = PredictedSpikes(Path(options.run))
         losses = write(source, options.to, options.out, chosen, overwrite=options.overwrite)

@@ -12,7 +12,7 @@ from spikesim.ep.exchange.output import check_output, write_output
 from spikesim.ep.exchange.predicted import PredictedSpikes
 from spikesim.ep.exchange.spikes import SpikeSource
 from spikesim.ep.exchange.structure import read_structure
-from spikesim.ep.exchange.tensors import safetensors_library, write_weights
+from spikesim.ep.exchange.tensors import DTYPES, safetensors_library, write_integers, write_weights
 from spikesim.ep.runs.reader import RunReader
 from spikesim.errors import InputError
 from spikesim.io.formats import canonical_json
@@ -39,6 +39,8 @@ class ExportOptions:
     nodes : str or None
         Of a NIR graph, the neurons: ``"li"`` (the default), LI and Threshold, which say all that NIR can say; or
         ``"if"``, which other programs read.
+    dtype : str or None
+        Of weights: ``"float32"`` (the default); ``"int16"``, as the dynamics have them; ``"int8"`` or ``"int4"``.
     weights : str or None
         Of a NIR graph and of weights: ``"last"`` (the default), or ``"best"`` by the validation set.
     """
@@ -48,6 +50,7 @@ class ExportOptions:
     table: str | None = None
     layout: str | None = None
     nodes: str | None = None
+    dtype: str | None = None
     weights: str | None = None
 
 
@@ -167,10 +170,18 @@ def _safetensors(reader: RunReader, options: ExportOptions) -> _Work:
         "producer": f"spikesim {__version__}",
         "config": canonical_json(reader.config),
         "config_hash": reader.config_hash,
+        "normalization": structure.normalization,
     }
     if options.weights == "best":
         metadata["epoch"] = str(reader.best_epoch)
-    return _Work(lambda path: write_weights(path, structure.weights, structure.forms, layout, metadata))
+    given, dtype = (structure.weights, structure.forms, layout, metadata), options.dtype or "float32"
+    bits = DTYPES[dtype]
+    if bits is None:
+        return _Work(lambda path: write_weights(path, *given))
+    losses = f"weights have {bits} bits; the exponents of their units are in the metadata"
+    if dtype != "int16":
+        losses += f"; spikesim evaluate --bits {bits} says what that costs"
+    return _Work(lambda path: write_integers(path, *given, dtype), losses)
 
 
 FORMATS: Mapping[str, tuple[Callable[[RunReader, ExportOptions], _Work], frozenset[str]]] = MappingProxyType(
@@ -180,7 +191,7 @@ FORMATS: Mapping[str, tuple[Callable[[RunReader, ExportOptions], _Work], frozens
         "nirdata": (_nirdata, frozenset({"step_ms", "samples"})),
         "neurobench": (_neurobench, frozenset()),
         "csv": (_csv, frozenset({"table", "step_ms", "samples"})),
-        "safetensors": (_safetensors, frozenset({"layout", "weights"})),
+        "safetensors": (_safetensors, frozenset({"layout", "dtype", "weights"})),
     }
 )
 """By name, what prepares the file, and the options that it uses."""

@@ -11,6 +11,7 @@ bias          (outputs,)                          (outputs,)
 """
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ LAYOUTS = {"torch": ".", "spikesim": "/"}
 """By name, what joins the name of a layer and of its array."""
 
 Array = NDArray[np.float32]
+_Number = TypeVar("_Number", bound=np.number[Any])
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,14 @@ class Form:
         The map that the first axis of `shape` runs over; None for a convolution.
     has_bias : bool
         A layer has one bias, whose name is that of its first connection.
+    is_head : bool
+        A head or the read-out, outside the dynamics.
     """
 
     shape: tuple[int, ...]
     features: Shape | None
     has_bias: bool = True
+    is_head: bool = False
 
     @property
     def bias_shape(self) -> tuple[int]:
@@ -59,8 +64,8 @@ class Form:
         """Shape of the weights in a layout."""
         return self.shape if layout == "spikesim" else self.shape[:-3:-1] + self.shape[:-2]
 
-    def to_layout(self, weights: Array, layout: str) -> Array:
-        """Weights of this program in a layout; contiguous."""
+    def to_layout(self, weights: NDArray[_Number], layout: str) -> NDArray[_Number]:
+        """Weights of this program, numbers of any type, in a layout; contiguous."""
         if layout == "spikesim":
             return np.ascontiguousarray(weights)
         if self.features is None:
@@ -89,5 +94,5 @@ def parameter_forms(graph: LayerGraph, heads: tuple[Head, ...], classes: int) ->
         features = None if isinstance(table, Conv) else seen
         forms[edge.name] = Form(edge.shape, features, edge.first)
     for head in heads:
-        forms[head.name] = Form((neurons(head.shape), classes), head.shape)
+        forms[head.name] = Form((neurons(head.shape), classes), head.shape, is_head=True)
     return forms

@@ -250,6 +250,7 @@ def _graph_metadata(structure: Structure, step_ms: float) -> dict[str, Any]:
         "losses": LOSSES,
         "step_ms": step_ms,
         "input": f"a sample of {config.data.dataset}: {what}",
+        "normalization": structure.normalization,
         "pooling": f"{config.dynamics.pooling}; its adjoint gives a quarter to each of four cells on the way back",
         "steps_free": config.dynamics.steps_free,
         "steps_onset": config.dynamics.onset(structure.graph.depth),

@@ -1,5 +1,6 @@
 """The network of a run file, rebuilt from its configuration and its layers, without the data."""
 
+import json
 import math
 from dataclasses import dataclass
 from typing import Any, cast
@@ -20,6 +21,7 @@ from spikesim.ep.network.error_signals import place_heads
 from spikesim.ep.network.graph import LayerGraph
 from spikesim.ep.network.heads import READOUT, Head
 from spikesim.ep.runs.reader import RunReader
+from spikesim.ep.runs.samples import SampleSpec
 from spikesim.errors import InputError
 from spikesim.io.fields import shown
 
@@ -42,6 +44,8 @@ class Structure:
         Samples enter as spikes, not as a constant image.
     weights : dict of str to float32 array
         By name as in the run file (`ParameterTree.leaves`).
+    samples : SampleSpec or None
+        The samples that the network takes; None where the file does not say.
     """
 
     config: Config
@@ -50,6 +54,15 @@ class Structure:
     heads: tuple[Head, ...]
     spikes: bool
     weights: dict[str, NDArray[np.float32]]
+    samples: SampleSpec | None = None
+
+    @property
+    def normalization(self) -> str:
+        """How images are prepared, for metadata: the mean and the divisor of each channel, as JSON; "" if unknown."""
+        if self.samples is None or self.spikes:
+            return ""
+        divisor = self.samples.std * self.config.data.std_factor
+        return json.dumps({"pixels": "0 to 1", "subtract": self.samples.mean.tolist(), "divide_by": divisor.tolist()})
 
     @property
     def readout(self) -> Head:
@@ -88,7 +101,7 @@ def read_structure(reader: RunReader, which: str = "last") -> Structure:
         neurons=NeuronParameters.of(config),
     )
     spikes = not reader.layers[0].analogue
-    structure = Structure(config, arch.layers, graph, place_heads(config, graph), spikes, weights)
+    structure = Structure(config, arch.layers, graph, place_heads(config, graph), spikes, weights, reader.samples)
     built = [(population.name, population.shape) for population in graph.populations]
     if built != [(layer.name, layer.shape) for layer in reader.layers] or "readout/bias" not in weights:
         raise InputError(f"{reader.path} has other layers than its configuration describes; it is damaged")

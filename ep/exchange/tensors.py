@@ -1,23 +1,34 @@
 """Weights in safetensors files: a format that holds arrays by name and nothing that could be executed."""
 
+import json
+import math
 import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.ep.exchange.layouts import LAYOUTS, Form
+from spikesim.ep.network.rounding import round_weights
 from spikesim.errors import InputError
+from spikesim.io.fields import shown
+from spikesim.numerics.fixed_point import ONE_BITS, quantize_drive
 
-__all__ = ["GivenWeights", "read_weights", "write_weights"]
+__all__ = ["DTYPES", "GivenWeights", "read_weights", "write_integers", "write_weights"]
+
+DTYPES = {"float32": None, "int16": 16, "int8": 8, "int4": 4}
+"""By name, the bits of a weight; None for the weights as they are stored."""
 
 HEADER_MAX = 1 << 20
 """Bytes of a header: names, types and shapes of some ten arrays need a few thousand."""
-FLOATS = {"F16": 2, "F32": 4, "F64": 8}
+FLOATS = ("F16", "F32", "F64")
+INTEGERS = ("I8", "I16", "I32")
+EXPONENTS_MAX = 64
+"""Magnitude of an exponent in a file; those of this program's files are from -12 to 24."""
 _HOW = "docs/exchange.md has the names and shapes"
 
 Array = NDArray[np.float32]
@@ -64,13 +75,65 @@ def write_weights(
     metadata : mapping of str to str
         For the file's header.
     """
+    _write(path, {name: _Stored(array) for name, array in weights.items()}, forms, layout, metadata)
+
+
+class _Stored(NamedTuple):
+    """An array as a file holds it: its values are those of the array times 2**-exponent."""
+
+    array: NDArray[Any]
+    exponent: int | None = None
+
+
+def write_integers(
+    path: Path,
+    weights: Mapping[str, Array],
+    forms: Mapping[str, Form],
+    layout: str,
+    metadata: Mapping[str, str],
+    dtype: str,
+) -> None:
+    """Write weights rounded to integers, with their exponents in the header.
+
+    Weights of 16 bits and biases of layers are those that the dynamics compute with; weights of 8 and of 4 bits are
+    int8. Biases of heads stay float32, as heads compute with them.
+
+    Parameters
+    ----------
+    path, weights, forms, layout, metadata
+        As for `write_weights`.
+    dtype : {"int16", "int8", "int4"}
+    """
+    bits, stored = DTYPES[dtype], {}
+    assert bits is not None
+    for name, array in weights.items():
+        layer, _, kind = name.partition("/")
+        if kind == "weight":
+            rounded = round_weights(array, bits, f"weights of {layer}")
+            stored[name] = _Stored(rounded.integers.astype(np.int16 if bits > 8 else np.int8), rounded.exponent)
+        elif forms[layer].is_head:
+            stored[name] = _Stored(array)
+        else:
+            stored[name] = _Stored(quantize_drive(array, f"biases of {layer}"), ONE_BITS)
+    _write(path, stored, forms, layout, {**metadata, "dtype": dtype, "bits": str(bits)})
+
+
+def _write(
+    path: Path, stored: Mapping[str, _Stored], forms: Mapping[str, Form], layout: str, metadata: Mapping[str, str]
+) -> None:
     library, joint = safetensors_library(), LAYOUTS[layout]
-    arrays = {}
+    arrays, exponents = {}, {}
     for name, form in forms.items():
-        arrays[f"{name}{joint}weight"] = form.to_layout(weights[f"{name}/weight"], layout)
-        if form.has_bias:
-            arrays[f"{name}{joint}bias"] = np.ascontiguousarray(weights[f"{name}/bias"])
-    path.write_bytes(library.numpy.save(arrays, metadata={**metadata, "layout": layout}))
+        for kind in form.shapes(layout):
+            array, exponent = stored[f"{name}/{kind}"]
+            theirs = f"{name}{joint}{kind}"
+            arrays[theirs] = form.to_layout(array, layout) if kind == "weight" else np.ascontiguousarray(array)
+            if exponent is not None:
+                exponents[theirs] = exponent
+    said = {**metadata, "layout": layout}
+    if exponents:
+        said["exponents"] = json.dumps(exponents)
+    path.write_bytes(library.numpy.save(arrays, metadata=said))
 
 
 def read_weights(path: Path, forms: Mapping[str, Form], optional: frozenset[str]) -> GivenWeights:
@@ -96,12 +159,17 @@ def read_weights(path: Path, forms: Mapping[str, Form], optional: frozenset[str]
     _check_header_size(path)
     try:
         with library.safe_open(path, framework="numpy") as file:
-            layout = _layout(path, list(file.keys()), file.metadata() or {})
+            metadata = file.metadata() or {}
+            layout, exponents = _layout(path, list(file.keys()), metadata), _exponents(path, metadata)
             wanted = _wanted(path, set(file.keys()), forms, optional, layout)
             slices = {own: file.get_slice(theirs) for own, (theirs, _) in wanted.items()}
             for own, (theirs, shape) in wanted.items():
-                _check_form(path, theirs, slices[own].get_dtype(), tuple(slices[own].get_shape()), shape)
-            arrays = {own: _finite(path, theirs, file.get_tensor(theirs)) for own, (theirs, _) in wanted.items()}
+                kinds = FLOATS + INTEGERS * (theirs in exponents)
+                _check_form(path, theirs, slices[own].get_dtype(), tuple(slices[own].get_shape()), shape, kinds)
+            arrays = {
+                own: _finite(path, theirs, file.get_tensor(theirs), exponents.get(theirs, 0))
+                for own, (theirs, _) in wanted.items()
+            }
     except InputError:
         raise
     except (library.SafetensorError, OSError, ValueError, TypeError, OverflowError, MemoryError) as error:
@@ -171,16 +239,37 @@ def _wanted(
     return wanted
 
 
-def _check_form(path: Path, name: str, kind: str, shape: tuple[int, ...], wanted: tuple[int, ...]) -> None:
-    if kind not in FLOATS:
-        raise InputError(f"{path} has {name} of type {_shown(kind)}; it must be one of {', '.join(FLOATS)}")
+def _check_form(
+    path: Path, name: str, kind: str, shape: tuple[int, ...], wanted: tuple[int, ...], kinds: tuple[str, ...]
+) -> None:
+    if kind not in kinds:
+        integers = "; integers need an exponent in the metadata" if kind in INTEGERS else ""
+        raise InputError(f"{path} has {name} of type {_shown(kind)}; it must be one of {', '.join(kinds)}{integers}")
     if shape != wanted:
         raise InputError(f"{path} has {name} of shape {shape}; the network needs {wanted}: {_HOW}")
 
 
-def _finite(path: Path, name: str, array: NDArray[Any]) -> Array:
+def _exponents(path: Path, metadata: Mapping[str, str]) -> dict[str, int]:
+    """By name of an array of the file, the exponent of its unit."""
+    text = metadata.get("exponents", "{}")
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(
+        isinstance(value, int) and not isinstance(value, bool) and abs(value) <= EXPONENTS_MAX
+        for value in found.values()
+    ):
+        raise InputError(
+            f"{path} has the exponents {shown(text)} in its metadata; they must be a JSON object of names and integers "
+            f"from -{EXPONENTS_MAX} to {EXPONENTS_MAX}: {_HOW}"
+        )
+    return found
+
+
+def _finite(path: Path, name: str, array: NDArray[Any], exponent: int) -> Array:
     with np.errstate(over="ignore"):
-        values = array.astype(np.float32)
+        values: Array = np.multiply(array, math.ldexp(1.0, -exponent), dtype=np.float64).astype(np.float32)
     if not np.isfinite(values).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
         raise InputError(f"{path} has {array[where]} in {name} at {where}; weights must be finite, as float32")

@@ -154,6 +154,18 @@ def test_safetensors(folder, tmp_path, layout):
         assert found["conv2.weight"].tobytes() == weights["conv2/weight"].transpose(3, 2, 0, 1).tobytes()
     with safetensors.safe_open(tmp_path / "w", framework="numpy") as file:
         assert file.metadata()["config_hash"] == config_hash
+        said = json.loads(file.metadata()["normalization"])
+        assert said["subtract"] == [0.286] and said["divide_by"] == [0.353]
+
+
+def test_weights_of_8_bits_come_back_as_evaluate_tests_them(folder, tmp_path):
+    (note,) = export(folder, "safetensors", tmp_path / "w", "--dtype", "int8")
+    assert "8 bits" in note and "spikesim evaluate --bits 8" in note
+    succeed(*importing(folder, tmp_path / "w"), "--out", tmp_path / "w.h5")
+    options = ("--threads", 1, "--format", "json")
+    here = json.loads(succeed("evaluate", folder / "run.h5", "--bits", 8, *options).stdout)["tests"][1]
+    there = json.loads(succeed("evaluate", tmp_path / "w.h5", "--repeats", 2, *options).stdout)["tests"][1]
+    assert {**there, "bits": 8} == here
 
 
 def test_what_an_export_refuses(folder, tmp_path):
@@ -163,6 +175,7 @@ def test_what_an_export_refuses(folder, tmp_path):
     assert_one_line(spikesim(*base, "csv", "--sample", 3), "--table batches")
     assert_one_line(spikesim(*base, "nir", "--nodes", "if", "--step-ms", 2), "--step-ms has no use with --nodes if")
     assert_one_line(spikesim(*base, "csv", "--nodes", "if"), "--nodes has no use with --to csv")
+    assert_one_line(spikesim(*base, "nir", "--dtype", "int8"), "--dtype has no use with --to nir")
     assert_one_line(spikesim(*base, "sonata", "--sample", 4), "no spikes of sample 4; it has 3, 5")
     assert_one_line(spikesim("export", run, "--to", "csv", "--out", tmp_path / "no" / "x"), "is not a folder")
     assert not out.exists()
