@@ -87,23 +87,26 @@ def tell_terminal(text: str) -> None:
         click.echo(text, err=True)
 
 
-def tell_compilation(seconds: float | None = None) -> None:
+def tell_compilation(seconds: float | None = None, verbosity: str | None = None) -> None:
     """For the rest of this command, say on standard error when kernels are compiled.
 
     Parameters
     ----------
     seconds : float or None
         Between lines of progress; None says it on a terminal only.
+    verbosity : str or None
+        ``"quiet"`` says nothing, ``"verbose"`` has a line for each kernel.
     """
     from spikesim.cli.launch import is_first
     from spikesim.cli.terminal.compiling import compilation_told
 
-    if not is_first():
+    if not is_first() or verbosity == "quiet":
         return
     if seconds is None:
         told = compilation_told(tell_terminal)
     else:
-        told = compilation_told(lambda text: click.echo(text, err=True), seconds)
+        each = verbosity == "verbose"
+        told = compilation_told(lambda text: click.echo(text, err=True), seconds, each=each)
     click.get_current_context().with_resource(told)
 
 

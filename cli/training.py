@@ -1,7 +1,10 @@
 """What the commands that train share: how a run is carried out, and what is said of it."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -10,10 +13,25 @@ from spikesim.runtime.stopping import stop_on_signals
 if TYPE_CHECKING:
     from spikesim.datasets import Dataset
     from spikesim.ep.config.parsing import Config
+    from spikesim.ep.parallel.communicator import Communicator
     from spikesim.ep.training.observer import Observer
     from spikesim.ep.training.trainer import Trainer
 
-__all__ = ["execution_options", "introduce", "train_to_the_end"]
+__all__ = ["Watching", "execution_options", "introduce", "observed", "train_to_the_end"]
+
+
+class Watching(Protocol):
+    """The options of a command that say who watches its training."""
+
+    @property
+    def progress_every(self) -> float: ...
+    @property
+    def verbosity(self) -> str | None: ...
+    @property
+    def log(self) -> Path | None: ...
+    @property
+    def tensorboard(self) -> Path | None: ...
+
 
 _OPTIONS = (
     click.option(
@@ -33,6 +51,22 @@ _OPTIONS = (
         show_default=True,
         help="Seconds between lines of progress where there is no terminal.",
     ),
+    click.option("-v", "--verbose", "verbosity", flag_value="verbose", help="Also tell what is compiled and saved."),
+    click.option(
+        "-q", "--quiet", "verbosity", flag_value="quiet", help="Tell only warnings, and where the run file is."
+    ),
+    click.option(
+        "--log",
+        metavar="FILE.jsonl",
+        type=click.Path(path_type=Path),
+        help="Also write a line of JSON for each mini-batch, epoch and message; a run that goes on appends.",
+    ),
+    click.option(
+        "--tensorboard",
+        metavar="DIR",
+        type=click.Path(path_type=Path),
+        help="Also write event files for TensorBoard (needs tensorboardX).",
+    ),
 )
 
 
@@ -41,6 +75,37 @@ def execution_options(command: Any) -> Any:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+@contextmanager
+def observed(
+    options: Watching, ranks: "Communicator", *, resume: bool, overwrite: bool = False, dry_run: bool = False
+) -> "Iterator[Observer]":
+    """Who watches a training: what is shown, and the logs that are asked for; of a dry run there are none.
+
+    Raises
+    ------
+    InputError
+        A log exists and must not be replaced, or cannot be written.
+    """
+    from spikesim.cli.terminal.progress import make_observer
+    from spikesim.ep.logs.json_lines import JsonLog
+    from spikesim.ep.logs.tensorboard import TensorBoardLog
+    from spikesim.ep.training.observer import Observers
+
+    logs: list[JsonLog | TensorBoardLog] = []
+
+    def make_logs() -> None:
+        for kind, path in ((JsonLog, options.log), (TensorBoardLog, options.tensorboard)):
+            if path is not None and not dry_run:
+                logs.append(kind(path, resume=resume, overwrite=overwrite))
+
+    ranks.first(make_logs)
+    silent = ranks.rank > 0
+    with ExitStack() as stack:
+        watchers = [stack.enter_context(log) for log in logs]
+        shown = make_observer(options.progress_every, silent=silent, plain=dry_run, verbosity=options.verbosity)
+        yield Observers([*watchers, stack.enter_context(shown)])
 
 
 def introduce(trainer: "Trainer", dataset: "Dataset", observer: "Observer") -> None:
@@ -59,8 +124,8 @@ def introduce(trainer: "Trainer", dataset: "Dataset", observer: "Observer") -> N
     if config.data.validation:
         held = counted(len(trainer.dataset.test), "training sample")
         observer.message(f"tests are made on {held} held out for validation, not on the test set")
-    for line in _what_was_read(config, dataset):
-        observer.message(line)
+    _tell_what_was_read(config, dataset, observer)
+    _tell_details(trainer, observer)
 
 
 def train_to_the_end(trainer: "Trainer") -> None:
@@ -71,15 +136,36 @@ def train_to_the_end(trainer: "Trainer") -> None:
         click.echo(f"run file: {trainer.options.out}")
 
 
-def _what_was_read(config: "Config", dataset: "Dataset") -> list[str]:
-    """What the data set holds, in one line, and a line for each thing that looks odd."""
+def _tell_what_was_read(config: "Config", dataset: "Dataset", observer: "Observer") -> None:
+    """What the data set holds, in one line, and a warning for each thing that looks odd."""
     from spikesim.datasets.inspection.plausibility import of_limit, warnings
     from spikesim.datasets.inspection.summary import facts, summarise
 
     summary = replace(summarise(dataset), followed=config.data.duration if dataset.recordings else None)
-    odd = [
+    observer.message(f"data: {'; '.join(facts(summary))}")
+    for line in (
         *warnings(summary),
         *of_limit(dataset.train.labels, config.data.limit, "data.limit"),
         *of_limit(dataset.test.labels, config.data.test_limit, "data.test_limit"),
-    ]
-    return [f"data: {'; '.join(facts(summary))}", *(f"warning: {line}" for line in odd)]
+    ):
+        observer.warning(line)
+
+
+def _tell_details(trainer: "Trainer", observer: "Observer") -> None:
+    """Versions, the place of compiled kernels, and what of the configuration is not as the preset has it."""
+    import json
+
+    from spikesim import __version__
+    from spikesim.ep.config.parsing import beyond_preset
+    from spikesim.ep.runs.schema import hash_of_config
+    from spikesim.io.hdf5_writer import versions
+    from spikesim.jit.compilation import cache_folder
+
+    own = ", ".join(f"{name} {version}" for name, version in versions().items())
+    observer.detail(f"spikesim {__version__}, {own}")
+    observer.detail(f"compiled kernels: {cache_folder().path or 'kept nowhere'}")
+    values = trainer.config.to_dict()
+    name, differing = beyond_preset(values)
+    keys = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in differing)
+    observer.detail(f"preset {name}{', but for ' if keys else ''}{keys}")
+    observer.detail(f"configuration {hash_of_config(values)}")

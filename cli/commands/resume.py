@@ -12,7 +12,7 @@ from spikesim.cli.common import available_threads, data_dir_option, run_argument
 from spikesim.cli.configuration import take_teacher, teacher_option
 from spikesim.cli.launch import take_ranks
 from spikesim.cli.terminal.streams import outlived_output
-from spikesim.cli.training import execution_options, introduce, train_to_the_end
+from spikesim.cli.training import execution_options, introduce, observed, train_to_the_end
 
 if TYPE_CHECKING:
     from spikesim.datasets import Dataset
@@ -30,6 +30,9 @@ class ResumeOptions:
     threads: int | None
     checkpoint_every: int | None
     progress_every: float
+    verbosity: str | None
+    log: Path | None
+    tensorboard: Path | None
 
 
 @click.command()
@@ -54,9 +57,8 @@ def resume(options: ResumeOptions) -> None:
     """
     click.get_current_context().with_resource(outlived_output())
     ranks = take_ranks()
-    tell_compilation(options.progress_every)
+    tell_compilation(options.progress_every, options.verbosity)
 
-    from spikesim.cli.terminal.progress import make_observer
     from spikesim.ep.training.extension import extended
     from spikesim.ep.training.run_store import RunOptions
     from spikesim.ep.training.trainer import Trainer
@@ -75,7 +77,7 @@ def resume(options: ResumeOptions) -> None:
         command_line=command_line or shlex.join(["spikesim", *sys.argv[1:]]),
         going_on=_going_on(),
     )
-    with make_observer(options.progress_every, silent=ranks.rank > 0) as observer:
+    with observed(options, ranks, resume=True) as observer:
         trainer = Trainer(config, dataset, run, observer, soft_targets, ranks)
         introduce(trainer, dataset, observer)
         train_to_the_end(trainer)

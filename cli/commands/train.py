@@ -13,7 +13,7 @@ from spikesim.cli.common import available_threads, takes, tell_compilation
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
 from spikesim.cli.launch import refuse_ranks, take_ranks
 from spikesim.cli.terminal.streams import outlived_output
-from spikesim.cli.training import execution_options, introduce, train_to_the_end
+from spikesim.cli.training import execution_options, introduce, observed, train_to_the_end
 from spikesim.runtime.stopping import end_on_signals
 
 
@@ -32,6 +32,9 @@ class TrainOptions:
     resume: bool
     overwrite: bool
     progress_every: float
+    verbosity: str | None
+    log: Path | None
+    tensorboard: Path | None
 
 
 def _require_out(context: click.Context, option: click.Parameter, value: Path | None) -> Path | None:
@@ -87,9 +90,8 @@ def train(options: TrainOptions, keys: dict[str, Any]) -> None:
         click.get_current_context().with_resource(outlived_output())
     ranks = take_ranks()
     config = resolve(options.config_file, options.settings, keys)
-    tell_compilation(options.progress_every)
+    tell_compilation(options.progress_every, options.verbosity)
 
-    from spikesim.cli.terminal.progress import make_observer
     from spikesim.cli.views.estimate import print_estimate
     from spikesim.ep.inputs.dataset import load_dataset
     from spikesim.ep.training.dry_run import DryRun
@@ -110,7 +112,8 @@ def train(options: TrainOptions, keys: dict[str, Any]) -> None:
         checkpoint_every=options.checkpoint_every,
         command_line=shlex.join(["spikesim", *sys.argv[1:]]),
     )
-    with make_observer(options.progress_every, silent=ranks.rank > 0, plain=options.dry_run) as observer:
+    watching = observed(options, ranks, resume=options.resume, overwrite=options.overwrite, dry_run=options.dry_run)
+    with watching as observer:
         trainer = (DryRun if options.dry_run else Trainer)(config, dataset, run, observer, soft_targets, ranks, weights)
         introduce(trainer, dataset, observer)
         if isinstance(trainer, DryRun):

@@ -14,7 +14,7 @@ __all__ = ["compilation_told"]
 
 
 @contextmanager
-def compilation_told(tell: Callable[[str], None], seconds: float = 10.0) -> Iterator[None]:
+def compilation_told(tell: Callable[[str], None], seconds: float = 10.0, *, each: bool = False) -> Iterator[None]:
     """While in the context, say when kernels are compiled.
 
     Parameters
@@ -23,8 +23,10 @@ def compilation_told(tell: Callable[[str], None], seconds: float = 10.0) -> Iter
         Takes a line: one when the first kernel is compiled, with the reason, and one every so many seconds.
     seconds : float
         Between lines of progress.
+    each : bool
+        A line for each kernel instead, when it is compiled.
     """
-    listener = _Listener(tell, seconds)
+    listener = _Listener(tell, seconds, each)
     event.register(COMPILING, listener)
     try:
         yield
@@ -47,9 +49,11 @@ def _reason() -> str:
 class _Listener(event.Listener):  # type: ignore[misc]
     """Counts kernels and their time; one that is compiled for another is counted too. Numba compiles one at a time."""
 
-    def __init__(self, tell: Callable[[str], None], seconds: float) -> None:
+    def __init__(self, tell: Callable[[str], None], seconds: float, each: bool) -> None:
         self._tell = tell
         self._seconds = seconds
+        self._each = each
+        self._begun: list[float] = []
         self._told_at: float | None = None
         self._began = 0.0
         self._spent = 0.0
@@ -60,19 +64,26 @@ class _Listener(event.Listener):  # type: ignore[misc]
         if self._depth == 0:
             self._began = now
         self._depth += 1
+        self._begun.append(now)
         if self._told_at is None:
             self._told_at = now
             self._tell(_reason())
-        elif now - self._told_at >= self._seconds:
+        elif not self._each and now - self._told_at >= self._seconds:
             self._told_at = now
-            function = event.data["dispatcher"].py_func
-            self._tell(
-                f"compiling: {counted(self._done, 'kernel')} in {self._spent + now - self._began:.0f} s, "
-                f"now {function.__name__} of {function.__module__}"
-            )
+            spent = self._spent + now - self._began
+            self._tell(f"compiling: {counted(self._done, 'kernel')} in {spent:.0f} s, now {_name(event)}")
 
     def on_end(self, event: event.Event) -> None:
+        seconds = time.monotonic() - self._begun.pop()
+        if self._each:
+            self._tell(f"compiled {_name(event)}, {seconds:.1f} s")
         self._done += 1
         self._depth -= 1
         if self._depth == 0:
             self._spent += time.monotonic() - self._began
+
+
+def _name(event: event.Event) -> str:
+    """The kernel that an event is about."""
+    function = event.data["dispatcher"].py_func
+    return f"{function.__name__} of {function.__module__}"

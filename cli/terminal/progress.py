@@ -4,14 +4,14 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from spikesim.ep.training.observer import Silent
+from spikesim.ep.training.observer import Observer
 from spikesim.runtime.text import fixed, percent
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from spikesim.ep.analysis.summary import EpochMetrics
-    from spikesim.ep.training.observer import EpochSummary, Observer, Progress
+    from spikesim.ep.training.observer import EpochSummary, Progress
 
 
 WIDE, NARROW = 90, 70
@@ -20,15 +20,19 @@ SHORT_BAR = 10
 
 
 def make_observer(
-    seconds: float, *, silent: bool = False, plain: bool = False
+    seconds: float, *, silent: bool = False, plain: bool = False, verbosity: str | None = None
 ) -> "BarObserver | LineObserver | SilentObserver":
     """The bar if standard error is a terminal, else lines every so many seconds, or nothing at all.
 
-    A bar hides the cursor until it ends; what may end at any moment asks for `plain` lines.
+    A bar hides the cursor until it ends; what may end at any moment asks for `plain` lines. Of the `verbosity`
+    ``"quiet"`` only warnings are shown, and of ``"verbose"`` details too.
     """
     if silent:
         return SilentObserver()
-    return BarObserver() if sys.stderr.isatty() and not plain else LineObserver(seconds)
+    if verbosity == "quiet":
+        return WarningObserver()
+    details = verbosity == "verbose"
+    return BarObserver(details=details) if sys.stderr.isatty() and not plain else LineObserver(seconds, details=details)
 
 
 def epoch_line(summary: "EpochSummary | EpochMetrics", epochs: int | None, tested_on: str) -> str:
@@ -75,7 +79,7 @@ class _Recent:
         return f"{self._samples / elapsed:.1f} samples/s, {duration(left * elapsed / self._batches)} left"
 
 
-class SilentObserver(Silent):
+class SilentObserver(Observer):
     """Says nothing: of several processes one tells what all of them do."""
 
     def __enter__(self) -> "SilentObserver":
@@ -85,11 +89,20 @@ class SilentObserver(Silent):
         pass
 
 
-class LineObserver:
+class WarningObserver(SilentObserver):
+    """Warnings on standard error."""
+
+    def warning(self, text: str) -> None:
+        """A line."""
+        print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+class LineObserver(Observer):
     """Plain lines on standard error."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, details: bool = False) -> None:
         self._seconds = seconds
+        self._details = details
         self._last = time.monotonic()
         self._recent = _Recent()
 
@@ -102,6 +115,11 @@ class LineObserver:
     def message(self, text: str) -> None:
         """Something that happens once."""
         print(text, file=sys.stderr, flush=True)
+
+    def detail(self, text: str) -> None:
+        """A line, if details are wanted."""
+        if self._details:
+            self.message(text)
 
     def calibrating(self, rounds: int, most: int) -> None:
         """A line, if it is time for one."""
@@ -136,16 +154,17 @@ class LineObserver:
         return True
 
 
-class BarObserver:
+class BarObserver(Observer):
     """A live bar on standard error, and a line an epoch above it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, details: bool = False) -> None:
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bar
         from rich.table import Column
 
         from spikesim.cli.terminal.console import PlainConsole
 
+        self._details = details
         self._console = PlainConsole(stderr=True)
         width = self._console.width
         bars = [BarColumn(bar_width=None if width >= WIDE else SHORT_BAR)] if width >= NARROW else []
@@ -164,6 +183,11 @@ class BarObserver:
     def message(self, text: str) -> None:
         """Something that happens once."""
         self._console.print(text)
+
+    def detail(self, text: str) -> None:
+        """A line above the bar, if details are wanted."""
+        if self._details:
+            self._console.print(text)
 
     def calibrating(self, rounds: int, most: int) -> None:
         """Move the bar."""
@@ -192,7 +216,3 @@ class BarObserver:
         if self._task is None:
             self._task = self._bar.add_task(description, text=text)
         self._bar.update(self._task, description=description, completed=done, total=total, text=text)
-
-
-if TYPE_CHECKING:
-    _CHECK: tuple[type[Observer], ...] = (BarObserver, LineObserver, SilentObserver)

@@ -95,7 +95,7 @@ class Diagnostics:
         if key in self._told:
             return []
         self._told.add(key)
-        return [f"warning: {line}"]
+        return [line]
 
     def _layer(self, name: str, activity: float, saturated: float, residual: float) -> list[str]:
         lines = []

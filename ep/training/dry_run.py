@@ -267,6 +267,12 @@ class _Watcher(Observer):
     def message(self, text: str) -> None:
         self._observer.message(text)
 
+    def warning(self, text: str) -> None:
+        self._observer.warning(text)
+
+    def detail(self, text: str) -> None:
+        self._observer.detail(text)
+
     def calibrating(self, rounds: int, most: int) -> None:
         self._observer.calibrating(rounds, most)
 

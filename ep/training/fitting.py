@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from spikesim.ep.config.parsing import Config, make_config, merge
 from spikesim.ep.evaluation.network import TrainedNetwork, load
 from spikesim.ep.inputs.dataset import load_dataset
 from spikesim.ep.parallel.communicator import Alone
-from spikesim.ep.training.observer import EpochSummary, Observer, Progress
+from spikesim.ep.training.observer import Observer, Observers
 from spikesim.ep.training.progress_line import ProgressLine
 from spikesim.ep.training.run_store import RunOptions
 from spikesim.ep.training.trainer import Trainer
@@ -75,7 +75,7 @@ def fit(
     """
     config, dataset = _prepared(data, settings or {}, Path(out) if resume else None)
     watched = [*observers, *([ProgressLine()] if progress else [])]
-    told = _Told(watched)
+    told = Observers(watched)
     run = RunOptions(Path(out), resume, overwrite, threads or Alone().cores_each())
     config, weights = take_weights(config)
     trainer = Trainer(config, dataset, run, told, weights=weights)
@@ -126,33 +126,3 @@ def _interruptible(trainer: Trainer) -> None:
             trainer.request_stop()
     if failures:
         raise failures[0]
-
-
-class _Told(Observer):
-    """Tells several observers, and stops the training for one that asks for it."""
-
-    def __init__(self, observers: Sequence[Observer]) -> None:
-        self._observers = observers
-        self.request_stop: Callable[[], None] = lambda: None
-
-    def message(self, text: str) -> None:
-        self._tell("message", text)
-
-    def calibrating(self, rounds: int, most: int) -> None:
-        self._tell("calibrating", rounds, most)
-
-    def batch(self, progress: Progress) -> None:
-        self._tell("batch", progress)
-
-    def testing(self, epoch: int, done: int, total: int) -> None:
-        self._tell("testing", epoch, done, total)
-
-    def epoch(self, summary: EpochSummary) -> None:
-        self._tell("epoch", summary)
-
-    def _tell(self, what: str, *arguments: Any) -> None:
-        for observer in self._observers:
-            try:
-                getattr(observer, what)(*arguments)
-            except Stopped:
-                self.request_stop()

@@ -39,14 +39,14 @@ from spikesim.ep.training import extension
 from spikesim.ep.training.diagnostics import Diagnostics
 from spikesim.ep.training.initialization import check_random_start, needs_start, start
 from spikesim.ep.training.learner import Learner
-from spikesim.ep.training.observer import EpochSummary, Observer, Progress
+from spikesim.ep.training.observer import Beginning, EpochSummary, Observer, Progress
 from spikesim.ep.training.optimizers import schedule
 from spikesim.ep.training.run_rows import batch_row, epoch_counts, make_header
 from spikesim.ep.training.run_store import RunOptions, RunStore
 from spikesim.ep.training.stability.spectral import SAMPLES as COUPLING_SAMPLES
 from spikesim.ep.training.stability.spectral import by_layer, hold_below, measure_spectral_norms
 from spikesim.ep.training.tracing import trace
-from spikesim.ep.training.training_state import Position, TrainingState
+from spikesim.ep.training.training_state import Position, TrainingState, position_of
 from spikesim.ep.training.transfer.matching import Transfer, frozen_layers
 from spikesim.ep.training.transfer.source import SourceWeights
 from spikesim.errors import InputError, Stopped
@@ -163,11 +163,12 @@ class Trainer:
                 if self._transfer is None:
                     check_random_start(self.config)
             elif found.checkpoint.warning:
-                self.observer.message(found.checkpoint.warning)
+                self.observer.warning(found.checkpoint.warning)
+            self._announce(found.checkpoint)
             learner = self._learner(thread_pool)
             run_store.open(self._header(learner), found)
             for note in run_store.notes:
-                self.observer.message(note)
+                self.observer.warning(note)
             self._run(run_store, learner, found.checkpoint)
 
     def begin(self, parameters: ParameterTree) -> None:
@@ -186,6 +187,12 @@ class Trainer:
             run_store.open(self._header(learner), found)
             self._save(run_store, learner, Position())
             run_store.write(lambda writer: writer.set_status("stopped"))
+
+    def _announce(self, found: Checkpoint | None) -> None:
+        """Where the mini-batches begin; a fault of the first rank's observer is one of all."""
+        at = Position() if found is None else position_of(found)
+        beginning = Beginning(self.options.out, self.config, at.epoch, at.batch, self.batches, self.samples)
+        self.ranks.first(lambda: self.observer.begin(beginning))
 
     def _warm_up(self) -> None:
         """Compile the kernels, or load them, on a mini-batch that changes nothing."""
@@ -301,8 +308,9 @@ class Trainer:
         if not math.isfinite(loss):
             raise InputError("the loss is not finite: the training diverged; lower the learning rates or the gain")
         for line in self._diagnosis.observe(result):
-            self.observer.message(line)
-        place = {"epoch": position.epoch + 1, "batch": position.batch, "learning_rate": self._rate(factor)}
+            self.observer.warning(line)
+        rate = self._rate(factor)
+        place = {"epoch": position.epoch + 1, "batch": position.batch, "learning_rate": rate}
         row = batch_row(self.model, self.config, result)
         seconds = time.perf_counter() - began
         position.batch += 1
@@ -320,6 +328,9 @@ class Trainer:
                 loss=loss / samples,
                 accuracy=result.correct / samples,
                 activity=float(free.spikes.sum() / max(1, free.updates.sum())),
+                learning_rate=rate,
+                beta=result.beta,
+                seconds=seconds,
             )
         )
         return {**place, **row, "seconds": seconds}
@@ -454,7 +465,7 @@ class Trainer:
 
     def _tell_spectral_norms(self, found: NDArray[np.float64]) -> None:
         for line in self._diagnosis.coupled(by_layer(self.model, found)):
-            self.observer.message(line)
+            self.observer.warning(line)
 
     def _take_up(self, found: Checkpoint, learner: Learner, position: Position) -> None:
         """Parameters, moments and position of a checkpoint.
@@ -479,7 +490,7 @@ class Trainer:
         if position.epoch and not position.best.epoch:
             position.best = self.ranks.first(self._best_of_rows)
         if position.best.epoch and not position.best.kept:
-            self.observer.message(
+            self.observer.warning(
                 f"the weights of epoch {position.best.epoch}, the best so far by the validation set, are lost, for an "
                 "older version did not keep them; those of a better one will be kept"
             )
@@ -491,10 +502,13 @@ class Trainer:
 
     def _save(self, run_store: RunStore, learner: Learner, position: Position) -> None:
         """Weights and a checkpoint."""
+        began = time.perf_counter()
         state = TrainingState(learner, position)
         # an epoch's test moves the run on without a mini-batch, so it counts as one (`runs.state.checkpoints_text`)
         number = position.done + position.epoch
         run_store.save(number, learner.normalization.stored(), state.to_arrays(), state.to_meta())
+        seconds = time.perf_counter() - began
+        self.observer.detail(f"checkpoint after {counted(position.done, 'mini-batch')}, {seconds:.2f} s")
 
 
 def _write_all(rows: list[Rows], writer: RunWriter) -> None:

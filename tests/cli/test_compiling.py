@@ -60,6 +60,17 @@ def test_progress_comes_every_so_many_seconds() -> None:
     assert len(lines) == 1
 
 
+def test_each_kernel_has_a_line_if_that_is_wanted() -> None:
+    lines: list[str] = []
+    with compilation_told(lines.append, seconds=0, each=True):
+        compile_three()
+    assert [re.sub(r" of \S+, \d+\.\d s$", "", line) for line in lines[1:]] == [
+        "compiled inner",
+        "compiled outer",
+        "compiled other",
+    ]
+
+
 def test_without_a_private_folder_the_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiling, "cache_folder", lambda: CacheFolder(None, ("/home can be written by others",)))
     lines: list[str] = []

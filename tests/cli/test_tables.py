@@ -184,7 +184,7 @@ def test_progress_on_a_terminal_is_whole(
         monkeypatch.setenv(name, value)
     with BarObserver() as observer:
         for batch in (123, 124):
-            observer.batch(Progress(100, 300, batch, 1000, 32, 12.345, 0.9876, 0.1234))
+            observer.batch(Progress(100, 300, batch, 1000, 32, 12.345, 0.9876, 0.1234, 0.02, 0.25, 0.1))
     words = capsys.readouterr().err.split()
     assert {"100/300", "12.345", "98.8%", "12.3%", "samples/s,"} <= set(words)
     assert "\u2026" not in "".join(words)

@@ -105,8 +105,8 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
 def test_the_line_of_progress_is_written_over() -> None:
     stream = io.StringIO()
     line = ProgressLine(stream)
-    line.batch(Progress(1, 2, 5, 10, 8, 1.5, 0.25, 0.1))
-    line.batch(Progress(1, 2, 6, 10, 8, 1.5, 0.25, 0.1))  # too soon
+    line.batch(Progress(1, 2, 5, 10, 8, 1.5, 0.25, 0.1, 0.02, 0.25, 0.1))
+    line.batch(Progress(1, 2, 6, 10, 8, 1.5, 0.25, 0.1, 0.02, 0.25, 0.1))  # too soon
     line.epoch(EpochSummary(1, 2, 1.5, 0.25, 1.25, 0.5, "test", 3.0))
     first, second = stream.getvalue().split("\r")[1:]
     assert first.startswith("epoch 1/2 [##########..........] loss 1.5000, accuracy 25.00 %") and "\n" not in first
