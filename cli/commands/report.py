@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from spikesim.cli.common import echo_csv, takes
+from spikesim.cli.views.report_tables import SECTIONS
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class ReportOptions:
     runs: tuple[Path, ...]
     folder: Path | None
     style: str | None
+    sections: tuple[str, ...]
     epoch: int | None
     page: Path | None
     pictures: Path | None
@@ -45,6 +47,13 @@ class ReportOptions:
     type=click.Choice(["table", "json", "csv"]),
     help="Tables to read, one JSON object, or CSV with a line for every number.  [default: table, or nothing where "
     "--html or --plot writes files]",
+)
+@click.option(
+    "--section",
+    "sections",
+    type=click.Choice(SECTIONS),
+    multiple=True,
+    help="Only this section of the tables of a run; may be repeated.",
 )
 @click.option(
     "--epoch",
@@ -83,9 +92,10 @@ class ReportOptions:
 def report(options: ReportOptions) -> None:
     """Show what a run did, also while it is in progress; of several runs, how they compare.
 
-    Per phase and layer: neurons, spikes a sample, activity, synaptic operations (dense and effective, feed-forward and
-    feedback), estimated energy. By epoch: loss and accuracy, energy function and residual. docs/reports.md describes
-    pages and pictures, docs/run-file.md every number.
+    It begins with accuracy, loss, activity, energy and time. By epoch: loss and accuracy, energy function and residual.
+    By layer: what was learned; per phase neurons, spikes per sample, activity, synaptic operations (dense and
+    effective, feed-forward and feedback), estimated energy. docs/reports.md describes pages and pictures,
+    docs/run-file.md every number.
 
     \b
     Examples:
@@ -105,34 +115,29 @@ def report(options: ReportOptions) -> None:
         raise InputError("--epoch and --gradients are of one run; leave them out, or give one RUN.h5")
     if not several and options.group is not None:
         raise InputError("--group is of several runs; leave it out, or give more of them")
+    if options.sections and (several or style in ("json", "csv")):
+        raise InputError("--section chooses among the tables of one run; leave it out, or give one RUN.h5, as tables")
     if options.gradients is not None and options.page is None and options.pictures is None:
         raise InputError("--gradients adds charts to --html or --plot; give one of them")
     costs = None if options.energy is None else energy_costs(options.energy)
     outputs = Outputs(options.page, options.pictures, options.overwrite)
-    shown = style or (None if outputs.wanted else "table")
+    shown = style or (None if outputs.wanted and not options.sections else "table")
     if several:
         _several(options, shown, outputs, costs)
     else:
-        _one(runs[0], options.epoch, options.gradients, shown, outputs, costs)
+        _one(options, shown, outputs, costs)
 
 
-def _one(
-    run: Path,
-    epoch: int | None,
-    gradients: Path | None,
-    style: str | None,
-    outputs: "Outputs",
-    costs: "EnergyCosts | None",
-) -> None:
+def _one(options: ReportOptions, style: str | None, outputs: "Outputs", costs: "EnergyCosts | None") -> None:
     from spikesim.ep.analysis.summary import cost_rows, make_report, tidy_rows
     from spikesim.ep.reports.document import json_text, report_document
     from spikesim.ep.runs.reader import RunReader
 
-    with RunReader(run) as reader:
+    with RunReader(options.runs[0]) as reader:
         if costs is not None:
             reader.energy_model = costs.model(reader)
-        numbers = make_report(reader, epoch)
-        written = outputs.write_run(reader, numbers, gradients)
+        numbers = make_report(reader, options.epoch)
+        written = outputs.write_run(reader, numbers, options.gradients)
         if style == "json":
             click.echo(json_text(report_document(reader, numbers)))
         elif style == "csv":
@@ -141,7 +146,7 @@ def _one(
         elif style == "table":
             from spikesim.cli.views.report_tables import print_tables
 
-            print_tables(reader, numbers)
+            print_tables(reader, numbers, options.sections or SECTIONS)
         else:
             _tell(written)
 

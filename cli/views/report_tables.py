@@ -7,39 +7,78 @@ from spikesim.cli.terminal.tables import Table, print_table
 from spikesim.runtime.text import counted, fixed, percent, scientific, si
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
     from spikesim.ep.analysis.layers import LayerLearning
     from spikesim.ep.analysis.summary import EpochMetrics, LayerWork, Report
     from spikesim.ep.runs.energy import EnergyModel
     from spikesim.ep.runs.reader import RunReader
 
-__all__ = ["accuracy_table", "energy_words", "print_tables"]
+__all__ = ["SECTIONS", "accuracy_table", "energy_words", "print_tables"]
 
 
-def print_tables(reader: "RunReader", numbers: "Report") -> None:
+SECTIONS = ("summary", "epochs", "phases", "learning", "layers", "parameters")
+"""Parts of the report, in their order; but for the summary they have the names that JSON and CSV have."""
+
+
+def print_tables(reader: "RunReader", numbers: "Report", sections: "Sequence[str]" = SECTIONS) -> None:
+    """Print a report, or only some sections of it."""
     from spikesim.ep.runs.state import state_text
 
     console = make_console()
-    console.print(f"Run {reader.path}: {state_text(reader)}", soft_wrap=True)
-    rows = reader.rows
-    batches, epochs = counted(rows["batches"], "mini-batch"), counted(rows["epochs"], "complete epoch")
-    console.print(f"{batches}, {epochs} in the file")
+    if numbers.epoch is None or "summary" in sections:
+        console.print(f"Run {reader.path}: {state_text(reader)}", soft_wrap=True)
+        rows = reader.rows
+        batches, epochs = counted(rows["batches"], "mini-batch"), counted(rows["epochs"], "complete epoch")
+        console.print(f"{batches}, {epochs} in the file")
     if numbers.epoch is None:
         console.print("There are 0 rows: no mini-batch has ended yet.")
         console.print(_parameters_line(numbers))
         return
+    printers = {
+        "summary": _print_summary,
+        "epochs": _print_epochs,
+        "phases": _print_phases,
+        "learning": _print_learning,
+        "layers": _print_layers,
+        "parameters": _print_parameters,
+    }
+    for section in SECTIONS:
+        if section in sections:
+            printers[section](console, reader, numbers)
+
+
+def _print_summary(console: "Console", reader: "RunReader", numbers: "Report") -> None:
+    from spikesim.cli.views.run_summary import summary_lines
+
     console.print()
+    for line in summary_lines(numbers, reader.setting("optimizer.epochs")):
+        console.print(line)
+    console.print()
+
+
+def _print_epochs(console: "Console", reader: "RunReader", numbers: "Report") -> None:
     print_table(console, accuracy_table(numbers.epochs, numbers.tested_on))
     for best in (epoch for epoch in numbers.epochs if epoch.epoch == numbers.best_epoch):
-        console.print(f"best epoch by the validation set: {best.epoch}, {percent(best.test_accuracy)}")
+        console.print(f"best epoch by the validation set: {best.epoch}, {percent(best.test_accuracy)}\n")
+
+
+def _print_phases(console: "Console", reader: "RunReader", numbers: "Report") -> None:
     print_table(console, _dynamics_table(numbers))
+
+
+def _print_learning(console: "Console", reader: "RunReader", numbers: "Report") -> None:
     print_table(console, _learning_table([item for item in numbers.learning if item.epoch == numbers.epoch]))
-    phases = list(dict.fromkeys(work.phase for work in numbers.layers))
-    for phase in phases:
+
+
+def _print_layers(console: "Console", reader: "RunReader", numbers: "Report") -> None:
+    for phase in dict.fromkeys(work.phase for work in numbers.layers):
         works = [work for work in numbers.layers if work.phase == phase]
         print_table(console, _work_table(works))
         if works[0].input_ms is not None:
             print_table(console, _pace_table(works, works[0].input_ms))
-    console.print(_parameters_line(numbers))
     if any(layer.cells > 1 for layer in reader.layers):
         console.print(
             "Dense counts the cells of an average pool apart, as they send; where the pool is a layer of its own, the "
@@ -58,6 +97,10 @@ def energy_words(energy: "EnergyModel") -> str:
         f"Energy: {energy.accumulate_joule * 1e12:g} pJ an AC, {energy.multiply_accumulate_joule * 1e12:g} pJ a MAC "
         f"({energy.source}); synaptic operations only, no memory traffic, no neuron updates."
     )
+
+
+def _print_parameters(console: "Console", reader: "RunReader", numbers: "Report") -> None:
+    console.print(_parameters_line(numbers))
 
 
 def _parameters_line(numbers: "Report") -> str:
