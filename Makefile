@@ -1,5 +1,5 @@
 # make train: set up and train a small VGG11 on the embedded data.   make test: set up and run the tests.
-# make docs: build the manual, build/manual/index.html.
+# make docs: build the manual, build/manual/index.html.   make man: manual pages, build/man.
 # All need Python 3.10 or later with venv, and nothing else; everything is installed into .venv.
 
 PYTHON ?= python3
@@ -9,7 +9,7 @@ RUN    := runs/vgg11.h5
 # files of tests side by side, in the order of their names: by their number of tests the slowest would come last
 TESTS  := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: train test lint docs clean
+.PHONY: train test lint docs man clean
 
 train: $(VENV)/.run
 	@mkdir -p runs
@@ -28,6 +28,9 @@ lint: $(VENV)/.lint
 docs: $(VENV)/.docs
 	$(BIN)/sphinx-build -c docs --fail-on-warning --nitpicky --quiet -b html . build/manual
 	@echo "manual: build/manual/index.html"
+
+man: $(VENV)/.run
+	$(BIN)/python docs/man_pages.py build/man
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

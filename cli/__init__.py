@@ -31,6 +31,8 @@ for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
 EXIT_ERROR = 1
 EXIT_FAULT = 2
 EXIT_INTERRUPTED = 130
+COMPLETION = "_SPIKESIM_COMPLETE"
+"""Is set where a shell asks what may stand in a command line."""
 NAME_MAX = 255
 """Bytes of a name in a folder, at most, on any file system in use."""
 NAME_SHOWN = 40
@@ -69,6 +71,8 @@ class LazyGroup(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command, and say in one line if what it prints cannot be written."""
+        if COMPLETION in os.environ:  # click answers a shell in bytes
+            return super().main(*args, **kwargs)
         with guarded_streams(), plain_warnings():
             try:
                 try:
@@ -177,10 +181,16 @@ def _shortened(name: str) -> str:
             "List the presets and their keys.",
         ),
         "data": ("spikesim.cli.commands.data:data", "List, check and fetch data sets."),
+        "manual": ("spikesim.cli.commands.installation.manual:manual", "Read a page of the manual."),
+        "cache": ("spikesim.cli.commands.installation.cache:cache", "Show or clean the compiled kernels on the disk."),
+        "completion": (
+            "spikesim.cli.commands.installation.completion:completion",
+            "Print what makes a shell complete options and values.",
+        ),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, prog_name="spikesim")
+@click.version_option(__version__, "-V", "--version", prog_name="spikesim")
 def main() -> None:
     """Equilibrium propagation in networks of probabilistic spiking neurons.
 

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from spikesim.cli.completion import run_files
+from spikesim.cli.help_groups import grouped
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -38,7 +41,7 @@ PIPED_WIDTH = 100
 
 def run_argument(command: Any) -> Any:
     """Add the argument RUN.h5, passed as `run`, to a command."""
-    return click.argument("run", metavar="RUN.h5", type=click.Path())(command)
+    return click.argument("run", metavar="RUN.h5", type=click.Path(), shell_complete=run_files)(command)
 
 
 threads_option = click.option(
@@ -51,8 +54,8 @@ weights_option = click.option(
     show_default=True,
     help="Those of the last checkpoint, or of the best epoch by the validation set, where the run has one.",
 )
-data_dir_option = click.option(
-    "--data-dir", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $SPIKESIM_DATA]"
+data_dir_option = grouped(
+    "Data", "--data-dir", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $SPIKESIM_DATA]"
 )
 inference_option = click.option(
     "--inference",

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spikesim.cli.common import data_dir_option
+from spikesim.cli.completion import complete_key, complete_setting
+from spikesim.cli.help_groups import grouped
 from spikesim.errors import InputError
+from spikesim.runtime.manual import manual
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +51,19 @@ _KEYS: tuple[tuple[str, str, Any], ...] = (
 )
 
 
+GROUPS = {
+    "preset": "Configuration",
+    "seed": "Configuration",
+    "model": "Network",
+    "data": "Data",
+    "dynamics": "Dynamics",
+    "error_signals": "Learning",
+    "stability": "Learning",
+    "optimizer": "Learning",
+}
+"""Headings of help, by section or key."""
+
+
 def configuration_options(*, without: tuple[str, ...] = ()) -> Callable[[Any], Any]:
     """Add the options of the configuration to a command.
 
@@ -73,7 +89,14 @@ def configuration_options(*, without: tuple[str, ...] = ()) -> Callable[[Any], A
             notes = [f"[{allowed}]"] if allowed else []
             if default not in (None, "", ()):
                 notes.append(f"[default: {default}]")
-            option = click.option(flag, key.replace(".", "__"), type=kind, help=" ".join([text, *notes]))
+            option = grouped(
+                GROUPS[key.partition(".")[0]],
+                flag,
+                key.replace(".", "__"),
+                type=kind,
+                help=" ".join([text, *notes]),
+                shell_complete=complete_key(key),
+            )
             command = option(command)
         return command
 
@@ -82,18 +105,21 @@ def configuration_options(*, without: tuple[str, ...] = ()) -> Callable[[Any], A
 
 _GENERAL = (
     data_dir_option,
-    click.option(
+    grouped(
+        "Configuration",
         "--config",
         "config_file",
         type=click.Path(path_type=Path),
-        help="TOML file with any key of the configuration (docs/configuration.md).",
+        help=f"TOML file with any key of the configuration ({manual('configuration')}).",
     ),
-    click.option(
+    grouped(
+        "Configuration",
         "--set",
         "settings",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Set any key of the configuration, after the file and before the options above; may be repeated.",
+        shell_complete=complete_setting,
+        help="Set any key of the configuration, after the file and before the other options; may be repeated.",
     ),
 )
 
@@ -166,12 +192,13 @@ def option_for(name: str, command: click.Command) -> str | None:
     return flag or f"--set {key}=VALUE"
 
 
-teacher_option = click.option(
+teacher_option = grouped(
+    "Learning",
     "--teacher",
     "teacher_file",
     metavar="FILE.h5",
     type=click.Path(path_type=Path),
-    help="Teacher file (docs/teacher-file.md), for signals kd and both; 'spikesim teacher' makes one of a run.",
+    help=f"Teacher file ({manual('teacher-file')}), for signals kd and both; 'spikesim teacher' makes one of a run.",
 )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from spikesim.errors import InputError
+from spikesim.runtime.manual import manual
 
 if TYPE_CHECKING:
     from spikesim.ep.parallel.communicator import Communicator
@@ -61,13 +62,13 @@ def take_ranks() -> "Communicator":
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"{started} processes were started but MPI cannot be used ({reason}); install mpi4py for the MPI that "
-            "starts them (pip install 'spikesim[mpi]', docs/cluster.md), or start one process"
+            f"starts them (pip install 'spikesim[mpi]', {manual('cluster')}), or start one process"
         ) from None
     ranks = MpiRanks()
     if ranks.size != started:
         raise InputError(
             f"{started} processes were started but MPI sees {ranks.size}: mpi4py belongs to another MPI than the "
-            "launcher; use that MPI's mpiexec, or 'srun --mpi=pmix' or '--mpi=pmi2' (docs/cluster.md)"
+            f"launcher; use that MPI's mpiexec, or 'srun --mpi=pmix' or '--mpi=pmi2' ({manual('cluster')})"
         )
     context = click.get_current_context()
     context.find_root().obj = ranks

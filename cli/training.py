@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from spikesim.cli.help_groups import grouped
 from spikesim.runtime.stopping import stop_on_signals
 
 if TYPE_CHECKING:
@@ -34,34 +35,51 @@ class Watching(Protocol):
 
 
 _OPTIONS = (
-    click.option(
+    grouped(
+        "Execution",
         "--threads",
         type=click.IntRange(min=1, max=1024),
         help="Threads; they change the time, never a bit.  [default: $SLURM_CPUS_PER_TASK or the cores at hand]",
     ),
-    click.option(
+    grouped(
+        "Execution",
         "--checkpoint-every",
         type=click.IntRange(min=1),
         help="Mini-batches between checkpoints; there is always one after an epoch.  [default: once a minute]",
     ),
-    click.option(
+    grouped(
+        "Messages and logs",
         "--progress-every",
         type=click.FloatRange(min=0.1),
         default=10.0,
         show_default=True,
         help="Seconds between lines of progress where there is no terminal.",
     ),
-    click.option("-v", "--verbose", "verbosity", flag_value="verbose", help="Also tell what is compiled and saved."),
-    click.option(
-        "-q", "--quiet", "verbosity", flag_value="quiet", help="Tell only warnings, and where the run file is."
+    grouped(
+        "Messages and logs",
+        "-v",
+        "--verbose",
+        "verbosity",
+        flag_value="verbose",
+        help="Also tell what is compiled and saved.",
     ),
-    click.option(
+    grouped(
+        "Messages and logs",
+        "-q",
+        "--quiet",
+        "verbosity",
+        flag_value="quiet",
+        help="Tell only warnings, and where the run file is.",
+    ),
+    grouped(
+        "Messages and logs",
         "--log",
         metavar="FILE.jsonl",
         type=click.Path(path_type=Path),
         help="Also write a line of JSON for each mini-batch, epoch and message; a run that goes on appends.",
     ),
-    click.option(
+    grouped(
+        "Messages and logs",
         "--tensorboard",
         metavar="DIR",
         type=click.Path(path_type=Path),

@@ -17,6 +17,7 @@ from spikesim.cli.common import (
     threads_option,
 )
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
+from spikesim.cli.help_groups import GroupedCommand
 from spikesim.cli.launch import take_ranks
 from spikesim.errors import InputError
 
@@ -49,7 +50,7 @@ class AblationOptions:
     style: str
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @configuration_options(
     without=(
         "--arch",

@@ -18,6 +18,7 @@ from spikesim.cli.common import (
     threads_option,
     weights_option,
 )
+from spikesim.cli.completion import complete_dataset
 from spikesim.cli.launch import take_ranks
 
 
@@ -42,7 +43,7 @@ class EvaluateOptions:
 @click.command()
 @run_argument
 @weights_option
-@click.option("--dataset", help="Data set to test on.  [default: that of the run]")
+@click.option("--dataset", shell_complete=complete_dataset, help="Data set to test on.  [default: that of the run]")
 @data_dir_option
 @inference_option
 @click.option(

@@ -73,8 +73,8 @@ def export(options: CommandOptions) -> None:
 
     Recorded spikes as SONATA, NIRData or CSV, the network as a NIR graph, its weights as safetensors, the counters
     under NeuroBench's names (JSON) or one by one (CSV). What a format cannot say is told, and stands in the file's
-    metadata if it has some: docs/exchange.md. The run file is not changed. Formats of spikes also take the .npz of
-    spikesim predict --spikes in its place.
+    metadata if it has some (spikesim manual exchange). The run file is not changed. Formats of spikes also take the
+    .npz of spikesim predict --spikes in its place.
     """
     from spikesim.ep.exchange.exporting import ExportOptions
     from spikesim.ep.exchange.exporting import export as write

@@ -18,7 +18,9 @@ from spikesim.cli.common import (
     threads_option,
     weights_option,
 )
+from spikesim.cli.completion import run_files
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
+from spikesim.cli.help_groups import GroupedCommand
 from spikesim.cli.launch import take_ranks
 from spikesim.cli.terminal.tables import Table, print_table
 from spikesim.errors import InputError
@@ -68,7 +70,7 @@ class GradcheckOptions:
     overwrite: bool
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @configuration_options(
     without=(
         "--epochs",
@@ -82,7 +84,13 @@ class GradcheckOptions:
     )
 )
 @teacher_option
-@click.option("--run", type=click.Path(), metavar="RUN.h5", help="Take configuration and weights of a run.")
+@click.option(
+    "--run",
+    type=click.Path(),
+    metavar="RUN.h5",
+    shell_complete=run_files,
+    help="Take configuration and weights of a run.",
+)
 @weights_option
 @batch_option
 @repeats_option
@@ -125,7 +133,7 @@ def gradcheck(options: GradcheckOptions, keys: dict[str, Any]) -> None:
 
     Per layer, cosine and ratio of norms between (a) the estimate of the engine, as in training, (b) that of the mean
     field at a small beta, and (c) the exact gradient at the mean field's fixed point. The weights are the initial ones
-    with calibrated biases, or those of a run. See docs/gradient-check.md.
+    with calibrated biases, or those of a run. See spikesim manual gradient-check.
 
     \b
     Example:

@@ -31,8 +31,8 @@ def import_(
     """Make a run file of the weights of a network that was trained elsewhere.
 
     The network is configured as for train, but without a normalization, and the file must have the weights and biases
-    of its layers and of its read-out, by name and shape as docs/exchange.md has them. The run has no mini-batches:
-    evaluate, gradcheck --run, teacher and export take it, and train --resume trains it further.
+    of its layers and of its read-out, by name and shape as spikesim manual exchange has them. The run has no
+    mini-batches: evaluate, gradcheck --run, teacher and export take it, and train --resume trains it further.
 
     \b
     Example:

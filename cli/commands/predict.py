@@ -14,6 +14,7 @@ from spikesim.cli.common import (
     threads_option,
     weights_option,
 )
+from spikesim.cli.completion import complete_dataset
 from spikesim.cli.launch import refuse_ranks
 
 
@@ -65,6 +66,7 @@ class PredictOptions:
 )
 @click.option(
     "--dataset",
+    shell_complete=complete_dataset,
     help="Data set that says how samples are prepared.  [default: the run file does; files of older versions do not]",
 )
 @click.option(
@@ -80,7 +82,7 @@ def predict(options: PredictOptions) -> None:
 
     FILE holds images: .npy or .npz (uint8, or floats from 0 to 1; samples, rows, columns, channels), IDX, a picture
     (PNG, JPEG) or a folder of pictures; or, for a network of event-based input, recordings: .npz, HDF5 or N-MNIST's
-    .bin. docs/inference.md describes what is written.
+    .bin. spikesim manual inference describes what is written.
     """
     refuse_ranks("predict")
     tell_compilation()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from spikesim.cli.common import echo_csv, takes
+from spikesim.cli.completion import run_files
 from spikesim.cli.views.report_tables import SECTIONS
 from spikesim.errors import InputError
 
@@ -33,7 +34,7 @@ class ReportOptions:
 
 
 @click.command()
-@click.argument("runs", metavar="[RUN.h5]...", type=click.Path(path_type=Path), nargs=-1)
+@click.argument("runs", metavar="[RUN.h5]...", type=click.Path(path_type=Path), nargs=-1, shell_complete=run_files)
 @click.option(
     "--sweep",
     "folder",
@@ -94,8 +95,8 @@ def report(options: ReportOptions) -> None:
 
     It begins with accuracy, loss, activity, energy and time. By epoch: loss and accuracy, energy function and residual.
     By layer: what was learned; per phase neurons, spikes per sample, activity, synaptic operations (dense and
-    effective, feed-forward and feedback), estimated energy. docs/reports.md describes pages and pictures,
-    docs/run-file.md every number.
+    effective, feed-forward and feedback), estimated energy. spikesim manual reports describes pages and
+    pictures, spikesim manual run-file every number.
 
     \b
     Examples:

@@ -10,6 +10,7 @@ import click
 
 from spikesim.cli.common import available_threads, data_dir_option, run_argument, takes, tell_compilation
 from spikesim.cli.configuration import take_teacher, teacher_option
+from spikesim.cli.help_groups import GroupedCommand
 from spikesim.cli.launch import take_ranks
 from spikesim.cli.terminal.streams import outlived_output
 from spikesim.cli.training import execution_options, introduce, observed, train_to_the_end
@@ -35,7 +36,7 @@ class ResumeOptions:
     tensorboard: Path | None
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @run_argument
 @click.option(
     "--epochs", type=click.IntRange(min=1), help="Epochs in all, more than the run was to have; also if it is finished."

@@ -59,12 +59,12 @@ class SimulateOptions:
 def simulate(options: SimulateOptions) -> None:
     """Simulate a network of populations, synapses with delays, and random sources, event by event.
 
-    The manual's page on sparse networks has the keys of NET.toml. Ctrl-C and SIGTERM save the state and exit with 75;
+    spikesim manual sparse-networks has the keys of NET.toml. Ctrl-C and SIGTERM save the state and exit with 75;
     the same command with --resume goes on to the same result.
 
     \b
     Example:
-      spikesim simulate examples/networks/balanced.toml --steps 1000 --out balanced.h5
+      spikesim simulate balanced.toml --steps 1000 --out balanced.h5
     """
     refuse_ranks("simulate")
     tell_compilation(options.progress_every)

@@ -17,6 +17,7 @@ from spikesim.cli.common import (
     threads_option,
     weights_option,
 )
+from spikesim.cli.completion import complete_dataset
 from spikesim.cli.launch import take_ranks
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -41,7 +42,11 @@ class TeacherOptions:
 @run_argument
 @weights_option
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The teacher file, HDF5.")
-@click.option("--dataset", help="Data set whose training images are shown.  [default: that of the run]")
+@click.option(
+    "--dataset",
+    shell_complete=complete_dataset,
+    help="Data set whose training images are shown.  [default: that of the run]",
+)
 @data_dir_option
 @inference_option
 @click.option(
@@ -58,7 +63,8 @@ def teacher(options: TeacherOptions) -> None:
     """Write the logits that the network of a run gives to every training image into a teacher file.
 
     The images are shown as they are, all of them, also where the run was limited to some. The file serves
-    `spikesim train --signals kd --teacher FILE.h5`; docs/teacher-file.md describes it. The run file is not changed.
+    `spikesim train --signals kd --teacher FILE.h5`; spikesim manual teacher-file describes it. The run file is not
+    changed.
     """
     ranks = take_ranks()
     tell_compilation()

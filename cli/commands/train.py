@@ -11,6 +11,7 @@ import click
 
 from spikesim.cli.common import available_threads, takes, tell_compilation
 from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
+from spikesim.cli.help_groups import GroupedCommand, grouped
 from spikesim.cli.launch import refuse_ranks, take_ranks
 from spikesim.cli.terminal.streams import outlived_output
 from spikesim.cli.training import execution_options, introduce, observed, train_to_the_end
@@ -43,25 +44,30 @@ def _require_out(context: click.Context, option: click.Parameter, value: Path | 
     return value
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @configuration_options()
 @teacher_option
 @execution_options
-@click.option(
+@grouped(
+    "Run file",
     "--out",
     type=click.Path(path_type=Path),
     callback=_require_out,
     help="The run file, HDF5; only a dry run needs none.",
 )
-@click.option(
+@grouped(
+    "Execution",
     "--dry-run",
     is_flag=True,
     is_eager=True,
     help="Train for some seconds, write nothing, and print how long the whole run will take and what it will need.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the run file if it exists.")
-@click.option(
-    "--overwrite", is_flag=True, help="Replace the run file if it exists; beside --resume, it counts for nothing."
+@grouped("Run file", "--resume", is_flag=True, help="Go on with the run file if it exists.")
+@grouped(
+    "Run file",
+    "--overwrite",
+    is_flag=True,
+    help="Replace the run file if it exists; beside --resume, it counts for nothing.",
 )
 @takes(TrainOptions)
 def train(options: TrainOptions, keys: dict[str, Any]) -> None:
@@ -70,7 +76,7 @@ def train(options: TrainOptions, keys: dict[str, Any]) -> None:
     The run is configured by the defaults, then --config, then --set, then the options. Ctrl-C, SIGTERM and SIGUSR1
     write a checkpoint and exit with 75; spikesim resume, or the same command with --resume, goes on to the same result.
     A log that cannot be written and a terminal that is closed end nothing. Started as several processes by mpiexec or
-    srun, it shares the samples of each mini-batch among them (docs/cluster.md).
+    srun, it shares the samples of each mini-batch among them (spikesim manual cluster).
 
     With --dry-run nothing is written or resumed: a few mini-batches and a part of the test are run and thrown away, and
     the time of a run from its beginning is estimated from them. Any signal ends it at once.

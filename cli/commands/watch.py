@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from spikesim.cli.completion import run_files
 from spikesim.errors import Stopped
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ BAR_WIDTH = 80
 
 
 @click.command()
-@click.argument("run", metavar="RUN.h5", type=click.Path(path_type=Path))
+@click.argument("run", metavar="RUN.h5", type=click.Path(path_type=Path), shell_complete=run_files)
 @click.option(
     "--interval",
     type=click.FloatRange(min=0.1, max=3600),

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from spikesim.cli.common import make_console
 from spikesim.cli.terminal.tables import Table, print_table
+from spikesim.runtime.manual import manual
 from spikesim.runtime.text import counted, fixed, percent, scientific, si
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _print_layers(console: "Console", reader: "RunReader", numbers: "Report") ->
     if any(layer.cells > 1 for layer in reader.layers):
         console.print(
             "Dense counts the cells of an average pool apart, as they send; where the pool is a layer of its own, the "
-            "layer behind it has a quarter (docs/metrics.md)."
+            f"layer behind it has a quarter ({manual('metrics')})."
         )
     console.print(energy_words(reader.energy_model))
 

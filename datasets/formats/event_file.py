@@ -16,6 +16,7 @@ from spikesim.datasets.formats.event_parsing import integers, read_npy, some_nam
 from spikesim.datasets.samples.event_set import Collector, Events, EventSet
 from spikesim.datasets.samples.model import Augmentation, Dataset
 from spikesim.errors import InputError
+from spikesim.runtime.manual import manual
 from spikesim.runtime.printable import one_line
 
 if TYPE_CHECKING:
@@ -222,8 +223,8 @@ def _required(arrays: Arrays, what: str, path: Path) -> Array:
     if found is None:
         raise InputError(
             f"{path}: has no array {what!r}, but {some_names(arrays.names())}; a file of recordings has x, y, t, p "
-            "(or events), offsets, labels and n_train (docs/streams.md), an .npz file of images train_images, "
-            "train_labels, test_images and test_labels (docs/own-data.md)"
+            f"(or events), offsets, labels and n_train ({manual('streams')}), an .npz file of images train_images, "
+            f"train_labels, test_images and test_labels ({manual('own-data')})"
         )
     return found
 

@@ -16,6 +16,7 @@ from spikesim.datasets.samples.identity import content_hash
 from spikesim.datasets.samples.model import Augmentation, Dataset, ImageSet
 from spikesim.errors import InputError
 from spikesim.io.npz import ObjectArray, read_array
+from spikesim.runtime.manual import manual
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 OPTIONS = ("crop", "flip")
@@ -27,7 +28,7 @@ BYTES_MAX = 2**34
 
 _NAME = re.compile(r"(.+\.npz)(?:#([0-9a-f]{16}))?", re.DOTALL)
 _BLOCK = 4096
-_HOW = "docs/own-data.md says how to write one"
+_HOW = f"'{manual('own-data')}' says how to write one"
 
 
 def is_file(name: str) -> bool:

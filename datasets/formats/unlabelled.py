@@ -21,6 +21,7 @@ from spikesim.datasets.samples.event_set import Collector, Events, EventSet
 from spikesim.datasets.samples.model import ImageSet
 from spikesim.errors import InputError
 from spikesim.io.npz import ObjectArray, read_array
+from spikesim.runtime.manual import manual
 from spikesim.runtime.printable import one_line
 
 __all__ = ["Unlabelled", "image_set", "read_images", "read_recordings", "recording_set"]
@@ -36,7 +37,9 @@ _IMAGE_FILES = (
     "give images as .npy, as .npz with an array 'images', as an IDX file (-idx3-ubyte, .gz or not), as a picture "
     "(.png, .jpg) or as a folder of pictures"
 )
-_EVENT_FILES = "give recordings as .npz or HDF5 with x, y, t, p and offsets (docs/streams.md), or one as N-MNIST's .bin"
+_EVENT_FILES = (
+    f"give recordings as .npz or HDF5 with x, y, t, p and offsets ({manual('streams')}), or one as N-MNIST's .bin"
+)
 
 
 def image_set(values: Any, shape: Shape, name: str = _IMAGES) -> ImageSet:

@@ -28,6 +28,7 @@ from spikesim.ep.analysis.summary import (
 from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.runs.schema import PHASES, READOUT, TABLES, Column
 from spikesim.errors import InputError
+from spikesim.runtime.manual import manual
 
 __all__ = ["Run", "Table", "open_run"]
 
@@ -152,7 +153,7 @@ class Run(RunReader):
         Returns
         -------
         Table
-            The columns of docs/run-file.md; NaN where something was not measured.
+            The columns that ``spikesim manual run-file`` lists; NaN where something was not measured.
 
         Raises
         ------
@@ -185,7 +186,7 @@ class Run(RunReader):
         """
         columns = {column.path.strip("/"): (table, column) for table, own in TABLES.items() for column in own}
         if path.strip("/") not in columns:
-            raise InputError(f"{self.path} has no column {path!r}; docs/run-file.md lists them")
+            raise InputError(f"{self.path} has no column {path!r}; {manual('run-file')} lists them")
         table, column = columns[path.strip("/")]
         values = self._table(table)
         axes = [self._labels(symbol, size) for symbol, size in self._axes(column)]

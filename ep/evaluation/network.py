@@ -91,7 +91,7 @@ class TrainedNetwork:
         Rows, columns and channels of each layer of neurons, from the input up.
     weights : mapping of str to ndarray
         Read-only float32 by name, such as ``"conv1/weight"``, ``"conv1/bias"`` and ``"readout/weight"``; their shapes
-        are in docs/run-file.md.
+        are in ``spikesim manual run-file``.
     classes : tuple of str
         Names of the classes, in the order of the labels; their numbers where they have no names.
     sample_shape : (height, width, channels)

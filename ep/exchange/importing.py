@@ -85,7 +85,7 @@ def import_weights(
     config : Config
     dataset : Dataset
     path : Path
-        The weights; docs/exchange.md has names and shapes.
+        The weights; ``spikesim manual exchange`` has names and shapes.
     options : RunOptions
         Where the run file goes.
     soft_targets : float64 (training samples, classes), optional

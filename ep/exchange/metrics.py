@@ -13,6 +13,7 @@ from spikesim.ep.analysis.summary import NETWORK, TEST_PHASE, TOTAL, LayerWork, 
 from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.runs.schema import PHASES, READOUT, TABLES, Column
 from spikesim.errors import InputError
+from spikesim.runtime.manual import manual
 
 __all__ = ["NEUROBENCH_LOSSES", "neurobench_results", "write_neurobench", "write_table"]
 
@@ -55,7 +56,7 @@ def neurobench_results(reader: RunReader) -> dict[str, Any]:
         "MembraneUpdates": None,
         "spikesim": {
             "version": __version__,
-            "neurobench": "names and definitions of NeuroBench 2.3.0; docs/metrics.md",
+            "neurobench": f"names and definitions of NeuroBench 2.3.0; {manual('metrics')}",
             "losses": NEUROBENCH_LOSSES,
             "config_hash": reader.config_hash,
             "epoch": report.epoch,

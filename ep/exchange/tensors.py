@@ -17,6 +17,7 @@ from spikesim.ep.network.rounding import round_weights
 from spikesim.errors import InputError
 from spikesim.io.fields import shown
 from spikesim.numerics.fixed_point import ONE_BITS, quantize_drive
+from spikesim.runtime.manual import manual
 
 __all__ = ["DTYPES", "GivenWeights", "read_weights", "write_integers", "write_weights"]
 
@@ -29,7 +30,7 @@ FLOATS = ("F16", "F32", "F64")
 INTEGERS = ("I8", "I16", "I32")
 EXPONENTS_MAX = 64
 """Magnitude of an exponent in a file; those of this program's files are from -12 to 24."""
-_HOW = "docs/exchange.md has the names and shapes"
+_HOW = f"'{manual('exchange')}' has the names and shapes"
 
 Array = NDArray[np.float32]
 

@@ -24,6 +24,7 @@ from spikesim.io.atomic import replacing
 from spikesim.io.hdf5_output import storing
 from spikesim.io.hdf5_reader import FAULTS, Contents, HDF5File, write_text
 from spikesim.numerics.portable_math import softmax_and_log_sum
+from spikesim.runtime.manual import manual
 from spikesim.runtime.printable import one_line
 
 __all__ = ["Teacher", "check_target", "read_teacher", "soften", "write_teacher"]
@@ -32,7 +33,7 @@ FORMAT = "spikesim-teacher"
 FORMAT_VERSION = 1
 SAMPLES_MAX, CLASSES_MAX, VALUES_MAX = 2**27, 2**16, 2**31
 
-_HOW = "docs/teacher-file.md says how to write one, 'spikesim teacher' makes one of a run"
+_HOW = f"'{manual('teacher-file')}' says how to write one, 'spikesim teacher' makes one of a run"
 _WANTED = f"give a teacher file: {_HOW}"
 _REMEDY = "make it again"
 

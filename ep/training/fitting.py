@@ -43,13 +43,13 @@ def fit(
     data : str, path or mapping of str to array_like
         Name of a data set, a file of images, or the arrays of such a file: ``train_images`` and ``test_images``, uint8
         of shape (n, height, width[, channels]), ``train_labels`` and ``test_labels``, integers from 0; perhaps
-        ``crop`` and ``flip`` (docs/own-data.md).
+        ``crop`` and ``flip`` (``spikesim manual own-data``).
     out : path-like
         The run file.
     settings : mapping, optional
         Keys of the configuration in place of the defaults, ``{"model.arch": "conv", "optimizer.epochs": 3}``, or tables
-        of them by section (docs/configuration.md); ``preset`` and ``seed`` are keys, too. The data set is `data`.
-        ``"model.weights": "other.h5"`` starts from the weights of another run (docs/transfer.md).
+        of them by section (``spikesim manual configuration``); ``preset`` and ``seed`` are keys, too. The data set is
+        `data`. ``"model.weights": "other.h5"`` starts from the weights of another run (``spikesim manual transfer``).
     observers : sequence of Observer
         Are told of each mini-batch and epoch, on another thread than the caller's. One that raises `Stopped` ends the
         training after the present mini-batch.

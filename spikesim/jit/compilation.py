@@ -22,6 +22,8 @@ import llvmlite
 import numba
 from numba.core import caching, config
 
+from spikesim import __version__
+from spikesim.jit.cache_contents import sign
 from spikesim.jit.kernel_cache import CacheFolder, KernelFiles, find_folder
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -128,6 +130,11 @@ class _Implementation(caching.CompileResultCacheImpl):  # type: ignore[misc]
     _locator_classes = (_Locator,)
 
 
+def _versions() -> str:
+    """What the folder of these sources was made by."""
+    return f"spikesim {__version__}, Python {platform.python_version()}, numba {numba.__version__}"
+
+
 class _Cache(caching.FunctionCache):  # type: ignore[misc]
     """Numba's cache of one function, with files of our own; what cannot be read or written is compiled anew."""
 
@@ -146,6 +153,7 @@ class _Cache(caching.FunctionCache):  # type: ignore[misc]
     def save_overload(self, sig: Any, data: Any) -> None:
         with contextlib.suppress(OSError):  # a full disk costs the next start its time, not this run its result
             super().save_overload(sig, data)
+            sign(Path(self.cache_path), _versions())
 
 
 def kernel(function: Function) -> Function:

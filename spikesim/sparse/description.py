@@ -22,9 +22,9 @@
     weight = 0.4
     delay = [1, 5]
 
-The keys are the arguments of `spikesim.sparse.Network`; docs/sparse-networks.md lists them. A projection is a random
-pattern (`number`, `weight`: a fixed out-degree, as NEST and PyNN say, with the same weight for all) or a file of
-`scipy.sparse.save_npz` (`matrix`), named relative to the TOML file.
+The keys are the arguments of `spikesim.sparse.Network`; ``spikesim manual sparse-networks`` lists them. A projection is
+a random pattern (`number`, `weight`: a fixed out-degree, as NEST and PyNN say, with the same weight for all) or a file
+of `scipy.sparse.save_npz` (`matrix`), named relative to the TOML file.
 """
 
 import contextlib

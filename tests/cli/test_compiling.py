@@ -7,6 +7,7 @@ import pytest
 from commands import succeed
 from numba.core import event
 
+from spikesim import __version__
 from spikesim.cli.terminal import compiling
 from spikesim.cli.terminal.compiling import compilation_told
 from spikesim.jit import compilation
@@ -97,3 +98,5 @@ def test_kernels_from_the_cache_are_not_told(tmp_path) -> None:
     assert first.stderr.count("compiling the kernels, once") == 1 and str(tmp_path / "cache") in first.stderr
     again = succeed("simulate", network, "--steps", 4, "--out", tmp_path / "b.h5", env=place)
     assert "compiling" not in again.stderr
+    (own,) = [line for line in succeed("cache", env=place).stdout.splitlines() if "(this one)" in line]
+    assert f"spikesim {__version__}, Python 3." in own and ", numba " in own

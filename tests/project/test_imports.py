@@ -24,7 +24,8 @@ ORDER = """
     spikesim.ep.training.normalization spikesim.ep.training.stability spikesim.ep.training.transfer
     spikesim.ep.training spikesim.ep.logs spikesim.ep.exchange spikesim.ep.gradcheck spikesim.ep.reports.charts
     spikesim.ep.reports.pages spikesim.ep.reports spikesim.ep spikesim.cli.terminal spikesim.cli spikesim.cli.views
-    spikesim.cli.cluster spikesim.cli.sweeps spikesim.cli.commands spikesim.cli.commands.batch
+    spikesim.cli.cluster spikesim.cli.sweeps spikesim.cli.commands.installation spikesim.cli.commands
+    spikesim.cli.commands.batch
 """.split()
 """Packages from the ground up: each may import those before it. A module outside a package counts as its package's."""
 

@@ -5,11 +5,14 @@ The wheel is put into a folder of its own here; ``.ci/package`` installs it into
 
 import email
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import ROOT, copy_checkout
@@ -56,6 +59,7 @@ def sources() -> set[str]:
     for folder in ("spikesim", "ep", "datasets", "cli"):
         within = "" if folder == "spikesim" else "spikesim/"
         names |= {f"{within}{path.relative_to(ROOT)}" for path in (ROOT / folder).rglob("*.py")}
+    names |= {f"spikesim/cli/commands/installation/pages/{path.name}" for path in (ROOT / "docs").glob("*.md")}
     return names | {f"spikesim/{DATA}/{path.name}" for path in (ROOT / DATA).iterdir()}
 
 
@@ -113,6 +117,54 @@ def test_the_installed_command_finds_its_data(installed: Path) -> None:
     done = run(installed, "-m", "spikesim", "data", "check", "fashion-mnist-mini")
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, "fashion-mnist-mini: good (embedded)"), done.stderr
     assert run(installed, "-m", "spikesim", "--version").stdout.split()[-1] == spikesim.__version__
+
+
+def test_the_installed_command_shows_the_manual(installed: Path) -> None:
+    done = run(installed, "-m", "spikesim", "manual", "releasing")
+    assert (done.returncode, done.stdout.strip()) == (0, (ROOT / "docs" / "releasing.md").read_text().strip())
+
+
+def project() -> dict[str, Any]:
+    """Metadata as pyproject.toml has them."""
+    found: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return found
+
+
+def test_the_manual_names_all_extras_and_the_pythons_that_were_tried() -> None:
+    page = (ROOT / "docs" / "installation.md").read_text()
+    table = [line for line in page.splitlines() if line.startswith("| `")]
+    named = {name for line in table for name in re.findall(r"`([\w-]+)`", line.split("|")[1])}
+    extras = project()["optional-dependencies"]
+    assert named == set(extras)
+    tried = {line.split("|")[1].strip() for line in page.splitlines() if re.match(r"\| 3\.\d+ ", line)}
+    classifiers = {line.rpartition(" ")[2] for line in project()["classifiers"] if re.search(r":: 3\.\d+$", line)}
+    assert tried == classifiers and min(tried, key=_minor) == project()["requires-python"].removeprefix(">=")
+
+
+def _minor(version: str) -> int:
+    return int(version.partition(".")[2])
+
+
+def test_the_environment_of_conda_has_the_same_packages() -> None:
+    text = (ROOT / "environment.yml").read_text()
+    listed = {name: low for name, low in re.findall(r"^  - ([\w-]+)>=([\d.]+)", text, re.MULTILINE)}
+    wanted = [*project()["dependencies"], *project()["optional-dependencies"]["plot"]]
+    pairs = dict(found.groups() for found in (re.match(r"([\w-]+)>=([\d.]+)", line) for line in wanted) if found)
+    pairs["matplotlib-base"] = pairs.pop("matplotlib")
+    assert listed == {**pairs, "python": project()["requires-python"].removeprefix(">=")}
+
+
+def test_manual_pages_are_written(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "docs" / "man_pages.py"), str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    pages = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert {"spikesim.1", "spikesim-train.1", "spikesim-data-fetch.1"} <= pages.keys()
+    assert all(text.startswith(".TH ") and ".SH DESCRIPTION" in text for text in pages.values())
+    assert "\n.B \\-\\-steps\\-free INTEGER\n" in pages["spikesim-train.1"]
+    if shutil.which("groff"):
+        for name in pages:
+            checked = ["groff", "-man", "-ww", "-z", "-Tutf8", "-k", str(tmp_path / name)]
+            assert not subprocess.run(checked, capture_output=True, text=True).stderr
 
 
 def test_all_public_names_can_be_imported_and_have_docstrings(installed: Path) -> None:

@@ -79,7 +79,7 @@ def submit(
     Writes a batch script beside the run file and submits it with sbatch. The options after -- are those of train; what
     train would refuse at its start, a data set that is not there for one, is refused before anything is sent. The job
     resumes its run file if it exists. Some time before its limit, or when it is preempted, it writes a checkpoint and
-    queues again. With several processes it needs the extra mpi. See docs/cluster.md.
+    queues again. With several processes it needs the extra mpi. See spikesim manual cluster.
 
     \b
     Examples:

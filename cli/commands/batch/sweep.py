@@ -50,7 +50,7 @@ def sweep(
     have; without it, they differ in their --seeds alone. Finished members are skipped, stopped ones go on, and a member
     that fails does not stop the others. Ctrl-C and SIGTERM stop all with a checkpoint; the same command goes on. What a
     member prints is in its .log file. The folder is that of 'spikesim submit --sweep', and either goes on with what the
-    other began. See docs/sweeps.md.
+    other began. See spikesim manual sweeps.
 
     Exit codes: 0 all members are finished, 1 one has failed, 75 stopped, or some are still to be finished.
 

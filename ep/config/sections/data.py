@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from spikesim.ep.config.sections.options import option
+from spikesim.runtime.manual import manual
 
 __all__ = ["DURATION_MAX", "DataSettings", "tested_on"]
 
@@ -22,8 +23,8 @@ class DataSettings:
 
     dataset: str = option(
         "fashion-mnist-mini",
-        "Name of the data set, which `spikesim data list` shows, or a file of one's own: images (docs/own-data.md) or "
-        "recordings (docs/streams.md).",
+        "Name of the data set, which `spikesim data list` shows, or a file of one's own: images "
+        f"(`{manual('own-data')}`) or recordings (`{manual('streams')}`).",
     )
     limit: int | None = option(None, "Use only the first N training samples.", low=1, optional=True)
     test_limit: int | None = option(None, "Use only the first N test samples.", low=1, optional=True)
@@ -49,8 +50,8 @@ class DataSettings:
     )
     encoding: str = option(
         "auto",
-        "How samples enter: as a current, or as spikes of an input population (docs/streams.md): bernoulli and latency "
-        "code images, events are those of recordings. auto is a current for images and events for recordings.",
+        f"How samples enter: as a current, or as spikes of an input population (`{manual('streams')}`): bernoulli and "
+        "latency code images, events are those of recordings. auto is a current for images and events for recordings.",
         choices=("auto", "current", "bernoulli", "latency", "events"),
         later=True,
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spikesim.ep.config.sections.options import option
+from spikesim.runtime.manual import manual
 
 __all__ = ["ModelSettings"]
 
@@ -66,7 +67,7 @@ class ModelSettings:
     neuron: str = option(
         "clipped-linear",
         "Model of the neurons: they fire with probability clip(V, 0, 1); or so, but not in the `refractory` steps "
-        "after a spike; these want `dynamics.firing` to be iid (docs/own-neuron.md).",
+        f"after a spike; these want `dynamics.firing` to be iid (`{manual('own-neuron')}`).",
         choices=("clipped-linear", "refractory"),
         later=True,
     )
@@ -81,5 +82,5 @@ class ModelSettings:
     weights: str = option(
         "",
         "Run file whose weights the training starts from, `RUN.h5` or `RUN.h5:best`, in place of random ones "
-        "(docs/transfer.md). The run keeps their SHA-256 in its place, which `spikesim import` sets as well.",
+        "(`spikesim manual transfer`). The run keeps their SHA-256 in its place, which `spikesim import` sets as well.",
     )

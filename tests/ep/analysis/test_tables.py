@@ -94,7 +94,7 @@ def test_pandas_takes_a_table(run):
 def test_what_is_not_there_is_refused(run, tmp_path):
     for action, fragment in (
         (lambda: run.table("layer"), "layers, epochs"),
-        (lambda: run.tidy("batches/spike"), "docs/run-file.md"),
+        (lambda: run.tidy("batches/spike"), "spikesim manual run-file"),
         (lambda: run.table("epochs").where(phase="free"), "test_accuracy"),
         (lambda: open_run(tmp_path / "none.h5"), "does not exist"),
     ):
