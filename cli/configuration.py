@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from spikesim.datasets import Dataset
     from spikesim.ep.config.parsing import Config
+    from spikesim.ep.runs.reader import RunReader
 
-__all__ = ["configuration_options", "option_for", "option_words", "resolve", "take_teacher", "teacher_option"]
+__all__ = ["configuration_options", "option_for", "option_words", "resolve", "take_teacher", "teacher_option", "tested"]
 
 # Options that stand for a key of the configuration, in the order of --help.
 _KEYS: tuple[tuple[str, str, Any], ...] = (
@@ -150,6 +151,36 @@ def resolve(
     values = merge(values, [parse_setting(text) for text in settings])
     given = [(key.replace("__", "."), value) for key, value in options.items() if value is not None]
     return make_config(merge(values, given))
+
+
+def tested(reader: "RunReader", settings: tuple[str, ...], options: Mapping[str, Any]) -> "Config":
+    """The configuration of a run as it is tested.
+
+    Parameters
+    ----------
+    settings : ``key=value`` texts
+    options : those of evaluate, by the names of their parameters
+
+    Raises
+    ------
+    InputError
+        A setting is not one of a test.
+    """
+    from spikesim.ep.config.parsing import config_of_run, parse_setting
+
+    chosen = [parse_setting(text) for text in settings]
+    for key, value in chosen:
+        if not key.startswith("dynamics.") and key != "error_signals.answer":
+            allowed = "keys of dynamics, as dynamics.firing=iid, and error_signals.answer"
+            raise InputError(f"--set {key}={value}: a test can change {allowed}")
+    names = {
+        "data.dataset": "dataset",
+        "dynamics.inference": "inference",
+        "data.test_limit": "test_limit",
+        "dynamics.steps_free": "steps_free",
+    }
+    given = [(key, options[name]) for key, name in names.items() if options[name] is not None]
+    return config_of_run(reader.config, [*chosen, *given])
 
 
 def option_words(

@@ -39,6 +39,8 @@ class Resources:
         Value of ``srun --mpi``.
     setup : lines of shell before anything else
     more : further options of sbatch, ``--name=value``
+    resumes : bool
+        The command writes a checkpoint when it is warned, ends with 75, and goes on when the job runs again.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Resources:
     mpi: str | None = None
     setup: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
+    resumes: bool = True
 
 
 class ArrayTask(NamedTuple):
@@ -154,7 +157,7 @@ def batch_script(
         "cpus-per-task": resources.cpus,
         "mem": resources.memory,
         "time": resources.time,
-        "signal": f"USR1@{resources.warn_seconds}",
+        "signal": f"USR1@{resources.warn_seconds}" if resources.resumes else None,
         "requeue": True,
         "open-mode": "append",
         "output": log,
@@ -193,12 +196,15 @@ def batch_script(
         f"{shlex.join([*launch, *command])}{own}",
         "code=$?",
         "",
-        "# 75: a signal stopped the run after a checkpoint; the job queues again and goes on from there",
-        f'if [ "$code" -eq 75 ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {RESTARTS_MAX} ]; then',
-        '    scontrol requeue "$SLURM_JOB_ID"',
-        "fi",
-        'exit "$code"',
     ]
+    if resources.resumes:
+        lines += [
+            "# 75: a signal stopped the run after a checkpoint; the job queues again and goes on from there",
+            f'if [ "$code" -eq 75 ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {RESTARTS_MAX} ]; then',
+            '    scontrol requeue "$SLURM_JOB_ID"',
+            "fi",
+        ]
+    lines.append('exit "$code"')
     return "\n".join(lines) + "\n"
 
 

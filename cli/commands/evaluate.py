@@ -19,6 +19,7 @@ from spikesim.cli.common import (
     weights_option,
 )
 from spikesim.cli.completion import complete_dataset
+from spikesim.cli.configuration import tested
 from spikesim.cli.launch import take_ranks
 
 
@@ -83,26 +84,12 @@ def evaluate(options: EvaluateOptions) -> None:
     ranks = take_ranks()
     tell_compilation()
 
-    from spikesim.ep.config.parsing import config_of_run, parse_setting
     from spikesim.ep.evaluation.from_run import retest
     from spikesim.ep.inputs.dataset import load_of_run
     from spikesim.ep.runs.reader import RunReader
-    from spikesim.errors import InputError
 
-    chosen = [parse_setting(text) for text in options.settings]
-    for key, value in chosen:
-        if not key.startswith("dynamics.") and key != "error_signals.answer":
-            allowed = "keys of dynamics, as dynamics.firing=iid, and error_signals.answer"
-            raise InputError(f"--set {key}={value}: a test can change {allowed}")
     with RunReader(options.run) as reader:
-        changes = {
-            "data.dataset": options.dataset,
-            "dynamics.inference": options.inference,
-            "data.test_limit": options.test_limit,
-            "dynamics.steps_free": options.steps_free,
-        }
-        given = [(key, value) for key, value in changes.items() if value is not None]
-        config = config_of_run(reader.config, [*chosen, *given])
+        config = tested(reader, options.settings, vars(options))
         config, images = load_of_run(config, reader, options.data_dir)
         threads = options.threads or available_threads(ranks)
         results = retest(reader, config, images, options.repeats, threads, ranks, options.weights, bits)

@@ -5,14 +5,15 @@ import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import click
 
+from spikesim.cli.cluster.jobs import OTHERS, check_job
 from spikesim.cli.cluster.slurm import ArrayTask, Resources, batch_script, check_time
 from spikesim.cli.commands.batch.training import Training, read_training, rehearse
+from spikesim.cli.common import takes
 from spikesim.cli.launch import refuse_ranks
 from spikesim.cli.sweeps.planning import Sweep, plan_sweep, state_of
 from spikesim.cli.sweeps.sweep_file import read_sweep, search_seed_option, seeds_option
@@ -20,6 +21,66 @@ from spikesim.errors import InputError
 from spikesim.runtime.text import counted
 
 _positive = click.IntRange(min=1)
+
+
+@dataclass(frozen=True)
+class SubmitOptions:
+    """Options of the command."""
+
+    job_name: str | None
+    partition: str | None
+    account: str | None
+    nodes: int
+    tasks: int
+    cpus: int
+    time: str | None
+    memory: str | None
+    warn_seconds: int
+    mpi: str | None
+    setup: tuple[str, ...]
+    launcher: str
+    more: tuple[str, ...]
+    sweep_file: Path | None
+    seeds: tuple[int, ...]
+    search_seed: int | None
+    at_a_time: int | None
+    only_unfinished: bool
+    skip_data: bool
+    dry_run: bool
+    parsable: bool
+    command: tuple[str, ...]
+
+    @property
+    def is_sweep(self) -> bool:
+        """A job array, not one run."""
+        return self.sweep_file is not None or bool(self.seeds)
+
+    def resources(self, name: str) -> Resources:
+        """What the job asks for; named so if --job-name does not name it."""
+        return Resources(
+            name=self.job_name or name,
+            nodes=self.nodes,
+            tasks=self.tasks,
+            cpus=self.cpus,
+            partition=self.partition,
+            account=self.account,
+            memory=self.memory,
+            time=self.time,
+            warn_seconds=self.warn_seconds,
+            mpi=self.mpi,
+            setup=self.setup,
+            more=self.more,
+        )
+
+    @property
+    def starter(self) -> list[str]:
+        """What starts spikesim on the nodes: this Python, or the command of --launcher, which finds its own."""
+        if not self.launcher:
+            return [sys.executable, "-m", "spikesim"]
+        try:
+            return [*shlex.split(self.launcher), "spikesim"]
+        except ValueError as error:
+            raise InputError(f"--launcher is {self.launcher!r}: {error}; quote it as for a shell") from None
 
 
 @click.command()
@@ -45,6 +106,12 @@ _positive = click.IntRange(min=1)
 )
 @click.option("--mpi", help="How srun starts several processes, as pmix or pmi2.  [default: the cluster's]")
 @click.option("--setup", multiple=True, metavar="LINE", help="A line of shell to begin with, as 'module load openmpi'.")
+@click.option(
+    "--launcher",
+    metavar="COMMAND",
+    default="",
+    help="What starts spikesim on the nodes, as 'apptainer exec spikesim.sif'.  [default: this Python]",
+)
 @click.option("--sbatch", "more", multiple=True, metavar="OPTION", help="Another option of sbatch, as --qos=long.")
 @click.option(
     "--sweep",
@@ -63,61 +130,65 @@ _positive = click.IntRange(min=1)
     "--skip-data", is_flag=True, help="Do not look for the data set and the teacher, which only the nodes have."
 )
 @click.option("--dry-run", is_flag=True, help="Print the script; write and send nothing.")
-@click.argument("command", nargs=-1, required=True, metavar="-- train ...")
-def submit(
-    job_name: str | None,
-    sweep_file: Path | None,
-    seeds: tuple[int, ...],
-    at_a_time: int | None,
-    only_unfinished: bool,
-    dry_run: bool,
-    command: tuple[str, ...],
-    **more: Any,
-) -> None:
+@click.option("--parsable", is_flag=True, help="Print nothing but the number of the job.")
+@click.argument("command", nargs=-1, required=True, metavar="-- COMMAND ...")
+@takes(SubmitOptions)
+def submit(options: SubmitOptions) -> None:
     """Send a training to a cluster with Slurm, as a batch job that is resumed until the run is finished.
 
-    Writes a batch script beside the run file and submits it with sbatch. The options after -- are those of train; what
-    train would refuse at its start, a data set that is not there for one, is refused before anything is sent. The job
-    resumes its run file if it exists. Some time before its limit, or when it is preempted, it writes a checkpoint and
-    queues again. With several processes it needs the extra mpi. See spikesim manual cluster.
+    Writes a batch script beside the run file and submits it with sbatch. COMMAND is train with its options, or
+    evaluate, gradcheck or simulate; what it would refuse at its start, a data set that is not there for one, is refused
+    before anything is sent. A training or a simulation goes on with its file if that exists. Some time before its
+    limit, or when it is preempted, it writes a checkpoint and queues again. With several processes a job needs the
+    extra mpi. See spikesim manual cluster.
 
     \b
     Examples:
+      spikesim submit --cpus-per-task 16 -- evaluate run.h5 --repeats 20
       spikesim submit --time 4:00:00 --cpus-per-task 16 -- train --arch vgg11 --dataset cifar10 --out run.h5
       spikesim submit --sweep sweep.toml --seeds 0-4 --cpus-per-task 4 -- train --arch conv --out runs
     """
     refuse_ranks("submit")
-    skip_data, search_seed = more.pop("skip_data"), more.pop("search_seed")
-    wanted = Resources(name=job_name or "", **more)
-    if wanted.time is not None:
-        check_time(wanted.time, wanted.warn_seconds)
-    is_sweep = sweep_file is not None or bool(seeds)
-    if not is_sweep and (at_a_time is not None or only_unfinished or search_seed is not None):
+    if options.time is not None:
+        check_time(options.time, options.warn_seconds)
+    if not options.is_sweep and (
+        options.at_a_time is not None or options.only_unfinished or options.search_seed is not None
+    ):
         raise InputError(
             "--at-a-time, --unfinished and --search-seed are for a sweep; add --sweep SWEEP.toml or --seeds, or leave "
             "them out"
         )
-    members = read_sweep(sweep_file, seeds, search_seed) if is_sweep else None
-    training = read_training(command, "submitted", is_sweep=is_sweep)
-    out = training.out
-    wanted = replace(wanted, name=wanted.name or out.stem or "spikesim")
-    program = [sys.executable, "-m", "spikesim", *training.arguments, "--resume"]
-    sweep = None
-    if members is None:
-        rehearse(training, None, skip_data=skip_data)
-        script = batch_script(wanted, program, Path.cwd(), _pattern(out) + ".log")
+    if options.command[0] in OTHERS:
+        if options.is_sweep:
+            raise InputError(f"--sweep and --seeds are for train, not for {options.command[0]}; leave them out")
+        _deliver(*_other_job(options), None, options)
+    elif options.is_sweep:
+        _submit_sweep(options)
     else:
-        sweep = plan_sweep(out, members)
-        tasks = _tasks(training, sweep, only_unfinished=only_unfinished)
-        rehearse(training, [sweep.members[number] for number in tasks], skip_data=skip_data)
-        if not tasks:
-            click.echo(f"{counted(len(members), 'run')} in {out}: finished or in progress; nothing to send")
-            return
-        script = batch_script(wanted, program, Path.cwd(), f"{_pattern(out)}/slurm-%a.log", tasks, at_a_time)
-    if dry_run:
-        click.echo(script, nl=False)
+        training = read_training(options.command, "submitted", is_sweep=False, others=OTHERS)
+        rehearse(training, None, skip_data=options.skip_data)
+        out = training.out
+        program = [*options.starter, *training.arguments, "--resume"]
+        script = batch_script(options.resources(out.stem or "spikesim"), program, Path.cwd(), _pattern(out) + ".log")
+        _deliver(script, out.with_name(out.name + ".sbatch"), None, options)
+
+
+def _submit_sweep(options: SubmitOptions) -> None:
+    members = read_sweep(options.sweep_file, options.seeds, options.search_seed)
+    training = read_training(options.command, "submitted", is_sweep=True, others=OTHERS)
+    out = training.out
+    sweep = plan_sweep(out, members)
+    tasks = _tasks(training, sweep, only_unfinished=options.only_unfinished)
+    rehearse(training, [sweep.members[number] for number in tasks], skip_data=options.skip_data)
+    if not tasks:
+        click.echo(
+            f"{counted(len(members), 'run')} in {out}: finished or in progress; nothing to send", err=options.parsable
+        )
         return
-    _send(script, out, sweep)
+    program = [*options.starter, *training.arguments, "--resume"]
+    wanted = options.resources(out.stem or "spikesim")
+    script = batch_script(wanted, program, Path.cwd(), f"{_pattern(out)}/slurm-%a.log", tasks, options.at_a_time)
+    _deliver(script, out / "sweep.sbatch", sweep, options)
 
 
 def _tasks(training: Training, sweep: Sweep, *, only_unfinished: bool) -> dict[int, ArrayTask]:
@@ -129,29 +200,53 @@ def _tasks(training: Training, sweep: Sweep, *, only_unfinished: bool) -> dict[i
     }
 
 
+def _other_job(options: SubmitOptions) -> tuple[str, Path]:
+    """The script of a command besides train, and the file that it goes into."""
+    root = click.get_current_context().find_root()
+    name, *arguments = options.command
+    assert isinstance(root.command, click.Group)
+    own = root.command.get_command(root, name)
+    assert own is not None
+    given = own.make_context(f"spikesim {name}", list(arguments)).params
+    job = check_job(name, given, skip_data=options.skip_data, processes=options.nodes * options.tasks)
+    if job.resumes and given["overwrite"]:
+        raise InputError("--overwrite would begin anew whenever the job does; remove the file instead")
+    wanted = replace(options.resources(job.beside.name), resumes=job.resumes)
+    again = ["--resume"] if job.resumes and not given["resume"] else []
+    program = [*options.starter, *options.command, *again]
+    script = batch_script(wanted, program, Path.cwd(), _pattern(job.beside) + ".log")
+    return script, job.beside.with_name(job.beside.name + ".sbatch")
+
+
 def _pattern(path: Path) -> str:
     """A path as Slurm takes it, in which per cent signs mean something."""
     return str(path).replace("%", "%%")
 
 
-def _send(script: str, out: Path, sweep: Sweep | None) -> None:
-    """Write the script, and the plan of a sweep, and submit it."""
+def _deliver(script: str, target: Path, sweep: Sweep | None, options: SubmitOptions) -> None:
+    """Print the script, or write and submit it, with the plan of a sweep, and say so."""
+    if options.dry_run:
+        click.echo(script, nl=False)
+        return
+    number = _send(script, target, sweep)
+    click.echo(number if options.parsable else f"script: {target}\njob: {number}")
+
+
+def _send(script: str, target: Path, sweep: Sweep | None) -> str:
+    """Write the script and submit it; the number of the job."""
     program = shutil.which("sbatch")
     if program is None:
         raise InputError("sbatch was not found: this machine has no Slurm; --dry-run prints the script")
-    target = out.with_name(out.name + ".sbatch")
     if sweep is not None:
         sweep.begin()
-        target = out / "sweep.sbatch"
     try:
         target.write_bytes(script.encode("utf-8", "surrogateescape"))
         with contextlib.suppress(PermissionError):  # some file systems have no such modes, and sbatch needs none
             target.chmod(0o755)
     except OSError as error:
         raise InputError(f"cannot write {target}: {error.strerror}; choose another --out") from None
-    click.echo(f"script: {target}")
     sent = subprocess.run([program, "--parsable", str(target)], capture_output=True, text=True, errors="replace")
     if sent.returncode:
         reason = " ".join((sent.stderr or sent.stdout).split())
         raise InputError(f"sbatch refused {shlex.quote(str(target))}: {reason}")
-    click.echo(f"job: {sent.stdout.strip().partition(';')[0]}")
+    return sent.stdout.strip().partition(";")[0]

@@ -42,7 +42,7 @@ class Training(NamedTuple):
         return [*settings, "--out", str(member.path(self.out))]
 
 
-def read_training(command: tuple[str, ...], verb: str, *, is_sweep: bool) -> Training:
+def read_training(command: tuple[str, ...], verb: str, *, is_sweep: bool, others: tuple[str, ...] = ()) -> Training:
     """Read a command line of train, with what does not belong into a job refused.
 
     Parameters
@@ -53,6 +53,8 @@ def read_training(command: tuple[str, ...], verb: str, *, is_sweep: bool) -> Tra
         What cannot be done with another command: ``"submitted"``.
     is_sweep : bool
         --out is the folder of the runs.
+    others : tuple of str
+        Commands that could stand in the place of train.
 
     Raises
     ------
@@ -69,6 +71,8 @@ def read_training(command: tuple[str, ...], verb: str, *, is_sweep: bool) -> Tra
         raise InputError(f"--dry-run trains nothing that could be {verb}; leave it out, or run train alone")
     arguments = [argument for argument in command if argument != "--resume"]
     options = dict(train.make_context("spikesim train", arguments[1:]).params)
+    if is_sweep and (options["log"] or options["tensorboard"]):
+        raise InputError("--log and --tensorboard are of one run, and a sweep has many; leave them out")
     out = Path(os.path.abspath(options["out"]))
     if not out.parent.is_dir():
         raise InputError(f"the folder {out.parent} does not exist; make it, or choose another --out")
