@@ -46,8 +46,10 @@ def sign(folder: Path, about: str) -> None:
     ------
     OSError
     """
-    with contextlib.suppress(FileExistsError), (folder / ABOUT).open("x", encoding="ascii") as file:
-        file.write(about + "\n")
+    with contextlib.suppress(FileExistsError):
+        number = os.open(folder / ABOUT, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(number, "w", encoding="ascii") as file:
+            file.write(about + "\n")
 
 
 def cached_versions(place: Path) -> Iterator[CachedVersion]:

@@ -303,7 +303,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(compilation, "cache_folder", lambda: CacheFolder(place))
     call(hit=False)
     call(hit=True)
-    assert {path.suffix for path in place.iterdir()} == {".nbi", ".nbc"}
+    assert {path.suffix for path in place.iterdir()} == {".nbi", ".nbc", ".txt"}
     return place
 
 
