@@ -76,6 +76,15 @@ class EventSet:
         last = self.times[np.maximum(self.offsets[1:] - 1, 0)] if len(self.times) else np.zeros(len(self), np.uint32)
         return np.where(np.diff(self.offsets) > 0, last, 0).astype(np.int64)
 
+    def pictures(self, samples: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Chosen recordings to look at: events by pixel and polarity, at most 255, uint8 (n, height, width, 2)."""
+        size = int(np.prod(self.shape))
+        found = np.zeros((len(samples), size), np.uint8)
+        for row, sample in enumerate(samples):
+            own = self.neurons[self.offsets[sample] : self.offsets[sample + 1]]
+            found[row] = np.minimum(np.bincount(own, minlength=size), 255)
+        return found.reshape(len(samples), *self.shape)
+
 
 class Collector:
     """Puts recordings together, one by one.

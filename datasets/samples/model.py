@@ -74,6 +74,10 @@ class ImageSet:
         height, width, channels = self.images.shape[1:]
         return height, width, channels
 
+    def pictures(self, samples: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Chosen samples to look at, uint8 (n, height, width, channels)."""
+        return self.images[samples]
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:

@@ -17,6 +17,7 @@ from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.counters import RATE_BINS, PhaseCounts
 from spikesim.ep.phases.readout import Answers, Predictions
+from spikesim.ep.runs.last_test import CLASSES_MAX
 from spikesim.errors import Stopped
 
 Result = TypeVar("Result")
@@ -33,6 +34,16 @@ class Evaluation:
     loss: float
     counts: PhaseCounts
     rates: NDArray[np.int64]  # (L, RATE_BINS): neurons of all samples by their mean firing probability
+    labels: NDArray[np.int64]  # (samples,): true classes
+    answers: NDArray[np.int64]  # (samples,): predicted classes
+    classes: int
+
+    def confusion(self, most: int = CLASSES_MAX) -> NDArray[np.int64]:
+        """Samples by true class (rows) and predicted class (columns); (0, 0) where there are more classes than this."""
+        if self.classes > most:
+            return np.zeros((0, 0), np.int64)
+        pairs = np.bincount(self.labels * self.classes + self.answers, minlength=self.classes**2)
+        return pairs.reshape(self.classes, self.classes).astype(np.int64)
 
     @property
     def accuracy(self) -> float:
@@ -73,12 +84,21 @@ def evaluate(
     for answers, own_counts, own_rates in free_phases(
         thread_pool, pipeline, images, samples, stream, look, progress=progress
     ):
-        found.append(np.stack([answers.losses, answers.correct], axis=1))  # (n, 2)
+        found.append(np.stack([answers.losses, answers.correct, answers.logits.argmax(axis=1)], axis=1))  # (n, 3)
         counts.add(own_counts)
         rates += own_rates
     thread_pool.ranks.add([*counts, rates])
-    losses, correct = _join(thread_pool, found, (2,)).T
-    return Evaluation(samples, int(correct.sum()), math.fsum(losses) / samples, counts, rates)
+    losses, correct, answers = _join(thread_pool, found, (3,)).T
+    return Evaluation(
+        samples=samples,
+        correct=int(correct.sum()),
+        loss=math.fsum(losses) / samples,
+        counts=counts,
+        rates=rates,
+        labels=images.labels[:samples],
+        answers=answers.astype(np.int64),
+        classes=thread_pool.model.classes,
+    )
 
 
 def logits(

@@ -11,8 +11,10 @@ from spikesim import __version__
 from spikesim.ep.runs.schema import (
     BEST_EPOCH,
     FORMAT_VERSION,
+    LAST_TEST,
     LAYER_COLUMNS,
     PHASES,
+    RECORDED,
     SAMPLES,
     TABLES,
     Column,
@@ -65,7 +67,7 @@ def write_new(target: Path, header: RunHeader, source: RowSource | None, rows: M
             if epoch:
                 file[BEST_EPOCH][...] = epoch
 
-    return create(target, header.weight_bytes + (0 if source is None else source.size), fill)
+    return create(target, header.fixed_bytes + (0 if source is None else source.size), fill)
 
 
 def _write_header(file: Any, header: RunHeader, created: str) -> None:
@@ -100,6 +102,7 @@ def _write_header(file: Any, header: RunHeader, created: str) -> None:
             file[header.place(name, best=True)] = np.zeros(shape, "<f4")
     if header.validated:
         file[BEST_EPOCH] = np.uint32(0)
+    _write_samples(file, header)
     for table, columns in TABLES.items():
         file.create_dataset(f"rows/{table}", data=np.uint64(0))
         for column in columns:
@@ -109,6 +112,19 @@ def _write_header(file: Any, header: RunHeader, created: str) -> None:
         write_text(energy, name, getattr(header.energy, name))
     for name in ("accumulate_joule", "multiply_accumulate_joule"):
         energy[name] = getattr(header.energy, name)
+
+
+def _write_samples(file: Any, header: RunHeader) -> None:
+    """What is recorded of single samples, and room for the answers of the last test."""
+    recorded = header.recorded
+    if header.samples is not None:
+        file[f"{LAST_TEST}/epoch"] = np.uint32(0)
+        file[f"{LAST_TEST}/confusion"] = np.zeros(header.confusion_shape, "<i8")
+        file[f"{LAST_TEST}/answers"] = np.zeros(0 if recorded is None else len(recorded.samples), "<i8")
+    if recorded is not None:
+        file[f"{RECORDED}/sample"] = recorded.samples.astype("<i8")
+        file[f"{RECORDED}/label"] = recorded.labels.astype("<i8")
+        file[f"{RECORDED}/image"] = recorded.images
 
 
 def _create_column(file: Any, table: str, column: Column, layers: int) -> None:

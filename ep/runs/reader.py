@@ -14,15 +14,18 @@ from numpy.typing import NDArray
 
 from spikesim.engine.limits import NEURONS_MAX
 from spikesim.ep.runs.energy import EnergyModel
+from spikesim.ep.runs.last_test import LastTest, RecordedSamples
 from spikesim.ep.runs.samples import SampleSpec
 from spikesim.ep.runs.schema import (
     BEST_EPOCH,
     BEST_NORMALIZATION,
     BEST_WEIGHTS,
     FORMAT_VERSION,
+    LAST_TEST,
     LAYER_COLUMNS,
     NORMALIZATION,
     PHASES,
+    RECORDED,
     SAMPLES,
     TABLES,
     LayerInfo,
@@ -235,6 +238,18 @@ class RunReader(FollowedFile):
         """The epoch whose weights are kept as the best by the validation set, from 1; 0 for none."""
         return self._file.read(_best_epoch)
 
+    def last_test(self) -> LastTest:
+        """What the last test answered; epoch 0 before it, while it is written, and in files of older versions."""
+        while True:
+            found = self._file.read(_last_test)
+            if found.epoch == self._file.read(_tested_epoch):  # not written anew in the meantime
+                return found
+
+    @property
+    def recorded(self) -> RecordedSamples | None:
+        """The samples whose spikes are recorded; None where there are none, and in files of older versions."""
+        return self._file.read(_recorded)
+
     def blocks(self, table: str, rows: int, block: int = 1 << 20) -> Iterator[dict[str, NDArray[Any]]]:
         """The first `rows` rows of a table in pieces of at most `block` rows.
 
@@ -387,6 +402,33 @@ def _weights(contents: Contents, group: str) -> dict[str, NDArray[np.float32]]:
 def _best_epoch(contents: Contents) -> int:
     """0 also in files of versions that did not keep the best weights."""
     return int(contents.array(BEST_EPOCH, "<u4", ())) if contents.has("/best") and contents.has(BEST_EPOCH) else 0
+
+
+def _tested_epoch(contents: Contents) -> int:
+    return int(contents.array(f"{LAST_TEST}/epoch", "<u4", ())) if contents.has(LAST_TEST) else 0
+
+
+def _last_test(contents: Contents) -> LastTest:
+    epoch = _tested_epoch(contents)
+    if not epoch:
+        return LastTest()
+    confusion = contents.array(f"{LAST_TEST}/confusion", "<i8")
+    answers = contents.array(f"{LAST_TEST}/answers", "<i8")
+    if confusion.ndim != 2 or len(set(confusion.shape)) > 1 or answers.ndim != 1:
+        raise ValueError(f"a confusion matrix of shape {confusion.shape}")
+    if (confusion.size and not 0 <= confusion.min() <= confusion.max() < 2**53) or (answers < 0).any():
+        raise ValueError("a confusion matrix or answers that no test gives")
+    return LastTest(epoch, confusion, answers)
+
+
+def _recorded(contents: Contents) -> RecordedSamples | None:
+    if not contents.has(RECORDED):
+        return None
+    samples, labels = (contents.array(f"{RECORDED}/{name}", "<i8") for name in ("sample", "label"))
+    images = contents.array(f"{RECORDED}/image", "|u1")
+    if samples.ndim != 1 or labels.shape != samples.shape or images.ndim != 4 or len(images) != len(samples):
+        raise ValueError("recorded samples that do not belong together")
+    return RecordedSamples(samples, labels, images)
 
 
 def _optional_text(contents: Contents, name: str) -> str:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from spikesim.ep.runs.energy import EnergyModel
+from spikesim.ep.runs.last_test import CLASSES_MAX, RecordedSamples
 from spikesim.ep.runs.samples import SampleSpec
 from spikesim.io.formats import MAGIC, canonical_json
 
@@ -17,10 +18,12 @@ __all__ = [
     "BEST_NORMALIZATION",
     "BEST_WEIGHTS",
     "FORMAT_VERSION",
+    "LAST_TEST",
     "LAYER_COLUMNS",
     "NORMALIZATION",
     "PHASES",
     "READOUT",
+    "RECORDED",
     "SAMPLES",
     "TABLES",
     "Column",
@@ -38,6 +41,10 @@ BEST_EPOCH, BEST_WEIGHTS = "/best/epoch", "/best/weights"
 NORMALIZATION, BEST_NORMALIZATION = "/normalization", "/best/normalization"
 """Gains and statistics behind the weights, of those of the last checkpoint and of the best; without them, weights alone
 are known. The digest leaves them out."""
+LAST_TEST = "/last_test"
+"""`epoch`, `confusion` and `answers` of the last test; not in files of older versions."""
+RECORDED = "/recorded"
+"""`sample`, `label` and `image` of the samples whose spikes are recorded, if any; not in files of older versions."""
 PHASES = ("free", "nudged+", "nudged-")
 READOUT = "readout"
 _CHUNK_BYTES = 16384
@@ -417,6 +424,8 @@ class RunHeader:
     validated : bool
         The run has a validation set: the weights of the best epoch by it are kept beside the last. The digest leaves
         them out, for they follow from the rest.
+    recorded : RecordedSamples, optional
+        The samples whose spikes are recorded. They are no part of the digest.
 
     Raises
     ------
@@ -435,6 +444,7 @@ class RunHeader:
     samples: SampleSpec | None = None
     normalization_shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     validated: bool = False
+    recorded: RecordedSamples | None = None
 
     def __post_init__(self) -> None:
         canonical_json(self.config)
@@ -477,6 +487,18 @@ class RunHeader:
         return 4 * size * (2 if self.validated else 1)
 
     @property
+    def confusion_shape(self) -> tuple[int, int]:
+        """Of the confusion matrix in the file: (classes, classes), or none for too many of them."""
+        classes = 0 if self.samples is None or self.samples.classes > CLASSES_MAX else self.samples.classes
+        return classes, classes
+
+    @property
+    def fixed_bytes(self) -> int:
+        """What all that does not grow takes in the file, nearly."""
+        images = 0 if self.recorded is None else self.recorded.images.nbytes
+        return self.weight_bytes + 8 * math.prod(self.confusion_shape) + images
+
+    @property
     def config_hash(self) -> str:
         """SHA-256 of the canonical configuration, hexadecimal."""
         return hash_of_config(self.config)
@@ -501,7 +523,7 @@ def file_bytes(header: RunHeader, rows: Mapping[str, int]) -> int:
     int
         Bytes.
     """
-    layers, size = len(header.layers), header.weight_bytes
+    layers, size = len(header.layers), header.fixed_bytes
     for table, count in rows.items():
         for column in TABLES[table]:
             chunk = column.chunk_rows(layers)

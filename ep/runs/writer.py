@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikesim.ep.runs.last_test import LastTest
 from spikesim.ep.runs.layout import write_new
 from spikesim.ep.runs.reader import RunReader, is_run_file
 from spikesim.ep.runs.row_log import LoggedRows, RowLog
-from spikesim.ep.runs.schema import BEST_EPOCH, FORMAT_VERSION, TABLES, Column, LayerInfo, RunHeader
+from spikesim.ep.runs.schema import BEST_EPOCH, FORMAT_VERSION, LAST_TEST, TABLES, Column, LayerInfo, RunHeader
 from spikesim.errors import InputError
 from spikesim.io.config_diff import require_same_settings
 from spikesim.io.hdf5_output import HDF5Output
@@ -261,16 +262,41 @@ class RunWriter:
             raise ValueError("a run without a validation set has no best epoch")
         if epoch:
             self._require_shapes(weights)
+        arrays = {
+            self._header.place(name, best=True): np.asarray(weights.get(name, np.zeros(shape)), np.float32)
+            for name, shape in self._header.array_shapes.items()
+        }
+        self._write_of_epoch(BEST_EPOCH, epoch, arrays)
+
+    def write_last_test(self, test: LastTest) -> None:
+        """Store the answers of the last test, in place, as `write_best` stores weights.
+
+        Raises
+        ------
+        ValueError
+            The header has no samples, or other classes or recorded samples.
+        InputError
+            If the file cannot be written.
+        """
+        arrays = {f"{LAST_TEST}/confusion": test.confusion, f"{LAST_TEST}/answers": test.answers}
+        if test.epoch:
+            recorded = 0 if self._header.recorded is None else len(self._header.recorded.samples)
+            shapes = [array.shape for array in arrays.values()]
+            if self._header.samples is None or shapes != [self._header.confusion_shape, (recorded,)]:
+                raise ValueError(f"a test of shapes {shapes}, which the header does not have")
+        self._write_of_epoch(f"{LAST_TEST}/epoch", test.epoch, arrays)
+
+    def _write_of_epoch(self, path: str, epoch: int, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Arrays that belong to an epoch, whose number, 0 for none, says when they are whole."""
         with self._file.changing():
             self._write_rows(partial_chunks=True)
-            self._file.write(BEST_EPOCH, 0)
+            self._file.write(path, 0)
             self._file.flush()
             if epoch:
-                for name, shape in self._header.array_shapes.items():
-                    array = np.asarray(weights.get(name, np.zeros(shape)), dtype=np.float32)
-                    self._file.write(self._header.place(name, best=True), array)
+                for name, array in arrays.items():
+                    self._file.write(name, array)
                 self._file.flush()
-                self._file.write(BEST_EPOCH, epoch)
+                self._file.write(path, epoch)
                 self._file.flush()
 
     def set_status(self, status: str) -> None:

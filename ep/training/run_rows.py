@@ -15,6 +15,7 @@ from spikesim.ep.network import heads as hd
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import Array, ParameterTree
 from spikesim.ep.phases.counters import hopfield
+from spikesim.ep.runs.last_test import RecordedSamples
 from spikesim.ep.runs.samples import SampleSpec
 from spikesim.ep.runs.schema import LayerInfo, RunHeader
 from spikesim.ep.training.learner import BatchResult
@@ -30,6 +31,7 @@ def make_header(
     data_source: str = "",
     samples: SampleSpec | None = None,
     behind: Mapping[str, Array] = MappingProxyType({}),
+    recorded: RecordedSamples | None = None,
 ) -> RunHeader:
     """The network as the run file describes it.
 
@@ -41,6 +43,8 @@ def make_header(
         Those of the data set, so that the network can be used without it.
     behind : mapping of str to array
         The gains and statistics behind the weights, which the file is to have beside them.
+    recorded : RecordedSamples, optional
+        Test samples whose spikes are recorded.
     """
     graph, layers = model.graph, []
     for layer, population in enumerate(graph.populations):
@@ -69,6 +73,7 @@ def make_header(
         samples=samples,
         normalization_shapes={name: array.shape for name, array in behind.items()},
         validated=config.data.validation > 0,
+        recorded=recorded,
     )
 
 

@@ -292,6 +292,7 @@ class RunStore:
                     pass
             run.weights()
             run.best()
+            run.last_test()
             own = run.config == config.to_dict()
             finished = own and run.status == "finished"
         for table, needed in self._logged.rows.items() if self._logged is not None else ():

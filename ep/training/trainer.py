@@ -33,6 +33,7 @@ from spikesim.ep.parallel.communicator import Alone, Communicator, share
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.runs.best_epoch import BestEpoch
+from spikesim.ep.runs.last_test import LastTest, RecordedSamples
 from spikesim.ep.runs.samples import SampleSpec
 from spikesim.ep.runs.writer import RunHeader, RunReader, RunWriter
 from spikesim.ep.training import extension
@@ -226,7 +227,12 @@ class Trainer:
             data_source=self.dataset.source,
             samples=SampleSpec.of(self.dataset),
             behind=learner.normalization.behind(),
+            recorded=self._recorded_samples(),
         )
+
+    def _recorded_samples(self) -> RecordedSamples | None:
+        test, chosen = self.dataset.test, np.array(self.config.record.spikes, np.int64)
+        return RecordedSamples(chosen, test.labels[chosen], test.pictures(chosen)) if len(chosen) else None
 
     def _run(self, run_store: RunStore, learner: Learner, found: Checkpoint | None) -> None:
         position = Position()
@@ -237,6 +243,7 @@ class Trainer:
                 weights = learner.normalization.stored()
                 run_store.write(lambda writer: writer.write_weights(weights))
                 self._take_up_best(run_store, position)
+                run_store.write(partial(_write_last_test, position.last_test))
                 self.observer.message(
                     f"resuming {self.options.out} at epoch {position.epoch + 1}, mini-batch {position.batch + 1}"
                 )
@@ -275,6 +282,9 @@ class Trainer:
             run_store.write(partial(_write_all, rows))
             seconds = trained - began, time.perf_counter() - trained
             summary = self._finish_epoch(run_store, position, evaluation, spectral_norms, seconds)
+            recorded = evaluation.answers[list(self.config.record.spikes)]
+            position.last_test = LastTest(position.epoch, evaluation.confusion(), recorded)
+            run_store.write(partial(_write_last_test, position.last_test))
             if best is not position.best:
                 position.best = best
                 run_store.write(partial(_write_best, best))
@@ -522,6 +532,10 @@ def _append_batch(row: dict[str, Any], writer: RunWriter) -> None:
 
 def _write_best(best: BestEpoch, writer: RunWriter) -> None:
     writer.write_best(best.kept, best.weights)
+
+
+def _write_last_test(test: LastTest, writer: RunWriter) -> None:
+    writer.write_last_test(test)
 
 
 def _append_traces(rows: dict[str, NDArray[Any]], writer: RunWriter) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.ep.runs.best_epoch import BestEpoch
+from spikesim.ep.runs.last_test import LastTest
 from spikesim.ep.training.learner import Learner
 from spikesim.errors import InputError
 from spikesim.io.checkpoint import Checkpoint
@@ -32,6 +33,7 @@ class Position:
     losses: list[float] = field(default_factory=list)  # sums by mini-batch of the present epoch
     correct: int = 0
     best: BestEpoch = field(default_factory=BestEpoch)  # of the epochs that have ended
+    last_test: LastTest = field(default_factory=LastTest)
 
     def end_epoch(self) -> None:
         """Move on to the first mini-batch of the next epoch."""
@@ -63,6 +65,7 @@ class TrainingState:
             **_under(_CONTROLLERS, learner.controllers.state()),
             **_under(_STATISTICS, learner.normalization.statistics()),
             **self.position.best.to_arrays(),
+            **self.position.last_test.to_arrays(),
         }
 
     def to_meta(self) -> dict[str, Any]:
@@ -99,6 +102,7 @@ def _position(found: Checkpoint) -> Position:
         losses=found.arrays[_LOSSES].tolist(),
         correct=int(where["correct"]),
         best=BestEpoch.of_arrays(found.arrays),
+        last_test=LastTest.of_arrays(found.arrays),
     )
 
 
