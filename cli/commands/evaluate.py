@@ -22,6 +22,9 @@ from spikesim.cli.completion import complete_dataset
 from spikesim.cli.configuration import tested
 from spikesim.cli.launch import take_ranks
 
+CLASSES_SHOWN = 20
+"""With more classes the confusion matrix is printed on request."""
+
 
 @dataclass(frozen=True)
 class EvaluateOptions:
@@ -37,6 +40,7 @@ class EvaluateOptions:
     steps_free: int | None
     settings: tuple[str, ...]
     bits: str | None
+    confusion: bool | None
     threads: int | None
     style: str
 
@@ -70,17 +74,24 @@ class EvaluateOptions:
     metavar="N,N,...",
     help="Test the weights rounded to so many bits too, 2 to 16, as export --dtype does: --bits 8,6,4.",
 )
+@click.option(
+    "--confusion/--no-confusion",
+    default=None,
+    help="Also print accuracy by class and the confusion matrix.  [default: with up to 20 classes, without --bits]",
+)
 @threads_option
 @style_option
 @takes(EvaluateOptions)
 def evaluate(options: EvaluateOptions) -> None:
     """Test the network of a run file on the test images of its data set, or of another with the same form.
 
-    Prints accuracy, loss, activity, steps, synaptic operations and estimated energy a sample for each repeat; with
-    --bits, beside each number of bits, means over the repeats. The run file is not changed. Started by mpiexec or srun,
-    it shares the images among the processes.
+    Prints accuracy, loss, activity, steps, synaptic operations and estimated energy per sample for each repeat, and
+    which classes are taken for which; with --bits, in place of these, means over the repeats beside each number of
+    bits. The run file is not changed. Started by mpiexec or srun, it shares the images among the processes.
     """
     bits = _bits(options.bits)
+    if bits and options.confusion:
+        raise click.UsageError("--confusion is of one set of weights; leave it out, or --bits")
     ranks = take_ranks()
     tell_compilation()
 
@@ -102,6 +113,7 @@ def evaluate(options: EvaluateOptions) -> None:
     title = "Test" if epoch is None else f"Test of epoch {epoch}, the best by the validation set"
     if options.bits is None:
         _print_table(title, results)
+        _print_classes(results, options.confusion)
     else:
         _print_bits(title, results)
 
@@ -196,3 +208,22 @@ def _print_bits(title: str, results: list[Any]) -> None:
     )
     if repeats > 1:
         console.print(f"Means of {repeats} repeats; after +- the standard deviation.")
+
+
+def _print_classes(results: list[Any], wanted: bool | None) -> None:
+    """Accuracy by class and the confusion matrix, of all repeats together."""
+    import numpy as np
+
+    from spikesim.cli.views.class_tables import print_classes
+    from spikesim.ep.analysis.classes import confusion_of
+
+    found = [result.confusion for result in results]
+    if wanted is False or None in found:
+        return
+    names = [own.name for own in found[0].classes]
+    if wanted is None and len(names) > CLASSES_SHOWN:
+        click.echo(f"{len(names)} classes; --confusion prints accuracy by class and the confusion matrix")
+        return
+    together = confusion_of(np.sum([own.matrix for own in found], axis=0), names)
+    assert together is not None  # as those of the repeats
+    print_classes(make_console(), together, len(results))

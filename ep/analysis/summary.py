@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.ep.analysis.classes import Confusion, run_confusion
 from spikesim.ep.analysis.costs import DeviceEnergy
 from spikesim.ep.analysis.layers import LayerLearning, layer_learning
 from spikesim.ep.analysis.operations import TEST_PHASE, TOTAL, LayerWork, layer_work, samples_of_phase
 from spikesim.ep.analysis.traces import FiringRates, TraceStep, firing_rates, trace_steps
+from spikesim.ep.analysis.weights import WeightHistogram, weight_histograms
 from spikesim.ep.config.sections import answers_with, tested_on
 from spikesim.ep.runs.best_epoch import BestEpoch
 from spikesim.ep.runs.energy import EnergyModel
@@ -128,6 +130,10 @@ class Report:
         The phases step by step, after `epoch`.
     firing_rates : list of FiringRates
         By layer, in the test after `epoch`.
+    confusion : Confusion or None
+        Of the last test, whatever `epoch` is; None where the file does not have it.
+    weight_histograms : list of WeightHistogram
+        By layer, the read-out last, as of the last checkpoint.
     """
 
     epoch: int | None
@@ -140,6 +146,8 @@ class Report:
     parameters: list[ParameterSummary]
     traces: list[TraceStep]
     firing_rates: list[FiringRates]
+    confusion: Confusion | None
+    weight_histograms: list[WeightHistogram]
 
 
 def make_report(reader: RunReader, epoch: int | None = None, *, current: bool = False) -> Report:
@@ -179,6 +187,8 @@ def make_report(reader: RunReader, epoch: int | None = None, *, current: bool = 
             parameters=parameter_summaries(reader),
             traces=[] if epoch is None else trace_steps(reader.traces, epoch),
             firing_rates=[] if epoch is None else firing_rates(epochs, reader.layers, epoch),
+            confusion=run_confusion(reader),
+            weight_histograms=weight_histograms(reader),
         )
 
 

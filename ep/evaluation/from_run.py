@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset
+from spikesim.ep.analysis.classes import Confusion, confusion_of
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.config.random_streams import EPOCHS_MAX, STREAM_EVALUATION, stream_of
 from spikesim.ep.evaluation.evaluate import evaluate, logits
@@ -31,7 +32,7 @@ class RunWeights(NamedTuple):
 
 @dataclass(frozen=True)
 class Retest:
-    """One test; steps of the free phase, operations and energy (joule) are a sample's.
+    """One test; steps of the free phase, operations and energy (joule) are a sample's, `confusion` as in a report.
 
     Weights have so many `bits`; the share `zeros` of those of the layers and of the read-out is 0.
     """
@@ -47,6 +48,7 @@ class Retest:
     accumulates: float
     multiply_accumulates: float
     joule: float
+    confusion: Confusion | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -173,6 +175,7 @@ def retest(
                         accumulates=float(accumulates.sum() / samples),
                         multiply_accumulates=float(counts.macs.sum() / samples),
                         joule=float(np.sum(reader.energy_model.estimate(accumulates, counts.macs)) / samples),
+                        confusion=confusion_of(found.confusion(), dataset.class_names),
                     )
                 )
     return results
