@@ -16,6 +16,7 @@ from spikesim.cli.common import (
 )
 from spikesim.cli.completion import complete_dataset
 from spikesim.cli.launch import refuse_ranks
+from spikesim.cli.selections import parse_numbers
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def predict(options: PredictOptions) -> None:
         steps=options.steps_free,
         inference=options.inference,
     )
-    predicted = Predicted(network, found, ids, names)
+    predicted = Predicted(network, found, ids, samples, names)
     write_output(
         options.out, lambda path: write_predictions(path, predicted, options.out.suffix), overwrite=options.overwrite
     )
@@ -122,19 +123,6 @@ def predict(options: PredictOptions) -> None:
 
 def _chosen(text: str | None, samples: int) -> bool | list[int]:
     """The samples of --spikes."""
-    import re
-
-    from spikesim.errors import InputError
-
     if text is None or text == "all":
         return text is not None
-    chosen: list[int] = []
-    for part in text.split(","):
-        found = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", part.strip())
-        if found is None:
-            raise InputError(f"--spikes is {text}; it must be all, or positions of samples, such as 0,3,10-19")
-        start, stop = int(found[1]), int(found[2] or found[1])
-        if stop < start or stop >= samples:
-            raise InputError(f"--spikes names {part.strip()}; there are {samples} samples, from 0")
-        chosen.extend(range(start, stop + 1))
-    return chosen
+    return parse_numbers("--spikes", text, "all, or positions of samples", samples)

@@ -8,11 +8,13 @@ import click
 
 from spikesim.cli.common import echo_csv, takes
 from spikesim.cli.completion import run_files
+from spikesim.cli.selections import parse_neurons, parse_numbers
 from spikesim.cli.views.report_tables import SECTIONS
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
     from spikesim.ep.analysis.costs import EnergyCosts
+    from spikesim.ep.reports.charts.raster import RasterChoice
     from spikesim.ep.reports.writing import Outputs
 
 
@@ -29,8 +31,22 @@ class ReportOptions:
     pictures: Path | None
     gradients: Path | None
     energy: str | None
+    spikes: Path | None
+    samples: str | None
+    neurons: tuple[str, ...]
     group: str | None
     overwrite: bool
+
+    @property
+    def of_one_run(self) -> list[str]:
+        """Options that were given and need a single run."""
+        given = {"--epoch": self.epoch, "--gradients": self.gradients, **self.of_pictures}
+        return [name for name, value in given.items() if value not in (None, ())]
+
+    @property
+    def of_pictures(self) -> dict[str, object]:
+        """What is about the rasters."""
+        return {"--spikes": self.spikes, "--samples": self.samples, "--neurons": self.neurons}
 
 
 @click.command()
@@ -78,6 +94,21 @@ class ReportOptions:
     help="Add the cosines of a gradient check, as 'spikesim gradcheck --format json' prints it.",
 )
 @click.option(
+    "--spikes",
+    type=click.Path(path_type=Path),
+    metavar="PREDICTIONS.npz",
+    help="Draw the spikes that 'spikesim predict --spikes' recorded, in place of those in the run file.",
+)
+@click.option(
+    "--samples", metavar="SAMPLES", help="Samples whose spikes are drawn, such as 0,3,10-19.  [default: the first two]"
+)
+@click.option(
+    "--neurons",
+    multiple=True,
+    metavar="NEURONS",
+    help="Neurons that are drawn, of all layers, 0-31, or of one, conv1:0-63; repeatable.  [default: 32 of each layer]",
+)
+@click.option(
     "--energy",
     metavar="COSTS",
     help="What operations cost, for the estimated energies: 45nm-int8, 45nm-fp16, 45nm-fp32, 7nm-int8, 7nm-fp16, "
@@ -103,6 +134,7 @@ def report(options: ReportOptions) -> None:
       spikesim report run.h5 --html run.html
       spikesim report a.h5 b.h5 --plot figures
       spikesim report run.h5 --energy 45nm-int8
+      spikesim report run.h5 --plot figures --samples 0,7 --neurons conv1:0-63
     """
     from spikesim.ep.analysis.costs import energy_costs
     from spikesim.ep.reports.writing import Outputs
@@ -112,21 +144,33 @@ def report(options: ReportOptions) -> None:
         raise InputError("there is nothing to report; give a RUN.h5, or --sweep DIR")
     if folder is not None and (runs or options.epoch is not None):
         raise InputError("--sweep takes all runs of a folder and their last epochs; leave out RUN.h5 and --epoch")
-    if several and (options.epoch is not None or options.gradients is not None):
-        raise InputError("--epoch and --gradients are of one run; leave them out, or give one RUN.h5")
+    if several and options.of_one_run:
+        raise InputError(f"{options.of_one_run[0]} is of one run; leave it out, or give one RUN.h5")
     if not several and options.group is not None:
         raise InputError("--group is of several runs; leave it out, or give more of them")
     if options.sections and (several or style in ("json", "csv")):
         raise InputError("--section chooses among the tables of one run; leave it out, or give one RUN.h5, as tables")
-    if options.gradients is not None and options.page is None and options.pictures is None:
-        raise InputError("--gradients adds charts to --html or --plot; give one of them")
     costs = None if options.energy is None else energy_costs(options.energy)
     outputs = Outputs(options.page, options.pictures, options.overwrite)
+    needless = [name for name in options.of_one_run if name != "--epoch"]
+    if needless and not outputs.wanted:
+        raise InputError(f"{needless[0]} is for --html or --plot; give one of them")
     shown = style or (None if outputs.wanted and not options.sections else "table")
     if several:
         _several(options, shown, outputs, costs)
     else:
         _one(options, shown, outputs, costs)
+
+
+def _choice(options: ReportOptions) -> "RasterChoice":
+    """Which recorded spikes are drawn."""
+    from spikesim.ep.exchange.predicted import PredictedSpikes
+    from spikesim.ep.reports.charts.raster import RasterChoice
+
+    samples = [] if options.samples is None else parse_numbers("--samples", options.samples, "numbers of samples")
+    neurons = parse_neurons(options.neurons)
+    file = None if options.spikes is None else PredictedSpikes(options.spikes)
+    return RasterChoice(tuple(dict.fromkeys(samples)), neurons, file)
 
 
 def _one(options: ReportOptions, style: str | None, outputs: "Outputs", costs: "EnergyCosts | None") -> None:
@@ -138,7 +182,7 @@ def _one(options: ReportOptions, style: str | None, outputs: "Outputs", costs: "
         if costs is not None:
             reader.energy_model = costs.model(reader)
         numbers = make_report(reader, options.epoch)
-        written = outputs.write_run(reader, numbers, options.gradients)
+        written = outputs.write_run(reader, numbers, options.gradients, _choice(options) if outputs.wanted else None)
         if style == "json":
             click.echo(json_text(report_document(reader, numbers)))
         elif style == "csv":

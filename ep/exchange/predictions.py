@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.datasets import EventSet, ImageSet
 from spikesim.ep.evaluation.network import TrainedNetwork
 from spikesim.ep.evaluation.prediction import Prediction
 from spikesim.ep.runs.schema import hash_of_config
@@ -23,6 +24,7 @@ class Predicted(NamedTuple):
     network: TrainedNetwork
     prediction: Prediction
     ids: NDArray[np.int64]  # (n,)
+    samples: ImageSet | EventSet
     names: list[str] | None = None  # of their files, where each has one
 
 
@@ -98,16 +100,18 @@ def _counts(prediction: Prediction) -> NDArray[np.int64]:
     return np.stack(list(prediction.spike_counts.values()), axis=1)
 
 
-def _spike_columns(found: Predicted) -> dict[str, NDArray[np.int64]]:
-    """A row a spike, by sample, layer and step; and the samples, of which some may have none."""
+def _spike_columns(found: Predicted) -> dict[str, NDArray[Any]]:
+    """A row a spike, by sample, layer and step; and the samples, of which some may have none, to look at too."""
     rows = [
         (found.ids[row], layer, train)
         for row, trains in found.prediction.spikes.items()
         for layer, train in enumerate(trains.values())
     ]
     lengths = [len(train.steps) for _, _, train in rows]
+    recorded = list(found.prediction.spikes)
     return {
-        "recorded": found.ids[list(found.prediction.spikes)],
+        "recorded": found.ids[recorded],
+        "recorded_images": found.samples.pictures(np.array(recorded)),
         "spike_sample": np.repeat([sample for sample, _, _ in rows], lengths),
         "spike_layer": np.repeat([layer for _, layer, _ in rows], lengths),
         "spike_step": np.concatenate([train.steps for _, _, train in rows]),

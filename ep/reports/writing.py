@@ -9,8 +9,8 @@ from spikesim.errors import InputError
 
 if TYPE_CHECKING:
     from spikesim.ep.analysis.summary import Report
-    from spikesim.ep.reports.charts.chart import Chart
-    from spikesim.ep.reports.charts.raster import Raster
+    from spikesim.ep.reports.charts.plots import Picture
+    from spikesim.ep.reports.charts.raster import RasterChoice
     from spikesim.ep.reports.comparison import ComparedRun
     from spikesim.ep.runs.reader import RunReader
 
@@ -55,7 +55,9 @@ class Outputs:
         """Whether anything is to be written."""
         return self._page is not None or self._pictures is not None
 
-    def write_run(self, reader: "RunReader", numbers: "Report", gradients: Path | None) -> list[Path]:
+    def write_run(
+        self, reader: "RunReader", numbers: "Report", gradients: Path | None, choice: "RasterChoice | None" = None
+    ) -> list[Path]:
         """Write the page and the pictures of a run.
 
         Parameters
@@ -66,6 +68,8 @@ class Outputs:
             What `make_report` says of it.
         gradients : Path or None
             A gradient check of it.
+        choice : RasterChoice, optional
+            Which recorded spikes are drawn.
 
         Returns
         -------
@@ -79,17 +83,16 @@ class Outputs:
         """
         if not self.wanted:
             return []
-        from spikesim.ep.reports.charts.chart import run_charts
-        from spikesim.ep.reports.charts.raster import read_rasters
+        from spikesim.ep.reports.charts.pictures import run_pictures
         from spikesim.ep.reports.document import report_document
         from spikesim.ep.reports.gradients import gradient_charts, read_gradients
         from spikesim.ep.reports.pages.run_page import run_page
 
         check = None if gradients is None else read_gradients(gradients, [layer.name for layer in reader.layers])
-        document, rasters = report_document(reader, numbers), read_rasters(reader)
-        charts = [*run_charts(document), *([] if check is None else gradient_charts(check))]
-        page = b"" if self._page is None else run_page(reader, document, charts, rasters)
-        return self._write(page, charts, rasters)
+        document = report_document(reader, numbers)
+        pictures = run_pictures(reader, document, choice, [] if check is None else gradient_charts(check))
+        page = b"" if self._page is None else run_page(reader, document, pictures)
+        return self._write(page, pictures.all)
 
     def write_comparison(self, runs: "list[ComparedRun]", said: Sequence[str], *, grouped: bool) -> list[Path]:
         """Write the page and the pictures of a comparison.
@@ -123,7 +126,7 @@ class Outputs:
         page = b"" if self._page is None else comparison_page(document, said, grouped=grouped)
         return self._write(page, comparison_charts(document, grouped=grouped))
 
-    def _write(self, page: bytes, charts: "Sequence[Chart]", rasters: "Sequence[Raster]" = ()) -> list[Path]:
+    def _write(self, page: bytes, pictures: "Sequence[Picture]") -> list[Path]:
         contents: dict[Path, bytes] = {}
         if self._page is not None:
             contents[self._page] = page
@@ -131,7 +134,7 @@ class Outputs:
             from spikesim.ep.reports.charts.plots import draw_files, plot_paths
 
             make_folder(self._pictures)
-            require_free(plot_paths(self._pictures, charts, rasters), overwrite=self._overwrite)
-            contents.update(draw_files(self._pictures, charts, rasters))
+            require_free(plot_paths(self._pictures, pictures), overwrite=self._overwrite)
+            contents.update(draw_files(self._pictures, pictures))
         write_files(contents, overwrite=self._overwrite)
         return list(contents)

@@ -1,8 +1,10 @@
 import json
 
+import numpy as np
 import pytest
 from commands import CONFIG, spikesim, succeed
 
+from spikesim.datasets import load
 from spikesim.ep.runs.reader import RunReader
 
 
@@ -41,6 +43,12 @@ def test_the_first_repeat_is_the_last_test_of_the_run(run):
     events = last["test_events_forward"].sum() + last["test_events_feedback"].sum()
     assert first["accumulates"] == events / 400
     assert len({test["loss"] for test in found["tests"]}) == 3  # fresh random numbers
+    matrix = np.array(first["confusion"]["matrix"])
+    assert matrix.trace() == first["correct"]
+    labels = load("fashion-mnist-mini").test.labels[:400]
+    assert matrix.sum(axis=1).tolist() == np.bincount(labels, minlength=10).tolist()
+    kept = json.loads(succeed("report", run, "--format", "json").stdout)["confusion"]
+    assert kept == {**first["confusion"], "epoch": 2}
     assert run.read_bytes() == before
 
 
@@ -64,6 +72,12 @@ def test_the_table(run):
     text = succeed("evaluate", run, "--repeats", 3, "--test-limit", 20).stdout
     assert [line.split()[0] for line in text.splitlines() if "uJ" in line] == ["1", "2", "3"]
     assert "mean and standard deviation of 3 repeats" in text
+    lines = text.splitlines()
+    by_class = lines[lines.index("Accuracy by class, 3 repeats together") + 2 :]
+    assert by_class[0].split() == ["class", "samples", "predicted", "recall", "precision"]
+    counts = [line.split("top")[-1].split() for line in by_class if line.startswith("0 T-shirt/top")]
+    assert sum(int(count) for count in counts[1] if count != ".") == int(counts[0][0])
+    assert "Accuracy by class" not in succeed("evaluate", run, "--test-limit", 20, "--no-confusion").stdout
 
 
 def test_weights_in_few_bits(run):

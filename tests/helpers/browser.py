@@ -90,6 +90,14 @@ class Browser:
             extra = text if kind == "keyDown" else {}
             self._send("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **extra)
 
+    def point(self, selector: str, x: float, y: float) -> None:
+        """Move the pointer over an element, to a place in shares of its width and height."""
+        found = self.run(
+            f"(e => {{ e.scrollIntoView({{block: 'center'}}); const r = e.getBoundingClientRect(); "
+            f"return [r.x + {x} * r.width, r.y + {y} * r.height] }})(document.querySelector({json.dumps(selector)}))"
+        )
+        self._send("Input.dispatchMouseEvent", type="mouseMoved", x=found[0], y=found[1])
+
     def media(self, scheme: str, medium: str = "screen") -> None:
         """Colour scheme that is preferred, and medium."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]

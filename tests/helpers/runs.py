@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from spikesim.ep.runs.last_test import LastTest, RecordedSamples
 from spikesim.ep.runs.samples import SampleSpec
 from spikesim.ep.runs.schema import TABLES, Column
 from spikesim.ep.runs.writer import LayerInfo, RunHeader, RunWriter
@@ -28,6 +29,7 @@ SAMPLES = SampleSpec(
     std=np.array([0.5]),
     duration=None,
 )
+RECORDED = RecordedSamples(np.array([9]), np.array([3]), np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1))
 WEIGHT_SHAPES = {
     "conv1/weight": (3, 3, 1, 3),
     "conv1/bias": (3,),
@@ -48,6 +50,7 @@ def make_header(**changes: Any) -> RunHeader:
         "weight_shapes": WEIGHT_SHAPES,
         "command_line": "spikesim train",
         "samples": SAMPLES,
+        "recorded": RECORDED,
     }
     return RunHeader(**{**values, **changes})
 
@@ -81,6 +84,13 @@ def make_weights(seed: int = 0) -> dict[str, Any]:
     return {name: random.normal(size=shape).astype(np.float32) for name, shape in WEIGHT_SHAPES.items()}
 
 
+def make_last_test(epoch: int) -> LastTest:
+    """Counts by true and predicted class, of which no class has none."""
+    return LastTest(
+        epoch, np.random.default_rng(epoch).integers(0, 9, (10, 10)) + 9 * np.eye(10, dtype=int), np.array([4])
+    )
+
+
 def make_traces(epoch: int, steps: int = 2) -> dict[str, Any]:
     """Steps of each phase, followed after an epoch."""
     rows = [
@@ -104,6 +114,8 @@ def append_rows(writer: RunWriter, start: int, stop: int, batches_per_epoch: int
 def write_run(path: Path, batches: int = 10, status: str = "finished", **changes: Any) -> Path:
     with RunWriter.create(path, make_header(**changes)) as writer:
         append_rows(writer, 0, batches)
+        if batches >= 4:
+            writer.write_last_test(make_last_test(batches // 4))
         writer.write_weights(make_weights())
         writer.set_status(status)
     return path

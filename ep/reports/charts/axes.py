@@ -68,7 +68,7 @@ def linear_axis(values: list[float], *, zero: bool = False, integers: bool = Fal
 
 
 def log_axis(values: list[float]) -> Axis:
-    """A logarithmic axis around positive values, with ticks at powers of ten, or at 1, 2 and 5 where these are few."""
+    """A logarithmic axis around positive values, with two ticks or more: powers of ten, others where these are few."""
     low, high = math.log10(min(values)), math.log10(max(values))
     margin = max(0.05 * (high - low), 0.05)
     low, high = low - margin, high + margin
@@ -77,4 +77,9 @@ def log_axis(values: list[float]) -> Axis:
     if len(decades) > 8:
         decades = decades[:: math.ceil(len(decades) / 6)]
     ticks = [factor * 10.0**power for power in decades for factor in factors]
-    return Axis(low, high, [tick for tick in ticks if low <= math.log10(tick) <= high], log=True)
+    ticks = [tick for tick in ticks if low <= math.log10(tick) <= high]
+    for count in (4, 8):  # within a decade: round numbers at equal distances
+        if len(ticks) < 3 and high - low < 2.5:
+            found = linear_axis([10.0**low, 10.0**high], count=count).ticks
+            ticks = [tick for tick in found if tick > 0 and low <= math.log10(tick) <= high]
+    return Axis(low, high, ticks, log=True)

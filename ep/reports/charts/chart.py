@@ -90,6 +90,11 @@ class Chart:
         return value is not None and abs(value) < HUGE and (value > TINY or not self.log)
 
     @property
+    def positions(self) -> list[float]:
+        """All places on the horizontal axis, ascending; each is a row of the chart's table."""
+        return sorted({at for own in self.series for at in own.x})
+
+    @property
     def words(self) -> str:
         """The note, and what a logarithmic axis leaves out."""
         zeros = self.log and any(value is not None and value <= 0 for own in self.series for value in own.y)

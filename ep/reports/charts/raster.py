@@ -1,123 +1,265 @@
 """Recorded spikes as rasters: which neurons fired at which step, for a few samples."""
 
-import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.ep.reports.charts.axes import linear_axis
-from spikesim.ep.reports.charts.markup import element
+from spikesim.ep.config.parsing import config_of_run
+from spikesim.ep.runs.last_test import RecordedSamples
 from spikesim.ep.runs.reader import RunReader
-from spikesim.ep.runs.schema import LayerInfo
+from spikesim.ep.runs.schema import LayerInfo, hash_of_config
+from spikesim.errors import InputError
 
-__all__ = ["Raster", "draw_raster", "read_rasters"]
+__all__ = ["ALL_LAYERS", "SPIKES_LABEL", "STEP_LABEL", "Raster", "RasterChoice", "read_rasters"]
 
-NEURONS_MAX = 32
-"""Neurons of a layer that are shown."""
-SAMPLES_MAX = 2
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 600, 12, 150, 6, 40
-ROW, GAP = 2.6, 10.0
+NEURONS_DRAWN = 32
+"""Neurons of a layer that are drawn unless others are asked for."""
+NEURONS_MAX = 1024
+SAMPLES_DRAWN = 2
+STEPS_MAX = 2**16
+ALL_LAYERS = ""
+STEP_LABEL, SPIKES_LABEL = "time step of the free phase", "neuron"
 
 
-@dataclass(frozen=True)
-class Raster:
-    """Spikes of one sample after one epoch.
+class SpikeFile(Protocol):
+    """Spikes that are not those of the run file: a file of predictions."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def config_hash(self) -> str:
+        """Of the run whose network fired them."""
+
+    @property
+    def recorded(self) -> RecordedSamples | None:
+        """The samples to look at, with labels of -1; None where the file does not have them."""
+
+    @property
+    def answers(self) -> Mapping[int, int]:
+        """Predicted class by sample."""
+
+    def spikes(self) -> dict[str, NDArray[Any]]:
+        """Columns, as in /spikes of a run file."""
+
+    def setting(self, key: str, default: Any = None) -> Any:
+        """A value of the configuration by its dotted key."""
+
+
+class RasterChoice(NamedTuple):
+    """What is drawn of recorded spikes.
 
     Attributes
     ----------
-    epoch, sample : int
-        Which; the sample as its index in the data set.
+    samples : tuple of int
+        Their numbers; by default the first two that were recorded.
+    neurons : mapping of str to tuple of int
+        By the name of a layer, or `ALL_LAYERS`; by default some at equal distances.
+    file : SpikeFile or None
+        Where the spikes are, if not in the run file.
+    """
+
+    samples: tuple[int, ...] = ()
+    neurons: Mapping[str, tuple[int, ...]] = {}
+    file: SpikeFile | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Raster:
+    """Spikes of one sample.
+
+    Attributes
+    ----------
+    sample : int
+        Its index in the data set.
+    where : str
+        When or where they were recorded, in words.
     layers : list of LayerInfo
         From the input up.
     spikes : list of ndarray of int64, (spikes, 2)
         For each layer step and neuron of all spikes.
+    shown : list of ndarray of int64
+        For each layer the neurons that are drawn, ascending.
+    steps : int
+        Length of the free phase.
+    image : uint8 (height, width, channels) or None
+        The sample.
+    label, answer : str or None
+        True and predicted class, by number and name.
+    recorded : int
+        Samples whose spikes were recorded.
     """
 
-    epoch: int
     sample: int
+    where: str
     layers: list[LayerInfo]
     spikes: list[NDArray[np.int64]]
+    shown: list[NDArray[np.int64]]
+    steps: int
+    image: NDArray[np.uint8] | None = None
+    label: str | None = None
+    answer: str | None = None
+    recorded: int = 1
 
     @property
-    def steps(self) -> int:
-        """Steps up to the last spike, the first of which is 0."""
-        return 1 + max((int(own[:, 0].max()) for own in self.spikes if len(own)), default=0)
+    def name(self) -> str:
+        """Of its files, and of its place in a page."""
+        return f"raster-{self.sample}"
 
-    def shown(self, layer: int) -> NDArray[np.int64]:
-        """Neurons of a layer that are drawn: all, or some at equal distances."""
-        neurons = self.layers[layer].neurons
-        return np.unique(np.linspace(0, neurons - 1, min(neurons, NEURONS_MAX)).astype(np.int64))
+    @property
+    def title(self) -> str:
+        """What is drawn."""
+        return f"Spikes of sample {self.sample}, {self.where}"
+
+    @property
+    def facts(self) -> list[str]:
+        """True and predicted class, as far as they are known."""
+        pairs = (("true class", self.label), ("predicted class", self.answer))
+        return [f"{what}: {known}" for what, known in pairs if known is not None]
+
+    def drawn(self, layer: int) -> str:
+        """How many neurons of a layer are drawn, and of how many."""
+        return f"{len(self.shown[layer])} of {self.layers[layer].neurons} neurons"
+
+    def ticks(self, layer: int) -> dict[int, int]:
+        """Numbers of neurons by the row in which they are drawn, from the lowest: first, last, and middle if there is
+        room."""
+        last = len(self.shown[layer]) - 1
+        rows = {0, last} | ({last // 2} if last >= 15 else set())
+        return {row: int(self.shown[layer][row]) for row in sorted(rows)}
 
 
-def read_rasters(reader: RunReader) -> list[Raster]:
-    """The first samples that were recorded after the last epoch with records; none if nothing was.
+def read_rasters(reader: RunReader, choice: RasterChoice | None = None) -> list[Raster]:
+    """The samples that were recorded after the last epoch with records, or those of a file; none if nothing was.
 
     Raises
     ------
     InputError
-        If the file is damaged.
+        The file is damaged, is of another network, or a chosen sample or neuron is not there.
     """
+    choice = RasterChoice() if choice is None else choice
+    file = choice.file
+    if file is not None and file.config_hash not in (
+        reader.config_hash,
+        hash_of_config(config_of_run(reader.config).to_dict()),  # a run of an older version has fewer keys
+    ):
+        raise InputError(f"{file.name} has spikes of another run than {reader.path}; give predictions of this one")
+    shown = _neurons(reader.layers, choice.neurons)
+    found = _read(reader.blocks("spikes", reader.rows["spikes"]) if file is None else [file.spikes()])
+    setting = reader.setting if file is None else file.setting
+    asked = setting("record.spikes", [])
+    # a sample that was recorded may have had no spikes, but only where a recording was made at all
+    silent = asked if isinstance(asked, list) and (found.epoch or file is not None) else []
+    present = list(dict.fromkeys([*(own for own in silent if isinstance(own, int)), *found.samples]))
+    missing = sorted(set(choice.samples) - set(present))
+    if missing:
+        held = f"those of {', '.join(map(str, present))}" if present else "none"
+        raise InputError(f"there are no spikes of sample {missing[0]} in {file.name if file else reader.path}: {held}")
+    if not present:
+        return []
+    steps = setting("dynamics.steps_free")
+    least = int(found.rows[:, 2].max(initial=0)) + 1
+    known = _Known.of_run(reader, found.epoch) if file is None else _Known.of_file(reader, file)
+    where = f"after epoch {found.epoch}" if file is None else f"in {file.name}"
+    rasters = []
+    for sample in choice.samples or present[:SAMPLES_DRAWN]:
+        rows = found.rows[found.rows[:, 0] == sample]
+        rasters.append(
+            Raster(
+                sample=sample,
+                where=where,
+                layers=reader.layers,
+                spikes=[rows[rows[:, 1] == layer][:, 2:] for layer in range(len(reader.layers))],
+                shown=shown,
+                steps=max(least, steps if isinstance(steps, int) and steps <= STEPS_MAX else 0),
+                image=known.images.get(sample),
+                label=known.called(known.labels.get(sample, -1)),
+                answer=known.called(known.answers.get(sample, -1)),
+                recorded=len(present),
+            )
+        )
+    return rasters
+
+
+class _Found(NamedTuple):
+    """Spikes of the newest epoch: sample, layer, step and neuron of each, and the samples in their order."""
+
+    epoch: int
+    samples: list[int]
+    rows: NDArray[np.int64]  # (spikes, 4)
+
+
+def _read(blocks: Iterable[Mapping[str, NDArray[Any]]]) -> _Found:
     epoch = 0
-    samples: list[int] = []
     kept: list[NDArray[np.int64]] = []
-    for block in reader.blocks("spikes", reader.rows["spikes"]):
+    for block in blocks:
         newest = int(block["epoch"].max(initial=0))
         if newest > epoch:
-            epoch, samples, kept = newest, [], []
+            epoch, kept = newest, []
         chosen = block["epoch"] == epoch
-        for sample in np.unique(block["sample"][chosen]).tolist():
-            if sample not in samples and len(samples) < SAMPLES_MAX:
-                samples.append(sample)
-        chosen &= np.isin(block["sample"], samples)
         names = ("sample", "layer", "step", "neuron")
         kept.append(np.stack([block[name][chosen].astype(np.int64) for name in names], axis=1))
     rows = np.concatenate(kept) if kept else np.zeros((0, 4), np.int64)
-    return [
-        Raster(
-            epoch,
-            sample,
-            reader.layers,
-            [rows[(rows[:, 0] == sample) & (rows[:, 1] == layer)][:, 2:] for layer in range(len(reader.layers))],
-        )
-        for sample in samples
-    ]
+    return _Found(epoch, np.unique(rows[:, 0]).tolist(), rows)
 
 
-def draw_raster(raster: Raster) -> ET.Element:
-    """A raster as ``svg``: a band a layer, the input at the bottom, a tick a spike."""
-    bands = [len(raster.shown(layer)) * ROW for layer in range(len(raster.layers))]
-    height = TOP + sum(bands) + GAP * (len(bands) - 1)
-    plot = WIDTH - LEFT - RIGHT
-    width = plot / raster.steps
-    drawn: list[ET.Element] = []
-    bottom = height
-    for layer, band in enumerate(bands):
-        rows = {neuron: row for row, neuron in enumerate(raster.shown(layer).tolist())}
-        steps = [
-            f"M{LEFT + (step + 0.1) * width:.1f} {bottom - ROW * (rows[neuron] + 0.5):.1f}h{0.8 * width:.1f}"
-            for step, neuron in raster.spikes[layer].tolist()
-            if neuron in rows
-        ]
-        name = raster.layers[layer].name
-        told = f"{name}: {len(rows)} of {raster.layers[layer].neurons} neurons, {len(steps)} of their spikes"
-        label = {"x": LEFT + plot + 10, "y": f"{bottom - band / 2 + 4:.1f}", "class_": "name"}
-        drawn.append(
-            element(
-                "g",
-                element("title", told),
-                element("path", d=f"M{LEFT} {bottom - band:.1f}h{plot}v{band:.1f}h{-plot}z", class_="band"),
-                element("path", d="".join(steps), class_="spikes"),
-                element("text", name, **label),
-                class_=f"layer{layer}",
-            )
-        )
-        bottom -= band + GAP
-    for tick in linear_axis([0.0, float(max(raster.steps - 1, 1))], integers=True, count=8).ticks:
-        where = {"x": f"{LEFT + (tick + 0.5) * width:.1f}", "y": f"{height + 17:.1f}", "class_": "tick middle"}
-        drawn.append(element("text", f"{tick:g}", **where))
-    words = {"x": LEFT + plot / 2, "y": f"{height + BOTTOM - 6:.1f}", "class_": "label middle"}
-    drawn.append(element("text", "step of the free phase, from 0", **words))
-    title = f"Spikes of sample {raster.sample} after epoch {raster.epoch}, by layer"
-    box = f"0 0 {WIDTH} {height + BOTTOM:.1f}"
-    return element("svg", element("title", title), drawn, viewBox=box, role="img", class_="chart raster")
+class _Known(NamedTuple):
+    """What is known of recorded samples, by sample."""
+
+    images: Mapping[int, NDArray[np.uint8]]
+    labels: Mapping[int, int]
+    answers: Mapping[int, int]
+    names: Sequence[str]
+
+    @classmethod
+    def of_run(cls, reader: RunReader, epoch: int) -> "_Known":
+        test, recorded = reader.last_test(), reader.recorded
+        answers: dict[int, int] = {}
+        if recorded is not None and test.epoch == epoch and len(test.answers) == len(recorded.samples):
+            answers = dict(zip(recorded.samples.tolist(), test.answers.tolist(), strict=True))
+        return cls._made(reader, recorded, answers)
+
+    @classmethod
+    def of_file(cls, reader: RunReader, file: SpikeFile) -> "_Known":
+        return cls._made(reader, file.recorded, file.answers)
+
+    @classmethod
+    def _made(cls, reader: RunReader, recorded: RecordedSamples | None, answers: Mapping[int, int]) -> "_Known":
+        names = () if reader.samples is None else reader.samples.class_names
+        if recorded is None:
+            return cls({}, {}, answers, names)
+        samples = recorded.samples.tolist()
+        images = dict(zip(samples, recorded.images, strict=True))
+        return cls(images, dict(zip(samples, recorded.labels.tolist(), strict=True)), answers, names)
+
+    def called(self, label: int) -> str | None:
+        """A class by number and name, None for -1."""
+        if label < 0:
+            return None
+        name = self.names[label] if label < len(self.names) else f"{label}"
+        return f"{label}" if name == f"{label}" else f"{label}, {name}"
+
+
+def _neurons(layers: list[LayerInfo], chosen: Mapping[str, tuple[int, ...]]) -> list[NDArray[np.int64]]:
+    """The neurons of each layer that are drawn."""
+    names = [layer.name for layer in layers]
+    unknown = [name for name in chosen if name != ALL_LAYERS and name not in names]
+    if unknown:
+        raise InputError(f"--neurons names layer {unknown[0]}; the layers are {', '.join(names)}")
+    shown = []
+    for layer in layers:
+        own, count = chosen.get(layer.name), layer.neurons
+        beyond = [neuron for neuron in own or () if neuron >= count]
+        if beyond:
+            raise InputError(f"--neurons names neuron {beyond[0]} of {layer.name}, which has {count}, from 0")
+        if own is None:  # what is said of all layers may be more than one of them has
+            own = tuple(neuron for neuron in chosen.get(ALL_LAYERS, ()) if neuron < count)
+        drawn = np.unique(np.array(own or np.linspace(0, count - 1, min(count, NEURONS_DRAWN)), np.int64))
+        if len(drawn) > NEURONS_MAX:
+            raise InputError(f"--neurons names {len(drawn)} neurons of {layer.name}; at most {NEURONS_MAX} are drawn")
+        shown.append(drawn)
+    return shown

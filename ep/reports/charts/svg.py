@@ -14,7 +14,7 @@ from spikesim.ep.reports.charts.chart import Chart, Series
 from spikesim.ep.reports.charts.markup import element
 from spikesim.runtime.text import percent, short, si
 
-__all__ = ["draw", "point_text", "value_text"]
+__all__ = ["draw", "point_text", "tick_texts", "value_text"]
 
 WIDTH, HEIGHT = 600, 310
 LEFT, TOP, BOTTOM = 80, 10, 46
@@ -91,7 +91,6 @@ def draw(chart: Chart) -> ET.Element:
     beside = {"transform": f"translate(12 {_n(TOP + frame.height / 2)}) rotate(-90)"}
     return element(
         "svg",
-        element("title", f"{chart.title}: {chart.y_label} over {chart.x_label}"),
         _grid(chart, frame),
         element("text", chart.x_label, class_="label middle", **below),
         element("text", chart.y_label, class_="label middle", **beside),
@@ -99,7 +98,12 @@ def draw(chart: Chart) -> ET.Element:
         _labels(chart, frame, [index for index, _ in shown], labels),
         viewBox=f"0 0 {WIDTH} {_n(height)}",
         role="img",
+        aria_label=f"{chart.title}: {chart.y_label} over {chart.x_label}",
         class_="chart",
+        data_hover="rows",
+        data_at=" ".join(_n(frame.x(at)) for at in chart.positions),
+        data_from=_n(frame.bottom),
+        data_to=_n(TOP),
     )
 
 
@@ -121,7 +125,7 @@ def value_text(chart: Chart, value: float | None) -> str:
 
 def _colour(chart: Chart, index: int) -> str:
     """Classes that give a series its colour."""
-    return f"layer{index}" if chart.ordered else f"kind{index % 8} dash{index % 4}"
+    return f"{f'layer{index}' if chart.ordered else f'kind{index % 8}'} dash{index % 4}"
 
 
 def _mark(index: int) -> str:
@@ -142,7 +146,7 @@ def _points(chart: Chart, own: Series) -> list[tuple[float, float]]:
 
 def _grid(chart: Chart, frame: _Frame) -> list[ET.Element]:
     drawn = []
-    for tick, text in zip(frame.vertical.ticks, _tick_texts(chart, frame.vertical.ticks), strict=True):
+    for tick, text in zip(frame.vertical.ticks, tick_texts(chart, frame.vertical.ticks), strict=True):
         at = frame.y(tick)
         drawn.append(element("path", d=f"M{LEFT} {_n(at)}h{_n(frame.width)}", class_="grid"))
         drawn.append(element("text", text, x=LEFT - 8, y=_n(at + 4), class_="tick end"))
@@ -186,8 +190,12 @@ def _series(chart: Chart, frame: _Frame, index: int, aside: float) -> ET.Element
 
 
 def _labels(chart: Chart, frame: _Frame, indices: list[int], labels: list[str]) -> list[ET.Element]:
-    """Names of the series beside the ends of their lines, moved apart where they would overlap."""
+    """Names of the series: in their order where they have one, else beside the ends of their lines, moved apart where
+    they would overlap."""
     wanted = [frame.y(_points(chart, chart.series[index])[-1][1]) for index in indices]
+    if chart.ordered or chart.dots:
+        middle = TOP + frame.height / 2 - LINE_HEIGHT * (len(indices) - 1) / 2
+        wanted = [middle + LINE_HEIGHT * place for place in range(len(indices))]
     order = sorted(range(len(indices)), key=lambda place: wanted[place])
     places = _spread([wanted[place] for place in order], LINE_HEIGHT, TOP, frame.bottom)
     drawn = []
@@ -214,7 +222,7 @@ def _spread(wanted: list[float], distance: float, low: float, high: float) -> li
     return places
 
 
-def _tick_texts(chart: Chart, ticks: list[float]) -> list[str]:
+def tick_texts(chart: Chart, ticks: list[float]) -> list[str]:
     """What the ticks of the vertical axis say: as short as they can be and still differ."""
     texts = [_tick_text(chart, tick) for tick in ticks]
     digits = 5

@@ -85,6 +85,71 @@
     form.hidden = false;
     choose();
   }
+  // Values under the pointer: of charts a row of the table behind, of matrices a cell, of rasters step and neuron.
+  const tip = document.createElement("div");
+  tip.className = "tip";
+  tip.hidden = true;
+  document.body.append(tip);
+  const guide = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  guide.setAttribute("class", "guide");
+  const ROWS = 30;
+  let confusion;
+
+  function hide() {
+    tip.hidden = true;
+    guide.remove();
+  }
+
+  function row(svg, at) {
+    const places = svg.dataset.at.split(" ").map(Number);
+    const near = places.reduce((best, place, index) => (Math.abs(place - at.x) < Math.abs(places[best] - at.x) ? index : best), 0);
+    const table = svg.closest("figure").querySelector("table");
+    const names = [...table.querySelectorAll("thead th")].map((cell) => cell.textContent);
+    const cells = [...table.querySelectorAll("tbody tr")[near].children].map((cell) => cell.textContent);
+    const lines = cells.map((text, index) => `${names[index]}${index ? ":" : ""} ${text}`);
+    guide.setAttribute("d", `M${places[near]} ${svg.dataset.from}V${svg.dataset.to}`);
+    svg.append(guide);
+    return lines.length > ROWS ? [...lines.slice(0, ROWS), `and ${lines.length - ROWS} more, in the table`] : lines;
+  }
+
+  function cell(svg, at) {
+    confusion ??= JSON.parse(document.getElementById("report").textContent).confusion;
+    const { matrix, classes } = confusion;
+    const [truth, predicted] = [at.y, at.x - svg.dataset.left].map((place) => Math.floor(place / svg.dataset.cell));
+    const called = (label) => (classes[label].name === String(label) ? label : `${label} ${classes[label].name}`);
+    if (!classes[truth] || !classes[predicted]) return null;
+    const count = matrix[truth][predicted];
+    const share = ((100 * count) / (classes[truth].samples || 1)).toFixed(2);
+    return [`true ${called(truth)}`, `predicted ${called(predicted)}`, `${count} samples, ${share} % of the class`];
+  }
+
+  function spike(svg, at) {
+    const inside = (own) => at.y >= own.dataset.top && at.y < own.dataset.bottom;
+    const band = [...svg.querySelectorAll("g[data-layer]")].find(inside);
+    const step = Math.floor((at.x - svg.dataset.left) / svg.dataset.step);
+    if (!band || step < 0 || at.x > svg.dataset.right) return null;
+    const neurons = band.dataset.neurons.split(" ");
+    const place = (band.dataset.bottom - at.y) / (band.dataset.bottom - band.dataset.top);
+    const neuron = neurons[Math.min(Math.floor(place * neurons.length), neurons.length - 1)];
+    return [band.dataset.layer, `neuron ${neuron}`, `step ${step}`];
+  }
+
+  const told = { rows: row, matrix: cell, raster: spike };
+  for (const svg of document.querySelectorAll("svg[data-hover]")) {
+    for (const title of svg.querySelectorAll("title")) title.remove(); // the browser would show it over these
+    svg.addEventListener("pointermove", (event) => {
+      const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+      const lines = told[svg.dataset.hover](svg, at);
+      if (!lines) return hide();
+      tip.textContent = lines.join("\n");
+      tip.hidden = false;
+      const aside = event.clientX + 16 + tip.offsetWidth > document.documentElement.clientWidth;
+      tip.style.left = `${Math.max(0, event.pageX + (aside ? -16 - tip.offsetWidth : 16))}px`;
+      tip.style.top = `${event.pageY + 12}px`;
+    });
+    svg.addEventListener("pointerleave", hide);
+  }
+
   // Paper has no place to click: the configuration is printed, and of the tables those that are open.
   window.addEventListener("beforeprint", () => {
     for (const part of document.querySelectorAll("#repeat details")) part.open = true;

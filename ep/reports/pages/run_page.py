@@ -8,7 +8,8 @@ from typing import Any
 from spikesim.ep.analysis.summary import TEST_PHASE, TOTAL
 from spikesim.ep.reports.charts.chart import Chart
 from spikesim.ep.reports.charts.markup import Child, element, number, table
-from spikesim.ep.reports.charts.raster import Raster, draw_raster
+from spikesim.ep.reports.charts.pictures import RunPictures
+from spikesim.ep.reports.pages.pictures import classes_section, spikes_section, weights_section
 from spikesim.ep.reports.pages.shell import assumptions_form, figure, joule_cell, make_page, section
 from spikesim.ep.runs.reader import RunReader
 from spikesim.io.config_diff import flat_settings
@@ -19,7 +20,7 @@ __all__ = ["run_page"]
 Document = Mapping[str, Any]
 
 
-def run_page(reader: RunReader, document: Document, charts: Sequence[Chart], rasters: Sequence[Raster]) -> bytes:
+def run_page(reader: RunReader, document: Document, pictures: RunPictures) -> bytes:
     """A run as one page.
 
     Parameters
@@ -28,10 +29,8 @@ def run_page(reader: RunReader, document: Document, charts: Sequence[Chart], ras
         The run.
     document : dict
         What `report_document` says of it.
-    charts : sequence of Chart
-        What `run_charts` makes of that, and charts of a gradient check.
-    rasters : sequence of Raster
-        Recorded spikes.
+    pictures : RunPictures
+        What there is to draw.
 
     Returns
     -------
@@ -45,10 +44,11 @@ def run_page(reader: RunReader, document: Document, charts: Sequence[Chart], ras
     """
 
     def figures(name: str) -> list[ET.Element]:
-        return [figure(chart) for chart in charts if chart.section == name]
+        return [figure(chart) for chart in pictures.charts if chart.section == name]
 
     sections = [
         _accuracy(document, figures("accuracy")),
+        classes_section(document, pictures.matrix),
         _work(document, figures("work")),
         _energy(document),
         _plain("dynamics", "Energy function and residual", figures("dynamics")),
@@ -56,13 +56,14 @@ def run_page(reader: RunReader, document: Document, charts: Sequence[Chart], ras
         _plain("rates", "Firing rates", figures("rates")),
         _plain("learning", "Learning by layer", figures("learning")),
         _plain("gradients", "Gradients", figures("gradients")),
-        _spikes(rasters),
+        weights_section(document, pictures),
+        spikes_section(pictures.rasters),
         _parameters(document),
         _repeat(reader, document),
     ]
     title = f"Run {reader.path.name}"
     # The read-out has a colour too, after the layers.
-    return make_page(title, _lead(reader, document, charts), sections, document, layers=len(reader.layers) + 1)
+    return make_page(title, _lead(reader, document, pictures.charts), sections, document, layers=len(reader.layers) + 1)
 
 
 def _lead(reader: RunReader, document: Document, charts: Sequence[Chart]) -> list[Child]:
@@ -209,37 +210,6 @@ def _energy(document: Document) -> ET.Element | None:
 
 
 _COUNTED = ("effective_acs_forward", "effective_acs_feedback", "effective_macs", "neuron_updates", "joule")
-
-
-def _spikes(rasters: Sequence[Raster]) -> ET.Element | None:
-    if not rasters:
-        return None
-    figures = []
-    for raster in rasters:
-        rows = [
-            [
-                layer.name,
-                str(layer.neurons),
-                str(len(raster.shown(index))),
-                number(len(raster.spikes[index]), str(len(raster.spikes[index]))),
-            ]
-            for index, layer in enumerate(raster.layers)
-        ]
-        title = f"Sample {raster.sample} after epoch {raster.epoch}"
-        drawn = table(f"{title}: spikes", ["layer", "neurons", "neurons drawn", "spikes"], rows)
-        figures.append(
-            element(
-                "figure",
-                element("figcaption", element("h3", title), element("p", _RASTER_NOTE)),
-                draw_raster(raster),
-                element("details", element("summary", "Table of this chart"), drawn),
-                id=f"raster-{raster.sample}",
-            )
-        )
-    return _plain("spikes", "Recorded spikes", figures)
-
-
-_RASTER_NOTE = "A tick is a spike. Of a layer with many neurons some are drawn, at equal distances. The input is below."
 
 
 def _parameters(document: Document) -> ET.Element:

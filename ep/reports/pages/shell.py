@@ -10,14 +10,12 @@ from typing import Any
 from spikesim import __version__
 from spikesim.ep.analysis.published import MEMORY_NOTE, published
 from spikesim.ep.reports.charts.chart import Chart
+from spikesim.ep.reports.charts.colours import ramp
 from spikesim.ep.reports.charts.markup import Child, element, embedded_json, number, serialise, table
 from spikesim.ep.reports.charts.svg import draw, point_text
 from spikesim.runtime.text import si
 
 __all__ = ["assumptions_form", "figure", "joule_cell", "make_page", "section"]
-
-_LIGHT = ("#2d0a5b", "#20568f", "#1a8f6a")
-_DARK = ("#f6e35a", "#5fd08a", "#6aa8f2")
 
 
 _CHARGED = (
@@ -102,14 +100,13 @@ def section(name: str, heading: str, *children: Child | Sequence[Child]) -> ET.E
 
 def figure(chart: Chart) -> ET.Element:
     """A chart with its title, a sentence on how to read it, and the table behind it."""
-    rows_at = sorted({at for own in chart.series for at in own.x})
     values = [dict(zip(own.x, own.y, strict=True)) for own in chart.series]
     rows = [
         [
             chart.categories[int(at)] if chart.categories else f"{at:g}",
             *(number(own.get(at), point_text(chart, line, at)) for line, own in zip(chart.series, values, strict=True)),
         ]
-        for at in rows_at
+        for at in chart.positions
     ]
     headings = [chart.x_label, *(own.name for own in chart.series)]
     return element(
@@ -200,21 +197,12 @@ def assumptions_form(energy: Mapping[str, Any]) -> ET.Element:
 
 
 def _layer_colours(count: int) -> str:
-    """Classes of ordered series: dark to light on white, light to dark on black."""
+    """Classes of ordered series."""
     lines = []
-    for anchors, form in ((_LIGHT, "{}"), (_DARK, "@media screen and (prefers-color-scheme: dark) {{ {} }}")):
-        rules = [
-            f".layer{index} {{ --c: {_blend(anchors, index / max(count - 1, 1))} }}" for index in range(max(count, 1))
-        ]
+    for dark, form in ((False, "{}"), (True, "@media screen and (prefers-color-scheme: dark) {{ {} }}")):
+        rules = [f".layer{index} {{ --c: {colour} }}" for index, colour in enumerate(ramp(count, dark=dark))]
         lines.append(form.format(" ".join(rules)))
     return "\n".join(lines) + "\n"
-
-
-def _blend(anchors: Sequence[str], place: float) -> str:
-    low = min(int(place * (len(anchors) - 1)), len(anchors) - 2)
-    share = place * (len(anchors) - 1) - low
-    ends = [[int(anchors[low + side][at : at + 2], 16) for at in (1, 3, 5)] for side in (0, 1)]
-    return "#" + "".join(f"{round(one + share * (other - one)):02x}" for one, other in zip(*ends, strict=True))
 
 
 def _resource(name: str) -> str:

@@ -95,6 +95,12 @@ def test_arrays_and_spikes(given, tmp_path):
         for layer, (steps, neurons) in enumerate(trains.values()):
             own = (found["spike_sample"] == sample) & (found["spike_layer"] == layer)
             assert (found["spike_step"][own] == steps).all() and (found["spike_neuron"][own] == neurons).all()
+    assert (found["recorded_images"] == images[[10, 13, 14], :, :, np.newaxis]).all()
+    drawn = ("--spikes", out, "--samples", "13,10", "--neurons", "conv1:5-9", "--html", tmp_path / "run.html")
+    succeed("report", folder / "run.h5", *drawn)
+    page = (tmp_path / "run.html").read_text()
+    order = [page.index(text) for text in ('id="raster-13"', "predicted class: ", 'id="raster-10"')]
+    assert order == sorted(order) and "2 of 3 recorded samples, in p.npz" in page and "5 of 256 neurons" in page
     succeed("export", out, "--to", "sonata", "--out", tmp_path / "spikes.h5", "--sample", 13)
     with h5py.File(tmp_path / "spikes.h5") as file:
         for name, (steps, neurons) in expected.spikes[13].items():

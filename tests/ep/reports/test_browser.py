@@ -55,11 +55,11 @@ def test_its_charts_are_there(browser, page):
     found = browser.run(
         "Object.fromEntries([...document.querySelectorAll('figure')].map(f => { const b = "
         "f.querySelector('svg').getBoundingClientRect(); return [f.id, [b.width, b.height, "
-        "f.querySelectorAll('svg .line, svg .mark, svg .spikes').length, "
-        "f.querySelector('svg > title').textContent]] }))"
+        "f.querySelectorAll('svg .line, svg .mark, svg .spikes, svg path').length, "
+        "f.querySelector('svg').getAttribute('aria-label')]] }))"
     )
     for name in ("accuracy", "loss", "activity", "energy", "hopfield", "residual", "rate_difference", "weight_change",
-                 "trace_hopfield", "firing_rates"):  # fmt: skip
+                 "trace_hopfield", "firing_rates", "confusion", "filters", "weights"):  # fmt: skip
         width, height, drawn, title = found[f"chart-{name}"]
         assert width > 300 and height > 150 and drawn > 1 and title
     assert any(name.startswith("raster-") for name in found)
@@ -104,6 +104,23 @@ def test_the_energies_are_those_of_the_json(browser, page):
         column = "training, all phases" if entry["phase"] == "total" else entry["phase"]
         value = found[layers.index(entry["layer"])][headings.index(column) - 1]
         assert value == pytest.approx(entry["joule"], rel=1e-12)
+
+
+def test_values_under_the_pointer(browser, page):
+    browser.open(page)
+    expected = document(page)
+
+    def told(selector: str, x: float, y: float) -> list[str]:
+        browser.point(selector, x, y)
+        return browser.run("(t => t.hidden ? [] : t.textContent.split('\\n'))(document.querySelector('.tip'))")
+
+    accuracy = [f"{100 * expected['epochs'][0][f'{kind}_accuracy']:.2f} %" for kind in ("train", "test")]
+    assert told("#chart-accuracy svg", 0.2, 0.4) == ["epoch 1", f"training: {accuracy[0]}", f"test: {accuracy[1]}"]
+    count = expected["confusion"]["matrix"][9][9]
+    assert told("#chart-confusion svg", 0.98, 0.87)[:2] == ["true 9", "predicted 9"]
+    assert told("#chart-confusion svg", 0.98, 0.87)[2].startswith(f"{count} samples")
+    assert told("#raster-9 svg.raster", 0.12, 0.815) == ["conv1", "neuron 0", "step 0"]
+    assert told("h1", 0.5, 0.5) == []
 
 
 @pytest.mark.parametrize("energy", PUBLISHED, ids=lambda own: f"{own.node}-{own.format}")
@@ -182,7 +199,7 @@ def test_it_can_be_read_without_looking(browser, page):
     assert levels[0] == 1 and all(below - above <= 1 for above, below in itertools.pairwise(levels))
     missing = browser.run(
         "[...document.querySelectorAll('figure')].filter(f => !f.querySelector('details table caption')).length + "
-        "[...document.querySelectorAll('svg[role=img]')].filter(s => !s.querySelector('title')).length + "
+        "[...document.querySelectorAll('svg[role=img]')].filter(s => !s.getAttribute('aria-label')).length + "
         "[...document.querySelectorAll('select,input')].filter(e => !e.labels.length).length"
     )
     assert missing == 0

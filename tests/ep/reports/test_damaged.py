@@ -10,8 +10,7 @@ from runs import write_run
 
 from spikesim.ep.analysis.summary import make_report
 from spikesim.ep.analysis.tables import open_run
-from spikesim.ep.reports.charts.chart import run_charts
-from spikesim.ep.reports.charts.raster import read_rasters
+from spikesim.ep.reports.charts.pictures import run_pictures
 from spikesim.ep.reports.comparison import compare, comparison_document
 from spikesim.ep.reports.document import report_document
 from spikesim.ep.reports.following import follow
@@ -36,7 +35,7 @@ def all_reports(path, whole):
         warnings.simplefilter("error")
         with open_run(path) as run:
             document = report_document(run, make_report(run))
-            page = run_page(run, document, run_charts(document), read_rasters(run))
+            page = run_page(run, document, run_pictures(run, document))
             for section in ("layers", "epochs", "phases", "learning", "parameters"):
                 assert run.table(section).rows >= 0
         both = comparison_page(comparison_document(compare([path, whole], strict=True)))

@@ -10,11 +10,12 @@ import pytest
 import runs
 from commands import ROOT, assert_one_line, spikesim, succeed
 
+from spikesim.cli.selections import parse_neurons, parse_numbers
 from spikesim.ep.analysis.summary import make_report
 from spikesim.ep.reports import files
 from spikesim.ep.reports.charts import plots
-from spikesim.ep.reports.charts.chart import run_charts
-from spikesim.ep.reports.charts.raster import read_rasters
+from spikesim.ep.reports.charts.pictures import run_pictures
+from spikesim.ep.reports.charts.raster import ALL_LAYERS, RasterChoice, read_rasters
 from spikesim.ep.reports.document import report_document
 from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.runs.writer import RunWriter
@@ -37,6 +38,7 @@ def test_a_page_and_pictures(run, tmp_path):
     assert sorted(tmp_path.iterdir()) == sorted(written) and result.stderr == ""
     names = {path.name for path in written}
     assert {"run.html", "accuracy.png", "accuracy.svg", "energy.svg", "firing_rates.png", "raster-9.svg"} <= names
+    assert {"confusion.png", "filters.png", "weights.svg"} <= names
     for path in written:
         start = {".png": b"\x89PNG", ".svg": b"<?xml", ".html": b"<!DOCTYPE html>"}[path.suffix]
         assert path.read_bytes().startswith(start)
@@ -48,15 +50,47 @@ def test_a_page_and_pictures(run, tmp_path):
 
 def test_the_same_report_has_the_same_bytes(run, tmp_path):
     with RunReader(run) as reader:
-        charts, rasters = run_charts(report_document(reader, make_report(reader)))[:2], read_rasters(reader)[:1]
-    first, second = (plots.draw_files(tmp_path, charts, rasters) for _ in range(2))
-    assert first == second and list(first) == plots.plot_paths(tmp_path, charts, rasters)
+        found = run_pictures(reader, report_document(reader, make_report(reader)))
+    pictures = [*found.charts[:1], found.matrix, found.filters, found.histograms, *found.rasters[:1]]
+    first, second = (plots.draw_files(tmp_path, pictures) for _ in range(2))
+    assert first == second and list(first) == plots.plot_paths(tmp_path, pictures)
     page = tmp_path / "run.html"
     succeed("report", run, "--html", page)
     before = page.read_bytes()
     page.write_text("old")
     succeed("report", run, "--html", page, "--overwrite")
     assert page.read_bytes() == before and list(tmp_path.iterdir()) == [page], "nothing is left beside it"
+
+
+def test_spikes_are_shown_beside_what_fired_them(run, tmp_path):
+    """Sample, classes, and for each layer the spikes of the neurons that were chosen."""
+    choice = RasterChoice(neurons={"conv1": (1, 5), ALL_LAYERS: tuple(range(6))})
+    with RunReader(run) as reader:
+        raster, other = read_rasters(reader, choice)
+        assert raster.label == "3" and raster.answer is None, "the last test is of another epoch than the spikes"
+    assert (raster.image == runs.RECORDED.images[0]).all() and raster.recorded == 2
+    assert other.image is None and other.facts == [], "it is not among those that the file knows"
+    assert [own.tolist() for own in raster.shown] == [[1, 5], [0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5]]
+    assert raster.drawn(0) == "2 of 48 neurons" and raster.ticks(0) == {0: 1, 1: 5}
+    assert raster.spikes[0].tolist() == [[3, 5]] and raster.spikes[1].tolist() == []
+    with RunReader(run) as reader:
+        for wrong, told in (
+            (RasterChoice((3,)), "no spikes of sample 3 in .*run.h5: those of 9, 10"),
+            (RasterChoice(neurons={"conv9": (0,)}), "layer conv9; the layers are conv1, conv2, dense3"),
+            (RasterChoice(neurons={"dense3": (7,)}), "neuron 7 of dense3, which has 7"),
+        ):
+            runs.expect_fault(told, read_rasters, reader, wrong)
+
+
+def test_neurons_and_samples_as_they_are_typed():
+    assert parse_neurons(["0-2", "conv1:5,7-8"]) == {ALL_LAYERS: (0, 1, 2), "conv1": (5, 7, 8)}
+    for texts, told in (
+        (["conv1"], "conv1; it must be neurons"),
+        (["1", "2"], "all layers twice"),
+        (["9-3"], "upwards"),
+    ):
+        runs.expect_fault(told, parse_neurons, texts)
+    runs.expect_fault("more than", parse_numbers, "--samples", "0-9999999999")
 
 
 def test_a_page_beside_json(run, tmp_path):
@@ -178,6 +212,8 @@ def test_what_is_refused(run, tmp_path):
         ((run, "--plot", tmp_path / "none" / "more"), ("there is no folder",)),
         ((run, "--plot", tmp_path / "text.h5"), ("that is a file",)),
         ((run, second, "--epoch", 1), ("one run",)),
+        ((run, second, "--samples", 1, "--html", tmp_path / "x.html"), ("--samples is of one run",)),
+        ((run, "--neurons", "0-31"), ("--html or --plot",)),
         ((run, second, "--gradients", run, "--html", tmp_path / "x.html"), ("one run",)),
         ((run, "--gradients", run), ("--html or --plot",)),
         ((run, "--gradients", run, "--html", tmp_path / "x.html"), ("is no JSON",)),

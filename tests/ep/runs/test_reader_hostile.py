@@ -97,10 +97,16 @@ def compress_best(file: Any) -> None:
     compressed_zeros(file, "best/weights/conv1/weight", (2**24,), "<f4", 2**20)
 
 
+def compress_confusion(file: Any) -> None:
+    del file["last_test/confusion"]
+    compressed_zeros(file["last_test"], "confusion", (2**14, 2**14), "<i8", 2**10)
+
+
 HOSTILE: dict[str, tuple[Callable[[Any], None], str]] = {
     "weights that are compressed": (compress_weights, "compressed"),
     "best weights that are compressed": (compress_best, "compressed"),
     "columns that are compressed": (compress_columns, "compressed"),
+    "a confusion matrix that is compressed": (compress_confusion, "compressed"),
     "more spikes than neurons can have": (more_spikes_than_neurons_can_have, "67108864 spikes"),
     "weights under many names": (weights_many_times, "under several names"),
     "weights in a circle": (weights_in_a_circle, "again is a group"),
@@ -125,6 +131,8 @@ def read_all(path: Path) -> None:
     with RunReader(path) as reader:
         reader.weights()
         reader.best()
+        reader.last_test()
+        assert reader.recorded is not None
         reader.digest()
         for table in TABLES:
             reader.blocks(table, reader.rows[table])
@@ -133,7 +141,7 @@ def read_all(path: Path) -> None:
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_runs_are_refused_in_one_line(kind: str, tmp_path: Path) -> None:
     change, words = HOSTILE[kind]
-    path = write_run(tmp_path / "run.h5", 3)
+    path = write_run(tmp_path / "run.h5", 4)
     with h5py.File(path, "r+", libver="v110") as file:
         change(file)
     with pytest.raises(InputError, match=words) as caught:

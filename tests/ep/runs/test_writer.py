@@ -24,7 +24,16 @@ from runs import (
 )
 
 from spikesim.ep.runs.energy import EnergyModel
-from spikesim.ep.runs.schema import ATTRIBUTES, FORMAT_VERSION, LAYER_COLUMNS, PHASES, SAMPLES, TABLES
+from spikesim.ep.runs.schema import (
+    ATTRIBUTES,
+    FORMAT_VERSION,
+    LAST_TEST,
+    LAYER_COLUMNS,
+    PHASES,
+    RECORDED,
+    SAMPLES,
+    TABLES,
+)
 from spikesim.ep.runs.writer import RunLock, RunReader, RunWriter
 
 
@@ -160,7 +169,9 @@ def test_the_file_holds_what_the_schema_says(tmp_path):
     expected = {column.path: np.dtype(column.dtype) for column in columns}
     assert {path: dtype for path, dtype in found.items() if path in expected} == expected
     others = {path for path in found if path not in expected and not path.startswith("/weights/")}
-    assert others == {SAMPLES, "/phases", "/status", *(f"/rows/{table}" for table in TABLES)}
+    tested = {f"{LAST_TEST}/{name}" for name in ("epoch", "confusion", "answers")}
+    looked = {f"{RECORDED}/{name}" for name in ("sample", "label", "image")}
+    assert others == {SAMPLES, "/phases", "/status", *(f"/rows/{table}" for table in TABLES), *tested, *looked}
 
 
 def test_the_manual_has_every_column():
@@ -175,7 +186,7 @@ def test_the_manual_has_every_column():
         known = [column.path for columns, _ in tables for column in columns]
         assert (
             path in known
-            or path.startswith(("/rows/", "/weights/", "/best/"))
+            or path.startswith(("/rows/", "/weights/", "/best/", f"{LAST_TEST}/", f"{RECORDED}/"))
             or path in (SAMPLES, "/phases", "/status")
         )
     assert all(f"| `{name}` | {text} |" in page for name, text in ATTRIBUTES.items())

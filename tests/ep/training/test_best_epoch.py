@@ -88,13 +88,17 @@ def train(
 
 
 def assert_same(one: Path, other: Path) -> None:
-    """Results and best weights, to the bit."""
+    """Results, best weights and the answers of the last test, to the bit."""
     with RunReader(one) as first, RunReader(other) as second:
         assert first.digest() == second.digest() and first.status == second.status
         (epoch, weights), (expected, others) = first.best(), second.best()
         assert epoch == expected and weights.keys() == others.keys()
         for name, array in weights.items():
             assert array.tobytes() == others[name].tobytes(), name
+        test, other_test = first.last_test(), second.last_test()
+        assert test.epoch == other_test.epoch == first.rows["epochs"]
+        assert (test.confusion == other_test.confusion).all() and (test.answers == other_test.answers).all()
+        assert test.confusion.trace() == first.epochs["test_correct"][-1]
 
 
 @pytest.fixture(scope="module")
