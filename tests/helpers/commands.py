@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import forked
+import forking
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,7 +65,7 @@ def _command(arguments: tuple[object, ...]) -> list[str]:
 def spikesim(*arguments: object, env: dict[str, str] | None = None, **options) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, in a Python of its own if it has an environment or options of its own."""
     if env is None and set(options) <= {"cwd"}:
-        return forked.run([*map(str, arguments)], Path(options.get("cwd") or Path.cwd()), environment({}), SECONDS)
+        return forking.run([*map(str, arguments)], Path(options.get("cwd") or Path.cwd()), environment({}), SECONDS)
     return subprocess.run(
         _command(arguments), capture_output=True, text=True, timeout=SECONDS, env=environment(env or {}), **options
     )

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["forked_warm"])
+CONTEXT.set_forkserver_preload(["forking.warm"])
 
 
 def run(

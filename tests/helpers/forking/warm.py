@@ -1,4 +1,4 @@
-"""Imported once by the process that `forked` forks from: the program, and its kernels by a training of two samples."""
+"""Imported once by the process that `forking` forks from: the program, and its kernels by a training of two samples."""
 
 import contextlib
 import os
