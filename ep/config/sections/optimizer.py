@@ -32,7 +32,7 @@ class OptimizerSettings:
     )
     freeze: tuple[str, ...] = option(
         (),
-        'Names of layers that do not learn, as ["conv1", "conv2"]: their weights, gains, biases and running '
+        "Names of layers that do not learn, as conv1,conv2 or a list: their weights, gains, biases and running "
         "statistics stay as they are. Their heads learn.",
         later=True,
     )
