@@ -46,6 +46,8 @@ def legal_values(item: "dataclasses.Field[Any]") -> st.SearchStrategy[Any]:
         return st.lists(st.integers(1, 20), max_size=3)
     if item.name == "layers":
         return st.lists(st.fixed_dictionaries({"kind": st.just("conv"), "channels": st.integers(1, 99)}), max_size=3)
+    if item.name == "freeze":
+        return st.lists(st.text("ab1", min_size=1, max_size=3), min_size=1).map(lambda names: sorted(set(names)))
     if item.name == "spikes":
         return st.lists(st.integers(0, 2**40), max_size=3)
     if rules["choices"]:
@@ -122,6 +124,8 @@ def test_every_bad_value_is_refused_by_name(section: str, item: "dataclasses.Fie
         bad += ["Centered\nno such word", ""] if rules["choices"] else []
     elif item.type is bool:
         bad += [0, 1, "true", "yes"]
+    elif item.name == "freeze":
+        bad += [3, "", "conv1,", [1.5], [True], [""], ["conv1", None]]
     elif item.name in ("layers", "spikes"):
         bad += [3, "3", [1.5], [True], [-1], ["a"]]
     else:
