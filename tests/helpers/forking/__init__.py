@@ -5,21 +5,39 @@ hundreds of them in the suite. What concerns that start, the environment or sign
 (`commands.python_process`, `commands.start`, `commands.spikesim` with `env`).
 """
 
+import functools
 import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
+from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 
+HELPERS = Path(__file__).resolve().parents[1]
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["forking.warm"])
+
+
+@functools.cache
+def _start_server() -> None:
+    """Start the process that is forked, which imports from the places in its environment only."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HELPERS), str(HELPERS.parents[1]), before]))
+    try:
+        ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 def run(
     arguments: list[str], folder: Path, environment: dict[str, str], patience: float
 ) -> subprocess.CompletedProcess[str]:
     """Run ``spikesim ARGUMENTS`` in a folder to its end."""
+    _start_server()
     with tempfile.TemporaryDirectory() as place:
         out, err = (str(Path(place, name)) for name in ("out", "err"))
         process = CONTEXT.Process(target=_run_here, args=(arguments, str(folder), environment, out, err))
