@@ -112,12 +112,19 @@ def test_arrays_and_spikes(given, tmp_path):
 
 
 def test_recordings(tmp_path):
-    (tmp_path / "tiny.toml").write_text(CONFIG.replace("limit = 48\ntest_limit = 400\n", "").replace("= [3]", "= []"))
+    (tmp_path / "tiny.toml").write_text(CONFIG.replace("limit = 48\ntest_limit = 400\n", "").replace("= [3]", "= [2]"))
     bars = event_files.bars(12)
     event_files.write_file(tmp_path / "bars.npz", event_files.arrays_of(bars, 9))
     given = ("--config", "tiny.toml", "--dataset", "bars.npz", "--out", "run.h5", "--threads", 1)
     succeed("train", *given, cwd=tmp_path)
     (tmp_path / "bars.npz").unlink()
+    with package.open_run(tmp_path / "run.h5") as run:  # a recording is shown by its events
+        image, (events, label) = run.recorded.images[0], bars[9:][2]
+        at = (np.asarray(events.y), np.asarray(events.x), np.asarray(events.p))
+        expected = np.zeros(image.shape, int)
+        np.add.at(expected, at, 1)
+        assert (image == np.minimum(expected, 255)).all() and run.recorded.labels.tolist() == [label]
+    succeed("report", "run.h5", "--html", "run.html", cwd=tmp_path)
     arrays = event_files.arrays_of(bars[9:], 1)
     event_files.write_file(tmp_path / "new.npz", {name: arrays[name] for name in (*"xytp", "offsets")})
     succeed("predict", "run.h5", "new.npz", "--out", "p.csv", cwd=tmp_path)
