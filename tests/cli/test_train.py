@@ -479,7 +479,7 @@ def test_help_names_every_default():
     assert len(entries) > 20
     without = (
         "patience", "limit", "test-limit", "tolerance", "residual-tolerance", "target-rate", "teacher", "config", "set",
-        "out", "dry-run", "resume", "overwrite",
+        "out", "dry-run", "resume", "overwrite", "init-from", "freeze",
     )  # fmt: skip
     for entry in entries:
         name, _, rest = entry.partition(" ")

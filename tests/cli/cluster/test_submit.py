@@ -272,7 +272,9 @@ def start_of_a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("--limit", "31"), ("data.limit is 31",)),
         (("--set", "record.spikes=[0, 30]"), ("names sample 30",)),
         (("--set", "record.spikes=[0, 1, 0]"), ("names sample 0 more than once",)),
-        (("--set", "model.weights=abc"), ("spikesim import",)),
+        (("--set", f"model.weights={'0' * 64}"), ("spikesim import",)),
+        (("--init-from", "none.h5:best"), ("none.h5 does not exist",)),
+        (("--freeze", "conv3"), ("optimizer.freeze has 'conv3'",)),
     ],
 )
 def test_what_train_would_refuse_is_refused_by_submit(
