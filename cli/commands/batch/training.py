@@ -63,8 +63,9 @@ def read_training(command: tuple[str, ...], verb: str, *, is_sweep: bool, others
     from spikesim.cli.commands.train import train
 
     if command[0] != "train":
+        known = "train" if not others else f"{', '.join(['train', *others[:-1]])} or {others[-1]}"
         toml = "; a sweep file ends in .toml" if verb == "swept" else ""
-        raise InputError(f"'{command[0]}' cannot be {verb}; the command after -- is train and its options{toml}")
+        raise InputError(f"'{command[0]}' cannot be {verb}; the command after -- is {known} and its options{toml}")
     if "--overwrite" in command:
         raise InputError("--overwrite would begin runs anew that are to go on; remove their files instead")
     if DRY_RUN in command:
