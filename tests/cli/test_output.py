@@ -31,6 +31,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tiny.toml").write_text(CONFIG.replace("epochs = 2", "epochs = 1"))
     (folder / "net.toml").write_text(NETWORK)
     succeed("train", "--config", "tiny.toml", "--threads", 1, "--out", "good.h5", cwd=folder)
+    # where kernels are to be compiled, that is told in lines of its own: these are, from here on
+    succeed("simulate", "net.toml", "--steps", 2, "--out", "first.h5", cwd=folder)
     return folder
 
 
