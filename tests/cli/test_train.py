@@ -1,5 +1,6 @@
 import ctypes
 import os
+import re
 import resource
 import shlex
 import signal
@@ -479,7 +480,8 @@ def test_help_names_every_default():
     assert len(entries) > 35
     without = (
         "patience", "limit", "test-limit", "tolerance", "residual-tolerance", "target-rate", "teacher", "config", "set",
-        "out", "dry-run", "resume", "overwrite", "init-from", "freeze", "verbose", "quiet", "log", "tensorboard", "help",
+        "out", "dry-run", "resume", "overwrite", "init-from", "freeze", "verbose", "quiet", "log",
+        "tensorboard", "help",
     )  # fmt: skip
     for entry in entries:
         name, _, rest = entry.partition(" ")
