@@ -141,7 +141,7 @@ def test_faulty_archive_is_refused(tmp_path):
 
 
 def test_what_is_not_there_is_named(tmp_path):
-    with pytest.raises(InputError, match="unknown data set 'nist'; known are fashion-mnist-mini, mnist"):
+    with pytest.raises(InputError, match=r"'nist' \(did you mean mnist\?\); known are fashion-mnist-mini, mnist"):
         load("nist")
     with pytest.raises(InputError, match="does not exist"):
         load("tiny", tmp_path / "none")
