@@ -6,8 +6,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 RUN    := runs/vgg11.h5
-# files of tests side by side, in the order of their names: by their number of tests the slowest would come last
-TESTS  := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# files of tests side by side, in the order of their names: by their number of tests the slowest would come last. The
+# largest files are those of tests/project: they come first, so that the processes end together
+TESTS  := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+          tests/project tests/cli tests/core tests/datasets tests/ep
 
 .PHONY: train test lint docs man clean
 
