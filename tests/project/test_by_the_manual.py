@@ -162,7 +162,8 @@ def by_program(dataset: Dataset, out: Path, changes: dict[str, Any]) -> Outcome:
     """Train with the program."""
     given = {key if "." in key else f"dynamics.{key}": value for key, value in changes.items()}
     config = make_config(merge(CONFIG, given.items()))
-    Trainer(config, dataset, RunOptions(out), Silent()).run()
+    # the first checkpoint is needed, and two are kept: no more, however long the compiler or other programs take
+    Trainer(config, dataset, RunOptions(out, checkpoint_every=10**6), Silent()).run()
     with np.load(min(checkpoint_folder(out).glob("*.npz"))) as arrays:
         names = [name for name in arrays.files if name.startswith(("parameters/", "statistics/"))]
         start = in_parts({name.partition("/")[2]: arrays[name] for name in names})
