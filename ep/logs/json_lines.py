@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from spikesim import __version__
+from spikesim.ep.logs.file_log import FileLog, hashes_of
 from spikesim.ep.logs.waiting_file import WaitingFile
-from spikesim.ep.runs.schema import hash_of_config
-from spikesim.ep.training.extension import before_extension
-from spikesim.ep.training.observer import Beginning, EpochSummary, Observer, Progress
+from spikesim.ep.training.observer import Beginning, EpochSummary, Progress
 from spikesim.errors import InputError
 
 __all__ = ["JsonLog"]
 
 
-class JsonLog(Observer):
+class JsonLog(FileLog):
     """Writes what it is told to a file, a line of JSON each; a context that writes the last lines when it ends.
 
     A training that goes on from a checkpoint goes on with its file: lines of mini-batches and epochs behind the
@@ -37,24 +36,16 @@ class JsonLog(Observer):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, resume: bool = False, overwrite: bool = False) -> None:
+        super().__init__()
         self._path = Path(path)
         self._resume = resume
         self._before: list[bytes] = []  # what is told before the file is open
-        self._file: WaitingFile | None = None
         if not self._path.parent.is_dir():
             raise InputError(f"the folder {self._path.parent} of the log does not exist; make it, or choose another")
         if self._path.is_file() and not resume and not overwrite:
             raise InputError(
                 f"{self._path} exists; choose another log, replace it with --overwrite, or --resume the run"
             )
-
-    def __enter__(self) -> "JsonLog":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
 
     def begin(self, beginning: Beginning) -> None:
         """Open the file where the training begins.
@@ -64,9 +55,7 @@ class JsonLog(Observer):
         InputError
             The file is that of another run, no log, or cannot be written.
         """
-        config = beginning.config.to_dict()
-        earlier = before_extension(beginning.config)
-        hashes = [hash_of_config(own) for own in (config, earlier) if own is not None]
+        hashes = hashes_of(beginning)
         try:
             length = self._kept(beginning, hashes) if self._resume and self._path.is_file() else 0
             self._file = WaitingFile(self._path, length)
@@ -82,7 +71,7 @@ class JsonLog(Observer):
             epochs=beginning.config.optimizer.epochs,
             batches=beginning.batches,
             samples=beginning.samples,
-            config=config,
+            config=beginning.config.to_dict(),
         )
         for line in self._before:
             self._file.add(line)

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from spikesim.ep.logs.file_log import FileLog, hashes_of
 from spikesim.ep.logs.waiting_file import WaitingFile
-from spikesim.ep.runs.schema import hash_of_config
-from spikesim.ep.training.extension import before_extension
-from spikesim.ep.training.observer import Beginning, EpochSummary, Observer, Progress
+from spikesim.ep.training.observer import Beginning, EpochSummary, Progress
 from spikesim.errors import InputError
 
 __all__ = ["TensorBoardLog"]
@@ -22,7 +21,7 @@ HASH_DIGITS = 16
 """Of the configuration, at the end of the name of an event file."""
 
 
-class TensorBoardLog(Observer):
+class TensorBoardLog(FileLog):
     """Writes scalars over the mini-batches of the run into a folder; a context that writes the last when it ends.
 
     Of a training that goes on from a checkpoint, TensorBoard passes over what files of before have of mini-batches that
@@ -43,6 +42,7 @@ class TensorBoardLog(Observer):
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, resume: bool = False, overwrite: bool = False) -> None:
+        super().__init__()
         try:
             import tensorboardX  # noqa: F401
         except ImportError:
@@ -51,7 +51,6 @@ class TensorBoardLog(Observer):
             ) from None
         self._folder = Path(folder)
         self._resume = resume
-        self._file: WaitingFile | None = None
         self._batches = 0
         if self._folder.exists() and not self._folder.is_dir():
             raise InputError(f"{self._folder} is a file; event files go into a folder of their own")
@@ -59,14 +58,6 @@ class TensorBoardLog(Observer):
             raise InputError(
                 f"{self._folder} has event files; choose another folder, replace them with --overwrite, or --resume"
             )
-
-    def __enter__(self) -> "TensorBoardLog":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
 
     def begin(self, beginning: Beginning) -> None:
         """Open an event file.
@@ -81,9 +72,7 @@ class TensorBoardLog(Observer):
 
         self._batches = beginning.batches
         done = self._step(beginning.epoch, beginning.batch)
-        config = beginning.config.to_dict()
-        earlier = before_extension(beginning.config)
-        hashes = [hash_of_config(own)[:HASH_DIGITS] for own in (config, earlier) if own is not None]
+        hashes = [whole[:HASH_DIGITS] for whole in hashes_of(beginning)]
         files = sorted(self._folder.glob(FILES), key=lambda path: path.stat().st_mtime)
         if self._resume and files and files[-1].suffix[1:] not in hashes:
             raise InputError(
@@ -100,7 +89,7 @@ class TensorBoardLog(Observer):
         self._write(file_version="brain.Event:2")
         if self._resume and files:
             self._write(step=done + 1, session_log=SessionLog(status=SessionLog.START))
-        shown = f"    {json.dumps(config, indent=1)}".replace("\n", "\n    ")
+        shown = f"    {json.dumps(beginning.config.to_dict(), indent=1)}".replace("\n", "\n    ")
         self._write(step=done, summary=text("configuration", shown))
         self._file.flush()
 
