@@ -38,9 +38,9 @@ class Evaluation:
     answers: NDArray[np.int64]  # (samples,): predicted classes
     classes: int
 
-    def confusion(self, most: int = CLASSES_MAX) -> NDArray[np.int64]:
-        """Samples by true class (rows) and predicted class (columns); (0, 0) where there are more classes than this."""
-        if self.classes > most:
+    def confusion(self) -> NDArray[np.int64]:
+        """Samples by true class (rows) and predicted class (columns); (0, 0) with more classes than `CLASSES_MAX`."""
+        if self.classes > CLASSES_MAX:
             return np.zeros((0, 0), np.int64)
         pairs = np.bincount(self.labels * self.classes + self.answers, minlength=self.classes**2)
         return pairs.reshape(self.classes, self.classes).astype(np.int64)
