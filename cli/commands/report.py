@@ -40,13 +40,14 @@ class ReportOptions:
     @property
     def of_one_run(self) -> list[str]:
         """Options that were given and need a single run."""
-        given = {"--epoch": self.epoch, "--gradients": self.gradients, **self.of_pictures}
+        given = {
+            "--epoch": self.epoch,
+            "--gradients": self.gradients,
+            "--spikes": self.spikes,
+            "--samples": self.samples,
+            "--neurons": self.neurons,
+        }
         return [name for name, value in given.items() if value not in (None, ())]
-
-    @property
-    def of_pictures(self) -> dict[str, object]:
-        """What is about the rasters."""
-        return {"--spikes": self.spikes, "--samples": self.samples, "--neurons": self.neurons}
 
 
 @click.command()
