@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from spikesim.ep.config.parsing import Config
     from spikesim.ep.runs.reader import RunReader
 
-__all__ = ["configuration_options", "option_for", "option_words", "resolve", "take_teacher", "teacher_option", "tested"]
+__all__ = [
+    "check_run_options",
+    "configuration_options",
+    "option_for",
+    "option_words",
+    "resolve",
+    "take_teacher",
+    "teacher_option",
+    "tested",
+]
 
 # Options that stand for a key of the configuration, in the order of --help.
 _KEYS: tuple[tuple[str, str, Any], ...] = (
@@ -151,6 +160,19 @@ def resolve(
     values = merge(values, [parse_setting(text) for text in settings])
     given = [(key.replace("__", "."), value) for key, value in options.items() if value is not None]
     return make_config(merge(values, given))
+
+
+def check_run_options(run: str | None, config_file: Path | None, weights: str) -> None:
+    """Refuse options of a gradient check that contradict each other.
+
+    Raises
+    ------
+    InputError
+    """
+    if run is not None and config_file is not None:
+        raise InputError("--run and --config exclude each other; a run has its configuration, --set changes it")
+    if run is None and weights == "best":
+        raise InputError("--weights best is of a run; add --run RUN.h5, or leave it out")
 
 
 def tested(reader: "RunReader", settings: tuple[str, ...], options: Mapping[str, Any]) -> "Config":

@@ -79,7 +79,7 @@ def _test(given: Mapping[str, Any], skip_data: bool) -> Job:
 
 
 def _gradient_check(given: Mapping[str, Any], skip_data: bool) -> Job:
-    from spikesim.cli.configuration import resolve, take_teacher
+    from spikesim.cli.configuration import check_run_options, resolve, take_teacher
     from spikesim.ep.config.parsing import as_recorded
     from spikesim.ep.inputs.dataset import load_dataset, load_of_run
     from spikesim.ep.network.architectures import architecture
@@ -89,8 +89,7 @@ def _gradient_check(given: Mapping[str, Any], skip_data: bool) -> Job:
 
     keys = {key: value for key, value in given.items() if "__" in key or key in ("seed", "preset")}
     run, settings, teacher = given["run"], given["settings"], given["teacher_file"]
-    if run is not None and given["config_file"] is not None:
-        raise InputError("--run and --config exclude each other; a run has its configuration, --set changes it")
+    check_run_options(run, given["config_file"], given["weights"])
     beside = Path(os.path.abspath("gradcheck" if run is None else f"{run}.gradcheck"))
     if run is None:
         config = resolve(given["config_file"], settings, keys)

@@ -19,11 +19,10 @@ from spikesim.cli.common import (
     weights_option,
 )
 from spikesim.cli.completion import run_files
-from spikesim.cli.configuration import configuration_options, resolve, take_teacher, teacher_option
+from spikesim.cli.configuration import check_run_options, configuration_options, resolve, take_teacher, teacher_option
 from spikesim.cli.help_groups import GroupedCommand
 from spikesim.cli.launch import take_ranks
 from spikesim.cli.terminal.tables import Table, print_table
-from spikesim.errors import InputError
 
 if TYPE_CHECKING:
     from spikesim.ep.config.parsing import Config
@@ -146,10 +145,7 @@ def gradcheck(options: GradcheckOptions, keys: dict[str, Any]) -> None:
         from spikesim.cli.views.gradient_plot import require_drawable
 
         ranks.first(lambda: require_drawable(plot, overwrite=options.overwrite))
-    if options.run is not None and options.config_file is not None:
-        raise InputError("--run and --config exclude each other; a run has its configuration, --set changes it")
-    if options.run is None and options.weights == "best":
-        raise InputError("--weights best is of a run; add --run RUN.h5, or leave it out")
+    check_run_options(options.run, options.config_file, options.weights)
     keys["data.batch_size"] = options.batch
     if options.run is None:
         config = resolve(options.config_file, options.settings, keys)

@@ -99,6 +99,7 @@ def test_a_container_starts_the_program_that_is_in_it(folder: Path) -> None:
         (("--nodes", "2", "--", "simulate", "net.toml", "--steps", "5", "--out", "o.h5"), "2 processes"),
         (("--sweep", "s.toml", "--", "evaluate", "run.h5"), "--sweep and --seeds are for train"),
         (("--launcher", "a 'b", "--", "evaluate", "run.h5"), "No closing quotation"),
+        (("--", "gradcheck", "--weights", "best"), "--weights best is of a run"),
         (("--", "info", "run.h5"), "train, evaluate, gradcheck or simulate"),
     ],
 )
