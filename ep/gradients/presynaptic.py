@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from spikesim.engine.populations import Connection
 from spikesim.engine.simd.pair_products import LANES, PairedNumbers, half_bits, largest_half, words_of_halves
 from spikesim.engine.synapses import Conv
-from spikesim.jit.aligned import aligned_zeros
-from spikesim.jit.compilation import kernel
+from spikesim.jit.aligned import aligned_empty, aligned_zeros
+from spikesim.jit.compilation import inline_kernel, kernel
 
 ALONE = np.zeros((0, 0), np.int32)
 """In place of the window sums of a second phase."""
@@ -117,20 +117,34 @@ def _rows(connection: Connection, layout: _Layout, samples: int, flat: NDArray[n
 
 def _paired(flat: NDArray[np.int32], partner: int) -> tuple[PairedNumbers, int]:
     """Numbers in halves, each beside its partner so far behind it, and the largest size of a half."""
-    size = int(max(flat.max(), -int(flat.min()))) if len(flat) else 0
+    size = int(_largest(flat))
     bits = half_bits(size)
-    low, high = aligned_zeros((2, len(flat) + LANES), np.int32)
+    low, high = aligned_empty((2, len(flat) + LANES), np.int32)
     _pair_up(flat, partner, bits, low, high)
     return PairedNumbers(low, high, bits), largest_half(size, bits)
 
 
 @kernel
 def _pair_up(flat, partner, bits, low, high):
-    """Divide numbers into halves of so many bits, with their signs, and put each into a word with its partner."""
+    """Divide numbers into halves of so many bits, with their signs, and put each into a word with its partner.
+
+    Zeros follow behind the numbers.
+    """
     for k in range(len(flat) - partner):
         low[k], high[k] = words_of_halves(flat[k], flat[k + partner], bits)
     for k in range(max(len(flat) - partner, 0), len(flat)):
         low[k], high[k] = words_of_halves(flat[k], np.int32(0), bits)
+    for k in range(len(flat), len(low)):
+        low[k], high[k] = np.int32(0), np.int32(0)
+
+
+@kernel
+def _largest(numbers):
+    """The largest magnitude."""
+    largest = np.int32(0)
+    for k in range(len(numbers)):
+        largest = max(largest, np.int32(abs(numbers[k])))
+    return largest
 
 
 class _Kernel(NamedTuple):
@@ -210,7 +224,7 @@ def rate_rows(
 def _add_maps(sums, at, shape, lanes, pooled, width, frame, flat):
     """Add window sums ``[channel block][y][x][lane]`` to maps ``[block][sample][y][x][width]``, which may be pooled.
 
-    Numbers of `step` channels lie together in both.
+    Numbers of `step` channels, mostly a constant for the sake of vectors, lie together in both.
     """
     height, columns, channels = shape
     side = 2 if pooled else 1
@@ -227,10 +241,17 @@ def _add_maps(sums, at, shape, lanes, pooled, width, frame, flat):
                 for x in range(columns // side):
                     i = source + side * (y * down + x * across)
                     j = target + y * line + x * width
-                    if pooled:
-                        for k in range(i, i + count):
-                            cells = own[k] + own[k + across] + own[k + down] + own[k + down + across]
-                            flat[j + k - i] += np.int32(cells)
+                    if count == LANES:
+                        for k in range(LANES):
+                            flat[j + k] += _seen(own, i + k, pooled, across, down)
                     else:
-                        for k in range(i, i + count):
-                            flat[j + k - i] += own[k]
+                        for k in range(count):
+                            flat[j + k] += _seen(own, i + k, pooled, across, down)
+
+
+@inline_kernel
+def _seen(rates, at, pooled, across, down):
+    """A rate, or the sum over its cell."""
+    if pooled:
+        return np.int32(rates[at] + rates[at + across] + rates[at + down] + rates[at + down + across])
+    return rates[at]

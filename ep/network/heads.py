@@ -25,6 +25,7 @@ from spikesim.engine.neurons import present
 from spikesim.engine.phase import model_of
 from spikesim.engine.plan import record
 from spikesim.engine.populations import Population
+from spikesim.engine.simd.rows import ROW, add_clipped
 from spikesim.engine.synapses import Shape
 from spikesim.errors import InputError
 from spikesim.jit.compilation import kernel
@@ -231,18 +232,15 @@ def add_blocks(plan, heads, head, values, limit, features):
     row = heads.table[head]
     pop = plan.populations[row.population]
     height, width, lanes, side = pop.height, pop.width, pop.lanes, row.side
-    own = values[pop.state :]
     rows, columns = height // side, width // side
     for block in range(pop.blocks):
         for y in range(rows * side):
             for x in range(columns):
                 n = ((block * rows + y // side) * columns + x) * lanes
-                sums = features[n : n + lanes]
                 for cell in range(side):
-                    pixel = ((block * height + y) * width + x * side + cell) * lanes
-                    at_cell = own[pixel : pixel + lanes]
-                    for lane in range(lanes):
-                        sums[lane] += min(max(at_cell[lane], np.int32(0)), np.int32(limit))
+                    pixel = pop.state + ((block * height + y) * width + x * side + cell) * lanes
+                    for lane in range(0, lanes, ROW):
+                        add_clipped(values, pixel + lane, np.int32(limit), features, n + lane)
 
 
 @kernel

@@ -1,6 +1,7 @@
 """A network with its parameters as integers for the dynamics."""
 
 import math
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -101,7 +102,7 @@ class Model:
         """Neurons of each layer, (L,)."""
         return np.array([population.neurons for population in self.graph.populations], np.int64)
 
-    @property
+    @cached_property
     def image_operations(self) -> NDArray[np.int64]:
         """Multiply-accumulates into each layer that an image takes, once a sample, (L,); an input of spikes none."""
         operations = np.zeros(self.layers, np.int64)
@@ -175,6 +176,11 @@ class Model:
         heads = [parameters.head(head.name) for head in self.heads]
         self.packed = self._pack([head.weight for head in heads], [head.bias for head in heads], spread)
         hd.check_nudge(self.packed, self.heads, strength, spread)
+
+    @property
+    def directions(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Which tables lead into a layer, forwards and backwards: 1, else 0; (L, T) each."""
+        return self._forward, self._feedback
 
     def forward_events(self, events: NDArray[np.int64]) -> NDArray[np.int64]:
         """Counts by table (..., T) as counts into each layer through forward tables (..., L)."""

@@ -42,21 +42,11 @@ class PhaseCounts(NamedTuple):
     @classmethod
     def of_phase(cls, model: Model, state: State, counts: Counts, n: int) -> "PhaseCounts":
         """The counters of a phase that n samples have just ended."""
-        layers = model.layers
-        events, graded = counts.events[:n].sum(axis=0), counts.graded[:n].sum(axis=0)
-        saturated = np.zeros(layers, np.int64)
-        _count_saturated(model.compiled.plan.populations, state.membrane, n, saturated)
-        return cls(
-            spikes=counts.spikes[:n, :layers].sum(axis=0),
-            events_forward=model.forward_events(events),
-            events_feedback=model.feedback_events(events),
-            macs=model.forward_events(graded) + model.feedback_events(graded),
-            updates=counts.updates[:n, :layers].sum(axis=0),
-            saturated=saturated,
-            residual=counts.residual[:n, :layers].sum(axis=0),
-            energy=counts.energy[:n, :layers].sum(axis=0),
-            steps=np.array(counts.steps[:n].sum()),
-        )
+        found = cls.zero(model.layers)
+        forward, feedback = model.directions
+        _add_counts(counts, n, forward, feedback, found)
+        _count_saturated(model.compiled.plan.populations, state.membrane, n, found.saturated)
+        return found
 
     def add(self, other: "PhaseCounts") -> None:
         """Add the counters of other samples."""
@@ -122,6 +112,28 @@ def add_rates(populations, window_sums, n_samples, window, bins):
                             scaled = total * (RATE_BINS - 1)
                             own[(scaled + window * ONE - 1) // (window * ONE)] += 1
             own[0] += silent
+
+
+@kernel
+def _add_counts(counts, n_samples, forward, feedback, found):
+    """Add the counters of samples to those of their phase (`PhaseCounts`).
+
+    forward, feedback: int64 (L, T), 1 where a table leads into a layer.
+    """
+    layers, tables = forward.shape
+    for sample in range(n_samples):
+        found.steps[()] += counts.steps[sample]
+        for layer in range(layers):
+            found.spikes[layer] += counts.spikes[sample, layer]
+            found.updates[layer] += counts.updates[sample, layer]
+            found.residual[layer] += counts.residual[sample, layer]
+            found.energy[layer] += counts.energy[sample, layer]
+            for table in range(tables):
+                up, down = forward[layer, table], feedback[layer, table]
+                events, graded = counts.events[sample, table], counts.graded[sample, table]
+                found.events_forward[layer] += up * events
+                found.events_feedback[layer] += down * events
+                found.macs[layer] += (up + down) * graded
 
 
 @kernel

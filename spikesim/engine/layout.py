@@ -14,7 +14,7 @@ from spikesim.engine.plan import KIND_CONV, KIND_DENSE, KIND_SPARSE, POOLS, POPU
 from spikesim.engine.populations import NO_REACH, Connection, Population, Reach
 from spikesim.engine.simd.compress import SLACK
 from spikesim.engine.simd.dot_products import UNIT, ZEROS
-from spikesim.engine.synapses import Conv, Dense, Sparse, pooled
+from spikesim.engine.synapses import Conv, Dense, Sparse, in_blocks, pooled
 from spikesim.errors import InputError
 from spikesim.jit.aligned import aligned_zeros
 from spikesim.numerics.fixed_point import INPUT_BITS, ONE, ONE_BITS, SHARE_LIMIT, quantize_drive, shift_rounding
@@ -130,9 +130,12 @@ class CompiledNetwork:
         if images.shape[1:] != connection.source.shape:
             raise InputError(f"images are {images.shape[1:]}; {connection.source.name} has {connection.source.shape}")
         table, shift = connection.table, connection.exponent + INPUT_BITS - ONE_BITS
+        drive: NDArray[np.int32] | NDArray[np.int64]
         if isinstance(table, Conv):
-            drive = np.empty((len(images), *connection.target.shape), np.int64)
-            weights, room = connection.integers.astype(np.float64), np.empty(drive.shape[-1])
+            drive = np.empty((len(images), *connection.target.shape), np.int32)
+            blocks = in_blocks(connection.integers, connection.target.lanes)
+            weights = blocks.reshape(*blocks.shape[:-2], -1).astype(np.float64)
+            room = np.empty(weights.shape[3])
             largest = convolve_images(
                 np.ascontiguousarray(images), weights, table.padding, table.stride, shift, room, drive
             )
@@ -145,7 +148,7 @@ class CompiledNetwork:
                 f"{connection.name} drive a neuron to {largest / ONE:.4g}; the limit is "
                 f"{SHARE_LIMIT // ONE}: lower the learning rate or the gain"
             )
-        return drive.astype(np.int32).reshape(len(images), *connection.target.shape)
+        return drive.astype(np.int32, copy=False).reshape(len(images), *connection.target.shape)
 
     def _shifts(self, connection: Connection, forward: bool) -> tuple[int, int]:
         """Right shifts from sums to drives, for spikes and for graded events."""

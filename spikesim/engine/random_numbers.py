@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spikesim.engine.simd.random_words import BLOCKS, Counter, Key, eight_octets
+from spikesim.engine.simd.rows import ROW
 from spikesim.jit.compilation import inline_kernel, kernel
 from spikesim.numerics.philox import philox4x32
 
@@ -69,17 +70,25 @@ def fill_random_pixels(phase, sample_id, pop, step, stretch, random, at):
 def draw_thresholds(phase, sample_id, pop, block, threshold, at):
     """What stratified firing begins with, for a block of channels, ``[pixel][B]`` from ``threshold[at]`` on.
 
-    The first neuron of each cell of 2x2 pixels draws, and the others have its bits, some of them flipped.
+    The first neuron of each cell of 2x2 pixels draws, and the others have its bits, some of them flipped. Of narrow
+    layers a line is drawn as a whole, eight blocks of random words at a time, and what the others draw is overwritten.
     """
-    lanes = pop.lanes
+    lanes, line = pop.lanes, pop.width * pop.lanes
+    narrow = lanes < 8 * BLOCKS
     for y in range(pop.height):
+        row = at + y * line
+        if narrow and y & 1 == 0:
+            stretch = Stretch(block, y * pop.width, pop.width)
+            fill_random_pixels(phase, sample_id, pop, np.int64(0), stretch, threshold, row)
         for x in range(pop.width):
-            own = at + (y * pop.width + x) * lanes
+            own = row + x * lanes
             number = (y & 1) << 1 | (x & 1)
             if number == 0:
-                stretch = Stretch(block, y * pop.width + x, 1)
-                fill_random_pixels(phase, sample_id, pop, np.int64(0), stretch, threshold, own)
+                if not narrow:
+                    stretch = Stretch(block, y * pop.width + x, 1)
+                    fill_random_pixels(phase, sample_id, pop, np.int64(0), stretch, threshold, own)
                 continue
-            first, flipped = own - ((y & 1) * pop.width + (x & 1)) * lanes, np.uint16(number * CELL_BITS)
-            for lane in range(lanes):
-                threshold[own + lane] = threshold[first + lane] ^ flipped
+            first, flipped = own - (y & 1) * line - (x & 1) * lanes, np.uint16(number * CELL_BITS)
+            for lane in range(0, lanes, ROW):
+                for i in range(ROW):
+                    threshold[own + lane + i] = threshold[first + lane + i] ^ flipped

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.errors import InputError
+from spikesim.jit.compilation import kernel
 from spikesim.numerics.quantization import largest_sums
 
 Shape = tuple[int, int, int]
@@ -29,6 +30,26 @@ def add_cells(maps: NDArray[np.int64]) -> NDArray[np.int64]:
     cells = maps[: 2 * height, : 2 * width].reshape(height, 2, width, 2, channels)
     sums: NDArray[np.int64] = cells.sum(axis=(1, 3))
     return sums
+
+
+@kernel
+def _add_places(
+    maps: NDArray[np.int64], padding: int, stride: int, target: tuple[int, int], places: NDArray[np.int64]
+) -> None:
+    """Add what each place of a kernel sees of maps (H, W, Cin), over the positions of the target, (H', W')."""
+    height, width, channels = maps.shape
+    for ky in range(places.shape[0]):
+        for kx in range(places.shape[1]):
+            sums = places[ky, kx]
+            for y in range(ky - padding, ky - padding + stride * target[0], stride):
+                if y < 0 or y >= height:
+                    continue
+                for x in range(kx - padding, kx - padding + stride * target[1], stride):
+                    if x < 0 or x >= width:
+                        continue
+                    seen = maps[y, x]
+                    for channel in range(channels):
+                        sums[channel] += seen[channel]
 
 
 def neurons(shape: Shape) -> int:
@@ -148,12 +169,8 @@ class Conv:
         -------
         int64 (kernel, kernel, Cin)
         """
-        frame = (self.padding, self.padding)
-        padded = np.pad(maps, (frame, frame, (0, 0)))
-        rows, columns = (self.stride * side for side in target[:2])
-        places = np.empty((self.kernel, self.kernel, maps.shape[2]), maps.dtype)
-        for y, x in np.ndindex(places.shape[:2]):
-            places[y, x] = padded[y : y + rows : self.stride, x : x + columns : self.stride].sum(axis=(0, 1))
+        places = np.zeros((self.kernel, self.kernel, maps.shape[2]), np.int64)
+        _add_places(np.ascontiguousarray(maps, np.int64), self.padding, self.stride, target[:2], places)
         return places
 
     def _reach(self, source: Shape, target: Shape) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

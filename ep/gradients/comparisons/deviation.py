@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from spikesim.ep.config.sections import DynamicsSettings
 from spikesim.ep.gradients.comparisons.random_sign import RandomSign
+from spikesim.ep.phases.nudged.mean_rates import deviations
 from spikesim.ep.phases.workspace import Workspace
 
 
@@ -25,5 +26,5 @@ class Deviation(RandomSign):
         return dynamics.nudged_window, dynamics.nudged_window
 
     def collect(self, workspace: Workspace, n: int, out: NDArray[np.int32]) -> None:
-        workspace.window_sums(n, out)
-        out -= workspace.group.membrane[:n] * np.int32(workspace.dynamics.nudged_window)
+        rates, steps = workspace.group.membrane, np.int32(workspace.dynamics.nudged_window)
+        deviations(workspace.state.window, rates, steps, out)

@@ -38,3 +38,12 @@ def send_probabilities(engine, population, sample):
                     bits |= (potential[word * 16 + lane] > 0) << lane
                 words[pixel * words_a_pixel + block * lanes // 16 + word] = np.uint16(bits)
     list_spikes(plan, state, FIRING_RATES, population, sample, np.int64(0))
+
+
+@kernel
+def deviations(window, rates, steps, out):
+    """Sums over both halves of a window of so many steps, less those of the mean rates; int32 (n, state size)."""
+    for sample in range(len(out)):
+        first, second, mean, own = window[0, sample], window[1, sample], rates[sample], out[sample]
+        for i in range(len(own)):
+            own[i] = first[i] + second[i] - np.int32(mean[i] * steps)
