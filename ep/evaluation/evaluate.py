@@ -167,13 +167,12 @@ def free_phases(
     own = share(thread_pool.ranks, samples)
 
     def run(first: int, inputs: Input, part: slice) -> Result:
-        with thread_pool.workspace() as workspace:
-            rows = np.arange(first + part.start, first + part.stop)
-            n = workspace.rest(inputs[part], rows if ids is None else ids[rows])
-            counted = workspace.free(n, stream, thread_pool.stop)
-            found = Predictions.empty(thread_pool.model.packed, n)
-            workspace.predict(n, images.labels[rows], None, found, first=thread_pool.model.answers_from)
-            return look(workspace, found, counted)
+        workspace, rows = thread_pool.workspace, np.arange(first + part.start, first + part.stop)
+        n = workspace.rest(inputs[part], rows if ids is None else ids[rows])
+        counted = workspace.free(n, stream, thread_pool.stop)
+        found = Predictions.empty(thread_pool.model.packed, n)
+        workspace.predict(n, images.labels[rows], None, found, first=thread_pool.model.answers_from)
+        return look(workspace, found, counted)
 
     def prepare(chunk: slice) -> Input:
         return pipeline.plain(images, chunk, stream, ids)

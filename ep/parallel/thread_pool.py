@@ -1,10 +1,9 @@
 """The threads of a run, each with a workspace for a group of samples, and the other processes that share its work."""
 
 import itertools
-import queue
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +14,7 @@ from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.communicator import Alone, Communicator
 from spikesim.ep.phases import workspace as ph
 from spikesim.runtime.free_memory import naming_memory, require_memory
+from spikesim.runtime.processors import places
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -25,6 +25,8 @@ _ADVICE = "use fewer --threads, smaller samples or layers, or a machine with mor
 
 class ThreadPool:
     """Threads, each with a workspace, and the flag that stops them.
+
+    A thread makes its workspace itself and keeps it: on a machine of several memories the pages lie in the one near it.
 
     Parameters
     ----------
@@ -49,10 +51,10 @@ class ThreadPool:
         self.threads = threads
         self.stop = np.zeros(1, np.uint8) if stop is None else stop
         self.ranks = Alone() if ranks is None else ranks
-        self.executor = ThreadPoolExecutor(threads)
+        self.executor = ThreadPoolExecutor(threads, initializer=places(threads).take)
         workers = threads * self.ranks.size
         self.group = max(1, min(model.compiled.best_group, -(-config.data.batch_size // workers)))
-        self._workspaces: queue.SimpleQueue[ph.Workspace] = queue.SimpleQueue()
+        self._own = threading.local()
         followed = config.stability.target_rate is not None
         state = model.compiled.sizes["state"]
         what = f"the samples of a group ({self.group} with {state:,} neurons on each of {threads} threads)"
@@ -61,10 +63,27 @@ class ThreadPool:
             self._make_workspaces(followed)
 
     def _make_workspaces(self, followed: bool) -> None:
-        for _ in range(self.threads):
-            self._workspaces.put(
-                ph.Workspace(self.model, self.config.dynamics, self.group, self.config.seed, followed=followed)
-            )
+        """One on each thread, all of which exist from then on."""
+        everyone = threading.Barrier(self.threads)  # a thread that has made its own would take the next one's turn
+
+        def make() -> None:
+            try:
+                self._own.workspace = ph.Workspace(
+                    self.model, self.config.dynamics, self.group, self.config.seed, followed=followed
+                )
+                everyone.wait()
+            except threading.BrokenBarrierError:
+                pass  # another thread says why
+            except BaseException:
+                everyone.abort()
+                raise
+
+        try:
+            pending = [self.executor.submit(make) for _ in range(self.threads)]
+        except BaseException:  # a thread could not be started, for which the others would wait
+            everyone.abort()
+            raise
+        self.gather(pending)
 
     def __enter__(self) -> "ThreadPool":
         return self
@@ -77,14 +96,11 @@ class ThreadPool:
         """Cut a mini-batch into groups."""
         return [slice(first, min(first + self.group, samples)) for first in range(0, samples, self.group)]
 
-    @contextmanager
-    def workspace(self) -> Iterator[ph.Workspace]:
-        """A workspace that no other thread uses meanwhile."""
-        workspace = self._workspaces.get()
-        try:
-            yield workspace
-        finally:
-            self._workspaces.put(workspace)
+    @property
+    def workspace(self) -> ph.Workspace:
+        """That of the calling thread, one of the pool's."""
+        workspace: ph.Workspace = self._own.workspace
+        return workspace
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """Apply a function to items, on all threads; results in order.

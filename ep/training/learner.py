@@ -346,31 +346,31 @@ class Learner:
         """
         stop, comparison = self.thread_pool.stop, self.scheme.comparison
         labels, soft_targets = samples.labels, samples.soft_targets
-        with self.thread_pool.workspace() as workspace:
-            n = workspace.rest(samples.inputs, samples.ids)
-            counts = [PhaseCounts.zero(self.model.layers) for _ in range(3)]
-            counts[ph.FREE] = workspace.free(n, stream_of(epoch, STREAM_FREE), stop)
-            workspace.predict(n, labels, soft_targets, found)
-            sizes, populations = self.model.compiled.sizes, self.model.compiled.plan.populations
-            summed, potentials = RateSums.zero(sizes["state"]), PotentialSums.zero(sizes["bias"])
-            workspace.rate_sums(n, summed)
-            if self.normalization.observes:
-                potentials.add(populations, workspace.state.membrane, n)
-            if len(rates.free):
-                workspace.window_sums(n, rates.free)
-            if len(rates.followed):
-                workspace.followed_steps(n, rates.followed)
-            kept = workspace.keep(n)
-            places = (ph.PLUS, ph.MINUS) if strengths[self.model.readout] > 0 else (ph.MINUS, ph.PLUS)
-            for number, (sign, out) in enumerate(((1.0, rates.plus), (-1.0, rates.minus))[: comparison.nudged_phases]):
-                if number:
-                    workspace.restore(n)
-                stream = stream_of(epoch, nudged_stream(self.config.dynamics, number))
-                counted = workspace.nudged(n, stream, labels, sign * strengths, stop, soft_targets)
-                comparison.collect(workspace, n, out)
-                counts[places[number]] = counted
-            counts[places[0]].macs[:] += kept
-            return _Group(summed, potentials, counts)
+        workspace = self.thread_pool.workspace
+        n = workspace.rest(samples.inputs, samples.ids)
+        counts = [PhaseCounts.zero(self.model.layers) for _ in range(3)]
+        counts[ph.FREE] = workspace.free(n, stream_of(epoch, STREAM_FREE), stop)
+        workspace.predict(n, labels, soft_targets, found)
+        sizes, populations = self.model.compiled.sizes, self.model.compiled.plan.populations
+        summed, potentials = RateSums.zero(sizes["state"]), PotentialSums.zero(sizes["bias"])
+        workspace.rate_sums(n, summed)
+        if self.normalization.observes:
+            potentials.add(populations, workspace.state.membrane, n)
+        if len(rates.free):
+            workspace.window_sums(n, rates.free)
+        if len(rates.followed):
+            workspace.followed_steps(n, rates.followed)
+        kept = workspace.keep(n)
+        places = (ph.PLUS, ph.MINUS) if strengths[self.model.readout] > 0 else (ph.MINUS, ph.PLUS)
+        for number, (sign, out) in enumerate(((1.0, rates.plus), (-1.0, rates.minus))[: comparison.nudged_phases]):
+            if number:
+                workspace.restore(n)
+            stream = stream_of(epoch, nudged_stream(self.config.dynamics, number))
+            counted = workspace.nudged(n, stream, labels, sign * strengths, stop, soft_targets)
+            comparison.collect(workspace, n, out)
+            counts[places[number]] = counted
+        counts[places[0]].macs[:] += kept
+        return _Group(summed, potentials, counts)
 
     def _activity(self, sums: RateSums, samples: int) -> list[NDArray[np.float64]]:
         """Mean firing probability of each channel of each layer in the window of the free phase."""

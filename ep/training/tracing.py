@@ -43,8 +43,7 @@ def trace(learner: Learner, epoch: int, samples: Samples, progress: float) -> di
     beta, lambdas = learner.set_parameters(progress)
 
     def run(part: slice) -> dict[int, "_Steps"]:
-        with thread_pool.workspace() as workspace:
-            return _follow(learner, workspace, epoch, samples.part(part), beta * lambdas)
+        return _follow(learner, thread_pool.workspace, epoch, samples.part(part), beta * lambdas)
 
     groups = list(thread_pool.map(run, thread_pool.groups(len(samples.ids))))
     rows: dict[str, list[NDArray[np.generic]]] = {}

@@ -290,8 +290,8 @@ def test_groups_cover_a_mini_batch_and_fit_their_workspaces(samples: int, thread
     with ThreadPool(Model(config, dataset), config, threads) as thread_pool:
         groups = thread_pool.groups(samples)
         assert [i for group in groups for i in range(group.start, group.stop)] == list(range(samples))
-        with thread_pool.workspace() as workspace:
-            assert all(group.stop - group.start <= workspace.capacity for group in groups)
+        assert all(group.stop - group.start <= thread_pool.group for group in groups)
+        assert thread_pool.map(lambda _: thread_pool.workspace.capacity, groups) == [thread_pool.group] * len(groups)
 
 
 def test_parameters_out_of_range_and_lists_of_wrong_length_are_refused() -> None:
