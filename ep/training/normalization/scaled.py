@@ -7,7 +7,7 @@ response grows. So what the network has is
     (W - mean W) g / s
 
 with the mean over all synapses of a channel; s is what the two normalizations differ in. That the first layer then
-responds to differences of pixels only is for the better, too (docs/results.md).
+responds to differences of pixels only is for the better, too (docs/notebook/accuracy.md).
 """
 
 from abc import abstractmethod

@@ -104,7 +104,8 @@ EXPLAINED = (
     """
     and, to first order, one term more, r^l (x) Pool(r+^{l-1} - r-^{l-1}): the gradient of the weight as it feeds back.
     Where the feedback is weak and layers have heads, that term is as large as the first and of no use: it would change
-    the weight so as to help the head below through a feedback that hardly reaches it ([results.md](results.md)).
+    the weight so as to help the head below through a feedback that hardly reaches it
+    ([notebook](notebook/accuracy.md#what-made-vgg11-learn)).
     """,
     """
     That is still the gradient of an energy, in which layer l weighs gamma^l, up to a factor (the run file's is 1 for
