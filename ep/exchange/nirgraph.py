@@ -3,7 +3,7 @@
 NIR has no node for a neuron that fires with a probability, none for a transposed convolution, and no weights that two
 edges share. So a layer becomes Conv2d or Affine, LI (the membrane, whose Euler steps are the dynamics) and a Threshold
 at 1/2, which fires where firing is more probable than not; that the Threshold stands for a draw, and that each layer
-also hears the one above through the transpose of its weights, is in the metadata of the graph and of these nodes.
+also receives the one above through the transpose of its weights, is in the metadata of the graph and of these nodes.
 
 No other program has all of these nodes. `make_if_graph` makes do with what snnTorch, Norse, Sinabs and NIRTorch have in
 common, convolutions and IF neurons: of a constant input such a neuron, reset by subtraction, makes spikes at the rate
@@ -30,7 +30,7 @@ from spikesim.io.hdf5_output import storing
 __all__ = ["IF_LOSSES", "LOSSES", "make_graph", "make_if_graph", "write_graph", "write_if_graph"]
 
 LOSSES = (
-    "NIR cannot say that neurons fire with probability clip(v, 0, 1), nor that they hear the layer above through "
+    "NIR cannot say that neurons fire with probability clip(v, 0, 1), nor that they receive the layer above through "
     "transposed weights; both are metadata only"
 )
 IF_LOSSES = (

@@ -1,4 +1,4 @@
-"""Intermediate error signals: which heads a network has, what each hears, and how strong each one's nudge is.
+"""Intermediate error signals: which heads a network has, what each is trained on, and how strong each one's nudge is.
 
 The total cost is ``C_readout + sum_l lambda_l C_l`` (our reconstruction of arXiv 2508.15989, from its abstract): each
 head adds a nudge to its own layer in the nudged phases, nothing else changes, and every update stays local.

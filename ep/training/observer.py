@@ -99,7 +99,7 @@ class EpochSummary:
 
 
 class Observer(Protocol):
-    """Who watches a run: inherit from it, and define what you want to hear."""
+    """Who watches a run: inherit from it, and define what you want to be told."""
 
     def message(self, text: str) -> None:
         """Something that happens once."""

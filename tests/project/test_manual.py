@@ -28,6 +28,8 @@ OTHER_LANGUAGES = ("toml", "text", "json", "diff")
 WHEN_ASKED = (
     "docs/cluster.md",
     "docs/exchange.md",
+    "docs/from-ep-code.md",
+    "docs/from-snntorch.md",
     "docs/gradient-check.md",
     "docs/own-architecture.md",
     "docs/reports.md",
@@ -36,6 +38,7 @@ WHEN_ASKED = (
     "docs/streams.md",
     "docs/sweeps.md",
     "docs/teacher-file.md",
+    "docs/teaching.md",
 )
 FIGURES = (
     "benchmarks/README.md",

@@ -72,8 +72,8 @@ class DynamicsSettings:
     order: str = option(
         "upwards",
         "Which layers a step of a free or a live nudged phase updates together: all; first every other one, from the "
-        "lowest, then the others (parity); or each after the one below (upwards). The later ones hear the new spikes "
-        "of the earlier.",
+        "lowest, then the others (parity); or each after the one below (upwards). The later ones receive "
+        "the new spikes of the earlier.",
         choices=("synchronous", "parity", "upwards"),
     )
     steps_free: int = option(16, "Steps of the free phase (the largest number, with a tolerance).", low=2, high=65535)
@@ -136,7 +136,7 @@ class DynamicsSettings:
     )
     feedback_gain: float = option(
         0.0078125,
-        "Factor on what a layer hears from the one above; a power of two. Below 1 the free phase settles faster. 0 "
+        "Factor on what a layer receives from the one above; a power of two. Below 1 the free phase settles faster. 0 "
         "(linear-response only): no feedback in the free phase, spikes are delivered upwards alone.",
         low=0,
         high=1,

@@ -74,6 +74,6 @@ class ErrorSignalSettings:
     )
     temperature: float = option(4.0, "Temperature that softens the teacher's logits.", above=0, high=1000)
     teacher_weight: float = option(
-        0.7, "Weight of the teacher beside the labels, where a head hears both.", low=0, high=1
+        0.7, "Weight of the teacher beside the labels, for a head that is trained on both.", low=0, high=1
     )
     teacher: str = option("", "SHA-256 of the teacher's logits; set by --teacher.")

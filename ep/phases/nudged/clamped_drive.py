@@ -1,4 +1,4 @@
-"""Clamped drives: in the nudged phases, what a layer hears from below is its mean in the free phase.
+"""Clamped drives: in the nudged phases, what a layer receives from below is its mean in the free phase.
 
 The drive of a layer in a nudged phase is
 
@@ -17,8 +17,8 @@ Graded errors are p - r in place of s - r: `spikesim.ep.phases.nudged.linear_res
 
 That predictions are held while errors settle is the *fixed prediction assumption* of predictive coding, under which its
 errors are those of backpropagation (Millidge, Tschantz & Buckley 2022); neurons that answer to the deviation from what
-they expect to hear from above are those of Sacramento et al. 2018. The synapse needs no more than with live drives: the
-presynaptic rate of the free phase, and the change of the postsynaptic rate between the nudged phases.
+they expect to receive from above are those of Sacramento et al. 2018. The synapse needs no more than with live drives:
+the presynaptic rate of the free phase, and the change of the postsynaptic rate between the nudged phases.
 """
 
 import numpy as np

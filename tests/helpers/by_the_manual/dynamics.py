@@ -106,8 +106,8 @@ class Network:
     @property
     @follows(
         """
-        With a feedback gain gamma < 1 (`dynamics.feedback_gain`, a power of two, or 0) a layer hears gamma times what
-        the one above sends back.
+        With a feedback gain gamma < 1 (`dynamics.feedback_gain`, a power of two, or 0) a layer receives gamma times
+        what the one above sends back.
         """,
     )
     def attenuation(self) -> int:
@@ -231,10 +231,10 @@ class Network:
 
     @follows(
         """
-        In a synchronous step all layers hear the spikes of step t, as written here. By default (`dynamics.order =
-        "upwards"`) the layers are updated one after the other, from the lowest to the top, and each hears the new
+        In a synchronous step all layers receive the spikes of step t, as written here. By default (`dynamics.order =
+        "upwards"`) the layers are updated one after the other, from the lowest to the top, and each receives the new
         spikes of the one below, z_{t+1} in place of z_t; with `parity` layers 1, 3, 5 .. are updated first, and 2, 4, 6
-        .. hear their new spikes.
+        .. receive their new spikes.
         """,
     )
     def rounds(self, order: str) -> list[list[int]]:

@@ -63,9 +63,9 @@ EXPLAINED = (
     "Everything else is unchanged, and every update stays local [3, 8].",
     # Clamped drives
     """
-    What a layer hears from below in the nudged phases is, by default (`dynamics.nudged_phase = "linear-response"`,
-    `ep/phases/nudged/clamped_drive.py`), its mean in the free phase; what it hears from above counts as the deviation
-    from the free phase, with the *error gain* eta (`dynamics.error_gain`, a power of two, or 0: no error
+    What a layer receives from below in the nudged phases is, by default (`dynamics.nudged_phase = "linear-response"`,
+    `ep/phases/nudged/clamped_drive.py`), its mean in the free phase; what it receives from above counts as the
+    deviation from the free phase, with the *error gain* eta (`dynamics.error_gain`, a power of two, or 0: no error
     leads down):
     """,
     """
@@ -206,10 +206,10 @@ MISSING = (
     """,
     # a teacher, balanced strengths
     """
-    A head hears the labels (`local`), a teacher (`kd`), or both; with `kd` and `both` the read-out hears both too. With
-    teacher logits t, temperature tau and weight s (`error_signals.teacher_weight`; 1 for the heads of `kd`) its cost is
-    [9] (1 - s) CE(y, softmax(o)) + s tau^2 KL(softmax(t / tau) || softmax(o / tau)) -dC/do = (1 - s) (y - softmax(o)) +
-    s tau (softmax(t / tau) - softmax(o / tau))
+    A head is trained on the labels (`local`), on a teacher (`kd`), or on both; with `kd` and `both` so is the read-out.
+    With teacher logits t, temperature tau and weight s (`error_signals.teacher_weight`; 1 for the heads of `kd`) its
+    cost is [9] (1 - s) CE(y, softmax(o)) + s tau^2 KL(softmax(t / tau) || softmax(o / tau)) -dC/do = (1 - s) (y -
+    softmax(o)) + s tau (softmax(t / tau) - softmax(o / tau))
     """,
     """
     or *balanced*: steered, 10 % a mini-batch at most, until the mean |r+ - r-| of every layer with a head is that of

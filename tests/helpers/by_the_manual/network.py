@@ -142,8 +142,8 @@ def to_four_cells(values: Integers, shape: Shape) -> Integers:
     """
     With `dynamics.pooling = "sampled"` the forward direction passes, at each step and channel, the spikes of one of the
     four cells at full weight: cell (t + t div 4 + y + x + c) mod 4 of the cells in the order of rows, y, x and c being
-    those of the pooled map and t the index of the spikes z_t that are passed on: layers that hear new spikes within a
-    step count one more than the others.
+    those of the pooled map and t the index of the spikes z_t that are passed on: layers that receive new spikes within
+    a step count one more than the others.
     """,
 )
 def sampled_cell(values: Integers, shape: Shape, t: int) -> Integers:
