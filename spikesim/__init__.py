@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from spikesim.engine.populations import Connection, Population
     from spikesim.engine.spike_trains import SpikeTrains
     from spikesim.engine.synapses import Conv, Dense, Sparse
-    from spikesim.ep.analysis.tables import Run, Table, open_run
+    from spikesim.ep.analysis.tables import Run, open_run
     from spikesim.ep.evaluation.network import TrainedNetwork, load
     from spikesim.ep.evaluation.prediction import LayerSpikes, Prediction
     from spikesim.ep.runs.energy import EnergyModel
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from spikesim.ep.training.fitting import fit
     from spikesim.errors import InputError, Stopped
     from spikesim.network import Network
+    from spikesim.runtime.table import Table
     from spikesim.simulator import Simulator
+    from spikesim.sparse.analysis.recorded import RecordedSimulation, open_simulation
 
 _HOMES = {
     "InputError": "errors",
@@ -35,6 +37,7 @@ _HOMES = {
     "Network": "network",
     "Population": "engine.populations",
     "Prediction": "ep.evaluation.prediction",
+    "RecordedSimulation": "sparse.analysis.recorded",
     "Run": "ep.analysis.tables",
     "RunReader": "ep.runs.reader",
     "Simulator": "simulator",
@@ -42,11 +45,12 @@ _HOMES = {
     "Conv": "engine.synapses",
     "Dense": "engine.synapses",
     "Sparse": "engine.synapses",
-    "Table": "ep.analysis.tables",
+    "Table": "runtime.table",
     "TrainedNetwork": "ep.evaluation.network",
     "fit": "ep.training.fitting",
     "load": "ep.evaluation.network",
     "open_run": "ep.analysis.tables",
+    "open_simulation": "sparse.analysis.recorded",
 }
 
 __all__ = [
@@ -60,6 +64,7 @@ __all__ = [
     "Network",
     "Population",
     "Prediction",
+    "RecordedSimulation",
     "Run",
     "RunReader",
     "Simulator",
@@ -72,6 +77,7 @@ __all__ = [
     "fit",
     "load",
     "open_run",
+    "open_simulation",
 ]
 
 

@@ -1,4 +1,4 @@
-"""``spikesim export``: what a run holds, in formats of other programs."""
+"""``spikesim export``: what a run or a simulation holds, in formats of other programs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ class CommandOptions:
     out: Path
     step_ms: float | None
     samples: tuple[int, ...]
+    trials: tuple[int, ...]
     table: str | None
     layout: str | None
     nodes: str | None
@@ -35,14 +36,22 @@ class CommandOptions:
 @click.option(
     "--step-ms",
     type=click.FloatRange(min=0, max=1e6, min_open=True),
-    help="sonata, nir, nirdata, csv spikes: milliseconds that a time step stands for.  [default: 1]",
+    help="sonata, nir, nirdata, csv spikes: milliseconds that a time step stands for.  [default: the dt of a "
+    "simulation's network, else 1]",
 )
 @click.option(
     "--sample",
     "samples",
     type=click.IntRange(min=0),
     multiple=True,
-    help="sonata, nirdata, csv spikes: a sample to write; repeatable.  [default: all that were recorded]",
+    help="sonata, nirdata, csv spikes: a sample of a run; repeatable.  [default: all that were recorded]",
+)
+@click.option(
+    "--trial",
+    "trials",
+    type=click.IntRange(min=0),
+    multiple=True,
+    help="sonata, nirdata, csv spikes: a trial of a simulation; repeatable.  [default: all]",
 )
 @click.option(
     "--table", type=click.Choice(["batches", "epochs", "spikes"]), help="csv: what is written.  [default: batches]"
@@ -69,22 +78,25 @@ class CommandOptions:
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 @takes(CommandOptions)
 def export(options: CommandOptions) -> None:
-    """Write what a run holds for other programs.
+    """Write what a run or a simulation holds for other programs.
 
     Recorded spikes as SONATA, NIRData or CSV, the network as a NIR graph, its weights as safetensors, the counters
     under NeuroBench's names (JSON) or one by one (CSV). What a format cannot say is told, and stands in the file's
     metadata if it has some (spikesim manual exchange). The run file is not changed. Formats of spikes also take the
-    .npz of spikesim predict --spikes in its place.
+    .npz of spikesim predict --spikes in its place, and the file of spikesim simulate, whose potentials SONATA has too.
     """
     from spikesim.ep.exchange.exporting import ExportOptions
     from spikesim.ep.exchange.exporting import export as write
     from spikesim.ep.exchange.predicted import PredictedSpikes
-    from spikesim.ep.runs.reader import RunReader
+    from spikesim.ep.runs.reader import RunReader, stored_format
+    from spikesim.io.formats import SIMULATION_MAGIC
+    from spikesim.sparse.recording import SimulationReader
 
     samples = tuple(dict.fromkeys(options.samples))
     chosen = ExportOptions(
         step_ms=options.step_ms,
         samples=samples,
+        trials=tuple(dict.fromkeys(options.trials)),
         table=options.table,
         layout=options.layout,
         nodes=options.nodes,
@@ -94,6 +106,9 @@ def export(options: CommandOptions) -> None:
     if options.run.endswith(".npz"):
         source = PredictedSpikes(Path(options.run))
         losses = write(source, options.to, options.out, chosen, overwrite=options.overwrite)
+    elif stored_format(options.run) == SIMULATION_MAGIC:
+        with SimulationReader(options.run) as simulation:
+            losses = write(simulation, options.to, options.out, chosen, overwrite=options.overwrite)
     else:
         with RunReader(options.run) as reader:
             losses = write(reader, options.to, options.out, chosen, overwrite=options.overwrite)

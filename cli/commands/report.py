@@ -1,4 +1,4 @@
-"""``spikesim report``: what a run did, or how several compare."""
+"""``spikesim report``: what a run or a simulation did, or how several compare."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +8,13 @@ import click
 
 from spikesim.cli.common import echo_csv, takes
 from spikesim.cli.completion import run_files
+from spikesim.cli.help_groups import GroupedCommand, grouped
 from spikesim.cli.selections import parse_neurons, parse_numbers
 from spikesim.cli.views.report_tables import SECTIONS
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
+    from spikesim.cli.simulations.reporting import SimulationOptions
     from spikesim.ep.analysis.costs import EnergyCosts
     from spikesim.ep.reports.charts.raster import RasterChoice
     from spikesim.ep.reports.writing import Outputs
@@ -36,6 +38,11 @@ class ReportOptions:
     neurons: tuple[str, ...]
     group: str | None
     overwrite: bool
+    populations: tuple[str, ...]
+    start: str | None
+    stop: str | None
+    trial: int | None
+    bins: str | None
 
     @property
     def of_one_run(self) -> list[str]:
@@ -49,9 +56,26 @@ class ReportOptions:
         }
         return [name for name, value in given.items() if value not in (None, ())]
 
+    @property
+    def of_runs(self) -> list[str]:
+        """Options that were given and that simulations do not have."""
+        given = {"--sweep": self.folder, "--section": self.sections, "--energy": self.energy, "--group": self.group}
+        own = [name for name in self.of_one_run if name != "--neurons"]
+        return own + [name for name, value in given.items() if value not in (None, ())]
 
-@click.command()
-@click.argument("runs", metavar="[RUN.h5]...", type=click.Path(path_type=Path), nargs=-1, shell_complete=run_files)
+    @property
+    def of_simulations(self) -> "SimulationOptions":
+        """Options that only simulations have."""
+        from spikesim.cli.simulations.reporting import SimulationOptions
+
+        return SimulationOptions(self.populations, self.start, self.stop, self.trial, self.bins)
+
+
+_TIME = "a number of steps, or with a dt a time such as 250ms"
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("runs", metavar="[FILE.h5]...", type=click.Path(path_type=Path), nargs=-1, shell_complete=run_files)
 @click.option(
     "--sweep",
     "folder",
@@ -107,7 +131,8 @@ class ReportOptions:
     "--neurons",
     multiple=True,
     metavar="NEURONS",
-    help="Neurons that are drawn, of all layers, 0-31, or of one, conv1:0-63; repeatable.  [default: 32 of each layer]",
+    help="Neurons that are drawn, of all layers or populations, 0-31, or of one, conv1:0-63; repeatable.  [default: 32 "
+    "of each layer, 100 of each population]",
 )
 @click.option(
     "--energy",
@@ -121,14 +146,33 @@ class ReportOptions:
     help="Of several runs: means and tests over seeds, or each run.  [default: seeds if runs differ in the seed alone]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@grouped(
+    "Of simulations",
+    "--population",
+    "populations",
+    multiple=True,
+    metavar="NAME",
+    help="A population; may be repeated.  [default: all]",
+)
+@grouped("Of simulations", "--from", "start", metavar="TIME", help=f"First step: {_TIME}.  [default: 0]")
+@grouped("Of simulations", "--to", "stop", metavar="TIME", help="Step before which it ends.  [default: the last]")
+@grouped("Of simulations", "--trial", type=click.IntRange(min=0), help="A trial, from 0.  [default: all]")
+@grouped(
+    "Of simulations",
+    "--bin",
+    "bins",
+    metavar="TIME",
+    help="Width of the bins of Fano factors, correlations and population rates.  [default: 10ms, or 10 steps]",
+)
 @takes(ReportOptions)
 def report(options: ReportOptions) -> None:
-    """Show what a run did, also while it is in progress; of several runs, how they compare.
+    """Show what a run or a simulation did, also while it is in progress; of several, how they compare.
 
-    It begins with accuracy, loss, activity, energy and time. By epoch: loss and accuracy, energy function and residual.
-    By layer: what was learned; per phase neurons, spikes per sample, activity, synaptic operations (dense and
-    effective, feed-forward and feedback), estimated energy. spikesim manual reports describes pages and
-    pictures, spikesim manual run-file every number.
+    Of a run it begins with accuracy, loss, activity, energy and time. By epoch: loss and accuracy, energy function and
+    residual. By layer: what was learned; per phase neurons, spikes per sample, activity, synaptic operations (dense
+    and effective, feed-forward and feedback), estimated energy. Of a simulation: rates, irregularity and correlations by
+    population, synaptic events, potentials. spikesim manual reports describes pages and pictures, spikesim manual
+    run-file every number of a run, spikesim manual sparse-networks those of a simulation.
 
     \b
     Examples:
@@ -136,13 +180,21 @@ def report(options: ReportOptions) -> None:
       spikesim report a.h5 b.h5 --plot figures
       spikesim report run.h5 --energy 45nm-int8
       spikesim report run.h5 --plot figures --samples 0,7 --neurons conv1:0-63
+      spikesim report sim.h5 --html sim.html --from 200
     """
     from spikesim.ep.analysis.costs import energy_costs
     from spikesim.ep.reports.writing import Outputs
 
     runs, folder, style, several = options.runs, options.folder, options.style, len(options.runs) != 1
     if not runs and folder is None:
-        raise InputError("there is nothing to report; give a RUN.h5, or --sweep DIR")
+        raise InputError("there is nothing to report; give a RUN.h5 or SIM.h5, or --sweep DIR")
+    from spikesim.cli.simulations.reporting import are_simulations
+
+    if are_simulations(runs):
+        _simulations(options)
+        return
+    if options.of_simulations.given:
+        raise InputError(f"{options.of_simulations.given[0]} is of simulations; leave it out, or give a SIM.h5")
     if folder is not None and (runs or options.epoch is not None):
         raise InputError("--sweep takes all runs of a folder and their last epochs; leave out RUN.h5 and --epoch")
     if several and options.of_one_run:
@@ -161,6 +213,19 @@ def report(options: ReportOptions) -> None:
         _several(options, shown, outputs, costs)
     else:
         _one(options, shown, outputs, costs)
+
+
+def _simulations(options: ReportOptions) -> None:
+    from spikesim.cli.simulations.reporting import report_simulations
+    from spikesim.ep.reports.writing import Outputs
+
+    if options.of_runs:
+        raise InputError(f"{options.of_runs[0]} is of runs, and {options.runs[0]} is of a simulation; leave it out")
+    outputs = Outputs(options.page, options.pictures, options.overwrite)
+    if options.neurons and not outputs.wanted:
+        raise InputError("--neurons is for --html or --plot; give one of them")
+    style = options.style or (None if outputs.wanted else "table")
+    report_simulations(options.runs, options.of_simulations, parse_neurons(options.neurons), outputs, style)
 
 
 def _choice(options: ReportOptions) -> "RasterChoice":

@@ -1,4 +1,4 @@
-"""``spikesim watch``: a run in progress, live."""
+"""``spikesim watch``: a run or a simulation in progress, live."""
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -30,18 +30,25 @@ BAR_WIDTH = 80
     help="Seconds between looks at the file, or more where a look takes long.",
 )
 def watch(run: Path, interval: float) -> None:
-    """Follow a run that another process writes, until it ends.
+    """Follow a run or a simulation that another process writes, until it ends.
 
-    On a terminal, tables that are renewed; otherwise a line for every look that finds something new. The run is only
-    read. Ctrl-C ends this command (exit code 130), not the run.
+    On a terminal, tables that are renewed; otherwise a line for every look that finds something new. The file is only
+    read. Of a simulation it shows the rates of the populations over the last 1000 steps. Ctrl-C ends this command (exit
+    code 130), not the run.
 
     Exit codes: 0 when the run is finished, 75 when it stopped or its process was killed, so that --resume continues it.
     """
     import sys
 
     from spikesim.cli.common import make_console
-    from spikesim.ep.reports.following import follow
+    from spikesim.cli.simulations.reporting import are_simulations
+    from spikesim.ep.reports.following import follow, state_words
 
+    if are_simulations([run]):
+        from spikesim.cli.simulations.watching import watch_simulation
+
+        watch_simulation(run, interval)
+        return
     console = make_console()
     view: LiveView | LineView = LiveView(console, run) if sys.stdout.isatty() else LineView()
     last = None
@@ -50,7 +57,7 @@ def watch(run: Path, interval: float) -> None:
             view.show(snapshot)
             last = snapshot
     if last is None or last.state != "finished":
-        raise Stopped(f"{run}: {_state(last)}")
+        raise Stopped(f"{run}: {state_words(last)}")
     click.echo(f"{run}: finished")
 
 
@@ -105,8 +112,9 @@ class LiveView:
         from rich.text import Text
 
         from spikesim.cli.views.report_tables import accuracy_table
+        from spikesim.ep.reports.following import state_words
 
-        parts: list[Any] = [Text(f"{self._run}: {_state(snapshot)}")]
+        parts: list[Any] = [Text(f"{self._run}: {state_words(snapshot)}")]
         if snapshot.last is None:
             parts.append(Text("The first mini-batch has not ended yet."))
         else:
@@ -116,18 +124,6 @@ class LiveView:
                 _layers_table(snapshot),
             ]
         self._live.update(Group(*parts), refresh=True)
-
-
-def _state(snapshot: "Snapshot | None") -> str:
-    if snapshot is None:
-        return "nothing was read"
-    return {
-        "running": f"running ({snapshot.holder})" if snapshot.holder else "no process holds its lock; looking again",
-        "finished": "finished",
-        "stopped": "stopped; the same command with --resume continues it",
-        "ended": "its process was killed or has crashed (nobody holds the lock); the same command with --resume "
-        "continues it",
-    }[snapshot.state]
 
 
 def _progress_line(snapshot: "Snapshot", last: "EpochMetrics") -> str:

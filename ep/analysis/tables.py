@@ -1,7 +1,4 @@
-"""A run in Python: ``spikesim.open_run("RUN.h5")`` gives arrays, and tidy tables with names and units.
-
-A table is a dictionary of columns, so that ``pandas.DataFrame(table)`` takes it. Pandas is not needed here.
-"""
+"""A run in Python: ``spikesim.open_run("RUN.h5")`` gives arrays, and tidy tables with names and units."""
 
 import dataclasses
 import os
@@ -29,6 +26,7 @@ from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.runs.schema import PHASES, READOUT, TABLES, Column
 from spikesim.errors import InputError
 from spikesim.runtime.manual import manual
+from spikesim.runtime.table import Table
 
 __all__ = ["Run", "Table", "open_run"]
 
@@ -69,51 +67,6 @@ _KINDS: Mapping[str, type] = MappingProxyType(
         "parameters": ParameterSummary,
     }
 )
-
-
-class Table(dict[str, NDArray[Any]]):
-    """Columns of equal length by name, in order.
-
-    Parameters
-    ----------
-    columns : dict of str to ndarray
-        One-dimensional arrays.
-    units : dict of str to str
-        Unit of each column, ``"1"`` for none.
-
-    Attributes
-    ----------
-    units : dict of str to str
-        Unit of each column.
-    """
-
-    def __init__(self, columns: Mapping[str, NDArray[Any]], units: Mapping[str, str]) -> None:
-        super().__init__(columns)
-        self.units = {name: units[name] for name in columns}
-
-    @property
-    def rows(self) -> int:
-        """Number of rows."""
-        return len(next(iter(self.values()))) if self else 0
-
-    def where(self, **values: Any) -> "Table":
-        """The rows in which columns have these values, as a table.
-
-        Raises
-        ------
-        InputError
-            There is no such column.
-        """
-        chosen = np.ones(self.rows, dtype=bool)
-        for name, value in values.items():
-            if name not in self:
-                raise InputError(f"there is no column {name!r}: the table has {', '.join(self)}")
-            chosen &= self[name] == value
-        return Table({name: column[chosen] for name, column in self.items()}, self.units)
-
-    def __repr__(self) -> str:
-        columns = ", ".join(f"{name} ({unit})" if unit != "1" else name for name, unit in self.units.items())
-        return f"Table of {self.rows} rows: {columns}"
 
 
 class Run(RunReader):
@@ -243,7 +196,8 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     Raises
     ------
     InputError
-        If the file is missing, is not a run file, has another format version, or is damaged.
+        If the file is missing, is not a run file, has another format version, or is damaged. Files of
+        ``spikesim simulate`` are for `spikesim.open_simulation`.
     """
     return Run(path)
 

@@ -1,4 +1,4 @@
-"""One run, many formats: which options each takes, what it writes, and what it cannot say."""
+"""One run or simulation, many formats: which options each takes, what it writes, and what it cannot say."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from spikesim import __version__
-from spikesim.ep.exchange import metrics, nirgraph, spikes
+from spikesim.ep.exchange import metrics, nirgraph, simulations, spikes
 from spikesim.ep.exchange.output import check_output, write_output
 from spikesim.ep.exchange.predicted import PredictedSpikes
 from spikesim.ep.exchange.spikes import SpikeSource
@@ -16,6 +16,8 @@ from spikesim.ep.exchange.tensors import DTYPES, safetensors_library, write_inte
 from spikesim.ep.runs.reader import RunReader
 from spikesim.errors import InputError
 from spikesim.io.formats import canonical_json
+from spikesim.sparse.analysis.window import time_step
+from spikesim.sparse.recording import SimulationReader
 
 __all__ = ["FORMATS", "ExportOptions", "export"]
 
@@ -29,9 +31,9 @@ class ExportOptions:
     Attributes
     ----------
     step_ms : float or None
-        Milliseconds that a time step stands for; 1 by default. The dynamics have no unit of time.
-    samples : tuple of int
-        Samples whose spikes are written; all by default.
+        Milliseconds that a time step stands for; by default the dt of a simulation's network, else 1.
+    samples, trials : tuple of int
+        Samples of a run, trials of a simulation whose spikes are written; all by default.
     table : str or None
         Of CSV: ``"batches"`` (the default), ``"epochs"`` or ``"spikes"``.
     layout : str or None
@@ -47,6 +49,7 @@ class ExportOptions:
 
     step_ms: float | None = None
     samples: tuple[int, ...] = ()
+    trials: tuple[int, ...] = ()
     table: str | None = None
     layout: str | None = None
     nodes: str | None = None
@@ -63,20 +66,25 @@ class _Work:
 
 
 def export(
-    source: RunReader | PredictedSpikes, to: str, path: Path, options: ExportOptions, *, overwrite: bool = False
+    source: RunReader | PredictedSpikes | SimulationReader,
+    to: str,
+    path: Path,
+    options: ExportOptions,
+    *,
+    overwrite: bool = False,
 ) -> str:
-    """Write what a run holds in a format of others.
+    """Write what a run or a simulation holds in a format of others.
 
     Parameters
     ----------
-    source : RunReader or PredictedSpikes
-        Predictions have spikes alone.
+    source : RunReader, PredictedSpikes or SimulationReader
+        Predictions and simulations have spikes alone, and potentials of neurons.
     to : str
         A key of `FORMATS`.
     path : Path
     options : ExportOptions
     overwrite : bool
-        Replace a file that exists; run files are never replaced.
+        Replace a file that exists; files of runs and simulations are never replaced.
 
     Returns
     -------
@@ -89,18 +97,26 @@ def export(
         The run does not hold it, an option has no use, or the file cannot be written.
     """
     prepare, used = FORMATS[to]
-    if isinstance(source, PredictedSpikes):
+    if isinstance(source, RunReader):
+        make = partial(prepare, source, options)
+    else:
+        what = "predictions" if isinstance(source, PredictedSpikes) else "a simulation"
         if to not in SPIKE_FORMATS or (to == "csv" and options.table != "spikes"):
             raise InputError(
-                f"{source.path} holds predictions, of which spikes can be exported: --to {', '.join(SPIKE_FORMATS)} "
+                f"{source.path} holds {what}, of which spikes can be exported: --to {', '.join(SPIKE_FORMATS)} "
                 "--table spikes"
             )
-        make = partial(SPIKE_FORMATS[to], source, options)
-    else:
-        make = partial(prepare, source, options)
+        if isinstance(source, PredictedSpikes):
+            make = partial(SPIKE_FORMATS[to], source, options)
+        else:
+            make = partial(_simulation, to, source, options)
+    one, other = ("samples", "trials") if isinstance(source, SimulationReader) else ("trials", "samples")
+    if getattr(options, one):
+        raise InputError(f"--{one[:-1]} has no use with {source.path}, which has {other}; give --{other[:-1]}, or none")
+    used |= {other} if "samples" in used else set()
     for item in fields(options):
         if getattr(options, item.name) != item.default and item.name not in used:
-            flag = {"samples": "--sample", "step_ms": "--step-ms"}.get(item.name, f"--{item.name}")
+            flag = {"step_ms": "--step-ms"}.get(item.name, f"--{item.name.removesuffix('s')}")
             raise InputError(f"{flag} has no use with --to {to}; leave it out")
     check_output(path, overwrite=overwrite)
     work = make()
@@ -161,6 +177,29 @@ def _csv(reader: RunReader, options: ExportOptions) -> _Work:
 def _spike_table(reader: SpikeSource, options: ExportOptions) -> _Work:
     recording = spikes.read_recording(reader, options.samples)
     return _Work(lambda path: spikes.write_spike_table(path, recording, _step(options)))
+
+
+def _simulation(to: str, reader: SimulationReader, options: ExportOptions) -> _Work:
+    trials = simulations.chosen_trials(reader, options.trials)
+    step_ms = options.step_ms or time_step(reader) or STEP_MS
+    spiking = simulations.recorded_populations(reader)
+    if not spiking and (to != "sonata" or not simulations.recorded_populations(reader, "potentials")):
+        raise InputError(f"{reader.path} has no recorded spikes; simulate with record = true of a population")
+    write = {
+        "sonata": simulations.write_simulation_sonata,
+        "nirdata": simulations.write_simulation_nirdata,
+        "csv": simulations.write_simulation_spikes,
+    }[to]
+    losses = []
+    if to == "nirdata":
+        spikes.nir_library()
+    if to == "sonata" and len(trials) > 1:
+        each = reader.steps * step_ms
+        losses.append(f"SONATA knows no trials: the {len(trials)} follow each other in time, {each:g} ms each")
+    missing = [name for name in reader.populations if name not in spiking]
+    if missing:
+        losses.append(f"spikes of {', '.join(missing)} were not recorded")
+    return _Work(lambda path: write(path, reader, trials, step_ms), "; ".join(losses))
 
 
 def _safetensors(reader: RunReader, options: ExportOptions) -> _Work:

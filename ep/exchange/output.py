@@ -4,9 +4,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from spikesim.ep.runs.reader import is_run_file
+from spikesim.ep.runs.reader import is_run_file, stored_format
 from spikesim.errors import InputError
 from spikesim.io.atomic import replacing
+from spikesim.io.formats import SIMULATION_MAGIC
 
 __all__ = ["check_output", "write_output"]
 
@@ -17,7 +18,7 @@ def check_output(path: Path, *, overwrite: bool) -> Path:
     Raises
     ------
     InputError
-        There cannot be a file, there is one and it may not be replaced, or it is a run file.
+        There cannot be a file, there is one and it may not be replaced, or it is that of a run or a simulation.
     """
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
@@ -29,6 +30,10 @@ def check_output(path: Path, *, overwrite: bool) -> Path:
             raise InputError(f"{path} exists: --overwrite replaces it")
         if is_run_file(target):
             raise InputError(f"{path} is a run file, which an export never replaces; choose another --out")
+        if stored_format(target) == SIMULATION_MAGIC:
+            raise InputError(
+                f"{path} is the file of a simulation, which an export never replaces; choose another --out"
+            )
     return target
 
 
@@ -41,7 +46,7 @@ def write_output(path: Path, write: Callable[[Path], None], *, overwrite: bool) 
     write : callable
         Makes the file of this name.
     overwrite : bool
-        Replace a file that exists; run files are never replaced.
+        Replace a file that exists; files of runs and simulations are never replaced.
 
     Raises
     ------

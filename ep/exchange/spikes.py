@@ -4,7 +4,9 @@ None of them knows samples: what a run recorded are free phases of test samples,
 after the other on one axis of time, NIRData as the rows of its arrays, the table in a column.
 """
 
+import contextlib
 import csv
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +21,19 @@ from spikesim.errors import InputError
 from spikesim.io.formats import canonical_json
 from spikesim.io.hdf5_output import storing
 
-__all__ = ["Recording", "SpikeSource", "read_recording", "write_nirdata", "write_sonata", "write_spike_table"]
+__all__ = [
+    "Recording",
+    "SpikeSource",
+    "nir_library",
+    "nir_node",
+    "read_recording",
+    "sonata_file",
+    "sonata_population",
+    "store_nirdata",
+    "write_nirdata",
+    "write_sonata",
+    "write_spike_table",
+]
 
 SONATA_MAGIC = 0x0A7A
 SONATA_VERSION = (0, 1)
@@ -141,20 +155,40 @@ def _whole(value: object) -> int:
 def write_sonata(path: Path, recording: Recording, step_ms: float) -> None:
     """Write spikes as SONATA, one population a layer.
 
-    A spike of step t of the sample in position i has the time (i * steps + t) * step_ms. Not compressed, and in a
-    format that HDF5 1.10 and later read: libsonata has no filters.
+    A spike of step t of the sample in position i has the time (i * steps + t) * step_ms.
+    """
+    with sonata_file(path, {**_about(recording, step_ms), "neuron_index": "row, column, channel"}) as file:
+        for index, layer in enumerate(recording.layers):
+            sample, step, neuron = recording.of_layer(index)
+            times, nodes = sonata_population(file, layer.name, len(step))
+            times[...] = (sample * recording.steps + step) * step_ms
+            nodes[...] = neuron
+
+
+@contextlib.contextmanager
+def sonata_file(path: Path, about: Mapping[str, Any]) -> Iterator[Any]:
+    """A new SONATA file. Not compressed, and in a format that HDF5 1.10 and later read: libsonata has no filters.
+
+    Parameters
+    ----------
+    path : Path
+    about : mapping
+        What the format has no place for.
     """
     with storing(path) as stored, h5py.File(stored, "w", libver=("v110", "v110")) as file:
         file.attrs["magic"] = np.uint32(SONATA_MAGIC)
         file.attrs["version"] = np.array(SONATA_VERSION, np.uint32)
-        file.attrs["spikesim"] = canonical_json({**_about(recording, step_ms), "neuron_index": "row, column, channel"})
-        for index, layer in enumerate(recording.layers):
-            sample, step, neuron = recording.of_layer(index)
-            group = file.create_group(f"spikes/{layer.name}")
-            group.attrs.create("sorting", SORTING["by_time"], dtype=h5py.enum_dtype(SORTING, basetype="u1"))
-            times = group.create_dataset("timestamps", data=(sample * recording.steps + step) * step_ms, dtype="<f8")
-            times.attrs["units"] = "ms"
-            group.create_dataset("node_ids", data=neuron, dtype="<u8")
+        file.attrs["spikesim"] = canonical_json(about)
+        yield file
+
+
+def sonata_population(file: Any, name: str, spikes: int) -> tuple[Any, Any]:
+    """Room for the times (ms) and the nodes of spikes, which are to be sorted by time."""
+    group = file.create_group(f"spikes/{name}")
+    group.attrs.create("sorting", SORTING["by_time"], dtype=h5py.enum_dtype(SORTING, basetype="u1"))
+    times = group.create_dataset("timestamps", (spikes,), "<f8")
+    times.attrs["units"] = "ms"
+    return times, group.create_dataset("node_ids", (spikes,), "<u8")
 
 
 def write_nirdata(path: Path, recording: Recording, step_ms: float) -> None:
@@ -163,26 +197,51 @@ def write_nirdata(path: Path, recording: Recording, step_ms: float) -> None:
     A row a sample, padded with the index -1 and the time inf. Times are in seconds, in the middle of the step, from
     where rounding finds the step again. Neurons are numbered channel, row, column, as NIR lays out its arrays.
     """
-    nir = nir_library()
-    seconds = step_ms * 1e-3
-    end = recording.steps * seconds
-    if int(end / seconds) < recording.steps:  # NIRData divides to know the number of steps
-        end = float(np.nextafter(end, np.inf))
+    size = (len(recording.samples), recording.steps)
     nodes = {}
     for index, layer in enumerate(recording.layers):
         sample, step, neuron = recording.of_layer(index)
-        counts = np.bincount(sample, minlength=len(recording.samples))
-        rows = np.full((len(counts), int(counts.max(initial=0))), -1, np.int64)
-        times = np.full(rows.shape, np.inf)
-        column = np.arange(len(sample)) - np.repeat(np.cumsum(counts) - counts, counts)
-        rows[sample, column] = channels_first(neuron, layer.shape)
-        times[sample, column] = (step + 0.5) * seconds
-        events = nir.EventData(idx=rows, time=times, n_neurons=layer.neurons, t_max=end)
-        nodes[layer.name] = nir.NIRNodeData(observables={"spikes": events})
+        spikes = (sample, step, channels_first(neuron, layer.shape))
+        nodes[layer.name] = nir_node(spikes, layer.neurons, size, step_ms)
+    store_nirdata(path, nodes, {**_about(recording, step_ms), "neuron_index": "channel, row, column"})
+
+
+def nir_node(spikes: tuple[Integers, Integers, Integers], neurons: int, size: tuple[int, int], step_ms: float) -> Any:
+    """The spikes of a node.
+
+    Parameters
+    ----------
+    spikes : tuple of int64 (spikes,)
+        Row, step and neuron, by row and step.
+    neurons : int
+        Of the node.
+    size : tuple of int
+        Rows and steps.
+    step_ms : float
+    """
+    nir = nir_library()
+    row, step, neuron = spikes
+    seconds = step_ms * 1e-3
+    end = size[1] * seconds
+    if int(end / seconds) < size[1]:  # NIRData divides to know the number of steps
+        end = float(np.nextafter(end, np.inf))
+    counts = np.bincount(row, minlength=size[0])
+    rows = np.full((len(counts), int(counts.max(initial=0))), -1, np.int64)
+    times = np.full(rows.shape, np.inf)
+    column = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    rows[row, column] = neuron
+    times[row, column] = (step + 0.5) * seconds
+    events = nir.EventData(idx=rows, time=times, n_neurons=neurons, t_max=end)
+    return nir.NIRNodeData(observables={"spikes": events})
+
+
+def store_nirdata(path: Path, nodes: dict[str, Any], about: Mapping[str, Any]) -> None:
+    """Write nodes, and beside them what NIRData has no place for."""
+    nir = nir_library()
     with storing(path) as stored:
         nir.write_data(stored, nir.NIRGraphData(nodes=nodes))
-    with storing(path, new=False) as stored, h5py.File(stored, "r+") as file:  # NIRData has no place for anything else
-        file.attrs["spikesim"] = canonical_json({**_about(recording, step_ms), "neuron_index": "channel, row, column"})
+    with storing(path, new=False) as stored, h5py.File(stored, "r+") as file:
+        file.attrs["spikesim"] = canonical_json(about)
 
 
 def write_spike_table(path: Path, recording: Recording, step_ms: float) -> None:

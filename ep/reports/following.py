@@ -1,22 +1,28 @@
-"""A run that is followed while another process writes it, to its end, however it ends."""
+"""A run, or a simulation, that is followed while another process writes it, to its end, however it ends."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from spikesim.ep.analysis.summary import EpochMetrics, Report, make_report
 from spikesim.ep.runs.reader import RunReader
 from spikesim.errors import InputError
+from spikesim.io.hdf5_tables import FollowedFile
 from spikesim.io.lock import lock_holder
 
-__all__ = ["RUNNING", "Snapshot", "follow"]
+__all__ = ["RUNNING", "Snapshot", "follow", "follow_file", "state_words"]
 
 RUNNING, STOPPED, FINISHED, ENDED = "running", "stopped", "finished", "ended"
 LOOKS = 3
 """A file that cannot be read is looked at as often before it counts as damaged: its writer may just be closing it."""
 SHARE = 4
 """Pauses are this many times as long as a look, at least: following a long run takes a fifth of a core at most."""
+
+
+_File = TypeVar("_File", bound=FollowedFile)
+_Look = TypeVar("_Look")
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,31 @@ class Snapshot:
         return max(0.0, (self.epochs - complete) * (self.samples / speed + test) - done / speed)
 
 
+class Standing(Protocol):
+    """How a file that is written stands: a `Snapshot`, and the like of simulations."""
+
+    @property
+    def state(self) -> str:
+        """As of `Snapshot`."""
+
+    @property
+    def holder(self) -> str | None:
+        """As of `Snapshot`."""
+
+
+def state_words(look: Standing | None) -> str:
+    """How a run or a simulation stands."""
+    if look is None:
+        return "nothing was read"
+    return {
+        RUNNING: f"running ({look.holder})" if look.holder else "no process holds its lock; looking again",
+        FINISHED: "finished",
+        STOPPED: "stopped; the same command with --resume continues it",
+        ENDED: "its process was killed or has crashed (nobody holds the lock); the same command with --resume "
+        "continues it",
+    }[look.state]
+
+
 def follow(path: Path, interval: float = 2.0) -> Iterator[Snapshot]:
     """Look at a run until it ends.
 
@@ -90,18 +121,46 @@ def follow(path: Path, interval: float = 2.0) -> Iterator[Snapshot]:
     InputError
         The file is missing, is no run file, or is damaged.
     """
+    return follow_file(path, RunReader, lambda reader: (reader.status, reader.rows), _look, interval)
+
+
+def follow_file(
+    path: Path,
+    open_file: Callable[[Path], _File],
+    stand: Callable[[_File], tuple[str, object]],
+    look: Callable[[_File, str, str | None], _Look],
+    interval: float,
+) -> Iterator[_Look]:
+    """Look at a file until nobody writes it any more; see `follow`.
+
+    Parameters
+    ----------
+    path : Path
+    open_file : callable
+        Makes a reader.
+    stand : callable
+        Status of the file, and what tells whether anything has changed.
+    look : callable
+        What to yield of a reader, the state (`Snapshot.state`) and the process that writes.
+    interval : float
+
+    Raises
+    ------
+    InputError
+        As the reader does.
+    """
     seen: object = None
     failures = 0
     while True:
         began = time.monotonic()
         holder = lock_holder(path)  # before the status: a writer sets that and then lets go of the lock
         try:
-            with RunReader(path) as reader:
-                state, rows = reader.status, reader.rows
+            with open_file(path) as reader:
+                state, rows = stand(reader)
                 mark = (state, holder, rows)
                 abandoned = state == RUNNING and holder is None and mark == seen
                 if abandoned or mark != seen:
-                    yield _look(reader, ENDED if abandoned else state, holder)
+                    yield look(reader, ENDED if abandoned else state, holder)
             failures = 0
         except InputError:
             failures += 1

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from spikesim.ep.reports.charts.plots import Picture
     from spikesim.ep.reports.charts.raster import RasterChoice
     from spikesim.ep.reports.comparison import ComparedRun
+    from spikesim.ep.reports.simulations.drawing import DrawingChoice
     from spikesim.ep.runs.reader import RunReader
+    from spikesim.sparse.analysis.summary import SimulationReport
+    from spikesim.sparse.recording import SimulationReader
 
 __all__ = ["Outputs"]
 
@@ -125,6 +128,40 @@ class Outputs:
         document = grouped_document(runs)
         page = b"" if self._page is None else comparison_page(document, said, grouped=grouped)
         return self._write(page, comparison_charts(document, grouped=grouped))
+
+    def write_simulation(
+        self, reader: "SimulationReader", report: "SimulationReport", choice: "DrawingChoice"
+    ) -> list[Path]:
+        """Write the page and the pictures of a simulation.
+
+        Parameters
+        ----------
+        reader : SimulationReader
+        report : SimulationReport
+            What `make_simulation_report` says of it.
+        choice : DrawingChoice
+            Which steps and neurons are drawn.
+
+        Returns
+        -------
+        list of Path
+            The files.
+
+        Raises
+        ------
+        InputError
+            The file is damaged, something chosen is not there, or a file exists or cannot be written.
+        """
+        if not self.wanted:
+            return []
+        from spikesim.ep.reports.simulations.charts import simulation_pictures
+        from spikesim.ep.reports.simulations.document import simulation_document
+        from spikesim.ep.reports.simulations.page import simulation_page
+
+        document = simulation_document(reader, report)
+        pictures = simulation_pictures(reader, report.window, document, choice)
+        page = b"" if self._page is None else simulation_page(reader, report.window, document, pictures)
+        return self._write(page, pictures.all)
 
     def _write(self, page: bytes, pictures: "Sequence[Picture]") -> list[Path]:
         contents: dict[Path, bytes] = {}

@@ -13,7 +13,7 @@ FORMATS: Mapping[str, str] = MappingProxyType(
     {
         MAGIC: "the run file of a training, which 'spikesim report' shows and spikesim.open_run reads",
         SIMULATION_MAGIC: (
-            "a file of 'spikesim simulate', which 'spikesim info' shows and spikesim.sparse.SimulationReader reads"
+            "a file of 'spikesim simulate', which 'spikesim report' shows and spikesim.open_simulation reads"
         ),
         SIMULATION_STATE_MAGIC: "the state of a simulation, from which 'spikesim simulate --resume' goes on",
         "spikesim-teacher": "a teacher file, which 'spikesim train --teacher' reads",

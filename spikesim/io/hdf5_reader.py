@@ -217,6 +217,16 @@ class Contents:
             raise TypeError(f"attribute {name} is a {type(value).__name__}")
         return value
 
+    def integers(self, name: str, path: str) -> tuple[int, ...]:
+        """An attribute that must be a row of whole numbers."""
+        item = self._item(path)
+        stored = h5py.h5a.open(item.id, name.encode())
+        if type(stored.get_type()) is not h5py.h5t.TypeIntegerID or stored.shape is None or len(stored.shape) != 1:
+            raise TypeError(f"attribute {name} is not a row of whole numbers")
+        if stored.get_storage_size() > self.size:
+            raise OSError(f"attribute {name} is larger than the file")
+        return tuple(int(value) for value in np.asarray(item.attrs[name]))
+
     def text(self, name: str, path: str = "/") -> str:
         """An attribute that must be a text of fixed length."""
         value = self.attribute(name, path)

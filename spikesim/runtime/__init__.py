@@ -1,4 +1,4 @@
-"""What a process meets while it works: signals, memory, terminals, and how it words numbers.
+"""What a process meets while it works: signals, memory, terminals, numbers in words and in tables.
 
-Imports nothing of spikesim; everything may import it.
+Imports nothing of spikesim but its errors; everything may import it.
 """

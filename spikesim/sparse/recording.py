@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.errors import InputError
+from spikesim.errors import DamagedError, InputError
 from spikesim.io.formats import SIMULATION_MAGIC
 from spikesim.io.hdf5_reader import Contents
 from spikesim.io.hdf5_tables import FollowedFile, read_status, require_format
@@ -35,6 +35,8 @@ from spikesim.sparse.simulation import Spikes
 
 FORMAT_VERSION = 2
 TOTAL_COUNTS = 1 << 20
+PIECE = 1 << 18
+"""Spikes that are read at a time."""
 BLOCK_BYTES = 1 << 22
 """What is copied at a time."""
 SPIKE_COLUMNS: dict[str, np.dtype[Any]] = {
@@ -58,6 +60,19 @@ def state_path(path: Path) -> Path:
     return path.with_name(path.name + ".state")
 
 
+class SpikePiece(NamedTuple):
+    """Some recorded spikes.
+
+    Attributes
+    ----------
+    trial, step, neuron : int64 (spikes,)
+    """
+
+    trial: NDArray[np.int64]
+    step: NDArray[np.int64]
+    neuron: NDArray[np.int64]
+
+
 class ProjectionTotals(NamedTuple):
     """A projection in the file of a simulation."""
 
@@ -65,7 +80,7 @@ class ProjectionTotals(NamedTuple):
     target: str
     synapses: int
     events: int
-    """Of all steps and trials."""
+    """Of all steps."""
 
 
 class SimulationReader(FollowedFile):
@@ -134,17 +149,61 @@ class SimulationReader(FollowedFile):
             No such population, or its spikes were not recorded.
         """
         self._require(population, trial)
-        if not self.has(population, "spikes"):
-            raise InputError(f"{self.path} has no spikes of {population}; give the population `record = true`")
+        self._require_spikes(population)
         length = self.spike_rows(population, self.steps)
         trials, steps, neurons = (self.rows(population, f"spikes/{name}", 0, length) for name in SPIKE_COLUMNS)
         kept = trials == trial
         return Spikes(steps[kept].astype(np.int64), neurons[kept].astype(np.int64))
 
+    def spike_pieces(self, population: str, stop: int | None = None) -> Iterator[SpikePiece]:
+        """Recorded spikes of all trials, some at a time, as they lie in the file: in each trial by step.
+
+        Parameters
+        ----------
+        population : str
+        stop : int, optional
+            Only spikes of the steps before it.
+
+        Raises
+        ------
+        InputError
+            No such population, its spikes were not recorded, or they are damaged.
+        """
+        self._require_spikes(population)
+        stop = self.steps if stop is None else min(stop, self.steps)
+        length = self._file.read(lambda contents: contents.length(f"/populations/{population}/spikes/step"))
+        neurons, ended = self.neurons(population), np.zeros(self.trials, np.bool_)
+        for start in range(0, length, PIECE):
+            last = min(start + PIECE, length)
+            step = self.rows(population, "spikes/step", start, last)
+            kept = step < stop
+            trial, neuron = (self.rows(population, f"spikes/{name}", start, last) for name in ("trial", "neuron"))
+            if trial.max() >= self.trials or neuron.max() >= neurons:
+                raise DamagedError(f"{self.path} is damaged ({population} has a spike of no neuron); {_REMEDY}")
+            yield SpikePiece(*(column[kept].astype(np.int64) for column in (trial, step, neuron)))
+            ended[trial[~kept]] = True
+            if ended.all():
+                return
+
     def neurons(self, population: str) -> int:
         """Number of neurons of a population."""
         self._require(population, 0)
         return self._file.read(lambda contents: int(contents.attribute("size", f"/populations/{population}")))
+
+    def potential_neurons(self, population: str) -> tuple[int, ...]:
+        """Neurons whose potentials were recorded, in the order of the columns."""
+        self._require(population, 0)
+        if not self.has(population, "potentials"):
+            return ()
+        path = f"/populations/{population}/potentials"
+
+        def read(contents: Contents) -> tuple[int, ...]:
+            found = contents.integers("neurons", path)
+            if len(found) != contents.dataset(path).shape[-1]:
+                raise ValueError(f"{path} has not a column for each of its neurons")
+            return found
+
+        return self._file.read(read)
 
     def total(self, population: str) -> int:
         """Spikes of a population in all steps and trials."""
@@ -155,19 +214,20 @@ class SimulationReader(FollowedFile):
             found += int(own.sum(dtype=np.uint64))
         return found
 
-    def projections(self) -> list[ProjectionTotals]:
-        """What a file says of each projection."""
+    def projections(self, trial: int | None = None) -> list[ProjectionTotals]:
+        """What a file says of each projection; its events are those of all trials, or of one."""
 
         def read(contents: Contents) -> list[ProjectionTotals]:
             found = []
             for number in range(len(contents.names("/projections")) if contents.has("/projections") else 0):
                 path = f"/projections/{number}"
+                events = contents.array(f"{path}/events", "<u8", (self.trials,))
                 found.append(
                     ProjectionTotals(
                         source=contents.text("source", path),
                         target=contents.text("target", path),
                         synapses=int(contents.attribute("synapses", path)),
-                        events=int(contents.array(f"{path}/events", "<u8", (self.trials,)).sum()),
+                        events=int(events.sum() if trial is None else events[trial]),
                     )
                 )
             return found
@@ -230,6 +290,11 @@ class SimulationReader(FollowedFile):
             return contents.rows(path, start, stop, COLUMNS[column], trailing)
 
         return self._file.read(read)
+
+    def _require_spikes(self, population: str) -> None:
+        self._require(population, 0)
+        if not self.has(population, "spikes"):
+            raise InputError(f"{self.path} has no spikes of {population}; give the population `record = true`")
 
     def _require(self, population: str, trial: int) -> None:
         if not 0 <= trial < self.trials:

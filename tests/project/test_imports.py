@@ -16,16 +16,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 ORDER = """
     spikesim.errors spikesim.runtime spikesim.jit spikesim.numerics spikesim.io spikesim.engine.simd
-    spikesim.engine.neurons spikesim.engine spikesim spikesim.sparse.engine spikesim.sparse
+    spikesim.engine.neurons spikesim.engine spikesim spikesim.sparse.engine spikesim.sparse spikesim.sparse.analysis
     spikesim.datasets.samples spikesim.datasets.catalogue spikesim.datasets.inspection spikesim.datasets.formats
     spikesim.datasets spikesim.datasets.fetching spikesim.ep.runs spikesim.ep.config.sections spikesim.ep.config
     spikesim.ep.inputs spikesim.ep.analysis spikesim.ep.network spikesim.ep.phases.nudged spikesim.ep.phases
     spikesim.ep.parallel spikesim.ep.gradients.comparisons spikesim.ep.gradients spikesim.ep.evaluation
     spikesim.ep.training.normalization spikesim.ep.training.stability spikesim.ep.training.transfer
     spikesim.ep.training spikesim.ep.logs spikesim.ep.exchange spikesim.ep.gradcheck spikesim.ep.reports.charts
-    spikesim.ep.reports.pages spikesim.ep.reports spikesim.ep spikesim.cli.terminal spikesim.cli spikesim.cli.views
-    spikesim.cli.cluster spikesim.cli.sweeps spikesim.cli.commands.installation spikesim.cli.commands
-    spikesim.cli.commands.batch
+    spikesim.ep.reports.pages spikesim.ep.reports.simulations spikesim.ep.reports spikesim.ep spikesim.cli.terminal
+    spikesim.cli spikesim.cli.views spikesim.cli.simulations spikesim.cli.cluster spikesim.cli.sweeps
+    spikesim.cli.commands.installation spikesim.cli.commands spikesim.cli.commands.batch
 """.split()
 """Packages from the ground up: each may import those before it. A module outside a package counts as its package's."""
 

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["diverging", "ramp"]
+__all__ = ["SERIES", "diverging", "ramp"]
+
+SERIES = ("#0b65a8", "#c04a00", "#00704f", "#a1326f", "#7a5b00", "#4b4fc4", "#444c56", "#a52a2a")
+"""Of what has no order, on paper; the style sheet of the pages has them again."""
 
 _LIGHT = ("#5b1a8b", "#2457c5", "#007a99", "#1a8a3f", "#8a7400", "#c65a00", "#b3202a")
 _DARK = ("#d5a6ff", "#8fb4ff", "#5cd3e8", "#7fdc8f", "#e3cf5a", "#ffab66", "#ff8a8a")

@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from spikesim.ep.reports.charts.colours import diverging, ramp
+from spikesim.ep.reports.charts.colours import SERIES, diverging, ramp
 from spikesim.ep.reports.charts.filters import Filters
 from spikesim.ep.reports.charts.histograms import Histograms
 from spikesim.ep.reports.charts.matrix import COUNTS_MAX, DARK, Matrix
 from spikesim.ep.reports.charts.pixels import sample_pixels
-from spikesim.ep.reports.charts.raster import SPIKES_LABEL, STEP_LABEL, Raster
+from spikesim.ep.reports.charts.raster import SPIKES_LABEL, Raster, SampleRaster
 from spikesim.runtime.printable import printable
 
 __all__ = ["draw_filters", "draw_histograms", "draw_matrix", "draw_raster", "literal"]
@@ -26,21 +26,24 @@ def literal(text: str) -> str:
 
 
 def draw_raster(figure: Any, raster: Raster) -> None:
-    """A band for each layer, and beside them the sample, its class and the answer."""
+    """A band for each layer or population, and beside them a sample, its class and the answer."""
     count = len(raster.layers)
-    figure.set_size_inches(6.4, max(3.0, 0.9 + 0.36 * count))
-    known = raster.image is not None or raster.facts
+    known = isinstance(raster, SampleRaster) and (raster.image is not None or bool(raster.facts))
+    band = 0.36 if raster.ordered else min(1.6, max(0.36, 0.014 * max(map(len, raster.shown))))
+    figure.set_size_inches(6.4, max(3.0, 0.9 + band * count))
     grid = figure.add_gridspec(count, 2, width_ratios=(0.22 if known else 1e-3, 1))
-    if known:
+    if isinstance(raster, SampleRaster) and known:
         _draw_sample(figure.add_subplot(grid[:, 0]), raster)
-    colours = ramp(count)
+    colours = ramp(count) if raster.ordered else [SERIES[place % len(SERIES)] for place in range(count)]
     lowest = None
     for layer in range(count):
         axes = lowest = figure.add_subplot(grid[count - 1 - layer, 1], sharex=lowest)
         shown, spikes = raster.shown[layer], raster.spikes[layer]
         spikes = spikes[np.isin(spikes[:, 1], shown)]
         rows = np.searchsorted(shown, spikes[:, 1])
-        axes.scatter(spikes[:, 0], rows, s=4, marker="_", linewidths=0.8, color=colours[layer])
+        at = (raster.first + spikes[:, 0]) * raster.unit
+        mark = {"marker": "|", "s": 3} if raster.upright else {"marker": "_", "s": 4}
+        axes.scatter(at, rows, linewidths=0.8, color=colours[layer], **mark)
         axes.set_ylim(-1, len(shown))
         axes.set_yticks(list(raster.ticks(layer)), [f"{neuron}" for neuron in raster.ticks(layer).values()], fontsize=6)
         axes.grid(False)
@@ -48,15 +51,15 @@ def draw_raster(figure: Any, raster: Raster) -> None:
         told = f"{literal(raster.layers[layer].name)}\n{raster.drawn(layer)}"
         axes.annotate(told, (1.01, 0.5), xycoords="axes fraction", va="center", fontsize=6)
         if layer == 0:
-            axes.set_xlabel(STEP_LABEL)
-            axes.set_xlim(-0.5, raster.steps - 0.5)
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.set_xlabel(raster.x_label)
+            axes.set_xlim((raster.first - 0.5) * raster.unit, (raster.first + raster.steps - 0.5) * raster.unit)
+            axes.xaxis.get_major_locator().set_params(integer=raster.unit == 1)
     figure.suptitle(literal(raster.title), fontsize="medium")
     top = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "right", "fontsize": 6}
     axes.annotate(SPIKES_LABEL, (0.0, 1.0), (-4, 5), **top)
 
 
-def _draw_sample(axes: Any, raster: Raster) -> None:
+def _draw_sample(axes: Any, raster: SampleRaster) -> None:
     if raster.image is not None:
         axes.imshow(sample_pixels(raster.image), interpolation="nearest")
     axes.set(**_BARE)

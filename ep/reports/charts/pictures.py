@@ -7,7 +7,7 @@ from spikesim.ep.reports.charts.chart import Chart, run_charts
 from spikesim.ep.reports.charts.filters import Filters, read_filters
 from spikesim.ep.reports.charts.histograms import Histograms, run_histograms
 from spikesim.ep.reports.charts.matrix import Matrix, run_matrix
-from spikesim.ep.reports.charts.raster import Raster, RasterChoice, read_rasters
+from spikesim.ep.reports.charts.raster import Raster, RasterChoice, SampleRaster, read_rasters
 from spikesim.ep.runs.reader import RunReader
 
 __all__ = ["RunPictures", "run_pictures"]
@@ -26,7 +26,7 @@ class RunPictures(NamedTuple):
         Weights of the first layer.
     histograms : Histograms or None
         Weights by layer.
-    rasters : sequence of Raster
+    rasters : sequence of SampleRaster
         Recorded spikes.
     """
 
@@ -34,7 +34,7 @@ class RunPictures(NamedTuple):
     matrix: Matrix | None = None
     filters: Filters | None = None
     histograms: Histograms | None = None
-    rasters: Sequence[Raster] = ()
+    rasters: Sequence[SampleRaster] = ()
 
     @property
     def all(self) -> list[Chart | Raster | Matrix | Filters | Histograms]:

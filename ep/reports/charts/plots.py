@@ -12,7 +12,7 @@ import numpy as np
 
 from spikesim.ep.reports.charts.axes import log_axis
 from spikesim.ep.reports.charts.chart import Chart
-from spikesim.ep.reports.charts.colours import ramp
+from spikesim.ep.reports.charts.colours import SERIES, ramp
 from spikesim.ep.reports.charts.figures import draw_filters, draw_histograms, draw_matrix, draw_raster, literal
 from spikesim.ep.reports.charts.filters import Filters
 from spikesim.ep.reports.charts.histograms import Histograms
@@ -25,7 +25,6 @@ __all__ = ["Picture", "draw_files", "plot_paths", "require_matplotlib"]
 
 Picture = Chart | Raster | Matrix | Filters | Histograms
 
-COLOURS = ("#0b65a8", "#c04a00", "#00704f", "#a1326f", "#7a5b00", "#4b4fc4", "#444c56", "#a52a2a")
 MARKERS = "osD^vP"
 LINES = ("-", "--", ":", "-.")
 SUFFIXES = (".png", ".svg")
@@ -115,7 +114,7 @@ def _draw_chart(axes: Any, chart: Chart) -> None:
         if not any(map(chart.drawable, own.y)):
             continue
         values = [scale * value if value is not None and chart.drawable(value) else np.nan for value in own.y]
-        colour = ordered[index] if chart.ordered else COLOURS[index % len(COLOURS)]
+        colour = ordered[index] if chart.ordered else SERIES[index % len(SERIES)]
         aside = (index - (len(chart.series) - 1) / 2) * 0.08 if chart.dots else 0.0
         axes.plot(
             [x + aside for x in own.x],

@@ -1,4 +1,4 @@
-"""Recorded spikes as rasters: which neurons fired at which step, for a few samples."""
+"""Recorded spikes as rasters: which neurons fired at which step; for a few samples of a run, see `read_rasters`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,18 +10,29 @@ from numpy.typing import NDArray
 from spikesim.ep.config.parsing import config_of_run
 from spikesim.ep.runs.last_test import RecordedSamples
 from spikesim.ep.runs.reader import RunReader
-from spikesim.ep.runs.schema import LayerInfo, hash_of_config
+from spikesim.ep.runs.schema import hash_of_config
 from spikesim.errors import InputError
 
-__all__ = ["ALL_LAYERS", "SPIKES_LABEL", "STEP_LABEL", "Raster", "RasterChoice", "read_rasters"]
+__all__ = [
+    "ALL_LAYERS",
+    "SPIKES_LABEL",
+    "Band",
+    "Raster",
+    "RasterChoice",
+    "SampleRaster",
+    "neurons_shown",
+    "read_rasters",
+]
 
 NEURONS_DRAWN = 32
 """Neurons of a layer that are drawn unless others are asked for."""
 NEURONS_MAX = 1024
 SAMPLES_DRAWN = 2
 STEPS_MAX = 2**16
+UPRIGHT = 300
+"""With more steps, ticks stand upright."""
 ALL_LAYERS = ""
-STEP_LABEL, SPIKES_LABEL = "time step of the free phase", "neuron"
+SPIKES_LABEL = "neuron"
 
 
 class SpikeFile(Protocol):
@@ -68,61 +79,64 @@ class RasterChoice(NamedTuple):
     file: SpikeFile | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Raster:
-    """Spikes of one sample.
-
-    Attributes
-    ----------
-    sample : int
-        Its index in the data set.
-    where : str
-        When or where they were recorded, in words.
-    layers : list of LayerInfo
-        From the input up.
-    spikes : list of ndarray of int64, (spikes, 2)
-        For each layer step and neuron of all spikes.
-    shown : list of ndarray of int64
-        For each layer the neurons that are drawn, ascending.
-    steps : int
-        Length of the free phase.
-    image : uint8 (height, width, channels) or None
-        The sample.
-    label, answer : str or None
-        True and predicted class, by number and name.
-    recorded : int
-        Samples whose spikes were recorded.
-    """
-
-    sample: int
-    where: str
-    layers: list[LayerInfo]
-    spikes: list[NDArray[np.int64]]
-    shown: list[NDArray[np.int64]]
-    steps: int
-    image: NDArray[np.uint8] | None = None
-    label: str | None = None
-    answer: str | None = None
-    recorded: int = 1
+class Band(Protocol):
+    """A layer or a population."""
 
     @property
     def name(self) -> str:
-        """Of its files, and of its place in a page."""
-        return f"raster-{self.sample}"
+        """What it is called."""
 
     @property
-    def title(self) -> str:
-        """What is drawn."""
-        return f"Spikes of sample {self.sample}, {self.where}"
+    def neurons(self) -> int:
+        """How many it has."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Raster:
+    """Spikes in a stretch of time.
+
+    Attributes
+    ----------
+    name : str
+        Of its files, and of its place in a page.
+    title : str
+        What is drawn.
+    x_label : str
+        Of the axis of time.
+    layers : sequence of Band
+        What has a band, from below.
+    spikes : list of ndarray of int64, (spikes, 2)
+        For each band step and neuron of its spikes, steps from 0.
+    shown : list of ndarray of int64
+        For each band the neurons that are drawn, ascending.
+    steps : int
+        Length.
+    first : int
+        What the first step is called.
+    unit : float
+        What a step is on the axis of time.
+    ordered : bool
+        Whether the bands have an order, as layers have, and so have their colours.
+    """
+
+    name: str
+    title: str
+    x_label: str
+    layers: Sequence[Band]
+    spikes: list[NDArray[np.int64]]
+    shown: list[NDArray[np.int64]]
+    steps: int
+    first: int = 0
+    unit: float = 1.0
+    ordered: bool = True
 
     @property
-    def facts(self) -> list[str]:
-        """True and predicted class, as far as they are known."""
-        pairs = (("true class", self.label), ("predicted class", self.answer))
-        return [f"{what}: {known}" for what, known in pairs if known is not None]
+    def upright(self) -> bool:
+        """Whether a tick stands upright: where steps are too short for one along the axis of time."""
+        return self.steps > UPRIGHT
 
     def drawn(self, layer: int) -> str:
-        """How many neurons of a layer are drawn, and of how many."""
+        """How many neurons of a band are drawn, and of how many."""
         return f"{len(self.shown[layer])} of {self.layers[layer].neurons} neurons"
 
     def ticks(self, layer: int) -> dict[int, int]:
@@ -133,7 +147,39 @@ class Raster:
         return {row: int(self.shown[layer][row]) for row in sorted(rows)}
 
 
-def read_rasters(reader: RunReader, choice: RasterChoice | None = None) -> list[Raster]:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SampleRaster(Raster):
+    """Spikes of one sample, by layer from the input up.
+
+    Attributes
+    ----------
+    sample : int
+        Its index in the data set.
+    where : str
+        When or where they were recorded, in words.
+    image : uint8 (height, width, channels) or None
+        The sample.
+    label, answer : str or None
+        True and predicted class, by number and name.
+    recorded : int
+        Samples whose spikes were recorded.
+    """
+
+    sample: int
+    where: str
+    image: NDArray[np.uint8] | None = None
+    label: str | None = None
+    answer: str | None = None
+    recorded: int = 1
+
+    @property
+    def facts(self) -> list[str]:
+        """True and predicted class, as far as they are known."""
+        pairs = (("true class", self.label), ("predicted class", self.answer))
+        return [f"{what}: {known}" for what, known in pairs if known is not None]
+
+
+def read_rasters(reader: RunReader, choice: RasterChoice | None = None) -> list[SampleRaster]:
     """The samples that were recorded after the last epoch with records, or those of a file; none if nothing was.
 
     Raises
@@ -148,7 +194,7 @@ def read_rasters(reader: RunReader, choice: RasterChoice | None = None) -> list[
         hash_of_config(config_of_run(reader.config).to_dict()),  # a run of an older version has fewer keys
     ):
         raise InputError(f"{file.name} has spikes of another run than {reader.path}; give predictions of this one")
-    shown = _neurons(reader.layers, choice.neurons)
+    shown = neurons_shown(reader.layers, choice.neurons, "layer")
     found = _read(reader.blocks("spikes", reader.rows["spikes"]) if file is None else [file.spikes()])
     setting = reader.setting if file is None else file.setting
     asked = setting("record.spikes", [])
@@ -169,7 +215,10 @@ def read_rasters(reader: RunReader, choice: RasterChoice | None = None) -> list[
     for sample in choice.samples or present[:SAMPLES_DRAWN]:
         rows = found.rows[found.rows[:, 0] == sample]
         rasters.append(
-            Raster(
+            SampleRaster(
+                name=f"raster-{sample}",
+                title=f"Spikes of sample {sample}, {where}",
+                x_label="time step of the free phase",
                 sample=sample,
                 where=where,
                 layers=reader.layers,
@@ -244,12 +293,30 @@ class _Known(NamedTuple):
         return f"{label}" if name == f"{label}" else f"{label}, {name}"
 
 
-def _neurons(layers: list[LayerInfo], chosen: Mapping[str, tuple[int, ...]]) -> list[NDArray[np.int64]]:
-    """The neurons of each layer that are drawn."""
+def neurons_shown(
+    layers: Sequence[Band], chosen: Mapping[str, tuple[int, ...]], kind: str, most: int = NEURONS_DRAWN
+) -> list[NDArray[np.int64]]:
+    """The neurons of each band that are drawn.
+
+    Parameters
+    ----------
+    layers : sequence of Band
+    chosen : mapping of str to tuple of int
+        By the name of a band, or `ALL_LAYERS`.
+    kind : str
+        What a band is called: ``"layer"`` or ``"population"``.
+    most : int
+        Drawn of a band of which none is chosen.
+
+    Raises
+    ------
+    InputError
+        A band or a neuron is not there, or they are too many.
+    """
     names = [layer.name for layer in layers]
     unknown = [name for name in chosen if name != ALL_LAYERS and name not in names]
     if unknown:
-        raise InputError(f"--neurons names layer {unknown[0]}; the layers are {', '.join(names)}")
+        raise InputError(f"--neurons names {kind} {unknown[0]}; the {kind}s are {', '.join(names)}")
     shown = []
     for layer in layers:
         own, count = chosen.get(layer.name), layer.neurons
@@ -258,7 +325,7 @@ def _neurons(layers: list[LayerInfo], chosen: Mapping[str, tuple[int, ...]]) -> 
             raise InputError(f"--neurons names neuron {beyond[0]} of {layer.name}, which has {count}, from 0")
         if own is None:  # what is said of all layers may be more than one of them has
             own = tuple(neuron for neuron in chosen.get(ALL_LAYERS, ()) if neuron < count)
-        drawn = np.unique(np.array(own or np.linspace(0, count - 1, min(count, NEURONS_DRAWN)), np.int64))
+        drawn = np.unique(np.array(own or np.linspace(0, count - 1, min(count, most)), np.int64))
         if len(drawn) > NEURONS_MAX:
             raise InputError(f"--neurons names {len(drawn)} neurons of {layer.name}; at most {NEURONS_MAX} are drawn")
         shown.append(drawn)

@@ -131,7 +131,7 @@
     const neurons = band.dataset.neurons.split(" ");
     const place = (band.dataset.bottom - at.y) / (band.dataset.bottom - band.dataset.top);
     const neuron = neurons[Math.min(Math.floor(place * neurons.length), neurons.length - 1)];
-    return [band.dataset.layer, `neuron ${neuron}`, `step ${step}`];
+    return [band.dataset.layer, `neuron ${neuron}`, `step ${Number(svg.dataset.first) + step}`];
   }
 
   const told = { rows: row, matrix: cell, raster: spike };

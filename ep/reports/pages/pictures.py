@@ -10,12 +10,12 @@ from spikesim.ep.reports.charts.markup import Child, element, number, table
 from spikesim.ep.reports.charts.matrix import COUNTS_MAX, Matrix, draw_matrix
 from spikesim.ep.reports.charts.pictures import RunPictures
 from spikesim.ep.reports.charts.pixels import draw_pixels, sample_pixels
-from spikesim.ep.reports.charts.raster import Raster
+from spikesim.ep.reports.charts.raster import Raster, SampleRaster
 from spikesim.ep.reports.charts.raster_svg import draw_raster
 from spikesim.ep.reports.pages.shell import section
 from spikesim.runtime.text import counted, percent, scientific
 
-__all__ = ["classes_section", "spikes_section", "weights_section"]
+__all__ = ["classes_section", "raster_figure", "spikes_section", "weights_section"]
 
 TABLE_MAX = 100
 """With more classes the matrix has no table, which would have tens of thousands of cells."""
@@ -100,11 +100,13 @@ def weights_section(document: Mapping[str, Any], pictures: RunPictures) -> ET.El
     return section("weights", "Weights", element("div", figures, class_="charts")) if figures else None
 
 
-def spikes_section(rasters: Sequence[Raster]) -> ET.Element | None:
+def spikes_section(rasters: Sequence[SampleRaster]) -> ET.Element | None:
     """Rasters, with the sample, its class and the answer beside each."""
     if not rasters:
         return None
-    figures = [_raster_figure(raster) for raster in rasters]
+    figures = [
+        raster_figure(raster, f"Sample {raster.sample}", _RASTER_NOTE, "layer", _sample(raster)) for raster in rasters
+    ]
     recorded, drawn = rasters[0].recorded, len(rasters)
     note = f"{drawn} of {counted(recorded, 'recorded sample')}, {rasters[0].where}. "
     return section(
@@ -119,7 +121,18 @@ _CHOOSE = "'spikesim report --samples' chooses others, --neurons the neurons."
 _RASTER_NOTE = "A tick is a spike. The lowest band is nearest to the input."
 
 
-def _raster_figure(raster: Raster) -> ET.Element:
+def raster_figure(raster: Raster, title: str, note: str, kind: str, beside: ET.Element | None = None) -> ET.Element:
+    """A raster with its title, a sentence on how to read it, and a table of its bands.
+
+    Parameters
+    ----------
+    raster : Raster
+    title, note : str
+    kind : str
+        What a band is: ``"layer"`` or ``"population"``.
+    beside : Element or None
+        What stands at its left.
+    """
     rows: list[list[Child]] = [
         [
             layer.name,
@@ -129,18 +142,17 @@ def _raster_figure(raster: Raster) -> ET.Element:
         ]
         for index, layer in enumerate(raster.layers)
     ]
-    title = f"Sample {raster.sample}"
-    headings = ["layer", "neurons", "neurons drawn", "spikes"]
+    headings = [kind, "neurons", "neurons drawn", "spikes"]
     return _figure(
         raster.name,
         title,
-        _RASTER_NOTE,
-        element("div", _sample(raster), draw_raster(raster), class_="sampled"),
+        note,
+        element("div", beside, draw_raster(raster), class_="sampled"),
         table(f"{raster.title}", headings, rows),
     )
 
 
-def _sample(raster: Raster) -> ET.Element | None:
+def _sample(raster: SampleRaster) -> ET.Element | None:
     """The sample and what it is."""
     picture = None
     if raster.image is not None:
