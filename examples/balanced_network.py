@@ -49,7 +49,7 @@ def variation(steps: np.ndarray, neurons: np.ndarray) -> float:
 
 
 def draw(path: str, simulation: Simulation, populations: tuple[Population, ...], first: int) -> None:
-    """Raster of some neurons of each population, and the share of all that fires in each step."""
+    """Raster of some neurons of each population, and the rate of all in each step, of 1 ms."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), layout="constrained")
@@ -61,10 +61,10 @@ def draw(path: str, simulation: Simulation, populations: tuple[Population, ...],
         seen = (spikes.neurons < shown) & (spikes.steps >= first)
         raster.plot(spikes.steps[seen], spikes.neurons[seen] + offset, ".", markersize=2, color=colour)
         counts = simulation.counts(population)[first:]
-        rate.plot(first + np.arange(len(counts)), counts / population.size, color=colour, label=population.name)
+        rate.plot(first + np.arange(len(counts)), 1000 * counts / population.size, color=colour, label=population.name)
         offset += shown
     raster.set_ylabel("neuron")
-    rate.set(xlabel="step", ylabel="share that fires")
+    rate.set(xlabel="time (ms)", ylabel="rate (Hz)")
     rate.legend(loc="upper right")
     figure.savefig(path, dpi=150)
 

@@ -170,9 +170,9 @@ def report(options: ReportOptions) -> None:
 
     Of a run it begins with accuracy, loss, activity, energy and time. By epoch: loss and accuracy, energy function and
     residual. By layer: what was learned; per phase neurons, spikes per sample, activity, synaptic operations (dense
-    and effective, feed-forward and feedback), estimated energy. Of a simulation: rates, irregularity and correlations by
-    population, synaptic events, potentials. spikesim manual reports describes pages and pictures, spikesim manual
-    run-file every number of a run, spikesim manual sparse-networks those of a simulation.
+    and effective, feed-forward and feedback), estimated energy. Of a simulation: rates, irregularity and correlations
+    by population, synaptic events, potentials. spikesim manual reports describes pages and pictures, spikesim manual
+    run-file every number of a run, spikesim manual simulation-reports those of a simulation.
 
     \b
     Examples:

@@ -116,7 +116,7 @@ def export(
     used |= {other} if "samples" in used else set()
     for item in fields(options):
         if getattr(options, item.name) != item.default and item.name not in used:
-            flag = {"step_ms": "--step-ms"}.get(item.name, f"--{item.name.removesuffix('s')}")
+            flag = {"samples": "--sample", "trials": "--trial", "step_ms": "--step-ms"}.get(item.name, f"--{item.name}")
             raise InputError(f"{flag} has no use with --to {to}; leave it out")
     check_output(path, overwrite=overwrite)
     work = make()

@@ -13,13 +13,13 @@ from spikesim.ep.analysis.costs import EnergyCosts
 from spikesim.ep.analysis.summary import best_epoch, epoch_metrics
 from spikesim.ep.config.parsing import as_recorded
 from spikesim.ep.config.sections import tested_on
-from spikesim.ep.reports.document import finite
 from spikesim.ep.runs.energy import EnergyModel
 from spikesim.ep.runs.plan import read_plan
 from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.runs.state import state_text
 from spikesim.errors import InputError
 from spikesim.io.config_diff import differing_settings
+from spikesim.io.formats import finite
 
 __all__ = ["ComparedRun", "EpochPoint", "RunRow", "compare", "comparison_document", "run_files"]
 

@@ -2,14 +2,14 @@
 
 import dataclasses
 import json
-import math
 from typing import Any
 
 from spikesim.ep.analysis.summary import Report
 from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.runs.state import state_text
+from spikesim.io.formats import finite
 
-__all__ = ["finite", "json_text", "report_document"]
+__all__ = ["json_text", "report_document"]
 
 
 def report_document(reader: RunReader, numbers: Report) -> dict[str, Any]:
@@ -45,12 +45,3 @@ def report_document(reader: RunReader, numbers: Report) -> dict[str, Any]:
 def json_text(document: Any) -> str:
     """The object as indented JSON."""
     return json.dumps(document, indent=2, allow_nan=False)
-
-
-def finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: None stands for them."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from spikesim.ep.reports.charts.chart import Chart, Series
-from spikesim.ep.reports.document import finite
 from spikesim.errors import InputError
+from spikesim.io.formats import finite
 from spikesim.runtime.text import counted
 
 __all__ = ["gradient_charts", "read_gradients"]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from spikesim.ep.reports.comparison import ComparedRun, EpochPoint, comparison_document
-from spikesim.ep.reports.document import finite
+from spikesim.io.formats import finite
 
 __all__ = ["MEASURES", "PairedTest", "SeedGroup", "Spread", "group_by_seed", "grouped_document", "have_seeds",
            "paired_test", "paired_tests"]  # fmt: skip

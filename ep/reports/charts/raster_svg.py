@@ -9,12 +9,13 @@ from spikesim.ep.reports.charts.raster import SPIKES_LABEL, Raster
 __all__ = ["draw_raster"]
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 600, 64, 136, 6, 40
-ROW, GAP, BAND_MIN = 2.6, 10.0, 26.0
+ROW, DENSE_ROW, GAP, BAND_MIN = 2.6, 1.9, 10.0, 26.0
 
 
 def draw_raster(raster: Raster) -> ET.Element:
     """A raster as ``svg``: a band for each layer or population, the first one lowest, a tick for each spike."""
-    bands = [max(len(shown) * ROW, BAND_MIN) for shown in raster.shown]
+    height_of = ROW if raster.ordered else DENSE_ROW
+    bands = [max(len(shown) * height_of, BAND_MIN) for shown in raster.shown]
     height = TOP + sum(bands) + GAP * (len(bands) - 1)
     plot = WIDTH - LEFT - RIGHT
     width = plot / raster.steps

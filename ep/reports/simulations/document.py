@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from spikesim.ep.reports.document import finite
+from spikesim.io.formats import finite
 from spikesim.runtime.text import counted
 from spikesim.sparse.analysis.summary import SimulationReport
 from spikesim.sparse.analysis.window import Window

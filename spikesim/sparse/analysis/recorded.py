@@ -60,6 +60,19 @@ class RecordedSimulation(SimulationReader):
         """
         return make_window(self, start, stop, trial, bin_steps)
 
+    def spike_trains(self, population: str, trial: int = 0) -> list[NDArray[np.int64]]:
+        """Steps of the recorded spikes of each neuron, ascending.
+
+        Raises
+        ------
+        InputError
+            No such population or trial, or its spikes were not recorded.
+        """
+        spikes = self.spikes(population, trial)
+        order = np.argsort(spikes.neurons, kind="stable")
+        ends = np.searchsorted(spikes.neurons[order], np.arange(1, self.neurons(population)))
+        return np.split(spikes.steps[order], ends)
+
     def report(self, window: Window | None = None, populations: Sequence[str] = ()) -> SimulationReport:
         """All numbers of ``spikesim report``.
 
