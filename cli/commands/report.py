@@ -76,7 +76,8 @@ _TIME = "a number of steps, or with a dt a time such as 250ms"
 
 @click.command(cls=GroupedCommand)
 @click.argument("runs", metavar="[FILE.h5]...", type=click.Path(path_type=Path), nargs=-1, shell_complete=run_files)
-@click.option(
+@grouped(
+    "Of runs",
     "--sweep",
     "folder",
     type=click.Path(path_type=Path),
@@ -90,14 +91,16 @@ _TIME = "a number of steps, or with a dt a time such as 250ms"
     help="Tables to read, one JSON object, or CSV with a line for every number.  [default: table, or nothing where "
     "--html or --plot writes files]",
 )
-@click.option(
+@grouped(
+    "Of runs",
     "--section",
     "sections",
     type=click.Choice(SECTIONS),
     multiple=True,
     help="Only this section of the tables of a run; may be repeated.",
 )
-@click.option(
+@grouped(
+    "Of runs",
     "--epoch",
     type=click.IntRange(min=0),
     help="Epoch of the table by layer.  [default: the last complete one, else the current one]",
@@ -112,20 +115,25 @@ _TIME = "a number of steps, or with a dt a time such as 250ms"
     metavar="DIR",
     help="Write the charts as PNG and SVG files into a folder (needs matplotlib).",
 )
-@click.option(
+@grouped(
+    "Of runs",
     "--gradients",
     type=click.Path(path_type=Path),
     metavar="CHECK.json",
     help="Add the cosines of a gradient check, as 'spikesim gradcheck --format json' prints it.",
 )
-@click.option(
+@grouped(
+    "Of runs",
     "--spikes",
     type=click.Path(path_type=Path),
     metavar="PREDICTIONS.npz",
     help="Draw the spikes that 'spikesim predict --spikes' recorded, in place of those in the run file.",
 )
-@click.option(
-    "--samples", metavar="SAMPLES", help="Samples whose spikes are drawn, such as 0,3,10-19.  [default: the first two]"
+@grouped(
+    "Of runs",
+    "--samples",
+    metavar="SAMPLES",
+    help="Samples whose spikes are drawn, such as 0,3,10-19.  [default: the first two]",
 )
 @click.option(
     "--neurons",
@@ -134,13 +142,15 @@ _TIME = "a number of steps, or with a dt a time such as 250ms"
     help="Neurons that are drawn, of all layers or populations, 0-31, or of one, conv1:0-63; repeatable.  [default: 32 "
     "of each layer, 100 of each population]",
 )
-@click.option(
+@grouped(
+    "Of runs",
     "--energy",
     metavar="COSTS",
     help="What operations cost, for the estimated energies: 45nm-int8, 45nm-fp16, 45nm-fp32, 7nm-int8, 7nm-fp16, "
     "7nm-fp32, or a TOML file, also with memory and updates of neurons.  [default: as the run file says]",
 )
-@click.option(
+@grouped(
+    "Of runs",
     "--group",
     type=click.Choice(["seeds", "none"]),
     help="Of several runs: means and tests over seeds, or each run.  [default: seeds if runs differ in the seed alone]",

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 from spikesim.cli.common import make_console
 from spikesim.cli.terminal.tables import Table, print_table
 from spikesim.runtime.manual import manual
-from spikesim.runtime.text import si
+from spikesim.runtime.text import counted, si
 
 if TYPE_CHECKING:
     from spikesim.sparse.analysis.summary import Distribution, PopulationActivity, SimulationReport
     from spikesim.sparse.recording import SimulationReader
+
+POTENTIALS_SHOWN = 20
 
 __all__ = ["plain", "print_comparison", "print_simulation"]
 
@@ -45,6 +47,9 @@ def print_simulation(reader: "SimulationReader", report: "SimulationReport") -> 
         print_table(console, _projections(report))
     if report.potentials:
         print_table(console, _potentials(report))
+        more = len(report.potentials) - POTENTIALS_SHOWN
+        if more > 0:
+            console.print(f"{counted(more, 'more neuron')} not shown; --format csv and json have all")
 
 
 def print_comparison(readers: "Sequence[SimulationReader]", reports: "Sequence[SimulationReport]") -> None:
@@ -129,6 +134,3 @@ def _potentials(report: "SimulationReport") -> Table:
         numbers = (own.mean, own.sd, own.lowest, own.highest)
         table.add_row(f"{own.population} {own.neuron}", *map(plain, numbers))
     return table
-
-
-POTENTIALS_SHOWN = 20

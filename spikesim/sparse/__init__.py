@@ -11,7 +11,7 @@ of neurons in time. Some names are in both, for different things:
 - `Simulation` is here what `Simulator` is in the core, with independent trials in place of samples; what is recorded
   belongs to it. Inside, the `State` of its compiled loop is that of one trial, the core's that of a group of samples.
 
-Imports `engine`, `numerics`, `jit`, `io` and `runtime`; `sparse.analysis`, `ep` and `cli` import it.
+Imports `engine`, `numerics`, `jit`, `io` and `runtime`; `ep` and `cli` import it.
 """
 
 from spikesim.sparse.network import Network, Population, Projection

@@ -1,4 +1,4 @@
 """What a recorded simulation says: rates, irregularity, correlations, potentials, read from its file piece by piece.
 
-Imports `sparse`, `io` and `runtime`; `exchange`, `reports` and `cli` import it.
+Imports `sparse` and `runtime`; `exchange`, `reports` and `cli` import it.
 """
