@@ -129,8 +129,8 @@ def _projections(report: "SimulationReport") -> Table:
 
 def _potentials(report: "SimulationReport") -> Table:
     table = Table("Recorded potentials", ("neuron",))
-    table.add_columns("mean", "sd", "lowest", "highest")
+    table.add_columns("unit", "mean", "sd", "lowest", "highest")
     for own in report.potentials[:POTENTIALS_SHOWN]:
         numbers = (own.mean, own.sd, own.lowest, own.highest)
-        table.add_row(f"{own.population} {own.neuron}", *map(plain, numbers))
+        table.add_row(f"{own.population} {own.neuron}", own.unit or "-", *map(plain, numbers))
     return table

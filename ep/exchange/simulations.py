@@ -14,6 +14,7 @@ from spikesim import __version__
 from spikesim.ep.exchange.spikes import nir_node, sonata_file, sonata_population, store_nirdata
 from spikesim.errors import InputError
 from spikesim.runtime.free_memory import require_memory
+from spikesim.sparse.analysis.window import potential_unit
 from spikesim.sparse.recording import BLOCK_BYTES, SimulationReader
 
 __all__ = [
@@ -80,7 +81,7 @@ def _write_report(file: Any, reader: SimulationReader, name: str, trials: tuple[
     group, count = file.create_group(f"report/{name}"), len(neurons)
     rows = reader.steps * len(trials)
     data = group.create_dataset("data", (rows, count), "<f4")
-    data.attrs["units"] = "1"
+    data.attrs["units"] = potential_unit(reader, name) or "1"
     mapping = group.create_group("mapping")
     order = np.argsort(neurons)  # as readers of SONATA expect them
     mapping.create_dataset("node_ids", data=np.array(neurons)[order], dtype="<u8")

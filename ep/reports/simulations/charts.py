@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from spikesim.ep.reports.charts.chart import Chart, Series
 from spikesim.ep.reports.charts.raster import Raster
-from spikesim.ep.reports.simulations.drawing import DrawingChoice, potential_chart, read_raster
+from spikesim.ep.reports.simulations.drawing import DrawingChoice, potential_charts, read_raster
 from spikesim.sparse.analysis.window import Window
 from spikesim.sparse.recording import SimulationReader
 
@@ -42,7 +42,7 @@ def simulation_pictures(
     """
     raster = read_raster(reader, window, choice)
     start = choice.start if raster is None else raster.first
-    charts = [*simulation_charts(document), *potential_chart(reader, window, choice, start)]
+    charts = [*simulation_charts(document), *potential_charts(reader, window, choice, start)]
     return SimulationPictures([chart for chart in charts if not chart.empty], raster)
 
 

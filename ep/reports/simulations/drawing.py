@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from spikesim.ep.reports.charts.chart import Chart, Series
 from spikesim.ep.reports.charts.raster import Raster, neurons_shown
 from spikesim.errors import InputError
-from spikesim.sparse.analysis.window import Window
+from spikesim.sparse.analysis.window import Window, potential_unit
 from spikesim.sparse.recording import SimulationReader
 
-__all__ = ["DrawingChoice", "potential_chart", "read_raster"]
+__all__ = ["DrawingChoice", "potential_charts", "read_raster"]
 
 NEURONS_DRAWN = 100
 """Of a population, unless others are asked for."""
@@ -120,19 +120,30 @@ def _later(spikes: list[NDArray[np.int64]], start: int) -> int:
     return start if len(steps) <= SPIKES_MAX else max(start, int(steps[-SPIKES_MAX]) + 1)
 
 
-def potential_chart(reader: SimulationReader, window: Window, choice: DrawingChoice, start: int) -> list[Chart]:
-    """Potentials of a trial over time, from a step on; no chart where none were recorded."""
-    series: list[Series] = []
+def potential_charts(reader: SimulationReader, window: Window, choice: DrawingChoice, start: int) -> list[Chart]:
+    """Potentials of a trial over time, from a step on, a chart for each unit; none where none were recorded."""
+    series: dict[str | None, list[Series]] = {}
     every = max(1, -(-(choice.stop - start) // POINTS_MAX))
     for name in choice.populations:
-        neurons = reader.potential_neurons(name)[: TRACES_MAX - len(series)]
+        own = series.setdefault(potential_unit(reader, name), [])
+        neurons = reader.potential_neurons(name)[: TRACES_MAX - len(own)]
         if not neurons or start >= choice.stop:
             continue
         values = reader.rows(name, "potentials", start, choice.stop)[::every, window.trials[0]]
         times = [window.time(step) for step in range(start, choice.stop, every)]
-        series += [Series(f"{name} {neuron}", times, values[:, place].tolist()) for place, neuron in enumerate(neurons)]
-    if not series:
-        return []
+        own += [Series(f"{name} {neuron}", times, values[:, place].tolist()) for place, neuron in enumerate(neurons)]
+    drawn = [(unit, own) for unit, own in series.items() if own]
     label = "time step" if window.dt is None else "time (ms)"
     note = f"Of trial {window.trials[0]}, at the end of each step, after the reset of a neuron that fired."
-    return [Chart("potentials", "potentials", "Recorded potentials", label, "potential (no unit)", series, note=note)]
+    return [
+        Chart(
+            "potentials" if number == 1 else f"potentials_{number}",
+            "potentials",
+            "Recorded potentials",
+            label,
+            f"potential ({unit or 'no unit'})",
+            own,
+            note=note,
+        )
+        for number, (unit, own) in enumerate(drawn, 1)
+    ]

@@ -150,11 +150,12 @@ def _potentials(document: Document, figures: list[ET.Element]) -> ET.Element | N
     rows: list[list[Child]] = [
         [
             f"{entry['population']} {entry['neuron']}",
+            entry["unit"] or "-",
             *(number(entry[key], _four(entry[key]), data_from=f"potentials.{index}.{key}") for key in keys),
         ]
         for index, entry in enumerate(document["potentials"])
     ]
-    headings = ["neuron", "mean", "standard deviation", "lowest", "highest"]
+    headings = ["neuron", "unit", "mean", "standard deviation", "lowest", "highest"]
     return section(
         "potentials",
         "Potentials",

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from spikesim.errors import InputError
 from spikesim.sparse.analysis.activity import RateCurve, Trains, read_potentials, read_rate, read_trains
 from spikesim.sparse.analysis.trains import LONGEST
-from spikesim.sparse.analysis.window import Window, make_window
+from spikesim.sparse.analysis.window import Window, make_window, potential_unit
 from spikesim.sparse.recording import SimulationReader
 
 __all__ = [
@@ -134,10 +134,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class PotentialSummary:
-    """Recorded potentials of a neuron: mean, standard deviation, lowest and highest over steps and trials."""
+    """Recorded potentials of a neuron: mean, standard deviation, lowest and highest over steps and trials.
+
+    The `unit` is that of the network's description, None where it says none.
+    """
 
     population: str
     neuron: int
+    unit: str | None
     mean: float
     sd: float
     lowest: float
@@ -285,7 +289,8 @@ def _potentials(reader: SimulationReader, name: str, window: Window) -> list[Pot
     if found is None:
         return []
     columns = zip(found.neurons, found.mean, found.deviation, found.lowest, found.highest, strict=True)
-    return [PotentialSummary(name, neuron, *map(float, numbers)) for neuron, *numbers in columns]
+    unit = potential_unit(reader, name)
+    return [PotentialSummary(name, neuron, unit, *map(float, numbers)) for neuron, *numbers in columns]
 
 
 def _over_time(name: str, curve: RateCurve, window: Window) -> Curve:

@@ -3,11 +3,12 @@
 import math
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from spikesim.errors import InputError
 from spikesim.sparse.recording import SimulationReader
 
-__all__ = ["BIN", "Window", "make_window", "steps_of", "time_step"]
+__all__ = ["BIN", "Window", "make_window", "potential_unit", "steps_of", "time_step"]
 
 BIN = 10
 """Width of a bin unless another one is asked for: milliseconds, or steps where these have no duration."""
@@ -70,6 +71,14 @@ def time_step(reader: SimulationReader) -> float | None:
     if isinstance(found, bool) or not isinstance(found, int | float) or not 0 < found < math.inf:
         return None
     return float(found)
+
+
+def potential_unit(reader: SimulationReader, population: str) -> str | None:
+    """Unit of the potentials of a population, as the description of the network says; None for those without one."""
+    found: Any = reader.network
+    for key in ("units", "populations", population, "potential"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def steps_of(what: str, text: str, dt: float | None) -> int:

@@ -56,11 +56,12 @@ def simulation(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def timed(simulation) -> Path:
-    """The same with a dt of 0.5 ms."""
+    """The same with a dt of 0.5 ms, and potentials of cells in mV."""
     path = simulation.with_name("timed.h5")
     shutil.copy(simulation, path)
     with h5py.File(path, "r+") as file:
-        network = json.loads(file["network"][()]) | {"dt": 0.5}
+        units = {"dt": "ms", "populations": {"cells": {"potential": "mV"}}}
+        network = json.loads(file["network"][()]) | {"dt": 0.5, "units": units}
         del file["network"]
         file.create_dataset("network", data=np.bytes_(json.dumps(network).encode()))
     return path

@@ -51,6 +51,7 @@ def test_sonata_is_read_by_libsonata(timed, tmp_path, options, trials) -> None:
         about = json.loads(file.attrs["spikesim"])
     assert (about["trials"], about["steps"], about["step_ms"]) == (list(trials), STEPS, 0.5)
     report = libsonata.ElementReportReader(str(tmp_path / "s.h5"))["cells"]
+    assert (report.data_units, report.time_units) == ("mV", "ms")
     assert report.get_node_ids() == [0, 7] and report.times == (0.0, STEPS * 0.5 * len(trials), 0.5)
     with SimulationReader(timed) as simulation:
         expected = np.concatenate([simulation.potentials("cells", trial)[:, [1, 0]] for trial in trials])

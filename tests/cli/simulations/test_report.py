@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -88,6 +89,7 @@ def test_projections_and_potentials(simulation) -> None:
         assert projection["events"] == file["projections/0/events"][1]
     assert projection["rate"] == pytest.approx(projection["events"] / (800 * 600)) and projection["synapses"] == 800
     assert (first["neuron"], second["neuron"]) == (7, 0)
+    assert first["unit"] is None
     assert first["mean"] == pytest.approx(values[:, 0].mean()) and second["sd"] == pytest.approx(values[:, 1].std())
     assert (first["lowest"], first["highest"]) == (values[:, 0].min(), values[:, 0].max())
 
@@ -142,9 +144,17 @@ def test_a_page_and_pictures(timed, tmp_path) -> None:
     page = (tmp_path / "sim.html").read_text()
     embedded = page.partition('id="report">')[2].partition("</script>")[0]
     assert json.loads(embedded) == document(timed, "--to", "250ms")
+    cells = re.findall(r'<data value="([^"]+)" data-from="([\w.]+)"', page)
+    assert len(cells) > 30
+    for value, where in cells:
+        expected = json.loads(embedded)
+        for part in where.split("."):
+            expected = expected[int(part)] if part.isdigit() else expected[part]
+        assert float(value) == expected, where
     for text in (
         "Spikes of trial 0, 0 to 250 ms",
         "rate (Hz)",
+        "potential (mV)",
         "noise \u2192 cells",
         "time (ms)",
         "100 of 150 neurons",
