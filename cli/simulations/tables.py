@@ -25,10 +25,10 @@ _WORDS = (
 
 def print_simulation(reader: "SimulationReader", report: "SimulationReport") -> None:
     """Print a report."""
-    from spikesim.ep.reports.simulations.document import state_words, window_words
+    from spikesim.ep.reports.simulations.document import simulation_words, window_words
 
     console = make_console()
-    console.print(f"Simulation {reader.path}: {state_words(reader, report.window.dt)}", soft_wrap=True)
+    console.print(f"Simulation {reader.path}: {simulation_words(reader, report.window.dt)}", soft_wrap=True)
     console.print(f"{window_words(reader, report.window)}\n", soft_wrap=True)
     unit = _rate_heading(report)
     table = Table("Populations", ("population",))
@@ -54,11 +54,11 @@ def print_simulation(reader: "SimulationReader", report: "SimulationReport") -> 
 
 def print_comparison(readers: "Sequence[SimulationReader]", reports: "Sequence[SimulationReport]") -> None:
     """Print several simulations, a row for each population of each."""
-    from spikesim.ep.reports.simulations.document import state_words, window_words
+    from spikesim.ep.reports.simulations.document import simulation_words, window_words
 
     console = make_console()
     for reader, report in zip(readers, reports, strict=True):
-        state, part = state_words(reader, report.window.dt), window_words(reader, report.window)
+        state, part = simulation_words(reader, report.window.dt), window_words(reader, report.window)
         console.print(f"{reader.path}: {state}; {part}", soft_wrap=True)
     console.print()
     headings = dict.fromkeys(map(_rate_heading, reports))

@@ -120,6 +120,8 @@ class SimulationReader(FollowedFile):
         self.steps = int(contents.array("/steps", "<u8", ()))
         self.status = read_status(contents)
         self.trials = int(contents.attribute("trials"))
+        if self.trials < 1:
+            raise ValueError(f"{self.trials} trials")
         self.network: dict[str, Any] = dict(json.loads(contents.stored_text("/network")))
         for kind in ("population", "projection"):
             tables = self.network.get(kind, [])
@@ -188,7 +190,14 @@ class SimulationReader(FollowedFile):
     def neurons(self, population: str) -> int:
         """Number of neurons of a population."""
         self._require(population, 0)
-        return self._file.read(lambda contents: int(contents.attribute("size", f"/populations/{population}")))
+
+        def read(contents: Contents) -> int:
+            size = int(contents.attribute("size", f"/populations/{population}"))
+            if not 0 < size < 2**32:
+                raise ValueError(f"{population} has {size} neurons")
+            return size
+
+        return self._file.read(read)
 
     def potential_neurons(self, population: str) -> tuple[int, ...]:
         """Neurons whose potentials were recorded, in the order of the columns."""

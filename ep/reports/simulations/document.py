@@ -9,7 +9,7 @@ from spikesim.sparse.analysis.summary import SimulationReport
 from spikesim.sparse.analysis.window import Window
 from spikesim.sparse.recording import SimulationReader
 
-__all__ = ["simulation_document", "state_words", "window_words"]
+__all__ = ["simulation_document", "simulation_words", "window_words"]
 
 
 def simulation_document(reader: SimulationReader, report: SimulationReport) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def _plain(value: Any) -> Any:
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
 
 
-def state_words(reader: SimulationReader, dt: float | None) -> str:
+def simulation_words(reader: SimulationReader, dt: float | None) -> str:
     """How far the simulation is."""
     long = "" if dt is None else f" of {dt:g} ms"
     return f"{reader.status}, {counted(reader.steps, 'step')}{long}, {counted(reader.trials, 'trial')}"

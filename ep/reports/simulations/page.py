@@ -9,7 +9,7 @@ from spikesim.ep.reports.charts.markup import Child, element, number, table
 from spikesim.ep.reports.pages.pictures import raster_figure
 from spikesim.ep.reports.pages.shell import figure, make_page, section
 from spikesim.ep.reports.simulations.charts import SimulationPictures
-from spikesim.ep.reports.simulations.document import state_words, window_words
+from spikesim.ep.reports.simulations.document import simulation_words, window_words
 from spikesim.runtime.text import count, counted, percent, short, si
 from spikesim.sparse.analysis.window import Window
 from spikesim.sparse.recording import SimulationReader
@@ -59,7 +59,7 @@ def simulation_page(
 def _lead(reader: SimulationReader, window: Window, document: Document) -> ET.Element:
     own = document["populations"]
     facts = [
-        ("State", state_words(reader, window.dt)),
+        ("State", simulation_words(reader, window.dt)),
         ("Reported", window_words(reader, window)),
         ("Populations", str(len(reader.populations))),
         ("Neurons", count(sum(entry["neurons"] for entry in own))),

@@ -263,6 +263,15 @@ def test_a_file_without_steps_has_a_report(simulation, tmp_path) -> None:
     assert "finished, 0 steps" in report(path)
 
 
+def test_counts_of_nothing_are_damage(simulation, tmp_path) -> None:
+    path = tmp_path / "damaged.h5"
+    for group, attribute in (("populations/cells", "size"), ("/", "trials")):
+        shutil.copy(simulation, path)
+        with h5py.File(path, "r+") as file:
+            file[group].attrs[attribute] = 0
+        assert "is damaged" in refused(path)
+
+
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
