@@ -58,8 +58,8 @@ GUIDES = (
     "spikesim.ep.inputs.teacher",
     "spikesim.io.npz",
     "spikesim.sparse.description",
-    "spikesim.sparse.entries",
-    "spikesim.sparse.matrix_file",
+    "spikesim.sparse.connections.entries",
+    "spikesim.sparse.connections.matrix_file",
     "spikesim.io.toml",
 )
 """Modules whose code guides Atheris."""

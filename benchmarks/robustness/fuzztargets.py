@@ -45,11 +45,11 @@ from spikesim.ep.runs.writer import LayerInfo, RunHeader, RunWriter
 from spikesim.io import checkpoint
 from spikesim.io.hdf5_bytes import checksum
 from spikesim.io.toml import read_toml
+from spikesim.sparse.connections.matrix_file import load_entries
+from spikesim.sparse.connections.synapses import MatrixSynapses
 from spikesim.sparse.description import read_network
-from spikesim.sparse.matrix_file import load_entries
 from spikesim.sparse.recording import SimulationReader
 from spikesim.sparse.simulation import Simulation
-from spikesim.sparse.synapses import MatrixSynapses
 
 ROOT = Path(__file__).parents[2]
 EXTREMES = (0, 1, 2**7 - 1, 2**8 - 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)

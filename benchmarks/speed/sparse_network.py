@@ -14,7 +14,7 @@ from scipy import optimize, stats
 
 from spikesim.runtime.free_memory import peak_memory
 from spikesim.sparse import Network, Population, Probabilistic, RandomSynapses, Simulation
-from spikesim.sparse.synapses import Rows
+from spikesim.sparse.connections.synapses import Rows
 
 INHIBITION = 5.0
 """How much stronger an inhibitory synapse is than an excitatory one."""

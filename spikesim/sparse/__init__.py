@@ -14,15 +14,38 @@ of neurons in time. Some names are in both, for different things:
 Imports `engine`, `numerics`, `jit`, `io` and `runtime`; `ep` and `cli` import it.
 """
 
+from spikesim.sparse.connections.distributions import LogNormal, Normal, Uniform
+from spikesim.sparse.connections.edge_list import EdgeList
+from spikesim.sparse.connections.rules import (
+    AllToAll,
+    FixedInDegree,
+    FixedOutDegree,
+    FixedTotalNumber,
+    OneToOne,
+    PairwiseBernoulli,
+)
+from spikesim.sparse.connections.synapses import RandomSynapses
+from spikesim.sparse.files.sonata import node_populations as sonata_populations
+from spikesim.sparse.inputs.spike_files import read_spikes
+from spikesim.sparse.inputs.spikes import Spikes
+from spikesim.sparse.inputs.time_course import TimeCourse
 from spikesim.sparse.network import Network, Population, Projection
 from spikesim.sparse.neurons import LeakyIntegrateAndFire, Probabilistic
 from spikesim.sparse.recording import SimulationReader
-from spikesim.sparse.simulation import RoundingWarning, Simulation, Spikes
-from spikesim.sparse.synapses import RandomSynapses
+from spikesim.sparse.simulation import RoundingWarning, Simulation
 
 __all__ = [
+    "AllToAll",
+    "EdgeList",
+    "FixedInDegree",
+    "FixedOutDegree",
+    "FixedTotalNumber",
     "LeakyIntegrateAndFire",
+    "LogNormal",
     "Network",
+    "Normal",
+    "OneToOne",
+    "PairwiseBernoulli",
     "Population",
     "Probabilistic",
     "Projection",
@@ -31,4 +54,8 @@ __all__ = [
     "Simulation",
     "SimulationReader",
     "Spikes",
+    "TimeCourse",
+    "Uniform",
+    "read_spikes",
+    "sonata_populations",
 ]

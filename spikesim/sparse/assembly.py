@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.errors import InputError
-from spikesim.numerics.fixed_point import ONE, ONE_BITS, P_MAX
+from spikesim.numerics.fixed_point import ONE, ONE_BITS
 from spikesim.sparse import rounding as rd
 from spikesim.sparse.engine import build
 from spikesim.sparse.engine import layout as ly
+from spikesim.sparse.input_tables import DrivenNeurons, given_spikes
 from spikesim.sparse.network import Network, Population, Projection
 from spikesim.sparse.neurons import LeakyIntegrateAndFire
 
@@ -131,17 +132,20 @@ class _Layout:
                         tables_end=len(tables),
                     )
                 )
+        driven = DrivenNeurons(self.network, parts)
         return ly.Tables(
             parts=parts,
             blocks=np.array(blocks, ly.BLOCK),
             tables=np.array(tables, ly.TABLE),
-            bias=np.concatenate([population.bias for population in self.network.populations]),
-            resting=np.concatenate([_resting_probability(population) for population in self.network.populations]),
+            bias=driven.bias,
+            resting=driven.resting,
             poisson=poisson,
             delays=_joined(delays, np.int64),
             pointers=_joined(pointers, np.int64),
             targets=_joined(targets, self.kind),
             weights=_joined(weights, np.int16),
+            given=given_spikes(self.network, parts),
+            changes=driven.changes,
         )
 
     def _parts(self) -> tuple[NDArray[np.void], NDArray[np.uint64]]:
@@ -177,6 +181,11 @@ class _Layout:
     def _tell_neurons(self, population: Population) -> None:
         """Say what rounding makes of the parameters of neurons, if it changes them a lot."""
         model = population.model
+        if population.spikes is not None and population.merged:
+            self._tell(
+                f"{population.merged:,} of {len(population.spikes.steps) + population.merged:,} spikes given to "
+                f"{population.name} are left out: their neuron fires in the same step already"
+            )
         if not population.source:
             self._tell(rd.told_bias(population.real_bias(), population.bias, population.name))
         if isinstance(model, LeakyIntegrateAndFire):
@@ -322,13 +331,3 @@ def _rows(projection: Projection, part: rd.Part) -> Iterator[tuple[build.Synapse
             delays = delays[kept] if len(delays) else delays
         yield build.SynapseRows(first, pointers, targets, delays), weights
         first += len(pointers) - 1
-
-
-def _resting_probability(population: Population) -> NDArray[np.float64]:
-    """Probability of a spike in a step in which a neuron is at its bias, not rounded; that of a source can be 1."""
-    model, bias = population.model, population.real_bias()
-    if population.source:
-        return bias.copy()
-    if isinstance(model, LeakyIntegrateAndFire):
-        bias = (bias - model.threshold) / model.width
-    return np.clip(bias, 0.0, P_MAX / ONE)

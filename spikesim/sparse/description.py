@@ -38,10 +38,10 @@ from spikesim.errors import InputError
 from spikesim.io.fields import require_64_bits
 from spikesim.io.toml import read_toml
 from spikesim.io.validation import Limits, flag, items, number, refuse, require_keys, tables, whole, word
-from spikesim.sparse.matrix_file import load_entries
+from spikesim.sparse.connections.matrix_file import load_entries
+from spikesim.sparse.connections.synapses import RandomSynapses
 from spikesim.sparse.network import Network, Population
 from spikesim.sparse.neurons import LeakyIntegrateAndFire, Probabilistic
-from spikesim.sparse.synapses import RandomSynapses
 
 KINDS = ("probabilistic", "lif", "source")
 _MODEL_KEYS = {

@@ -8,14 +8,15 @@ from typing import NamedTuple
 
 from spikesim.errors import DamagedError, InputError, Stopped
 from spikesim.io.hdf5_reader import begins_as_hdf5
+from spikesim.io.numbers import integer
 from spikesim.runtime.command_line import resume_advice
 from spikesim.runtime.stop_flag import StopFlag
 from spikesim.runtime.text import counted
 from spikesim.sparse.description import Description
+from spikesim.sparse.inputs.spikes import STEPS_MAX
 from spikesim.sparse.recorder import SimulationWriter, require_same
 from spikesim.sparse.recording import SimulationReader, state_path
-from spikesim.sparse.simulation import STEPS_MAX, Simulation
-from spikesim.sparse.values import integer
+from spikesim.sparse.simulation import Simulation
 
 STRETCH_SECONDS = 0.5
 """Between two looks at the clock and at what asks for a stop; what is recorded is written as often."""

@@ -9,18 +9,22 @@
 >>> simulation.run(200)
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikesim.errors import InputError
-from spikesim.numerics.fixed_point import DRIVE_LIMIT, ONE
+from spikesim.io.numbers import integer, real, reals, shown
+from spikesim.numerics.fixed_point import DRIVE_LIMIT, ONE, SHARE_LIMIT
+from spikesim.sparse.connections.edge_list import EdgeList
+from spikesim.sparse.connections.rules import Rule
+from spikesim.sparse.connections.synapses import MatrixSynapses, RandomSynapses, Synapses
+from spikesim.sparse.inputs.spikes import Spikes
+from spikesim.sparse.inputs.time_course import TimeCourse
 from spikesim.sparse.neurons import LeakyIntegrateAndFire, Probabilistic, check_lif
 from spikesim.sparse.rounding import check_reach, poisson_tails, round_bias
-from spikesim.sparse.synapses import MatrixSynapses, RandomSynapses, Synapses
-from spikesim.sparse.values import integer, real, reals, shown
 
 POPULATIONS_MAX = 250
 NEURONS_MAX = 2**31 - 1
@@ -48,6 +52,10 @@ class Population:
     bias: NDArray[np.int32]
     source: bool = False
     poisson: tuple[float, float] | None = None  # arrivals a step, weight
+    spikes: Spikes | None = None  # of a source that plays them
+    merged: int = 0  # spikes that were left out, because their neuron fires in that step already
+    rates: TimeCourse | None = None  # of a source whose rates change
+    currents: list[TimeCourse] = field(default_factory=list)
 
     @property
     def part(self) -> slice:
@@ -112,23 +120,99 @@ class Network:
         """
         return self._add(size, model or Probabilistic(), name, False)
 
-    def add_source(self, size: int, rate: ArrayLike, *, name: str | None = None) -> Population:
+    def add_source(self, size: int, rate: ArrayLike | TimeCourse, *, name: str | None = None) -> Population:
         """Add neurons that fire at random, independently of everything (Bernoulli).
 
         Parameters
         ----------
-        rate : float or array (size,)
-            Probability of a spike in a step, 0 .. 1.
+        rate : float, array (size,) or TimeCourse
+            Probability of a spike in a step, 0 .. 1; of a time course, from each of its steps on. Between them
+            nothing is computed.
 
         Raises
         ------
         InputError
             A value out of range.
         """
-        rates = reals(rate, "rates")
+        course = rate if isinstance(rate, TimeCourse) else None
+        rates = rate.values if isinstance(rate, TimeCourse) else reals(rate, "rates")
         if not np.all((rates >= 0) & (rates <= 1)):
             raise InputError(f"rates reach from {rates.min():.4g} to {rates.max():.4g}; they must be in 0 .. 1")
-        return self._add(size, Probabilistic(leak=0, bias=rates), name, True)
+        if course is None:
+            return self._add(size, Probabilistic(leak=0, bias=rates), name, True)
+        course.require_size(integer(size, "size", 1, NEURONS_MAX), f"the time course of rates of {name or 'a source'}")
+        population = self._add(size, Probabilistic(leak=0), name, True)
+        population.rates = course
+        return population
+
+    def add_spike_trains(self, size: int, spikes: Spikes, *, name: str | None = None) -> Population:
+        """Add neurons that fire when they are told to, in all trials alike; the cost is that of their spikes.
+
+        Parameters
+        ----------
+        spikes : Spikes
+            From arrays (`Spikes.at_steps`, `Spikes.at_times`), a file (`read_spikes`), images (`Spikes.of_latencies`)
+            or a simulation (`Simulation.spikes`). A neuron fires once a step: others that it has there are left out,
+            and `Simulation` warns of them.
+
+        Raises
+        ------
+        InputError
+            A value out of range, or spikes of neurons that there are not.
+        """
+        if not isinstance(spikes, Spikes):
+            raise InputError(f"spike trains are {shown(spikes)}; they must be Spikes, as of Spikes.at_steps")
+        size = integer(size, "size", 1, NEURONS_MAX)
+        own = Spikes.at_steps(spikes.neurons, spikes.steps).of_size(size, name or "a population of spike trains")
+        population = self._add(size, Probabilistic(leak=0), name, True)
+        population.spikes, population.merged = own
+        return population
+
+    def add_current(
+        self, population: Population, current: ArrayLike | TimeCourse, *, neurons: ArrayLike | None = None
+    ) -> None:
+        """Inject a current: it is added to the biases, and wakes the neurons whose current changes.
+
+        Several currents of a population add up.
+
+        Parameters
+        ----------
+        current : float, TimeCourse, or array (steps,) or (steps, neurons)
+            Constant; from each of the steps of the time course on; or in each step from 0 on, and 0 afterwards.
+        neurons : array of int, optional
+            The neurons that it is for, each once; all unless they are given.
+
+        Raises
+        ------
+        InputError
+            A source, a value out of range, or values for another number of neurons.
+        """
+        self._check_own(population)
+        if population.source:
+            raise InputError(f"{population.name} is a source; no current can be injected into it")
+        if isinstance(current, TimeCourse):
+            course = current
+        else:
+            values = reals(current, f"currents into {population.name}")
+            course = TimeCourse([0], values[None]) if values.ndim == 0 else TimeCourse.of_array(values)
+        largest = float(np.abs(course.values).max())
+        if largest >= SHARE_LIMIT / ONE:
+            raise InputError(
+                f"currents into {population.name} reach {largest:.4g}; their magnitudes must be below "
+                f"{SHARE_LIMIT // ONE}"
+            )
+        if neurons is not None:
+            chosen = np.atleast_1d(np.asarray(neurons))
+            whole = chosen.dtype.kind in "iu" and chosen.ndim == 1 and len(np.unique(chosen)) == len(chosen) > 0
+            if not whole or chosen.min() < 0 or chosen.max() >= population.size:
+                raise InputError(
+                    f"neurons of a current are {shown(neurons)}; they must be integers in 0 .. {population.size - 1}, "
+                    "each once"
+                )
+            course.require_size(len(chosen), f"the current into {population.name}")
+            course = course.on(chosen.astype(np.int64), population.size)
+        course.require_size(population.size, f"the current into {population.name}")
+        population.currents.append(course)
 
     def _add(
         self, size: int, model: Probabilistic | LeakyIntegrateAndFire, name: str | None, source: bool
@@ -191,10 +275,11 @@ class Network:
 
         Parameters
         ----------
-        synapses : scipy.sparse matrix (targets, sources), or RandomSynapses
-            Each stored entry of a matrix is a synapse with a weight and a delay of its own, also where several have
-            the same place.
-        delay : int or scipy.sparse matrix, optional
+        synapses : scipy.sparse matrix or ndarray (targets, sources), RandomSynapses, a rule or EdgeList
+            Each stored entry of a sparse matrix is a synapse with a weight and a delay of its own, also where several
+            have the same place; of an array of NumPy each number that is not zero. Rules are `PairwiseBernoulli`,
+            `FixedInDegree`, `FixedOutDegree`, `FixedTotalNumber`, `OneToOne` and `AllToAll`.
+        delay : int or matrix, optional
             Steps, for a matrix of weights; 1 unless given.
 
         Raises
@@ -209,6 +294,14 @@ class Network:
             if delay is not None:
                 raise InputError("a random pattern brings its own delays; give them to RandomSynapses")
             own: Synapses = synapses if synapses.seed is not None else replace(synapses, seed=self._free_seed())
+        elif isinstance(synapses, Rule | EdgeList):
+            kind = type(synapses).__name__
+            if delay is not None:
+                raise InputError(f"{kind} brings its own delays; give them to it")
+            if isinstance(synapses, Rule):
+                own = synapses.bind(source.size, target.size, source is target, self._free_seed())
+            else:
+                own = synapses.bind(source.size, target.size, self._free_seed())
         else:
             own = MatrixSynapses(synapses, 1 if delay is None else delay, (target.size, source.size))
         own.check(source.size, target.size)
@@ -223,7 +316,7 @@ class Network:
 
     def _free_seed(self) -> int:
         """A seed for the pattern of the next projection: without one of its own each wires neurons in its own way."""
-        taken = {own.synapses.seed for own in self.projections if isinstance(own.synapses, RandomSynapses)}
+        taken = {getattr(own.synapses, "seed", None) for own in self.projections}
         seed = (self.seed + len(self.projections)) % 2**64
         while seed in taken:
             seed = (seed + 1) % 2**64

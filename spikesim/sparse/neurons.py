@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from numpy.typing import ArrayLike
 
 from spikesim.errors import InputError
+from spikesim.io.numbers import integer, real
 from spikesim.numerics.fixed_point import ONE, SHARE_LIMIT
-from spikesim.sparse.values import integer, real
 
 
 @dataclass(frozen=True)

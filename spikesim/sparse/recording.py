@@ -31,7 +31,7 @@ from spikesim.io.formats import SIMULATION_MAGIC
 from spikesim.io.hdf5_reader import Contents
 from spikesim.io.hdf5_tables import FollowedFile, read_status, require_format
 from spikesim.io.hdf5_writer import SPIKE_CHUNK
-from spikesim.sparse.simulation import Spikes
+from spikesim.sparse.inputs.spikes import Spikes
 
 FORMAT_VERSION = 2
 TOTAL_COUNTS = 1 << 20

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import warnings
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -18,6 +17,7 @@ from spikesim.io.atomic import replacing
 from spikesim.io.formats import SIMULATION_STATE_MAGIC
 from spikesim.io.hdf5_output import storing
 from spikesim.io.hdf5_reader import Contents, HDF5File, write_text
+from spikesim.io.numbers import integer, shown
 from spikesim.numerics.fixed_point import ONE
 from spikesim.numerics.philox import seed_key
 from spikesim.runtime.free_memory import naming_memory, require_memory
@@ -25,10 +25,13 @@ from spikesim.runtime.printable import one_line
 from spikesim.runtime.stop_flag import StopFlag
 from spikesim.runtime.text import counted
 from spikesim.sparse.assembly import assemble_told
+from spikesim.sparse.connections.synapses import RandomSynapses
 from spikesim.sparse.engine import layout as ly
 from spikesim.sparse.engine.fingerprint import synapse_sum
 from spikesim.sparse.engine.gate import SHARES
 from spikesim.sparse.engine.random_numbers import STREAM_FIRE
+from spikesim.sparse.input_tables import input_bytes, inputs_digest
+from spikesim.sparse.inputs.spikes import STEPS_MAX, Spikes
 from spikesim.sparse.network import Network, Population
 from spikesim.sparse.state import (
     by_population,
@@ -38,11 +41,8 @@ from spikesim.sparse.state import (
     saved_arrays,
     take_up,
 )
-from spikesim.sparse.synapses import RandomSynapses
 from spikesim.sparse.trial import Trial, divide
-from spikesim.sparse.values import integer, shown
 
-STEPS_MAX = 2**32
 FORMAT = 4
 NEURON_BYTES, SYNAPSE_BYTES, ROW_BYTES, DRAWN_BYTES = 49, 2, 8, 16
 """At least: of a neuron in each trial, of a synapse with a weight that others share, of a row of synapses, and of each
@@ -52,21 +52,6 @@ _ADVICE = "lower the numbers of neurons, synapses or trials, or use a machine wi
 
 class RoundingWarning(UserWarning):
     """The integers of a simulation change numbers of its network by more than a hundredth."""
-
-
-@dataclass(frozen=True)
-class Spikes:
-    """Recorded spikes of one population in one trial, by step, then by neuron.
-
-    Attributes
-    ----------
-    steps : int64 (spikes,)
-    neurons : int64 (spikes,)
-        Within the population.
-    """
-
-    steps: NDArray[np.int64]
-    neurons: NDArray[np.int64]
 
 
 def _needs(network: Network, trials: int) -> dict[str, int]:
@@ -79,6 +64,7 @@ def _needs(network: Network, trials: int) -> dict[str, int]:
         synapses, rows = own.synapses.count(own.source.size), own.source.size * len(own.synapses.delays)
         parts[f"the {synapses:,} synapses of {own.name}, number {own.index}"] = SYNAPSE_BYTES * synapses
         parts[f"the {rows:,} rows (neurons x delays) of {own.name}, number {own.index}"] = ROW_BYTES * rows
+    parts |= {f"the inputs of {own.name}": input_bytes(own, trials) for own in network.populations}
     numbers = [own.synapses.number for own in network.projections if isinstance(own.synapses, RandomSynapses)]
     parts["drawing the synapses of a neuron"] = DRAWN_BYTES * max(numbers, default=0)
     return parts
@@ -130,6 +116,7 @@ class Simulation:
             shares = divide(self._tables, together)
             self._trials = [Trial(number, self._tables, shares, clock) for number in range(trials)]
         self._projections = len(network.projections)
+        self._inputs = inputs_digest(network)
         self._fingerprint: NDArray[np.uint8] | None = None
         self._stop = StopFlag()
         self.seed = seed
@@ -322,6 +309,8 @@ class Simulation:
         if not 0 <= step < STEPS_MAX:
             raise ValueError(f"step {step}")
         self.step = step
+        for trial in self._trials:
+            trial.seek(step)
 
     def _network_digest(self) -> NDArray[np.uint8]:
         """SHA-256 of the compiled network, however it is cut into parts and blocks, uint8 (32,)."""
@@ -343,6 +332,7 @@ class Simulation:
             for given in fixed:
                 digest.update(f"{given.dtype.str} {given.shape}".encode())
                 digest.update(np.ascontiguousarray(given).tobytes())
+            digest.update(self._inputs)
             self._fingerprint = np.frombuffer(digest.digest(), np.uint8)
         return self._fingerprint
 

@@ -35,8 +35,35 @@ def new_state(tables: ly.Tables) -> ly.State:
             events=np.zeros(len(tables.tables), np.int64),
             updates=np.zeros(parts, np.int64),
         ),
+        cursors=ly.Cursors(tables.given.pointers[:-1].copy(), tables.changes.pointers[:-1].copy()),
         scratch=new_scratch(np.empty(neurons, np.int32)),
     )
+
+
+def own_tables(tables: ly.Tables) -> ly.Tables:
+    """The tables of a trial: those of all, but for what it changes."""
+    if not len(tables.changes.steps):
+        return tables
+    return tables._replace(bias=tables.bias.copy(), resting=tables.resting.copy())
+
+
+def seek(tables: ly.Tables, own: ly.Tables, state: ly.State, step: int) -> None:
+    """Put the cursors of a trial, its biases and its probabilities at rest to where they are before a step."""
+    given, changes = tables.given, tables.changes
+    if own is not tables:
+        own.bias[...], own.resting[...] = tables.bias, tables.resting
+    for part, record in enumerate(tables.parts):
+        begin, end = given.pointers[part : part + 2]
+        state.cursors.given[part] = begin + np.searchsorted(given.steps[begin:end], step)
+        begin, end = changes.pointers[part : part + 2]
+        last = begin + np.searchsorted(changes.steps[begin:end], step)
+        state.cursors.changes[part] = last
+        whole = slice(int(record["first"]), int(record["first"] + record["neurons"]))
+        for row in range(begin, last):
+            entries = slice(changes.entries[row], changes.entries[row + 1])
+            neurons = changes.neurons[entries]
+            where = whole if len(neurons) and neurons[0] < 0 else neurons
+            own.bias[where], own.resting[where] = changes.bias[entries], changes.resting[entries]
 
 
 def new_scratch(touched: NDArray[np.int32]) -> ly.Scratch:

@@ -13,7 +13,7 @@ from spikesim.sparse.engine import layout as ly
 from spikesim.sparse.engine.gate import Gate
 from spikesim.sparse.engine.resting import start_sources
 from spikesim.sparse.engine.run import run_steps
-from spikesim.sparse.state import by_population, new_scratch, new_state, parts_by_population
+from spikesim.sparse.state import by_population, new_scratch, new_state, own_tables, parts_by_population, seek
 
 STRETCH, STRETCH_VISITS = 256, 2**25
 """Steps between two returns to Python, and visits to neurons: a signal should not wait long."""
@@ -48,15 +48,20 @@ class Trial:
 
     def __init__(self, number: int, tables: ly.Tables, threads: list[ThreadShare], clock: PhaseSpec) -> None:
         self.number = number
-        self.tables = tables
+        self._shared = tables
+        self.tables = own_tables(tables)
         self.threads = threads
         self.state = new_state(tables)
         self._scratch = [new_scratch(self.state.scratch.touched) for _ in threads]
         self.key = ly.TrialKey(clock, number)
-        start_sources(tables, self.state, self.key)
+        start_sources(self.tables, self.state, self.key)
         self.spikes: list[tuple[NDArray[np.int64], NDArray[np.int32]]] = []
         self.counts: list[NDArray[np.int64]] = []
         self.traces: list[NDArray[np.int32]] = []
+
+    def seek(self, step: int) -> None:
+        """Take up what is given for a step and those after it, in a state that was restored."""
+        seek(self._shared, self.tables, self.state, step)
 
     def run(self, first: int, steps: int, probes: NDArray[np.int64], stop: StopFlag, others: Executor | None) -> None:
         """Go on for some steps from step `first`.

@@ -91,8 +91,29 @@ def as_matrix(records: NDArray[np.void]) -> NDArray[np.int64]:
     return records.view(np.int64).reshape(len(records), len(records.dtype.names or ()))
 
 
+class GivenSpikes(NamedTuple):
+    """Spikes of sources that are given, by part, step and neuron."""
+
+    pointers: NDArray[np.int64]  # (parts + 1,)
+    steps: NDArray[np.uint32]  # (spikes,)
+    neurons: NDArray[np.int32]  # (spikes,)
+
+
+class Changes(NamedTuple):
+    """Biases and probabilities that change in later steps than the first: rows by part and step, with an entry for
+    each neuron that is another then, or one for all of the part."""
+
+    pointers: NDArray[np.int64]  # (parts + 1,): rows of each part
+    steps: NDArray[np.int64]  # (rows,): at least 1
+    entries: NDArray[np.int64]  # (rows + 1,)
+    neurons: NDArray[np.int32]  # (entries,): -1: all of the part
+    bias: NDArray[np.int32]  # (entries,): 1.0 = 2**16
+    resting: NDArray[np.float64]  # (entries,)
+
+
 class Tables(NamedTuple):
-    """The network, the same for all trials."""
+    """The network, the same for all trials; where something changes, each trial has a bias and a probability at rest of
+    its own, those of its present step."""
 
     parts: NDArray[np.void]  # (parts,) of PART; those of a population are neighbours, in the order of their neurons
     blocks: NDArray[np.void]  # (blocks,) of BLOCK
@@ -104,6 +125,8 @@ class Tables(NamedTuple):
     pointers: NDArray[np.int64]  # of each table, (sources * delays + 1,), positions in `targets`
     targets: NDArray[np.uint16] | NDArray[np.uint32]  # (synapses,): within the block
     weights: NDArray[np.int16]  # (synapses whose weights differ,)
+    given: GivenSpikes
+    changes: Changes
 
 
 class Wheel(NamedTuple):
@@ -150,6 +173,13 @@ class Scratch(NamedTuple):
     resting: NDArray[np.uint8]  # (CHUNK,): 1: comes to rest
 
 
+class Cursors(NamedTuple):
+    """What comes next of given spikes and of changes, by part: positions in `GivenSpikes` and rows of `Changes`."""
+
+    given: NDArray[np.int64]  # (parts,)
+    changes: NDArray[np.int64]  # (parts,)
+
+
 class State(NamedTuple):
     """One trial; the core's `spikesim.engine.state.State` is that of a group of samples."""
 
@@ -161,6 +191,7 @@ class State(NamedTuple):
     active: ActiveList
     ring: SpikeRing
     counts: Counts
+    cursors: Cursors
     scratch: Scratch
 
 

@@ -9,6 +9,7 @@ write nothing that is not theirs.
 from spikesim.jit.compilation import kernel
 from spikesim.sparse.engine.delivery import deliver
 from spikesim.sparse.engine.gate import pass_gate
+from spikesim.sparse.engine.inputs import apply_changes, fire_given
 from spikesim.sparse.engine.layout import ACTIVE
 from spikesim.sparse.engine.resting import fire_due, wake, wake_range
 from spikesim.sparse.engine.updating import list_active, update_all, update_listed
@@ -55,6 +56,7 @@ def run_steps(tables, state, key, stretch, share, log, stop):
         slot = now % state.ring.neurons.shape[0]
         for part in share.parts:
             state.ring.counts[slot, part] = 0
+            apply_changes(tables, state, key, part, now)
             many = active.counts[part] * DENSE_SHARE > tables.parts[part].neurons
             if dense[part] and not many:
                 list_active(tables, state, part)
@@ -78,5 +80,6 @@ def run_steps(tables, state, key, stretch, share, log, stop):
             else:
                 update_listed(tables, state, key, part, now, slot)
             fire_due(tables, state, key, part, now, slot)
+            fire_given(tables, state, part, now, slot)
         record(tables, state, share, log, i, now, slot)
     return stretch.steps

@@ -13,12 +13,12 @@ from scipy import sparse
 
 from spikesim.errors import InputError
 from spikesim.sparse import LeakyIntegrateAndFire, Network, Probabilistic, RandomSynapses, Simulation
-from spikesim.sparse import matrix_file as matrixfile
+from spikesim.sparse.connections import matrix_file as matrixfile
+from spikesim.sparse.connections.entries import Entries, stored_entries
+from spikesim.sparse.connections.matrix_file import load_entries
+from spikesim.sparse.connections.synapses import MatrixSynapses
 from spikesim.sparse.description import make_network
-from spikesim.sparse.entries import Entries, stored_entries
-from spikesim.sparse.matrix_file import load_entries
 from spikesim.sparse.state import new_ring
-from spikesim.sparse.synapses import MatrixSynapses
 
 PLACES = ([0, 0], [0, 0])
 

@@ -155,7 +155,7 @@ def test_random_synapses() -> None:
 def test_random_synapses_by_chunks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     pattern = RandomSynapses(7, weight=0.1, delay=(1, 2))
     [whole] = pattern.rows(20, 9)
-    monkeypatch.setattr("spikesim.sparse.synapses.CHUNK", 30)
+    monkeypatch.setattr("spikesim.sparse.connections.synapses.CHUNK", 30)
     parts = list(pattern.rows(20, 9))
     assert [len(part.pointers) - 1 for part in parts] == [4] * 5
     np.testing.assert_array_equal(np.concatenate([part.targets for part in parts]), whole.targets)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from spikesim.errors import InputError
 from spikesim.io.npz import read_array
-from spikesim.sparse.entries import Entries, require_real, require_whole, stored_entries
-from spikesim.sparse.values import shown
+from spikesim.io.numbers import shown
+from spikesim.sparse.connections.entries import Entries, require_real, require_whole, stored_entries
 
 UNPACKED_MAX, UNPACKED_TIMES = 2**29, 64
 """Bytes that a file may unpack to, whatever its size; and how many times its size, where that is more."""

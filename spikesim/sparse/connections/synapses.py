@@ -1,4 +1,4 @@
-"""Where synapses come from: a scipy.sparse matrix, or a random pattern that is drawn and never stored whole.
+"""What a projection needs of its synapses, and the two simplest kinds: a matrix, and a fixed out-degree.
 
 A pattern gives the synapses of some source neurons after the other (`Rows`). It is asked more than once, to count and
 to fill, and answers the same each time.
@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.errors import InputError
+from spikesim.io.numbers import integer, real, shown
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.philox import philox4x32, seed_key
-from spikesim.sparse.entries import Entries, group_by_source, paired_values, stored_entries
-from spikesim.sparse.values import integer, real, shown
+from spikesim.sparse.connections.entries import Entries, group_by_source, paired_values, require_real, stored_entries
 
 DELAY_MAX = 4096
 CHUNK = 1 << 18
@@ -67,10 +67,12 @@ class MatrixSynapses:
 
     Parameters
     ----------
-    matrix : scipy.sparse matrix or array, shape (targets, sources), or Entries
-        Weights; explicit zeros are synapses, except in blocks (bsr) and diagonals (dia), which are padded with zeros.
-    delay : int, or scipy.sparse matrix or Entries
-        Steps from a spike to its arrival, at least 1; a matrix with the same entries as that of the weights.
+    matrix : scipy.sparse matrix or array, ndarray, shape (targets, sources), or Entries
+        Weights; explicit zeros are synapses, except in arrays of NumPy, in blocks (bsr) and in diagonals (dia), which
+        have zeros where there is nothing.
+    delay : int, or scipy.sparse matrix, ndarray or Entries
+        Steps from a spike to its arrival, at least 1; a matrix with the same entries as that of the weights, or an
+        array of NumPy, of which those in the places of weights count.
     shape : (int, int), optional
         What the matrices must have, (targets, sources); looked at before memory is taken for as many.
 
@@ -84,11 +86,14 @@ class MatrixSynapses:
     def __init__(self, matrix: Any, delay: Any = 1, shape: tuple[int, int] | None = None) -> None:
         entries = _entries(matrix, "the matrix of weights")
         if entries is None:
-            raise InputError(f"synapses are a scipy.sparse matrix or a random pattern, not {type(matrix).__name__}")
+            raise InputError(
+                "synapses are a matrix (scipy.sparse, NumPy), a rule (FixedInDegree, ..) or an EdgeList, not "
+                f"{type(matrix).__name__}"
+            )
         self._shape = entries.shape
         if shape is not None:
             self.check(shape[1], shape[0])
-        found = _entries(delay, "the matrix of delays")
+        found = _delays_in_places(delay, entries) if _is_table(delay) else _entries(delay, "the matrix of delays")
         given = None if found is None else _delays(paired_values(entries, found))
         if given is None:
             self.delays = np.array([_steps(delay)], np.int64)
@@ -127,7 +132,26 @@ def _entries(matrix: Any, what: str) -> Entries | None:
 
     if isinstance(matrix, Entries):
         return matrix
+    if _is_table(matrix):
+        require_real(matrix, what)
+        if matrix.ndim != 2:
+            raise InputError(f"{what} has {matrix.ndim} dimensions; it must have two, (targets, sources)")
+        targets, sources = np.nonzero(matrix)
+        return Entries(matrix.shape, targets, sources, np.asarray(matrix[targets, sources]).reshape(-1))
     return stored_entries(matrix, what) if sparse.issparse(matrix) else None
+
+
+def _is_table(given: Any) -> bool:
+    """Whether it is an array of NumPy that is not a single number."""
+    return isinstance(given, np.ndarray) and given.ndim > 0
+
+
+def _delays_in_places(delay: NDArray[Any], entries: Entries) -> Entries:
+    """The delays of some entries out of a whole array."""
+    if delay.shape != entries.shape:
+        raise InputError(f"the array of delays has shape {delay.shape}; (targets, sources) is {entries.shape}")
+    require_real(delay, "the array of delays")
+    return entries._replace(values=np.asarray(delay[entries.targets, entries.sources]).reshape(-1))
 
 
 def _delays(values: NDArray[Any]) -> NDArray[np.int16]:
@@ -152,8 +176,8 @@ def _steps(given: Any) -> int:
 class RandomSynapses:
     """Every source neuron has `number` synapses, each onto a target drawn at random, the same one again included.
 
-    NEST calls this the rule `fixed_outdegree` (with multapses and autapses), PyNN `FixedNumberPostConnector` (with
-    replacement).
+    The shortest rule: `FixedOutDegree` has more, as distributions and connections that are left out. NEST calls it
+    `fixed_outdegree` (with multapses and autapses), PyNN `FixedNumberPostConnector` (with replacement).
 
     Attributes
     ----------

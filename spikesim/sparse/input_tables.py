@@ -1,0 +1,165 @@
+"""The inputs of a network as the compiled loop has them: given spikes, and biases and rates that change."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesim.numerics.fixed_point import ONE, P_MAX
+from spikesim.sparse.engine import layout as ly
+from spikesim.sparse.inputs.time_course import TimeCourse
+from spikesim.sparse.network import Network, Population
+from spikesim.sparse.neurons import LeakyIntegrateAndFire
+from spikesim.sparse.rounding import round_bias
+
+SPIKE_BYTES, VALUE_BYTES, OWN_BYTES = 12, 16, 12
+"""Of a given spike, of a value of a time course, and of a neuron of which trials have a bias of their own."""
+
+
+def given_spikes(network: Network, parts: NDArray[np.void]) -> ly.GivenSpikes:
+    """The spikes that are given, by part, step and neuron."""
+    pointers, steps, neurons = np.zeros(len(parts) + 1, np.int64), [np.zeros(0, np.uint32)], [np.zeros(0, np.int32)]
+    for index, part in enumerate(parts):
+        spikes = network.populations[int(part["population"])].spikes
+        if spikes is not None:
+            own = spikes.neurons + int(part["begin"])
+            kept = (own >= part["first"]) & (own < part["first"] + part["neurons"])
+            steps.append(spikes.steps[kept].astype(np.uint32))
+            neurons.append(own[kept].astype(np.int32))
+        pointers[index + 1] = sum(map(len, steps))
+    return ly.GivenSpikes(pointers, np.concatenate(steps), np.concatenate(neurons))
+
+
+class DrivenNeurons:
+    """Biases and probabilities of a spike at rest: at the start, and how they change.
+
+    Attributes
+    ----------
+    bias : int32 (neurons,)
+    resting : float64 (neurons,)
+    changes : Changes
+
+    Raises
+    ------
+    InputError
+        A bias and the currents together are out of range.
+    """
+
+    def __init__(self, network: Network, parts: NDArray[np.void]) -> None:
+        self.bias = np.empty(network.neurons, np.int32)
+        self.resting = np.empty(network.neurons, np.float64)
+        rows: dict[int, list[_Row]] = {}
+        for population in network.populations:
+            own = parts[parts["population"] == population.index]
+            for row in _rows(population, self.bias, self.resting, own):
+                rows.setdefault(row.part, []).append(row)
+        pointers = np.zeros(len(parts) + 1, np.int64)
+        for index, part in enumerate(parts):
+            pointers[index + 1] = len(rows.get(int(part["first"]), []))
+        ordered = [row for part in parts for row in rows.get(int(part["first"]), [])]
+        entries = np.zeros(len(ordered) + 1, np.int64)
+        np.cumsum([len(row.neurons) for row in ordered], out=entries[1:])
+        self.changes = ly.Changes(
+            np.cumsum(pointers),
+            np.array([row.step for row in ordered], np.int64),
+            entries,
+            np.concatenate([np.zeros(0, np.int32), *(row.neurons for row in ordered)]),
+            np.concatenate([np.zeros(0, np.int32), *(row.bias for row in ordered)]),
+            np.concatenate([np.zeros(0), *(row.resting for row in ordered)]),
+        )
+
+
+class _Row:
+    """What changes in a step in a part, which is known by its first neuron."""
+
+    def __init__(self, part: int, step: int, neurons: NDArray[Any], bias: NDArray[Any], resting: NDArray[Any]) -> None:
+        self.part, self.step, self.neurons = part, step, neurons.astype(np.int32)
+        self.bias, self.resting = bias, resting
+
+
+def _rows(
+    population: Population, bias: NDArray[np.int32], resting: NDArray[np.float64], parts: NDArray[np.void]
+) -> Iterator[_Row]:
+    """Fill in the start of a population, and say what changes afterwards."""
+    own = population.part
+    for step, values in _courses(population):
+        if population.source:
+            integers = population.bias[:1] if len(values) == 1 else population.bias
+        else:
+            integers = (
+                round_bias(values, f"{population.name}, with its currents,") if population.currents else population.bias
+            )
+        chances = _resting_probability(population, values)
+        if step < 1:
+            bias[own], resting[own] = integers, chances
+            now = integers, chances
+            continue
+        if len(values) == 1:  # all neurons alike, before and now
+            if now[0][0] != integers[0] or now[1][0] != chances[0]:
+                for part in parts:
+                    yield _Row(int(part["first"]), step, np.array([-1]), integers.copy(), chances)
+        else:
+            other = np.flatnonzero((now[0] != integers) | (now[1] != chances))
+            for part in parts:
+                first = int(part["first"]) - population.first
+                mine = other[(other >= first) & (other < first + int(part["neurons"]))]
+                if len(mine):
+                    yield _Row(int(part["first"]), step, mine + population.first, integers[mine], chances[mine])
+        now = integers, chances
+
+
+def _courses(population: Population) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """What drives a population, bias and currents or the rate of a source, from step 0 and from each change on.
+
+    One number where all neurons are alike all the time.
+    """
+    courses = population.currents if population.rates is None else [population.rates]
+    base = np.asarray(population.model.bias, np.float64)
+    alike = bool(courses) and base.size == 1 and all(course.values.ndim == 1 for course in courses)
+    base = base.reshape(-1)[:1] if alike else population.real_bias()
+    for step in np.unique(np.concatenate([[0], *(course.steps for course in courses)])):
+        total = base
+        for course in courses:
+            at = int(np.searchsorted(course.steps, step, side="right")) - 1
+            if at >= 0:
+                total = total + course.values[at]
+        yield int(step), total
+
+
+def _resting_probability(population: Population, drive: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probability of a spike in a step in which a neuron is at its drive, not rounded; that of a source can be 1."""
+    model = population.model
+    if population.source:
+        return drive.copy()
+    if isinstance(model, LeakyIntegrateAndFire):
+        drive = (drive - model.threshold) / model.width
+    return np.clip(drive, 0.0, P_MAX / ONE)
+
+
+def inputs_digest(network: Network) -> bytes:
+    """SHA-256 of what is given and of what changes; empty where there is no such input."""
+    digest, given = hashlib.sha256(), False
+    for population in network.populations:
+        spikes, courses = population.spikes, [*population.currents, *([population.rates] if population.rates else [])]
+        arrays: list[NDArray[Any]] = [] if spikes is None else [spikes.steps, spikes.neurons]
+        arrays += [array for course in courses for array in (course.steps, course.values)]
+        for array in arrays:
+            given = True
+            digest.update(f"{population.index} {array.dtype.str} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.digest() if given else b""
+
+
+def input_bytes(population: Population, trials: int) -> int:
+    """Memory that the inputs of a population take, at most."""
+
+    def values(course: TimeCourse) -> int:
+        varied = course.values.ndim == 2 or np.size(population.model.bias) > 1
+        return len(course.steps) * (population.size if varied else 1)
+
+    courses = [*population.currents, *([population.rates] if population.rates else [])]
+    spikes = 0 if population.spikes is None else len(population.spikes.steps)
+    own = trials * OWN_BYTES * population.size if courses else 0
+    return SPIKE_BYTES * spikes + VALUE_BYTES * sum(map(values, courses)) + own
