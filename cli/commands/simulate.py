@@ -57,7 +57,7 @@ class SimulateOptions:
 )
 @takes(SimulateOptions)
 def simulate(options: SimulateOptions) -> None:
-    """Simulate a network of populations, synapses with delays, and random sources, event by event.
+    """Simulate a network of populations, synapses with delays, and inputs, event by event.
 
     spikesim manual sparse-networks has the keys of NET.toml. Ctrl-C and SIGTERM save the state and exit with 75;
     the same command with --resume goes on to the same result.
@@ -69,13 +69,14 @@ def simulate(options: SimulateOptions) -> None:
     refuse_ranks("simulate")
     tell_compilation(options.progress_every)
 
+    from spikesim.cli.sample_source import DatasetSamples
     from spikesim.ep.parallel.communicator import Alone
     from spikesim.sparse.description import read_network
     from spikesim.sparse.job import Job
     from spikesim.sparse.simulation import RoundingWarning
 
     given = {key: value for key, value in (("trials", options.trials), ("seed", options.seed)) if value is not None}
-    description = read_network(options.network, **given)
+    description = read_network(options.network, samples=DatasetSamples(options.network.parent), **given)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", RoundingWarning)
         job = Job(

@@ -23,13 +23,12 @@
     delay = [1, 5]
 
 The keys are the arguments of `spikesim.sparse.Network`; ``spikesim manual sparse-networks`` lists them. A projection is
-a random pattern (`number`, `weight`: a fixed out-degree, as NEST and PyNN say, with the same weight for all) or a file
-of `scipy.sparse.save_npz` (`matrix`), named relative to the TOML file.
+a random pattern (`number`, `weight`: a fixed out-degree, as NEST and PyNN say, with the same weight for all), a rule, a
+matrix or a list of edges (`described_connections`); inputs are in `described_inputs`. Files are named relative to the
+TOML file.
 """
 
-import contextlib
-import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,20 +37,29 @@ from spikesim.errors import InputError
 from spikesim.io.fields import require_64_bits
 from spikesim.io.toml import read_toml
 from spikesim.io.validation import Limits, flag, items, number, refuse, require_keys, tables, whole, word
-from spikesim.sparse.connections.matrix_file import load_entries
-from spikesim.sparse.connections.synapses import RandomSynapses
+from spikesim.sparse.described_connections import meant, naming, read_synapses
+from spikesim.sparse.described_inputs import InputFiles, SampleSource, file_digest
 from spikesim.sparse.network import Network, Population
 from spikesim.sparse.neurons import LeakyIntegrateAndFire, Probabilistic
 
-KINDS = ("probabilistic", "lif", "source")
+KINDS = ("probabilistic", "lif", "source", "spikes")
 _MODEL_KEYS = {
     "probabilistic": ("leak", "bias"),
     "lif": ("leak", "bias", "threshold", "width", "reset", "refractory"),
-    "source": ("rate",),
+    "source": ("rate", "images"),
+    "spikes": ("spikes", "images", "recordings"),
 }
-_POPULATION_KEYS = ("name", "size", "kind", "poisson", "record", "record_potential")
-_RANDOM_KEYS = ("number", "weight", "delay", "seed")
-_MATRIX_KEYS = ("matrix", "delay")
+_POPULATION_KEYS = (
+    "name",
+    "size",
+    "nodes",
+    "node_population",
+    "kind",
+    "poisson",
+    "current",
+    "record",
+    "record_potential",
+)
 
 
 @dataclass
@@ -78,12 +86,14 @@ class Description:
     content: dict[str, Any] = field(default_factory=dict)
 
 
-def read_network(path: str | Path, **given: int) -> Description:
+def read_network(path: str | Path, *, samples: SampleSource | None = None, **given: int) -> Description:
     """Read a network from a TOML file.
 
     Parameters
     ----------
     path : path-like
+    samples : SampleSource, optional
+        Where images and recordings of data sets come from.
     given : int
         `trials` or `seed`, in place of the file's.
 
@@ -93,16 +103,18 @@ def read_network(path: str | Path, **given: int) -> Description:
         The file is missing, is not TOML, or does not describe a network.
     """
     path = Path(path)
-    return make_network(read_toml(path) | given, path.parent)
+    return make_network(read_toml(path) | given, path.parent, samples)
 
 
-def make_network(values: Mapping[str, Any], folder: Path) -> Description:
+def make_network(values: Mapping[str, Any], folder: Path, samples: SampleSource | None = None) -> Description:
     """A network from the tables of a TOML file.
 
     Parameters
     ----------
     folder : Path
         Where the files that it names are looked for.
+    samples : SampleSource, optional
+        Where images and recordings of data sets come from.
 
     Raises
     ------
@@ -114,8 +126,9 @@ def make_network(values: Mapping[str, Any], folder: Path) -> Description:
     seed = whole(values.get("seed", 0), "seed", Limits(low=0, high=2**64 - 1))
     read = Description(Network(seed), whole(values.get("trials", 1), "trials"), seed, content=_plain(values))
     named: dict[str, Population] = {}
+    files = InputFiles(folder, samples)
     for table in tables(values.get("population", []), "population", "each under [[population]]"):
-        population = _add_population(read, table)
+        population = _add_population(read, table, files)
         named[population.name] = population
     if not named:
         raise InputError("the network has no population; add [[population]] with a name and a size")
@@ -124,22 +137,28 @@ def make_network(values: Mapping[str, Any], folder: Path) -> Description:
         for table in tables(values.get("projection", []), "projection", "each under [[projection]]")
     ]
     read.content["files"] = digests
+    if files.digests:
+        read.content["input_files"] = files.digests
     return read
 
 
-def _add_population(read: Description, table: Mapping[str, Any]) -> Population:
+def _add_population(read: Description, table: Mapping[str, Any], files: InputFiles) -> Population:
     name = word(table.get("name"), "the name of a population")
     if not name or "/" in name or name in (".", "..") or not name.isprintable():
         raise InputError(f"a population is named {name!r}; a name is printable and has no slash")
     kind = word(table.get("kind", "probabilistic"), f"kind of {name}", KINDS)
-    require_keys(table, (*_POPULATION_KEYS, *_MODEL_KEYS[kind]), f"{name}, a population of kind {kind}")
-    size = whole(table.get("size"), f"size of {name}")
-    given = {key: _MODEL_CHECKS[key](table[key], f"{key} of {name}") for key in _MODEL_KEYS[kind] if key in table}
-    if kind == "source":
-        if "rate" not in given:
-            raise InputError(f"{name} is a source without a rate; give the probability of a spike in a step")
-        population = read.network.add_source(size, given["rate"], name=name)
+    require_keys(table, (*_POPULATION_KEYS, *_MODEL_KEYS[kind]), f"{name}, a population of kind {kind}", meant=meant)
+    size = _size(table, name, files)
+    if kind == "spikes":
+        population = read.network.add_spike_trains(size, files.spikes(table, name), name=name)
+    elif kind == "source":
+        if ("rate" in table) == ("images" in table):
+            raise InputError(f"{name} is a source without a rate; give the probability of a spike in a step, or images")
+        varied = "images" in table or isinstance(table["rate"], Mapping)
+        rate = files.rate(table, name) if varied else _numbers(table["rate"], f"rate of {name}")
+        population = read.network.add_source(size, rate, name=name)
     else:
+        given = {key: _MODEL_CHECKS[key](table[key], f"{key} of {name}") for key in _MODEL_KEYS[kind] if key in table}
         model = LeakyIntegrateAndFire(**given) if kind == "lif" else Probabilistic(**given)
         population = read.network.add_population(size, model, name=name)
     if "poisson" in table:
@@ -148,6 +167,9 @@ def _add_population(read: Description, table: Mapping[str, Any]) -> Population:
             refuse(drive, f"poisson of {name}", "{ rate = arrivals a step, weight = of each }")
         rate, weight = (number(drive[key], f"{key} of the Poisson drive of {name}") for key in ("rate", "weight"))
         read.network.add_poisson(population, rate, weight)
+    for current, neurons in files.currents(table.get("current", []), name):
+        with naming(f"current of {name}"):
+            read.network.add_current(population, current, neurons=neurons)
     if flag(table.get("record", False), f"record of {name}"):
         read.recorded.append(population)
     probes = table.get("record_potential", [])
@@ -156,6 +178,17 @@ def _add_population(read: Description, table: Mapping[str, Any]) -> Population:
     if probes:
         read.probes[name] = list(dict.fromkeys(probes))
     return population
+
+
+def _size(table: Mapping[str, Any], name: str, files: InputFiles) -> int:
+    if "node_population" in table and "nodes" not in table:
+        raise InputError(f"{name} has a node_population without nodes, the file that holds it")
+    of_nodes = files.size(table, name)
+    if of_nodes is None:
+        return whole(table.get("size"), f"size of {name}")
+    if "size" in table:
+        raise InputError(f"{name} has a size and nodes; leave out one of them")
+    return of_nodes
 
 
 def _add_projection(
@@ -169,49 +202,10 @@ def _add_projection(
             raise InputError(f"the {end} of a projection is {name!r}; the populations are {', '.join(named)}")
         ends.append(named[name])
     where = f"the projection {ends[0].name} -> {ends[1].name}"
-    if ("matrix" in table) == ("number" in table):
-        raise InputError(f"{where} needs either a number (of random synapses a neuron) or a matrix (a file)")
-    require_keys(table, ("source", "target", *(_MATRIX_KEYS if "matrix" in table else _RANDOM_KEYS)), where)
-    delay = table.get("delay", 1)
-    if "number" in table:
-        if isinstance(delay, list):
-            if len(delay) != 2:
-                refuse(delay, f"delay of {where}", "a number of steps, or [first, last]")
-            delay = [whole(one, f"delay of {where}") for one in delay]
-        else:
-            delay = whole(delay, f"delay of {where}")
-        count = whole(table["number"], f"number of {where}")
-        weight = number(table.get("weight"), f"weight of {where}")
-        seed = whole(table["seed"], f"seed of {where}") if "seed" in table else None
-        with _naming(where):
-            read.network.connect(ends[0], ends[1], RandomSynapses(count, weight, delay, seed))
-        return {}
-    files = {"matrix": folder / word(table["matrix"], f"matrix of {where}")}
-    if isinstance(delay, str):
-        files["delay"] = folder / delay
-    else:
-        delay = whole(delay, f"delay of {where}")
-    loaded = {key: load_entries(path, where) for key, path in files.items()}
-    with _naming(f"{' with '.join(map(str, files.values()))}, for {where}"):
-        read.network.connect(ends[0], ends[1], loaded["matrix"], delay=loaded.get("delay", delay))
-    return {key: _digest(path) for key, path in files.items()}
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def _naming(what: str) -> Iterator[None]:
-    """Say of what a value is that Python's interface refuses."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{what}: {error}") from None
+    given = read_synapses(table, where, folder)
+    with naming(given.where):
+        read.network.connect(ends[0], ends[1], given.synapses, delay=given.delay)
+    return {key: file_digest(path) for key, path in given.files.items()}
 
 
 def _numbers(value: Any, what: str) -> float | list[float]:
@@ -231,7 +225,6 @@ _MODEL_CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "leak": whole,
     "refractory": whole,
     "bias": _numbers,
-    "rate": _numbers,
     "threshold": number,
     "width": number,
     "reset": number,

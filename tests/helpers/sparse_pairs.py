@@ -1,6 +1,6 @@
 """The same sparse network twice: in the simulator and in the slow reference, from one description."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -67,29 +67,40 @@ def reference_of(net: Network, seed: int, number: int = 0) -> sr.Trial:
         while max(reach) * 2.0**exponent >= 2**30:
             exponent -= 1
         exponents.append(exponent)
-        real = np.broadcast_to(np.asarray(model.bias, float), (size,))
-        lif, resting = None, real
+        lif = None
         if isinstance(model, LeakyIntegrateAndFire):
             numbers = model.threshold * 2**16, 2**32 / model.width, model.reset * 2**16, model.refractory
-            lif, resting = tuple(round(x) for x in numbers), (real - model.threshold) / model.width
-        cells.append(
-            sr.Cells(
-                size,
-                model.leak,
-                np.rint(real * 2**16).astype(int).tolist(),
-                np.clip(resting, 0.0, 1.0 if population.source else 1 - 2.0**-16).tolist(),
-                lif,
-                exponent - 16,
-                (tails, round(weight * 2.0**exponent)) if tails else None,
-                population.source,
-            )
-        )
+            lif = tuple(round(x) for x in numbers)
+        course = course_of(population)
+        bias, resting = course(0)
+        given = set() if population.spikes is None else set(zip(*vars(population.spikes).values(), strict=True))
+        shift, poisson = exponent - 16, (tails, round(weight * 2.0**exponent)) if tails else None
+        cells.append(sr.Cells(size, model.leak, bias, resting, lif, shift, poisson, population.source, given, course))
     for projection in net.projections:
         own = [(real, synapse) for real, synapse in synapses if synapse.projection == projection.index]
         integers = sr.integer_weights([real for real, _ in own], exponents[projection.target.index])
         for (_, synapse), integer in zip(own, integers, strict=True):
             synapse.weight = integer
     return sr.Trial(cells, [synapse for _, synapse in synapses], seed, number)
+
+
+def course_of(population: Population) -> Callable[[int], tuple[list[int], list[float]]]:
+    """Bias and probability of a spike at rest of each neuron in a step, from the definition."""
+    model = population.model
+
+    def of_step(t: int) -> tuple[list[int], list[float]]:
+        drive = np.broadcast_to(np.asarray(model.bias, float), (population.size,)).copy()
+        for own in [population.rates] if population.rates else population.currents:
+            for step, values in zip(own.steps, own.values, strict=True):
+                later = own.steps[own.steps > step]
+                if step <= t and not (later <= t).any():
+                    drive += values
+        bias = np.zeros(population.size) if population.rates else drive
+        resting = (drive - model.threshold) / model.width if isinstance(model, LeakyIntegrateAndFire) else drive
+        chances = np.clip(resting, 0.0, 1.0 if population.source else 1 - 2.0**-16)
+        return np.rint(bias * 2**16).astype(int).tolist(), chances.tolist()
+
+    return of_step
 
 
 def real_synapses(projection: Projection) -> Iterator[tuple[float, sr.Synapse]]:

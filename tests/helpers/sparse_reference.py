@@ -15,9 +15,13 @@ D, the lowest `leak` bits of t in reverse order, and E(b), the first b binary di
 (of 32), carry what the shifts cut off. After a step without arrivals a neuron rests if V = u. A resting neuron that can
 fire does so after the smallest n with 1 - (1 - P)**n > U, where P, its probability, is a real number. It becomes active
 when the sum of what arrives over synapses is not zero; its waiting time is forgotten. A source rests from step -1 on.
+
+Where u or P are others in step t than in the step before, a neuron is active again, and a source draws its waiting time
+as in step t - 1. A source whose spikes are given fires in their steps.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -98,6 +102,8 @@ class Cells:
     shift: int = 0
     poisson: tuple[list[float], int] | None = None  # probabilities of more than 0, 1, .. arrivals, weight of one
     source: bool = False
+    given: set[tuple[int, int]] = field(default_factory=set)  # steps and neurons of spikes
+    course: Callable[[int], tuple[list[int], list[float]]] | None = None  # bias and resting of each step
 
 
 @dataclass
@@ -163,7 +169,23 @@ class Trial:
             uniform = min(w[0] / 2**32 + w[1] / 2**64, 1 - 2**-53)
             self.due[name] = t + waiting_time(own.resting[name[1]], uniform)
 
+    def change(self, t: int) -> None:
+        for k, own in enumerate(self.cells):
+            if own.course is None or not t:
+                continue
+            before, now = own.course(t - 1), own.course(t)
+            own.bias, own.resting = now
+            for i in range(own.size):
+                if (before[0][i], before[1][i]) == (now[0][i], now[1][i]):
+                    continue
+                if own.source:
+                    self.try_to_rest((k, i), t - 1, False)
+                else:
+                    self.resting[k, i] = False
+                    self.due.pop((k, i), None)
+
     def step(self, t: int) -> None:
+        self.change(t)
         sums = dict.fromkeys(self.v, 0)
         for synapse in self.synapses:
             if t >= synapse.delay and synapse.source in self.fired[t - synapse.delay]:
@@ -172,6 +194,8 @@ class Trial:
         self.fired.append(set())
         for name, total in sums.items():
             own = self.cells[name[0]]
+            if (t, name[1]) in own.given:
+                self.fire(name)
             if total:
                 self.resting[name] = False
                 self.due.pop(name, None)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikesim.errors import InputError
-from spikesim.io.numbers import real, shown
+from spikesim.io.numbers import integer, real, shown
 from spikesim.sparse.connections import drawing
 from spikesim.sparse.connections.distributions import Values, delay_values, weight_values
 from spikesim.sparse.connections.entries import Entries
@@ -29,8 +29,8 @@ class EdgeList:
 
     Attributes
     ----------
-    seed : int, optional
-        Of the distributions; `Network.connect` chooses one.
+    seed : int or None
+        Of the distributions, 0 .. 2**64 - 1; unless it is set, `Network.connect` chooses one.
 
     Raises
     ------
@@ -45,6 +45,7 @@ class EdgeList:
     """
 
     def __init__(self, sources: ArrayLike, targets: ArrayLike, weight: Any, delay: Any = 1) -> None:
+        self.seed: int | None = None
         self._sources, self._targets = _indices(sources, "sources"), _indices(targets, "targets")
         if len(self._sources) != len(self._targets):
             raise InputError(f"an edge list has {len(self._sources)} sources and {len(self._targets)} targets")
@@ -132,8 +133,9 @@ class EdgeList:
         Raises
         ------
         InputError
-            An edge leads from or to a neuron that there is not.
+            An edge leads from or to a neuron that there is not, or a seed out of range.
         """
+        seed = seed if self.seed is None else integer(self.seed, "seed", 0, 2**64 - 1)
         for name, own, size in (("source", self._sources, sources), ("target", self._targets, targets)):
             if len(own) and int(own.max()) >= size:
                 at = int(np.argmax(own))
