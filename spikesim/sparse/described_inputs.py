@@ -123,10 +123,10 @@ class InputFiles:
             if "neurons" in one:
                 neurons = items(one["neurons"], f"neurons of the {what}", "integers", whole, filled=True)
             if "value" in one:
-                require_keys(rest, (), f"the {what}, which has a value and may have neurons beside it")
+                require_keys(one, ("value", "neurons"), f"the {what}")
                 found.append((number(one["value"], f"value of the {what}"), neurons))
             elif "images" in one:
-                require_keys(rest, ("images",), f"the {what}")
+                require_keys(one, ("images", "neurons"), f"the {what}")
                 found.append((self._image_course(one["images"], name, f"images of the {what}"), neurons))
             else:
                 found.append((self._course(rest, name, what, f"current {place}"), neurons))

@@ -104,7 +104,7 @@ def _of_run(contents: Contents, path: Path, layer: str | None, sample: int) -> S
     length = int(contents.array("/rows/spikes", "<u8", ())) if contents.has("/spikes") else 0  # complete ones
     if not length:
         raise InputError(f"{path} has no recorded spikes; train with --set record.spikes=[0,1] to record some")
-    last = int(contents.rows("/spikes/epoch", length - 1, length, "<u4", ())[0])
+    last = int(contents.rows("/spikes/epoch", length - 1, length, "<u4", (), compressed=True)[0])
     columns = {"epoch": "<u4", "sample": "<u4", "step": "<u2", "layer": "|u1", "neuron": "<u4"}
     found = _rows(contents, "/spikes", columns, {"epoch": last, "layer": index, "sample": sample}, length)
     if not len(found["step"]):
