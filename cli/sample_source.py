@@ -1,6 +1,5 @@
 """Images and recordings of data sets for the inputs of sparse networks, which know no data sets."""
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +38,8 @@ class DatasetSamples:
         _require(found, samples)
         return np.asarray(found.test.images[samples])
 
-    def recording(self, dataset: str, sample: int) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
-        """The events of a recording of the test set: neurons, milliseconds from the first, and the number of neurons.
+    def recording(self, dataset: str, sample: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The events of a recording of the test set: neurons, and milliseconds from the first.
 
         Raises
         ------
@@ -53,7 +52,7 @@ class DatasetSamples:
             raise InputError(f"{found.name} holds images, not recordings of events: give them as images")
         _require(found, [sample])
         own = slice(int(events.offsets[sample]), int(events.offsets[sample + 1]))
-        return events.neurons[own].astype(np.int64), events.times[own] / 1000.0, math.prod(events.shape)
+        return events.neurons[own].astype(np.int64), events.times[own] / 1000.0
 
     def _load(self, name: str) -> Dataset:
         if name not in self._loaded:

@@ -33,8 +33,8 @@ class SampleSource(Protocol):
         """Test images, uint8 (n, H, W, C)."""
         ...
 
-    def recording(self, dataset: str, sample: int) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
-        """The events of a recording of the test set: neurons, milliseconds, and the number of neurons."""
+    def recording(self, dataset: str, sample: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The events of a recording of the test set: neurons, and milliseconds from the first."""
         ...
 
 
@@ -188,7 +188,7 @@ class InputFiles:
         )
         start, steps, neurons = 0, [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for sample in self._chosen(own, what):
-            found, times, _ = self._source(what).recording(dataset, sample)
+            found, times = self._source(what).recording(dataset, sample)
             self._note(name, f"recording {sample}", found.tobytes() + times.tobytes())
             with naming(what):
                 spikes = Spikes.at_times(found, times, step_ms=step_ms)

@@ -51,7 +51,7 @@ _ADVICE = "lower the numbers of neurons, synapses or trials, or use a machine wi
 
 
 class RoundingWarning(UserWarning):
-    """The integers of a simulation change numbers of its network by more than a hundredth."""
+    """The integers of a simulation change numbers of its network by more than a hundredth, or two spikes into one."""
 
 
 def _needs(network: Network, trials: int) -> dict[str, int]:
@@ -95,7 +95,7 @@ class Simulation:
     Warns
     -----
     RoundingWarning
-        Weights or biases that integers hold badly, with what they become.
+        Weights or biases that integers hold badly, with what they become; given spikes that are left out.
     """
 
     def __init__(self, network: Network, *, trials: int = 1, seed: int = 0, threads: int = 1) -> None:

@@ -96,15 +96,15 @@ def read_columns(
 def _numbers(lines: list[str], places: list[int], names: list[str], where: tuple[Path, int]) -> NDArray[np.float64]:
     """Some columns of some lines; where: the file, and the number of the first line."""
     path, first = where
-    try:
-        table = np.loadtxt(lines, delimiter=",", usecols=places, ndmin=2, comments=None)
-    except ValueError:
-        table = None
     full = sum(not text.isspace() for text in lines)
-    if table is not None and len(table) == full and np.isfinite(table).all():
-        return table
     if not full:
         return np.zeros((0, len(places)))
+    try:
+        table = np.loadtxt(lines, delimiter=",", usecols=places, ndmin=2, comments=None, quotechar='"')
+    except ValueError:
+        table = None
+    if table is not None and len(table) == full and np.isfinite(table).all():
+        return table
     for at, row in enumerate(csv.reader(lines)):
         for place, name in zip(places, names, strict=True):
             value = row[place].strip() if place < len(row) else None
