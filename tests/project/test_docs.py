@@ -12,11 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import h5py
 import numpy as np
 import pytest
+from event_files import arrays_of, bars, write_file
 
 import spikesim
 from spikesim.cli import main
+from spikesim.cli.sample_source import DatasetSamples
 from spikesim.cli.sweeps.sweep_file import read_sweep
 from spikesim.datasets import load
 from spikesim.ep.analysis.costs import energy_costs
@@ -179,12 +182,19 @@ def test_toml_prices_are_energy_costs(tmp_path: Path) -> None:
         assert energy_costs(str(tmp_path / "costs.toml")).memory
 
 
-def test_toml_networks_are_described() -> None:
+def test_toml_networks_are_described(tmp_path: Path) -> None:
+    """With the files that the page names."""
+    with h5py.File(tmp_path / "v1_nodes.h5", "w") as nodes, h5py.File(tmp_path / "v1_v1_edges.h5", "w") as edges:
+        nodes["nodes/v1/node_type_id"] = edges["edges/v1_to_v1/edge_type_id"] = np.zeros(3, int)
+        for end in ("source", "target"):
+            edges[f"edges/v1_to_v1/{end}_node_id"] = np.arange(3)
+    (tmp_path / "v1_v1_edge_types.csv").write_text("edge_type_id syn_weight delay\n0 0.5 1.5\n")
+    write_file(tmp_path / "camera.npz", arrays_of(bars(2), 1))
     texts = list(blocks(ROOT / "docs" / "sparse-networks.md", "toml"))
     texts += [path.read_text() for path in ROOT.glob("examples/networks/*.toml")]
     assert len(texts) > 1
     for text in texts:
-        assert len(make_network(tomllib.loads(text), ROOT).network.projections) > 0
+        assert make_network(tomllib.loads(text), tmp_path, DatasetSamples(tmp_path)).network.neurons > 0
 
 
 def test_detectors_tell_the_shift() -> None:
@@ -208,7 +218,7 @@ def test_equilibrium_propagation_by_hand_learns() -> None:
 
 
 def test_python_of_sparse_networks_runs(tmp_path: Path) -> None:
-    (example,) = blocks(ROOT / "docs" / "sparse-networks.md", "python")
+    example = "\n".join(blocks(ROOT / "docs" / "sparse-networks.md", "python"))
     done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert int(done.stdout.split()[0]) > 0 and not done.stderr
 
