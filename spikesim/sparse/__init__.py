@@ -11,14 +11,10 @@ of neurons in time. Some names are in both, for different things:
 - `Simulation` is here what `Simulator` is in the core, with independent trials in place of samples; what is recorded
   belongs to it. Inside, the `State` of its compiled loop is that of one trial, the core's that of a group of samples.
 
-<<<<<<< HEAD
-Imports `engine`, `numerics`, `jit`, `io` and `runtime`; `ep` and `cli` import it.
-=======
 Its packages: `connections` (rules, matrices, edges), `inputs` (spikes, rates and currents from outside), `files` (what
-these are read from), `engine` (the compiled loop).
+these are read from), `analysis` (statistics of recorded simulations), `engine` (the compiled loop).
 
-Imports `engine`, `numerics`, `jit`, `io` and `runtime`; only `cli` imports it.
->>>>>>> 19836eb (Documentation of connections and inputs of sparse networks, and an example)
+Imports `engine`, `numerics`, `jit`, `io` and `runtime`; `ep` and `cli` import it.
 """
 
 from spikesim.sparse.connections.distributions import LogNormal, Normal, Uniform

@@ -35,6 +35,15 @@ BEGIN, END = "<!-- keys: begin -->\n", "<!-- keys: end -->\n"
 FOLDERS = ("spikesim", "ep", "datasets", "cli")
 MODULES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 
+NOTEBOOK = ROOT / "docs" / "notebook"
+WORDS = {
+    r"(layer|head|pixel|neuron|read-out)s? (hears?|heard)": "receives, is trained on",
+    r"(has|have|at) a price|priced": "is penalized",
+    r"what is (said|told)": "name what it is",
+    r"goes? on where it was": "resumes",
+}
+"""Words, and what to write instead; each has stood in the manual before."""
+
 
 def keys_table() -> str:
     """The keys of the configuration as a table in Markdown."""
@@ -300,6 +309,33 @@ def test_versions_agree() -> None:
     headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert headings[0] == spikesim.__version__
     assert f"version {spikesim.__version__}" in (ROOT / "README.md").read_text()
+
+
+def texts() -> list[tuple[str, str]]:
+    """The pages, the help of each command and of each key of the configuration: where, and the text."""
+    pages = [(str(page.relative_to(ROOT)), page.read_text()) for page in PAGES if NOTEBOOK not in page.parents]
+    keys = [(key, meaning) for key, _, _, meaning in describe()]
+    return [*pages, *keys, *helps(main, "spikesim")]
+
+
+def helps(command: click.Command, name: str) -> list[tuple[str, str]]:
+    """Help of a command, of its options and of its sub-commands."""
+    options = [option.help or "" for option in command.params if isinstance(option, click.Option)]
+    found = [(name, "\n".join([command.help or "", *options]))]
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for child in command.list_commands(context):
+            own = command.get_command(context, child)
+            assert own is not None
+            found += helps(own, f"{name} {child}")
+    return found
+
+
+@pytest.mark.parametrize(("word", "better"), WORDS.items())
+def test_words_that_the_field_does_not_use(word: str, better: str) -> None:
+    pattern = re.compile(rf"\b({word})\b", re.IGNORECASE)
+    found = [f"{where}: {match[0]!r}" for where, text in texts() for match in pattern.finditer(text)]
+    assert not found, f"write {better!r} instead"
 
 
 if __name__ == "__main__":
