@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 
 import pytest
 from commands import succeed
@@ -15,6 +16,9 @@ from spikesim.jit.compilation import JIT, kernel
 from spikesim.jit.kernel_cache import CacheFolder
 
 pytestmark = pytest.mark.skipif(not JIT, reason="nothing is compiled")
+
+OF_TESTS = compilation.cache_folder().path
+"""Where the tests keep their kernels."""
 
 
 def compile_three() -> None:
@@ -93,6 +97,10 @@ def test_the_listener_goes_with_an_error() -> None:
 def test_kernels_from_the_cache_are_not_told(tmp_path) -> None:
     network = tmp_path / "net.toml"
     network.write_text('[[population]]\nname = "a"\nkind = "lif"\nsize = 4\n')
+    succeed("simulate", network, "--steps", 4, "--out", tmp_path / "tests.h5")
+    shutil.copytree(OF_TESTS, tmp_path / "cache" / OF_TESTS.name)
+    for file in (tmp_path / "cache").rglob("*.start_sources-*"):  # the only kernel that is compiled anew
+        file.unlink()
     place = {"NUMBA_CACHE_DIR": os.fspath(tmp_path / "cache")}
     first = succeed("simulate", network, "--steps", 4, "--out", tmp_path / "a.h5", env=place)
     assert first.stderr.count("compiling the kernels, once") == 1 and str(tmp_path / "cache") in first.stderr
