@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import small
 from gradient_cases import CASES, Case, changed, cosine, leaf, parts, prepare
+from numpy.typing import NDArray
 
 from spikesim.engine.synapses import Conv, Dense, Shape
 from spikesim.ep.gradcheck import implicit_gradient as ad
@@ -14,8 +15,8 @@ from spikesim.ep.phases import workspace as ph
 from spikesim.numerics.fixed_point import ONE
 
 
-def loss(case: Case, field: MeanField) -> float:
-    return float(field.cost(field.settle(case.inputs, tolerance=1e-14).rates, case.inputs).mean())
+def loss(case: Case, field: MeanField, start: list[NDArray[np.float64]] | None = None) -> float:
+    return float(field.cost(field.settle(case.inputs, start, tolerance=1e-14).rates, case.inputs).mean())
 
 
 @pytest.mark.parametrize(
@@ -92,14 +93,14 @@ def test_strong_coupling_still_comes_to_rest() -> None:
 @pytest.mark.parametrize("rule", ["symmetric", "postsynaptic"])
 @pytest.mark.parametrize("name", CASES)
 def test_the_exact_gradient_is_that_of_finite_differences(name: str, rule: str) -> None:
-    case = prepare(name)
+    case = prepare(name, gain=0.5 if name == "skips" else 0.6)  # with 0.6 it takes five times as many sweeps
     rest = case.field.settle(case.inputs, tolerance=1e-14)
     exact = ad.exact_gradient(case.field, case.inputs, rest, rule=rule, tolerance=1e-14).scaled(1 / 5)
     rng = np.random.default_rng(7)
     for layer, kind, gradient in parts(exact):
         chosen = [np.unravel_index(flat, gradient.shape) for flat in rng.integers(0, gradient.size, 6)]
         up, down = (
-            np.array([loss(case, changed(case.field, layer, kind, at, step, rule)) for at in chosen])
+            np.array([loss(case, changed(case.field, layer, kind, at, step, rule), rest.rates) for at in chosen])
             for step in (1e-6, -1e-6)
         )
         found = (up - down) / 2e-6
