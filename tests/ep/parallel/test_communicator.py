@@ -2,6 +2,7 @@
 
 import importlib.util
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -54,18 +55,34 @@ def test_floats_are_added_in_the_same_order_everywhere() -> None:
         assert found == [alone] * size
 
 
-def mpiexec(*apart: tuple[int, tuple[object, ...]]) -> list[str]:
+PROGRAM = ("-m", "spikesim")
+EACH = """
+import json, sys
+from spikesim.cli import main
+for arguments in json.loads(sys.argv[1]):
+    main.main(arguments, standalone_mode=False)
+"""
+"""A program of several commands, one after the other."""
+
+
+def mpiexec(*apart: tuple[int, tuple[object, ...]], program: tuple[str, ...] = PROGRAM) -> list[str]:
     """A command line for so many processes of each of some commands."""
     parts: list[str] = []
     for processes, arguments in apart:
         parts += [":"] if parts else []
-        parts += ["-n", str(processes), sys.executable, "-m", "spikesim", *map(str, arguments)]
+        parts += ["-n", str(processes), sys.executable, *program, *map(str, arguments)]
     return [str(MPIEXEC), "--oversubscribe", "--bind-to", "none", *parts]
 
 
-def run_ranks(*apart: tuple[int, tuple[object, ...]], **env: str) -> subprocess.CompletedProcess[str]:
+def run_ranks(
+    *apart: tuple[int, tuple[object, ...]], program: tuple[str, ...] = PROGRAM, **env: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        mpiexec(*apart), capture_output=True, text=True, timeout=SECONDS, env=environment({**AS_ROOT, **env})
+        mpiexec(*apart, program=program),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        env=environment({**AS_ROOT, **env}),
     )
 
 
@@ -104,16 +121,16 @@ def test_training_has_the_same_digest_on_any_number_of_ranks(
 
 @needs_mpi
 def test_other_commands_say_the_same(alone: Path, tmp_path: Path) -> None:
-    for arguments in (
+    commands = [
         ("evaluate", alone, "--repeats", 2, "--format", "json"),
         ("gradcheck", "--run", alone, "--batch", 21, "--format", "json"),
-    ):
-        assert on(3, *arguments).stdout == succeed(*arguments).stdout
-    lines = [
-        start("teacher", alone, "--out", tmp_path / name).stdout.splitlines()[-1]
-        for name, start in (("one.h5", succeed), ("two.h5", lambda *arguments: on(2, *arguments)))
+        ("teacher", alone, "--overwrite", "--out", tmp_path / "teacher.h5"),
     ]
-    assert lines[0] == lines[1] and lines[0].startswith("digest: ")
+    one = "".join(succeed(*arguments).stdout for arguments in commands)
+    three = run_ranks((3, (json.dumps(commands, default=str),)), program=("-c", EACH))
+    assert three.returncode == 0, three.stderr
+    assert three.stdout == one
+    assert one.splitlines()[-1].startswith("digest: ")
 
 
 def ranks_of(process: "subprocess.Popen[str]") -> list[int]:
