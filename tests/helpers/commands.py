@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import forking
+from forking.client import Request
+from forking.start import run
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,7 +66,13 @@ def _command(arguments: tuple[object, ...]) -> list[str]:
 def spikesim(*arguments: object, env: dict[str, str] | None = None, **options) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, in a Python of its own if it has an environment or options of its own."""
     if env is None and set(options) <= {"cwd"}:
-        return forking.run([*map(str, arguments)], Path(options.get("cwd") or Path.cwd()), environment({}), SECONDS)
+        request = Request(
+            module="spikesim.__main__",
+            arguments=[*map(str, arguments)],
+            folder=str(options.get("cwd") or Path.cwd()),
+            environment=environment({}),
+        )
+        return run(request, SECONDS)
     return subprocess.run(
         _command(arguments), capture_output=True, text=True, timeout=SECONDS, env=environment(env or {}), **options
     )
@@ -92,12 +99,14 @@ def python_process(
 def script(path: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """A script of the checkout as a user types it, with what else is on the path of this process."""
     places = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return subprocess.run(
-        [sys.executable, str(ROOT / path), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+    return run(
+        Request(
+            module="forking.script",
+            arguments=[str(ROOT / path), *map(str, arguments)],
+            folder=str(Path.cwd()),
+            environment={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+        ),
+        SECONDS,
     )
 
 

@@ -19,6 +19,7 @@ from datasets_support import make_idx, serve
 from manual.command import TRAIN
 from manual.indented import NEEDED, indented_commands
 from manual.pages import PAGES, Block, Place, blocks, published
+from manual.program import is_of_page
 
 from spikesim.ep.inputs.teacher import write_teacher
 
@@ -291,3 +292,23 @@ def test_a_block_that_fails_is_noticed(server: str, tmp_path: Path) -> None:
     place = Place(tmp_path / "page", server)
     for language, text in (("sh", "false | cat"), ("sh", "spikesim info none.h5\ntrue"), ("python", "import nothing")):
         assert place.run(Block(language, "", text, 0)).returncode != 0
+
+
+STOPPED = """
+spikesim simulate examples/networks/balanced.toml --steps 1000000 --out long.h5 &
+until [ -e long.h5 ]; do sleep 0.02; done
+kill -USR1 $!
+wait $! || exit $?
+"""
+
+
+def test_a_command_of_a_block_is_stopped_by_a_signal(server: str, tmp_path: Path) -> None:
+    done = Place(tmp_path / "page", server).run(Block("sh", "", STOPPED, 0))
+    assert done.returncode == 75 and "--resume" in done.stderr, done.stderr
+
+
+def test_commands_fork_unless_a_block_changes_their_environment(server: str, tmp_path: Path) -> None:
+    place = Place(tmp_path / "page", server)
+    for text, same in (("env -0", True), ("NUMBA_NUM_THREADS=1 env -0", False), ("env -0 -u PYTHONPATH", False)):
+        words = place.run(Block("sh", "", text, 0)).stdout.rstrip("\0").split("\0")
+        assert is_of_page(dict(word.split("=", 1) for word in words), place.environment_file) == same

@@ -19,7 +19,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # the other helpers
 from datasets_support import Tiny, describe, make_idx
 
-from spikesim.cli import main
+from spikesim import __main__ as spikesim
 from spikesim.datasets.catalogue import registry
 from spikesim.datasets.catalogue.registry import Entry
 
@@ -131,16 +131,29 @@ def run_python(arguments: list[str]) -> None:
     script = Path(arguments[0])
     if not {"benchmarks", "examples"} & {*script.parts[:-1]} or script.stem not in SCRIPTS:
         os.execv(sys.executable, [sys.executable, *arguments])
+    put_stand_ins()
     sys.argv = [*without_peers(arguments), *SCRIPTS[script.stem]]
     sys.path[0] = str(script.parent.resolve())
     runpy.run_path(str(script), run_name="__main__")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """``spikesim ARGUMENTS``, shortened."""
+    put_stand_ins()
+    sys.argv[1:] = shortened(sys.argv[1:])
+    spikesim.main()
+
+
+def put_stand_ins() -> None:
+    """Let the program find the stand-ins in place of the published sets."""
     known = {entry.name: entry for entry in registry.entries()}
     known |= {name: tiny.entry for name, tiny in stand_ins().items()}
     registry._ENTRIES = MappingProxyType(known)  # type: ignore[attr-defined]
-    if sys.argv[1] == "python":
-        run_python(sys.argv[2:])
+
+
+if __name__ == "__main__":
+    program = sys.argv.pop(1)
+    if program == "python":
+        run_python(sys.argv[1:])
     else:
-        main(shortened(sys.argv[2:]), prog_name="spikesim")
+        main()

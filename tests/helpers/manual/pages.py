@@ -1,5 +1,6 @@
 """The blocks of the manual's pages, and a place in which they can be run one after the other."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from event_files import arrays_of, bars, write_file, write_nmnist
+from forking import start
 from manual.command import SERVER, TEST, TRAIN, stand_ins
+from manual.program import OF_SHELLS
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), ROOT / "benchmarks" / "README.md"])
@@ -20,7 +23,7 @@ _BLOCK = re.compile(r"^```(\w+)[ \t]*([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DO
 _NO_RUN = re.compile(r"\{no-run: (.{8,})\}")
 
 PROGRAMS = {
-    "spikesim": 'exec "{python}" "{command}" spikesim "$@"',
+    "spikesim": 'exec "{python}" -S -E "{program}" "{address}" "{environment}" "$@"',
     "python": 'exec "{python}" "{command}" python "$@"',
     # two processes, on any number of cores and as root too
     "mpiexec": 'shift 2; exec "{bin}/mpiexec" --oversubscribe --bind-to none -n 2 "$@"',
@@ -78,11 +81,15 @@ class Place:
     def __init__(self, folder: Path, server: str) -> None:
         self.folder = folder
         programs = folder.parent / f"{folder.name}-bin"
+        self.environment_file = programs / "environment.json"
         for path in (folder, programs):
             path.mkdir()
         names = {
             "python": sys.executable,
             "bin": Path(sys.executable).parent,
+            "program": Path(__file__).with_name("program.py"),
+            "address": start.address(),
+            "environment": self.environment_file,
             "command": Path(__file__).with_name("command.py"),
             "root": ROOT,
             "make": "/usr/bin/make",
@@ -101,7 +108,9 @@ class Place:
             "OMPI_ALLOW_RUN_AS_ROOT": "1",
             "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
         }
-        self._environment.pop("SPIKESIM_DATA", None)
+        for name in ("SPIKESIM_DATA", *OF_SHELLS):
+            self._environment.pop(name, None)
+        self.environment_file.write_text(json.dumps(self._environment))
 
     def put_data(self, data_dir: str = "D") -> None:
         """The stand-ins for the published sets in a data folder."""
