@@ -91,7 +91,7 @@ def tell_terminal(text: str) -> None:
 
 
 def tell_compilation(seconds: float | None = None, verbosity: str | None = None) -> None:
-    """For the rest of this command, say on standard error when kernels are compiled.
+    """For the rest of this command, which runs kernels, say on standard error when they are compiled.
 
     Parameters
     ----------
@@ -102,7 +102,9 @@ def tell_compilation(seconds: float | None = None, verbosity: str | None = None)
     """
     from spikesim.cli.launch import is_first
     from spikesim.cli.terminal.compiling import compilation_told
+    from spikesim.jit.startup import leave_out_blas
 
+    leave_out_blas()
     if not is_first() or verbosity == "quiet":
         return
     if seconds is None:

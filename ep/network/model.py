@@ -166,6 +166,18 @@ class Model:
         InputError
             A parameter is not finite or too large for the dynamics.
         """
+        self.set_network(parameters, spread)
+        heads = [parameters.head(head.name) for head in self.heads]
+        self.packed = self._pack([head.weight for head in heads], [head.bias for head in heads], spread)
+        hd.check_nudge(self.packed, self.heads, strength, spread)
+
+    def set_network(self, parameters: ParameterTree, spread: Spread = serial) -> None:
+        """`set_parameters` of weights and biases alone: the heads stay as they are.
+
+        Raises
+        ------
+        InputError
+        """
         connections = [edge.connection for edge in self.graph.edges]
         weights = parameters.weights(self.graph)
         self.compiled.set_all_weights(list(zip(connections, weights, strict=True)), spread)
@@ -173,9 +185,6 @@ class Model:
             self.compiled.set_bias(population, bias)
         if self.clamped is not None:
             self.clamped.update_scales()
-        heads = [parameters.head(head.name) for head in self.heads]
-        self.packed = self._pack([head.weight for head in heads], [head.bias for head in heads], spread)
-        hd.check_nudge(self.packed, self.heads, strength, spread)
 
     @property
     def directions(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -67,28 +67,39 @@ def calibrate(
     window = min(config.dynamics.window_free, steps // 2 * 2)
     parts = thread_pool.groups(n)
     parameters, plan, normalizes = normalization.parameters, model.compiled.plan, normalization.normalizes
-    model.set_parameters(parameters)  # the drive of images needs the weights
-    workspaces = [ph.Workspace(model, config.dynamics, part.stop - part.start, config.seed) for part in parts]
-    for workspace, part in zip(workspaces, parts, strict=True):
+    channels = model.compiled.sizes["bias"]
+    model.set_parameters(parameters, spread=thread_pool.map)  # the drive of images needs the weights
+
+    def put_to_rest(part: slice) -> ph.Workspace:
+        workspace = ph.Workspace(model, config.dynamics, part.stop - part.start, config.seed)
         workspace.rest(inputs[part], sample_ids[part])
+        return workspace
+
+    groups = list(zip(thread_pool.map(put_to_rest, parts), parts, strict=True))
     activity = np.zeros(model.layers)
     for number in range(ROUNDS_MAX):
-        model.set_parameters(parameters)
-        for workspace, part in zip(workspaces, parts, strict=True) if normalizes else ():
-            workspace.drive(inputs[part])  # weights have changed, not biases alone
         stream = stream_of(number, STREAM_CALIBRATION)
-        potentials = PotentialSums.zero(model.compiled.sizes["bias"])
+        renews = normalizes and number > 0  # weights have changed, not biases alone
 
-        def run(workspace: ph.Workspace, stream: int = stream) -> NDArray[np.int64]:
-            count = len(workspace.state.sample_ids)
+        def run(
+            group: tuple[ph.Workspace, slice], stream: int = stream, renews: bool = renews
+        ) -> tuple[NDArray[np.int64], PotentialSums]:
+            workspace, part = group
+            count = part.stop - part.start
+            if renews:
+                workspace.drive(inputs[part])
             workspace.free(count, stream, thread_pool.stop, steps=steps)
             sums = np.empty((count, model.compiled.sizes["state"]), np.int32)
             workspace.window_sums(count, sums)
-            return np.array([layer_rates(model, layer, sums).sum(dtype=np.int64) for layer in range(model.layers)])
+            rates = np.array([layer_rates(model, layer, sums).sum(dtype=np.int64) for layer in range(model.layers)])
+            potentials = PotentialSums.zero(channels)
+            if normalizes:
+                potentials.add(plan.populations, workspace.state.membrane, count)
+            return rates, potentials
 
-        totals = sum(thread_pool.gather([thread_pool.executor.submit(run, workspace) for workspace in workspaces]))
-        for workspace in workspaces if normalizes else ():
-            potentials.add(plan.populations, workspace.state.membrane, len(workspace.state.sample_ids))
+        found = thread_pool.map(run, groups)
+        totals = sum(rates for rates, _ in found)
+        potentials = PotentialSums(*(np.sum([own.arrays()[power] for _, own in found], axis=0) for power in range(2)))
         progress(number + 1)
         activity = totals / (ONE * window * n * model.neurons)
         settled = not normalizes or number >= model.graph.depth
@@ -101,5 +112,5 @@ def calibrate(
             if wanted[layer] > 0:
                 own.bias += np.float32(move[layer])
         normalization.fold()
-    model.set_parameters(parameters)
+        model.set_network(parameters, thread_pool.map)
     return activity

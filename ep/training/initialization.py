@@ -117,7 +117,7 @@ def _start(
         if limit is None:
             return None
         rates = free_rates(thread_pool, few_images, few, CALIBRATED)
-        found = spectral_norms(model, rates)
+        found = spectral_norms(model, rates, thread_pool.map)
         if _is_bistable(config, rates, normalization):
             for edge in model.graph.edges:
                 if edge.source != INPUT:

@@ -20,9 +20,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.engine.layout import Spread, serial
 from spikesim.ep.gradients.contrast import layer_rates
 from spikesim.ep.inputs.encoding import Input
-from spikesim.ep.network.graph import INPUT, LayerGraph
+from spikesim.ep.network.graph import INPUT, Edge, LayerGraph
 from spikesim.ep.network.linear_map import Link
 from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.thread_pool import ThreadPool
@@ -49,13 +50,15 @@ EXHAUSTED = 1e-12
 TINY = 1e-300
 
 
-def spectral_norms(model: Model, rates: list[Reals]) -> Reals:
+def spectral_norms(model: Model, rates: list[Reals], spread: Spread = serial) -> Reals:
     """Spectral norm of each connection's source and target, sqrt(feedback gain) * sigma.
 
     Parameters
     ----------
     rates : float64 (n, H, W, C), one a layer
         Mean firing probabilities; the spectral norm is that of the sample with the largest.
+    spread : function like `map`, optional
+        Shares the connections out over threads.
 
     Returns
     -------
@@ -66,13 +69,15 @@ def spectral_norms(model: Model, rates: list[Reals]) -> Reals:
     if model.feedback_gain == 0:
         return found
     linear = [((layer > LINEAR[0]) & (layer < LINEAR[1])).astype(np.float64) for layer in rates]
-    for edge in model.graph.edges:
-        if edge.source == INPUT:
-            continue
+
+    def norm(edge: Edge) -> float:
         link = Link.of(edge.connection).selecting(rates[edge.source])
         below, own = linear[edge.source], linear[edge.target]
-        norms = largest_singular_values(lambda maps: below * link.down(own * link.up(maps)), below)  # noqa: B023
-        found[edge.index] = float(norms.max(initial=0.0)) * math.sqrt(model.gain_of_feedback(edge))
+        norms = largest_singular_values(lambda maps: below * link.down(own * link.up(maps)), below)
+        return float(norms.max(initial=0.0)) * math.sqrt(model.gain_of_feedback(edge))
+
+    between = [edge for edge in model.graph.edges if edge.source != INPUT]
+    found[[edge.index for edge in between]] = spread(norm, between)
     return found
 
 
@@ -152,7 +157,7 @@ def measure_spectral_norms(thread_pool: ThreadPool, inputs: Input, sample_ids: N
     Stopped
     """
     return thread_pool.ranks.first(
-        lambda: spectral_norms(thread_pool.model, free_rates(thread_pool, inputs, sample_ids, stream))
+        lambda: spectral_norms(thread_pool.model, free_rates(thread_pool, inputs, sample_ids, stream), thread_pool.map)
     )
 
 
