@@ -196,7 +196,7 @@ class Learner:
                 centering.centre(gradients[edge.weight], bias, means[edge.name])
         own.project([gradients[edge.weight] for edge in edges])
         if result.potentials:
-            own.observe(result.potentials[layer], self.config.model.statistics_rate)
+            own.observe(result.potentials[layer], self._statistics_rate(factor))
         self.optimizer.move(f"{name}/bias", bias, factor)
         if gain is not None:
             self.optimizer.move(own.gain_name, gain, factor)
@@ -209,6 +209,11 @@ class Learner:
             return changes[0]
         sizes = [math.prod(edge.shape) for edge in edges]
         return math.fsum(change * size for change, size in zip(changes, sizes, strict=True)) / sum(sizes)
+
+    def _statistics_rate(self, factor: float) -> float:
+        """Share of the mini-batch in the running statistics; factor: on the learning rates."""
+        settings = self.config.model
+        return settings.statistics_rate * (factor if settings.statistics_schedule == "annealed" else 1.0)
 
     def _move_weights(
         self, layer: LayerNormalization, edge: Edge, gradient: Array, mean: Array | None, factor: float

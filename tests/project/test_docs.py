@@ -15,7 +15,6 @@ import click
 import h5py
 import numpy as np
 import pytest
-from event_files import arrays_of, bars, write_file
 
 import spikesim
 from spikesim.cli import main
@@ -193,6 +192,8 @@ def test_toml_prices_are_energy_costs(tmp_path: Path) -> None:
 
 def test_toml_networks_are_described(tmp_path: Path) -> None:
     """With the files that the page names."""
+    from event_files import arrays_of, bars, write_file  # of tests/helpers, which the script knows nothing of
+
     with h5py.File(tmp_path / "v1_nodes.h5", "w") as nodes, h5py.File(tmp_path / "v1_v1_edges.h5", "w") as edges:
         nodes["nodes/v1/node_type_id"] = edges["edges/v1_to_v1/edge_type_id"] = np.zeros(3, int)
         for end in ("source", "target"):

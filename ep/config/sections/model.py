@@ -56,6 +56,12 @@ class ModelSettings:
     statistics_rate: float = option(
         0.1, "Share of a mini-batch in the running statistics of normalized drives.", above=0, high=1
     )
+    statistics_schedule: str = option(
+        "annealed",
+        "That share over the training: constant, or falling with the learning rate (annealed), so that the statistics "
+        "of the last weights are those of many mini-batches.",
+        choices=("constant", "annealed"),
+    )
     activity: float | tuple[float, ...] = option(
         0.1,
         "Mean firing probability of a layer to which the initial biases are calibrated; 0 leaves all biases at 0.",

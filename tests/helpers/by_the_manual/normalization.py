@@ -25,6 +25,7 @@ class Normalization:
 
     def __init__(self, layers: Sequence[nt.Layer], parameters: Parameters, model: Settings) -> None:
         self.rate, self.start = model["statistics_rate"], model["drive_deviation"]
+        self.constant = model["statistics_schedule"] == "constant"
         self.weights = {layer.name: parameters.weights[layer.name].copy() for layer in layers}
         self.biases = {layer.name: parameters.biases[layer.name].copy() for layer in layers}
         self.gains, self.means, self.deviations = ({} for _ in range(3))
@@ -70,16 +71,17 @@ class Normalization:
     @follows(
         """
         m += rate (mean u - m), s^2 += rate (variance u + 10^-5 - s^2) with `model.statistics_rate`, before the step of
-        the optimizer.
+        the optimizer; the rate falls with the learning rate, by the factor of its schedule, unless
+        `model.statistics_schedule` is "constant".
         """,
     )
-    def observe(self, parameters: Parameters, potential: Integers, layer: nt.Layer) -> None:
-        """Move the statistics of a layer."""
-        name = layer.name
+    def observe(self, parameters: Parameters, potential: Integers, layer: nt.Layer, factor: float) -> None:
+        """Move the statistics of a layer; factor: of the schedule of the learning rate."""
+        name, rate = layer.name, self.rate * (1.0 if self.constant else factor)
         mean, variance = self.of_drive(name, parameters, potential, layer)
         square = self.deviations[name].astype(np.float64) ** 2
-        self.means[name] = self.means[name] + (self.rate * (mean - self.means[name])).astype(np.float32)
-        self.deviations[name] = np.sqrt(square + self.rate * (variance - square)).astype(np.float32)
+        self.means[name] = self.means[name] + (rate * (mean - self.means[name])).astype(np.float32)
+        self.deviations[name] = np.sqrt(square + rate * (variance - square)).astype(np.float32)
 
     @follows(
         """

@@ -260,7 +260,7 @@ class Run:
             if own is not None:
                 layer = names.index(name)
                 weight = own.projected(name, weight)
-                own.observe(self.parameters, rest.potentials[layer], self.layers[layer])
+                own.observe(self.parameters, rest.potentials[layer], self.layers[layer], factor)
                 own.gains[name] += self.optimizer.change(f"{name}/gain", own.gains[name], gain, factor)
             biases += self.optimizer.change(f"{name}/bias", biases, bias, factor)
             before, change = weights.copy(), self.optimizer.change(f"{name}/weight", weights, weight, factor)
