@@ -7,6 +7,9 @@ J. Comput. Neurosci. 8, 183 (2000), with his thresholds and weights, in mV. A ne
 with s the weights of what arrives in the step; where V reaches `THRESHOLD` it fires, and stays at `RESET` for
 `REFRACTORY` steps, whatever arrives. Each has a Poisson input of its own, of excitatory weight; how many arrive in a
 step follows from the wanted activity, by the mean field of that paper.
+
+Instead of these neurons there may be those of `NEURONS` with synaptic currents or conductances of the same charge; then
+the activity is only near what is wanted. Neurons of Izhikevich have parameters of their own.
 """
 
 import json
@@ -20,6 +23,7 @@ from sparse_network import INHIBITION, Spec, connect, serve
 
 from spikesim.errors import InputError
 from spikesim.sparse import LeakyIntegrateAndFire, Network, Population
+from spikesim.sparse.neurons import MODELS
 
 STEP_MS = 0.1
 THRESHOLD, RESET = 20.0, 10.0
@@ -32,6 +36,13 @@ SHARPEST = 2.0**-16
 """Width of a threshold, the narrowest that spikesim has: it fires without chance."""
 ARRIVALS_MAX = 64.0
 """In a step, of a Poisson drive of spikesim."""
+CAPACITANCE, TAU_SYN = 250.0, 2.0
+"""Of neurons with synaptic currents, pF and ms."""
+REVERSALS = {"E_ex": 70.0, "E_in": -15.0}
+"""Of conductances, mV above rest."""
+TYPICAL = 15.0
+"""A potential at which conductances make the currents of the other neurons, mV above rest."""
+NEURONS = ("lif", "iaf_psc_delta", "iaf_psc_exp", "iaf_psc_alpha", "iaf_cond_exp", "izhikevich")
 FARTHEST = 26.0
 """Deviations to the threshold from which on a neuron never fires; exp of the square is a float64 still."""
 
@@ -63,11 +74,41 @@ class LifSpec(Spec):
     """The balanced network and how long it runs, for either side; a step is 0.1 ms."""
 
     warm: int = 1000
+    neuron: str = "lif"  # one of NEURONS
+
+    @property
+    def jump(self) -> float:
+        """What an excitatory synapse adds to V in all, but for the leak, mV."""
+        return WEIGHT * math.sqrt(SYNAPSES / self.synapses)
 
     @property
     def weight(self) -> float:
-        """Of an excitatory synapse, mV."""
-        return WEIGHT * math.sqrt(SYNAPSES / self.synapses)
+        """Of an excitatory synapse, in the unit of the neuron."""
+        charge = self.jump * CAPACITANCE
+        return {
+            "iaf_psc_exp": charge / TAU_SYN,
+            "iaf_psc_alpha": charge / (TAU_SYN * math.e),
+            "iaf_cond_exp": charge / (TAU_SYN * (REVERSALS["E_ex"] - TYPICAL)),
+            "izhikevich": 2.5 * self.jump,
+        }.get(self.neuron, self.jump)
+
+    @property
+    def inhibition(self) -> float:
+        """How much stronger an inhibitory synapse is than an excitatory one."""
+        if self.neuron != "iaf_cond_exp":
+            return INHIBITION
+        return INHIBITION * (REVERSALS["E_ex"] - TYPICAL) / (TYPICAL - REVERSALS["E_in"])
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Of the neuron, under the names that NEST has, too; of "lif" none."""
+        if self.neuron in ("lif", "izhikevich"):
+            return {}
+        given = {"C_m": CAPACITANCE, "E_L": 0.0, "V_m": 0.0, "V_th": THRESHOLD, "V_reset": RESET}
+        given["t_ref"] = REFRACTORY * STEP_MS
+        tau = membrane_steps(self.leak) * STEP_MS
+        given |= {"g_L": CAPACITANCE / tau, **REVERSALS} if self.neuron == "iaf_cond_exp" else {"tau_m": tau}
+        return given | ({} if self.neuron == "iaf_psc_delta" else {"tau_syn_ex": TAU_SYN, "tau_syn_in": TAU_SYN})
 
     @property
     def arrivals(self) -> float:
@@ -82,8 +123,8 @@ class LifSpec(Spec):
         recurrent = self.synapses * self.rate
 
         def excess(arrivals: float) -> float:
-            mean = time_constant * self.weight * (recurrent * (0.8 - 0.2 * INHIBITION) + arrivals)
-            variance = time_constant * self.weight**2 * (recurrent * (0.8 + 0.2 * INHIBITION**2) + arrivals)
+            mean = time_constant * self.jump * (recurrent * (0.8 - 0.2 * INHIBITION) + arrivals)
+            variance = time_constant * self.jump**2 * (recurrent * (0.8 + 0.2 * INHIBITION**2) + arrivals)
             return mean_field_rate(mean, math.sqrt(variance), time_constant) - self.rate
 
         if not excess(0.0) < 0 <= excess(ARRIVALS_MAX):
@@ -98,7 +139,9 @@ class LifSpec(Spec):
         return {
             "excitatory": self.excitatory,
             "weight": self.weight,
-            "inhibition": INHIBITION,
+            "inhibition": self.inhibition,
+            "model": "iaf_psc_delta" if self.neuron == "lif" else self.neuron,
+            "parameters": self.parameters,
             "arrivals": self.arrivals,
             "threshold": THRESHOLD,
             "reset": RESET,
@@ -108,16 +151,18 @@ class LifSpec(Spec):
         }
 
 
-def model(leak: int) -> LeakyIntegrateAndFire:
+def model(spec: LifSpec) -> Any:
     """The neuron."""
-    return LeakyIntegrateAndFire(leak, threshold=THRESHOLD, width=SHARPEST, reset=RESET, refractory=REFRACTORY)
+    if spec.neuron == "lif":
+        return LeakyIntegrateAndFire(spec.leak, threshold=THRESHOLD, width=SHARPEST, reset=RESET, refractory=REFRACTORY)
+    return MODELS[spec.neuron](**spec.parameters)
 
 
 def build(spec: LifSpec, seed: int) -> tuple[Network, list[Population]]:
     """The network in spikesim, and its populations."""
-    net = Network()
+    net = Network(dt=STEP_MS)
     sizes = {"excitatory": spec.excitatory, "inhibitory": spec.neurons - spec.excitatory}
-    live = [net.add_population(size, model(spec.leak), name=name) for name, size in sizes.items()]
+    live = [net.add_population(size, model(spec), name=name) for name, size in sizes.items()]
     for population in live:
         net.add_poisson(population, spec.arrivals, spec.weight)
     connect(net, live, spec, seed)

@@ -6,9 +6,9 @@ The argument is a `LifSpec` of lif_network.py. It prints a line of JSON, builds 
 it reads, a seed, and prints a line of JSON about that run. It is a program of its own because NEST is installed in an
 environment of its own.
 
-The neuron is `iaf_psc_delta`, the fastest of NEST's for synapses that act as jumps. A spike of step t over a synapse of
-a delay of d steps arrives in step t + d, as in spikesim. All synapses of a neuron have one weight: they are
-`static_synapse_hom_w`, which holds it once and not for each synapse.
+The neuron is `iaf_psc_delta`, the fastest of NEST's for synapses that act as jumps, unless another is asked for. A
+spike of step t over a synapse of a delay of d steps arrives in step t + d, as in spikesim. All synapses of a neuron
+have one weight: they are `static_synapse_hom_w`, which holds it once and not for each synapse.
 """
 
 import json
@@ -33,7 +33,9 @@ def reset(spec: dict[str, Any], seed: int) -> None:
 
 
 def add_cells(spec: dict[str, Any], size: int) -> Any:
-    """Leaky integrate-and-fire neurons, potentials from rest."""
+    """The neurons, potentials from rest."""
+    if spec["model"] == "izhikevich" or spec["parameters"]:
+        return nest.Create(spec["model"], size, spec["parameters"])
     parameters = {
         "tau_m": spec["membrane_ms"], "C_m": 1.0, "E_L": 0.0, "V_m": 0.0, "I_e": 0.0,
         "V_th": spec["threshold"], "V_reset": spec["reset"], "t_ref": spec["refractory"] * spec["step_ms"],

@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lif_network import STEP_MS, LifSpec, membrane_steps
+from lif_network import NEURONS, STEP_MS, LifSpec, membrane_steps
 from lif_network import model as lif_model
 from numpy.typing import NDArray
 from scipy import sparse, stats
@@ -57,6 +57,11 @@ OWN = [sys.executable, str(Path(__file__).resolve()), "--worker"]
 OWN_LIF = [sys.executable, str(Path(__file__).resolve().parent / "lif_network.py")]
 
 
+COARSE = {"iaf_cond_exp": 2.0**12, "izhikevich": 2.0**14}
+"""Units of 2**-16 mV by which potentials of neurons that are not integrated exactly may differ: those of conductances
+by the trapezoidal rule, those of Izhikevich where they rise to a spike."""
+
+
 def peers(options: argparse.Namespace) -> list[tuple[Peer, str]]:
     """The other sides and their interpreters."""
     given = ((NEST, options.nest), (BRIAN, options.brian))
@@ -65,8 +70,8 @@ def peers(options: argparse.Namespace) -> list[tuple[Peer, str]]:
 
 def make_spec(options: argparse.Namespace, delay: tuple[int, int]) -> Spec:
     """The network that the options ask for."""
-    kind = LifSpec if options.lif else Spec
-    return kind(options.neurons, options.synapses, options.rate / 100, delay, options.leak, options.steps)
+    given = options.neurons, options.synapses, options.rate / 100, delay, options.leak, options.steps
+    return LifSpec(*given, neuron=options.neuron) if options.lif else Spec(*given)
 
 
 def other_leak(options: argparse.Namespace) -> dict[str, Any]:
@@ -84,13 +89,18 @@ def check_potentials(options: argparse.Namespace, peer: Peer, python: str, folde
     random = np.random.default_rng(0)
     sources, targets, steps = 40, 60, 80
     matrix = sparse.random_array((targets, sources), density=0.2, rng=random, format="csc")
-    weight, bias = (4.0, 0.0) if options.lif else (0.125, -0.25)
+    kind, own = (LifSpec, {"neuron": options.neuron}) if options.lif else (Spec, {})
+    spec = kind(
+        targets, sources, 0.01, (1, 5), options.leak, steps, mode="potentials", record=str(folder / "seen.npy"), **own
+    )
+    weight, bias = (4.0 / spec.jump * spec.weight, 0.0) if isinstance(spec, LifSpec) else (0.125, -0.25)
     matrix.data[:] = weight
     delays = matrix.copy()
     delays.data[:] = random.integers(1, 6, matrix.nnz)
-    net = Network()
+    net = Network(dt=STEP_MS)
     source = net.add_source(sources, 0.1)
-    cells = net.add_population(targets, lif_model(options.leak) if options.lif else Probabilistic(options.leak, bias))
+    neuron = lif_model(spec) if isinstance(spec, LifSpec) else Probabilistic(options.leak, bias)
+    cells = net.add_population(targets, neuron)
     net.connect(source, cells, matrix, delay=delays)
     simulation = Simulation(net)
     simulation.record(source)
@@ -102,8 +112,6 @@ def check_potentials(options: argparse.Namespace, peer: Peer, python: str, folde
         sources=sources, targets=targets, steps=spikes.steps, fired=spikes.neurons,
         i=entries.coords[1], j=entries.coords[0], delays=delays.tocoo().data.astype(int),
     )  # fmt: skip
-    kind = LifSpec if options.lif else Spec
-    spec = kind(targets, sources, 0.01, (1, 5), options.leak, steps, mode="potentials", record=str(folder / "seen.npy"))
     other = {"bias": bias, "weight": weight, "arrivals": 0.0, "given": str(folder / "given.npz"), **other_leak(options)}
     Side(peer.name, peer.command(python), spec, **other).close()
     return float(np.abs(simulation.potentials(cells) - np.load(folder / "seen.npy")).max()) * 2**16
@@ -357,6 +365,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--brian", metavar="PYTHON", help="interpreter that has Brian2 (without peers: spikesim alone)")
     parser.add_argument("--nest", metavar="PYTHON", help="interpreter that has NEST; with --lif, which it implies")
     parser.add_argument("--lif", action="store_true", help="the balanced network of integrate-and-fire neurons")
+    parser.add_argument(
+        "--neuron", choices=NEURONS, help="in that network, another neuron (spikesim and NEST); --lif follows from it"
+    )
     parser.add_argument("--runtime", action="store_true", help="also Brian2's Cython runtime mode")
     what: dict[str, Any] = {"dest": "what", "action": "append_const"}
     parser.add_argument("--quiet", **what, const="quiet", help="ten times the neurons, the additional ones at rest")
@@ -376,7 +387,8 @@ def parse() -> argparse.Namespace:
     if len(chosen) > 1:
         parser.error(f"--{chosen[0]} and --{chosen[1]} are measurements of their own; give one of them")
     options.what = chosen[0]
-    options.lif = options.lif or options.nest is not None
+    options.lif = options.lif or options.nest is not None or options.neuron is not None
+    options.neuron = options.neuron or "lif"
     if options.lif and options.what in ("quiet", "large"):
         parser.error(f"--{options.what} is a measurement of probabilistic neurons; leave out --lif and --nest")
     fill(options)
@@ -392,6 +404,8 @@ def parse() -> argparse.Namespace:
         parser.error("--law compares with Brian2 or NEST: say with --brian or --nest which interpreter has it")
     if options.what == "law" and len(peers(options)) + options.runtime > 1:
         parser.error("--law compares with one other side; give --brian or --nest, without --runtime")
+    if options.neuron != "lif" and options.brian:
+        parser.error("--neuron runs in spikesim and in NEST; leave out --brian")
     if options.runtime and not options.brian:
         parser.error("--runtime is a mode of Brian2: say with --brian which interpreter has it")
     for peer, python in peers(options):
@@ -416,6 +430,8 @@ def main() -> None:
             print(f"another side: {peer.versions(python)}")
             worst = check_potentials(options, peer, python, folder)
             limit = 5 + 2.0 ** (options.leak / 2)
+            if options.neuron in COARSE:
+                limit = COARSE[options.neuron]
             print(
                 f"same spikes, same synapses: potentials differ by {worst:.2f} of 2**-16 (rounding: at most {limit:g})"
             )

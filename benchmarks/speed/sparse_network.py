@@ -83,6 +83,11 @@ class Spec:
         mean = self.rate * float(optimize.brentq(excess, -10 * SPREAD, 10 * SPREAD))
         return mean - self.synapses * self.rate * self.weight * (0.8 - 0.2 * INHIBITION)
 
+    @property
+    def inhibition(self) -> float:
+        """How much stronger an inhibitory synapse is than an excitatory one."""
+        return INHIBITION
+
     def derived(self) -> dict[str, Any]:
         """What a side need not work out for itself."""
         return {
@@ -143,7 +148,7 @@ def build(spec: Spec, seed: int) -> tuple[Network, list[Population]]:
 
 def connect(net: Network, live: list[Population], spec: Spec, seed: int, **part: Any) -> None:
     """The synapses among the excitatory and the inhibitory population, or among a part of each (`PartSynapses`)."""
-    for source, weight in zip(live, (spec.weight, -INHIBITION * spec.weight), strict=True):
+    for source, weight in zip(live, (spec.weight, -spec.inhibition * spec.weight), strict=True):
         for target in live:
             # to each population as many as would go there on average if they were drawn among all
             size = spec.excitatory if target is live[0] else spec.neurons - spec.excitatory

@@ -121,15 +121,16 @@ def _summarise(job: "Job", progress: "JobProgress") -> None:
 
     simulation, description = job.simulation, job.description
     trials = range(simulation.trials)
-    table = Table(f"{counted(simulation.step, 'step')}, {counted(simulation.trials, 'trial')}", ("population",))
-    table.add_columns("neurons", "spikes", "fire in a step", "visits")
+    dt = simulation.dt
+    length = counted(simulation.step, "step") + (f" of {dt:g} ms" if dt else "")
+    table = Table(f"{length}, {counted(simulation.trials, 'trial')}", ("population",))
+    table.add_columns("neurons", "spikes", "rate" if dt else "fire in a step", "visits")
     for population in description.network.populations:
         spikes = sum(int(simulation.spike_counts(population, trial).sum()) for trial in trials)
         visits = sum(int(simulation.updates(trial)[population.index]) for trial in trials)
         chances = population.size * simulation.step * simulation.trials
-        table.add_row(
-            population.name, str(population.size), f"{spikes:,}", f"{spikes / chances:.3%}", f"{visits / chances:.1%}"
-        )
+        rate = f"{1000 / dt * spikes / chances:.3g} Hz" if dt else f"{spikes / chances:.3%}"
+        table.add_row(population.name, str(population.size), f"{spikes:,}", rate, f"{visits / chances:.1%}")
     console = make_console()
     print_table(console, table)
     events = sum(int(simulation.events(trial).sum()) for trial in trials)

@@ -33,7 +33,15 @@ from spikesim.sparse.inputs.spike_files import read_spikes
 from spikesim.sparse.inputs.spikes import Spikes
 from spikesim.sparse.inputs.time_course import TimeCourse
 from spikesim.sparse.network import Network, Population, Projection
-from spikesim.sparse.neurons import LeakyIntegrateAndFire, Probabilistic
+from spikesim.sparse.neurons import (
+    IafCondExp,
+    IafPscAlpha,
+    IafPscDelta,
+    IafPscExp,
+    Izhikevich,
+    LeakyIntegrateAndFire,
+    Probabilistic,
+)
 from spikesim.sparse.recording import SimulationReader
 from spikesim.sparse.simulation import RoundingWarning, Simulation
 
@@ -43,6 +51,11 @@ __all__ = [
     "FixedInDegree",
     "FixedOutDegree",
     "FixedTotalNumber",
+    "IafCondExp",
+    "IafPscAlpha",
+    "IafPscDelta",
+    "IafPscExp",
+    "Izhikevich",
     "LeakyIntegrateAndFire",
     "LogNormal",
     "Network",

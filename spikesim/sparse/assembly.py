@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.errors import InputError
-from spikesim.numerics.fixed_point import ONE, ONE_BITS
+from spikesim.numerics.fixed_point import ONE_BITS
 from spikesim.sparse import rounding as rd
 from spikesim.sparse.engine import build
 from spikesim.sparse.engine import layout as ly
 from spikesim.sparse.input_tables import DrivenNeurons, given_spikes
 from spikesim.sparse.network import Network, Population, Projection
-from spikesim.sparse.neurons import LeakyIntegrateAndFire
+from spikesim.sparse.neurons import KERNELS, General, LeakyIntegrateAndFire, Probabilistic
+from spikesim.sparse.neurons.step import COLUMNS
 
 PART_SMALLEST = 2**12
 """Neurons that a thread should have of a population at least, or waiting for the others costs more than it gains."""
@@ -64,7 +65,10 @@ class _Layout:
         self.reach = [
             self._reach(population, own) for population, own in zip(network.populations, self.incoming, strict=True)
         ]
-        self.exponents = [rd.sum_exponent(reach) for reach in self.reach]
+        self.exponents = [
+            rd.sum_exponent(reach, rd.FINEST if population.general is None else population.general.finest)
+            for population, reach in zip(network.populations, self.reach, strict=True)
+        ]
         short = any(
             population.size > ly.BLOCK_LARGEST and 0 < self._row(population, own, ly.BLOCK_LARGEST) < ly.ROW_SHORTEST
             for own, population in zip(self.incoming, network.populations, strict=True)
@@ -77,7 +81,7 @@ class _Layout:
         self.parts_at = np.cumsum([0, *(cut.parts for cut in self.cuts)]).tolist()
 
     def tables(self) -> ly.Tables:
-        parts, poisson = self._parts()
+        parts, rows = self._parts()
         blocks: list[tuple[int, ...]] = []
         tables: list[tuple[int, ...]] = []
         delays: list[NDArray[np.int64]] = []
@@ -90,7 +94,9 @@ class _Layout:
             size = cut.block
             firsts = range(0, population.size, size)
             of_block: list[list[tuple[int, ...]]] = [[] for _ in firsts]
+            lanes = 1 if population.general is None else population.general.lanes
             for projection, constant, part in self._weight_parts(own):
+                inhibits = lanes == 2 and (part.sign < 0 or (constant is not None and constant < 0))
                 found = self._sorted(projection, part, size, len(firsts))
                 count = len(projection.synapses.delays)
                 per_block = projection.source.size * count + 1
@@ -109,6 +115,7 @@ class _Layout:
                             constant=constant is not None,
                             weight=constant or 0,
                             shift=self.exponents[population.index] - part.exponent,
+                            drive=self.network.neurons if inhibits else 0,
                         )
                     )
                 delays.append(projection.synapses.delays)
@@ -139,7 +146,11 @@ class _Layout:
             tables=np.array(tables, ly.TABLE),
             bias=driven.bias,
             resting=driven.resting,
-            poisson=poisson,
+            initial=np.concatenate([population.initial for population in self.network.populations]),
+            start=self._start(),
+            lanes=max([own.general.lanes for own in self.network.populations if own.general is not None], default=1),
+            parameters=rows,
+            poisson=_joined(self.tails, np.uint64),
             delays=_joined(delays, np.int64),
             pointers=_joined(pointers, np.int64),
             targets=_joined(targets, self.kind),
@@ -148,21 +159,27 @@ class _Layout:
             changes=driven.changes,
         )
 
-    def _parts(self) -> tuple[NDArray[np.void], NDArray[np.uint64]]:
+    def _parts(self) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+        """The parts, and the rows of parameters of neurons that are visited one by one."""
         table = np.zeros(self.parts_at[-1], ly.PART)
+        rows = [np.zeros((0, COLUMNS), np.int64)]
         for population, cut in zip(self.network.populations, self.cuts, strict=True):
-            model, exponent = population.model, self.exponents[population.index]
+            model, general, exponent = population.model, population.general, self.exponents[population.index]
             self._tell_neurons(population)
             row = np.zeros(1, ly.PART)[0]
-            row.population, row.begin, row.leak = population.index, population.first, model.leak
-            row.shift = exponent - ONE_BITS
+            row.population, row.begin = population.index, population.first
+            row.shift = max(exponent - ONE_BITS, 0)
             row.poisson = -1
-            row.kind = ly.KIND_SOURCE if population.source else ly.KIND_PROBABILISTIC
-            if isinstance(model, LeakyIntegrateAndFire):
-                row.kind = ly.KIND_LIF
-                row.threshold, row.reset = round(model.threshold * ONE), round(model.reset * ONE)
-                row.width, row.slope = math.ceil(model.width * ONE), round(2**32 / model.width)
-                row.refractory = model.refractory
+            if general is not None:
+                row.kind = ly.KIND_GENERAL + KERNELS.index(general.kernels)
+                row.parameters = sum(map(len, rows))
+                rows.append(self._rows_of(population, general, exponent))
+                row.varies, row.lanes = len(rows[-1]) > 1, general.lanes
+            else:
+                lif = isinstance(model, LeakyIntegrateAndFire)
+                row.kind = ly.KIND_SOURCE if population.source else ly.KIND_LIF if lif else ly.KIND_PROBABILISTIC
+                for name, value in model.shared().items():
+                    row[name] = value
             if population.poisson is not None:
                 row.poisson = sum(map(len, self.tails[: population.index]))
                 row.poisson_terms = len(self.tails[population.index])
@@ -172,7 +189,24 @@ class _Layout:
             for number, first in enumerate(range(0, population.size, cut.length)):
                 row.first, row.neurons = population.first + first, min(cut.length, population.size - first)
                 table[self.parts_at[population.index] + number] = row
-        return table, _joined(self.tails, np.uint64)
+        return table, np.concatenate(rows)
+
+    @staticmethod
+    def _rows_of(population: Population, general: General, exponent: int) -> NDArray[np.int64]:
+        try:
+            return general.rows(exponent)
+        except InputError as error:
+            raise InputError(f"{population.name}: {error}") from None
+
+    def _start(self) -> NDArray[np.int32]:
+        """What the variables of all neurons are at the start."""
+        generals = [(own.part, own.general) for own in self.network.populations if own.general is not None]
+        variables = max([general.variables for _, general in generals], default=0)
+        start = np.zeros((self.network.neurons, variables), np.int32)
+        for part, general in generals:
+            for variable, own in general.start.items():
+                start[part, variable] = own
+        return start
 
     def _tell(self, line: str | None) -> None:
         if line is not None:
@@ -186,10 +220,10 @@ class _Layout:
                 f"{population.merged:,} of {len(population.spikes.steps) + population.merged:,} spikes given to "
                 f"{population.name} are left out: their neuron fires in the same step already"
             )
-        if not population.source:
+        if isinstance(model, Probabilistic | LeakyIntegrateAndFire) and not population.source:
             self._tell(rd.told_bias(population.real_bias(), population.bias, population.name))
-        if isinstance(model, LeakyIntegrateAndFire):
-            for what in ("threshold", "reset"):
+        for what in ("threshold", "reset"):
+            if isinstance(model, LeakyIntegrateAndFire) and isinstance(getattr(model, what), float):
                 self._tell(rd.told_number(getattr(model, what), f"{what} of {population.name}"))
 
     def _integer(self, weight: float, target: Population, what: str) -> int:
@@ -221,9 +255,12 @@ class _Layout:
                 for rows in synapses.rows(projection.source.size, target.size)
             ]
         )
-        parts, changes = rd.split(weights, synapses.largest, exponent)
-        self._tell(rd.told_weights(changes, parts[-1].exponent, f"the weights of {projection.name}", reach))
-        return None, parts
+        found = []
+        for sign, own in _signs(target, weights):
+            parts, changes = rd.split(own, float(np.abs(own).max(initial=0.0)), exponent)
+            self._tell(rd.told_weights(changes, parts[-1].exponent, f"the weights of {projection.name}", reach))
+            found += [part._replace(sign=sign) for part in parts]
+        return None, found
 
     def _row(self, population: Population, own: list[Projection], size: int) -> float:
         """Mean number of synapses of a row in blocks of so many neurons."""
@@ -262,7 +299,7 @@ class _Layout:
                 )
         weights, arrivals = float(total.max(initial=0.0)), len(self.tails[population.index])
         poisson = 0.0 if population.poisson is None else abs(population.poisson[1])
-        rd.check_reach(weights, arrivals, poisson, population.name)
+        rd.check_reach(weights, arrivals, poisson, population.name, population.reach_limit)
         return weights + arrivals * poisson
 
     def _sorted(self, projection: Projection, part: rd.Part, size: int, blocks: int) -> "_Sorted":
@@ -319,7 +356,7 @@ def _record(dtype: np.dtype[Any], **fields: int) -> tuple[int, ...]:
 
 def _rows(projection: Projection, part: rd.Part) -> Iterator[tuple[build.SynapseRows, NDArray[np.float64] | None]]:
     """The rows of a projection, of those synapses whose weights are of one scale, and these weights if they differ."""
-    everything = part.above < 0.0 and part.largest >= projection.synapses.largest
+    everything = part.above < 0.0 and part.largest >= projection.synapses.largest and not part.sign
     first, none = 0, np.zeros(0, np.int64)
     for rows in projection.synapses.rows(projection.source.size, projection.target.size):
         pointers, targets, weights = rows.pointers, rows.targets, rows.weights
@@ -331,3 +368,12 @@ def _rows(projection: Projection, part: rd.Part) -> Iterator[tuple[build.Synapse
             delays = delays[kept] if len(delays) else delays
         yield build.SynapseRows(first, pointers, targets, delays), weights
         first += len(pointers) - 1
+
+
+def _signs(target: Population, weights: NDArray[np.float64]) -> list[tuple[int, NDArray[np.float64]]]:
+    """All weights, or those of excitation and those of inhibition if they have sums of their own."""
+    below = weights < 0
+    if target.general is None or target.general.lanes == 1:
+        return [(0, weights)]
+    both = [(1, weights[~below]), (-1, weights[below])]
+    return [own for own in both if len(own[1])] or both[:1]

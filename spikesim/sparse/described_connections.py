@@ -179,7 +179,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any], str, Path], Given]] = {
 def _weight(given: Any, where: str) -> Any:
     """A number, a list of them, or a distribution."""
     if isinstance(given, Mapping):
-        return _distribution(given, f"weight of {where}")
+        return read_distribution(given, f"weight of {where}")
     if isinstance(given, list):
         return np.asarray(reals(given, f"weight of {where}"))
     return number(given, f"weight of {where}")
@@ -189,7 +189,7 @@ def _delay(given: Any, where: str) -> Any:
     """Steps, the first and the last of them, or a distribution."""
     what = f"delay of {where}"
     if isinstance(given, Mapping):
-        return _distribution(given, what)
+        return read_distribution(given, what)
     if not isinstance(given, list):
         return whole(given, what)
     if len(given) != 2:
@@ -197,7 +197,14 @@ def _delay(given: Any, where: str) -> Any:
     return tuple(whole(one, what) for one in given)
 
 
-def _distribution(table: Mapping[str, Any], what: str) -> Distribution:
+def read_distribution(table: Mapping[str, Any], what: str) -> Distribution:
+    """A distribution that a table describes.
+
+    Raises
+    ------
+    InputError
+        An unknown key, a wrong type, or a value out of range.
+    """
     name = word(table.get("distribution"), f"distribution of the {what}", _DISTRIBUTIONS)
     made, needed, optional = _DISTRIBUTIONS[name]
     _require(table, ("distribution", *needed, *optional), what, needed)

@@ -28,8 +28,8 @@ matrix or a list of edges (`described_connections`); inputs are in `described_in
 TOML file.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +37,16 @@ from spikesim.errors import InputError
 from spikesim.io.fields import require_64_bits
 from spikesim.io.toml import read_toml
 from spikesim.io.validation import Limits, flag, items, number, refuse, require_keys, tables, whole, word
-from spikesim.sparse.described_connections import meant, naming, read_synapses
+from spikesim.sparse.described_connections import meant, naming, read_distribution, read_synapses
 from spikesim.sparse.described_inputs import InputFiles, SampleSource, file_digest
+from spikesim.sparse.described_units import in_steps, units_of
 from spikesim.sparse.network import Network, Population
-from spikesim.sparse.neurons import LeakyIntegrateAndFire, Probabilistic
+from spikesim.sparse.neurons import MODELS
 
-KINDS = ("probabilistic", "lif", "source", "spikes")
+KINDS = (*MODELS, "source", "spikes")
 _MODEL_KEYS = {
-    "probabilistic": ("leak", "bias"),
-    "lif": ("leak", "bias", "threshold", "width", "reset", "refractory"),
-    "source": ("rate", "images"),
+    **{kind: tuple(own.name for own in fields(model)) for kind, model in MODELS.items()},
+    "source": ("rate", "rate_hz", "images"),
     "spikes": ("spikes", "images", "recordings"),
 }
 _POPULATION_KEYS = (
@@ -122,9 +122,10 @@ def make_network(values: Mapping[str, Any], folder: Path, samples: SampleSource 
         An unknown key, a wrong type, or a value out of range.
     """
     require_64_bits(values, "")
-    require_keys(values, ("trials", "seed", "population", "projection"), "the file")
+    require_keys(values, ("trials", "seed", "dt", "population", "projection"), "the file")
     seed = whole(values.get("seed", 0), "seed", Limits(low=0, high=2**64 - 1))
-    read = Description(Network(seed), whole(values.get("trials", 1), "trials"), seed, content=_plain(values))
+    dt = number(values["dt"], "dt") if "dt" in values else None
+    read = Description(Network(seed, dt=dt), whole(values.get("trials", 1), "trials"), seed, content=_plain(values))
     named: dict[str, Population] = {}
     files = InputFiles(folder, samples)
     for table in tables(values.get("population", []), "population", "each under [[population]]"):
@@ -139,6 +140,8 @@ def make_network(values: Mapping[str, Any], folder: Path, samples: SampleSource 
     read.content["files"] = digests
     if files.digests:
         read.content["input_files"] = files.digests
+    if dt is not None:
+        read.content["units"] = units_of(read.network)
     return read
 
 
@@ -148,6 +151,7 @@ def _add_population(read: Description, table: Mapping[str, Any], files: InputFil
         raise InputError(f"a population is named {name!r}; a name is printable and has no slash")
     kind = word(table.get("kind", "probabilistic"), f"kind of {name}", KINDS)
     require_keys(table, (*_POPULATION_KEYS, *_MODEL_KEYS[kind]), f"{name}, a population of kind {kind}", meant=meant)
+    table = in_steps(table, name, read.network)
     size = _size(table, name, files)
     if kind == "spikes":
         population = read.network.add_spike_trains(size, files.spikes(table, name), name=name)
@@ -158,9 +162,8 @@ def _add_population(read: Description, table: Mapping[str, Any], files: InputFil
         rate = files.rate(table, name) if varied else _numbers(table["rate"], f"rate of {name}")
         population = read.network.add_source(size, rate, name=name)
     else:
-        given = {key: _MODEL_CHECKS[key](table[key], f"{key} of {name}") for key in _MODEL_KEYS[kind] if key in table}
-        model = LeakyIntegrateAndFire(**given) if kind == "lif" else Probabilistic(**given)
-        population = read.network.add_population(size, model, name=name)
+        given = {key: _parameter(table[key], f"{key} of {name}") for key in _MODEL_KEYS[kind] if key in table}
+        population = read.network.add_population(size, MODELS[kind](**given), name=name)
     if "poisson" in table:
         drive = table["poisson"]
         if not isinstance(drive, Mapping) or set(drive) != {"rate", "weight"}:
@@ -202,10 +205,19 @@ def _add_projection(
             raise InputError(f"the {end} of a projection is {name!r}; the populations are {', '.join(named)}")
         ends.append(named[name])
     where = f"the projection {ends[0].name} -> {ends[1].name}"
-    given = read_synapses(table, where, folder)
+    given = read_synapses(in_steps(table, where, read.network), where, folder)
     with naming(given.where):
         read.network.connect(ends[0], ends[1], given.synapses, delay=given.delay)
     return {key: file_digest(path) for key, path in given.files.items()}
+
+
+def _parameter(value: Any, what: str) -> Any:
+    """A number, a list of them, or a distribution; an integer stays one."""
+    if isinstance(value, Mapping):
+        return read_distribution(value, what)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return _numbers(value, what)
 
 
 def _numbers(value: Any, what: str) -> float | list[float]:
@@ -219,13 +231,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(one) for one in value]
     return value if isinstance(value, str | bool | int | float) else str(value)
-
-
-_MODEL_CHECKS: dict[str, Callable[[Any, str], Any]] = {
-    "leak": whole,
-    "refractory": whole,
-    "bias": _numbers,
-    "threshold": number,
-    "width": number,
-    "reset": number,
-}

@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.numerics.fixed_point import ONE, P_MAX
 from spikesim.sparse.engine import layout as ly
 from spikesim.sparse.inputs.time_course import TimeCourse
 from spikesim.sparse.network import Network, Population
-from spikesim.sparse.neurons import LeakyIntegrateAndFire
 from spikesim.sparse.rounding import round_bias
 
 SPIKE_BYTES, VALUE_BYTES, OWN_BYTES = 12, 16, 12
@@ -116,26 +114,24 @@ def _courses(population: Population) -> Iterator[tuple[int, NDArray[np.float64]]
     One number where all neurons are alike all the time.
     """
     courses = population.currents if population.rates is None else [population.rates]
-    base = np.asarray(population.model.bias, np.float64)
-    alike = bool(courses) and base.size == 1 and all(course.values.ndim == 1 for course in courses)
-    base = base.reshape(-1)[:1] if alike else population.real_bias()
+    base, scale = population.drive, population.per_current
+    alike = bool(courses) and base.size == scale.size == 1 and all(course.values.ndim == 1 for course in courses)
+    alike = alike and _resting_probability(population, base).size == 1
+    base = base if alike else population.real_bias()
     for step in np.unique(np.concatenate([[0], *(course.steps for course in courses)])):
         total = base
         for course in courses:
             at = int(np.searchsorted(course.steps, step, side="right")) - 1
             if at >= 0:
-                total = total + course.values[at]
+                total = total + course.values[at] * scale
         yield int(step), total
 
 
 def _resting_probability(population: Population, drive: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probability of a spike in a step in which a neuron is at its drive, not rounded; that of a source can be 1."""
-    model = population.model
     if population.source:
         return drive.copy()
-    if isinstance(model, LeakyIntegrateAndFire):
-        drive = (drive - model.threshold) / model.width
-    return np.clip(drive, 0.0, P_MAX / ONE)
+    return population.model.resting(drive) if population.general is None else population.general.chance(drive)
 
 
 def inputs_digest(network: Network) -> bytes:
@@ -156,7 +152,7 @@ def input_bytes(population: Population, trials: int) -> int:
     """Memory that the inputs of a population take, at most."""
 
     def values(course: TimeCourse) -> int:
-        varied = course.values.ndim == 2 or np.size(population.model.bias) > 1
+        varied = course.values.ndim == 2 or max(population.drive.size, population.per_current.size) > 1
         return len(course.steps) * (population.size if varied else 1)
 
     courses = [*population.currents, *([population.rates] if population.rates else [])]

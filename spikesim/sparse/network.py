@@ -23,8 +23,10 @@ from spikesim.sparse.connections.rules import Rule
 from spikesim.sparse.connections.synapses import MatrixSynapses, RandomSynapses, Synapses
 from spikesim.sparse.inputs.spikes import Spikes
 from spikesim.sparse.inputs.time_course import TimeCourse
-from spikesim.sparse.neurons import LeakyIntegrateAndFire, Probabilistic, check_lif
-from spikesim.sparse.rounding import check_reach, poisson_tails, round_bias
+from spikesim.sparse.neurons import MODELS, General, Model, Probabilistic
+from spikesim.sparse.neurons.parameters import Place, resolve
+from spikesim.sparse.neurons.step import COLUMNS
+from spikesim.sparse.rounding import REACH_LIMIT, check_reach, poisson_tails, round_bias
 
 POPULATIONS_MAX = 250
 NEURONS_MAX = 2**31 - 1
@@ -40,16 +42,24 @@ class Population:
         Position in the network.
     first, size : int
         Number of its first neuron among all, and how many they are.
-    bias : int32 (size,)
-        1.0 = 2**16; where all are equal, a single number that is seen `size` times.
+    bias, initial : int32 (size,)
+        What drives a neuron alone, and potentials at the start, 1.0 = 2**16; where all are equal, a single number that
+        is seen `size` times.
+    drive : float64 (1,) or (size,)
+        Biases before they are rounded; of a source, its rates.
+    general : General, optional
+        Neurons that are visited one by one.
     """
 
     index: int
     name: str
     first: int
     size: int
-    model: Probabilistic | LeakyIntegrateAndFire
+    model: Model
     bias: NDArray[np.int32]
+    initial: NDArray[np.int32]
+    drive: NDArray[np.float64]
+    general: General | None = None
     source: bool = False
     poisson: tuple[float, float] | None = None  # arrivals a step, weight
     spikes: Spikes | None = None  # of a source that plays them
@@ -64,7 +74,25 @@ class Population:
 
     def real_bias(self) -> NDArray[np.float64]:
         """Biases before they are rounded; of a source, its rates."""
-        return np.broadcast_to(np.asarray(self.model.bias, np.float64), (self.size,))
+        return np.broadcast_to(self.drive, (self.size,))
+
+    def general_bytes(self, trials: int) -> int:
+        """What a neuron takes besides what all have: its variables in each trial, and its parameters."""
+        own = self.general
+        if own is None:
+            return 0
+        varied = 8 * COLUMNS if any(len(column) > 1 for column in own.columns.values()) else 0
+        return 4 * (own.variables + own.lanes - 1) * trials + varied
+
+    @property
+    def per_current(self) -> NDArray[np.float64]:
+        """What a current of 1 adds to the biases, float64 (1,) or (size,)."""
+        return np.ones(1) if self.general is None else self.general.per_current
+
+    @property
+    def reach_limit(self) -> float:
+        """All weights onto a neuron together stay below this."""
+        return REACH_LIMIT if self.general is None else self.general.reach_limit
 
 
 @dataclass(eq=False)
@@ -90,16 +118,19 @@ class Network:
     seed : int
         0 .. 2**64 - 1. A random pattern without a seed of its own has this one plus the position of its projection, or
         the next one that no pattern of the network has. What happens in a simulation depends on the seed of
-        `Simulation`.
+        `Simulation`. Parameters of neurons that are distributions are drawn with it, too.
+    dt : float, optional
+        Milliseconds a step, for models with units.
 
     Raises
     ------
     InputError
-        A seed out of range.
+        A value out of range.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, *, dt: float | None = None) -> None:
         self.seed = integer(seed, "seed", 0, 2**64 - 1)
+        self.dt = None if dt is None else step_length(dt)
         self.populations: list[Population] = []
         self.projections: list[Projection] = []
 
@@ -108,9 +139,7 @@ class Network:
         """Number of neurons of all populations."""
         return sum(population.size for population in self.populations)
 
-    def add_population(
-        self, size: int, model: Probabilistic | LeakyIntegrateAndFire | None = None, *, name: str | None = None
-    ) -> Population:
+    def add_population(self, size: int, model: Model | None = None, *, name: str | None = None) -> Population:
         """Add neurons; `Probabilistic()` unless another model is given.
 
         Raises
@@ -196,10 +225,10 @@ class Network:
             values = reals(current, f"currents into {population.name}")
             course = TimeCourse([0], values[None]) if values.ndim == 0 else TimeCourse.of_array(values)
         largest = float(np.abs(course.values).max())
-        if largest >= SHARE_LIMIT / ONE:
+        limit = SHARE_LIMIT / ONE / population.per_current.max()
+        if largest >= limit:
             raise InputError(
-                f"currents into {population.name} reach {largest:.4g}; their magnitudes must be below "
-                f"{SHARE_LIMIT // ONE}"
+                f"currents into {population.name} reach {largest:.4g}; their magnitudes must be below {limit:.6g}"
             )
         if neurons is not None:
             chosen = np.atleast_1d(np.asarray(neurons))
@@ -214,9 +243,7 @@ class Network:
         course.require_size(population.size, f"the current into {population.name}")
         population.currents.append(course)
 
-    def _add(
-        self, size: int, model: Probabilistic | LeakyIntegrateAndFire, name: str | None, source: bool
-    ) -> Population:
+    def _add(self, size: int, model: Model, name: str | None, source: bool) -> Population:
         name = f"population{len(self.populations)}" if name is None or name == "" else name
         if not isinstance(name, str):
             raise InputError(f"a population is named {shown(name)}; a name is text")
@@ -229,16 +256,25 @@ class Network:
             raise InputError(
                 f"with the {size} neurons of {name} the network has more than 2**31 - 1; lower their number"
             )
-        if not isinstance(model, Probabilistic | LeakyIntegrateAndFire):
-            raise InputError(f"the model of {name} is {shown(model)}; it is Probabilistic or LeakyIntegrateAndFire")
-        model = replace(model, leak=integer(model.leak, f"leak of {name}", 0, 15))
-        bias = reals(model.bias, f"biases of {name}")
-        if bias.shape not in ((), (1,), (size,)):
-            raise InputError(f"biases of {name} have shape {bias.shape}; it must be () or ({size},)")
-        if isinstance(model, LeakyIntegrateAndFire):
-            model = check_lif(model, name)
-        integers = np.broadcast_to(round_bias(bias, name), (size,))
-        population = Population(len(self.populations), name, self.neurons, size, model, integers, source)
+        if type(model) not in MODELS.values():
+            known = ", ".join(own.__name__ for own in MODELS.values())
+            raise InputError(f"the model of {name} is {shown(model)}; it must be one of {known}")
+        index = len(self.populations)
+        own = resolve(model, Place(name, index, size, self.seed, self.dt))
+        bias = round_bias(own.drive, f"{name}, what I_e adds included," if own.model.weight_unit else name)
+        initial = np.rint(own.initial * ONE).astype(np.int32)
+        population = Population(
+            index,
+            name,
+            self.neurons,
+            size,
+            own.model,
+            np.broadcast_to(bias, (size,)),
+            np.broadcast_to(initial, (size,)),
+            own.drive,
+            own.general,
+            source,
+        )
         self.populations.append(population)
         return population
 
@@ -267,7 +303,7 @@ class Network:
         if not 1e-12 <= arrivals <= 64:
             raise InputError(f"the Poisson rate of {population.name} is {rate}; it must be in 1e-12 .. 64")
         each = real(weight, f"the Poisson weight of {population.name}")
-        check_reach(0.0, len(poisson_tails(arrivals)), abs(each), population.name)
+        check_reach(0.0, len(poisson_tails(arrivals)), abs(each), population.name, population.reach_limit)
         population.poisson = (arrivals, each)
 
     def connect(self, source: Population, target: Population, synapses: Any, *, delay: Any = None) -> Projection:
@@ -314,6 +350,35 @@ class Network:
         self.projections.append(projection)
         return projection
 
+    def steps(self, milliseconds: float) -> int:
+        """A time, a delay for one, in steps.
+
+        Raises
+        ------
+        InputError
+            The network has no `dt`, or the time is no multiple of it.
+        """
+        if self.dt is None:
+            raise InputError("the network has no step in ms; give it one, as in Network(dt=0.1)")
+        found = real(milliseconds, "the time") / self.dt
+        if abs(found - round(found)) > 1e-6 * max(1.0, abs(found)):
+            raise InputError(
+                f"{milliseconds:g} ms is {found:g} steps of {self.dt:g} ms; it must be a multiple of a step"
+            )
+        return round(found)
+
+    def per_step(self, hertz: ArrayLike) -> NDArray[np.float64]:
+        """Rates in Hz as what they are in a step: the probability of a spike, or the number of arrivals.
+
+        Raises
+        ------
+        InputError
+            The network has no `dt`.
+        """
+        if self.dt is None:
+            raise InputError("the network has no step in ms; give it one, as in Network(dt=0.1)")
+        return np.asarray(reals(hertz, "rates") * (self.dt / 1000))
+
     def _free_seed(self) -> int:
         """A seed for the pattern of the next projection: without one of its own each wires neurons in its own way."""
         taken = {getattr(own.synapses, "seed", None) for own in self.projections}
@@ -327,3 +392,16 @@ class Network:
             if not any(population is own for own in self.populations):
                 name = population.name if isinstance(population, Population) else shown(population)
                 raise InputError(f"{name} is no population of this network")
+
+
+def step_length(dt: float) -> float:
+    """Milliseconds a step, checked.
+
+    Raises
+    ------
+    InputError
+    """
+    found = real(dt, "dt")
+    if not 1e-6 <= found <= 1000:
+        raise InputError(f"dt is {found:g} ms; it must be in 1e-6 .. 1000")
+    return found

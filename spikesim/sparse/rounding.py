@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import ONE, ONE_BITS, SHARE_LIMIT, WEIGHT_MAX
+from spikesim.sparse.neurons.model import SHIFT_MAX
 
 SUM_BITS = 30
 """Sums of weights stay below 2**30."""
-SHIFT_MAX = 28
-"""Bits that a sum may have below the resolution of V: with what the rounding adds it fits into int32."""
+FINEST = ONE_BITS + SHIFT_MAX
+"""Exponent of the finest sums."""
 REACH_LIMIT = 6 * SHARE_LIMIT / ONE
 """All that can reach a neuron in one step stays below this, and with its bias below 7/8 of `DRIVE_LIMIT`."""
 CHUNK = 1 << 16
@@ -44,11 +45,13 @@ class Part(NamedTuple):
     exponent: int
     above: float  # their magnitudes are larger than this, -1: whatever they are
     largest: float  # and up to this
+    sign: int = 0  # 1: those from zero on; -1: those below; 0: both
 
     def of(self, weights: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which weights these are."""
         magnitudes: NDArray[np.float64] = np.abs(weights)
-        return (magnitudes > self.above) & (magnitudes <= self.largest)
+        within = (magnitudes > self.above) & (magnitudes <= self.largest)
+        return within & ((weights < 0) == (self.sign < 0)) if self.sign else within
 
     def integers(self, weights: NDArray[np.float64]) -> NDArray[np.int16]:
         """Such weights as integers, to nearest."""
@@ -59,11 +62,11 @@ class Part(NamedTuple):
         return scaled(np.rint(scaled(weights, self.exponent)), -self.exponent)
 
 
-def sum_exponent(reach: float) -> int:
+def sum_exponent(reach: float, finest: int = FINEST) -> int:
     """Exponent of the sums of a population: the finest one, if all that can reach a neuron adds up to `reach`."""
     if reach == 0.0:
-        return ONE_BITS + SHIFT_MAX
-    return min(SUM_BITS - math.frexp(reach)[1], ONE_BITS + SHIFT_MAX)
+        return finest
+    return min(SUM_BITS - math.frexp(reach)[1], finest)
 
 
 def fitting_exponent(largest: float) -> int:
@@ -128,7 +131,7 @@ def _changes(weights: NDArray[np.float64], parts: Sequence[Part]) -> Changes:
     return Changes(number, total / max(number, 1), many, none, example)
 
 
-def check_reach(weights: float, arrivals: int, poisson: float, name: str) -> None:
+def check_reach(weights: float, arrivals: int, poisson: float, name: str, limit: float = REACH_LIMIT) -> None:
     """Refuse what the integers of a population cannot add up.
 
     Parameters
@@ -141,20 +144,20 @@ def check_reach(weights: float, arrivals: int, poisson: float, name: str) -> Non
     Raises
     ------
     InputError
-        Their sum reaches `REACH_LIMIT`.
+        Their sum reaches the limit.
     """
     reach = weights + arrivals * poisson
-    if reach < REACH_LIMIT:
+    if reach < limit:
         return
     if not arrivals:
         raise InputError(
-            f"the weights onto a neuron of {name} add up to {reach:.6g}; they must stay below {REACH_LIMIT:g}: lower "
+            f"the weights onto a neuron of {name} add up to {reach:.6g}; they must stay below {limit:g}: lower "
             "the weights or their number"
         )
     beside = f", with the weights onto a neuron {reach:.6g}" if weights else ""
     raise InputError(
         f"the Poisson drive of {name}, up to {arrivals} arrivals of {poisson:.6g} in a step, can be "
-        f"{arrivals * poisson:.6g}{beside}; it must stay below {REACH_LIMIT:g}: lower its rate or its weight"
+        f"{arrivals * poisson:.6g}{beside}; it must stay below {limit:g}: lower its rate or its weight"
     )
 
 
@@ -215,7 +218,7 @@ def told_weights(found: Changes, exponent: int, what: str, reach: float) -> str 
 
 def _beside(exponent: int, reach: float) -> str:
     """Why weights onto a population with such a `reach` have no finer scale, if it is why."""
-    if exponent == ONE_BITS + SHIFT_MAX:
+    if exponent >= FINEST:
         return ""
     return f" (all weights onto a neuron together reach {reach:.4g})"
 

@@ -5,6 +5,7 @@ import hashlib
 import warnings
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -57,7 +58,8 @@ class RoundingWarning(UserWarning):
 def _needs(network: Network, trials: int) -> dict[str, int]:
     """Bytes that a simulation takes at least, by what takes them; the ring of spikes excepted."""
     parts = {
-        f"the {own.size:,} neurons of {own.name} ({trials} trials)": own.size * (NEURON_BYTES * trials + 4)
+        f"the {own.size:,} neurons of {own.name} ({trials} trials)": own.size
+        * (NEURON_BYTES * trials + 4 + own.general_bytes(trials))
         for own in network.populations
     }
     for own in network.projections:
@@ -121,6 +123,8 @@ class Simulation:
         self._stop = StopFlag()
         self.seed = seed
         self.threads = threads
+        self.dt = network.dt
+        """Milliseconds a step; None: the network has none."""
         self.step = 0
         """Steps done."""
 
@@ -219,13 +223,39 @@ class Simulation:
         self._check_own(population)
         return self._trial(trial).state.counts.spikes[population.part].copy()
 
+    def spike_times(self, population: Population, trial: int = 0) -> NDArray[np.float64]:
+        """When the recorded spikes of a population were fired, ms, in the order of `spikes`: the beginnings of steps.
+
+        Raises
+        ------
+        InputError
+            The network has no `dt`.
+        """
+        return np.asarray(self.spikes(population, trial).steps * self._length(), np.float64)
+
+    def rates(self, population: Population, trial: int = 0) -> NDArray[np.float64]:
+        """Spikes of each neuron in a second since the first step, Hz, float64 (neurons,).
+
+        Raises
+        ------
+        InputError
+            The network has no `dt`.
+        """
+        seconds = self.step * self._length() / 1000
+        return np.asarray(self.spike_counts(population, trial) / max(seconds, 1e-300), np.float64)
+
+    def _length(self) -> float:
+        if self.dt is None:
+            raise InputError("the network has no step in ms; give it one, as in Network(dt=0.1)")
+        return self.dt
+
     def potential(self, population: Population, trial: int = 0) -> NDArray[np.float64]:
-        """Present membrane potentials, float64 (neurons,)."""
+        """Present membrane potentials, in mV where the model has units, float64 (neurons,)."""
         self._check_own(population)
         return self._trial(trial).state.membrane[population.part] / ONE
 
     def potentials(self, population: Population, trial: int = 0) -> NDArray[np.float64]:
-        """Recorded membrane potentials, float64 (steps, recorded neurons)."""
+        """Recorded membrane potentials, in mV where the model has units, float64 (steps, recorded neurons)."""
         self._check_own(population)
         before = sum(len(own) for index, own in sorted(self._probes.items()) if index < population.index)
         columns = slice(before, before + len(self._probes.get(population.index, ())))
@@ -328,7 +358,16 @@ class Simulation:
                         own[0], own[1] = tables.parts["population"][int(table["sources"])], target["population"]
                         own[2] += np.uint64(synapse_sum(tables, index, int(block["first"] - target["begin"])))
             digest = hashlib.sha256()
-            fixed = (ly.as_matrix(populations), tables.bias, tables.resting, tables.poisson, synapses)
+            fixed: tuple[NDArray[Any], ...] = (
+                ly.as_matrix(populations)[:, : ly.FIELDS_OF_FORMAT_4],
+                tables.bias,
+                tables.resting,
+                tables.poisson,
+                synapses,
+            )
+            if tables.parameters.size or tables.initial.any():
+                fixed += ly.as_matrix(populations)[:, ly.FIELDS_OF_FORMAT_4 :], tables.parameters, tables.initial
+                fixed += (tables.start,)
             for given in fixed:
                 digest.update(f"{given.dtype.str} {given.shape}".encode())
                 digest.update(np.ascontiguousarray(given).tobytes())

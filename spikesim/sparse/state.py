@@ -7,15 +7,17 @@ from spikesim.runtime.free_memory import gibibytes, naming_memory
 from spikesim.sparse.engine import layout as ly
 from spikesim.sparse.engine.resting import GEOMETRIC_BITS
 from spikesim.sparse.engine.wheel import refill
+from spikesim.sparse.neurons.step import MEMBRANE_MAX
 
 
 def new_state(tables: ly.Tables) -> ly.State:
-    """V = 0, no spikes; all neurons active, until `start_sources`."""
+    """No spikes; all neurons active, until `start_sources`."""
     neurons, parts = len(tables.bias), len(tables.parts)
     depth = int(tables.delays.max(initial=1)) + 1
     return ly.State(
-        membrane=np.zeros(neurons, np.int32),
-        drive=np.zeros(neurons, np.int32),
+        membrane=tables.initial.copy(),
+        variables=tables.start.copy(),
+        drive=np.zeros(neurons * tables.lanes, np.int32),
         doing=np.full(neurons, ly.ACTIVE, np.uint8),
         refractory=np.zeros(neurons, np.int32),
         wheel=ly.Wheel(
@@ -119,7 +121,8 @@ def saved_arrays(tables: ly.Tables, state: ly.State, projections: int) -> dict[s
 
     Nothing of it says how populations were cut into parts.
     """
-    return {
+    own: dict[str, Saved] = {"variables": state.variables} if state.variables.size else {}
+    return own | {
         "membrane": state.membrane,
         "doing": state.doing,
         "refractory": state.refractory,
@@ -160,11 +163,14 @@ def take_up(tables: ly.Tables, state: ly.State, saved: dict[str, Saved], ring: N
     state.membrane[...], state.doing[...] = saved["membrane"], saved["doing"]
     state.refractory[...], state.wheel.due[...] = saved["refractory"], saved["due"]
     state.counts.spikes[...] = saved["spikes"]
+    if state.variables.size:
+        state.variables[...] = saved["variables"]
     if not (
         np.all(state.doing <= ly.ACTIVE)
         and np.all(state.refractory >= 0)
         and np.all(state.wheel.due >= 0)
-        and np.all(np.abs(state.membrane.astype(np.int64)) <= ly.MEMBRANE_MAX)
+        and np.all(np.abs(state.membrane.astype(np.int64)) <= MEMBRANE_MAX)
+        and np.all(np.abs(state.variables.astype(np.int64)) <= MEMBRANE_MAX)
     ):
         raise ValueError("numbers out of range")
     state.counts.updates[...] = 0

@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 ORDER = """
     spikesim.errors spikesim.runtime spikesim.jit spikesim.numerics spikesim.io spikesim.engine.simd
-    spikesim.engine.neurons spikesim.engine spikesim spikesim.sparse.engine spikesim.sparse.files
-    spikesim.sparse.connections spikesim.sparse.inputs spikesim.sparse spikesim.sparse.analysis
+    spikesim.engine.neurons spikesim.engine spikesim spikesim.sparse.files spikesim.sparse.connections
+    spikesim.sparse.inputs spikesim.sparse.neurons spikesim.sparse.engine spikesim.sparse spikesim.sparse.analysis
     spikesim.datasets.samples spikesim.datasets.catalogue spikesim.datasets.inspection spikesim.datasets.formats
     spikesim.datasets spikesim.datasets.fetching spikesim.ep.runs spikesim.ep.config.sections spikesim.ep.config
     spikesim.ep.inputs spikesim.ep.analysis spikesim.ep.network spikesim.ep.phases.nudged spikesim.ep.phases

@@ -24,12 +24,13 @@ def deliver(tables, state, block, t, listed):
         use.
     """
     first, size = tables.blocks[block].first, tables.blocks[block].neurons
-    drive, touched = state.drive[first : first + size], state.scratch.touched[first : first + size]
+    touched = state.scratch.touched[first : first + size]
     targets, weights = tables.targets, tables.weights
     depth, in_line = state.ring.neurons.shape[0], LINE_BYTES // targets.itemsize
     n = np.int64(0)
     for index in range(tables.blocks[block].tables, tables.blocks[block].tables_end):
         table = tables.tables[index]
+        drive = state.drive[first + table.drive : first + table.drive + size]
         delays, source_begin = table.delay_count, table.begin
         constant, weight, shift = table.constant, np.int32(table.weight), np.int32(table.shift)
         pointers = tables.pointers[table.pointers :]

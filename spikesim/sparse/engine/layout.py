@@ -29,7 +29,7 @@ PART = _record_type(
     "begin",  # number of the first neuron of the population
     "first",  # number of its own first neuron; from `begin` on a multiple of CHUNK
     "neurons",  # how many
-    "kind",  # KIND_PROBABILISTIC, KIND_LIF or KIND_SOURCE
+    "kind",  # KIND_PROBABILISTIC, KIND_LIF, KIND_SOURCE, or KIND_GENERAL and what follows
     "leak",  # k of alpha = 2**-k
     "shift",  # a sum of weights counts 2**-shift in units of 2**-16; 0 .. 28
     "threshold",  # 1.0 = 2**16
@@ -41,10 +41,17 @@ PART = _record_type(
     "poisson_terms",
     "poisson_weight",  # what one of its arrivals adds to the sum of weights
     "recorded",  # 1: its spikes are recorded
+    "parameters",  # of general neurons: their row of parameters, or that of the first one of the population
+    "varies",  # 1: each neuron has a row of its own
+    "lanes",  # sums of weights of a general neuron: 2 if inhibition has one of its own
 )
 """Neighbouring neurons of a population, which one thread moves, with what all of the population have in common. The
 threshold and what follows it up to `refractory` are of leaky integrate-and-fire neurons."""
-KIND_PROBABILISTIC, KIND_LIF, KIND_SOURCE = 0, 1, 2
+FIELDS_OF_FORMAT_4 = 16
+"""The first fields: networks without general neurons differ by no others."""
+KIND_PROBABILISTIC, KIND_LIF, KIND_SOURCE, KIND_GENERAL = 0, 1, 2, 3
+"""General neurons are visited one by one: their kind minus KIND_GENERAL is a place in
+`spikesim.sparse.neurons.KERNELS`."""
 
 BLOCK = _record_type(
     "part",
@@ -67,14 +74,13 @@ TABLE = _record_type(
     "constant",  # 1: all weights are `weight`
     "weight",
     "shift",  # other weights count 2**shift in the sums
+    "drive",  # offset of the sums: of inhibition that has sums of its own the number of all neurons, else 0
 )
 """The synapses of a projection into a block, or those of them whose weights have one scale."""
 
 SILENT, SCHEDULED, ACTIVE = 0, 1, 2
 """What a neuron is doing."""
 
-MEMBRANE_MAX = 2**30
-"""No membrane potential is larger in magnitude."""
 WHEEL_SLOTS = 4096
 """A spike that is due in more steps than this stays in its slot for more than one turn of the wheel."""
 BLOCK_SMALLEST, BLOCK_LARGEST = 2**13, 2**16
@@ -120,6 +126,10 @@ class Tables(NamedTuple):
     tables: NDArray[np.void]  # (tables,) of TABLE
     bias: NDArray[np.int32]  # (neurons,): 1.0 = 2**16
     resting: NDArray[np.float64]  # (neurons,): probability of a spike in a step of rest
+    initial: NDArray[np.int32]  # (neurons,): potentials at the start, 1.0 = 2**16
+    start: NDArray[np.int32]  # (neurons, variables): `State.variables` at the start
+    lanes: int  # sums of weights that a neuron has, 1 or 2
+    parameters: NDArray[np.int64]  # (rows, columns) of general neurons (`spikesim.sparse.neurons.step`)
     poisson: NDArray[np.uint64]  # probabilities of more than 0, 1, .. arrivals, unit 2**-64
     delays: NDArray[np.int64]  # of each table, in steps, ascending, at least 1
     pointers: NDArray[np.int64]  # of each table, (sources * delays + 1,), positions in `targets`
@@ -184,7 +194,8 @@ class State(NamedTuple):
     """One trial; the core's `spikesim.engine.state.State` is that of a group of samples."""
 
     membrane: NDArray[np.int32]  # (neurons,): 1.0 = 2**16
-    drive: NDArray[np.int32]  # (neurons,): sums of weights of the present step; zero between steps
+    variables: NDArray[np.int32]  # (neurons, variables): what general neurons have besides; 0 at rest
+    drive: NDArray[np.int32]  # (neurons,) or (2 * neurons,): sums of weights of the present step; zero between steps
     doing: NDArray[np.uint8]  # (neurons,): SILENT, SCHEDULED or ACTIVE
     refractory: NDArray[np.int32]  # (neurons,): steps left
     wheel: Wheel

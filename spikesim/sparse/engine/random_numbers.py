@@ -25,6 +25,15 @@ def random_words(key, population, stream, step, counter):
     return philox4x32(own.first, own.step, own.sample, own.tag, seed.low, seed.high)
 
 
+@inline_kernel
+def firing_bits(key, population, t, local):
+    """16 bits that are compared with the probability of a spike of one neuron in one step."""
+    w0, w1, w2, w3 = random_words(key, population, STREAM_FIRE, t, local >> 3)
+    pair = (local & 7) >> 1
+    word = w0 if pair == 0 else w1 if pair == 1 else w2 if pair == 2 else w3
+    return np.int64((word >> np.uint64(16 * (local & 1))) & np.uint64(0xFFFF))
+
+
 @kernel
 def poisson_arrivals(tails, key, population, local, t):
     """Number of Poisson arrivals at one neuron in one step; tails: probabilities of more than 0, 1, ...."""

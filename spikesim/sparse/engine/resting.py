@@ -1,18 +1,19 @@
 """Resting neurons: how their next spike is drawn, and how they become active again.
 
-A neuron comes to *rest* in a step without arrivals that leaves its potential at its bias, where it is going to stay. A
-resting neuron is not visited: if its firing probability is zero it is SILENT, else its next spike is SCHEDULED in the
-wheel, after a number of steps drawn from the geometric law, and withdrawn when events arrive before. An ACTIVE neuron
-is visited at every step. Sources rest from the start.
+A neuron comes to *rest* in a step without arrivals that leaves it where it is going to stay: its potential at its bias
+(of general neurons `spikesim.sparse.neurons.step.Moved.still` says so). A resting neuron is not visited: if its firing
+probability is zero it is SILENT, else its next spike is SCHEDULED in the wheel, after a number of steps drawn from the
+geometric law, and withdrawn when events arrive before. An ACTIVE neuron is visited at every step. Sources rest from the
+start.
 """
 
 import numpy as np
 
-from spikesim.jit.compilation import kernel
-from spikesim.sparse.engine import lif
-from spikesim.sparse.engine.layout import ACTIVE, KIND_LIF, KIND_SOURCE, SCHEDULED, SILENT, WHEEL_SLOTS
+from spikesim.jit.compilation import inline_kernel, kernel
+from spikesim.sparse.engine.layout import ACTIVE, KIND_GENERAL, KIND_LIF, KIND_SOURCE, SCHEDULED, SILENT, WHEEL_SLOTS
 from spikesim.sparse.engine.random_numbers import STREAM_WAIT, random_words
 from spikesim.sparse.engine.wheel import insert, withdraw
+from spikesim.sparse.neurons import fire, lif, step
 
 GEOMETRIC_BITS = 33
 """Waiting times are at most 2**33 steps: more than a simulation has."""
@@ -83,13 +84,37 @@ def wake(tables, state, part, neuron):
     state.active.counts[part] += 1
 
 
+@inline_kernel
+def reaches(state, neuron):
+    """Whether anything arrives at a neuron in this step."""
+    found = False
+    for offset in range(0, state.drive.shape[0], state.doing.shape[0]):
+        found |= state.drive[offset + neuron] != 0
+    return found
+
+
 @kernel
 def wake_range(tables, state, part, first, last):
     """Wake those of some neurons whose drive is not zero."""
-    doing, drive = state.doing, state.drive
-    for neuron in range(first, last):
-        if drive[neuron] != 0 and doing[neuron] != ACTIVE:
-            wake(tables, state, part, neuron)
+    doing = state.doing
+    for offset in range(0, state.drive.shape[0], doing.shape[0]):
+        drive = state.drive[offset:]
+        for neuron in range(first, last):
+            if drive[neuron] != 0 and doing[neuron] != ACTIVE:
+                wake(tables, state, part, neuron)
+
+
+@inline_kernel
+def fire_general(tables, state, pop, neuron, dither):
+    """What a spike does to a general neuron."""
+    p = tables.parameters[pop.parameters + (neuron - pop.begin) * pop.varies]
+    cell = step.Cell(
+        np.int64(state.membrane[neuron]), np.int64(state.refractory[neuron]), np.int64(tables.bias[neuron])
+    )
+    nothing = step.Arrived(np.int64(0), np.int64(0))
+    after = fire(pop.kind - KIND_GENERAL, p, state.variables[neuron], cell, nothing, dither)
+    state.membrane[neuron] = np.int32(after.potential)
+    state.refractory[neuron] = np.int32(after.refractory)
 
 
 @kernel
@@ -108,8 +133,10 @@ def fire_due(tables, state, key, part, t, slot):
             state.counts.spikes[neuron] += 1
             if kind == KIND_LIF:
                 lif.reset(pop, state.membrane, state.refractory, neuron)
+            elif kind >= KIND_GENERAL:
+                fire_general(tables, state, pop, neuron, step.dithers(t))
             state.doing[neuron] = SILENT  # it is in no list now
-            if state.membrane[neuron] == tables.bias[neuron] and state.refractory[neuron] == 0:
+            if kind < KIND_GENERAL and state.membrane[neuron] == tables.bias[neuron] and state.refractory[neuron] == 0:
                 schedule(tables, state, key, part, neuron, t)
             else:
                 wake(tables, state, part, neuron)

@@ -10,9 +10,10 @@ from spikesim.jit.compilation import kernel
 from spikesim.sparse.engine.delivery import deliver
 from spikesim.sparse.engine.gate import pass_gate
 from spikesim.sparse.engine.inputs import apply_changes, fire_given
-from spikesim.sparse.engine.layout import ACTIVE
-from spikesim.sparse.engine.resting import fire_due, wake, wake_range
+from spikesim.sparse.engine.layout import ACTIVE, KIND_GENERAL
+from spikesim.sparse.engine.resting import fire_due, reaches, wake, wake_range
 from spikesim.sparse.engine.updating import list_active, update_all, update_listed
+from spikesim.sparse.engine.visiting import visit_part
 
 DENSE_SHARE = 20
 """All neurons of a part are looked at when more than a twentieth of them is active."""
@@ -72,10 +73,12 @@ def run_steps(tables, state, key, stretch, share, log, stop):
                 continue
             for j in range(reached):
                 neuron = state.scratch.touched[first + j]
-                if state.doing[neuron] != ACTIVE and state.drive[neuron] != 0:
+                if state.doing[neuron] != ACTIVE and reaches(state, neuron):
                     wake(tables, state, part, neuron)
         for part in share.parts:
-            if dense[part]:
+            if tables.parts[part].kind >= KIND_GENERAL:
+                visit_part(tables, state, key, part, now, slot, dense[part] != 0)
+            elif dense[part]:
                 update_all(tables, state, key, part, now, slot)
             else:
                 update_listed(tables, state, key, part, now, slot)

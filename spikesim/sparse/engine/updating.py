@@ -11,10 +11,10 @@ from spikesim.engine.simd.fire import spike_word
 from spikesim.engine.simd.llvm import lowest_bit
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.dither import sum_dither
-from spikesim.sparse.engine import lif, probabilistic
 from spikesim.sparse.engine.layout import ACTIVE, CHUNK, KIND_LIF
-from spikesim.sparse.engine.random_numbers import STREAM_FIRE, poisson_arrivals, poisson_chunk, random_words
+from spikesim.sparse.engine.random_numbers import firing_bits, poisson_arrivals, poisson_chunk
 from spikesim.sparse.engine.resting import schedule, wake_range
+from spikesim.sparse.neurons import lif, probabilistic
 
 
 @kernel
@@ -49,11 +49,7 @@ def update_listed(tables, state, key, part, t, slot):
             v, p = probabilistic.advance(of_probabilistic, membrane[local], bias[local], synaptic)
         membrane[local] = v
         if p > 0:
-            w0, w1, w2, w3 = random_words(key, population, STREAM_FIRE, t, (before + local) >> 3)
-            pair = (local & 7) >> 1  # as many come before as make whole blocks of eight
-            word = w0 if pair == 0 else w1 if pair == 1 else w2 if pair == 2 else w3
-            bits = np.int64((word >> np.uint64(16 * (local & 1))) & np.uint64(0xFFFF))
-            if bits < p:
+            if firing_bits(key, population, t, before + local) < p:
                 fired[n] = np.int32(first + local)
                 n += 1
                 spikes[local] += 1

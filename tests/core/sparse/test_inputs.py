@@ -366,7 +366,7 @@ def test_what_is_no_number_is_refused_at_the_call(value: Any) -> None:
         lambda: RandomSynapses(1, 0.1, (1, value)),
         lambda: RandomSynapses(1, 0.1, 1, [0] if value is None else value),
         lambda: net.add_population(value),
-        lambda: net.add_population(3, Probabilistic(leak=value)),
+        lambda: net.add_population(3, Probabilistic(leak=0.5 if value is None else value)),
         lambda: net.add_population(3, LeakyIntegrateAndFire(threshold=value)),
         lambda: net.add_population(3, LeakyIntegrateAndFire(width=value)),
         lambda: net.add_population(3, LeakyIntegrateAndFire(reset=value)),

@@ -320,7 +320,7 @@ def bad(call: Any) -> str:
         (lambda net, a, b: net.add_population(5, Probabilistic(leak=16)), "leak of population2 is 16"),
         (lambda net, a, b: net.add_population(5, Probabilistic(bias=[1, 2])), "shape (2,); it must be () or (5,)"),
         (lambda net, a, b: net.add_population(5, Probabilistic(bias=1e5)), "biases of population2 reach 1e+05"),
-        (lambda net, a, b: net.add_population(5, LeakyIntegrateAndFire(width=0)), "width of population2 is 0"),
+        (lambda net, a, b: net.add_population(5, LeakyIntegrateAndFire(width=-1)), "width of population2 is -1"),
         (lambda net, a, b: net.add_population(5, LeakyIntegrateAndFire(threshold=1e5)), "threshold of population2"),
         (lambda net, a, b: net.add_population(5, LeakyIntegrateAndFire(refractory=-1)), "refractory of population2"),
         (lambda net, a, b: net.add_source(5, 1.5), "rates reach from 1.5"),

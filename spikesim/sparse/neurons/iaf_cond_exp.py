@@ -1,0 +1,115 @@
+"""The leaky integrate-and-fire neuron with conductances that decay exponentially: NEST's `iaf_cond_exp`.
+
+In a step, with the mean of a conductance over it, in units of C_m / dt,
+
+    a  = g_L + g_ex + g_in
+    V' = V + (g_L (u - V) + g_ex (E_ex - V) + g_in (E_in - V)) / (1 + a / 2)      unless it is refractory: then V' = V
+    g' = g exp(-dt / tau_syn) + s
+
+with u = E_L + I_e / g_L and s the weights of what arrives, without their signs. This is the trapezoidal rule, of second
+order: beside an exact solution V is off by some (a**2 / 12) of a change. Threshold, adaptation and reset are those of
+`iaf_psc_delta`.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spikesim.errors import InputError
+from spikesim.jit.compilation import kernel
+from spikesim.sparse.neurons import step
+from spikesim.sparse.neurons.iaf import TAU, Threshold, resting_probability, steps, threshold_columns
+from spikesim.sparse.neurons.model import POTENTIAL, General, Values, parameter, potential
+from spikesim.sparse.neurons.multipliers import mean_decay, rate, scaled
+
+NAME = "iaf_cond_exp"
+EXCITATION, INHIBITION = 1, 2
+"""Variables: conductances, in units of 2**-30 C_m / dt."""
+RATE_EX, RATE_IN, MEAN_EX, MEAN_IN, E_EX, E_IN = range(step.OWN, step.OWN + 6)
+UNIT_BITS = 30
+
+
+@dataclass(frozen=True)
+class IafCondExp(Threshold):
+    """Leaky integrate-and-fire neurons with synaptic conductances that jump and decay: NEST's `iaf_cond_exp`.
+
+    Weights are in nS: those above zero are added to the conductance of excitation, those below, without their sign, to
+    that of inhibition.
+
+    Attributes
+    ----------
+    C_m, g_L : float
+        Capacitance, pF, and conductance of the leak, nS; C_m / g_L is the time constant in ms.
+    E_ex, E_in : float
+        Reversal potentials, mV.
+    tau_syn_ex, tau_syn_in : float
+        Time constants of the conductances, ms.
+    E_L, I_e, V_m, V_th, V_reset, t_ref, width, q_sfa, tau_sfa
+        As in `IafPscDelta`.
+    """
+
+    weight_unit: ClassVar[str] = "nS"
+
+    C_m: float = parameter(250.0, "pF", above=0.0, high=1e9)
+    g_L: ArrayLike = parameter(16.6667, "nS", by_neuron=True, above=0.0, high=1e9)
+    E_L: ArrayLike = parameter(-70.0, "mV", by_neuron=True, **POTENTIAL)
+    I_e: ArrayLike = parameter(0.0, "pA", by_neuron=True)
+    V_m: ArrayLike | None = parameter(None, "mV", by_neuron=True, **POTENTIAL)
+    V_reset: ArrayLike = parameter(-60.0, "mV", by_neuron=True, **POTENTIAL)
+    E_ex: float = parameter(0.0, "mV", **POTENTIAL)
+    E_in: float = parameter(-85.0, "mV", **POTENTIAL)
+    tau_syn_ex: float = parameter(0.2, "ms", **TAU)
+    tau_syn_in: float = parameter(2.0, "ms", **TAU)
+
+    def general(self, values: Values, dt: float) -> General:
+        """The integers of such neurons."""
+        leak = values["g_L"] * dt / self.C_m
+        if leak.max() > 1.0:
+            raise InputError(f"C_m / g_L is {dt / leak.max():g} ms; it must be at least a step, {dt:g} ms")
+        steps(dt / leak, dt, "C_m / g_L")
+        excitation, inhibition = (steps(values[name], dt, name) for name in ("tau_syn_ex", "tau_syn_in"))
+        threshold = {"threshold": values["V_th"], "width": values["width"]}
+        unit = math.ldexp(dt / self.C_m, UNIT_BITS)
+        return General(
+            kernels=NAME,
+            bias=values["E_L"] + values["I_e"] / values["g_L"],
+            per_current=1.0 / values["g_L"],
+            initial=values.get("V_m", values["E_L"]),
+            chance=partial(resting_probability, threshold),
+            columns={
+                step.LEAK: scaled(leak, UNIT_BITS),
+                RATE_EX: rate(excitation),
+                RATE_IN: rate(inhibition),
+                MEAN_EX: scaled(mean_decay(excitation), step.RATE_BITS),
+                MEAN_IN: scaled(mean_decay(inhibition), step.RATE_BITS),
+                E_EX: potential(values["E_ex"]),
+                E_IN: potential(values["E_in"]),
+                **threshold_columns(values, dt),
+            },
+            gains=(unit, -unit),
+            variables=3,
+        )
+
+
+@kernel
+def visit(p, x, cell, arrived, dither):
+    """One step of a neuron."""
+    step.adapt(p, x, dither)
+    excitation, inhibition = np.int64(x[EXCITATION]), np.int64(x[INHIBITION])
+    added_ex = step.gained(arrived.excitatory, p[step.GAIN_EX], p[step.SHIFT_EX], dither.carry)
+    added_in = step.gained(arrived.inhibitory, p[step.GAIN_IN], p[step.SHIFT_IN], dither.carry)
+    x[EXCITATION] = np.int32(step.held(step.decayed(excitation, p[RATE_EX], dither.carry) + added_ex))
+    x[INHIBITION] = np.int32(step.held(step.decayed(inhibition, p[RATE_IN], dither.carry) + added_in))
+    if cell.refractory > 0:
+        return step.Moved(cell.potential, cell.refractory - 1, np.int64(0), False)
+    v, leak = cell.potential, p[step.LEAK]
+    mean_ex, mean_in = (excitation * p[MEAN_EX]) >> step.RATE_BITS, (inhibition * p[MEAN_IN]) >> step.RATE_BITS
+    flow = leak * (cell.bias - v) + mean_ex * (p[E_EX] - v) + mean_in * (p[E_IN] - v)
+    divisor = np.int64(1 << UNIT_BITS) + ((leak + mean_ex + mean_in) >> 1)
+    moved = step.held(v + (flow + ((divisor * dither.leak) >> step.RATE_BITS)) // divisor)
+    still = moved == cell.bias and x[step.ADAPTATION] == 0 and x[EXCITATION] == 0 and x[INHIBITION] == 0
+    return step.Moved(moved, np.int64(0), step.crossing(p, x, moved, dither), still)
