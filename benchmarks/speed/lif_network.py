@@ -89,7 +89,7 @@ class LifSpec(Spec):
             "iaf_psc_exp": charge / TAU_SYN,
             "iaf_psc_alpha": charge / (TAU_SYN * math.e),
             "iaf_cond_exp": charge / (TAU_SYN * (REVERSALS["E_ex"] - TYPICAL)),
-            "izhikevich": 2.5 * self.jump,
+            "izhikevich": 5 * self.jump,
         }.get(self.neuron, self.jump)
 
     @property
