@@ -16,7 +16,7 @@ from spikesim.sparse.engine import layout as ly
 from spikesim.sparse.input_tables import DrivenNeurons, given_spikes
 from spikesim.sparse.network import Network, Population, Projection
 from spikesim.sparse.neurons import KERNELS, General, LeakyIntegrateAndFire, Probabilistic
-from spikesim.sparse.neurons.step import COLUMNS
+from spikesim.sparse.neurons.step import COLUMNS, SHARED
 
 PART_SMALLEST = 2**12
 """Neurons that a thread should have of a population at least, or waiting for the others costs more than it gains."""
@@ -81,7 +81,7 @@ class _Layout:
         self.parts_at = np.cumsum([0, *(cut.parts for cut in self.cuts)]).tolist()
 
     def tables(self) -> ly.Tables:
-        parts, rows = self._parts()
+        parts, shared, columns = self._parts()
         blocks: list[tuple[int, ...]] = []
         tables: list[tuple[int, ...]] = []
         delays: list[NDArray[np.int64]] = []
@@ -149,7 +149,8 @@ class _Layout:
             initial=np.concatenate([population.initial for population in self.network.populations]),
             start=self._start(),
             lanes=max([own.general.lanes for own in self.network.populations if own.general is not None], default=1),
-            parameters=rows,
+            shared=shared,
+            columns=columns,
             poisson=_joined(self.tails, np.uint64),
             delays=_joined(delays, np.int64),
             pointers=_joined(pointers, np.int64),
@@ -159,10 +160,10 @@ class _Layout:
             changes=driven.changes,
         )
 
-    def _parts(self) -> tuple[NDArray[np.void], NDArray[np.int64]]:
-        """The parts, and the rows of parameters of neurons that are visited one by one."""
+    def _parts(self) -> tuple[NDArray[np.void], NDArray[np.int64], NDArray[np.int32]]:
+        """The parts, what general neurons share, and their columns."""
         table = np.zeros(self.parts_at[-1], ly.PART)
-        rows = [np.zeros((0, COLUMNS), np.int64)]
+        shared, columns = [np.zeros((0, SHARED), np.int64)], [np.zeros((COLUMNS, 0), np.int32)]
         for population, cut in zip(self.network.populations, self.cuts, strict=True):
             model, general, exponent = population.model, population.general, self.exponents[population.index]
             self._tell_neurons(population)
@@ -172,9 +173,11 @@ class _Layout:
             row.poisson = -1
             if general is not None:
                 row.kind = ly.KIND_GENERAL + KERNELS.index(general.kernels)
-                row.parameters = sum(map(len, rows))
-                rows.append(self._rows_of(population, general, exponent))
-                row.varies, row.lanes = len(rows[-1]) > 1, general.lanes
+                row.shared, row.columns = len(shared) - 1, sum(own.shape[1] for own in columns)
+                row.varies, row.lanes = general.varies, general.lanes
+                shared.append(self._shared(population, general, exponent)[None])
+                own = general.column_integers()
+                columns.append(own if general.varies else np.repeat(own, ly.CHUNK, axis=1))
             else:
                 lif = isinstance(model, LeakyIntegrateAndFire)
                 row.kind = ly.KIND_SOURCE if population.source else ly.KIND_LIF if lif else ly.KIND_PROBABILISTIC
@@ -189,12 +192,12 @@ class _Layout:
             for number, first in enumerate(range(0, population.size, cut.length)):
                 row.first, row.neurons = population.first + first, min(cut.length, population.size - first)
                 table[self.parts_at[population.index] + number] = row
-        return table, np.concatenate(rows)
+        return table, np.concatenate(shared), np.concatenate(columns, axis=1)
 
     @staticmethod
-    def _rows_of(population: Population, general: General, exponent: int) -> NDArray[np.int64]:
+    def _shared(population: Population, general: General, exponent: int) -> NDArray[np.int64]:
         try:
-            return general.rows(exponent)
+            return general.shared_integers(exponent)
         except InputError as error:
             raise InputError(f"{population.name}: {error}") from None
 
@@ -202,10 +205,10 @@ class _Layout:
         """What the variables of all neurons are at the start."""
         generals = [(own.part, own.general) for own in self.network.populations if own.general is not None]
         variables = max([general.variables for _, general in generals], default=0)
-        start = np.zeros((self.network.neurons, variables), np.int32)
+        start = np.zeros((variables, self.network.neurons), np.int32)
         for part, general in generals:
             for variable, own in general.start.items():
-                start[part, variable] = own
+                start[variable, part] = own
         return start
 
     def _tell(self, line: str | None) -> None:

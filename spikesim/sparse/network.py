@@ -48,7 +48,7 @@ class Population:
     drive : float64 (1,) or (size,)
         Biases before they are rounded; of a source, its rates.
     general : General, optional
-        Neurons that are visited one by one.
+        What `spikesim.sparse.engine.visiting` moves; None: `updating` does.
     """
 
     index: int
@@ -81,8 +81,7 @@ class Population:
         own = self.general
         if own is None:
             return 0
-        varied = 8 * COLUMNS if any(len(column) > 1 for column in own.columns.values()) else 0
-        return 4 * (own.variables + own.lanes - 1) * trials + varied
+        return 4 * (own.variables + own.lanes - 1) * trials + 4 * COLUMNS * own.varies
 
     @property
     def per_current(self) -> NDArray[np.float64]:

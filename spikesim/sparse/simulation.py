@@ -365,9 +365,9 @@ class Simulation:
                 tables.poisson,
                 synapses,
             )
-            if tables.parameters.size or tables.initial.any():
-                fixed += ly.as_matrix(populations)[:, ly.FIELDS_OF_FORMAT_4 :], tables.parameters, tables.initial
-                fixed += (tables.start,)
+            if tables.shared.size or tables.initial.any():
+                fixed += ly.as_matrix(populations)[:, ly.FIELDS_OF_FORMAT_4 :], tables.shared, tables.columns
+                fixed += tables.initial, tables.start
             for given in fixed:
                 digest.update(f"{given.dtype.str} {given.shape}".encode())
                 digest.update(np.ascontiguousarray(given).tobytes())

@@ -38,7 +38,7 @@ def new_state(tables: ly.Tables) -> ly.State:
             updates=np.zeros(parts, np.int64),
         ),
         cursors=ly.Cursors(tables.given.pointers[:-1].copy(), tables.changes.pointers[:-1].copy()),
-        scratch=new_scratch(np.empty(neurons, np.int32)),
+        scratch=new_scratch(np.empty(neurons, np.int32), tables),
     )
 
 
@@ -68,7 +68,7 @@ def seek(tables: ly.Tables, own: ly.Tables, state: ly.State, step: int) -> None:
             own.bias[where], own.resting[where] = changes.bias[entries], changes.resting[entries]
 
 
-def new_scratch(touched: NDArray[np.int32]) -> ly.Scratch:
+def new_scratch(touched: NDArray[np.int32], tables: ly.Tables) -> ly.Scratch:
     """Working memory of a thread, but for the lists of blocks, which threads of a trial have in one array."""
     return ly.Scratch(
         touched=touched,
@@ -78,6 +78,10 @@ def new_scratch(touched: NDArray[np.int32]) -> ly.Scratch:
         random=np.empty(ly.CHUNK, np.uint16),
         words=np.empty(ly.CHUNK, np.uint32),
         resting=np.empty(ly.CHUNK, np.uint8),
+        numbers=np.empty(ly.CHUNK, np.int32),
+        gathered=np.zeros((6, ly.CHUNK), np.int32),
+        variables=np.empty((len(tables.start), ly.CHUNK), np.int32),
+        columns=np.empty((len(tables.columns), ly.CHUNK), np.int32),
     )
 
 

@@ -52,7 +52,7 @@ class Trial:
         self.tables = own_tables(tables)
         self.threads = threads
         self.state = new_state(tables)
-        self._scratch = [new_scratch(self.state.scratch.touched) for _ in threads]
+        self._scratch = [new_scratch(self.state.scratch.touched, tables) for _ in threads]
         self.key = ly.TrialKey(clock, number)
         start_sources(self.tables, self.state, self.key)
         self.spikes: list[tuple[NDArray[np.int64], NDArray[np.int32]]] = []

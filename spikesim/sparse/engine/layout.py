@@ -41,8 +41,9 @@ PART = _record_type(
     "poisson_terms",
     "poisson_weight",  # what one of its arrivals adds to the sum of weights
     "recorded",  # 1: its spikes are recorded
-    "parameters",  # of general neurons: their row of parameters, or that of the first one of the population
-    "varies",  # 1: each neuron has a row of its own
+    "shared",  # of general neurons: row of what they share
+    "columns",  # offset of their columns
+    "varies",  # 1: each neuron has columns of its own; 0: there are CHUNK equal ones
     "lanes",  # sums of weights of a general neuron: 2 if inhibition has one of its own
 )
 """Neighbouring neurons of a population, which one thread moves, with what all of the population have in common. The
@@ -50,7 +51,7 @@ threshold and what follows it up to `refractory` are of leaky integrate-and-fire
 FIELDS_OF_FORMAT_4 = 16
 """The first fields: networks without general neurons differ by no others."""
 KIND_PROBABILISTIC, KIND_LIF, KIND_SOURCE, KIND_GENERAL = 0, 1, 2, 3
-"""General neurons are visited one by one: their kind minus KIND_GENERAL is a place in
+"""Of general neurons, all that `updating` does not move, the kind minus KIND_GENERAL is a place in
 `spikesim.sparse.neurons.KERNELS`."""
 
 BLOCK = _record_type(
@@ -127,9 +128,10 @@ class Tables(NamedTuple):
     bias: NDArray[np.int32]  # (neurons,): 1.0 = 2**16
     resting: NDArray[np.float64]  # (neurons,): probability of a spike in a step of rest
     initial: NDArray[np.int32]  # (neurons,): potentials at the start, 1.0 = 2**16
-    start: NDArray[np.int32]  # (neurons, variables): `State.variables` at the start
+    start: NDArray[np.int32]  # (variables, neurons): `State.variables` at the start
     lanes: int  # sums of weights that a neuron has, 1 or 2
-    parameters: NDArray[np.int64]  # (rows, columns) of general neurons (`spikesim.sparse.neurons.step`)
+    shared: NDArray[np.int64]  # (populations, SHARED) of general neurons (`spikesim.sparse.neurons.step`)
+    columns: NDArray[np.int32]  # (COLUMNS, neurons)
     poisson: NDArray[np.uint64]  # probabilities of more than 0, 1, .. arrivals, unit 2**-64
     delays: NDArray[np.int64]  # of each table, in steps, ascending, at least 1
     pointers: NDArray[np.int64]  # of each table, (sources * delays + 1,), positions in `targets`
@@ -181,6 +183,10 @@ class Scratch(NamedTuple):
     random: NDArray[np.uint16]  # (CHUNK,)
     words: NDArray[np.uint32]  # (CHUNK,): random, for Poisson arrivals
     resting: NDArray[np.uint8]  # (CHUNK,): 1: comes to rest
+    numbers: NDArray[np.int32]  # (CHUNK,): which neurons they are
+    gathered: NDArray[np.int32]  # (6, CHUNK): the arrays of `spikesim.sparse.neurons.step.Cells`
+    variables: NDArray[np.int32]  # (variables, CHUNK)
+    columns: NDArray[np.int32]  # (COLUMNS, CHUNK)
 
 
 class Cursors(NamedTuple):
@@ -194,7 +200,7 @@ class State(NamedTuple):
     """One trial; the core's `spikesim.engine.state.State` is that of a group of samples."""
 
     membrane: NDArray[np.int32]  # (neurons,): 1.0 = 2**16
-    variables: NDArray[np.int32]  # (neurons, variables): what general neurons have besides; 0 at rest
+    variables: NDArray[np.int32]  # (variables, neurons): what general neurons have besides; 0 at rest
     drive: NDArray[np.int32]  # (neurons,) or (2 * neurons,): sums of weights of the present step; zero between steps
     doing: NDArray[np.uint8]  # (neurons,): SILENT, SCHEDULED or ACTIVE
     refractory: NDArray[np.int32]  # (neurons,): steps left

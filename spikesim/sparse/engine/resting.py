@@ -105,16 +105,20 @@ def wake_range(tables, state, part, first, last):
 
 
 @inline_kernel
-def fire_general(tables, state, pop, neuron, dither):
+def _fire_general(tables, state, pop, neuron):
     """What a spike does to a general neuron."""
-    p = tables.parameters[pop.parameters + (neuron - pop.begin) * pop.varies]
-    cell = step.Cell(
-        np.int64(state.membrane[neuron]), np.int64(state.refractory[neuron]), np.int64(tables.bias[neuron])
+    membrane, refractory = state.membrane[neuron : neuron + 1], state.refractory[neuron : neuron + 1]
+    none, still = state.scratch.gathered[0, :1], state.scratch.resting[:1]
+    cells = step.Cells(membrane, refractory, none, none, none, none, still)
+    columns = step.Rows(tables.columns, pop.columns + (neuron - pop.begin) * pop.varies)
+    fire(
+        pop.kind - KIND_GENERAL,
+        tables.shared[pop.shared],
+        columns,
+        step.Rows(state.variables, neuron),
+        cells,
+        np.int64(0),
     )
-    nothing = step.Arrived(np.int64(0), np.int64(0))
-    after = fire(pop.kind - KIND_GENERAL, p, state.variables[neuron], cell, nothing, dither)
-    state.membrane[neuron] = np.int32(after.potential)
-    state.refractory[neuron] = np.int32(after.refractory)
 
 
 @kernel
@@ -134,7 +138,7 @@ def fire_due(tables, state, key, part, t, slot):
             if kind == KIND_LIF:
                 lif.reset(pop, state.membrane, state.refractory, neuron)
             elif kind >= KIND_GENERAL:
-                fire_general(tables, state, pop, neuron, step.dithers(t))
+                _fire_general(tables, state, pop, neuron)
             state.doing[neuron] = SILENT  # it is in no list now
             if kind < KIND_GENERAL and state.membrane[neuron] == tables.bias[neuron] and state.refractory[neuron] == 0:
                 schedule(tables, state, key, part, neuron, t)

@@ -13,7 +13,7 @@ from spikesim.sparse.engine.inputs import apply_changes, fire_given
 from spikesim.sparse.engine.layout import ACTIVE, KIND_GENERAL
 from spikesim.sparse.engine.resting import fire_due, reaches, wake, wake_range
 from spikesim.sparse.engine.updating import list_active, update_all, update_listed
-from spikesim.sparse.engine.visiting import visit_part
+from spikesim.sparse.engine.visiting import visit_all, visit_listed
 
 DENSE_SHARE = 20
 """All neurons of a part are looked at when more than a twentieth of them is active."""
@@ -77,7 +77,10 @@ def run_steps(tables, state, key, stretch, share, log, stop):
                     wake(tables, state, part, neuron)
         for part in share.parts:
             if tables.parts[part].kind >= KIND_GENERAL:
-                visit_part(tables, state, key, part, now, slot, dense[part] != 0)
+                if dense[part]:
+                    visit_all(tables, state, key, part, now, slot)
+                else:
+                    visit_listed(tables, state, key, part, now, slot)
             elif dense[part]:
                 update_all(tables, state, key, part, now, slot)
             else:

@@ -1,5 +1,6 @@
 """What integrate-and-fire neurons in physical units have in common, under NEST's names of their parameters."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -63,7 +64,7 @@ def steps(tau: NDArray[np.float64], dt: float, what: str) -> NDArray[np.float64]
 
 
 def threshold_columns(values: Values, dt: float) -> dict[int, NDArray[np.int64]]:
-    """The columns of a threshold.
+    """What neurons may differ in of their thresholds.
 
     Raises
     ------
@@ -81,25 +82,26 @@ def threshold_columns(values: Values, dt: float) -> dict[int, NDArray[np.int64]]
         step.REFRACTORY: np.rint(values["t_ref"] / dt).astype(np.int64),
         step.ADAPTATION_RATE: rate(steps(values["tau_sfa"], dt, "tau_sfa")),
         step.ADAPTATION_STEP: potential(values["q_sfa"]),
-        **width_columns(values["width"]),
     }
 
 
-def width_columns(width: NDArray[np.float64]) -> dict[int, NDArray[np.int64]]:
-    """The columns of the width of a threshold; 0 is a sharp one.
+def threshold_shared(values: Values) -> dict[int, int]:
+    """What they share."""
+    return {step.ADAPTS: int(values["q_sfa"].any()), **width_shared(values["width"])}
+
+
+def width_shared(width: NDArray[np.float64]) -> dict[int, int]:
+    """The width of a threshold, (1,), and the slope that follows from it; 0 is a sharp one.
 
     Raises
     ------
     InputError
         Another one below 2**-16.
     """
-    if np.any((width > 0) & (width < 1 / ONE)):
-        raise InputError(f"width is {width.min():g}; it must be 0, or at least 2**-16")
-    wide = np.where(width > 0, width, 1.0)
-    return {
-        step.WIDTH: np.where(width > 0, np.ceil(width * ONE), 0).astype(np.int64),
-        step.SLOPE: np.rint(2**32 / wide).astype(np.int64),
-    }
+    own = float(width[0])
+    if 0 < own < 1 / ONE:
+        raise InputError(f"width is {own:g}; it must be 0, or at least 2**-16")
+    return {step.WIDTH: math.ceil(own * ONE), step.SLOPE: round(2**32 / own) if own else 0}
 
 
 def resting_probability(given: Mapping[str, NDArray[np.float64]], rest: NDArray[np.float64]) -> NDArray[np.float64]:

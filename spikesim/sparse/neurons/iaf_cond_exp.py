@@ -22,14 +22,14 @@ from numpy.typing import ArrayLike
 from spikesim.errors import InputError
 from spikesim.jit.compilation import kernel
 from spikesim.sparse.neurons import step
-from spikesim.sparse.neurons.iaf import TAU, Threshold, resting_probability, steps, threshold_columns
+from spikesim.sparse.neurons.iaf import TAU, Threshold, resting_probability, steps, threshold_columns, threshold_shared
 from spikesim.sparse.neurons.model import POTENTIAL, General, Values, parameter, potential
 from spikesim.sparse.neurons.multipliers import mean_decay, rate, scaled
 
 NAME = "iaf_cond_exp"
 EXCITATION, INHIBITION = 1, 2
 """Variables: conductances, in units of 2**-30 C_m / dt."""
-RATE_EX, RATE_IN, MEAN_EX, MEAN_IN, E_EX, E_IN = range(step.OWN, step.OWN + 6)
+RATE_EX, RATE_IN, MEAN_EX, MEAN_IN, E_EX, E_IN = range(step.OWN_SHARED, step.OWN_SHARED + 6)
 UNIT_BITS = 30
 
 
@@ -80,36 +80,39 @@ class IafCondExp(Threshold):
             per_current=1.0 / values["g_L"],
             initial=values.get("V_m", values["E_L"]),
             chance=partial(resting_probability, threshold),
-            columns={
-                step.LEAK: scaled(leak, UNIT_BITS),
-                RATE_EX: rate(excitation),
-                RATE_IN: rate(inhibition),
-                MEAN_EX: scaled(mean_decay(excitation), step.RATE_BITS),
-                MEAN_IN: scaled(mean_decay(inhibition), step.RATE_BITS),
-                E_EX: potential(values["E_ex"]),
-                E_IN: potential(values["E_in"]),
-                **threshold_columns(values, dt),
+            shared={
+                RATE_EX: int(rate(excitation)[0]),
+                RATE_IN: int(rate(inhibition)[0]),
+                MEAN_EX: int(scaled(mean_decay(excitation), step.RATE_BITS)[0]),
+                MEAN_IN: int(scaled(mean_decay(inhibition), step.RATE_BITS)[0]),
+                E_EX: int(potential(values["E_ex"])[0]),
+                E_IN: int(potential(values["E_in"])[0]),
+                **threshold_shared(values),
             },
+            columns={step.LEAK: scaled(leak, UNIT_BITS), **threshold_columns(values, dt)},
             gains=(unit, -unit),
             variables=3,
         )
 
 
 @kernel
-def visit(p, x, cell, arrived, dither):
-    """One step of a neuron."""
-    step.adapt(p, x, dither)
-    excitation, inhibition = np.int64(x[EXCITATION]), np.int64(x[INHIBITION])
-    added_ex = step.gained(arrived.excitatory, p[step.GAIN_EX], p[step.SHIFT_EX], dither.carry)
-    added_in = step.gained(arrived.inhibitory, p[step.GAIN_IN], p[step.SHIFT_IN], dither.carry)
-    x[EXCITATION] = np.int32(step.held(step.decayed(excitation, p[RATE_EX], dither.carry) + added_ex))
-    x[INHIBITION] = np.int32(step.held(step.decayed(inhibition, p[RATE_IN], dither.carry) + added_in))
-    if cell.refractory > 0:
-        return step.Moved(cell.potential, cell.refractory - 1, np.int64(0), False)
-    v, leak = cell.potential, p[step.LEAK]
-    mean_ex, mean_in = (excitation * p[MEAN_EX]) >> step.RATE_BITS, (inhibition * p[MEAN_IN]) >> step.RATE_BITS
-    flow = leak * (cell.bias - v) + mean_ex * (p[E_EX] - v) + mean_in * (p[E_IN] - v)
-    divisor = np.int64(1 << UNIT_BITS) + ((leak + mean_ex + mean_in) >> 1)
-    moved = step.held(v + (flow + ((divisor * dither.leak) >> step.RATE_BITS)) // divisor)
-    still = moved == cell.bias and x[step.ADAPTATION] == 0 and x[EXCITATION] == 0 and x[INHIBITION] == 0
-    return step.Moved(moved, np.int64(0), step.crossing(p, x, moved, dither), still)
+def visit(shared, columns, variables, cells, dither):
+    """One step of some neurons."""
+    potential, refractory, bias = cells.potential, cells.refractory, cells.bias
+    count = potential.shape[0]
+    leak = step.row(columns, step.LEAK, count)
+    excitation, inhibition = step.row(variables, EXCITATION, count), step.row(variables, INHIBITION, count)
+    share_ex, share_in, e_ex, e_in = shared[MEAN_EX], shared[MEAN_IN], shared[E_EX], shared[E_IN]
+    for i in range(count):
+        v, g = np.int64(potential[i]), np.int64(leak[i])
+        mean_ex = (np.int64(excitation[i]) * share_ex) >> step.RATE_BITS
+        mean_in = (np.int64(inhibition[i]) * share_in) >> step.RATE_BITS
+        flow = g * (np.int64(bias[i]) - v) + mean_ex * (e_ex - v) + mean_in * (e_in - v)
+        divisor = np.int64(1 << UNIT_BITS) + ((g + mean_ex + mean_in) >> 1)
+        moved = step.held(v + (flow + ((divisor * dither.leak) >> step.RATE_BITS)) // divisor)
+        potential[i] = np.int32(moved if refractory[i] == 0 else v)
+    carry = dither.carry
+    step.decay(excitation, shared[RATE_EX], cells.excitation, shared[step.GAIN_EX], shared[step.SHIFT_EX], carry)
+    step.decay(inhibition, shared[RATE_IN], cells.inhibition, shared[step.GAIN_IN], shared[step.SHIFT_IN], carry)
+    step.cross(shared, columns, variables, cells, dither)
+    step.rest(cells, variables, 0, 3)

@@ -16,10 +16,17 @@ from functools import partial
 
 import numpy as np
 
-from spikesim.jit.compilation import kernel
+from spikesim.jit.compilation import inline_kernel, kernel
 from spikesim.numerics.fixed_point import ONE_BITS
 from spikesim.sparse.neurons import step
-from spikesim.sparse.neurons.iaf import TAU, CurrentBased, resting_probability, steps, threshold_columns
+from spikesim.sparse.neurons.iaf import (
+    TAU,
+    CurrentBased,
+    resting_probability,
+    steps,
+    threshold_columns,
+    threshold_shared,
+)
 from spikesim.sparse.neurons.iaf_psc_exp import bits
 from spikesim.sparse.neurons.model import General, Values, parameter
 from spikesim.sparse.neurons.multipliers import exps, from_current, from_rise, rate, scaled
@@ -27,7 +34,8 @@ from spikesim.sparse.neurons.multipliers import exps, from_current, from_rise, r
 NAME = "iaf_psc_alpha"
 EXCITATION, INHIBITION, RISE_EX, RISE_IN = 1, 2, 3, 4
 """Variables: currents, in units of 2**-(16 + fine) mV a step, and their rises in a step, 2**-finer of that."""
-RATE_EX, RATE_IN, INTO_EX, INTO_IN, RISES_EX, RISES_IN, FROM_EX, FROM_IN = range(step.OWN, step.OWN + 8)
+RATE_EX, RATE_IN, PASSES_EX, PASSES_IN = range(step.OWN_SHARED, step.OWN_SHARED + 4)
+INTO_EX, INTO_IN, FROM_EX, FROM_IN = range(step.OWN, step.OWN + 4)
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class IafPscAlpha(CurrentBased):
         tau_m = steps(values["tau_m"], dt, "tau_m")
         excitation, inhibition = (steps(values[name], dt, name) for name in ("tau_syn_ex", "tau_syn_in"))
         fine, finer = bits(tau_m), bits(np.maximum(excitation, inhibition))
-        into, rises, risen = (step.RATE_BITS - own for own in (fine, finer, fine + finer))
+        into, passes, risen = (step.RATE_BITS - own for own in (fine, finer, fine + finer))
         threshold = {"threshold": values["V_th"], "width": values["width"]}
         peak = math.ldexp(math.e * dt / self.C_m, ONE_BITS + fine + finer)
         return General(
@@ -61,14 +69,17 @@ class IafPscAlpha(CurrentBased):
             per_current=values["tau_m"] / self.C_m,
             initial=values.get("V_m", values["E_L"]),
             chance=partial(resting_probability, threshold),
+            shared={
+                RATE_EX: int(rate(excitation)[0]),
+                RATE_IN: int(rate(inhibition)[0]),
+                PASSES_EX: int(scaled(exps(-1.0 / excitation), passes)[0]),
+                PASSES_IN: int(scaled(exps(-1.0 / inhibition), passes)[0]),
+                **threshold_shared(values),
+            },
             columns={
                 step.LEAK: rate(tau_m),
-                RATE_EX: rate(excitation),
-                RATE_IN: rate(inhibition),
                 INTO_EX: scaled(from_current(tau_m, excitation), into),
                 INTO_IN: scaled(from_current(tau_m, inhibition), into),
-                RISES_EX: scaled(exps(-1.0 / excitation), rises),
-                RISES_IN: scaled(exps(-1.0 / inhibition), rises),
                 FROM_EX: scaled(from_rise(tau_m, excitation), risen),
                 FROM_IN: scaled(from_rise(tau_m, inhibition), risen),
                 **threshold_columns(values, dt),
@@ -78,25 +89,36 @@ class IafPscAlpha(CurrentBased):
         )
 
 
+@inline_kernel
+def _pass_on(current, rise, passes, rate, other):
+    """A current one step later, and what its rise passes on to it."""
+    passes, rate = step.narrow(passes), step.narrow(rate)
+    for i in range(current.shape[0]):
+        own = np.int64(current[i])
+        change = (np.int64(rise[i]) * passes - own * rate + other) >> step.RATE_BITS
+        current[i] = np.int32(step.held(own + change))
+
+
 @kernel
-def visit(p, x, cell, arrived, dither):
-    """One step of a neuron."""
-    step.adapt(p, x, dither)
-    excitation, inhibition = np.int64(x[EXCITATION]), np.int64(x[INHIBITION])
-    rise_ex, rise_in = np.int64(x[RISE_EX]), np.int64(x[RISE_IN])
-    added_ex = step.gained(arrived.excitatory, p[step.GAIN_EX], p[step.SHIFT_EX], dither.carry)
-    added_in = step.gained(arrived.inhibitory, p[step.GAIN_IN], p[step.SHIFT_IN], dither.carry)
-    x[RISE_EX] = np.int32(step.held(step.decayed(rise_ex, p[RATE_EX], dither.carry) + added_ex))
-    x[RISE_IN] = np.int32(step.held(step.decayed(rise_in, p[RATE_IN], dither.carry) + added_in))
-    change_ex = (rise_ex * p[RISES_EX] - excitation * p[RATE_EX] + dither.other) >> step.RATE_BITS
-    change_in = (rise_in * p[RISES_IN] - inhibition * p[RATE_IN] + dither.other) >> step.RATE_BITS
-    x[EXCITATION] = np.int32(step.held(excitation + change_ex))
-    x[INHIBITION] = np.int32(step.held(inhibition + change_in))
-    if cell.refractory > 0:
-        return step.Moved(cell.potential, cell.refractory - 1, np.int64(0), False)
-    current = excitation * p[INTO_EX] + inhibition * p[INTO_IN] + rise_ex * p[FROM_EX] + rise_in * p[FROM_IN]
-    change = ((cell.bias - cell.potential) * p[step.LEAK] + current + dither.leak) >> step.RATE_BITS
-    moved = step.held(cell.potential + change)
-    still = moved == cell.bias and x[step.ADAPTATION] == 0 and x[EXCITATION] == 0 and x[INHIBITION] == 0
-    still = still and x[RISE_EX] == 0 and x[RISE_IN] == 0
-    return step.Moved(moved, np.int64(0), step.crossing(p, x, moved, dither), still)
+def visit(shared, columns, variables, cells, dither):
+    """One step of some neurons."""
+    potential, refractory, bias = cells.potential, cells.refractory, cells.bias
+    count = potential.shape[0]
+    leak = step.row(columns, step.LEAK, count)
+    excitation, inhibition = step.row(variables, EXCITATION, count), step.row(variables, INHIBITION, count)
+    rise_ex, rise_in = step.row(variables, RISE_EX, count), step.row(variables, RISE_IN, count)
+    into_ex, into_in = step.row(columns, INTO_EX, count), step.row(columns, INTO_IN, count)
+    from_ex, from_in = step.row(columns, FROM_EX, count), step.row(columns, FROM_IN, count)
+    for i in range(count):
+        v = np.int64(potential[i])
+        current = np.int64(excitation[i]) * np.int64(into_ex[i]) + np.int64(inhibition[i]) * np.int64(into_in[i])
+        current += np.int64(rise_ex[i]) * np.int64(from_ex[i]) + np.int64(rise_in[i]) * np.int64(from_in[i])
+        change = ((np.int64(bias[i]) - v) * np.int64(leak[i]) + current + dither.leak) >> step.RATE_BITS
+        potential[i] = np.int32(step.held(v + change) if refractory[i] == 0 else v)
+    _pass_on(excitation, rise_ex, shared[PASSES_EX], shared[RATE_EX], dither.other)
+    _pass_on(inhibition, rise_in, shared[PASSES_IN], shared[RATE_IN], dither.other)
+    carry = dither.carry
+    step.decay(rise_ex, shared[RATE_EX], cells.excitation, shared[step.GAIN_EX], shared[step.SHIFT_EX], carry)
+    step.decay(rise_in, shared[RATE_IN], cells.inhibition, shared[step.GAIN_IN], shared[step.SHIFT_IN], carry)
+    step.cross(shared, columns, variables, cells, dither)
+    step.rest(cells, variables, 0, 5)

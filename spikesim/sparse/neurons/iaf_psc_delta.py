@@ -6,8 +6,8 @@ In a step t
     theta' = theta exp(-dt / tau_sfa)
     fires if V' >= V_th + theta';  then V' = V_reset, theta' += q_sfa, and it is refractory for t_ref
 
-with u = E_L + I_e tau_m / C_m, s the weights of what arrives, and D what carries the rounding. The same kernel visits
-the neurons of `LeakyIntegrateAndFire` that are not moved as vectors.
+with u = E_L + I_e tau_m / C_m, s the weights of what arrives, and D what carries the rounding. The same kernel moves
+neurons of `LeakyIntegrateAndFire` that differ or have another time constant than 2**k steps.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ import numpy as np
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.fixed_point import ONE, SHARE_LIMIT
 from spikesim.sparse.neurons import step
-from spikesim.sparse.neurons.iaf import CurrentBased, resting_probability, steps, threshold_columns
+from spikesim.sparse.neurons.iaf import CurrentBased, resting_probability, steps, threshold_columns, threshold_shared
 from spikesim.sparse.neurons.model import General, Values
 from spikesim.sparse.neurons.multipliers import rate
 
@@ -63,6 +63,7 @@ class IafPscDelta(CurrentBased):
             per_current=values["tau_m"] / self.C_m,
             initial=values.get("V_m", values["E_L"]),
             chance=partial(resting_probability, threshold),
+            shared=threshold_shared(values),
             columns={step.LEAK: rate(steps(values["tau_m"], dt, "tau_m")), **threshold_columns(values, dt)},
             gains=(float(ONE),),
             variables=1,
@@ -71,13 +72,16 @@ class IafPscDelta(CurrentBased):
 
 
 @kernel
-def visit(p, x, cell, arrived, dither):
-    """One step of a neuron."""
-    step.adapt(p, x, dither)
-    if cell.refractory > 0:
-        return step.Moved(cell.potential, cell.refractory - 1, np.int64(0), False)
-    jump = step.gained(arrived.excitatory, p[step.GAIN_EX], p[step.SHIFT_EX], dither.carry)
-    change = ((cell.bias - cell.potential) * p[step.LEAK] + dither.leak) >> step.RATE_BITS
-    moved = step.held(cell.potential + change + jump)
-    still = moved == cell.bias and x[step.ADAPTATION] == 0
-    return step.Moved(moved, np.int64(0), step.crossing(p, x, moved, dither), still)
+def visit(shared, columns, variables, cells, dither):
+    """One step of some neurons."""
+    potential, refractory, bias, sums = cells.potential, cells.refractory, cells.bias, cells.excitation
+    leak = step.row(columns, step.LEAK, potential.shape[0])
+    gain, shift = step.narrow(shared[step.GAIN_EX]), shared[step.SHIFT_EX]
+    part = step.carried(shift, dither.carry)
+    for i in range(potential.shape[0]):
+        v = np.int64(potential[i])
+        change = ((np.int64(bias[i]) - v) * np.int64(leak[i]) + dither.leak) >> step.RATE_BITS
+        moved = step.held(v + change + ((np.int64(sums[i]) * gain + part) >> shift))
+        potential[i] = np.int32(moved if refractory[i] == 0 else v)
+    step.cross(shared, columns, variables, cells, dither)
+    step.rest(cells, variables, 0, 1)

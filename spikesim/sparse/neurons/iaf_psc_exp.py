@@ -19,14 +19,22 @@ from numpy.typing import NDArray
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.fixed_point import ONE_BITS
 from spikesim.sparse.neurons import step
-from spikesim.sparse.neurons.iaf import TAU, CurrentBased, resting_probability, steps, threshold_columns
+from spikesim.sparse.neurons.iaf import (
+    TAU,
+    CurrentBased,
+    resting_probability,
+    steps,
+    threshold_columns,
+    threshold_shared,
+)
 from spikesim.sparse.neurons.model import General, Values, parameter
 from spikesim.sparse.neurons.multipliers import from_current, rate, scaled
 
 NAME = "iaf_psc_exp"
 EXCITATION, INHIBITION = 1, 2
 """Variables: currents, in units of 2**-(16 + fine) mV a step."""
-RATE_EX, RATE_IN, INTO_EX, INTO_IN = range(step.OWN, step.OWN + 4)
+RATE_EX, RATE_IN = range(step.OWN_SHARED, step.OWN_SHARED + 2)
+INTO_EX, INTO_IN = range(step.OWN, step.OWN + 2)
 
 
 @dataclass(frozen=True)
@@ -58,10 +66,13 @@ class IafPscExp(CurrentBased):
             per_current=values["tau_m"] / self.C_m,
             initial=values.get("V_m", values["E_L"]),
             chance=partial(resting_probability, threshold),
+            shared={
+                RATE_EX: int(rate(excitation)[0]),
+                RATE_IN: int(rate(inhibition)[0]),
+                **threshold_shared(values),
+            },
             columns={
                 step.LEAK: rate(tau_m),
-                RATE_EX: rate(excitation),
-                RATE_IN: rate(inhibition),
                 INTO_EX: scaled(from_current(tau_m, excitation), step.RATE_BITS - fine),
                 INTO_IN: scaled(from_current(tau_m, inhibition), step.RATE_BITS - fine),
                 **threshold_columns(values, dt),
@@ -77,18 +88,23 @@ def bits(tau: NDArray[np.float64]) -> int:
 
 
 @kernel
-def visit(p, x, cell, arrived, dither):
-    """One step of a neuron."""
-    step.adapt(p, x, dither)
-    excitation, inhibition = np.int64(x[EXCITATION]), np.int64(x[INHIBITION])
-    added_ex = step.gained(arrived.excitatory, p[step.GAIN_EX], p[step.SHIFT_EX], dither.carry)
-    added_in = step.gained(arrived.inhibitory, p[step.GAIN_IN], p[step.SHIFT_IN], dither.carry)
-    x[EXCITATION] = np.int32(step.held(step.decayed(excitation, p[RATE_EX], dither.carry) + added_ex))
-    x[INHIBITION] = np.int32(step.held(step.decayed(inhibition, p[RATE_IN], dither.carry) + added_in))
-    if cell.refractory > 0:
-        return step.Moved(cell.potential, cell.refractory - 1, np.int64(0), False)
-    current = excitation * p[INTO_EX] + inhibition * p[INTO_IN]
-    change = ((cell.bias - cell.potential) * p[step.LEAK] + current + dither.leak) >> step.RATE_BITS
-    moved = step.held(cell.potential + change)
-    still = moved == cell.bias and x[step.ADAPTATION] == 0 and x[EXCITATION] == 0 and x[INHIBITION] == 0
-    return step.Moved(moved, np.int64(0), step.crossing(p, x, moved, dither), still)
+def visit(shared, columns, variables, cells, dither):
+    """One step of some neurons."""
+    potential, refractory, bias = cells.potential, cells.refractory, cells.bias
+    count = potential.shape[0]
+    leak, into_ex, into_in = (
+        step.row(columns, step.LEAK, count),
+        step.row(columns, INTO_EX, count),
+        step.row(columns, INTO_IN, count),
+    )
+    excitation, inhibition = step.row(variables, EXCITATION, count), step.row(variables, INHIBITION, count)
+    for i in range(count):
+        v = np.int64(potential[i])
+        current = np.int64(excitation[i]) * np.int64(into_ex[i]) + np.int64(inhibition[i]) * np.int64(into_in[i])
+        change = ((np.int64(bias[i]) - v) * np.int64(leak[i]) + current + dither.leak) >> step.RATE_BITS
+        potential[i] = np.int32(step.held(v + change) if refractory[i] == 0 else v)
+    carry = dither.carry
+    step.decay(excitation, shared[RATE_EX], cells.excitation, shared[step.GAIN_EX], shared[step.SHIFT_EX], carry)
+    step.decay(inhibition, shared[RATE_IN], cells.inhibition, shared[step.GAIN_IN], shared[step.SHIFT_IN], carry)
+    step.cross(shared, columns, variables, cells, dither)
+    step.rest(cells, variables, 0, 3)

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spikesim.errors import InputError
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.fixed_point import ONE, ONE_BITS
 from spikesim.sparse.neurons import step
@@ -25,9 +26,10 @@ from spikesim.sparse.neurons.multipliers import scaled
 NAME = "izhikevich"
 RECOVERY = 0
 """The variable: u minus U_REST, 1.0 = 2**16."""
-SQUARE, LINEAR, CONSTANT, RECOVERS, SENSITIVITY, SPEED, V_REST, U_REST = range(step.OWN, step.OWN + 8)
-JUMP, I_REST = step.ADAPTATION_STEP, step.WIDTH  # columns that it has no other use for
-NOWHERE = -(2**40)
+SQUARE, LINEAR, CONSTANT, RECOVERS = range(step.OWN_SHARED, step.OWN_SHARED + 4)
+JUMP = step.ADAPTATION_STEP
+SENSITIVITY, SPEED, V_REST, U_REST, I_REST = range(step.OWN, step.OWN + 5)
+NOWHERE = -(2**31)
 """A current that no neuron has."""
 SQUARE_BITS, BITS = 20, 28
 LARGEST = 2**26
@@ -72,6 +74,12 @@ class Izhikevich(Model):
     def general(self, values: Values, dt: float) -> General:
         """The integers of such neurons."""
         a, b, current = values["a"], values["b"], values["I_e"]
+        if dt > 1 or max(np.max(a), np.max(np.abs(a * b))) * dt >= 1:
+            fastest = max(np.max(a), np.max(np.abs(a * b)))
+            raise InputError(
+                f"a step of {dt:g} ms is too long for a and a b up to {fastest:g} per ms; it must be at most 1 ms, and "
+                "shorter than the inverse of these"
+            )
         discriminant = (5 - b) ** 2 - 0.16 * (140 + current)
         rest = np.where(discriminant > 0, (b - 5 - np.sqrt(np.maximum(discriminant, 0.0))) / 0.08, 0.0)
         slope = 0.08 * rest + 5
@@ -84,11 +92,13 @@ class Izhikevich(Model):
             per_current=np.ones(1),
             initial=values["V_m"],
             chance=np.zeros_like,
+            shared={
+                SQUARE: round(0.04 * dt * 2 ** (BITS - ONE_BITS + SQUARE_BITS)),
+                LINEAR: round(5 * dt * 2**BITS),
+                CONSTANT: round(140 * dt * 2 ** (ONE_BITS + BITS)),
+                RECOVERS: round(dt * 2**BITS),
+            },
             columns={
-                SQUARE: scaled(np.full(1, 0.04 * dt), BITS - ONE_BITS + SQUARE_BITS),
-                LINEAR: scaled(np.full(1, 5 * dt), BITS),
-                CONSTANT: scaled(np.full(1, 140 * dt), ONE_BITS + BITS),
-                RECOVERS: scaled(np.full(1, dt), BITS),
                 SENSITIVITY: scaled(a * b * dt, step.RATE_BITS),
                 SPEED: scaled(a * dt, step.RATE_BITS),
                 JUMP: potential(values["d"]),
@@ -106,26 +116,40 @@ class Izhikevich(Model):
 
 
 @kernel
-def visit(p, x, cell, arrived, dither):
-    """One step of a neuron."""
-    v, u = cell.potential, np.int64(x[RECOVERY]) + p[U_REST]
-    square = (v * v + (dither.carry >> (32 - SQUARE_BITS))) >> SQUARE_BITS
-    drive = square * p[SQUARE] + v * p[LINEAR] + (cell.bias - u) * p[RECOVERS] + p[CONSTANT]
-    jump = step.gained(arrived.excitatory, p[step.GAIN_EX], p[step.SHIFT_EX], dither.carry)
-    moved = v + ((drive + (dither.leak >> (step.RATE_BITS - BITS))) >> BITS) + jump
-    moved = min(max(moved, np.int64(-LARGEST)), np.int64(LARGEST))
-    recovered = u + ((v * p[SENSITIVITY] - u * p[SPEED] + (dither.carry >> 1)) >> step.RATE_BITS)
-    away = step.held(recovered - p[U_REST])
-    still = arrived.excitatory == 0 and cell.bias == p[I_REST] and abs(moved - p[V_REST]) <= NEAR and abs(away) <= NEAR
-    if still:
-        moved, away = p[V_REST], np.int64(0)
-    x[RECOVERY] = np.int32(away)
-    fires = np.int64(step.CERTAIN) if moved >= p[step.THRESHOLD] else np.int64(0)
-    return step.Moved(moved, np.int64(0), fires, still)
+def visit(shared, columns, variables, cells, dither):
+    """One step of some neurons."""
+    potential, bias, sums, p, still = cells.potential, cells.bias, cells.excitation, cells.p, cells.still
+    count = potential.shape[0]
+    recovery, threshold = step.row(variables, RECOVERY, count), step.row(columns, step.THRESHOLD, count)
+    sensitivity, speed = step.row(columns, SENSITIVITY, count), step.row(columns, SPEED, count)
+    v_rest, u_rest, i_rest = (
+        step.row(columns, V_REST, count),
+        step.row(columns, U_REST, count),
+        step.row(columns, I_REST, count),
+    )
+    gain, shift = step.narrow(shared[step.GAIN_EX]), shared[step.SHIFT_EX]
+    part, carry = step.carried(shift, dither.carry), dither.carry >> (32 - SQUARE_BITS)
+    for i in range(count):
+        v, u = np.int64(potential[i]), np.int64(recovery[i]) + np.int64(u_rest[i])
+        square = (v * v + carry) >> SQUARE_BITS
+        drive = square * shared[SQUARE] + v * shared[LINEAR] + (np.int64(bias[i]) - u) * shared[RECOVERS]
+        change = (drive + shared[CONSTANT] + (dither.leak >> (step.RATE_BITS - BITS))) >> BITS
+        moved = v + change + ((np.int64(sums[i]) * gain + part) >> shift)
+        moved = min(max(moved, np.int64(-LARGEST)), np.int64(LARGEST))
+        turned = v * np.int64(sensitivity[i]) - u * np.int64(speed[i]) + (dither.carry >> 1)
+        away = step.held(np.int64(recovery[i]) + (turned >> step.RATE_BITS))
+        near = (abs(moved - np.int64(v_rest[i])) <= NEAR) & (abs(away) <= NEAR)
+        rests = near & (sums[i] == 0) & (bias[i] == i_rest[i])
+        potential[i] = np.int32(np.int64(v_rest[i]) if rests else moved)
+        recovery[i] = np.int32(np.int64(0) if rests else away)
+        still[i] = np.uint8(rests)
+    for i in range(count):
+        p[i] = np.int32(step.CERTAIN) if potential[i] >= threshold[i] else np.int32(0)
 
 
 @kernel
-def fire(p, x, cell, arrived, dither):
+def fire(shared, columns, variables, cells, i):
     """What a spike does to a neuron."""
-    x[RECOVERY] = np.int32(step.held(np.int64(x[RECOVERY]) + p[JUMP]))
-    return step.Fired(p[step.RESET], np.int64(0))
+    u = np.int64(variables.array[RECOVERY, variables.at + i]) + np.int64(columns.array[JUMP, columns.at + i])
+    variables.array[RECOVERY, variables.at + i] = np.int32(step.held(u))
+    cells.potential[i] = columns.array[step.RESET, columns.at + i]

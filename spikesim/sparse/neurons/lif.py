@@ -2,7 +2,7 @@
 
 p rises from 0 at the threshold to 1 at the threshold plus the width. Here its step and its reset are written once, for
 neurons on a list, for chunks of neighbours in loops that become vectors, and for neurons that fire out of rest. Where
-neurons differ, or have another time constant, the kernel of `iaf_psc_delta` visits them: where both can, to the same
+neurons differ, or have another time constant, the kernel of `iaf_psc_delta` moves them: where both can, to the same
 bits.
 """
 
@@ -18,7 +18,7 @@ from spikesim.numerics.dither import leak_dither, sum_dither
 from spikesim.numerics.fixed_point import ONE, P_MAX, SHARE_LIMIT
 from spikesim.sparse.neurons import iaf_psc_delta
 from spikesim.sparse.neurons import step as st
-from spikesim.sparse.neurons.iaf import resting_probability, width_columns
+from spikesim.sparse.neurons.iaf import resting_probability, width_shared
 from spikesim.sparse.neurons.model import POTENTIAL, General, Model, Values, parameter, potential
 from spikesim.sparse.neurons.probabilistic import leak_rate
 from spikesim.sparse.neurons.step import MEMBRANE_MAX
@@ -62,7 +62,7 @@ class LeakyIntegrateAndFire(Model):
     initial: ArrayLike = parameter(0.0, by_neuron=True, **POTENTIAL)
 
     def general(self, values: Values, dt: float) -> General | None:
-        """The integers of such neurons; None if they can be moved as vectors."""
+        """The integers of such neurons; None if all share what `advance` takes."""
         same = all(len(values[name]) == 1 for name in ("threshold", "reset", "refractory"))
         if self.leak is not None and self.width > 0.0 and same:
             return None
@@ -72,12 +72,12 @@ class LeakyIntegrateAndFire(Model):
             per_current=np.ones(1),
             initial=values["initial"],
             chance=partial(resting_probability, values),
+            shared=width_shared(values["width"]),
             columns={
                 st.LEAK: leak_rate(self.leak, values),
                 st.THRESHOLD: potential(values["threshold"]),
                 st.RESET: potential(values["reset"]),
                 st.REFRACTORY: values["refractory"].astype(np.int64),
-                **width_columns(values["width"]),
             },
             gains=(float(ONE),),
             variables=1,
@@ -85,15 +85,16 @@ class LeakyIntegrateAndFire(Model):
         )
 
     def shared(self) -> dict[str, int]:
-        """What neurons that are moved as vectors have in common."""
-        columns = {
-            "threshold": potential(_one(self.threshold)),
-            "reset": potential(_one(self.reset)),
-            "refractory": _one(self.refractory),
-            "width": width_columns(_one(self.width))[st.WIDTH],
-            "slope": width_columns(_one(self.width))[st.SLOPE],
+        """What neurons that are not general have in common."""
+        width = width_shared(_one(self.width))
+        return {
+            "leak": self.leak or 0,
+            "threshold": int(potential(_one(self.threshold))[0]),
+            "reset": int(potential(_one(self.reset))[0]),
+            "refractory": int(_one(self.refractory)[0]),
+            "width": width[st.WIDTH],
+            "slope": width[st.SLOPE],
         }
-        return {"leak": self.leak or 0, **{name: int(own[0]) for name, own in columns.items()}}
 
     def resting(self, bias: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probability of a spike in a step of neurons at rest."""

@@ -63,7 +63,7 @@ class Model:
         Returns
         -------
         General or None
-            None: those that are moved as vectors.
+            None: `spikesim.sparse.engine.updating` moves them, by kernels of its own.
 
         Raises
         ------
@@ -73,17 +73,17 @@ class Model:
         raise NotImplementedError
 
     def shared(self) -> dict[str, int]:
-        """What neurons that are moved as vectors have in common, by field of `spikesim.sparse.engine.layout.PART`."""
+        """What neurons that are not general have in common, by field of `spikesim.sparse.engine.layout.PART`."""
         raise NotImplementedError
 
     def resting(self, bias: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Probability of a spike in a step of neurons at rest that are moved as vectors."""
+        """Probability of a spike in a step of neurons at rest that are not general."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class General:
-    """Neurons that are visited one by one (`spikesim.sparse.engine.visiting`), as integers and what makes them.
+    """Neurons as integers, and what these follow from; `spikesim.sparse.engine.visiting` moves them.
 
     Attributes
     ----------
@@ -97,6 +97,8 @@ class General:
         Potential at the start.
     chance : function
         From biases to probabilities of a spike in a step of rest.
+    shared : dict
+        Integers that all neurons share, by their place.
     columns : dict
         Integers of a neuron by column, (1,) or (neurons,).
     gains : tuple of float
@@ -114,6 +116,7 @@ class General:
     per_current: NDArray[np.float64]
     initial: NDArray[np.float64]
     chance: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    shared: dict[int, int]
     columns: dict[int, NDArray[np.int64]]
     gains: tuple[float, ...]
     variables: int
@@ -130,23 +133,34 @@ class General:
         """Exponent of the finest sums that are of use."""
         return SHIFT_MAX + math.frexp(max(map(abs, self.gains)))[1] - 1
 
-    def rows(self, exponent: int) -> NDArray[np.int64]:
-        """The columns of each neuron, or of all of them in one row, for sums of weights with this exponent.
+    @property
+    def varies(self) -> bool:
+        """Whether neurons differ in their columns."""
+        return max(map(len, self.columns.values())) > 1
+
+    def shared_integers(self, exponent: int) -> NDArray[np.int64]:
+        """What all neurons share, for sums of weights with this exponent, int64 (SHARED,).
 
         Raises
         ------
         InputError
             A weight adds so much or so little that integers cannot say it.
         """
-        size = max(map(len, self.columns.values()))
-        rows = np.zeros((size, step.COLUMNS), np.int64)
-        for column, own in self.columns.items():
-            rows[:, column] = own
-        for gain, column, shift in zip(
+        found = np.zeros(step.SHARED, np.int64)
+        for place, own in self.shared.items():
+            found[place] = own
+        for gain, place, shift in zip(
             (self.gains * 2)[:2], (step.GAIN_EX, step.GAIN_IN), (step.SHIFT_EX, step.SHIFT_IN), strict=True
         ):
-            rows[:, column], rows[:, shift] = multiplier(math.ldexp(gain, -exponent))
-        return rows
+            found[place], found[shift] = multiplier(math.ldexp(gain, -exponent))
+        return found
+
+    def column_integers(self) -> NDArray[np.int32]:
+        """The columns, int32 (COLUMNS, 1) or (COLUMNS, neurons)."""
+        found = np.zeros((step.COLUMNS, max(map(len, self.columns.values()))), np.int32)
+        for column, own in self.columns.items():
+            found[column] = np.clip(own, -(2**31), 2**31 - 1)
+        return found
 
 
 def multiplier(ratio: float) -> tuple[int, int]:

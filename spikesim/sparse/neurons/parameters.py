@@ -10,7 +10,7 @@ from spikesim.errors import InputError
 from spikesim.io.numbers import integer, real, reals, shown
 from spikesim.io.validation import Limits, refuse
 from spikesim.sparse.connections.distributions import Distribution
-from spikesim.sparse.neurons.iaf import width_columns
+from spikesim.sparse.neurons.iaf import width_shared
 from spikesim.sparse.neurons.lif import LeakyIntegrateAndFire
 from spikesim.sparse.neurons.model import General, Model, Parameter
 from spikesim.sparse.neurons.probabilistic import Probabilistic
@@ -41,7 +41,7 @@ class Neurons:
     drive, initial : float64 (1,) or (neurons,)
         Biases and potentials at the start.
     general : General or None
-        None: they are moved as vectors.
+        None: `spikesim.sparse.engine.updating` moves them.
     """
 
     model: Model
@@ -65,7 +65,7 @@ def resolve(model: Model, place: Place) -> Neurons:
     values: dict[str, NDArray[np.float64]] = {}
     if isinstance(model, Probabilistic | LeakyIntegrateAndFire):
         model = replace(model, leak=_leak(model, name))
-        values["bias"] = _values(model.bias, f"bias of {name}", BIAS, place, 0)
+        values["bias"] = _values(model.bias, f"biases of {name}", BIAS, place, 0)
     for number, (what, own) in enumerate(model.parameters().items(), 1):
         given = getattr(model, what)
         if given is None and not own.needed:
@@ -76,7 +76,7 @@ def resolve(model: Model, place: Place) -> Neurons:
         model = replace(model, **{what: plain(found[0]) if len(found) == 1 else found})
     try:
         if "width" in values:
-            width_columns(values["width"])
+            width_shared(values["width"])
         general = model.general(values, place.dt or 1.0)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
@@ -109,7 +109,8 @@ def _values(given: Any, what: str, own: Parameter, place: Place, number: int) ->
     elif isinstance(given, list | tuple | np.ndarray) and own.by_neuron:
         found = reals(given, what)
         if found.shape not in ((), (1,), (size,)):
-            raise InputError(f"{what} has shape {found.shape}; it must be () or ({size},)")
+            have = "have" if own is BIAS else "has"
+            raise InputError(f"{what} {have} shape {found.shape}; it must be () or ({size},)")
         found = found.reshape(-1)
     else:
         found = np.full(1, integer(given, what, 0, 2**31 - 1) if own.whole else real(given, what))

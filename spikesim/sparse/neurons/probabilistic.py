@@ -50,7 +50,7 @@ class Probabilistic(Model):
     initial: ArrayLike = parameter(0.0, by_neuron=True, **POTENTIAL)
 
     def general(self, values: Values, dt: float) -> General | None:
-        """The integers of such neurons; None if they can be moved as vectors."""
+        """The integers of such neurons; None if all share what `advance` takes."""
         if self.leak is not None and not values["refractory"].any():
             return None
         return General(
@@ -59,6 +59,7 @@ class Probabilistic(Model):
             per_current=np.ones(1),
             initial=values["initial"],
             chance=self.resting,
+            shared={},
             columns={st.LEAK: leak_rate(self.leak, values), st.REFRACTORY: values["refractory"].astype(np.int64)},
             gains=(float(ONE),),
             variables=0,
@@ -66,7 +67,7 @@ class Probabilistic(Model):
         )
 
     def shared(self) -> dict[str, int]:
-        """What neurons that are moved as vectors have in common."""
+        """What neurons that are not general have in common."""
         return {"leak": self.leak or 0}
 
     def resting(self, bias: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -104,17 +105,25 @@ def advance(step, potential, bias, synaptic):
 
 
 @kernel
-def visit(p, x, cell, arrived, dither):
-    """One step of a neuron."""
-    drive = st.gained(arrived.excitatory, p[st.GAIN_EX], p[st.SHIFT_EX], dither.carry)
-    change = (cell.bias + drive - cell.potential) * p[st.LEAK] + dither.leak
-    moved = cell.potential + (change >> st.RATE_BITS)
-    if cell.refractory > 0:
-        return st.Moved(moved, cell.refractory - 1, np.int64(0), False)
-    return st.Moved(moved, np.int64(0), min(max(moved, np.int64(0)), np.int64(P_MAX)), moved == cell.bias)
+def visit(shared, columns, variables, cells, dither):
+    """One step of some neurons."""
+    potential, refractory, bias, sums, p = cells.potential, cells.refractory, cells.bias, cells.excitation, cells.p
+    count = potential.shape[0]
+    leak = st.row(columns, st.LEAK, count)
+    gain, shift = st.narrow(shared[st.GAIN_EX]), shared[st.SHIFT_EX]
+    part = st.carried(shift, dither.carry)
+    for i in range(count):
+        v, drive = np.int64(potential[i]), (np.int64(sums[i]) * gain + part) >> shift
+        change = (np.int64(bias[i]) + drive - v) * np.int64(leak[i]) + dither.leak
+        potential[i] = np.int32(v + (change >> st.RATE_BITS))
+    for i in range(count):
+        own = min(max(potential[i], np.int32(0)), np.int32(P_MAX))
+        p[i] = own if refractory[i] == 0 else np.int32(0)
+        refractory[i] = np.int32(max(refractory[i] - 1, 0))
+    st.rest(cells, variables, 0, 0)
 
 
 @kernel
-def fire(p, x, cell, arrived, dither):
+def fire(shared, columns, variables, cells, i):
     """What a spike does to a neuron: V goes on."""
-    return st.Fired(cell.potential, p[st.REFRACTORY])
+    cells.refractory[i] = columns.array[st.REFRACTORY, columns.at + i]

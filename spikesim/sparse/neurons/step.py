@@ -1,12 +1,15 @@
-"""What the steps of all neurons that are visited one by one have in common: records, columns, rounding, thresholds.
+"""What the steps of all general neurons have in common: arrays of neurons, columns, rounding, thresholds.
 
-A neuron has a row of `COLUMNS` integers, its parameters, and a row of variables, which are 0 at rest. Time constants
-are *rates*: the share 1 - exp(-1 / tau) that is lost in a step, unit 2**-31.
+A general neuron is moved together with some others, as arrays: each loop is over a few of them and becomes vectors.
+What the neurons of a population share is a row of `SHARED` integers; what they may differ in are `COLUMNS` integers of
+32 bits each; variables, which are 0 at rest, are rows of an array. Time constants are *rates*: the share
+1 - exp(-1 / tau) that is lost in a step, unit 2**-31.
 """
 
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikesim.jit.compilation import inline_kernel, kernel
 from spikesim.numerics.dither import reversed_bits, sum_dither
@@ -17,19 +20,26 @@ GAIN_BITS = 30
 SHIFT_LARGEST = 62
 MEMBRANE_MAX = 2**30
 """No membrane potential is larger in magnitude, and no variable of a neuron."""
+RAISED_MAX = 2**29
+"""No threshold is raised by more."""
 CERTAIN = ONE
 """p of a neuron that fires for sure."""
-
 PLASTIC = 3242174889
 """2**32 over the plastic number, the real root of x**3 = x + 1; odd."""
 
 GAIN_EX, GAIN_IN, SHIFT_EX, SHIFT_IN = 0, 1, 2, 3  # of the sums of weights
-LEAK = 4  # rate of the membrane
-THRESHOLD, WIDTH, SLOPE, RESET, REFRACTORY = 5, 6, 7, 8, 9  # as in `spikesim.sparse.engine.layout.PART`
-ADAPTATION_RATE, ADAPTATION_STEP = 10, 11  # of the threshold
-OWN = 12  # from here on each model has its own
-COLUMNS = 20
-"""Columns of a row of parameters."""
+WIDTH, SLOPE = 4, 5  # of the threshold, as in `spikesim.sparse.engine.layout.PART`
+ADAPTS = 6  # 1: the threshold adapts
+OWN_SHARED = 7  # from here on each model has its own
+SHARED = 13
+"""Integers that the neurons of a population share."""
+
+LEAK = 0  # rate of the membrane
+THRESHOLD, RESET, REFRACTORY = 1, 2, 3  # 1.0 = 2**16; steps
+ADAPTATION_RATE, ADAPTATION_STEP = 4, 5  # of the threshold
+OWN = 6  # from here on each model has its own
+COLUMNS = 11
+"""Integers in which the neurons of a population may differ."""
 ADAPTATION = 0
 """The variable by which the threshold is raised, 1.0 = 2**16."""
 
@@ -42,35 +52,23 @@ class Dithers(NamedTuple):
     other: np.int64  # 0 .. 2**31 - 1: the fraction of step / plastic number, for variables that others are added to
 
 
-class Cell(NamedTuple):
-    """A neuron before a step."""
+class Rows(NamedTuple):
+    """Columns or variables of some neighbours: those of an array from a place on."""
 
-    potential: np.int64  # 1.0 = 2**16
-    refractory: np.int64  # steps left
-    bias: np.int64  # what drives it alone, 1.0 = 2**16
-
-
-class Arrived(NamedTuple):
-    """Sums of the weights that arrive in a step."""
-
-    excitatory: np.int64  # of all, where a neuron has one sum
-    inhibitory: np.int64
+    array: NDArray[np.int32]  # (columns or variables, neurons)
+    at: int | np.int64
 
 
-class Moved(NamedTuple):
-    """A neuron after a step."""
+class Cells(NamedTuple):
+    """Some neurons, (neurons,) each."""
 
-    potential: np.int64
-    refractory: np.int64
-    p: np.int64  # probability that it fires, unit 2**-16; CERTAIN: it does
-    still: bool  # whether it stays as it is from now on, if nothing arrives
-
-
-class Fired(NamedTuple):
-    """A neuron after a spike."""
-
-    potential: np.int64
-    refractory: np.int64
+    potential: NDArray[np.int32]  # 1.0 = 2**16
+    refractory: NDArray[np.int32]  # steps left
+    bias: NDArray[np.int32]  # what drives a neuron alone, 1.0 = 2**16
+    excitation: NDArray[np.int32]  # sum of the weights that arrive, of all where a neuron has one sum
+    inhibition: NDArray[np.int32]
+    p: NDArray[np.int32]  # to be filled: probability of a spike, unit 2**-16; CERTAIN: it fires
+    still: NDArray[np.uint8]  # to be filled: 1: it stays as it is from now on, if nothing arrives
 
 
 @inline_kernel
@@ -81,19 +79,21 @@ def dithers(t):
 
 
 @inline_kernel
-def gained(total, gain, shift, carry):
-    """What a sum of weights adds: ``total * gain * 2**-shift``, and what is cut off is carried."""
-    if total == 0:
-        return np.int64(0)
-    part = carry << (shift - 32) if shift >= 32 else carry >> (32 - shift)
-    return np.int64((total * gain + part) >> shift)
+def row(rows, which, count):
+    """One of the columns or variables."""
+    return rows.array[which, rows.at : rows.at + count]
 
 
 @inline_kernel
-def decayed(value, rate, carry):
-    """A variable one step later, on its way to 0, where it stays."""
-    value = np.int64(value)
-    return value - ((value * rate + (carry >> 1)) >> RATE_BITS)
+def narrow(value):
+    """An integer of 32 bits in 64: two such are multiplied by one instruction."""
+    return np.int64(np.int32(value))
+
+
+@inline_kernel
+def carried(shift, carry):
+    """What is added to a product before it loses so many bits."""
+    return carry << (shift - 32) if shift >= 32 else carry >> (32 - shift)
 
 
 @inline_kernel
@@ -103,25 +103,68 @@ def held(value):
 
 
 @inline_kernel
-def crossing(p, x, potential, dither):
-    """Probability of a spike, unit 2**-16, of a potential and a threshold that adapts."""
-    excess = potential - p[THRESHOLD] - np.int64(x[ADAPTATION])
-    if excess < 0:
-        return np.int64(0)
-    if p[WIDTH] == 0:
-        return np.int64(CERTAIN)
-    return np.int64(min((min(excess, p[WIDTH]) * p[SLOPE] + dither.carry) >> 32, P_MAX))
+def decay(x, rate, sums, gain, shift, carry):
+    """A variable one step later: on its way to 0, where it stays, and what arrives is added."""
+    rate, gain = narrow(rate), narrow(gain)
+    half, part = carry >> 1, carried(shift, carry)
+    for i in range(x.shape[0]):
+        value = np.int64(x[i])
+        lost = (value * rate + half) >> RATE_BITS
+        x[i] = np.int32(held(value - lost + ((np.int64(sums[i]) * gain + part) >> shift)))
 
 
 @inline_kernel
-def adapt(p, x, dither):
-    """The threshold one step later."""
-    if x[ADAPTATION] != 0:
-        x[ADAPTATION] = np.int32(decayed(x[ADAPTATION], p[ADAPTATION_RATE], dither.carry))
+def cross(shared, columns, variables, cells, dither):
+    """Probabilities of spikes, of a threshold that may adapt, and the refractory steps that are left.
+
+    What a refractory neuron has become in this step must not be seen: it keeps its potential before.
+    """
+    p, potential, refractory = cells.p, cells.potential, cells.refractory
+    count = potential.shape[0]
+    threshold = row(columns, THRESHOLD, count)
+    for i in range(count):
+        p[i] = np.int32(potential[i] - threshold[i])
+    if shared[ADAPTS]:
+        raised, rate = row(variables, ADAPTATION, count), row(columns, ADAPTATION_RATE, count)
+        half = dither.carry >> 1
+        for i in range(count):
+            value = np.int64(raised[i])
+            raised[i] = np.int32(value - ((value * np.int64(rate[i]) + half) >> RATE_BITS))
+        for i in range(count):
+            p[i] = np.int32(p[i] - raised[i])
+    if shared[WIDTH] == 0:
+        for i in range(count):
+            p[i] = np.int32(CERTAIN) if p[i] >= 0 and refractory[i] == 0 else np.int32(0)
+    else:
+        width, slope = shared[WIDTH], shared[SLOPE]
+        for i in range(count):
+            excess = min(max(np.int64(p[i]), 0), width)
+            own = min((excess * slope + dither.carry) >> 32, P_MAX)
+            p[i] = np.int32(own if refractory[i] == 0 else 0)
+    for i in range(count):
+        refractory[i] = np.int32(max(refractory[i] - 1, 0))
+
+
+@inline_kernel
+def rest(cells, variables, first, end):
+    """Which neurons stay as they are: at their bias, not refractory, and with variables first .. end - 1 at 0."""
+    still, potential, refractory, bias = cells.still, cells.potential, cells.refractory, cells.bias
+    count = still.shape[0]
+    for i in range(count):
+        still[i] = np.uint8((potential[i] == bias[i]) & (refractory[i] == 0))
+    for variable in range(first, end):
+        x = row(variables, variable, count)
+        for i in range(count):
+            still[i] &= np.uint8(x[i] == 0)
 
 
 @kernel
-def reset(p, x, cell, arrived, dither):
+def reset(shared, columns, variables, cells, i):
     """What a spike does to an integrate-and-fire neuron."""
-    x[ADAPTATION] = np.int32(held(np.int64(x[ADAPTATION]) + p[ADAPTATION_STEP]))
-    return Fired(p[RESET], p[REFRACTORY])
+    if shared[ADAPTS]:
+        raised = variables.array[ADAPTATION, variables.at + i] + np.int64(
+            columns.array[ADAPTATION_STEP, columns.at + i]
+        )
+        variables.array[ADAPTATION, variables.at + i] = np.int32(min(raised, RAISED_MAX))
+    cells.potential[i] = columns.array[RESET, columns.at + i]
+    cells.refractory[i] = columns.array[REFRACTORY, columns.at + i]

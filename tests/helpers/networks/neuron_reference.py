@@ -1,4 +1,4 @@
-"""The neurons of sparse networks that are visited one by one, again, from their definitions: integers of Python.
+"""The general neurons of sparse networks again, from their definitions: integers of Python, one by one.
 
 Potentials are integers, 1 mV (or 1.0) = 2**16. A neuron is moved in every step, whether anything arrives or not. What a
 shift by b bits cuts off is carried by the first b binary digits of a fraction that depends on the step alone:

@@ -1,4 +1,4 @@
-"""Neurons that are visited one by one: bit for bit against a slow reference that moves each of them in every step."""
+"""General neurons: bit for bit against a slow reference that moves each of them in every step."""
 
 import dataclasses
 from typing import Any

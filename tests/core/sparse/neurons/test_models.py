@@ -206,7 +206,7 @@ def outcome(build: Any, steps: int = 700) -> tuple[Any, ...]:
 
 
 def test_neurons_that_may_differ_have_the_bits_of_those_that_do_not() -> None:
-    """What visits neurons one by one does the same as what moves them as vectors."""
+    """Both kernels of a leaky neuron do the same."""
     bias = np.linspace(-0.3, 0.9, 60)
 
     def leaky(**given: Any) -> Any:
@@ -266,7 +266,7 @@ def test_threads_and_breaks_and_a_restored_state_change_no_bit(tmp_path: Path, m
         assert spikes.steps.tolist() == np.array(expected[2 + 3 * number])[late].tolist()
         assert again.potential(own).tolist() == expected[4 + 3 * number]
     other, _ = mixed()
-    other._tables.parameters[0, 4] += 1
+    other._tables.shared[0, 0] += 1
     with pytest.raises(InputError, match="of another network"):
         other.restore(tmp_path / "state.h5")
 
