@@ -365,9 +365,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--brian", metavar="PYTHON", help="interpreter that has Brian2 (without peers: spikesim alone)")
     parser.add_argument("--nest", metavar="PYTHON", help="interpreter that has NEST; with --lif, which it implies")
     parser.add_argument("--lif", action="store_true", help="the balanced network of integrate-and-fire neurons")
-    parser.add_argument(
-        "--neuron", choices=NEURONS, help="in that network, another neuron (spikesim and NEST); --lif follows from it"
-    )
+    parser.add_argument("--neuron", choices=NEURONS, help="of that network (spikesim and NEST); --lif follows from it")
     parser.add_argument("--runtime", action="store_true", help="also Brian2's Cython runtime mode")
     what: dict[str, Any] = {"dest": "what", "action": "append_const"}
     parser.add_argument("--quiet", **what, const="quiet", help="ten times the neurons, the additional ones at rest")
