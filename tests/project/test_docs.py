@@ -34,6 +34,11 @@ BEGIN, END = "<!-- keys: begin -->\n", "<!-- keys: end -->\n"
 FOLDERS = ("spikesim", "ep", "datasets", "cli")
 MODULES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 
+OTHER_PROGRAM = """
+    --model --archi --channels --kernels --pools --act --betas --random-sign --thirdphase --loss --softmax --optim --mmt
+    --lrs --wds --lr-decay --mbs --data-aug --todo --alg --save --load-path --device
+"""
+"""Options of the program that docs/from-ep-code.md compares this one with."""
 NOTEBOOK = ROOT / "docs" / "notebook"
 WORDS = {
     r"(layer|head|pixel|neuron|read-out)s? (hears?|heard)": "receives, is trained on",
@@ -124,6 +129,8 @@ def test_files_in_code_spans_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_options_exist(page: Path) -> None:
     known = {option for _, command in commands() for parameter in command.params for option in parameter.opts}
+    if page.name == "from-ep-code.md":
+        known |= set(OTHER_PROGRAM.split())
     others = "--bind-to --preserve-status --signal --logdir --strict --wheel --bind --no-deps --upgrade"
     known |= {"--help", "--version", *others.split()}  # of mpiexec, timeout, pip and the like
     for script in ROOT.glob("benchmarks/**/*.py"):
