@@ -182,7 +182,7 @@ def report(options: ReportOptions) -> None:
     residual. By layer: what was learned; per phase neurons, spikes per sample, activity, synaptic operations (dense
     and effective, feed-forward and feedback), estimated energy. Of a simulation: rates, irregularity and correlations
     by population, synaptic events, potentials. spikesim manual reports describes pages and pictures, spikesim manual
-    run-file every number of a run, spikesim manual simulation-reports those of a simulation.
+    run-file every number of a run, spikesim manual simulations those of a simulation.
 
     \b
     Examples:

@@ -37,7 +37,7 @@ def print_simulation(reader: "SimulationReader", report: "SimulationReport") -> 
         table.add_row(own.population, str(own.neurons), si(own.spikes).strip(), plain(own.rate), *_cells(own))
     print_table(console, table)
     missing = [own.population for own in report.populations if own.silent is None and report.window.steps]
-    console.print(f"{_WORDS} ({manual('simulation-reports')}).")
+    console.print(f"{_WORDS} ({manual('simulations')}).")
     if missing:
         console.print(f"Spikes of {', '.join(missing)} were not recorded (record = true): there are rates alone.")
     console.print()
@@ -75,7 +75,7 @@ def print_comparison(readers: "Sequence[SimulationReader]", reports: "Sequence[S
         cells = (si(own.spikes).strip(), *rates, *_cells(own))
         table.add_row(own.population, str(reader.path), *cells, end_section=ends)
     print_table(console, table)
-    console.print(f"{_WORDS} ({manual('simulation-reports')}).")
+    console.print(f"{_WORDS} ({manual('simulations')}).")
 
 
 def plain(value: float | None) -> str:

@@ -35,7 +35,7 @@ WHEN_ASKED = (
     "docs/own-architecture.md",
     "docs/reports.md",
     "docs/reproducibility.md",
-    "docs/simulation-reports.md",
+    "docs/simulations.md",
     "docs/sparse-networks.md",
     "docs/streams.md",
     "docs/sweeps.md",
