@@ -13,7 +13,7 @@ from spikesim.engine.populations import Connection
 from spikesim.engine.simd.pair_products import LANES, PairedNumbers, half_bits, largest_half, words_of_halves
 from spikesim.engine.synapses import Conv
 from spikesim.jit.aligned import aligned_empty, aligned_zeros
-from spikesim.jit.compilation import inline_kernel, kernel
+from spikesim.jit.compilation import kernel
 
 ALONE = np.zeros((0, 0), np.int32)
 """In place of the window sums of a second phase."""
@@ -224,7 +224,7 @@ def rate_rows(
 def _add_maps(sums, at, shape, lanes, pooled, width, frame, flat):
     """Add window sums ``[channel block][y][x][lane]`` to maps ``[block][sample][y][x][width]``, which may be pooled.
 
-    Numbers of `step` channels, mostly a constant for the sake of vectors, lie together in both.
+    Numbers of `step` channels lie together in both.
     """
     height, columns, channels = shape
     side = 2 if pooled else 1
@@ -241,17 +241,10 @@ def _add_maps(sums, at, shape, lanes, pooled, width, frame, flat):
                 for x in range(columns // side):
                     i = source + side * (y * down + x * across)
                     j = target + y * line + x * width
-                    if count == LANES:
-                        for k in range(LANES):
-                            flat[j + k] += _seen(own, i + k, pooled, across, down)
+                    if pooled:
+                        for k in range(i, i + count):
+                            cells = own[k] + own[k + across] + own[k + down] + own[k + down + across]
+                            flat[j + k - i] += np.int32(cells)
                     else:
-                        for k in range(count):
-                            flat[j + k] += _seen(own, i + k, pooled, across, down)
-
-
-@inline_kernel
-def _seen(rates, at, pooled, across, down):
-    """A rate, or the sum over its cell."""
-    if pooled:
-        return np.int32(rates[at] + rates[at + across] + rates[at + down] + rates[at + down + across])
-    return rates[at]
+                        for k in range(i, i + count):
+                            flat[j + k - i] += own[k]
