@@ -1,14 +1,20 @@
-"""Numbers that a user chooses: ``0,3,10-19``, and the same by layer."""
+"""What a user chooses: options, and numbers such as ``0,3,10-19``, of all layers or by layer."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from spikesim.errors import InputError
 from spikesim.runtime.text import counted
 
-__all__ = ["parse_neurons", "parse_numbers"]
+__all__ = ["given_options", "parse_neurons", "parse_numbers"]
 
 NUMBERS_MAX = 2**20
+
+
+def given_options(values: Mapping[str, Any]) -> list[str]:
+    """Names of the options that were given: of a value, or of values, which are none where they were not."""
+    return [name for name, value in values.items() if value not in (None, ())]
 
 
 def parse_numbers(option: str, text: str, what: str = "numbers", samples: int | None = None) -> list[int]:

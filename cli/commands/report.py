@@ -9,7 +9,7 @@ import click
 from spikesim.cli.common import echo_csv, takes
 from spikesim.cli.completion import run_files
 from spikesim.cli.help_groups import GroupedCommand, grouped
-from spikesim.cli.selections import parse_neurons, parse_numbers
+from spikesim.cli.selections import given_options, parse_neurons, parse_numbers
 from spikesim.cli.views.report_tables import SECTIONS
 from spikesim.errors import InputError
 
@@ -54,14 +54,14 @@ class ReportOptions:
             "--samples": self.samples,
             "--neurons": self.neurons,
         }
-        return [name for name, value in given.items() if value not in (None, ())]
+        return given_options(given)
 
     @property
     def of_runs(self) -> list[str]:
         """Options that were given and that simulations do not have."""
         given = {"--sweep": self.folder, "--section": self.sections, "--energy": self.energy, "--group": self.group}
         own = [name for name in self.of_one_run if name != "--neurons"]
-        return own + [name for name, value in given.items() if value not in (None, ())]
+        return own + given_options(given)
 
     @property
     def of_simulations(self) -> "SimulationOptions":

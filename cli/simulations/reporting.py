@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spikesim.cli.common import echo_csv
+from spikesim.cli.selections import given_options
 from spikesim.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class SimulationOptions:
             "--trial": self.trial,
             "--bin": self.bins,
         }
-        return [name for name, value in values.items() if value not in (None, ())]
+        return given_options(values)
 
 
 def are_simulations(paths: Sequence[Path]) -> bool:
