@@ -1,8 +1,9 @@
 """What integrate-and-fire neurons in physical units have in common, under NEST's names of their parameters."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,6 +32,11 @@ class Threshold(Model):
     q_sfa: ArrayLike = parameter(0.0, "mV", by_neuron=True, low=0.0, high=1e3)
     tau_sfa: ArrayLike = parameter(100.0, "ms", by_neuron=True, **TAU)
 
+    @staticmethod
+    def chance(values: Values) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+        """From potentials of rest to probabilities of a spike in a step of it."""
+        return partial(resting_probability, {"threshold": values["V_th"], "width": values["width"]})
+
 
 @dataclass(frozen=True)
 class CurrentBased(Threshold):
@@ -47,6 +53,14 @@ class CurrentBased(Threshold):
     def rest(self, values: Values) -> NDArray[np.float64]:
         """Where the potential comes to rest, in mV."""
         return np.asarray(values["E_L"] + values["I_e"] * values["tau_m"] / self.C_m)
+
+
+@dataclass(frozen=True)
+class SynapticCurrents(CurrentBased):
+    """Currents of excitation and of inhibition, with a time constant of their own each."""
+
+    tau_syn_ex: float = parameter(2.0, "ms", **TAU)
+    tau_syn_in: float = parameter(2.0, "ms", **TAU)
 
 
 def steps(tau: NDArray[np.float64], dt: float, what: str) -> NDArray[np.float64]:

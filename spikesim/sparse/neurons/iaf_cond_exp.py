@@ -13,7 +13,6 @@ order: beside an exact solution V is off by some (a**2 / 12) of a change. Thresh
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -22,7 +21,7 @@ from numpy.typing import ArrayLike
 from spikesim.errors import InputError
 from spikesim.jit.compilation import kernel
 from spikesim.sparse.neurons import step
-from spikesim.sparse.neurons.iaf import TAU, Threshold, resting_probability, steps, threshold_columns, threshold_shared
+from spikesim.sparse.neurons.iaf import TAU, Threshold, steps, threshold_columns, threshold_shared
 from spikesim.sparse.neurons.model import POTENTIAL, General, Values, parameter, potential
 from spikesim.sparse.neurons.multipliers import mean_decay, rate, scaled
 
@@ -72,14 +71,13 @@ class IafCondExp(Threshold):
             raise InputError(f"C_m / g_L is {dt / leak.max():g} ms; it must be at least a step, {dt:g} ms")
         steps(dt / leak, dt, "C_m / g_L")
         excitation, inhibition = (steps(values[name], dt, name) for name in ("tau_syn_ex", "tau_syn_in"))
-        threshold = {"threshold": values["V_th"], "width": values["width"]}
         unit = math.ldexp(dt / self.C_m, UNIT_BITS)
         return General(
             kernels=NAME,
             bias=values["E_L"] + values["I_e"] / values["g_L"],
             per_current=1.0 / values["g_L"],
             initial=values.get("V_m", values["E_L"]),
-            chance=partial(resting_probability, threshold),
+            chance=self.chance(values),
             shared={
                 RATE_EX: int(rate(excitation)[0]),
                 RATE_IN: int(rate(inhibition)[0]),

@@ -12,7 +12,6 @@ with s the weights of what arrives: the peaks of the currents that they make. P 
 
 import math
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -20,15 +19,13 @@ from spikesim.jit.compilation import inline_kernel, kernel
 from spikesim.numerics.fixed_point import ONE_BITS
 from spikesim.sparse.neurons import step
 from spikesim.sparse.neurons.iaf import (
-    TAU,
-    CurrentBased,
-    resting_probability,
+    SynapticCurrents,
     steps,
     threshold_columns,
     threshold_shared,
 )
 from spikesim.sparse.neurons.iaf_psc_exp import bits
-from spikesim.sparse.neurons.model import General, Values, parameter
+from spikesim.sparse.neurons.model import General, Values
 from spikesim.sparse.neurons.multipliers import exps, from_current, from_rise, rate, scaled
 
 NAME = "iaf_psc_alpha"
@@ -39,7 +36,7 @@ INTO_EX, INTO_IN, FROM_EX, FROM_IN = range(step.OWN, step.OWN + 4)
 
 
 @dataclass(frozen=True)
-class IafPscAlpha(CurrentBased):
+class IafPscAlpha(SynapticCurrents):
     """Leaky integrate-and-fire neurons with synaptic currents that rise and decay: NEST's `iaf_psc_alpha`.
 
     Weights are in pA, the peak of a current: those above zero are of excitation, those below of inhibition.
@@ -52,23 +49,19 @@ class IafPscAlpha(CurrentBased):
         As in `IafPscDelta`.
     """
 
-    tau_syn_ex: float = parameter(2.0, "ms", **TAU)
-    tau_syn_in: float = parameter(2.0, "ms", **TAU)
-
     def general(self, values: Values, dt: float) -> General:
         """The integers of such neurons."""
         tau_m = steps(values["tau_m"], dt, "tau_m")
         excitation, inhibition = (steps(values[name], dt, name) for name in ("tau_syn_ex", "tau_syn_in"))
         fine, finer = bits(tau_m), bits(np.maximum(excitation, inhibition))
         into, passes, risen = (step.RATE_BITS - own for own in (fine, finer, fine + finer))
-        threshold = {"threshold": values["V_th"], "width": values["width"]}
         peak = math.ldexp(math.e * dt / self.C_m, ONE_BITS + fine + finer)
         return General(
             kernels=NAME,
             bias=self.rest(values),
             per_current=values["tau_m"] / self.C_m,
             initial=values.get("V_m", values["E_L"]),
-            chance=partial(resting_probability, threshold),
+            chance=self.chance(values),
             shared={
                 RATE_EX: int(rate(excitation)[0]),
                 RATE_IN: int(rate(inhibition)[0]),

@@ -11,7 +11,6 @@ neurons of `LeakyIntegrateAndFire` that differ or have another time constant tha
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -19,7 +18,7 @@ import numpy as np
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.fixed_point import ONE, SHARE_LIMIT
 from spikesim.sparse.neurons import step
-from spikesim.sparse.neurons.iaf import CurrentBased, resting_probability, steps, threshold_columns, threshold_shared
+from spikesim.sparse.neurons.iaf import CurrentBased, steps, threshold_columns, threshold_shared
 from spikesim.sparse.neurons.model import General, Values
 from spikesim.sparse.neurons.multipliers import rate
 
@@ -56,13 +55,12 @@ class IafPscDelta(CurrentBased):
 
     def general(self, values: Values, dt: float) -> General:
         """The integers of such neurons."""
-        threshold = {"threshold": values["V_th"], "width": values["width"]}
         return General(
             kernels=NAME,
             bias=self.rest(values),
             per_current=values["tau_m"] / self.C_m,
             initial=values.get("V_m", values["E_L"]),
-            chance=partial(resting_probability, threshold),
+            chance=self.chance(values),
             shared=threshold_shared(values),
             columns={step.LEAK: rate(steps(values["tau_m"], dt, "tau_m")), **threshold_columns(values, dt)},
             gains=(float(ONE),),

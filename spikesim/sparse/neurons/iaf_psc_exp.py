@@ -11,7 +11,6 @@ with s the weights of what arrives, and P what a current that decays adds to V w
 
 import math
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +19,12 @@ from spikesim.jit.compilation import kernel
 from spikesim.numerics.fixed_point import ONE_BITS
 from spikesim.sparse.neurons import step
 from spikesim.sparse.neurons.iaf import (
-    TAU,
-    CurrentBased,
-    resting_probability,
+    SynapticCurrents,
     steps,
     threshold_columns,
     threshold_shared,
 )
-from spikesim.sparse.neurons.model import General, Values, parameter
+from spikesim.sparse.neurons.model import General, Values
 from spikesim.sparse.neurons.multipliers import from_current, rate, scaled
 
 NAME = "iaf_psc_exp"
@@ -38,7 +35,7 @@ INTO_EX, INTO_IN = range(step.OWN, step.OWN + 2)
 
 
 @dataclass(frozen=True)
-class IafPscExp(CurrentBased):
+class IafPscExp(SynapticCurrents):
     """Leaky integrate-and-fire neurons with synaptic currents that jump and decay: NEST's `iaf_psc_exp`.
 
     Weights are in pA: those above zero are added to the current of excitation, those below to that of inhibition.
@@ -51,21 +48,17 @@ class IafPscExp(CurrentBased):
         As in `IafPscDelta`.
     """
 
-    tau_syn_ex: float = parameter(2.0, "ms", **TAU)
-    tau_syn_in: float = parameter(2.0, "ms", **TAU)
-
     def general(self, values: Values, dt: float) -> General:
         """The integers of such neurons."""
         tau_m = steps(values["tau_m"], dt, "tau_m")
         excitation, inhibition = (steps(values[name], dt, name) for name in ("tau_syn_ex", "tau_syn_in"))
         fine = bits(tau_m)
-        threshold = {"threshold": values["V_th"], "width": values["width"]}
         return General(
             kernels=NAME,
             bias=self.rest(values),
             per_current=values["tau_m"] / self.C_m,
             initial=values.get("V_m", values["E_L"]),
-            chance=partial(resting_probability, threshold),
+            chance=self.chance(values),
             shared={
                 RATE_EX: int(rate(excitation)[0]),
                 RATE_IN: int(rate(inhibition)[0]),
