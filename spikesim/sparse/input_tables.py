@@ -113,7 +113,7 @@ def _courses(population: Population) -> Iterator[tuple[int, NDArray[np.float64]]
 
     One number where all neurons are alike all the time.
     """
-    courses = population.currents if population.rates is None else [population.rates]
+    courses = population.courses
     base, scale = population.drive, population.per_current
     alike = bool(courses) and base.size == scale.size == 1 and all(course.values.ndim == 1 for course in courses)
     alike = alike and _resting_probability(population, base).size == 1
@@ -138,7 +138,7 @@ def inputs_digest(network: Network) -> bytes:
     """SHA-256 of what is given and of what changes; empty where there is no such input."""
     digest, given = hashlib.sha256(), False
     for population in network.populations:
-        spikes, courses = population.spikes, [*population.currents, *([population.rates] if population.rates else [])]
+        spikes, courses = population.spikes, population.courses
         arrays: list[NDArray[Any]] = [] if spikes is None else [spikes.steps, spikes.neurons]
         arrays += [array for course in courses for array in (course.steps, course.values)]
         for array in arrays:
@@ -155,7 +155,7 @@ def input_bytes(population: Population, trials: int) -> int:
         varied = course.values.ndim == 2 or max(population.drive.size, population.per_current.size) > 1
         return len(course.steps) * (population.size if varied else 1)
 
-    courses = [*population.currents, *([population.rates] if population.rates else [])]
+    courses = population.courses
     spikes = 0 if population.spikes is None else len(population.spikes.steps)
     own = trials * OWN_BYTES * population.size if courses else 0
     return SPIKE_BYTES * spikes + VALUE_BYTES * sum(map(values, courses)) + own

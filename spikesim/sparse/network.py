@@ -72,6 +72,11 @@ class Population:
         """Its neurons among all."""
         return slice(self.first, self.first + self.size)
 
+    @property
+    def courses(self) -> list[TimeCourse]:
+        """What drives it besides a bias that stays: the rates of a source, or currents."""
+        return self.currents if self.rates is None else [self.rates]
+
     def real_bias(self) -> NDArray[np.float64]:
         """Biases before they are rounded; of a source, its rates."""
         return np.broadcast_to(self.drive, (self.size,))
