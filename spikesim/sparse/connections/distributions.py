@@ -55,7 +55,7 @@ class Uniform:
     high: float
 
     def __post_init__(self) -> None:
-        _set(self, low=real(self.low, "low of Uniform"), high=real(self.high, "high of Uniform"))
+        set_fields(self, low=real(self.low, "low of Uniform"), high=real(self.high, "high of Uniform"))
         if self.low > self.high:
             raise InputError(f"Uniform reaches from {self.low:g} to {self.high:g}; low must not be above high")
 
@@ -78,11 +78,11 @@ class _Bounded:
 
     def __post_init__(self) -> None:
         name = type(self).__name__
-        _set(self, mean=real(self.mean, f"mean of {name}"), std=real(self.std, f"std of {name}"))
+        set_fields(self, mean=real(self.mean, f"mean of {name}"), std=real(self.std, f"std of {name}"))
         for what in ("low", "high"):
             value = getattr(self, what)
             if value is not None:
-                _set(self, **{what: real(value, f"{what} of {name}")})
+                set_fields(self, **{what: real(value, f"{what} of {name}")})
         if self.std < 0:
             raise InputError(f"std of {name} is {self.std:g}; it must be at least 0")
         if not isinstance(self.outside, str) or self.outside not in OUTSIDE:
@@ -249,6 +249,7 @@ def _array(given: Any) -> NDArray[Any] | None:
     return given
 
 
-def _set(frozen: Any, **values: Any) -> None:
+def set_fields(frozen: Any, **values: Any) -> None:
+    """Put checked values into a frozen record, while it is made."""
     for name, value in values.items():
         object.__setattr__(frozen, name, value)

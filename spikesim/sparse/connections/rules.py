@@ -10,7 +10,7 @@ from spikesim.errors import InputError
 from spikesim.io.numbers import integer, real, shown
 from spikesim.runtime.free_memory import require_memory
 from spikesim.sparse.connections import drawn
-from spikesim.sparse.connections.distributions import Distribution, Values, delay_values, weight_values
+from spikesim.sparse.connections.distributions import Distribution, Values, delay_values, set_fields, weight_values
 from spikesim.sparse.connections.synapses import RandomSynapses, Synapses
 
 Weight = float | NDArray[Any] | Distribution
@@ -47,17 +47,13 @@ class Rule:
     seed: int | None = field(kw_only=True, default=None)
 
     def __post_init__(self) -> None:
-        self._set(seed=None if self.seed is None else integer(self.seed, "seed", 0, 2**64 - 1))
+        set_fields(self, seed=None if self.seed is None else integer(self.seed, "seed", 0, 2**64 - 1))
         weight_values(self.weight)
         delay_values(self.delay)
         for name in ("allow_self_connections", "allow_multiple"):
             value = getattr(self, name, True)
             if not isinstance(value, bool | np.bool_):
                 raise InputError(f"{name} is {shown(value)}; it must be true or false")
-
-    def _set(self, **values: Any) -> None:
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
 
     def bind(self, sources: int, targets: int, recurrent: bool, seed: int) -> Synapses:
         """The synapses of this rule between populations of these sizes.
@@ -136,7 +132,7 @@ class PairwiseBernoulli(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set(p=real(self.p, "p"))
+        set_fields(self, p=real(self.p, "p"))
         if not 0 <= self.p <= 1:
             raise InputError(f"p is {self.p:g}; it must be in 0 .. 1")
 
@@ -168,7 +164,7 @@ class FixedInDegree(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set(indegree=integer(self.indegree, "indegree", 0, NUMBER_MAX))
+        set_fields(self, indegree=integer(self.indegree, "indegree", 0, NUMBER_MAX))
 
     def _expected(self, shape: tuple[int, int], omit_self: bool) -> int:
         return self.indegree * shape[1]
@@ -201,7 +197,7 @@ class FixedOutDegree(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set(outdegree=integer(self.outdegree, "outdegree", 0, NUMBER_MAX))
+        set_fields(self, outdegree=integer(self.outdegree, "outdegree", 0, NUMBER_MAX))
 
     def _expected(self, shape: tuple[int, int], omit_self: bool) -> int:
         return self.outdegree * shape[0]
@@ -237,7 +233,7 @@ class FixedTotalNumber(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set(number=integer(self.number, "number", 0, LARGEST))
+        set_fields(self, number=integer(self.number, "number", 0, LARGEST))
 
     def _expected(self, shape: tuple[int, int], omit_self: bool) -> int:
         return self.number
