@@ -1,7 +1,8 @@
-"""Data sets of images and of recordings of events: finding, checking and reading them.
+"""Data sets of images, recordings of events, series and texts: finding, checking and reading them.
 
-The set ``fashion-mnist-mini`` comes with the program; the others are read from a data folder. Random changes and
-fixed-point pixels are in `spikesim.datasets.samples.transforms`, downloads in `spikesim.datasets.fetching.fetch`.
+The sets ``fashion-mnist-mini`` and ``japanese-vowels`` come with the program; the others are read from a data folder.
+Random changes and fixed-point pixels are in `spikesim.datasets.samples.transforms`, downloads in
+`spikesim.datasets.fetching.fetch`.
 
 Imports the core alone; `ep` and `cli` import it.
 """
@@ -11,6 +12,9 @@ from spikesim.datasets.formats.binary_images import read_cifar, read_idx
 from spikesim.datasets.loading import check, find, load
 from spikesim.datasets.samples.event_set import Events, EventSet
 from spikesim.datasets.samples.model import Augmentation, Dataset, ImageSet
+from spikesim.datasets.samples.series_set import SeriesSet
+from spikesim.datasets.samples.text_set import TextSet
+from spikesim.datasets.samples.vocabulary import Vocabulary
 
 __all__ = [
     "Augmentation",
@@ -18,6 +22,9 @@ __all__ = [
     "EventSet",
     "Events",
     "ImageSet",
+    "SeriesSet",
+    "TextSet",
+    "Vocabulary",
     "check",
     "find",
     "load",

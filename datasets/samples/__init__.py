@@ -1,4 +1,4 @@
-"""Samples as arrays: images, recordings and their clocks, the hash of their content, transforms.
+"""Samples in memory: images, recordings and their clocks, series, texts and their tokens; their hash, transforms.
 
 Imports the core alone; all of `datasets` may import it.
 """

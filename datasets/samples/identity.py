@@ -8,7 +8,7 @@ another one when a sample changes, is added or is lost.
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from spikesim.datasets.samples.event_set import EventSet
 from spikesim.datasets.samples.model import Dataset
+from spikesim.datasets.samples.series_set import SeriesSet
+from spikesim.datasets.samples.text_set import TextSet
 from spikesim.errors import InputError
 
-__all__ = ["base_name", "content_hash", "identified", "split_name"]
+__all__ = ["base_name", "content_hash", "identified", "split_name", "text_arrays"]
 
 _NAME = re.compile(r"(.+)#([0-9a-f]{16})", re.DOTALL)
 
@@ -44,8 +46,15 @@ def content_hash(head: Mapping[str, Any], arrays: Iterable[NDArray[Any]]) -> str
     return digest.hexdigest()[:16]
 
 
+def text_arrays(texts: Sequence[str]) -> list[NDArray[Any]]:
+    """Texts as arrays: int64 (n + 1,), where each begins, in bytes, and uint8, their UTF-8."""
+    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+    return [offsets, np.frombuffer(b"".join(encoded), np.uint8)]
+
+
 def identified(dataset: Dataset, wanted: str | None = None) -> Dataset:
-    """A set of recordings with the hash of its content behind its name, without a folder.
+    """A set of recordings, series or texts with the hash of its content behind its name, without a folder.
 
     Parameters
     ----------
@@ -58,17 +67,25 @@ def identified(dataset: Dataset, wanted: str | None = None) -> Dataset:
     InputError
         It has another one.
     """
-    parts = [part for part in (dataset.train, dataset.test) if isinstance(part, EventSet)]
-    head = {
-        "classes": dataset.classes,
-        "format": "spikesim-recordings",
-        "recordings": [len(part) for part in parts],
-        "shape": list(dataset.shape[:2]),
-    }
-    arrays = [array for part in parts for array in (part.labels, part.offsets, part.neurons, part.times)]
+    parts = (dataset.train, dataset.test)
+    head: dict[str, Any] = {"classes": dataset.classes, "format": f"spikesim-{dataset.kind}"}
+    arrays: list[NDArray[Any]] = []
+    if dataset.recordings:
+        head |= {"shape": list(dataset.shape[:2])}
+    else:
+        head |= {"class_names": list(dataset.class_names)}
+    head |= {dataset.kind: [len(part) for part in parts]}
+    for part in parts:
+        if isinstance(part, EventSet):
+            arrays += [part.labels, part.offsets, part.neurons, part.times]
+        elif isinstance(part, SeriesSet):
+            arrays += [part.labels, part.offsets, part.values]
+        elif isinstance(part, TextSet):
+            arrays += [part.labels, *text_arrays(part.texts)]
     found = content_hash(head, arrays)
     if wanted not in (None, found):
         raise InputError(
-            f"{dataset.source}: the hash of its content is {found}, not {wanted}; give the recordings with that content"
+            f"{dataset.source}: the hash of its content is {found}, not {wanted}; give the {dataset.kind} with that "
+            "content"
         )
     return replace(dataset, name=f"{base_name(dataset.name)}#{found}")

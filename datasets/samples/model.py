@@ -1,11 +1,14 @@
 """What a data set is, once it is in memory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets.samples.event_set import EventSet
+from spikesim.datasets.samples.series_set import SeriesSet
+from spikesim.datasets.samples.text_set import TextSet
 from spikesim.errors import InputError
 
 
@@ -79,6 +82,20 @@ class ImageSet:
         return self.images[samples]
 
 
+SampleSet = ImageSet | EventSet | SeriesSet | TextSet
+"""Samples of any kind, with their labels."""
+Kind = Literal["images", "recordings", "series", "text"]
+
+
+def kind_of(samples: SampleSet) -> Kind:
+    """Which kind samples are of."""
+    if isinstance(samples, ImageSet):
+        return "images"
+    if isinstance(samples, EventSet):
+        return "recordings"
+    return "series" if isinstance(samples, SeriesSet) else "text"
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set for classification.
@@ -88,21 +105,21 @@ class Dataset:
     name : str
         It stands for the content: no two contents have the same, for published files are compared with their sha256
         and the others have their own hash in the name.
-    train, test : ImageSet or EventSet
-        Both of the same kind.
+    train, test : ImageSet, EventSet, SeriesSet or TextSet
+        Both of the same kind. Of series and texts, `longest` becomes that of the two together.
     classes : int
         Number of classes.
     class_names : tuple of str
         Their order is that of the labels.
     mean, std : float64, shape (channels,)
         Of the pixels of the training images scaled to [0, 1]; the constants that the field uses, where it has some.
-        Of recordings 0 and 1: their events are not normalized.
+        Of series, of their training frames as they are. Of recordings and texts 0 and 1: nothing is normalized.
     augmentation : Augmentation
         What suits these images.
     source : str
         Where the data was found.
     duration : float or None
-        Of recordings: milliseconds of each that are worth following. None for images.
+        Of recordings: milliseconds of each that are worth following. None for others.
     time_unit : str
         Of recordings: unit of the times as they are stored.
 
@@ -114,8 +131,8 @@ class Dataset:
     """
 
     name: str
-    train: ImageSet | EventSet
-    test: ImageSet | EventSet
+    train: SampleSet
+    test: SampleSet
     classes: int
     class_names: tuple[str, ...]
     mean: NDArray[np.float64]
@@ -128,13 +145,20 @@ class Dataset:
     def __post_init__(self) -> None:
         if len(self.class_names) != self.classes:
             raise InputError(f"{self.name} has {self.classes} classes and {len(self.class_names)} names for them")
-        if isinstance(self.train, EventSet) != isinstance(self.test, EventSet):
-            raise InputError(f"{self.name} has images and recordings; training and test samples must be of one kind")
+        if kind_of(self.train) != kind_of(self.test):
+            raise InputError(
+                f"{self.name} has {kind_of(self.train)} and {kind_of(self.test)}; training and test samples must be of "
+                "one kind"
+            )
+        longest = max(self.train.shape[1], self.test.shape[1])
+        for name, part in (("train", self.train), ("test", self.test)):
+            if isinstance(part, SeriesSet | TextSet):
+                object.__setattr__(self, name, replace(part, longest=longest))
         if self.recordings and not (self.duration is not None and self.duration > 0):
             raise InputError(f"duration of {self.name} is {self.duration}; recordings need one above 0 milliseconds")
         if self.train.shape != self.test.shape:
             raise InputError(
-                f"training images of {self.name} have shape {self.train.shape} and test images "
+                f"training {self.kind} of {self.name} have shape {self.train.shape} and test {self.kind} "
                 f"{self.test.shape}; they must be the same"
             )
         for part, labels in (("training", self.train.labels), ("test", self.test.labels)):
@@ -150,10 +174,25 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of a sample."""
+        """Height, width and channels of a sample; a series is a row of frames, a text a row of tokens."""
         return self.train.shape
 
     @property
+    def kind(self) -> Kind:
+        """What its samples are."""
+        return kind_of(self.train)
+
+    @property
     def recordings(self) -> bool:
-        """Whether its samples are recordings of events; else they are images."""
-        return isinstance(self.train, EventSet)
+        """Whether its samples are recordings of events."""
+        return self.kind == "recordings"
+
+    @property
+    def series(self) -> bool:
+        """Whether its samples are series of channels over time."""
+        return self.kind == "series"
+
+    @property
+    def text(self) -> bool:
+        """Whether its samples are texts."""
+        return self.kind == "text"

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets.samples.event_set import EventSet
-from spikesim.datasets.samples.model import Dataset, ImageSet
+from spikesim.datasets.samples.model import Dataset, ImageSet, SampleSet
+from spikesim.datasets.samples.series_set import SeriesSet
+from spikesim.datasets.samples.text_set import TextSet
 from spikesim.errors import InputError
 
 __all__ = ["hold_out", "subset"]
@@ -15,20 +16,19 @@ VALIDATION_STREAM = 0x76616C69 << 64
 """Of the random numbers that choose validation samples; those of weights are small numbers."""
 
 
-def subset(samples: ImageSet | EventSet, ids: NDArray[np.int64]) -> ImageSet | EventSet:
+def subset(samples: SampleSet, ids: NDArray[np.int64]) -> SampleSet:
     """Some of the samples, in the order of `ids`, int64 (n,)."""
+    labels = samples.labels[ids]
     if isinstance(samples, ImageSet):
-        return ImageSet(samples.images[ids], samples.labels[ids])
+        return ImageSet(samples.images[ids], labels)
+    if isinstance(samples, TextSet):
+        return replace(samples, texts=tuple(samples.texts[i] for i in ids), labels=labels)
     lengths = np.diff(samples.offsets)[ids]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    events = np.arange(offsets[-1]) + np.repeat(samples.offsets[ids] - offsets[:-1], lengths)
-    return replace(
-        samples,
-        neurons=samples.neurons[events],
-        times=samples.times[events],
-        offsets=offsets,
-        labels=samples.labels[ids],
-    )
+    rows = np.arange(offsets[-1]) + np.repeat(samples.offsets[ids] - offsets[:-1], lengths)
+    if isinstance(samples, SeriesSet):
+        return replace(samples, values=samples.values[rows], offsets=offsets, labels=labels)
+    return replace(samples, neurons=samples.neurons[rows], times=samples.times[rows], offsets=offsets, labels=labels)
 
 
 def hold_out(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, NDArray[np.int64]]:

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from spikesim import __version__
 from spikesim.datasets import Dataset
 from spikesim.datasets.samples.event_set import EventSet
-from spikesim.datasets.samples.identity import split_name
+from spikesim.datasets.samples.identity import split_name, text_arrays
+from spikesim.datasets.samples.series_set import SeriesSet
+from spikesim.datasets.samples.text_set import TextSet
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.communicator import Communicator
@@ -108,6 +110,10 @@ def _contents(dataset: Dataset) -> dict[str, str]:
     for name, part in (("training", dataset.train), ("test", dataset.test)):
         if isinstance(part, EventSet):
             found[name] = _hash(part.neurons, part.times, part.offsets, part.labels)
+        elif isinstance(part, SeriesSet):
+            found[name] = _hash(part.values, part.offsets, part.labels)
+        elif isinstance(part, TextSet):
+            found[name] = _hash(*text_arrays(part.texts), part.labels)
         else:
             found[name] = _hash(part.images, part.labels)
     return found

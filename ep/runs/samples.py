@@ -15,13 +15,16 @@ from spikesim.io.formats import canonical_json
 
 if TYPE_CHECKING:
     from spikesim.datasets import Dataset
+    from spikesim.datasets.samples.model import Kind
 
 __all__ = ["SampleSpec"]
 
 POLARITIES = 2
 CLASSES_MAX = 2**16
 """As many as a data set may have."""
-_KEYS = {"name", "recordings", "shape", "classes", "class_names", "mean", "std", "duration"}
+_KEYS = {"name", "shape", "classes", "class_names", "mean", "std", "duration"}
+_KIND, _RECORDINGS = "kind", "recordings"
+"""Keys of which there is one: images and recordings have the second, a boolean, as in the oldest files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,27 +35,43 @@ class SampleSpec:
     ----------
     name : str
         Of the data set.
-    recordings : bool
-        Recordings of events; else images.
+    kind : {"images", "recordings", "series", "text"}
     shape : (height, width, channels)
-        Of an image, or of the sensor with its two polarities.
+        Of an image, or of the sensor with its two polarities; (1, frames of the longest series, channels); (1, tokens
+        of the longest text, 1).
     classes : int
     class_names : tuple of str
         Their order is that of the labels.
     mean, std : float64, shape (channels,)
-        With which images are normalized, of the training images scaled to [0, 1].
+        With which images are normalized, of the training images scaled to [0, 1]; those of the training frames of
+        series, as they are.
     duration : float or None
         Of recordings: milliseconds of each that are followed where `data.duration` is not set.
     """
 
     name: str
-    recordings: bool
+    kind: "Kind"
     shape: tuple[int, int, int]
     classes: int
     class_names: tuple[str, ...]
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
     duration: float | None
+
+    @property
+    def recordings(self) -> bool:
+        """Whether they are recordings of events."""
+        return self.kind == "recordings"
+
+    @property
+    def series(self) -> bool:
+        """Whether they are series of channels over time."""
+        return self.kind == "series"
+
+    @property
+    def text(self) -> bool:
+        """Whether they are texts."""
+        return self.kind == "text"
 
     @classmethod
     def of(cls, dataset: "Dataset") -> "SampleSpec":
@@ -62,10 +81,11 @@ class SampleSpec:
     def to_json(self) -> str:
         """The text in a run file. Names that are the numbers of the classes are left out."""
         names = None if self.class_names == _numbered(self.classes) else list(self.class_names)
+        kind = {_KIND: self.kind} if self.series or self.text else {_RECORDINGS: self.recordings}
         return canonical_json(
             {
                 "name": self.name,
-                "recordings": self.recordings,
+                **kind,
                 "shape": list(self.shape),
                 "classes": self.classes,
                 "class_names": names,
@@ -85,7 +105,7 @@ class SampleSpec:
             It describes no samples.
         """
         given = json.loads(text)
-        if not isinstance(given, dict) or set(given) != _KEYS:
+        if not isinstance(given, dict) or set(given) not in (_KEYS | {_KIND}, _KEYS | {_RECORDINGS}):
             raise ValueError("samples are described by other keys")
         shape, classes, names, duration = (given[key] for key in ("shape", "classes", "class_names", "duration"))
         if not (isinstance(shape, list) and len(shape) == 3 and all(_is_size(side) for side in shape)):
@@ -97,15 +117,16 @@ class SampleSpec:
             and isinstance(given["name"], str)
         ):
             raise ValueError("the classes of the samples are none")
-        if type(given["recordings"]) is not bool or not (duration is None or _are_numbers([duration], 1)):
-            raise ValueError("the samples are neither images nor recordings")
-        if given["recordings"] and (duration is None or shape[2] != POLARITIES):
+        kind = _kind(given)
+        if kind is None or not (duration is None or _are_numbers([duration], 1)):
+            raise ValueError("the samples are of no kind that is known")
+        if kind == "recordings" and (duration is None or shape[2] != POLARITIES):
             raise ValueError("recordings without a duration or two polarities")
         if not (_are_numbers(given["mean"], shape[2]) and _are_numbers(given["std"], shape[2])):
             raise ValueError("mean and std of the samples are not one number a channel")
         return cls(
             name=given["name"],
-            recordings=given["recordings"],
+            kind=kind,
             shape=(shape[0], shape[1], shape[2]),
             classes=classes,
             class_names=_numbered(classes) if names is None else tuple(names),
@@ -113,6 +134,15 @@ class SampleSpec:
             std=_fixed(given["std"]),
             duration=None if duration is None else float(duration),
         )
+
+
+def _kind(given: dict[str, Any]) -> "Kind | None":
+    """What the samples are; None: nothing that is known."""
+    if _RECORDINGS in given:
+        known: dict[bool, Kind] = {False: "images", True: "recordings"}
+        return known[given[_RECORDINGS]] if type(given[_RECORDINGS]) is bool else None
+    others: tuple[Kind, ...] = ("series", "text")
+    return next((kind for kind in others if kind == given[_KIND]), None)
 
 
 def _numbered(classes: int) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ LAYERS = (
 )
 SAMPLES = SampleSpec(
     name="sprites#0123456789abcdef",
-    recordings=False,
+    kind="images",
     shape=(4, 4, 1),
     classes=10,
     class_names=tuple(map(str, range(10))),
