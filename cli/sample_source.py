@@ -30,10 +30,12 @@ class DatasetSamples:
         Raises
         ------
         InputError
-            The data set cannot be read, holds recordings, or has no such sample.
+            The data set cannot be read, holds no images, or has no such sample.
         """
         found = self._load(dataset)
         if not isinstance(found.test, ImageSet):
+            if not found.recordings:
+                raise InputError(f"{found.name} holds {found.kind}; give a data set of images")
             raise InputError(f"{found.name} holds recordings of events, which are spikes: give them as recordings")
         _require(found, samples)
         return np.asarray(found.test.images[samples])
@@ -44,12 +46,13 @@ class DatasetSamples:
         Raises
         ------
         InputError
-            The data set cannot be read, holds images, or has no such sample.
+            The data set cannot be read, holds no recordings, or has no such sample.
         """
         found = self._load(dataset)
         events = found.test
         if not isinstance(events, EventSet):
-            raise InputError(f"{found.name} holds images, not recordings of events: give them as images")
+            advice = "give them as images" if found.kind == "images" else "give a data set of recordings"
+            raise InputError(f"{found.name} holds {found.kind}, not recordings of events: {advice}")
         _require(found, [sample])
         own = slice(int(events.offsets[sample]), int(events.offsets[sample + 1]))
         return events.neurons[own].astype(np.int64), events.times[own] / 1000.0

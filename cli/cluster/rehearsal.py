@@ -105,9 +105,9 @@ class Rehearsal:
 def _is_large(name: str, source: Path) -> bool:
     """Whether reading it takes long, as no published images do."""
     from spikesim.datasets.catalogue import registry
-    from spikesim.datasets.samples.identity import split_name
+    from spikesim.datasets.samples.identity import split_fold
 
-    plain = split_name(name)[0]
+    plain = split_fold(name)[0]
     if plain in registry.names():
-        return registry.find(plain).recordings
+        return registry.find(plain).folders_of_files
     return source.stat().st_size > BYTES_MAX

@@ -12,6 +12,7 @@ from spikesim.errors import InputError
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+    from spikesim.datasets.catalogue.registry import Entry
     from spikesim.datasets.fetching.download import Progress
 
 __all__ = ["data"]
@@ -33,7 +34,7 @@ def data() -> None:
     """List, check and fetch data sets.
 
     A data set is looked for in --data-dir, in the folder that $SPIKESIM_DATA names, and where the system's package
-    installs it. fashion-mnist-mini comes with the program.
+    installs it. fashion-mnist-mini and japanese-vowels come with the program.
     """
 
 
@@ -50,7 +51,7 @@ def list_sets(data_dir: Path | None) -> None:
     from spikesim.datasets.catalogue import registry
 
     table = Table("", ("name",))
-    table.add_columns("classes", "image", "training", "test")
+    table.add_columns("classes", "sample", "training", "test")
     table.add_columns("found", left=True)
     missing = False
     for entry in registry.entries():
@@ -58,7 +59,7 @@ def list_sets(data_dir: Path | None) -> None:
         table.add_row(
             entry.name,
             str(len(entry.class_names)),
-            "x".join(map(str, entry.shape)),
+            _sample(entry),
             str(entry.n_train),
             str(entry.n_test),
             source or "no",
@@ -67,6 +68,12 @@ def list_sets(data_dir: Path | None) -> None:
     print_table(make_console(PATHS_WIDTH), table)
     if missing:
         click.echo(f"what is missing: spikesim data fetch NAME --data-dir {data_dir or 'DIR'}")
+
+
+def _sample(entry: "Entry") -> str:
+    """The sizes of a sample: height, width and channels, frames and channels; of texts there are none."""
+    sizes = {"series": entry.shape[1:], "text": ()}.get(entry.kind, entry.shape)
+    return "x".join(map(str, sizes)) or entry.kind
 
 
 @data.command()
@@ -83,24 +90,20 @@ def list_sets(data_dir: Path | None) -> None:
 def check(names: tuple[str, ...], data_dir: Path | None, form: str) -> None:
     """Say whether data sets are whole, what they hold, and what looks odd in them.
 
-    The files of published ones are compared with their sha256; recordings, and files of one's own (NAME.npz, NAME.h5),
-    are read. Without NAME, every data set that is found. Exit code 2 if one that was asked for is missing or bad;
-    a warning is no fault.
+    The files of published ones are compared with their sha256; folders of recordings or texts, and files of one's own
+    (.npz, .h5, .ts, .tsv, .csv), are read. Without NAME, every data set that is found. Exit code 2 if one that was
+    asked for is missing or bad; a warning is no fault.
     """
     import json
     from typing import Any
 
     from spikesim import datasets
-    from spikesim.datasets.catalogue import registry
-    from spikesim.datasets.formats.event_file import is_event_file
-    from spikesim.datasets.formats.image_arrays import is_file
     from spikesim.datasets.inspection.plausibility import warnings
     from spikesim.datasets.inspection.summary import as_json, facts
-    from spikesim.datasets.loading import inspect
+    from spikesim.datasets.loading import inspect, require_known
 
     for name in names:
-        if not (is_file(name) or is_event_file(name)):
-            registry.find(name)
+        require_known(name)
     entries: list[dict[str, Any]] = []
     for name in dict.fromkeys(names) or datasets.names():
         entry: dict[str, Any]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from spikesim.datasets.samples.model import Augmentation
+from spikesim.datasets.samples.model import Augmentation, Kind
 from spikesim.errors import InputError
 from spikesim.io.validation import did_you_mean, nearest
 
@@ -31,7 +31,7 @@ class File:
 
 @dataclass(frozen=True)
 class Archive:
-    """A published archive of recordings.
+    """A published archive of a set that is folders of files.
 
     Attributes
     ----------
@@ -55,19 +55,21 @@ class Entry:
     Attributes
     ----------
     name : str
-    form : {"idx", "cifar", "nmnist", "gesture"}
-        With ``idx``, `train` and `test` are (images, labels); with ``cifar``, any number of files of records. The
-        others are recordings of events (`spikesim.datasets.formats.event_folders`) and have no files here but
+    form : {"idx", "cifar", "ts", "reviews", "nmnist", "gesture", "imdb"}
+        With ``idx``, `train` and `test` are (images, labels); with ``cifar``, any number of files of records; with
+        ``ts``, a file each; with ``reviews``, one file that is divided into folds. The others are folders of files
+        (`spikesim.datasets.formats.folder_layouts`), recordings of events and texts, and have no files here but
         `archives`.
     label_bytes : int
         Labels in front of each record of a CIFAR file; the last one counts.
     train, test : tuple of File
     n_train, n_test : int
-        Numbers of samples.
+        Numbers of samples; of folds, with the first as the test part.
     shape : (height, width, channels)
+        Of texts (1, 0, 1): how long they are is found out when they are read.
     class_names : tuple of str
     mean, std : tuple of float
-        One a channel.
+        One a channel; none where they are computed from the samples.
     augmentation : Augmentation
     folders : tuple of str
         Sub-folders where people keep it, relative to a data folder; `fetch` writes into the first.
@@ -78,13 +80,15 @@ class Entry:
     mirrors : tuple of str
         Addresses of the folder with the published files. None: the set comes with the program.
     archives : tuple of Archive
-        What recordings are published in, the training part first.
+        What folders of files are published in: one, or one a part, the training part first.
+    how : str or None
+        How to get the files, where none can be fetched.
     duration : float or None
         Of recordings: milliseconds of each that are worth following.
     """
 
     name: str
-    form: Literal["idx", "cifar", "nmnist", "gesture"]
+    form: Literal["idx", "cifar", "ts", "reviews", "nmnist", "gesture", "imdb"]
     train: tuple[File, ...]
     test: tuple[File, ...]
     n_train: int
@@ -101,6 +105,7 @@ class Entry:
     mirrors: tuple[str, ...] = ()
     archives: tuple[Archive, ...] = ()
     duration: float | None = None
+    how: str | None = None
 
     @property
     def files(self) -> tuple[File, ...]:
@@ -113,9 +118,32 @@ class Entry:
         return not self.folders
 
     @property
+    def kind(self) -> Kind:
+        """What its samples are."""
+        return _KINDS[self.form]
+
+    @property
     def recordings(self) -> bool:
         """Whether its samples are recordings of events."""
-        return self.form in ("nmnist", "gesture")
+        return self.kind == "recordings"
+
+    @property
+    def folders_of_files(self) -> bool:
+        """Whether it is folders of files without sums, so that the hash of its content is in its name."""
+        return self.form in ("nmnist", "gesture", "imdb")
+
+
+_KINDS: MappingProxyType[str, Kind] = MappingProxyType(
+    {
+        "idx": "images",
+        "cifar": "images",
+        "ts": "series",
+        "reviews": "text",
+        "nmnist": "recordings",
+        "gesture": "recordings",
+        "imdb": "text",
+    }
+)
 
 
 def names() -> tuple[str, ...]:
@@ -140,7 +168,8 @@ def find(name: str) -> Entry:
         other_version = re.fullmatch(r"(.*/)?cifar-?10.*(python|-py|matlab|-mat)\b.*", name)
         asked = did_you_mean(nearest(name, names()))
         raise InputError(
-            f"unknown data set {name!r}{asked}; known are {', '.join(names())}, and files of one's own (.npz, .h5)"
+            f"unknown data set {name!r}{asked}; known are {', '.join(names())}, and files of one's own (.npz, .h5, "
+            ".tsv, .csv, .ts)"
             + ("; of CIFAR the binary version is read, as cifar10 and cifar100" if other_version else "")
         )
     return _ENTRIES[name]
@@ -381,7 +410,80 @@ _DVSGESTURE = Entry(
     ),
     duration=1500.0,  # a gesture is repeated for six seconds, several times within this
 )
+_NOTHING = Augmentation(crop=0, flip=False)
+_JAPANESE_VOWELS = Entry(
+    name="japanese-vowels",
+    form="ts",
+    train=(
+        File("JapaneseVowels_TRAIN.ts", 487_971, "68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd"),
+    ),
+    test=(File("JapaneseVowels_TEST.ts", 649_132, "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462"),),
+    n_train=270,
+    n_test=370,
+    shape=(1, 29, 12),
+    class_names=tuple("123456789"),
+    mean=(),
+    std=(),
+    augmentation=_NOTHING,
+)
+_REVIEWS = Entry(
+    name="reviews",
+    form="reviews",
+    train=(
+        File(
+            "movieReviewSnippets_GroundTruth.txt",
+            1_383_098,
+            "c8293b0d942e90e223ea2c0955d969040d1a1be514a978b9af0698940bd13350",
+        ),
+    ),
+    test=(),
+    n_train=9_558,
+    n_test=1_010,
+    shape=(1, 0, 1),
+    class_names=("negative", "positive"),
+    mean=(),
+    std=(),
+    augmentation=_NOTHING,
+    folders=("text", "reviews"),
+    how="movieReviewSnippets_GroundTruth.txt is in the source archive of the Python package vaderSentiment 3.3.2, in "
+    "additional_resources/hutto_ICWSM_2014.tar.gz",
+)
+_IMDB = Entry(
+    name="imdb",
+    form="imdb",
+    train=(),
+    test=(),
+    n_train=25_000,
+    n_test=25_000,
+    shape=(1, 0, 1),
+    class_names=("negative", "positive"),
+    mean=(),
+    std=(),
+    augmentation=_NOTHING,
+    folders=("aclImdb", "imdb", "imdb/aclImdb"),
+    archives=(
+        Archive(
+            "aclImdb_v1.tar.gz",
+            "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
+            "7c2ac02c03563afcf9b574c7e56c153a",
+        ),
+    ),
+)
 
 _ENTRIES = MappingProxyType(
-    {entry.name: entry for entry in (_MINI, _MNIST, _FASHION_MNIST, _CIFAR10, _CIFAR100, _NMNIST, _DVSGESTURE)}
+    {
+        entry.name: entry
+        for entry in (
+            _MINI,
+            _MNIST,
+            _FASHION_MNIST,
+            _CIFAR10,
+            _CIFAR100,
+            _NMNIST,
+            _DVSGESTURE,
+            _JAPANESE_VOWELS,
+            _REVIEWS,
+            _IMDB,
+        )
+    }
 )

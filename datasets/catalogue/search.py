@@ -169,7 +169,7 @@ def locate(entry: Entry, data_dir: str | Path | None = None) -> Location:
         names = ", ".join(file.name for file in partial.missing)
         raise InputError("; ".join([f"{partial.folder} lacks {names} of {entry.name}, plain or .gz", *others, advice]))
     places = ", ".join(map(str, searched)) if searched else f"no data folder is given, nor ${DATA_VARIABLE}"
-    wanted = entry.archive or f"{entry.test[-1].name}[.gz]"
+    wanted = entry.archive or f"{entry.files[-1].name}[.gz]"
     found = "; ".join([f"looked for {wanted} and the like in: {places}", *others])
     raise InputError(f"{entry.name} is not found ({found}); {advice}")
 
@@ -177,13 +177,15 @@ def locate(entry: Entry, data_dir: str | Path | None = None) -> Location:
 def fetch_advice(entry: Entry, data_dir: str | Path | None) -> str:
     """What a user without (good) files of a data set should do."""
     folder = data_dir or os.environ.get(DATA_VARIABLE) or "DIR"
+    if entry.how is not None:
+        return f"{entry.how}; put it into {Path(folder, entry.folders[0])}, plain or .gz"
     return f"get it with 'spikesim data fetch {entry.name} --data-dir {folder}'"
 
 
 def _other_owner(entry: Entry, location: Location) -> str | None:
     # MNIST and Fashion-MNIST cannot be told apart by file names, but by the sum of the small file of test labels.
-    path = dict(location.files).get(entry.test[-1])
-    if entry.form != "idx" or path is None:
+    path = dict(location.files).get(entry.test[-1]) if entry.form == "idx" else None
+    if path is None:
         return None
     try:
         data = read_bounded(path, entry.test[-1].size + 1)

@@ -1,8 +1,8 @@
-"""Published archives of recordings, .zip and .tar.gz, to the folders that `spikesim.datasets.formats.event_folders`
-reads.
+"""Published archives of recordings and texts, .zip and .tar.gz, to folders of files
+(`spikesim.datasets.formats.folder_layouts`).
 
-No path in an archive is ever used: a member is taken if its last two or three names are those of a recording, and its
-place is made of these names. What is no recording is passed over.
+No path in an archive is ever used: a member is taken if its last three names are those of a sample, and its place is
+made of these names. What is no sample is passed over.
 """
 
 import hashlib
@@ -14,14 +14,14 @@ from typing import IO
 from spikesim.datasets.catalogue.registry import Archive, Entry
 from spikesim.datasets.catalogue.unpacking import FAULTS, tar_members
 from spikesim.datasets.fetching.download import writing
-from spikesim.datasets.formats.event_folders import BYTES_MAX, LAYOUTS
+from spikesim.datasets.formats.folder_layouts import BYTES_MAX, LAYOUTS
 from spikesim.errors import InputError
 from spikesim.io.atomic import replacing_folder
 
 ARCHIVE_MAX = 2**33
 """Bytes of the largest archive: several times the largest that is published."""
 UNPACKED_MAX = 2**35
-"""Bytes that the recordings of an archive may have together."""
+"""Bytes that the samples of an archive may have together."""
 _BLOCK = 1 << 20
 
 
@@ -44,8 +44,14 @@ def check_archive(path: Path, archive: Archive) -> None:
         raise InputError(f"{path}: not the published {archive.name} (md5 {found.hexdigest()}, not {archive.md5})")
 
 
-def unpack(path: Path, archive: Archive, entry: Entry, target: Path) -> None:
-    """Unpack the recordings of an archive of one part of a set into a folder of that part.
+def parts_of(entry: Entry, archive: Archive) -> tuple[str, ...]:
+    """The parts of a set that are in an archive: all, if it is the only one."""
+    parts = LAYOUTS[entry.form].parts
+    return parts if len(entry.archives) == 1 else (parts[entry.archives.index(archive)],)
+
+
+def unpack(path: Path, archive: Archive, entry: Entry, part: str, target: Path) -> None:
+    """Unpack the samples of one part of a set out of an archive into a folder of that part.
 
     They are written beside it and get their place together, when all are there.
 
@@ -53,20 +59,21 @@ def unpack(path: Path, archive: Archive, entry: Entry, target: Path) -> None:
     ----------
     path : Path
         Of the archive, which may have any name.
+    part : str
+        One of `parts_of`.
     target : Path
         Folder of the set.
 
     Raises
     ------
     InputError
-        The archive is damaged, holds no recordings or too much.
+        The archive is damaged, holds no samples of the part or too much.
     CannotWrite
         A file cannot be written.
     """
-    part = LAYOUTS[entry.form].parts[entry.archives.index(archive)]
     left, count = UNPACKED_MAX, 0
     with writing(target / part), replacing_folder(target / part, target / f"{part}.tmp") as temporary:
-        for folder, name, data in _recordings(path, archive, entry, part):
+        for folder, name, data in _samples(path, archive, entry, part):
             left, count = left - len(data), count + 1
             if left < 0:
                 raise InputError(f"{path}: unpacks to more than {UNPACKED_MAX} bytes; the published one does not")
@@ -74,11 +81,11 @@ def unpack(path: Path, archive: Archive, entry: Entry, target: Path) -> None:
                 (temporary / folder).mkdir(parents=True, exist_ok=True)
                 (temporary / folder / name).write_bytes(data)
         if count == 0:
-            raise InputError(f"{path}: holds no recordings of {entry.name}")
+            raise InputError(f"{path}: holds no {entry.kind} of {entry.name}")
 
 
-def _recordings(path: Path, archive: Archive, entry: Entry, part: str) -> Iterator[tuple[str, str, bytes]]:
-    """Folder, name and content of every recording of a part."""
+def _samples(path: Path, archive: Archive, entry: Entry, part: str) -> Iterator[tuple[str, str, bytes]]:
+    """Folder, name and content of every sample of a part."""
     packed = tar_members(path, UNPACKED_MAX) if archive.name.endswith(".gz") else _zip_members(path)
     layout = LAYOUTS[entry.form]
     try:
@@ -90,7 +97,7 @@ def _recordings(path: Path, archive: Archive, entry: Entry, part: str) -> Iterat
                 continue
             data = stream.read(BYTES_MAX + 1)
             if len(data) > BYTES_MAX:
-                raise InputError(f"{path}: {names[-1]} has more than {BYTES_MAX} bytes; no recording is so large")
+                raise InputError(f"{path}: {names[-1]} has more than {BYTES_MAX} bytes; no sample is so large")
             yield names[-2], names[-1], data
     except InputError:
         raise

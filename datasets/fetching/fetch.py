@@ -9,10 +9,9 @@ from pathlib import Path
 from spikesim.datasets.catalogue import registry, search
 from spikesim.datasets.catalogue.registry import Archive, Entry, File
 from spikesim.datasets.catalogue.unpacking import ARCHIVE_SLACK, read_archive, read_file
-from spikesim.datasets.fetching.archives import ARCHIVE_MAX, check_archive, unpack
+from spikesim.datasets.fetching.archives import ARCHIVE_MAX, check_archive, parts_of, unpack
 from spikesim.datasets.fetching.download import CannotWrite, Progress, Unavailable, download, writing
-from spikesim.datasets.formats import event_folders as recordings
-from spikesim.datasets.formats.event_folders import LAYOUTS
+from spikesim.datasets.formats.folder_layouts import find_below
 from spikesim.datasets.loading import is_good
 from spikesim.errors import InputError
 from spikesim.io import durable
@@ -32,8 +31,8 @@ def fetch(
     connection brought stays in a .part file, and the next call goes on from there. Good files are kept; a file that is
     not the published one is renamed to ``<name>.wrong``, never deleted.
 
-    Recordings have no sums but those of their archives. These are checked before they are unpacked; a part of the set
-    that is there is kept, however many recordings it holds.
+    Folders of recordings or texts have no sums but those of their archives. These are checked before they are unpacked;
+    a part of the set that is there is kept, however many samples it holds.
 
     Parameters
     ----------
@@ -41,12 +40,12 @@ def fetch(
         One of `names()`.
     data_dir : path
         Made if it is missing. The files go into a sub-folder: ``mnist``, ``fashion-mnist``, ``cifar-10``,
-        ``cifar-100``, ``nmnist`` or ``dvsgesture``.
+        ``cifar-100``, ``nmnist``, ``dvsgesture`` or ``aclImdb``.
     progress : callable, optional
         Called with the name of the file, the bytes that have arrived, and all its bytes or None if that is not known.
     base_urls : sequence of str, optional
         Addresses of folders with the published files, tried in order, in place of the published ones. Those of
-        archives of recordings are ``<address>/<name of the archive>``.
+        archives of folders are ``<address>/<name of the archive>``.
 
     Returns
     -------
@@ -63,20 +62,22 @@ def fetch(
     if entry.embedded:
         raise InputError(f"{name} comes with the program; there is nothing to fetch")
     root = Path(data_dir)
-    if entry.recordings and (found := recordings.find_below(entry, root)) is not None:
+    if entry.folders_of_files and (found := find_below(entry, root)) is not None:
         return found
     for folder in (*(root / sub for sub in entry.folders), root):
-        if not entry.recordings and is_good(search.look(entry, folder)):
+        if not entry.folders_of_files and is_good(search.look(entry, folder)):
             return folder
+    if entry.how is not None:
+        raise InputError(f"{name} cannot be fetched: {search.fetch_advice(entry, root)}")
     target = root / entry.folders[0]
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
     bases = [base.rstrip("/") + "/" for base in (entry.mirrors if base_urls is None else base_urls)]
     job = _Job(entry, target, bases, progress or _silent)
     with _locked(target):
-        if entry.recordings:
+        if entry.folders_of_files:
             for archive in entry.archives:
-                job.fetch_recordings(archive, None if base_urls is None else bases)
+                job.fetch_folders(archive, None if base_urls is None else bases)
         elif entry.archive is None:
             for file in entry.files:
                 job.fetch_file(file)
@@ -132,18 +133,19 @@ class _Job:
         with writing(part):
             part.unlink()
 
-    def fetch_recordings(self, archive: Archive, bases: Sequence[str] | None) -> None:
-        """Bring an archive of recordings and unpack it, unless its part is there.
+    def fetch_folders(self, archive: Archive, bases: Sequence[str] | None) -> None:
+        """Bring an archive of folders of files and unpack the parts of it that are not there.
 
         bases: addresses of folders in place of the published address.
         """
-        part = LAYOUTS[self._entry.form].parts[self._entry.archives.index(archive)]
-        if (self._target / part).is_dir():
+        missing = [part for part in parts_of(self._entry, archive) if not (self._target / part).is_dir()]
+        if not missing:
             return
 
         def accept(path: Path) -> None:
             check_archive(path, archive)
-            unpack(path, archive, self._entry, self._target)
+            for part in missing:
+                unpack(path, archive, self._entry, part, self._target)
 
         urls = [archive.url] if bases is None else [base + archive.name for base in bases]
         brought = self._download(archive.name, ARCHIVE_MAX, accept, urls)

@@ -15,7 +15,7 @@ from spikesim.datasets.catalogue.unpacking import read_bounded
 from spikesim.datasets.formats import event_file
 from spikesim.datasets.formats.binary_images import read_idx
 from spikesim.datasets.formats.event_parsing import integers, read_nmnist, read_npy, some_names
-from spikesim.datasets.formats.image_arrays import BYTES_MAX
+from spikesim.datasets.formats.labelled_arrays import BYTES_MAX
 from spikesim.datasets.formats.pictures import is_picture, read_pictures
 from spikesim.datasets.samples.event_set import Collector, Events, EventSet
 from spikesim.datasets.samples.model import ImageSet

@@ -45,7 +45,9 @@ PARTED_EVENTS = 6
 def warnings(summary: Summary) -> list[str]:
     """All that looks odd."""
     found = [*_of_classes(summary)]
-    if summary.train.tally is None:
+    if summary.sequences is not None:
+        found += summary.sequences.warnings
+    elif summary.train.tally is None:
         found += _of_images(summary)
     else:
         for part, tally in summary.tallies:

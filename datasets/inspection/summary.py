@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets.samples.model import Dataset, ImageSet
+from spikesim.datasets.inspection.sequences import Sequences, sequences_of
+from spikesim.datasets.samples.event_set import EventSet
+from spikesim.datasets.samples.model import Dataset, ImageSet, Kind
 from spikesim.datasets.samples.tally import Tally
 from spikesim.runtime.text import counted
 
@@ -32,6 +34,8 @@ class Part:
         Images whose pixels are all equal.
     tally : Tally or None
         Of recordings.
+    lengths : int64 (n,) or None
+        Frames of each series, tokens of each text.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Part:
     values: tuple[int, int] | None = None
     blank: int = 0
     tally: Tally | None = None
+    lengths: NDArray[np.int64] | None = None
 
     @property
     def samples(self) -> int:
@@ -58,7 +63,7 @@ class Summary:
     Attributes
     ----------
     shape : (height, width, channels)
-        Of an image, or of the sensor and its polarities.
+        Of an image, or of the sensor and its polarities; of series and texts as `Dataset` has it.
     train, test : Part
     crop : int
         Pixels by which images can be shifted.
@@ -66,6 +71,9 @@ class Summary:
         Of recordings: milliseconds of each that the free phase follows, or that are worth following.
     time_unit : str
         Of the times as they are stored.
+    kind : {"images", "recordings", "series", "text"}
+    sequences : Sequences or None
+        What else there is to say of series and texts.
     """
 
     shape: tuple[int, int, int]
@@ -74,6 +82,8 @@ class Summary:
     crop: int = 0
     followed: float | None = None
     time_unit: str = "microseconds"
+    kind: Kind = "images"
+    sequences: Sequences | None = None
 
     @property
     def parts(self) -> tuple[Part, Part]:
@@ -93,13 +103,25 @@ class Summary:
 
 def summarise(dataset: Dataset) -> Summary:
     """Count what a data set holds; of recordings this was done while they were read."""
-    train, test = (
-        part_of_images(name, own, dataset.classes)
-        if isinstance(own, ImageSet)
-        else part_of_recordings(name, own.tally, dataset.classes)
-        for name, own in (("training", dataset.train), ("test", dataset.test))
+    parts = []
+    for name, own in (("training", dataset.train), ("test", dataset.test)):
+        if isinstance(own, ImageSet):
+            parts.append(part_of_images(name, own, dataset.classes))
+        elif isinstance(own, EventSet):
+            parts.append(part_of_recordings(name, own.tally, dataset.classes))
+        else:
+            per_class = np.bincount(own.labels, minlength=dataset.classes)
+            parts.append(Part(name, per_class, lengths=own.lengths()))
+    return Summary(
+        dataset.shape,
+        parts[0],
+        parts[1],
+        dataset.augmentation.crop,
+        dataset.duration,
+        dataset.time_unit,
+        dataset.kind,
+        sequences_of(dataset),
     )
-    return Summary(dataset.shape, train, test, dataset.augmentation.crop, dataset.duration, dataset.time_unit)
 
 
 def part_of_images(name: str, images: ImageSet, classes: int) -> Part:
@@ -120,7 +142,8 @@ def part_of_recordings(name: str, tally: Tally, classes: int) -> Part:
 
 
 def facts(summary: Summary) -> list[str]:
-    """A data set in a few words each: its samples, its classes; of recordings also their events and their times."""
+    """A data set in a few words each: its samples, its classes; of recordings also their events and their times, of
+    series and texts their lengths."""
     height, width, channels = summary.shape
     samples = " and ".join(f"{part.samples} {part.name}" for part in summary.parts)
     each = " and ".join(f"{_range(part.per_class)} {part.name}" for part in summary.parts)
@@ -129,6 +152,18 @@ def facts(summary: Summary) -> list[str]:
         for part in summary.parts
         if part.empty_classes
     )
+    if summary.sequences is not None:
+        lengths = np.concatenate([part.lengths for part in summary.parts if part.lengths is not None])
+        return [
+            f"{samples} {summary.sequences.samples}",
+            *(
+                (classes.replace(" classes of", f" classes ({names}) of", 1),)
+                if (names := _names(summary))
+                else (classes,)
+            ),
+            f"{_quartile_text(lengths)} {summary.sequences.steps} (least, quartiles, most)",
+            *summary.sequences.facts,
+        ]
     if summary.train.tally is None:
         values = [value for part in summary.parts if part.values for value in part.values]
         return [
@@ -146,12 +181,12 @@ def facts(summary: Summary) -> list[str]:
         if (tally.events == 0).any()
     )
     unordered = int((falls > 0).sum())
-    quartiles = " / ".join(f"{value:.0f}" for value in np.percentile(events, QUARTILES))
     lasting = durations[events > 0] if (events > 0).any() else durations
     return [
         f"{samples} recordings of a sensor of {height}x{width} pixels",
         classes,
-        f"{quartiles} events a recording (least, quartiles, most), " + (f"{empty} empty" if empty else "none empty"),
+        f"{_quartile_text(events)} events a recording (least, quartiles, most), "
+        + (f"{empty} empty" if empty else "none empty"),
         f"{span(lasting.min())} to {span(lasting.max())} long, median {span(float(np.median(lasting)))}, "
         f"times in {summary.time_unit}, "
         + (f"in order but in {unordered} recordings, which are sorted" if unordered else "in order"),
@@ -160,7 +195,9 @@ def facts(summary: Summary) -> list[str]:
 
 def as_json(summary: Summary) -> dict[str, Any]:
     """The same for programs; times in milliseconds."""
-    found: dict[str, Any] = {"shape": list(summary.shape), "classes": summary.classes}
+    found: dict[str, Any] = {"kind": summary.kind, "shape": list(summary.shape), "classes": summary.classes}
+    if summary.sequences is not None:
+        found |= summary.sequences.numbers
     for key, part in (("train", summary.train), ("test", summary.test)):
         own: dict[str, Any] = {"samples": part.samples, "per_class": part.per_class.tolist()}
         if part.values is not None:
@@ -171,6 +208,8 @@ def as_json(summary: Summary) -> dict[str, Any]:
             own["empty"] = np.flatnonzero(part.tally.events == 0).tolist()
             own["unordered"] = np.flatnonzero(part.tally.falls > 0).tolist()
             own["unwrapped"] = np.flatnonzero(part.tally.wraps > 0).tolist()
+        if part.lengths is not None:
+            own["lengths"] = _quartiles(part.lengths)
         found[key] = own
     return found
 
@@ -196,6 +235,16 @@ def span(microseconds: float) -> str:
 def _range(counts: NDArray[np.int64]) -> str:
     low, high = int(counts.min()), int(counts.max())
     return f"{low} .. {high}" if low != high else str(low)
+
+
+def _quartile_text(values: NDArray[np.int64]) -> str:
+    return " / ".join(f"{value:.0f}" for value in np.percentile(values, QUARTILES))
+
+
+def _names(summary: Summary) -> str:
+    """The names of few classes, where they have some."""
+    names = summary.sequences.class_names if summary.sequences is not None else ()
+    return ", ".join(names) if len(names) <= NAMED and names != tuple(map(str, range(len(names)))) else ""
 
 
 def _quartiles(values: NDArray[Any]) -> list[float]:

@@ -2,7 +2,8 @@
 
 No publisher vouches for files of one's own and for folders of recordings. Their name is that of the file or of the
 set, #, and the beginning of the SHA-256 of what was read: the same wherever they lie and however they are stored,
-another one when a sample changes, is added or is lost.
+another one when a sample changes, is added or is lost. Where the test part is a tenth of one file, #fold and its number
+stand in front of that: ``films.tsv#fold3#0123456789abcdef``.
 """
 
 import hashlib
@@ -22,9 +23,10 @@ from spikesim.datasets.samples.series_set import SeriesSet
 from spikesim.datasets.samples.text_set import TextSet
 from spikesim.errors import InputError
 
-__all__ = ["base_name", "content_hash", "identified", "split_name", "text_arrays"]
+__all__ = ["base_name", "content_hash", "identified", "split_fold", "split_name", "text_arrays"]
 
 _NAME = re.compile(r"(.+)#([0-9a-f]{16})", re.DOTALL)
+_FOLD = re.compile(r"(.+)#fold([0-9])", re.DOTALL)
 
 
 def split_name(name: str) -> tuple[str, str | None]:
@@ -33,8 +35,15 @@ def split_name(name: str) -> tuple[str, str | None]:
     return (name, None) if match is None else (match[1], match[2])
 
 
+def split_fold(name: str) -> tuple[str, int | None]:
+    """The name without #fold and a number and without a hash, and the number, if it has one."""
+    plain = split_name(name)[0]
+    match = _FOLD.fullmatch(plain)
+    return (plain, None) if match is None else (match[1], int(match[2]))
+
+
 def base_name(name: str) -> str:
-    """The name without a folder and without a hash."""
+    """The name without a folder and without a hash; the number of a fold stays."""
     return PurePath(split_name(name)[0]).name
 
 

@@ -151,9 +151,9 @@ class Dataset:
                 "one kind"
             )
         longest = max(self.train.shape[1], self.test.shape[1])
-        for name, part in (("train", self.train), ("test", self.test)):
-            if isinstance(part, SeriesSet | TextSet):
-                object.__setattr__(self, name, replace(part, longest=longest))
+        for name, own in (("train", self.train), ("test", self.test)):
+            if isinstance(own, SeriesSet | TextSet) and own.longest != longest:
+                object.__setattr__(self, name, replace(own, longest=longest))
         if self.recordings and not (self.duration is not None and self.duration > 0):
             raise InputError(f"duration of {self.name} is {self.duration}; recordings need one above 0 milliseconds")
         if self.train.shape != self.test.shape:

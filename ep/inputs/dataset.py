@@ -1,10 +1,10 @@
 """The data set that a configuration names."""
 
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from spikesim.datasets import Dataset, find, load
-from spikesim.datasets.samples.identity import base_name, split_name
+from spikesim.datasets.samples.identity import base_name, split_fold, split_name
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.runs.reader import RunReader
 from spikesim.errors import InputError
@@ -51,9 +51,9 @@ def load_of_run(config: Config, reader: RunReader, data_dir: str | Path | None =
     name, source = config.data.dataset, reader.data_source
     if name != reader.setting("data.dataset") or not source or find(name, data_dir) is not None:
         return load_dataset(config, data_dir)
-    place, content = Path(source), split_name(name)[1]
-    if place.is_file() and place.name == base_name(name):
-        dataset = _load(source if content is None else f"{source}#{content}", None)
+    place, file = Path(source), split_fold(name)[0]
+    if place.is_file() and place.name == PurePath(file).name:
+        dataset = _load(source + name[len(file) :], None)
     else:  # a published set, whose source is its folder or an archive in it
         folder = place if place.is_dir() else place.parent
         dataset = _load(name, folder if folder.is_dir() else data_dir)
@@ -102,4 +102,7 @@ def is_name_of(name: object, dataset: Dataset) -> bool:
 
 def _load(name: str, data_dir: str | Path | None) -> Dataset:
     with naming_memory(f"the samples of {name}", "use a machine with more memory, or fewer samples"):
-        return load(name, data_dir)
+        found = load(name, data_dir)
+    if found.series or found.text:
+        raise InputError(f"{found.name} holds {found.kind}; networks take images and recordings of events")
+    return found

@@ -132,7 +132,7 @@ def test_a_training_says_what_takes_the_memory(tmp_path: Path, monkeypatch: pyte
     images = {"train_images": np.zeros((4, 3, 3), np.uint8), "train_labels": np.arange(4) % 2}
     np.savez(tmp_path / "own.npz", **images, **{name.replace("train", "test"): own for name, own in images.items()})
     with monkeypatch.context() as none:
-        none.setattr("spikesim.datasets.formats.image_arrays.read_array", no_room)
+        none.setattr("spikesim.datasets.formats.labelled_arrays.read_array", no_room)
         named = small.make(small.POOLED, data__dataset=str(tmp_path / "own.npz"))
         with pytest.raises(InputError, match=r"no room for the samples of .*own\.npz \(Unable to allocate"):
             load_dataset(named)
