@@ -44,14 +44,15 @@ def check_archive(path: Path, archive: Archive) -> None:
         raise InputError(f"{path}: not the published {archive.name} (md5 {found.hexdigest()}, not {archive.md5})")
 
 
-def parts_of(entry: Entry, archive: Archive) -> tuple[str, ...]:
-    """The parts of a set that are in an archive: all, if it is the only one."""
+def missing_parts(entry: Entry, archive: Archive, target: Path) -> list[str]:
+    """The parts of a set that are in an archive, all if it is the only one, and have no folder yet."""
     parts = LAYOUTS[entry.form].parts
-    return parts if len(entry.archives) == 1 else (parts[entry.archives.index(archive)],)
+    inside = parts if len(entry.archives) == 1 else (parts[entry.archives.index(archive)],)
+    return [part for part in inside if not (target / part).is_dir()]
 
 
-def unpack(path: Path, archive: Archive, entry: Entry, part: str, target: Path) -> None:
-    """Unpack the samples of one part of a set out of an archive into a folder of that part.
+def unpack(path: Path, archive: Archive, entry: Entry, target: Path) -> None:
+    """Unpack the samples in an archive into a folder for each part of the set that is in it, unless it is there.
 
     They are written beside it and get their place together, when all are there.
 
@@ -59,18 +60,21 @@ def unpack(path: Path, archive: Archive, entry: Entry, part: str, target: Path) 
     ----------
     path : Path
         Of the archive, which may have any name.
-    part : str
-        One of `parts_of`.
     target : Path
         Folder of the set.
 
     Raises
     ------
     InputError
-        The archive is damaged, holds no samples of the part or too much.
+        The archive is damaged, holds no samples of a part or too much.
     CannotWrite
         A file cannot be written.
     """
+    for part in missing_parts(entry, archive, target):
+        _unpack_part(path, archive, entry, part, target)
+
+
+def _unpack_part(path: Path, archive: Archive, entry: Entry, part: str, target: Path) -> None:
     left, count = UNPACKED_MAX, 0
     with writing(target / part), replacing_folder(target / part, target / f"{part}.tmp") as temporary:
         for folder, name, data in _samples(path, archive, entry, part):

@@ -9,7 +9,7 @@ from pathlib import Path
 from spikesim.datasets.catalogue import registry, search
 from spikesim.datasets.catalogue.registry import Archive, Entry, File
 from spikesim.datasets.catalogue.unpacking import ARCHIVE_SLACK, read_archive, read_file
-from spikesim.datasets.fetching.archives import ARCHIVE_MAX, check_archive, parts_of, unpack
+from spikesim.datasets.fetching.archives import ARCHIVE_MAX, check_archive, missing_parts, unpack
 from spikesim.datasets.fetching.download import CannotWrite, Progress, Unavailable, download, writing
 from spikesim.datasets.formats.folder_layouts import find_below
 from spikesim.datasets.loading import is_good
@@ -138,14 +138,12 @@ class _Job:
 
         bases: addresses of folders in place of the published address.
         """
-        missing = [part for part in parts_of(self._entry, archive) if not (self._target / part).is_dir()]
-        if not missing:
+        if not missing_parts(self._entry, archive, self._target):
             return
 
         def accept(path: Path) -> None:
             check_archive(path, archive)
-            for part in missing:
-                unpack(path, archive, self._entry, part, self._target)
+            unpack(path, archive, self._entry, self._target)
 
         urls = [archive.url] if bases is None else [base + archive.name for base in bases]
         brought = self._download(archive.name, ARCHIVE_MAX, accept, urls)

@@ -59,7 +59,9 @@ def check(entry: Entry, data_dir: str | Path | None = None) -> tuple[str, Summar
         )
         for name, place in zip(("training", "test"), LAYOUTS[entry.form].parts, strict=True)
     )  # fmt: skip
-    summary = Summary(entry.shape, train, test, followed=entry.duration, time_unit=_TIME_UNITS[entry.form])
+    summary = Summary(
+        entry.shape, train, test, followed=entry.duration, time_unit=_TIME_UNITS[entry.form], kind="recordings"
+    )
     found = f"{folder}: {train.samples} of {entry.n_train} and {test.samples} of {entry.n_test} recordings"
     return found, summary
 

@@ -14,9 +14,13 @@ from spikesim.errors import InputError
 
 __all__ = ["load"]
 
+_BREAK = "<br />"
+"""What stands in these texts where their writers began a new line."""
+
 
 def load(entry: Entry, data_dir: str | Path | None = None) -> Dataset:
-    """Read a set; its name has no hash yet. Texts are in the order of their numbers, so that classes are mixed.
+    """Read a set; its name has no hash yet. Texts are in the order of their numbers, so that classes are mixed, and
+    ``<br />`` is a line break.
 
     Raises
     ------
@@ -31,7 +35,7 @@ def load(entry: Entry, data_dir: str | Path | None = None) -> Dataset:
 def _part(entry: Entry, part: Path) -> TextSet:
     texts, labels = [], []
     for file in sample_files(entry, part):
-        text = decoded(read_bytes(entry, file.path), str(file.path)).strip()
+        text = decoded(read_bytes(entry, file.path), str(file.path)).replace(_BREAK, "\n").strip()
         if not text:
             raise InputError(f"{file.path}: is empty; remove it, or write its text again")
         texts.append(text)

@@ -62,7 +62,7 @@ def test_a_pair_of_files_is_a_data_set(tmp_path: Path) -> None:
     np.testing.assert_allclose(dataset.mean, columns.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(dataset.std, columns.std(axis=0), rtol=1e-12)
     (tmp_path / "steps_TEST.ts").write_text(TEST.replace("9:8", "9:7"))
-    with pytest.raises(InputError, match="the hash of its content is .* give the series with that content"):
+    with pytest.raises(InputError, match=r"the hash of its content is .* give the series with that content"):
         load(dataset.name, tmp_path)
 
 
@@ -203,7 +203,10 @@ def test_how_series_are_told_from_images(
         ({"test_labels": np.array(["a", "b"])}, "of names, store numpy.unique"),
         ({"test_labels": None}, "lacks test_labels; it has test_series"),
         ({"crop": np.array(2)}, "has crop; it may have train_series"),
-        ({"train_series": np.array([np.zeros((2, 2)), None], object)}, "Python objects.*one array .* and their lengths"),
+        (
+            {"train_series": np.array([np.zeros((2, 2)), None], object)},
+            "Python objects.*one array .* and their lengths",
+        ),
     ],
 )
 def test_arrays_that_are_no_series(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
