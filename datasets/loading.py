@@ -15,9 +15,9 @@ from spikesim.datasets.formats import event_file as eventfile
 from spikesim.datasets.formats import event_folders as recordings
 from spikesim.datasets.formats import folder_layouts as layouts
 from spikesim.datasets.formats import image_arrays as arrays
-from spikesim.datasets.formats import series_arrays, text_folders, text_table, ts_file
 from spikesim.datasets.formats.binary_images import read_cifar, read_idx
-from spikesim.datasets.formats.text_lines import FOLDS
+from spikesim.datasets.formats.sequences import series_arrays, text_folders, text_table, ts_file
+from spikesim.datasets.formats.sequences.text_lines import FOLDS
 from spikesim.datasets.inspection.summary import Summary, summarise
 from spikesim.datasets.samples.identity import identified, split_fold, split_name
 from spikesim.datasets.samples.model import Dataset, ImageSet
@@ -31,9 +31,9 @@ def load(name: str, data_dir: str | Path | None = None, *, fold: int | None = No
     """Find, check and read a data set.
 
     A name that ends in .npz, .h5, .hdf5, .ts, .tsv or .csv is that of a file of one's own: an .npz file holds series or
-    images by the rule of `spikesim.datasets.formats.series_arrays.form_of`, and else recordings, as HDF5 does
-    (`spikesim.datasets.formats.event_file`); .ts series (`spikesim.datasets.formats.ts_file`), .tsv and .csv texts
-    (`spikesim.datasets.formats.text_table`).
+    images by the rule of `spikesim.datasets.formats.sequences.series_arrays.form_of`, and else recordings, as HDF5 does
+    (`spikesim.datasets.formats.event_file`); .ts series (`spikesim.datasets.formats.sequences.ts_file`), .tsv and .csv
+    texts (`spikesim.datasets.formats.sequences.text_table`).
 
     It is looked for in `data_dir`, then in the folder that the environment variable SPIKESIM_DATA names, then where
     the operating system's package installs it (Fashion-MNIST on Debian): in the usual sub-folders and in the folder

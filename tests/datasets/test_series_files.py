@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from spikesim.cli import main
 from spikesim.datasets import EventSet, ImageSet, SeriesSet, find, load
-from spikesim.datasets.formats.series_arrays import form_of_arrays, of_arrays
-from spikesim.datasets.formats.ts_file import parse
+from spikesim.datasets.formats.sequences.series_arrays import form_of_arrays, of_arrays
+from spikesim.datasets.formats.sequences.ts_file import parse
+from spikesim.datasets.formats.sequences.unlabelled import read_series, series_set
 from spikesim.errors import InputError
 
 HEADER = """# made for a test
@@ -240,3 +241,56 @@ def test_recordings_are_still_recordings(tmp_path: Path) -> None:
         offsets=np.array([0, 1, 2]), labels=np.array([0, 1]), n_train=np.array(1),
     )  # fmt: skip
     assert isinstance(load(str(tmp_path / "events.npz")).train, EventSet)
+
+
+SHAPE = (1, 4, 2)
+
+
+def test_series_without_labels(tmp_path: Path) -> None:
+    made = arrays()
+    lengths = made["train_lengths"]
+    wanted = [
+        own[:length].astype(np.float32).tolist() for own, length in zip(made["train_series"], lengths, strict=True)
+    ]
+    np.savez(tmp_path / "a.npz", series=made["train_series"], lengths=lengths)
+    found = read_series(tmp_path / "a.npz", SHAPE)
+    assert [own for own, _ in listed(found)] == wanted and found.shape == SHAPE and not found.labels.any()
+    assert listed(series_set([np.array(own) for own in wanted], SHAPE)) == listed(found)
+    assert listed(series_set(found, SHAPE)) == listed(found)
+    np.save(tmp_path / "a.npy", made["test_series"])
+    assert listed(read_series(tmp_path / "a.npy", SHAPE)) == listed(series_set(made["test_series"], SHAPE))
+    for text in (TEST, TEST.replace(":up\n", "\n").replace("true down up", "false")):
+        (tmp_path / "a.ts").write_text(text)
+        assert listed(read_series(tmp_path / "a.ts", SHAPE)) == [([[9, 8]], 0)]
+    assert series_set([], SHAPE).shape == SHAPE
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.zeros((2, 4, 3)), "number 0 has 3 channels; the network takes 2"),
+        ([np.zeros((5, 2))], "number 0 has 5 frames; the network takes at most 4"),
+        ([np.zeros((2, 2)), np.full((3, 2), np.nan)], "number 1 has nan in frame 0, channel 0"),
+        ([np.zeros(2)], r"number 0 is float64 of shape \(2,\)"),
+        (["good"], "number 0 is <U4"),
+        (7, "are of type int"),
+        ("good", "are of type str"),
+    ],
+)
+def test_values_that_are_no_series(values: object, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        series_set(values, SHAPE)
+
+
+def test_files_without_labels_that_are_none(tmp_path: Path) -> None:
+    np.savez(tmp_path / "objects.npz", series=np.array([np.zeros((2, 2)), None], object))
+    np.savez(tmp_path / "two.npz", a=np.zeros(2), b=np.zeros(2))
+    (tmp_path / "damaged.npz").write_bytes(b"PK\x03\x04")
+    (tmp_path / "a.wav").write_bytes(b"")
+    for name, said in (
+        ("objects.npz", "Python objects.* store one array"), ("two.npz", "has a, b; give series"),
+        ("damaged.npz", "not an .npz file, or a damaged one"), ("a.wav", "tells no format"), ("b.ts", "does not exist"),
+        ("", "is a folder"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=said):
+            read_series(tmp_path / name, SHAPE)

@@ -18,7 +18,8 @@ from spikesim.datasets import Dataset, TextSet, check, find, load
 from spikesim.datasets.catalogue import registry
 from spikesim.datasets.catalogue.registry import Archive
 from spikesim.datasets.fetching.fetch import fetch
-from spikesim.datasets.formats.text_lines import fold_of
+from spikesim.datasets.formats.sequences.text_lines import fold_of
+from spikesim.datasets.formats.sequences.unlabelled import read_texts, text_set
 from spikesim.datasets.samples.identity import base_name, split_fold, split_name
 from spikesim.ep.config.parsing import make_config
 from spikesim.ep.inputs.dataset import load_of_run
@@ -305,3 +306,45 @@ def test_a_run_of_a_fold_finds_its_table_where_it_was(tmp_path: Path, monkeypatc
     )
     load_of_run(config, run)
     assert read == [f"{path}#{name.partition('#')[2]}"] and load(read[0]).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.txt", "one\n two, two\t\r\nthree"),
+        ("a.tsv", "one\ntwo, two\nthree\n"),
+        ("a.tsv", "no\tone\nyes\ttwo, two\nno\tthree\n"),
+        ("a.csv", 'Text,id\none,7\n"two, two",8\nthree,9\n'),
+    ],
+)
+def test_texts_without_labels(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, newline="")
+    found = read_texts(tmp_path / name)
+    assert found.texts == ("one", "two, two", "three") and found.labels.tolist() == [0, 0, 0]
+    assert text_set(found).texts == found.texts == text_set(list(found.texts)).texts and text_set("one").texts == (
+        "one",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.txt", "one\n\nthree\n", "line 2 has an empty text"),
+        ("a.txt", "", "line 1 has an empty text"),
+        ("a.tsv", "id\ttext\n1\tone\n2\n", "line 3 has an empty text"),
+        ("a.csv", "", "is empty"),
+        ("a.doc", "one\n", "tells no format that is read"),
+    ],
+)
+def test_files_without_labels_that_are_none(tmp_path: Path, name: str, text: str, said: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_texts(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"), [(7, "type int"), ([1], "type list"), (["a", " "], "number 1, from 0, is empty")]
+)
+def test_values_that_are_no_texts(values: object, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        text_set(values)

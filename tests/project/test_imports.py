@@ -19,6 +19,7 @@ ORDER = """
     spikesim.engine.neurons spikesim.engine spikesim spikesim.sparse.files spikesim.sparse.connections
     spikesim.sparse.inputs spikesim.sparse.neurons spikesim.sparse.engine spikesim.sparse spikesim.sparse.analysis
     spikesim.datasets.samples spikesim.datasets.catalogue spikesim.datasets.inspection spikesim.datasets.formats
+    spikesim.datasets.formats.sequences
     spikesim.datasets spikesim.datasets.fetching spikesim.ep.runs spikesim.ep.config.sections spikesim.ep.config
     spikesim.ep.inputs spikesim.ep.analysis spikesim.ep.network spikesim.ep.phases.nudged spikesim.ep.phases
     spikesim.ep.parallel spikesim.ep.gradients.comparisons spikesim.ep.gradients spikesim.ep.evaluation

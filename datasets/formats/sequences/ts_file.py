@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets.catalogue.unpacking import read_bounded
-from spikesim.datasets.formats.classes import Labelled, numbered
-from spikesim.datasets.formats.series_parts import dataset_of_series, joined
-from spikesim.datasets.formats.text_lines import companion_of, decoded
+from spikesim.datasets.formats.sequences.classes import Labelled, numbered
+from spikesim.datasets.formats.sequences.series_parts import dataset_of_series, joined
+from spikesim.datasets.formats.sequences.text_lines import companion_of, decoded
 from spikesim.datasets.samples.model import Dataset
-from spikesim.datasets.samples.series_set import SeriesSet
 from spikesim.errors import InputError
 
 __all__ = ["TsFile", "dataset_of", "load", "parse"]
@@ -109,11 +108,6 @@ def _in_turn(labels: NDArray[np.int64]) -> NDArray[np.intp]:
         own = np.flatnonzero(labels == label)
         rank[own] = np.arange(len(own))
     return np.lexsort((labels, rank))
-
-
-def series_of(found: TsFile) -> SeriesSet:
-    """The series of a file, in its order, with labels that are all 0."""
-    return joined(found.series, np.zeros(len(found.series), np.int64))
 
 
 def parse(data: bytes, name: str) -> TsFile:

@@ -6,8 +6,8 @@ import numpy as np
 
 from spikesim.datasets.catalogue.registry import Entry
 from spikesim.datasets.formats.folder_layouts import LAYOUTS, read_bytes, require, sample_files
-from spikesim.datasets.formats.text_lines import decoded
-from spikesim.datasets.formats.text_table import text_dataset
+from spikesim.datasets.formats.sequences.text_lines import decoded
+from spikesim.datasets.formats.sequences.text_table import text_dataset
 from spikesim.datasets.samples.model import Dataset
 from spikesim.datasets.samples.text_set import TextSet
 from spikesim.errors import InputError

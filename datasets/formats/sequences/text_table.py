@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from spikesim.datasets.catalogue.registry import Entry
-from spikesim.datasets.formats.classes import Labelled, numbered
-from spikesim.datasets.formats.text_lines import companion_of, decoded, fold_of, read_text
+from spikesim.datasets.formats.sequences.classes import Labelled, numbered
+from spikesim.datasets.formats.sequences.text_lines import companion_of, decoded, fold_of, read_text
 from spikesim.datasets.samples.model import Augmentation, Dataset
 from spikesim.datasets.samples.text_set import TextSet
 from spikesim.errors import InputError
 
-__all__ = ["Row", "is_table", "load", "read_rows", "reviews", "text_dataset"]
+__all__ = ["Row", "is_table", "load", "read_rows", "read_texts_of_table", "reviews", "text_dataset"]
 
 SUFFIXES = (".tsv", ".csv")
 LABEL_NAMES = ("label", "class", "target", "sentiment")
@@ -79,17 +79,42 @@ def read_rows(path: Path) -> list[Row]:
     first = next(rows, None)
     if first is None:
         raise InputError(f"{path}: is empty; give a label and a text a line")
-    names = [name.strip().casefold() for name in first[1]]
-    label, text = (
-        next((names.index(name) for name in known if name in names), None) for known in (LABEL_NAMES, TEXT_NAMES)
-    )
-    columns = 2
+    label, text = _place(first[1], LABEL_NAMES), _place(first[1], TEXT_NAMES)
     if label is None or text is None:
-        label, text = 0, 1
-        rows = _again(first, rows)
+        places, columns, rows = (0, 1), 2, _again(first, rows)
     else:
-        columns = len(names)
-    return [_row(path, line, fields, columns, (label, text)) for line, fields in rows]
+        places, columns = (label, text), len(first[1])
+    return [_row(path, line, fields, columns, places) for line, fields in rows]
+
+
+def read_texts_of_table(path: Path) -> list[str]:
+    """The texts of a table, with or without labels: of the column that a header names, else of the last one.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is no UTF-8, or a line has no text or too few columns.
+    """
+    rows = _fields(path)
+    first = next(rows, None)
+    if first is None:
+        raise InputError(f"{path}: is empty; give a text a line")
+    place = _place(first[1], TEXT_NAMES)
+    if place is None:
+        place, rows = len(first[1]) - 1, _again(first, rows)
+    texts = []
+    for line, fields in rows:
+        text = fields[place].strip() if place < len(fields) else ""
+        if not text:
+            raise InputError(f"{path}: line {line} has an empty text; leave the line out")
+        texts.append(text)
+    return texts
+
+
+def _place(header: Sequence[str], known: Sequence[str]) -> int | None:
+    """Which column of a header has one of the known names."""
+    names = [name.strip().casefold() for name in header]
+    return next((names.index(name) for name in known if name in names), None)
 
 
 def _again(first: tuple[int, list[str]], rest: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:

@@ -11,7 +11,7 @@ from spikesim.datasets.samples.model import Augmentation, Dataset
 from spikesim.datasets.samples.series_set import SeriesSet
 from spikesim.errors import InputError
 
-__all__ = ["dataset_of_series", "joined", "packed"]
+__all__ = ["dataset_of_series", "finite", "joined", "packed"]
 
 _DIMENSIONS = 3
 
@@ -58,7 +58,7 @@ def packed(
             "the frames of the array"
         )
     ends = zip(series, lengths, strict=True)
-    return [_numbers(own[:length], f"{name}: series {row}") for row, (own, length) in enumerate(ends)]
+    return [finite(own[:length], f"{name}: series {row}") for row, (own, length) in enumerate(ends)]
 
 
 def _advice(series: NDArray[Any]) -> str:
@@ -69,7 +69,14 @@ def _advice(series: NDArray[Any]) -> str:
     return ""
 
 
-def _numbers(values: NDArray[Any], name: str) -> NDArray[np.float32]:
+def finite(values: NDArray[Any], name: str) -> NDArray[np.float32]:
+    """Numbers (frames, channels) as float32.
+
+    Raises
+    ------
+    InputError
+        One is NaN or infinite.
+    """
     with np.errstate(over="ignore"):
         found = values.astype(np.float32)
     if not np.isfinite(found).all():
@@ -81,14 +88,16 @@ def _numbers(values: NDArray[Any], name: str) -> NDArray[np.float32]:
     return found
 
 
-def joined(series: Sequence[NDArray[np.float32]], labels: NDArray[np.int64]) -> SeriesSet:
-    """Series of float32 (frames, channels) as a set."""
+def joined(
+    series: Sequence[NDArray[np.float32]], labels: NDArray[np.int64], channels: int = 0, longest: int = 0
+) -> SeriesSet:
+    """Series of float32 (frames, channels) as a set, at least as long as is asked; without series, of `channels`."""
     lengths = [len(own) for own in series]
     return SeriesSet(
-        values=np.concatenate(series),
+        values=np.concatenate(series) if lengths else np.zeros((0, channels), np.float32),
         offsets=np.cumsum([0, *lengths], dtype=np.int64),
         labels=labels,
-        longest=max(lengths),
+        longest=max([*lengths, longest]),
     )
 
 

@@ -10,7 +10,7 @@ from numpy.lib import format as npy
 
 from spikesim.datasets.formats.image_arrays import FORM as IMAGES
 from spikesim.datasets.formats.labelled_arrays import ArrayFile, ArrayForm, labels_of, names_of, read_file, role_of
-from spikesim.datasets.formats.series_parts import dataset_of_series, joined, packed
+from spikesim.datasets.formats.sequences.series_parts import dataset_of_series, joined, packed
 from spikesim.datasets.samples.model import Dataset
 from spikesim.datasets.samples.series_set import SeriesSet
 from spikesim.errors import InputError

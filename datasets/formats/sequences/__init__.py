@@ -1,0 +1,4 @@
+"""Readers of series and texts.
+
+Imports `formats`; `datasets.loading` imports it.
+"""
