@@ -33,6 +33,9 @@ from spikesim.datasets.formats.binary_images import read_cifar, read_idx
 from spikesim.datasets.formats.event_file import load
 from spikesim.datasets.formats.event_parsing import read_gesture, read_nmnist
 from spikesim.datasets.formats.image_arrays import load_file
+from spikesim.datasets.formats.sequences import series_arrays
+from spikesim.datasets.formats.sequences.text_table import read_rows
+from spikesim.datasets.formats.sequences.ts_file import dataset_of, parse
 from spikesim.datasets.inspection.plausibility import warnings
 from spikesim.datasets.inspection.summary import facts, summarise
 from spikesim.ep.analysis.summary import make_report
@@ -58,6 +61,11 @@ WORDS = {
     + b"1979-05-27 0x7fffffff model dynamics arch layers grid runs seed populations projections \xff\xfe \x00".split(),
     "safetensors": b'__metadata__ layout torch conv1.weight conv1/weight "dtype" "F32" "F64" "BF16" "shape"'.split()
     + b'"data_offsets" [0,8] [2,2] [] { } , : 18446744073709551616 -1 1e999 null true \xff \x00'.split(),
+    "ts": [
+        *b"@data @dimensions @classLabel true false @timeStamps @missing @equalLength".split(),
+        *(b"?", b":", b",", b"#", b"NaN", b"inf", b"1e999", b"-1", b"\xff", b"\n", b"\r\n"),
+    ],
+    "table": [b'"', b'""', b",", b"label", b"text", b"\xff", b"\xef\xbb\xbf", b"\x00", b"\t", b"\n", b"\r\n", b" "],
     "": [b"TREE", b"OHDR", b"OCHK", b"SNOD", b"FRHP", b"BTHD", b"PK\x03\x04", b"PK\x01\x02", b"ustar", b"\x93NUMPY"],
 }
 """Words by kind of file."""
@@ -323,10 +331,38 @@ def looked_at(dataset: Dataset) -> list[str]:
     return facts(summary) + warnings(summary)
 
 
+TS = b"""# made
+@timeStamps false
+@dimensions 2
+@equalLength false
+@classLabel true a b
+@data
+1,2,3:4,5,6:a
+1.5,-2e-3:4,5:b
+"""
+
+
+def read_ts(path: Path) -> None:
+    """A data set of a file and of a valid one."""
+    looked_at(dataset_of("made_TRAIN.ts", parse(path.read_bytes(), str(path)), parse(TS, "made_TEST.ts"), str(path)))
+
+
 def images() -> list[bytes]:
     """Images of one's own, stored and compressed."""
     pixels, labels = (np.arange(96) % 251).astype(np.uint8).reshape(6, 4, 4), np.arange(6) % 3
-    arrays = {"train_images": pixels, "train_labels": labels, "test_images": pixels[:3], "test_labels": labels[:3]}
+    return _packed(
+        {"train_images": pixels, "train_labels": labels, "test_images": pixels[:3], "test_labels": labels[:3]}
+    )
+
+
+def series() -> list[bytes]:
+    """Series of one's own, stored and compressed."""
+    values, labels, lengths = np.arange(96.0).reshape(6, 8, 2), np.arange(6) % 3, np.array([8, 3, 1, 8, 2, 5])
+    arrays = {"train_series": values, "train_labels": labels, "train_lengths": lengths}
+    return _packed({**arrays, "test_series": values[:3].astype(np.float32), "test_labels": labels[:3]})
+
+
+def _packed(arrays: dict[str, np.ndarray]) -> list[bytes]:
     made = []
     for save in (np.savez, np.savez_compressed):
         stream = io.BytesIO()
@@ -394,6 +430,10 @@ def targets(folder: Path) -> dict[str, Target]:
         "idx": Target("", [idx], lambda path: read_idx(path.read_bytes())),
         "cifar": Target("", [bytes(3 * 50)], lambda path: read_cifar(path.read_bytes(), (4, 4, 3), 2)),
         "images": Target("", images(), lambda path: looked_at(load_file(str(path))), name="file.npz"),
+        "series": Target("", series(), lambda path: looked_at(series_arrays.load(path)), name="file.npz"),
+        "ts": Target("ts", [TS], read_ts),
+        "tsv": Target("table", [b"good\tone film\nbad\ttwo, more\n"], read_rows, name="file.tsv"),
+        "csv": Target("table", [b'label,text\ngood,one\nbad,"two, ""more"""\n'], read_rows, name="file.csv"),
         "gzip": Target("", gzipped, lambda path: read_bounded(path, 1 << 16), name="file.gz"),
         "tar": Target("", archives(), archive, gzip.compress),
         "tar.gz": Target("", [gzip.compress(data) for data in archives()], archive),

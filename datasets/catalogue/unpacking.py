@@ -15,6 +15,7 @@ from spikesim.errors import InputError
 
 # Headers, padding and the few small files beside the data in a published archive.
 ARCHIVE_SLACK = 1 << 20
+_BLOCK = 1 << 24
 
 FAULTS = (
     zipfile.BadZipFile,
@@ -64,15 +65,24 @@ def read_bounded(path: Path, limit: int) -> bytes:
     try:
         with open(path, "rb") as raw:
             if not packed:
-                return raw.read(limit)
+                return _read(raw, limit)
             with gzip.GzipFile(fileobj=raw) as stream:
-                return stream.read(limit)
+                return _read(stream, limit)
     except gzip.BadGzipFile as error:
         raise InputError(f"{path}: not a gzip file, or a damaged one ({error})") from None
     except (EOFError, zlib.error) as error:
         raise InputError(f"{path}: truncated or damaged gzip file ({error})") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _read(stream: IO[bytes] | gzip.GzipFile, limit: int) -> bytes:
+    """At most so many bytes; a single read takes the memory of the limit, whatever there is."""
+    blocks = []
+    while limit > 0 and (block := stream.read(min(limit, _BLOCK))):
+        blocks.append(block)
+        limit -= len(block)
+    return b"".join(blocks)
 
 
 def read_file(path: Path, file: File) -> bytes:

@@ -181,7 +181,7 @@ def _classes(header: dict[str, str], name: str) -> tuple[str, ...] | None:
         )
     if "targetlabel" in header:
         raise InputError(f"{name}: has @targetLabel, as files for regression have; classes are needed, as @classLabel")
-    given, *labels = header.get("classlabel", _FALSE).split()
+    given, *labels = header.get("classlabel", _FALSE).split() or [""]
     if given.lower() not in (_TRUE, _FALSE):
         raise InputError(f"{name}: @classLabel begins with {given!r}; it must be true and the labels, or false")
     return tuple(labels) if given.lower() == _TRUE else None
@@ -217,9 +217,9 @@ def _series(fields: Sequence[str], where: str) -> NDArray[np.float32]:
 def _bad_value(columns: Sequence[Sequence[str]], where: str) -> InputError:
     """What to say of the first value that is no finite number."""
     for number, column in enumerate(columns, 1):
-        for place, value in enumerate(map(str.strip, column), 1):
+        for place, value in enumerate(column, 1):
             if not _is_fine(value):
-                what = "is missing" if value in (MISSING, "") else "must be a finite float32"
+                what = "is missing" if value.strip() in (MISSING, "") else "must be a finite float32"
                 return InputError(
                     f"{where}: value {place} of dimension {number} is {value[:20]!r} and {what}; fill it in, or leave "
                     "the series out"

@@ -94,8 +94,8 @@ def _each(values: Sequence[Any], name: str) -> list[NDArray[np.float32]]:
             raise InputError(f"{name}: number {number} is no array ({one_line(error)})") from None
         if array.ndim != 2 or array.dtype.kind not in "iuf" or 0 in array.shape:
             raise InputError(
-                f"{name}: number {number} is {array.dtype} of shape {array.shape}; it must be numbers of shape (frames, "
-                "channels)"
+                f"{name}: number {number} is {array.dtype} of shape {array.shape}; it must be numbers of shape "
+                "(frames, channels)"
             )
         found.append(finite(array, f"{name}: number {number}"))
     return found

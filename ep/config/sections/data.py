@@ -23,7 +23,7 @@ class DataSettings:
 
     dataset: str = option(
         "fashion-mnist-mini",
-        "Name of the data set, which `spikesim data list` shows, or a file of one's own: images "
+        "Name of the data set, which `spikesim data list` shows, or a file of one's own: images, series or texts "
         f"(`{manual('own-data')}`) or recordings (`{manual('streams')}`).",
     )
     limit: int | None = option(None, "Use only the first N training samples.", low=1, optional=True)
