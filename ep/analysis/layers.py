@@ -62,6 +62,8 @@ def layer_learning(batches: Columns, epochs: Columns, layers: list[LayerInfo]) -
         if samples.sum() == 0:
             continue
         share = samples / samples.sum()
+        updates, steps = batches["neuron_updates"][chosen, 0], batches["steps"][chosen, 0]
+        neurons = (updates * (samples / np.maximum(steps, 1))[:, np.newaxis]).sum(axis=0)  # that exist, of all samples
         complete = np.flatnonzero(epochs["epoch"] == epoch)
         norms = [float(norm) for norm in epochs["spectral_norm"][complete[0]]] if len(complete) else None
 
@@ -85,7 +87,7 @@ def layer_learning(batches: Columns, epochs: Columns, layers: list[LayerInfo]) -
                     signal_strength=strength if has_head else None,
                     head_loss=loss if has_head else None,
                     head_accuracy=correct / float(samples.sum()) if has_head else None,
-                    saturated=full / (layers[index].neurons * float(samples.sum())) if is_layer else None,
+                    saturated=full / neurons[index] if is_layer else None,
                     spectral_norm=norms[index] if is_layer and norms is not None else None,
                 )
             )

@@ -158,7 +158,6 @@ def layer_work(batches: Columns, epochs: Columns, reader: RunReader, epoch: int)
     list of LayerWork
         Phases without samples or steps are left out.
     """
-    neurons = np.array([layer.neurons for layer in reader.layers], dtype=np.float64)
     phases: list[list[LayerWork]] = []
     chosen = batches["epoch"] == epoch
     samples = batches["samples"][chosen].astype(np.float64)
@@ -167,6 +166,8 @@ def layer_work(batches: Columns, epochs: Columns, reader: RunReader, epoch: int)
         sums = {name: batches[name][chosen, index].sum(axis=0, dtype=np.float64) for name in names}
         ran = samples_of_phase(batches, chosen, index)
         residual = ran @ batches["residual"][chosen, index] / max(ran.sum(), 1.0)
+        steps = float(batches["steps"][chosen, index].sum(dtype=np.float64))
+        neurons = sums["neuron_updates"] / max(steps, 1.0)  # that exist, mean over the samples
         phases.append(
             _work_of_phase(
                 reader,
@@ -174,10 +175,10 @@ def layer_work(batches: Columns, epochs: Columns, reader: RunReader, epoch: int)
                     epoch=epoch,
                     phase=phase,
                     samples=int(samples.sum()),
-                    steps=float(batches["steps"][chosen, index].sum(dtype=np.float64)),
+                    steps=steps,
                     counters=sums,
                     residual=residual,
-                    saturated=sums["saturated"] / (neurons * max(ran.sum(), 1.0)),
+                    saturated=sums["saturated"] / np.maximum(neurons * ran.sum(), 1.0),
                 ),
             )
         )
@@ -236,17 +237,20 @@ def _work_of_phase(reader: RunReader, given: _PhaseSums) -> list[LayerWork]:
         times[0] = float(starts)
     elif not starts:  # of an input that spikes, nudged phases know the mean, which live and clamped drives take up once
         times[0] = float(phase == PHASES[1] and (traffic.forward or traffic.holds))
+    neurons = np.array([layer.neurons for layer in layers])
+    there = sums["neuron_updates"] / steps  # neurons that exist, mean over the samples: of sequences not all do
+    exist = (there / neurons).tolist()
+    times = [count * share for count, share in zip(times, exist, strict=True)]
     pooled = [layer.synapses_forward * count for layer, count in zip(layers, times, strict=True)]
     apart = [layer.cells if traffic.cells and traffic.forward else 1 for layer in layers]
     forward = [dense * cells for dense, cells in zip(pooled, apart, strict=True)]
     input_ms = step_ms * each if step_ms is not None and starts else None
     back = each * traffic.feedback + 2 * traffic.holds
-    feedback = [layer.synapses_feedback * back for layer in layers]
-    neurons = np.array([layer.neurons for layer in layers])
+    feedback = [layer.synapses_feedback * back * share for layer, share in zip(layers, exist, strict=True)]
 
     def work(name: str, chosen: slice) -> LayerWork:
-        size = int(neurons[chosen].sum())
-        share = neurons[chosen] / size
+        size = float(there[chosen].sum())
+        share = there[chosen] / size
         spikes = float(sums["spikes"][chosen].sum())
         events_forward = float(sums["events_forward"][chosen].sum())
         events_feedback = float(sums["events_feedback"][chosen].sum())
@@ -257,7 +261,7 @@ def _work_of_phase(reader: RunReader, given: _PhaseSums) -> list[LayerWork]:
             epoch=given.epoch,
             phase=phase,
             layer=name,
-            neurons=size,
+            neurons=int(neurons[chosen].sum()),
             samples=samples,
             steps=each,
             spikes=spikes / samples,
@@ -291,7 +295,7 @@ def _together(works: tuple[LayerWork, ...]) -> LayerWork:
         return float(sum(getattr(work, name) for work in works))
 
     first, steps, spikes = works[0], total("steps"), total("spikes")
-    activity = spikes / (first.neurons * steps)
+    activity = spikes / total("neuron_updates")
     counted = all(work.activation_sparsity is not None for work in works)
     return LayerWork(
         epoch=first.epoch,

@@ -29,6 +29,8 @@ OTHER_NAMES = {
 SOURCE_KEYS = ("layer", "kernel", "padding", "stride")
 WHOLE_MAX = 2**31 - 1
 """Of numbers in a row: far more than fits a network, and few enough that no product of shapes loses its sign."""
+Sides = int | tuple[int, int]
+"""A number for both sides of a map, or one for the height and one for the width."""
 INPUT = -1
 """In place of the index of a layer: the input."""
 
@@ -41,17 +43,17 @@ class Source:
     ----------
     layer : int
         Index of the layer, from 0; `INPUT` for the samples.
-    kernel : int or None
+    kernel : int, (int, int) or None
         Of the convolution; None: that of the layer for its first source, 1 for others.
-    padding : int
+    padding : int or (int, int)
         Counts with a kernel alone.
     stride : int or None
         None: that of the layer for its first source, for others the one that makes the maps fit.
     """
 
     layer: int
-    kernel: int | None = None
-    padding: int = 0
+    kernel: Sides | None = None
+    padding: Sides = 0
     stride: int | None = None
 
 
@@ -64,7 +66,9 @@ class Layer:
     kind : {"conv", "dense"}
     channels : int
         Output channels (or neurons) at width 1.
-    kernel, padding, stride : int
+    kernel, padding : int or (int, int)
+        Of a convolution; height and width, where they differ.
+    stride : int
         Of a convolution.
     pool : bool
         Whether the layer is pooled before it is read.
@@ -74,8 +78,8 @@ class Layer:
 
     kind: str
     channels: int
-    kernel: int = 3
-    padding: int = 1
+    kernel: Sides = 3
+    padding: Sides = 1
     pool: bool = False
     stride: int = 1
     sources: tuple[Source, ...] = ()
@@ -104,11 +108,22 @@ def _layer(row: Mapping[str, Any], below: list[str]) -> Layer:
     require_keys(row, KEYS, "a layer", needed=("kind", "channels"), meant=_meant)
     word(row["kind"], "kind", ("conv", "dense"))
     whole(row["channels"], "channels", Limits(low=1, high=WHOLE_MAX))
-    for key in ("kernel", "padding", "stride"):
-        whole(row.get(key, 1), key, Limits(low=-WHOLE_MAX, high=WHOLE_MAX))
+    every = Limits(low=-WHOLE_MAX, high=WHOLE_MAX)
+    whole(row.get("stride", 1), "stride", every)
+    sides = {key: _sides(row[key], key, every) for key in ("kernel", "padding") if key in row}
     flag(row.get("pool", False), "pool")
     sources = _sources(row["from"], below) if "from" in row else ()
-    return Layer(**{key: value for key, value in row.items() if key != "from"}, sources=sources)
+    return Layer(**{key: value for key, value in row.items() if key != "from"} | sides, sources=sources)
+
+
+def _sides(given: Any, what: str, limits: Limits) -> Sides:
+    """A whole number, or a list of two."""
+    if not isinstance(given, list | tuple):
+        return whole(given, what, limits)
+    pair = [whole(one, f"each number of {what}", limits) for one in given]
+    if len(pair) != 2:
+        raise InputError(f"{what} is {shown(given)}; it must be a whole number, or two of them, [height, width]")
+    return pair[0], pair[1]
 
 
 def _meant(key: str, known: Collection[str]) -> str | None:
@@ -123,9 +138,12 @@ def _sources(given: Any, below: list[str]) -> tuple[Source, ...]:
         entry = {"layer": one} if isinstance(one, str) else table(one, what, '{layer = "conv1"}')
         require_keys(entry, SOURCE_KEYS, what, needed=("layer",))
         layer = known[word(entry["layer"], f"layer of {what}", tuple(known))]
-        numbers: dict[str, Any] = {key: entry[key] for key in ("kernel", "padding", "stride") if key in entry}
-        for key, value in numbers.items():
-            whole(value, f"{key} of {what}", Limits(low=0 if key == "padding" else 1, high=WHOLE_MAX))
+        numbers: dict[str, Any] = {}
+        for key in ("kernel", "padding", "stride"):
+            if key in entry:
+                read = whole if key == "stride" else _sides
+                limits = Limits(low=0 if key == "padding" else 1, high=WHOLE_MAX)
+                numbers[key] = read(entry[key], f"{key} of {what}", limits)
         return Source(layer, **numbers)
 
     sources = tuple(items(given, "from", "names of layers, or tables with layer", source, filled=True))

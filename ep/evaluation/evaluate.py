@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets import EventSet, ImageSet
+from spikesim.datasets.samples.model import SampleSet
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.inputs.pipeline import SamplePipeline
 from spikesim.ep.parallel.communicator import share
@@ -54,7 +54,7 @@ class Evaluation:
 def evaluate(
     thread_pool: ThreadPool,
     pipeline: SamplePipeline,
-    images: ImageSet | EventSet,
+    images: SampleSet,
     samples: int,
     stream: int,
     progress: Callable[[int], None] | None = None,
@@ -104,7 +104,7 @@ def evaluate(
 def logits(
     thread_pool: ThreadPool,
     pipeline: SamplePipeline,
-    images: ImageSet | EventSet,
+    images: SampleSet,
     samples: int,
     stream: int,
     progress: Callable[[int], None] | None = None,
@@ -141,7 +141,7 @@ def _join(thread_pool: ThreadPool, rows: list[NDArray[np.float64]], shape: tuple
 def free_phases(
     thread_pool: ThreadPool,
     pipeline: SamplePipeline,
-    images: ImageSet | EventSet,
+    images: SampleSet,
     samples: int,
     stream: int,
     look: Callable[[ph.Workspace, Predictions, PhaseCounts], Result],
@@ -204,7 +204,7 @@ class SpikeTrain(NamedTuple):
 def record_spikes(
     thread_pool: ThreadPool,
     pipeline: SamplePipeline,
-    images: ImageSet | EventSet,
+    images: SampleSet,
     samples: Sequence[int],
     stream: int,
     ids: NDArray[np.int64] | None = None,

@@ -52,7 +52,7 @@ def make_graph(structure: Structure, step_ms: float) -> Any:
     InputError
         A convolution behind a dense layer, or pools of winners, for which NIR has no node either.
     """
-    _refuse_winners(structure)
+    _refuse_maxima(structure)
     nir = nir_library()
     graph, dynamics = structure.graph, structure.config.dynamics
     height, width, channels = graph.image.shape
@@ -79,7 +79,11 @@ def make_graph(structure: Structure, step_ms: float) -> Any:
         if _is_pooled(structure, layer):
             two = np.array([2, 2])
             nodes.add(f"{name}_pool", nir.AvgPool2d(kernel_size=two, stride=two, padding=0 * two), name)
-    top = nodes.flatten(READOUT, _output(structure, structure.readout.layer), structure.readout.shape)
+    top = _output(structure, structure.readout.layer)
+    if structure.readout.pooling == "mean" and not nodes.is_flat(top):
+        sides = np.array(structure.readout.population.shape[:2])
+        top = nodes.add(f"{READOUT}_pool", nir.AvgPool2d(kernel_size=sides, stride=sides, padding=0 * sides), top)
+    top = nodes.flatten(READOUT, top, structure.readout.shape)
     readout = structure.forms[READOUT].to_layout(structure.weights[f"{READOUT}/weight"], "torch")
     metadata = {"applied_to": f"mean of p over the last {dynamics.window_free} steps, outside the dynamics"}
     nodes.add(READOUT, nir.Affine(readout, structure.weights[f"{READOUT}/bias"], metadata=metadata), top)
@@ -117,8 +121,13 @@ class _Nodes:
         return self.add(f"{name}_flatten", self._nir.Flatten(channels_first, start_dim=0, end_dim=-1), source)
 
 
-def _refuse_winners(structure: Structure) -> None:
-    """NIR has no node that passes on the spikes of the neuron with the highest potential."""
+def _refuse_maxima(structure: Structure) -> None:
+    """NIR has no node that passes on the spikes of the neuron with the highest potential, and none for a maximum."""
+    if structure.readout.pooling == "maximum":
+        raise InputError(
+            "model.global_pooling of the run is 'maximum', for which NIR has no node; export the weights (--to "
+            "safetensors), or train with another pooling"
+        )
     if structure.config.dynamics.pooling == "winner" and any(row.pool for row in structure.rows[:-1]):
         raise InputError(
             "dynamics.pooling of the run is 'winner', for which NIR has no node; export the weights (--to "
@@ -167,7 +176,7 @@ def make_if_graph(structure: Structure) -> Any:
     InputError
         Pools of winners.
     """
-    _refuse_winners(structure)
+    _refuse_maxima(structure)
     nir = nir_library()
     graph = structure.graph
     height, width, channels = graph.image.shape
@@ -192,6 +201,9 @@ def make_if_graph(structure: Structure) -> Any:
             pool = _plain_convolution(nir, quarter, np.zeros(shape[2], np.float32), stride=2)
             nodes.add(f"{name}_pool", pool, name)
     readout, bias = _as_kernels(structure, READOUT), structure.weights[f"{READOUT}/bias"]
+    if structure.readout.pooling == "mean":  # a convolution as large as the map, whose weights are the same everywhere
+        height, width = structure.readout.population.shape[:2]
+        readout = np.repeat(np.repeat(readout, height, axis=2), width, axis=3) / np.float32(height * width)
     nodes.add(READOUT, _plain_convolution(nir, readout, bias), _output(structure, structure.readout.layer))
     nodes.add("output", nir.Output({"output": np.array([len(readout), 1, 1])}), READOUT)
     return nir.NIRGraph(nodes.nodes, nodes.edges, metadata={**_graph_metadata(structure, 1.0), "losses": IF_LOSSES})

@@ -12,7 +12,7 @@ from spikesim.datasets import find, load
 from spikesim.datasets.catalogue import registry, search
 from spikesim.datasets.formats import event_file as eventfile
 from spikesim.datasets.samples.identity import split_name
-from spikesim.engine.synapses import Shape
+from spikesim.engine.synapses import Shape, pair_of
 from spikesim.ep.config.layer_rows import Layer
 from spikesim.ep.config.parsing import Config, config_of_run
 from spikesim.ep.exchange.layouts import Form, parameter_forms
@@ -59,7 +59,7 @@ class Structure:
     @property
     def normalization(self) -> str:
         """How images are prepared, for metadata: the mean and the divisor of each channel, as JSON; "" if unknown."""
-        if self.samples is None or self.spikes:
+        if self.samples is None or self.spikes or self.samples.series:
             return ""
         divisor = self.samples.std * self.config.data.std_factor
         return json.dumps({"pixels": "0 to 1", "subtract": self.samples.mean.tolist(), "divide_by": divisor.tolist()})
@@ -101,7 +101,9 @@ def read_structure(reader: RunReader, which: str = "last") -> Structure:
         neurons=NeuronParameters.of(config),
     )
     spikes = not reader.layers[0].analogue
-    structure = Structure(config, arch.layers, graph, place_heads(config, graph), spikes, weights, reader.samples)
+    samples = reader.samples
+    heads = place_heads(config, graph, "images" if samples is None else samples.kind)
+    structure = Structure(config, arch.layers, graph, heads, spikes, weights, samples)
     built = [(population.name, population.shape) for population in graph.populations]
     if built != [(layer.name, layer.shape) for layer in reader.layers] or "readout/bias" not in weights:
         raise InputError(f"{reader.path} has other layers than its configuration describes; it is damaged")
@@ -127,7 +129,9 @@ def _image_shape(
     if channels and arch.image_size is not None:
         return arch.image_size, arch.image_size, channels
     if channels and not (row.pool and config.dynamics.pooling == "strided"):
-        height, width = (side + row.kernel - 1 - 2 * row.padding for side in first.shape[:2])
+        sides, frame = pair_of(row.kernel), pair_of(row.padding)
+        seen = zip(first.shape[:2], sides, frame, strict=True)
+        height, width = (side + own - 1 - 2 * zeros for side, own, zeros in seen)
         return height, width, channels
     dataset = config.data.dataset
     plain = split_name(dataset)[0]

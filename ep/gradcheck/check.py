@@ -28,7 +28,7 @@ from spikesim.ep.gradcheck import implicit_gradient as ad
 from spikesim.ep.gradcheck.mean_field import Inputs, MeanField, Reals
 from spikesim.ep.gradients.contrast import layer_rates
 from spikesim.ep.gradients.scheme import NudgingScheme
-from spikesim.ep.inputs.encoding import Input
+from spikesim.ep.inputs.encoding import Input, Sequences
 from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.error_signals import check_teacher
@@ -367,7 +367,8 @@ def check_gradients(
             ids = learner.order(number, samples)[: config.data.batch_size]
             given, labels = pipeline.train(number, ids), dataset.train.labels[ids]
             targets = None if soft_targets is None else soft_targets[ids]
-            inputs = Inputs.prepare(pipeline.mean(given), labels, dataset.classes, targets)
+            extents = model.extents[given.lengths] if isinstance(given, Sequences) else None
+            inputs = Inputs.prepare(pipeline.mean(given), labels, dataset.classes, targets, extents)
             found = ad.reference(field, inputs, small_beta, rule=config.dynamics.rule, threads=threads, ranks=ranks)
             batches.append(_MiniBatch(number, ids, given, labels, found))
     results = []
@@ -420,7 +421,7 @@ def _run_variant(
             quantiles.append(_difference_quantiles(model, learner.scheme, result.rates))
             activities.append([float(activity.mean()) for activity in result.activity])
             free = result.counts[ph.FREE]
-            residuals.append(free.mean_residual(config.dynamics.window_free, len(batch.ids), model.neurons))
+            residuals.append(free.mean_residual(config.dynamics.window_free))
     references = [batch.reference for batch in batches]
     return VariantResult(
         variant=variant,

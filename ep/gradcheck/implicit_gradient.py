@@ -69,7 +69,7 @@ def response(field: MeanField, inputs: Inputs, rest: FixedPoint, *, tolerance: f
     """
     n = len(inputs.images)
     sources = [-field.cost_weight(layer) * field.push(layer, own, inputs) for layer, own in enumerate(rest.rates)]
-    answers = [field.slope(drive) for drive in rest.drives]
+    answers = [field.slope(drive) * field.mask(layer, inputs) for layer, drive in enumerate(rest.drives)]
     mu = [np.zeros((n, *shape)) for shape in field.shapes]
     moved, largest = np.inf, 0.0
     for sweep in range(SWEEPS_MAX):
@@ -158,6 +158,8 @@ class Reference:
         Largest |p - clip(u, 0, 1)| at the end of the free phase and of the two nudged ones.
     difference : float64 (L,)
         Mean |p+ - p-|.
+    neurons : float64 (L,)
+        That exist, those of all samples together.
     """
 
     exact: Gradient
@@ -168,6 +170,7 @@ class Reference:
     residual: Reals
     residual_nudged: Reals
     difference: Reals
+    neurons: Reals
 
 
 def reference(
@@ -198,16 +201,19 @@ def reference(
         free = field.settle(own, tolerance=tolerance)
         plus = field.answer(own, free, beta, tolerance=tolerance)
         minus = field.answer(own, free, -beta, tolerance=tolerance)
-        apart = [np.abs(a - b).mean() for a, b in zip(plus.rates, minus.rates, strict=True)]
+        apart = [np.abs(a - b).sum() for a, b in zip(plus.rates, minus.rates, strict=True)]
+        columns = [field.mask(layer, own).sum() for layer in range(field.layers)]
+        neurons = [own * height * channels for own, (height, _, channels) in zip(columns, field.shapes, strict=True)]
         return Reference(
             exact=exact_gradient(field, own, free, rule=rule, tolerance=tolerance),
             estimate=contrast_gradient(field, own, free, plus, minus, beta, rule=rule),
             cost=float(field.cost(free.rates, own).sum()),
             readout_cost=float(field.readout_cost(free.rates, own).sum()),
-            activity=np.array([rates.mean() for rates in free.rates]) * len(own.images),
+            activity=np.array([rates.sum() for rates in free.rates]),
             residual=free.residual,
             residual_nudged=np.maximum(plus.residual, minus.residual),
-            difference=np.array(apart) * len(own.images),
+            difference=np.array(apart),
+            neurons=np.array(neurons),
         )
 
     def add(total: Reference, other: Reference) -> Reference:
@@ -220,6 +226,7 @@ def reference(
             residual=np.maximum(total.residual, other.residual),
             residual_nudged=np.maximum(total.residual_nudged, other.residual_nudged),
             difference=total.difference + other.difference,
+            neurons=total.neurons + other.neurons,
         )
 
     n = len(inputs.images)
@@ -228,5 +235,5 @@ def reference(
         total = ranks.fold(executor.map(run, parts[share(ranks, len(parts))]), add)
     total.exact, total.estimate = total.exact.scaled(1.0 / n), total.estimate.scaled(1.0 / n)
     total.cost, total.readout_cost = total.cost / n, total.readout_cost / n
-    total.activity, total.difference = total.activity / n, total.difference / n
+    total.activity, total.difference = total.activity / total.neurons, total.difference / total.neurons
     return total

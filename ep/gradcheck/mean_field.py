@@ -51,6 +51,8 @@ class LinearHead:
         Index of the layer that it reads, from 0.
     side, shift : int
         It reads sums over side x side cells of p times 2**-shift.
+    pooling : {"none", "mean", "maximum"}
+        Other than "none": it reads the mean, or the maximum, over all positions that exist.
     weights : float64 (features, classes)
         Features in the order (y, x, channel).
     bias : float64 (classes,)
@@ -72,10 +74,16 @@ class LinearHead:
     soft: float = 0.0
     temperature: float = 1.0
     squared: bool = False
+    pooling: str = "none"
 
-    def logits(self, rates: Reals) -> Reals:
-        """o of rates (n, H, W, C), (n, classes)."""
+    def logits(self, rates: Reals, mask: Reals) -> Reals:
+        """o of rates (n, H, W, C), (n, classes); mask: 1 where a position exists, else 0, (n, 1, W, 1)."""
         n, height, width, channels = rates.shape
+        if self.pooling == "mean":
+            means = rates.sum(axis=(1, 2)) / (height * mask.sum(axis=(1, 2)))
+            return np.asarray(means @ self.weights + self.bias)
+        if self.pooling == "maximum":
+            return np.asarray(rates.max(axis=(1, 2)) @ self.weights + self.bias)
         rows, row = height // self.side, width // self.side
         whole = rates[:, : rows * self.side, : row * self.side]
         sums = whole.reshape(n, rows, self.side, row, self.side, channels).sum(axis=(2, 4))
@@ -104,12 +112,22 @@ class LinearHead:
             costs = costs + self.soft * self.temperature**2 * divergence
         return np.asarray(costs)
 
-    def push(self, errors: Reals, shape: Shape) -> Reals:
-        """The adjoint of `logits`: -dC/dp of a layer of this shape from -dC/do, (n, classes) to (n, *shape)."""
-        n, (height, width, channels) = len(errors), shape
+    def push(self, errors: Reals, rates: Reals, mask: Reals) -> Reals:
+        """The adjoint of `logits` at some rates: -dC/dp of the layer from -dC/do, (n, classes) to (n, H, W, C)."""
+        n, (height, width, channels) = len(errors), rates.shape[1:]
+        if self.pooling != "none":
+            pushed = (errors @ self.weights.T)[:, None, None]
+            if self.pooling == "mean":
+                return np.asarray(
+                    pushed * mask / (height * mask.sum(axis=(1, 2), keepdims=True)) * np.ones(rates.shape)
+                )
+            flat = rates.reshape(n, height * width, channels)
+            first = np.zeros(flat.shape)
+            np.put_along_axis(first, flat.argmax(axis=1)[:, None], 1.0, axis=1)
+            return np.asarray(first.reshape(rates.shape) * pushed)
         rows, row = height // self.side, width // self.side
         features = (errors @ self.weights.T * 2.0**-self.shift).reshape(n, rows, 1, row, 1, channels)
-        push = np.zeros((n, *shape))
+        push = np.zeros(rates.shape)
         push[:, : rows * self.side, : row * self.side] = np.broadcast_to(
             features, (n, rows, self.side, row, self.side, channels)
         ).reshape(n, rows * self.side, row * self.side, channels)
@@ -133,23 +151,43 @@ class Inputs:
         1 at the label.
     targets : float64 (n, classes) or None
         The teacher's softmax(t / tau).
+    extents : int64 (n, L) or None
+        Columns of the map of each layer that exist; all of them without.
     """
 
     images: Reals
     answers: Reals
     targets: Reals | None = None
+    extents: NDArray[np.int64] | None = None
 
     @classmethod
     def prepare(
-        cls, images: NDArray[np.int16], labels: NDArray[np.int64], classes: int, targets: Reals | None = None
+        cls,
+        images: NDArray[np.int16],
+        labels: NDArray[np.int64],
+        classes: int,
+        targets: Reals | None = None,
+        extents: NDArray[np.int64] | None = None,
     ) -> "Inputs":
         """From what the engine is given: int16 images, 1.0 = 2**12, and labels (n,)."""
-        return cls(images / float(1 << INPUT_BITS), np.eye(classes)[labels], targets)
+        return cls(images / float(1 << INPUT_BITS), np.eye(classes)[labels], targets, extents)
 
     def part(self, samples: slice) -> "Inputs":
         """Some of the samples."""
         targets = None if self.targets is None else self.targets[samples]
-        return Inputs(self.images[samples], self.answers[samples], targets)
+        return Inputs(
+            self.images[samples],
+            self.answers[samples],
+            targets,
+            None if self.extents is None else self.extents[samples],
+        )
+
+    def mask(self, layer: int, width: int) -> Reals:
+        """1 for the columns of a layer of this width that exist, else 0, float64 (n, 1, W, 1)."""
+        if self.extents is None:
+            return np.ones((len(self.images), 1, width, 1))
+        there = np.arange(width) < self.extents[:, layer, None]
+        return there.astype(np.float64)[:, None, :, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -318,12 +356,16 @@ class MeanField:
 
     def push(self, layer: int, rates: Reals, inputs: Inputs) -> Reals:
         """The nudge of a layer at beta 1, (n, H, W, C): the sum over its heads of ``lambda (-dC/dp)``."""
-        push = np.zeros(rates.shape)
+        push, mask = np.zeros(rates.shape), self.mask(layer, inputs)
         for head in self.heads:
             if head.layer == layer:
-                errors = head.errors(head.logits(rates), inputs)
-                push += head.strength * head.push(errors, self.shapes[layer])
+                errors = head.errors(head.logits(rates, mask), inputs)
+                push += head.strength * head.push(errors, rates, mask)
         return push
+
+    def mask(self, layer: int, inputs: Inputs) -> Reals:
+        """1 where a neuron of a layer exists, else 0, (n, 1, W, 1)."""
+        return inputs.mask(layer, self.shapes[layer][1])
 
     def settle(
         self,
@@ -346,7 +388,7 @@ class MeanField:
             Strength of the nudge, with its sign; 0 for the free phase.
         """
         images = self.images(inputs)
-        n = len(inputs.images)
+        n, masks = len(inputs.images), [self.mask(layer, inputs) for layer in range(self.layers)]
         rates = [np.zeros((n, *shape)) for shape in self.shapes] if start is None else list(start)
         sweeps, moved = 0, np.inf
         while moved > tolerance and sweeps < sweeps_max:
@@ -355,12 +397,12 @@ class MeanField:
                 drive = self.drive(layer, rates, images, inputs, beta)
                 if self.neuron.linear:
                     drive = rates[layer] + relaxation(sweeps) * (drive - rates[layer])
-                new = self.rate(drive)
+                new = self.rate(drive) * masks[layer]
                 moved = max(moved, float(np.abs(new - rates[layer]).max(initial=0.0)))
                 rates[layer] = new
             sweeps += 1
         drives = [self.drive(layer, rates, images, inputs, beta) for layer in range(self.layers)]
-        distances = [np.abs(rate - self.rate(u)).max() for rate, u in zip(rates, drives, strict=True)]
+        distances = [np.abs(rate - self.rate(u) * own).max() for rate, u, own in zip(rates, drives, masks, strict=True)]
         return FixedPoint(rates, drives, np.array(distances), sweeps)
 
     def answer(
@@ -376,6 +418,7 @@ class MeanField:
         if not self.clamped:
             return self.settle(inputs, free.rates, beta, tolerance=tolerance, sweeps_max=sweeps_max)
         rates, drives = list(free.rates), list(free.drives)
+        masks = [self.mask(layer, inputs) for layer in range(self.layers)]
         sweeps, moved = 0, np.inf
         while moved > tolerance and sweeps < sweeps_max:
             moved = 0.0
@@ -384,7 +427,7 @@ class MeanField:
                 for path in self.out_of(layer):
                     deviation = rates[path.target] - free.rates[path.target]
                     drive = drive + path.error_gain * path.link.selecting(free.rates[layer]).down(deviation)
-                new = self.rate(drive)
+                new = self.rate(drive) * masks[layer]
                 moved = max(moved, float(np.abs(new - rates[layer]).max(initial=0.0)))
                 rates[layer], drives[layer] = new, drive
             sweeps += 1
@@ -395,14 +438,14 @@ class MeanField:
         weight (`cost_weight`)."""
         total = np.zeros(len(inputs.images))
         for head in self.heads:
-            costs = head.costs(head.logits(rates[head.layer]), inputs)
+            costs = head.costs(head.logits(rates[head.layer], self.mask(head.layer, inputs)), inputs)
             total += head.strength * self.cost_weight(head.layer) * costs
         return total
 
     def readout_cost(self, rates: list[Reals], inputs: Inputs) -> Reals:
         """C of the read-out, of each sample, (n,)."""
         head = self.heads[self.readout]
-        return head.costs(head.logits(rates[head.layer]), inputs)
+        return head.costs(head.logits(rates[head.layer], self.mask(head.layer, inputs)), inputs)
 
     def energy(self, rates: list[Reals], inputs: Inputs) -> Reals:
         """E of each sample, (n,)."""
@@ -426,6 +469,7 @@ def _linear_head(model: Model, index: int, strength: float) -> LinearHead:
         layer=head.layer,
         side=head.side,
         shift=head.shift,
+        pooling=head.pooling,
         weights=integers * 2.0 ** -float(row.exponent),
         bias=packed.bias[index],
         strength=float(strength),

@@ -43,25 +43,26 @@ def seen(model: Model, edge: Edge, sums: RateSums) -> NDArray[np.int64]:
     return add_cells(maps) if below.pooled else maps
 
 
-def presynaptic_mean(edge: Edge, maps: NDArray[np.int64], samples: int, window: int) -> Array:
-    """Mean rate that each weight into a channel sees, over samples and positions of the target; padding counts as 0.
+def presynaptic_mean(edge: Edge, maps: NDArray[np.int64], positions: int, window: int) -> Array:
+    """Mean rate that each weight into a channel sees, over positions of the target; padding counts as 0.
 
     Parameters
     ----------
     edge : Edge
         One that does not start at an image.
     maps : int64 (H, W, Cin)
-        What it sees (`seen`), added up over so many samples and the steps of a window.
+        What it sees (`seen`), added up over the samples and the steps of a window.
+    positions : int
+        Of the target, of all samples together.
 
     Returns
     -------
     float32 (kernel * kernel * Cin,) for a convolution's weights (kernel, kernel, Cin, Cout), (inputs,) for a dense
     layer's (inputs, Cout)
     """
-    height, width, _ = edge.connection.target.shape
-    table, positions = edge.connection.table, height * width
+    table = edge.connection.table
     totals = table.seen(maps, edge.connection.target.shape) if isinstance(table, Conv) else maps
-    mean = totals / (presynaptic_unit(edge, window) * samples * positions)
+    mean = totals / (presynaptic_unit(edge, window) * positions)
     return mean.astype(np.float32).ravel()
 
 

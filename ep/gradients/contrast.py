@@ -24,10 +24,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.engine.synapses import pooled
 from spikesim.ep.gradients.correlation import Correlation, correlate
 from spikesim.ep.gradients.presynaptic import ALONE, RateMaps, Rows, image_rows, rate_rows
-from spikesim.ep.inputs.encoding import Input
+from spikesim.ep.inputs.encoding import Input, maps_of
 from spikesim.ep.network.graph import Edge
 from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.buffers import Buffers
@@ -141,8 +142,8 @@ def presynaptic_rows(
 ) -> Rows:
     """What a connection sees of the image, or of its source in one phase or two together."""
     if edge.analogue:
-        assert isinstance(inputs, np.ndarray)
-        return image_rows(edge.connection, inputs)
+        assert not isinstance(inputs, SpikeTrains)
+        return image_rows(edge.connection, maps_of(inputs))
     return _rows_below(model, edge, first, second)
 
 

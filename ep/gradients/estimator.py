@@ -52,7 +52,7 @@ def check_sums(model: Model, scheme: NudgingScheme, size: int) -> None:
                 f"window of {window} steps"
             )
     for head in model.heads:
-        feature = ONE * dynamics.window_free * head.side**2
+        feature = ONE * dynamics.window_free * head.largest
         largest = int(2**63 / (feature * hd.PUSH_MAX * 2**hd.ERROR_BITS))
         if size > largest:
             raise InputError(
@@ -225,11 +225,11 @@ def layer_gradients(
     return gradients
 
 
-def rate_difference(model: Model, scheme: NudgingScheme, sums: LayerSums, samples: int) -> NDArray[np.float64]:
-    """The mean |r+ - r-| of each layer over the neurons and so many samples, float64 (L,)."""
+def rate_difference(scheme: NudgingScheme, sums: LayerSums, neurons: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The mean |r+ - r-| of each layer over so many neurons, of all samples together, float64 (L,)."""
     first, second = scheme.windows
     scale = ONE * (first if first == second else first * second)
-    return np.asarray(sums.apart / (scale * model.neurons * samples))
+    return np.asarray(sums.apart / (scale * neurons))
 
 
 class HeadSums(NamedTuple):

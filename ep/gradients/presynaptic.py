@@ -74,7 +74,7 @@ class _Layout(NamedTuple):
     by_sample: bool  # as in `Rows`
     kernel: tuple[int, int]
     stride: int
-    padding: int
+    padding: tuple[int, int]  # above and below, left and right
     shape: tuple[int, int, int]  # of the maps
     width: int  # channels of a block
     blocks: int
@@ -85,9 +85,9 @@ def _layout(connection: Connection, shape: tuple[int, int, int]) -> _Layout:
     height, width, channels = shape
     table = connection.table
     if isinstance(table, Conv):
-        kernel, stride, padding = (table.kernel, table.kernel), table.stride, table.padding
+        kernel, stride, padding = table.sides, table.stride, table.frame
     else:
-        kernel, stride, padding = (height, width), 1, 0
+        kernel, stride, padding = (height, width), 1, (0, 0)
     lanes = min(channels, LANES)
     return _Layout(not isinstance(table, Conv), kernel, stride, padding, shape, lanes, -(-channels // lanes))
 
@@ -95,13 +95,13 @@ def _layout(connection: Connection, shape: tuple[int, int, int]) -> _Layout:
 def _room(layout: _Layout, samples: int) -> NDArray[np.int32]:
     """Room for the maps, (blocks, n, H, W + 2 padding, width), flat."""
     height, width, _ = layout.shape
-    return aligned_zeros(layout.blocks * samples * height * (width + 2 * layout.padding) * layout.width, np.int32)
+    return aligned_zeros(layout.blocks * samples * height * (width + 2 * layout.padding[1]) * layout.width, np.int32)
 
 
 def _rows(connection: Connection, layout: _Layout, samples: int, flat: NDArray[np.int32]) -> Rows:
     """Rows of maps that are there."""
     height, width, channels = layout.shape
-    across, line = layout.width, (width + 2 * layout.padding) * layout.width
+    across, line = layout.width, (width + 2 * layout.padding[1]) * layout.width
     distances = Distances(height * line, layout.stride * line, layout.stride * across)
     rows, columns = layout.kernel
     if channels >= LANES:
@@ -161,7 +161,7 @@ def _cut(counts, distances, layout, targets, pieces):
 
     counts, distances: `_Kernel`. layout: `_Layout`. targets: lines of the target.
     """
-    padding, stride, height = layout.padding, layout.stride, layout.shape[0]
+    padding, stride, height = layout.padding[0], layout.stride, layout.shape[0]
     k = 0
     for i in range(counts.side):
         for row in range(counts.lines):
@@ -183,11 +183,12 @@ def image_rows(connection: Connection, images: NDArray[np.int16]) -> Rows:
     layout = _layout(connection, images.shape[1:])
     height, width, channels = layout.shape
     flat = _room(layout, samples)
-    maps = flat.reshape(layout.blocks, samples, height, width + 2 * layout.padding, layout.width)
+    frame = layout.padding[1]
+    maps = flat.reshape(layout.blocks, samples, height, width + 2 * frame, layout.width)
     for block in range(layout.blocks):
         begin = block * layout.width
         end = min(begin + layout.width, channels)
-        maps[block, :, :, layout.padding : layout.padding + width, : end - begin] = images[..., begin:end]
+        maps[block, :, :, frame : frame + width, : end - begin] = images[..., begin:end]
     return _rows(connection, layout, samples, flat)
 
 
@@ -216,7 +217,7 @@ def rate_rows(
     flat = _room(layout, len(first))
     for sums in (first, second):
         if len(sums):
-            _add_maps(sums, maps.at, maps.shape, maps.lanes, maps.pooled, layout.width, layout.padding, flat)
+            _add_maps(sums, maps.at, maps.shape, maps.lanes, maps.pooled, layout.width, layout.padding[1], flat)
     return _rows(connection, layout, len(first), flat)
 
 

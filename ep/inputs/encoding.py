@@ -10,6 +10,8 @@ the first weights learn from, and what enters as a current where spikes are not 
 on recordings (a single frame) and in the mean-field mode.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,8 +26,39 @@ from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import INPUT_BITS
 from spikesim.numerics.philox import philox_words
 
-Input = NDArray[np.int16] | SpikeTrains
-"""Samples as the engine takes them: images int16 (n, H, W, C), 1.0 = 2**12, or the spikes of an input population."""
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """Maps of which each sample has some columns from the left on, the others zeros.
+
+    Attributes
+    ----------
+    maps : int16 (n, H, W, C)
+        1.0 = 2**12.
+    lengths : int64 (n,)
+        Columns that exist, 1 .. W.
+    """
+
+    maps: NDArray[np.int16]
+    lengths: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, samples: slice) -> "Sequences":
+        """Some of them, views."""
+        return Sequences(self.maps[samples], self.lengths[samples])
+
+
+Input = NDArray[np.int16] | Sequences | SpikeTrains
+"""Samples as the engine takes them: images int16 (n, H, W, C), 1.0 = 2**12, sequences, or the spikes of an input
+population."""
+
+
+def maps_of(inputs: NDArray[np.int16] | Sequences) -> NDArray[np.int16]:
+    """The maps of samples that enter as a current, int16 (n, H, W, C)."""
+    return inputs.maps if isinstance(inputs, Sequences) else inputs
+
 
 TAG_INPUT = 0xFB000000
 """Last word of the counters of the random numbers of inputs, beside the stream; the layers' are below 2**24 * 250."""
@@ -43,6 +76,10 @@ def coding_of(config: Config, dataset: Dataset | SampleSpec) -> str:
         Recordings that are to be coded, or images that have no events.
     """
     chosen = config.data.encoding
+    if dataset.series and chosen not in ("auto", "current"):
+        raise InputError(
+            f"data.encoding is {chosen!r}, but {dataset.name} holds series; it must be 'current' or 'auto'"
+        )
     if chosen == "auto":
         return "events" if dataset.recordings else "current"
     if dataset.recordings and chosen not in ("current", "events"):

@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets import Dataset, EventSet, ImageSet
-from spikesim.datasets.samples.transforms import augment, cut_out, normalize, pad
+from spikesim.datasets import Dataset, EventSet, ImageSet, SeriesSet
+from spikesim.datasets.samples.model import SampleSet
+from spikesim.datasets.samples.transforms import augment, cut_out, normalize, pad, standardize
 from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.engine.synapses import Shape
 from spikesim.ep.config.parsing import Config
@@ -40,12 +41,12 @@ class SamplePipeline:
 
     def plain(
         self,
-        samples: ImageSet | EventSet,
+        samples: SampleSet,
         which: slice | NDArray[np.int64],
         stream: int = 0,
         ids: NDArray[np.int64] | None = None,
     ) -> cd.Input:
-        """Samples: images int16 (n, H, W, C), 1.0 = 2**12, or spikes.
+        """Samples: images int16 (n, H, W, C), 1.0 = 2**12, sequences, or spikes.
 
         Parameters
         ----------
@@ -57,13 +58,16 @@ class SamplePipeline:
         rows = np.arange(len(samples))[which]
         if isinstance(samples, EventSet):
             return self._follow(samples, rows)
+        if isinstance(samples, SeriesSet):
+            return self._standardize(samples, rows)
+        assert isinstance(samples, ImageSet)
         return self._finish(samples.images[which], rows if ids is None else ids[which], stream)
 
     def mean(self, inputs: cd.Input) -> NDArray[np.int16]:
         """Inputs as images: of spikes, their mean over the window of the free phase; 1.0 = 2**12."""
-        if isinstance(inputs, np.ndarray):
-            return inputs
-        return cd.window_means(inputs, self.shape, self.config.dynamics.window_free)
+        if isinstance(inputs, SpikeTrains):
+            return cd.window_means(inputs, self.shape, self.config.dynamics.window_free)
+        return cd.maps_of(inputs)
 
     def _finish(self, images: NDArray[np.uint8], sample_ids: NDArray[np.int64], stream: int) -> cd.Input:
         if images.shape[1:3] != self.shape[:2]:
@@ -74,6 +78,10 @@ class SamplePipeline:
         if self._coding == "latency":
             return self._given(cd.latency(images, steps=steps))
         return self._given(cd.bernoulli(images, sample_ids, steps=steps, stream=stream, seed=self.config.seed))
+
+    def _standardize(self, series: SeriesSet, samples: NDArray[np.int64]) -> cd.Sequences:
+        values, lengths = series.padded(samples)
+        return cd.Sequences(standardize(values, lengths, self._mean, self._std, self.config.data.std_factor), lengths)
 
     def _follow(self, recordings: EventSet, samples: NDArray[np.int64]) -> cd.Input:
         data, duration = self.config.data, self._duration
@@ -114,6 +122,9 @@ class InputPipeline(SamplePipeline):
         train = self.dataset.train
         if isinstance(train, EventSet):
             return self._follow(train, sample_ids)
+        if isinstance(train, SeriesSet):
+            return self._standardize(train, sample_ids)
+        assert isinstance(train, ImageSet)
         images = train.images[sample_ids]
         if self.config.data.augment:
             seed, side = self.config.seed, self.config.data.cutout

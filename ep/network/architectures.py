@@ -83,9 +83,15 @@ def _resnet(*channels: int) -> Architecture:
     return Architecture(tuple(layers), image_size=32)
 
 
+def _conv1d(channels: int, kernel: int = 3) -> Layer:
+    """A convolution over time."""
+    return Layer("conv", channels, kernel=(1, kernel), padding=(0, kernel // 2))
+
+
 ARCHITECTURES: dict[str, Architecture] = {
     "mlp": Architecture((Layer("dense", 512),)),
     "conv": Architecture((Layer("conv", 32, pool=True), Layer("conv", 64, pool=True))),
+    "conv1d": Architecture((_conv1d(64), _conv1d(64))),
     "vgg5": _vgg(128, "M", 256, "M", 512, "M", 512, "M"),
     "vgg8": _vgg(128, 128, "M", 256, 256, "M", 512, 512, "M", 512, "M"),
     "vgg9": _vgg(64, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512),
@@ -93,9 +99,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     "vgg16": _vgg(64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"),
     "resnet13": _resnet(128, 256, 512, 512),
 }
-"""mlp: 784-512-10 on MNIST. conv: 32-64. vgg5: four convolutions and the read-out (Laborieux et al. 2021). vgg8: seven
-convolutions. vgg9: eight, pooled three times (Apolinario et al. 2025, arXiv:2502.01837). vgg11, vgg16: the eight and
-thirteen convolutions of configurations A and D of Simonyan & Zisserman 2014, with average pooling.
+"""mlp: 784-512-10 on MNIST. conv: 32-64. conv1d: 64-64, over the frames of a series. vgg5: four convolutions and the
+read-out (Laborieux et al. 2021). vgg8: seven convolutions. vgg9: eight, pooled three times (Apolinario et al. 2025,
+arXiv:2502.01837). vgg11, vgg16: the eight and thirteen convolutions of configurations A and D of Simonyan & Zisserman
+2014, with average pooling.
 resnet13: eight convolutions in four blocks, four skip connections and the read-out, 13 tables of weights (E P &
 Srinivasan 2025, arXiv:2509.26003). The last layer of digits is the read-out, which is no layer of spiking neurons."""
 
@@ -146,6 +153,8 @@ def input_shape(name: str, arch: Architecture, dataset: Dataset | SampleSpec, co
         The images are larger than the architecture takes, or cannot be padded evenly.
     """
     height, width, channels = dataset.shape
+    if dataset.series:  # the positive and the negative part of each
+        return height, width, 2 * channels
     height, width = -(-height // coarse), -(-width // coarse)
     if arch.image_size is None:
         return height, width, channels
@@ -253,7 +262,7 @@ def _plan(layer: Layer, channels: int, image: Shape, below: list[_Planned], pool
             elif shape is not None:
                 kernel, padding = 1, 0
             table = Conv(kernel, padding, pool, stride=stride)
-            own = (table.output(seen[0]), table.output(seen[1]), channels)
+            own = (*table.output(seen[:2]), channels)
         if min(own) < 1:
             raise InputError("the map is too small for its kernel or its pool")
         if shape is not None and own != shape:

@@ -22,8 +22,21 @@ def block_side(shape: Shape, grid: int) -> int:
     return next((side for side in sides if max(height, width) // side <= grid), sides[-1])
 
 
-def place_heads(config: Config, graph: LayerGraph) -> tuple[Head, ...]:
+def global_pooling(config: Config, kind: str) -> str:
+    """What heads read of all positions of a map together, "none", "mean" or "maximum"; kind: of the samples."""
+    chosen = config.model.global_pooling
+    if chosen == "auto":
+        return "mean" if kind in ("series", "text") else "none"
+    return chosen
+
+
+def place_heads(config: Config, graph: LayerGraph, kind: str = "images") -> tuple[Head, ...]:
     """The heads of a network: those of the layers that have one, lowest first, then the read-out.
+
+    Parameters
+    ----------
+    kind : {"images", "recordings", "series", "text"}
+        Of the samples.
 
     Raises
     ------
@@ -31,6 +44,7 @@ def place_heads(config: Config, graph: LayerGraph) -> tuple[Head, ...]:
         `error_signals.layers` names a layer that is not below the top one, or one twice.
     """
     signals, top = config.error_signals, len(graph.populations) - 1
+    pooling = global_pooling(config, kind)
     heads = []
     if signals.kind != "none":
         chosen = signals.layers or tuple(range(1, top + 1))
@@ -41,8 +55,9 @@ def place_heads(config: Config, graph: LayerGraph) -> tuple[Head, ...]:
                 )
         for layer in sorted(number - 1 for number in chosen):
             population = graph.populations[layer]
-            heads.append(Head(f"head{layer + 1}", layer, population, block_side(population.shape, signals.grid)))
-    heads.append(Head(READOUT, top, graph.populations[top], 2 if graph.readout_pooled else 1))
+            side = block_side(population.shape, signals.grid)
+            heads.append(Head(f"head{layer + 1}", layer, population, side, pooling))
+    heads.append(Head(READOUT, top, graph.populations[top], 2 if graph.readout_pooled else 1, pooling))
     for head in heads:
         check_head(head)
     return tuple(heads)

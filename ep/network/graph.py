@@ -13,9 +13,13 @@ network an energy function, and only then do the errors that reach a layer on di
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spikesim.engine.populations import Connection, Population
 from spikesim.engine.synapses import Conv, Dense, Shape
 from spikesim.ep.config.layer_rows import INPUT
+from spikesim.errors import InputError
 from spikesim.network import Network
 
 __all__ = ["INPUT", "Edge", "LayerGraph"]
@@ -159,6 +163,42 @@ class LayerGraph:
     def input_edges(self) -> tuple[Edge, ...]:
         """The connections from the input."""
         return tuple(edge for edge in self.edges if edge.source == INPUT)
+
+    def extents(self) -> NDArray[np.int64]:
+        """Columns of the map of each population that exist, where so many of a sample do; int64 (W + 1, P).
+
+        Those from which a convolution would see nothing but zeros beyond the last column of its source do not. Row 0
+        means nothing.
+
+        Raises
+        ------
+        InputError
+            A sample of some number of columns is too short for a kernel, or the connections into a layer differ.
+        """
+        width = self.image.shape[1]
+        found = np.tile(np.array([own.shape[1] for own in self.network.populations], np.int64), (width + 1, 1))
+        if not self.image.spike_input:
+            lower = {INPUT: np.arange(width + 1)}
+        else:
+            found[:, self.image.index] = np.arange(width + 1)
+            lower = {INPUT: found[:, self.image.index]}
+        for edge in self.edges:
+            table = edge.connection.table
+            if not isinstance(table, Conv):
+                continue
+            below = lower[edge.source] // (2 if table.pool else 1)
+            columns = np.maximum(table.columns(below), 0)
+            if edge.first:
+                found[:, edge.target] = columns
+            elif (found[1:, edge.target] != columns[1:]).any():
+                own = int(np.flatnonzero(found[1:, edge.target] != columns[1:])[0]) + 1
+                raise InputError(
+                    f"{self.names[edge.target]} has {found[own, edge.target]} columns from one of its sources and "
+                    f"{columns[own]} from {edge.name}, of a sample of {own}; choose kernels, paddings and strides that "
+                    "make them equal for every length"
+                )
+            lower[edge.target] = found[:, edge.target]
+        return found
 
     @property
     def depth(self) -> int:

@@ -39,13 +39,21 @@ ERROR_BITS = 16
 """Errors -dC/do are rounded to multiples of 2**-16 for the delta rule."""
 EXACT = 2**53
 """Integers up to this are exact as float64."""
+MEAN_BITS = 8
+"""Means over all positions of a map are rounded to multiples of 2**-8 of what is averaged."""
+BLOCKS, MEAN, MAXIMUM = range(3)
+"""What the features of a head are: sums over blocks of cells; or, of each channel, the mean over all positions that
+exist, or the largest value."""
+POOLINGS = {"none": BLOCKS, "mean": MEAN, "maximum": MAXIMUM}
+"""The same by the name of the configuration, `model.global_pooling`."""
 PUSH_MAX = 64.0
 """Bound of strength times an error, which cross-entropy never reaches and a squared error might."""
 
 HEAD = record(
     ("population", "i8"),
     ("side", "i8"),
-    ("shift", "i8"),  # the sum over a block counts 2**-shift
+    ("pooling", "i8"),  # BLOCKS, MEAN or MAXIMUM
+    ("shift", "i8"),  # a feature counts 2**-shift
     ("features", "i8"),
     ("at", "i8"),  # offset of its features among those of all heads; times the classes: offset of its weights
     ("exponent", "i8"),  # real weight = integer * 2**-exponent
@@ -68,12 +76,15 @@ class Head:
         That layer.
     side : int
         Side of the blocks of cells that it sums; rows and columns that fill no block are not read.
+    pooling : {"none", "mean", "maximum"}
+        Other than "none": over all positions of the map, in place of blocks.
     """
 
     name: str
     layer: int
     population: Population
     side: int
+    pooling: str = "none"
 
     @property
     def title(self) -> str:
@@ -82,13 +93,20 @@ class Head:
 
     @property
     def shift(self) -> int:
-        """The sum over a block counts 2**-shift: the mean, if the side is a power of two."""
-        return (self.side * self.side).bit_length() - 1
+        """A feature counts 2**-shift; of a sum over a block that is the mean, if the side is a power of two."""
+        return {"none": (self.side * self.side).bit_length() - 1, "mean": MEAN_BITS, "maximum": 0}[self.pooling]
+
+    @property
+    def largest(self) -> int:
+        """The largest feature where every p is 1."""
+        return self.side * self.side if self.pooling == "none" else 1 << self.shift
 
     @property
     def shape(self) -> Shape:
         """Shape of the map of blocks."""
         height, width, channels = self.population.shape
+        if self.pooling != "none":
+            return 1, 1, channels
         return height // self.side, width // self.side, channels
 
     @property
@@ -205,7 +223,7 @@ def pack_heads(
     for row, head, (_, exponent) in zip(table, heads, packed, strict=True):
         squared = head.name == READOUT and cost == "squared-error"
         row.population, row.side, row.shift, row.features = head.population.index, head.side, head.shift, head.features
-        row.at, row.exponent, row.squared = at, exponent, squared
+        row.at, row.exponent, row.squared, row.pooling = at, exponent, squared, POOLINGS[head.pooling]
         at += head.features
     mixed = np.zeros(len(heads)) if soft is None else np.array(soft, np.float64)
     return Heads(
@@ -227,11 +245,28 @@ def weights_of(packed: Heads, head: int) -> NDArray[np.int32]:
 
 
 @kernel
-def add_blocks(plan, heads, head, values, limit, features):
-    """Add values within 0 .. limit, int32 (state size,), over the blocks of a head to its features, int32 or int64."""
+def add_blocks(plan, heads, head, extent, values, limit, features):
+    """Add values within 0 .. limit, int32 (state size,), to the features of a head, int32 or int64.
+
+    extent: columns of the map that exist. Values of a head with a mean are added over all positions, for
+    `mean_over_positions`; that with a maximum takes those above its features.
+    """
     row = heads.table[head]
     pop = plan.populations[row.population]
     height, width, lanes, side = pop.height, pop.width, pop.lanes, row.side
+    if row.pooling != BLOCKS:
+        for block in range(pop.blocks):
+            for y in range(height):
+                for x in range(extent):
+                    pixel, n = pop.state + ((block * height + y) * width + x) * lanes, block * lanes
+                    if row.pooling == MEAN:
+                        for lane in range(0, lanes, ROW):
+                            add_clipped(values, pixel + lane, np.int32(limit), features, n + lane)
+                    else:
+                        for lane in range(lanes):
+                            value = min(max(values[pixel + lane], np.int32(0)), np.int32(limit))
+                            features[n + lane] = max(features[n + lane], value)
+        return
     rows, columns = height // side, width // side
     for block in range(pop.blocks):
         for y in range(rows * side):
@@ -244,26 +279,54 @@ def add_blocks(plan, heads, head, values, limit, features):
 
 
 @kernel
+def mean_over_positions(plan, heads, head, extent, features):
+    """Divide the sums of a head with a mean by the number of its positions, halves rounded up; in place.
+
+    extent: columns of the map that exist. features: int32 or int64; a mean of 1 becomes 2**MEAN_BITS.
+    """
+    row = heads.table[head]
+    if row.pooling == MEAN:
+        positions = np.int64(plan.populations[row.population].height * extent)
+        for i in range(row.features):
+            features[i] = ((np.int64(features[i]) << (MEAN_BITS + 1)) + positions) // (2 * positions)
+
+
+@kernel
 def block_sums(plan, state, nudge, head, sample, features):
-    """Sums of the present p over the blocks of a head, int32, into ``features[:number of features]``."""
+    """Features of a head for the present p, int32, into ``features[:number of features]``."""
     heads, values = nudge.heads, state.membrane[sample]
     features[: heads.table[head].features] = 0
-    pop = plan.populations[heads.table[head].population]
+    population = heads.table[head].population
+    pop = plan.populations[population]
     model = model_of(pop, nudge.firing)
     if model != 0:
         values = nudge.scratch.present
         for i in range(pop.state, pop.state + pop.height * pop.width * pop.blocks * pop.lanes):
             values[i] = present(model, state.memory, sample, i, state.membrane[sample, i], pop.refractory)
-    add_blocks(plan, heads, head, values, P_MAX, features)
+    extent = state.extent[sample, population]
+    add_blocks(plan, heads, head, extent, values, P_MAX, features)
+    mean_over_positions(plan, heads, head, extent, features)
 
 
 @kernel
 def spread_push(plan, state, heads, head, sample, push):
-    """The adjoint of `block_sums`: the same push, int32, to each cell of a block, as the nudge of the layer."""
+    """The adjoint of `block_sums`: the same push, int32, to each cell of a block, or to each position that exists, as
+    the nudge of the layer.
+    """
     row = heads.table[head]
     pop = plan.populations[row.population]
     height, width, lanes, side = pop.height, pop.width, pop.lanes, row.side
     nudge = state.nudge[sample, pop.state :]
+    if row.pooling == MEAN:
+        for block in range(pop.blocks):
+            pushed = push[block * lanes : (block + 1) * lanes]
+            for y in range(height):
+                for x in range(state.extent[sample, row.population]):
+                    pixel = ((block * height + y) * width + x) * lanes
+                    cell_nudge = nudge[pixel : pixel + lanes]
+                    for lane in range(lanes):
+                        cell_nudge[lane] = pushed[lane]
+        return
     rows, columns = height // side, width // side
     for block in range(pop.blocks):
         for y in range(rows * side):
@@ -275,6 +338,32 @@ def spread_push(plan, state, heads, head, sample, push):
                     cell_nudge = nudge[pixel : pixel + lanes]
                     for lane in range(lanes):  # an assignment of slices takes four times as long
                         cell_nudge[lane] = pushed[lane]
+
+
+@kernel
+def push_largest(plan, state, nudge_of, head, sample, push):
+    """The adjoint of `block_sums` with a maximum: the push of each channel, int32, to the first position with the
+    largest value, and none to the others.
+
+    nudge_of: `Nudge`, whose room holds what `block_sums` has found.
+    """
+    population = nudge_of.heads.table[head].population
+    pop, values = plan.populations[population], state.membrane[sample]
+    if model_of(pop, nudge_of.firing) != 0:
+        values = nudge_of.scratch.present
+    height, width, lanes = pop.height, pop.width, pop.lanes
+    nudge = state.nudge[sample]
+    for block in range(pop.blocks):
+        for lane in range(lanes):
+            first, top = np.int64(-1), np.int32(0)
+            for y in range(height):
+                for x in range(state.extent[sample, population]):
+                    i = pop.state + ((block * height + y) * width + x) * lanes + lane
+                    value = min(max(values[i], np.int32(0)), np.int32(P_MAX))
+                    nudge[i] = np.int32(0)
+                    if first < 0 or value > top:
+                        first, top = i, value
+            nudge[first] = push[block * lanes + lane]
 
 
 @kernel
@@ -329,9 +418,16 @@ def nudge_sample(plan, state, nudge, head, sample, t):
         for i in range(size):
             pushes[i] += np.int64(weights[i]) * np.int64(push)
     shift = row.exponent + row.shift
+    if row.pooling == MEAN:
+        positions = np.int64(plan.populations[row.population].height * state.extent[sample, row.population])
+        for i in range(size):
+            pushes[i] = ((pushes[i] << (MEAN_BITS + 1)) + positions) // (2 * positions)
     for i in range(size):  # the features have been used
         features[i] = np.int32(shifted(pushes[i], shift))
-    spread_push(plan, state, heads, head, sample, features)
+    if row.pooling == MAXIMUM:
+        push_largest(plan, state, nudge, head, sample, features)
+    else:
+        spread_push(plan, state, heads, head, sample, features)
 
 
 def check_head(head: Head) -> None:
@@ -341,10 +437,11 @@ def check_head(head: Head) -> None:
     ------
     InputError
     """
-    largest = float(ONE) * head.side**2 * WEIGHT_MAX * head.features
+    largest = float(ONE) * head.largest * WEIGHT_MAX * head.features
     if largest > EXACT:
+        cells = f"{head.side}x{head.side} cells" if head.pooling == "none" else "all positions"
         raise InputError(
-            f"{head.name} sums {head.side}x{head.side} cells into {head.features} features, too many to be exact; "
+            f"{head.name} sums {cells} into {head.features} features, too many to be exact; "
             "use a finer error_signals.grid or fewer channels"
         )
 

@@ -6,15 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.engine.populations import Connection
-from spikesim.engine.synapses import Conv, Dense, Shape
+from spikesim.engine.synapses import Conv, Dense, Shape, pooled
 
 Reals = NDArray[np.float64]
 
 
-def columns(maps: Reals, kernel: int, padding: int, stride: int = 1) -> Reals:
-    """What each position of a convolution sees: (n, H, W, C) to (n, H', W', kernel * kernel * C)."""
-    pad = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(maps, pad), (kernel, kernel), axis=(1, 2))
+def columns(maps: Reals, kernel: tuple[int, int], padding: tuple[int, int], stride: int = 1) -> Reals:
+    """What each position of a convolution sees: (n, H, W, C) to (n, H', W', kernel height * width * C)."""
+    above, left = padding
+    pad = [(0, 0), (above, above), (left, left), (0, 0)]
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(maps, pad), kernel, axis=(1, 2))
     windows = windows[:, ::stride, ::stride]
     n, height, width = windows.shape[:3]  # windows: (n, H', W', C, ky, kx)
     return windows.transpose(0, 1, 2, 4, 5, 3).reshape(n, height, width, -1)
@@ -84,16 +85,16 @@ class Link:
         seen, outputs = self.pool(below), self.target[2]
         if isinstance(self.table, Conv):
             table = self.table
-            return columns(seen, table.kernel, table.padding, table.stride) @ self.weights.reshape(-1, outputs)
+            return columns(seen, table.sides, table.frame, table.stride) @ self.weights.reshape(-1, outputs)
         return (seen.reshape(len(seen), -1) @ self.weights).reshape(-1, *self.target)
 
     def down(self, above: Reals) -> Reals:
         """The adjoint of `up`, Pool^T(W^T * above), (n, *target) to (n, *source)."""
         n, (height, width, channels) = len(above), self.source
         if isinstance(self.table, Conv):
-            kernel = self.table.kernel
+            table = self.table
             flipped = self.weights[::-1, ::-1].transpose(0, 1, 3, 2).reshape(-1, channels)  # (ky * kx * Cout, Cin)
-            sent = columns(self._spread(above), kernel, kernel - 1 - self.table.padding) @ flipped
+            sent = columns(self._spread(above), table.sides, table.reverse_frame) @ flipped
         else:
             sent = above.reshape(n, -1) @ self.weights.T
         if self.table.pool is None:
@@ -115,8 +116,8 @@ class Link:
         assert isinstance(self.table, Conv)
         if self.table.stride == 1:
             return above
-        change = 2 * self.table.padding - self.table.kernel + 1
-        height, width = (side // (2 if self.table.pool else 1) + change for side in self.source[:2])
+        seen = pooled(self.source) if self.table.pool else self.source
+        height, width = replace(self.table, stride=1).output(seen[:2])
         spread = np.zeros((len(above), height, width, self.target[2]))
         spread[:, :: self.table.stride, :: self.table.stride] = above
         return spread
@@ -125,7 +126,7 @@ class Link:
         """Derivative of <W * Pool(below), above>, summed over samples, in the weights; of the weights' shape."""
         seen, outputs = self.pool(below), self.target[2]
         if isinstance(self.table, Conv):
-            terms = columns(seen, self.table.kernel, self.table.padding, self.table.stride)
+            terms = columns(seen, self.table.sides, self.table.frame, self.table.stride)
             product = terms.reshape(-1, terms.shape[-1]).T @ above.reshape(-1, outputs)
         else:
             product = seen.reshape(len(seen), -1).T @ above.reshape(len(above), -1)

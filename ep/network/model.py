@@ -59,7 +59,7 @@ class Model:
         self.cost = config.dynamics.cost
         self.names = self.graph.names
         self.layers = len(self.names)
-        self.heads = place_heads(config, self.graph)
+        self.heads = place_heads(config, self.graph, dataset.kind)
         self.readout = next(index for index, head in enumerate(self.heads) if head.name == hd.READOUT)
         nudged = tuple(head.population for head in self.heads)
         clamped = config.dynamics.clamped
@@ -104,11 +104,28 @@ class Model:
 
     @cached_property
     def image_operations(self) -> NDArray[np.int64]:
-        """Multiply-accumulates into each layer that an image takes, once a sample, (L,); an input of spikes none."""
-        operations = np.zeros(self.layers, np.int64)
+        """Multiply-accumulates into each layer that an image takes, once a sample, by its columns that exist,
+        int64 (W + 1, L); an input of spikes takes none.
+        """
+        height, width, channels = self.graph.image.shape
+        operations = np.zeros((width + 1, self.layers), np.int64)
         for edge in () if self.spike_input else self.graph.input_edges:
-            operations[edge.target] += edge.connection.dense_operations
+            rows, _, outputs = edge.connection.target.shape
+            for own in range(1, width + 1):
+                target = rows, int(self.extents[own, edge.target]), outputs
+                operations[own, edge.target] += edge.connection.table.dense_operations((height, own, channels), target)
         return operations
+
+    @cached_property
+    def extents(self) -> NDArray[np.int64]:
+        """Columns of the maps of each population that exist, by those of the sample, int64 (W + 1, P).
+
+        Raises
+        ------
+        InputError
+            The connections into a layer make maps of different extents of a sample.
+        """
+        return self.graph.extents()
 
     @property
     def inputs(self) -> tuple[Population, ...]:

@@ -25,7 +25,7 @@ from spikesim.engine.run import load_inputs
 from spikesim.engine.settling import is_full, largest_residual, rest, rolling_half
 from spikesim.engine.step import step
 from spikesim.ep.network import heads as hd
-from spikesim.ep.phases.readout import add_features, say
+from spikesim.ep.phases.readout import find_features, say
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.portable_math import softmax
 
@@ -71,7 +71,7 @@ def settling_steps(engine, phase, n_samples, window, criterion, inputs, stop):
         for sample in range(n_samples):
             if not state.active[sample]:
                 continue
-            if t < steps - 1 and not has_settled(engine.plan, state.window, criterion, sample, length):
+            if t < steps - 1 and not has_settled(engine.plan, state, criterion, sample, length):
                 running += 1
                 continue
             rest(engine, sample)
@@ -81,21 +81,20 @@ def settling_steps(engine, phase, n_samples, window, criterion, inputs, stop):
 
 
 @kernel
-def has_settled(plan, window, criterion, sample, steps):
+def has_settled(plan, state, criterion, sample, steps):
     """Whether the halves, of `steps` steps, of a sample's window are as close as the criterion wants."""
-    if criterion.residual < np.inf and largest_residual(plan, window, sample, steps) > criterion.residual:
+    if criterion.residual < np.inf and largest_residual(plan, state, sample, steps) > criterion.residual:
         return False
-    return criterion.tolerance == np.inf or answer_change(plan, window, criterion, sample, steps) <= criterion.tolerance
+    return criterion.tolerance == np.inf or answer_change(plan, state, criterion, sample, steps) <= criterion.tolerance
 
 
 @kernel
-def answer_change(plan, window, criterion, sample, steps):
+def answer_change(plan, state, criterion, sample, steps):
     """Total variation distance between the read-out's answers to the halves, of `steps` steps, of a sample's window."""
     heads, features, answers = criterion.heads, criterion.features, criterion.answers
     head = criterion.readout
     for half in range(2):
-        features[:] = 0
-        add_features(plan, heads, head, window[half, sample], features)
+        find_features(plan, heads, head, state.extent[sample], state.window[half, sample], features)
         say(heads, head, features, steps, answers[half])
         if heads.table[head].squared == 0:
             softmax(answers[half], answers[half])

@@ -23,6 +23,7 @@ class PhaseCounts(NamedTuple):
     saturated: NDArray[np.int64]  # (L,): neurons with p at its maximum at the end
     residual: NDArray[np.int64]  # (L,): sum over neurons, unit 2**-16 / half of the window
     energy: NDArray[np.int64]  # (L,): twice the share of the energy function at the end, unit 2**-32
+    neurons: NDArray[np.int64]  # (L,): neurons that exist, those of all samples together
     steps: NDArray[np.int64]  # ()
 
     @classmethod
@@ -30,14 +31,18 @@ class PhaseCounts(NamedTuple):
         """Nothing has happened yet."""
         return cls(**{name: np.zeros(() if name == "steps" else layers, np.int64) for name in cls._fields})
 
-    def mean_residual(self, window: int, samples: int, neurons: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Mean difference of p between the halves of a window of this length, by layer; `neurons`: of each layer.
+    def mean_residual(self, window: int) -> NDArray[np.float64]:
+        """Mean difference of p between the halves of a window of this length, by layer.
 
         A window of a single step has no halves: 0.
         """
         if window < 2:
             return np.zeros(len(self.residual))
-        return np.asarray(self.residual / (ONE * (window // 2) * samples * neurons), np.float64)
+        return np.asarray(self.residual / (ONE * (window // 2) * np.maximum(self.neurons, 1)), np.float64)
+
+    def positions(self, layer: int, channels: int) -> int:
+        """Positions of a layer of so many channels that exist, those of all samples together."""
+        return int(self.neurons[layer]) // channels
 
     @classmethod
     def of_phase(cls, model: Model, state: State, counts: Counts, n: int) -> "PhaseCounts":
@@ -45,7 +50,10 @@ class PhaseCounts(NamedTuple):
         found = cls.zero(model.layers)
         forward, feedback = model.directions
         _add_counts(counts, n, forward, feedback, found)
-        _count_saturated(model.compiled.plan.populations, state.membrane, n, found.saturated)
+        populations = model.compiled.plan.populations
+        _count_saturated(populations, state.membrane, n, found.saturated)
+        rows = populations[: model.layers]
+        found.neurons[:] = state.extent[:n, : model.layers].sum(axis=0) * rows["height"] * rows["channels"]
         return found
 
     def add(self, other: "PhaseCounts") -> None:
@@ -63,15 +71,19 @@ class SampleCounts(NamedTuple):
     multiply_accumulates: NDArray[np.int64]  # (n,)
 
     @classmethod
-    def of_phase(cls, model: Model, counts: Counts, n: int) -> "SampleCounts":
-        """Those of a free phase that n samples have just ended."""
+    def of_phase(cls, model: Model, counts: Counts, images: NDArray[np.int64]) -> "SampleCounts":
+        """Those of a free phase that n samples have just ended.
+
+        images: multiply-accumulates of the drive of each one's image, (n, L).
+        """
+        n = len(images)
         events, graded = counts.events[:n], counts.graded[:n]
-        macs = model.forward_events(graded) + model.feedback_events(graded)
+        macs = model.forward_events(graded) + model.feedback_events(graded) + images
         return cls(
             steps=counts.steps[:n].astype(np.int64),
             spikes=counts.spikes[:n, : model.layers].astype(np.int64),
             accumulates=(model.forward_events(events) + model.feedback_events(events)).sum(axis=1),
-            multiply_accumulates=macs.sum(axis=1) + model.image_operations.sum(),
+            multiply_accumulates=macs.sum(axis=1),
         )
 
 
@@ -89,20 +101,23 @@ def hopfield(energy: NDArray[np.int64], feedback_gain: float, levels: tuple[int,
 
 
 @kernel
-def add_rates(populations, window_sums, n_samples, window, bins):
+def add_rates(populations, state, n_samples, window, bins):
     """Count neurons by their mean firing probability, window sum / (window * 2**16).
 
-    window_sums: int32 (2, samples, state size), the halves of the window. bins: int64 (L, RATE_BINS), added to.
+    bins: int64 (L, RATE_BINS), added to.
     """
+    window_sums = state.window
     for layer in range(bins.shape[0]):
         pop = populations[layer]
         pixels, channels, lanes = pop.height * pop.width, pop.channels, pop.lanes
         own = bins[layer]
         for sample in range(n_samples):
-            silent = np.int64(0)
+            silent, extent = np.int64(0), state.extent[sample, layer]
             for block in range(pop.blocks):
                 last = min(lanes, channels - block * lanes)  # beyond: padding
                 for pixel in range(pixels):
+                    if pixel % pop.width >= extent:
+                        continue
                     at = pop.state + (block * pixels + pixel) * lanes
                     for i in range(at, at + last):
                         total = np.int64(window_sums[0, sample, i]) + np.int64(window_sums[1, sample, i])

@@ -53,10 +53,10 @@ class PotentialSums:
         """Both, to be added up."""
         return self.first, self.second
 
-    def moments(self, population: np.record, samples: int) -> Moments:
-        """Those of one population (a row of `Plan.populations`) over so many samples."""
+    def moments(self, population: np.record, positions: int) -> Moments:
+        """Those of one population (a row of `Plan.populations`) over so many positions, of all samples together."""
         own = slice(population.bias, population.bias + population.channels)
-        count = float(samples * population.height * population.width)
+        count = float(positions)
         mean = self.first[own] / (count * ONE)
         square = self.second[own] / (count * float(ONE >> SQUARE_BITS) ** 2)
         return Moments(mean, np.maximum(square - mean * mean, 0.0))

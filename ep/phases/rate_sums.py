@@ -45,10 +45,9 @@ class RateSums:
         return population.from_state(self.neurons[at : at + population.state_size])
 
 
-def mean_activity(maps: NDArray[np.int64], samples: int, steps: int) -> NDArray[np.float64]:
-    """Mean firing probability of each channel over positions, samples and steps, (C,)."""
-    height, width = maps.shape[:2]
-    mean: NDArray[np.float64] = maps.sum(axis=(0, 1)) / float(ONE * samples * steps * height * width)
+def mean_activity(maps: NDArray[np.int64], positions: int, steps: int) -> NDArray[np.float64]:
+    """Mean firing probability of each channel over so many positions, of all samples together, and steps, (C,)."""
+    mean: NDArray[np.float64] = maps.sum(axis=(0, 1)) / float(ONE * positions * steps)
     return mean
 
 

@@ -64,24 +64,31 @@ class Predictions(NamedTuple):
 
 
 @kernel
-def window_features(plan, heads, first, window, n_samples, features):
-    """Window sums over the blocks of each head from the first on, int64 (n, features of all heads).
+def window_features(plan, heads, first, state, n_samples, sums, features):
+    """Features of each head from the first on, of the sums over the window, int64 (n, features of all heads).
 
-    window: int32 (2, n, state size).
+    sums: room, int32 (state size,).
     """
     for sample in range(n_samples):
+        early, late = state.window[0, sample], state.window[1, sample]
+        for i in range(len(sums)):
+            sums[i] = early[i] + late[i]
         for head in range(first, heads.table.shape[0]):
             at = heads.table[head].at
             own = features[sample, at : at + heads.table[head].features]
-            own[:] = 0
-            for half in range(2):
-                add_features(plan, heads, head, window[half, sample], own)
+            find_features(plan, heads, head, state.extent[sample], sums, own)
 
 
 @kernel
-def add_features(plan, heads, head, sums, features):
-    """Add sums of p, int32 (state size,), over the blocks of a head to its features, int64."""
-    hd.add_blocks(plan, heads, head, sums, SUM_MAX, features)
+def find_features(plan, heads, head, extents, sums, features):
+    """Features of a head, int64, of sums of p over some steps, int32 (state size,).
+
+    extents: of the populations (`State.extent`).
+    """
+    features[:] = 0
+    extent = extents[heads.table[head].population]
+    hd.add_blocks(plan, heads, head, extent, sums, SUM_MAX, features)
+    hd.mean_over_positions(plan, heads, head, extent, features)
 
 
 @kernel

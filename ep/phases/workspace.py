@@ -23,7 +23,7 @@ from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.engine.state import Engine, State, new_counts, new_scratch, new_state, put_to_rest
 from spikesim.ep.config.sections import DynamicsSettings
 from spikesim.ep.config.sections.dynamics import window_of
-from spikesim.ep.inputs.encoding import Input
+from spikesim.ep.inputs.encoding import Input, Sequences, maps_of
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases.convergence import Criterion, settling_steps
@@ -92,6 +92,8 @@ class Workspace:
         self._trace = np.zeros((capacity, sum(head.features for head in model.heads)), np.int32)
         self._no_targets = np.zeros((capacity, model.classes))
         self._features = np.zeros(model.heads[model.readout].features, np.int64)
+        self._sums = np.zeros(compiled.sizes["state"], np.int32)
+        self._columns = np.full(capacity, model.graph.image.shape[1])  # of the samples, that exist
         self._answers = np.zeros((2, model.classes))
         self.streams = InputSpikes.none()
 
@@ -106,6 +108,9 @@ class Workspace:
         inputs: images int16 (n, H, W, C), 1.0 = 2**12, or spikes; n at most the capacity.
         """
         n = len(inputs)
+        if isinstance(inputs, Sequences):
+            self._columns[:n] = inputs.lengths
+            self.state.extent[:n] = self.model.extents[inputs.lengths]
         self.drive(inputs)
         put_to_rest(self.state, n)
         self.state.nudge[:n] = 0
@@ -123,7 +128,8 @@ class Workspace:
         for edge in self.model.graph.input_edges:
             drive: NDArray[np.int32] | int = 0
             if not isinstance(inputs, SpikeTrains):
-                drive = edge.connection.target.to_state(self.model.compiled.drive_from(edge.connection, inputs))
+                images = self.model.compiled.drive_from(edge.connection, maps_of(inputs))
+                drive = edge.connection.target.to_state(images)
             self.state.external[:n, self.model.state_slice(edge.target)] = drive
 
     def free(self, n: int, stream: int, stop: NDArray[np.uint8], *, steps: int | None = None) -> PhaseCounts:
@@ -165,7 +171,7 @@ class Workspace:
         if not finished:
             raise Stopped
         counts = self._collect(n)
-        counts.macs[:] += n * self.model.image_operations  # the image's drive, once a sample
+        counts.macs[:] += self._image_operations(n).sum(axis=0)  # the image's drive, once a sample
         return counts
 
     def free_steps(self, n: int, stream: int, stop: NDArray[np.uint8]) -> Iterator[PhaseCounts]:
@@ -256,7 +262,7 @@ class Workspace:
     ) -> None:
         """The heads from the first on applied to the window of the free phase; found: n rows, overwritten."""
         packed = self.model.packed
-        window_features(self.model.compiled.plan, packed, first, self.state.window, n, found.features)
+        window_features(self.model.compiled.plan, packed, first, self.state, n, self._sums, found.features)
         predict(packed, self.dynamics.window_free, labels, soft_targets, found, first=first)
 
     def rate_sums(self, n: int, sums: RateSums) -> None:
@@ -275,7 +281,7 @@ class Workspace:
 
     def sample_counts(self, n: int) -> SampleCounts:
         """What the free phase of the first n samples, which has just ended, counted of each."""
-        return SampleCounts.of_phase(self.model, self.group.engine.counts, n)
+        return SampleCounts.of_phase(self.model, self.group.engine.counts, self._image_operations(n))
 
     def channel_rates(self, n: int) -> list[NDArray[np.float32]]:
         """Mean firing probability of each channel in the window of the free phase, over positions; a layer (n, C)."""
@@ -283,7 +289,7 @@ class Workspace:
         for layer, population in enumerate(self.model.graph.populations):
             own = self.state.window[:, :n, self.model.state_slice(layer)].sum(axis=0, dtype=np.int64)
             maps = population.from_state(own)  # (n, H, W, C)
-            unit = ONE * self.dynamics.window_free * maps.shape[1] * maps.shape[2]
+            unit = ONE * self.dynamics.window_free * maps.shape[1] * self.state.extent[:n, layer, None]
             found.append((maps.sum(axis=(1, 2)) / unit).astype(np.float32))
         return found
 
@@ -291,8 +297,12 @@ class Workspace:
         """Neurons of the first n samples by their mean firing probability in the window; int64 (L, RATE_BINS)."""
         bins = np.zeros((self.model.layers, RATE_BINS), np.int64)
         populations = self.model.compiled.plan.populations
-        add_rates(populations, self.state.window, n, self.dynamics.window_free, bins)
+        add_rates(populations, self.state, n, self.dynamics.window_free, bins)
         return bins
+
+    def _image_operations(self, n: int) -> NDArray[np.int64]:
+        """Multiply-accumulates of the drive of the images of the first n samples, (n, L)."""
+        return np.asarray(self.model.image_operations[self._columns[:n]])
 
     def _collect(self, n: int) -> PhaseCounts:
         return PhaseCounts.of_phase(self.model, self.state, self.group.engine.counts, n)

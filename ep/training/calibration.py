@@ -15,6 +15,7 @@ from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
+from spikesim.ep.phases.counters import PhaseCounts
 from spikesim.ep.phases.potentials import PotentialSums
 from spikesim.ep.training.normalization import Normalization
 from spikesim.numerics.fixed_point import ONE
@@ -83,32 +84,38 @@ def calibrate(
 
         def run(
             group: tuple[ph.Workspace, slice], stream: int = stream, renews: bool = renews
-        ) -> tuple[NDArray[np.int64], PotentialSums]:
+        ) -> tuple[NDArray[np.int64], PotentialSums, PhaseCounts]:
             workspace, part = group
             count = part.stop - part.start
             if renews:
                 workspace.drive(inputs[part])
-            workspace.free(count, stream, thread_pool.stop, steps=steps)
+            counts = workspace.free(count, stream, thread_pool.stop, steps=steps)
             sums = np.empty((count, model.compiled.sizes["state"]), np.int32)
             workspace.window_sums(count, sums)
             rates = np.array([layer_rates(model, layer, sums).sum(dtype=np.int64) for layer in range(model.layers)])
             potentials = PotentialSums.zero(channels)
             if normalizes:
                 potentials.add(plan.populations, workspace.state.membrane, count)
-            return rates, potentials
+            return rates, potentials, counts
 
         found = thread_pool.map(run, groups)
-        totals = sum(rates for rates, _ in found)
-        potentials = PotentialSums(*(np.sum([own.arrays()[power] for _, own in found], axis=0) for power in range(2)))
+        totals = sum(rates for rates, _, _ in found)
+        potentials = PotentialSums(
+            *(np.sum([own.arrays()[power] for _, own, _ in found], axis=0) for power in range(2))
+        )
+        counts = PhaseCounts.zero(model.layers)
+        for _, _, counted in found:
+            counts.add(counted)
         progress(number + 1)
-        activity = totals / (ONE * window * n * model.neurons)
+        activity = totals / (ONE * window * counts.neurons)
         settled = not normalizes or number >= model.graph.depth
         if settled and (np.abs(activity - wanted)[wanted > 0] <= TOLERANCE * wanted[wanted > 0]).all():
             break
         move = np.clip(GAIN * (wanted - activity), -STEP_MAX, STEP_MAX)
         for layer, own in enumerate(normalization.layers):
             if normalizes and model.graph.levels[layer] <= number + 1:
-                normalization.standardize(layer, potentials.moments(plan.populations[layer], n))
+                positions = counts.positions(layer, model.graph.populations[layer].shape[2])
+                normalization.standardize(layer, potentials.moments(plan.populations[layer], positions))
             if wanted[layer] > 0:
                 own.bias += np.float32(move[layer])
         normalization.fold()

@@ -54,14 +54,13 @@ class Diagnostics:
         """Lines about the run after a mini-batch, most often none."""
         free = result.counts[ph.FREE]
         samples = len(result.loss_sum)
-        neurons = self._model.neurons
         self._recent.append(
             _Observed(
                 activity=free.spikes / np.maximum(free.updates, 1)
                 if self._config.dynamics.inference == "stochastic"
                 else np.array([activity.mean() for activity in result.activity]),
-                saturated=free.saturated / (neurons * samples),
-                residual=free.mean_residual(self._config.dynamics.window_free, samples, neurons),
+                saturated=free.saturated / free.neurons,
+                residual=free.mean_residual(self._config.dynamics.window_free),
                 loss=math.fsum(result.loss_sum) / samples,
                 beta=result.beta,
             )

@@ -235,7 +235,8 @@ class Learner:
     def _presynaptic_mean(self, edge: Edge, result: BatchResult) -> Array:
         """Mean rate that each weight of a connection sees in the window of the free phase."""
         seen = centering.seen(self.model, edge, result.rate_sums)
-        return centering.presynaptic_mean(edge, seen, len(result.loss_sum), self.config.dynamics.window_free)
+        positions = result.counts[ph.FREE].positions(edge.target, edge.shape[-1])
+        return centering.presynaptic_mean(edge, seen, positions, self.config.dynamics.window_free)
 
     def estimate(
         self, batch: MiniBatch, progress: float = 0.0, *, keep_rates: bool = False
@@ -281,14 +282,14 @@ class Learner:
             loss_sum=losses[:, -1].tolist(),
             correct=int(sums.correct[-1]),
             counts=sums.counts,
-            rate_difference=rate_difference(self.model, self.scheme, sums.layers, count),
+            rate_difference=rate_difference(self.scheme, sums.layers, sums.counts[ph.FREE].neurons),
             beta=beta,
             lambdas=lambdas,
             penalties=self.controllers.penalties,
             head_loss=np.array([math.fsum(own) for own in losses[:, :-1].T]) / count,
             head_correct=sums.correct[:-1],
-            activity=self._activity(sums.rates, count),
-            potentials=self._potentials(sums, count),
+            activity=self._activity(sums),
+            potentials=self._potentials(sums),
             rate_sums=sums.rates,
         )
         return gradients, result
@@ -377,19 +378,24 @@ class Learner:
         counts[places[0]].macs[:] += kept
         return _Group(summed, potentials, counts)
 
-    def _activity(self, sums: RateSums, samples: int) -> list[NDArray[np.float64]]:
+    def _activity(self, sums: BatchSums) -> list[NDArray[np.float64]]:
         """Mean firing probability of each channel of each layer in the window of the free phase."""
+        window = self.config.dynamics.window_free
         return [
-            mean_activity(sums.maps(own, self.model.slice_of(own).start), samples, self.config.dynamics.window_free)
-            for own in self.model.graph.populations
+            mean_activity(sums.rates.maps(own, self.model.slice_of(own).start), self._positions(sums, layer), window)
+            for layer, own in enumerate(self.model.graph.populations)
         ]
 
-    def _potentials(self, sums: BatchSums, samples: int) -> list[Moments]:
+    def _positions(self, sums: BatchSums, layer: int) -> int:
+        """Positions of a layer that exist, of all samples together."""
+        return sums.counts[ph.FREE].positions(layer, self.model.graph.populations[layer].shape[2])
+
+    def _potentials(self, sums: BatchSums) -> list[Moments]:
         """Moments of the potentials of the layers, where they are normalized by them."""
         if not self.normalization.observes:
             return []
         rows = self.model.compiled.plan.populations[: self.model.layers]
-        return [sums.potentials.moments(row, samples) for row in rows]
+        return [sums.potentials.moments(row, self._positions(sums, layer)) for layer, row in enumerate(rows)]
 
     def _head_sums(self, index: int, found: Predictions) -> HeadSums:
         """What one head's delta rule adds up; zeros for those that stay as they are."""

@@ -96,9 +96,7 @@ def batch_row(model: Model, config: Config, result: BatchResult) -> dict[str, An
         "macs": np.array([phase.macs for phase in counts]),
         "neuron_updates": np.array([phase.updates for phase in counts]),
         "saturated": np.array([phase.saturated for phase in counts]),
-        "residual": np.array(
-            [phase.mean_residual(window, samples, model.neurons) for phase, window in zip(counts, windows, strict=True)]
-        ),
+        "residual": np.array([phase.mean_residual(window) for phase, window in zip(counts, windows, strict=True)]),
         "hopfield": np.array([hopfield(phase.energy, gain, levels) / samples for phase in counts]),
         "rate_difference": result.rate_difference,
         "signal_strength": _by_layer(model, result.lambdas, 0.0),

@@ -93,6 +93,8 @@ def deliver_block(engine, firing, table, block, sample, out, first_table):
     pixels = in_height * in_width
     heard = start[sample, start_at + pixels] * (1 if dense else kernel_height * kernel_width)
     listed = worth_lists(lanes, heard, pixels, graded, deviations, reach)
+    extent = state.extent[sample, row.target]
+    columns_there = min(out_width, extent >> 1 if row.tiled else extent)
     delivered = 0
     for y in range(out_height):
         met = 0  # lines of the kernel that meet sources: the first source of the line, and where its weights would be
@@ -104,7 +106,7 @@ def deliver_block(engine, firing, table, block, sample, out, first_table):
                 lines.start[met] = start_at + line
                 lines.weights[met] = weights_at + ((block * kernel_height + ky) * rows - line * in_channels) * lanes
                 met += 1
-        for x in range(out_width):
+        for x in range(columns_there):
             pixel = y * out_width + x
             # where the kernel's first column that meets a source lies, perhaps outside, and how many there are: with
             # sources apart, there is one at every second position, for even columns or (odd is 1) for odd ones

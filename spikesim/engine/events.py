@@ -100,13 +100,14 @@ def pool_spikes(plan, state, population, sample, t):
         if plan.tables[table].source == population and plan.tables[table].pooled == POOL_AVERAGE:
             average = True
     events, start_at = state.events, pop.pooled_start
+    whole = state.extent[sample, population] // 2
     begin = sample * events.shape[1] + pop.pooled_events
     end = begin
     for y in range(height // 2):
         for x in range(width // 2):
             pooled_pixel = y * (width // 2) + x
             state.start[sample, start_at + pooled_pixel] = end - begin
-            for cell in range(4):
+            for cell in range(4 if x < whole else 0):
                 pixel = (2 * y + cell // 2) * width + 2 * x + cell % 2
                 at = pop.words + pixel * words_a_pixel
                 turn = np.uint16(0xFFFF if average else 0x1111 << ((cell - (t + t // 4 + y + x)) & 3))
@@ -127,11 +128,14 @@ def pool_graded(plan, state, population, sample, model):
     height, width, channels, lanes = pop.height, pop.width, pop.channels, pop.lanes
     pooled, pooled_start = state.events[sample, pop.pooled_events :], state.start[sample, pop.pooled_start :]
     values = state.values[sample, pop.pooled_events :]
+    whole = state.extent[sample, population] // 2
     n = 0
     for y in range(height // 2):
         for x in range(width // 2):
             pooled_pixel = y * (width // 2) + x
             pooled_start[pooled_pixel] = n
+            if x >= whole:
+                continue
             upper, lower = (2 * y * width + 2 * x) * lanes, ((2 * y + 1) * width + 2 * x) * lanes
             for first in range(0, channels, lanes):
                 at = pop.state + first * height * width
@@ -161,7 +165,7 @@ def choose_winners(plan, state, population, sample, half):
     wins = state.wins[max(half, 0), sample]
     for block in range(pop.blocks):
         for y in range(height // 2):
-            for x in range(width // 2):
+            for x in range(state.extent[sample, population] // 2):
                 pixel = 2 * y * width + 2 * x
                 first = pop.state + (block * pixels + pixel) * lanes
                 second, third, fourth = first + lanes, first + width * lanes, first + (width + 1) * lanes

@@ -12,10 +12,10 @@ def convolve_images(images, weights, padding, stride, shift, room, drive):
     """Convolve images and bring the sums to the scale of a drive, halves rounded up; returns the largest magnitude.
 
     images: int16 (n, H, W, Cin), contiguous.
-    weights: integers of int16, as float64 (kernel, kernel, Cin, Cout or more, a multiple of 16), contiguous: sums of
-    fewer than 2**23 products, each below 2**30, are exact, and processors multiply float64 several times as fast as
+    weights: integers of int16, as float64 (kernel height, width, Cin, Cout or more, a multiple of 16), contiguous: sums
+    of fewer than 2**23 products, each below 2**30, are exact, and processors multiply float64 several times as fast as
     int64.
-    shift: sums count 2**-shift of a drive; may be negative.
+    padding: above and below, left and right. shift: sums count 2**-shift of a drive; may be negative.
     room: float64, as many as the weights have in their last axis. drive: int32 (n, H', W', Cout), overwritten, and of
     no use where the largest magnitude is beyond it.
     """
@@ -28,7 +28,7 @@ def convolve_images(images, weights, padding, stride, shift, room, drive):
             for x in range(drive.shape[2]):
                 for j in range(lanes):
                     room[j] = 0.0
-                top, left = y * stride - padding, x * stride - padding
+                top, left = y * stride - padding[0], x * stride - padding[1]
                 first, last = max(0, -left), min(kernel_width, width - left)
                 for ky in range(max(0, -top), min(kernel_height, height - top)):
                     pixel = ((sample * height + top + ky) * width + left + first) * channels

@@ -137,7 +137,7 @@ class CompiledNetwork:
             weights = blocks.reshape(*blocks.shape[:-2], -1).astype(np.float64)
             room = np.empty(weights.shape[3])
             largest = convolve_images(
-                np.ascontiguousarray(images), weights, table.padding, table.stride, shift, room, drive
+                np.ascontiguousarray(images), weights, table.frame, table.stride, shift, room, drive
             )
         else:
             sums = table.apply(connection.integers, images)  # exact: below 2**15 * 2**15 * 2**23
@@ -352,11 +352,10 @@ def _table_row(connection: Connection, forward: bool) -> np.record:
     row.kernel_height = row.kernel_width = row.stride = row.apart = 1
     if isinstance(table, Conv):
         row.kind = KIND_CONV
-        row.kernel_height = row.kernel_width = table.kernel
-        padding = table.padding if forward else table.kernel - 1 - table.padding
-        row.pad_height = row.pad_width = padding
+        row.kernel_height, row.kernel_width = table.sides
+        row.pad_height, row.pad_width = table.frame if forward else table.reverse_frame
         row.stride, row.apart = (table.stride, 1) if forward else (1, table.stride)
-        row.rows = table.kernel**2 * read[2]
+        row.rows = math.prod(table.sides) * read[2]
     elif isinstance(table, Dense):
         row.kind, row.rows = KIND_DENSE, math.prod(read)
     else:

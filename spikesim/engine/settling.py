@@ -41,13 +41,14 @@ def rest(engine, sample):
 
 
 @kernel
-def largest_residual(plan, window, sample, steps):
+def largest_residual(plan, state, sample, steps):
     """Largest over the layers: mean |difference of p| between the halves, of `steps` steps, of a sample's window."""
     largest = 0.0
     for population in range(plan.populations.shape[0]):
         pop = plan.populations[population]
         if pop.spike_input:
             continue
-        total = np.float64(population_residual(pop, window, sample))
-        largest = max(largest, total / (np.float64(ONE) * steps * pop.height * pop.width * pop.channels))
+        total = np.float64(population_residual(pop, state.window, sample))
+        columns = state.extent[sample, population]
+        largest = max(largest, total / (np.float64(ONE) * steps * pop.height * columns * pop.channels))
     return largest

@@ -33,6 +33,7 @@ class State(NamedTuple):
     wins: NDArray[np.uint16]  # (2, n, state size) or (2, n, 0): steps of the halves in which a neuron won its cell
     sample_ids: NDArray[np.int64]  # (n,)
     active: NDArray[np.uint8]  # (n,): 0 for a sample that has settled
+    extent: NDArray[np.int64]  # (n, P): columns of a map that exist; neurons beyond them stay at rest
 
 
 class Counts(NamedTuple):
@@ -101,6 +102,7 @@ def new_state(compiled: CompiledNetwork, samples: int, firing: int) -> State:
         wins=aligned_zeros((2, samples, 0), np.uint16),
         sample_ids=np.arange(samples, dtype=np.int64),
         active=np.ones(samples, np.uint8),
+        extent=np.tile(populations["width"].astype(np.int64), (samples, 1)),
     )
 
 

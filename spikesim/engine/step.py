@@ -109,12 +109,13 @@ def update_block(engine, phase, now, population, block, sample, slot, deliveries
     plan, state, scratch, t = engine.plan, engine.state, engine.scratch, now.t
     pop = plan.populations[population]
     height, width, lanes, per_pixel = pop.height, pop.width, pop.lanes, pop.lanes >> 4
+    extent = state.extent[sample, population]
     model, setting, memory = model_of(pop, phase.firing), pop.refractory, state.memory
     leak = pop.leak if t >= phase.onset else 0
     low_pass = LowPass(leak, leak_dither(t, leak))
     to_winners = pop.winner and deliveries & 2
-    tiled_height, tiled_width = (height >> 1 << 1, width >> 1 << 1) if deliveries & 2 and not pop.winner else (0, 0)
-    count = width * lanes
+    tiled_height, tiled_width = (height >> 1 << 1, extent >> 1 << 1) if deliveries & 2 and not pop.winner else (0, 0)
+    count, there = width * lanes, extent * lanes
     bias_at = pop.bias + block * lanes
     # whole arrays and flat indices, as the vector functions take them
     v, sums, steps, rows, bias = state.membrane, state.window, state.unclipped, scratch.rows, plan.bias
@@ -137,14 +138,14 @@ def update_block(engine, phase, now, population, block, sample, slot, deliveries
         others_at, random_at = (v_at + at if plain_external else 0), (v_at + at if stratified else 0)
         if mixed:
             others_at = scratch.drive.shape[0]
-            _mix_drives(state, scratch, pop, sample, slot, at, (block * height + y) * count, count)
+            _mix_drives(state, scratch, pop, sample, slot, at, (block * height + y) * count, there)
         tile_row = tile_at + (y >> 1) * (width >> 1) * lanes
         if to_winners and y < height >> 1 << 1:
-            _drive_winners(state.winners[sample], pop, y, block, rows[0, tile_row:], scratch.drive)
+            _drive_winners(state.winners[sample], pop, y, block, extent, rows[0, tile_row:], scratch.drive)
         if now.measure:  # before the nudges, which are no part of it
             external_at = v_at + at if pop.external else 0
             i = 0
-            for x in range(width):
+            for x in range(extent):
                 cell_at = tile_row + (x >> 1) * lanes if y < tiled_height and x < tiled_width else 0
                 for j in range(per_pixel):
                     drives = Drives(rows, row_at + i, cell_at + 16 * j, others, others_at + i, bias, bias_at + 16 * j)
@@ -152,19 +153,19 @@ def update_block(engine, phase, now, population, block, sample, slot, deliveries
                     energy += energy_of(membrane, drives, External(external, external_at + i))
                     i += 16
         if pop.nudge:
-            for i in range(count):
+            for i in range(there):
                 scratch.drive[i] += state.nudge[sample, at + i]
         if phase.firing == FIRING_IID:
-            stretch = Stretch(block, y * width, width)
+            stretch = Stretch(block, y * width, extent)
             fill_random_pixels(phase, state.sample_ids[sample], pop, t, stretch, random[0], np.int64(0))
         elif not stratified:  # mean field: every neuron with p > 0 sends its p
-            for i in range(count):
+            for i in range(there):
                 random[0, i] = np.uint16(0)
         row = Row(
             sample=sample,
             words=pop.words + (y * width * pop.blocks + block) * per_pixel,
             stride=pop.blocks * per_pixel,
-            width=width,
+            width=extent,
             tiled=tiled_width if y < tiled_height else 0,
             tile=tile_row,
             lanes=lanes,
@@ -197,11 +198,11 @@ def _mix_drives(state, scratch, pop, sample, slot, at, sparse_at, count):
 
 
 @kernel
-def _drive_winners(winners, pop, y, block, tile, drive):
+def _drive_winners(winners, pop, y, block, extent, tile, drive):
     """Add drives at half the resolution, of a row, to those of the winners of their cells, for a row of pixels."""
     lanes, per_pixel = pop.lanes, pop.lanes >> 4
     at = pop.words + (y * pop.width * pop.blocks + block) * per_pixel
-    for x in range(pop.width >> 1 << 1):
+    for x in range(extent >> 1 << 1):
         for j in range(per_pixel):
             word = np.uint32(winners[at + x * pop.blocks * per_pixel + j])
             to, cell = x * lanes + 16 * j, (x >> 1) * lanes + 16 * j
@@ -291,14 +292,14 @@ def step(engine, phase, n_samples, now):
             pop = plan.populations[population]
             if pop.spike_input:
                 continue
-            neurons = pop.height * pop.width * pop.channels
+            column = pop.height * pop.channels
             for sample in range(n_samples):
                 if state.active[sample]:
                     if pop.winner:
                         choose_winners(plan, state, population, sample, now.half)
                     spikes = list_spikes(plan, state, phase.firing, population, sample, now.t + 1)
                     counts.spikes[sample, population] += spikes
-                    counts.updates[sample, population] += neurons
+                    counts.updates[sample, population] += column * state.extent[sample, population]
     for sample in range(n_samples):
         if state.active[sample]:
             counts.steps[sample] += 1

@@ -34,17 +34,18 @@ def add_cells(maps: NDArray[np.int64]) -> NDArray[np.int64]:
 
 @kernel
 def _add_places(
-    maps: NDArray[np.int64], padding: int, stride: int, target: tuple[int, int], places: NDArray[np.int64]
+    maps: NDArray[np.int64], padding: tuple[int, int], stride: int, target: tuple[int, int], places: NDArray[np.int64]
 ) -> None:
     """Add what each place of a kernel sees of maps (H, W, Cin), over the positions of the target, (H', W')."""
     height, width, channels = maps.shape
+    above, left = padding
     for ky in range(places.shape[0]):
         for kx in range(places.shape[1]):
             sums = places[ky, kx]
-            for y in range(ky - padding, ky - padding + stride * target[0], stride):
+            for y in range(ky - above, ky - above + stride * target[0], stride):
                 if y < 0 or y >= height:
                     continue
-                for x in range(kx - padding, kx - padding + stride * target[1], stride):
+                for x in range(kx - left, kx - left + stride * target[1], stride):
                     if x < 0 or x >= width:
                         continue
                     seen = maps[y, x]
@@ -77,16 +78,21 @@ def in_blocks(values: NDArray[Integer], lanes: int) -> NDArray[Integer]:
     return values.reshape(*lead, -1, lanes)
 
 
+def pair_of(sides: int | tuple[int, int]) -> tuple[int, int]:
+    """Two numbers, (of the height, of the width), of one for both or of two."""
+    return sides if isinstance(sides, tuple) else (sides, sides)
+
+
 @dataclass(frozen=True)
 class Conv:
     """Convolution with shared kernels, optionally behind 2x2 pooling or with a stride.
 
     Parameters
     ----------
-    kernel : int
-        Side of the square kernel, odd.
-    padding : int
-        Zeros around the map that is convolved, 0 .. kernel - 1.
+    kernel : int or (int, int)
+        Side of a square kernel, or height and width.
+    padding : int or (int, int)
+        Zeros around the map that is convolved, 0 .. kernel - 1; above and below, left and right.
     pool : {None, "average", "sampled", "winner"}
         Fused pooling of the source: every cell's spikes at a quarter of the weight; or, each step, the spikes of one
         of the four cells (the same mean field); or those of the cell with the highest potential, the first of several,
@@ -94,13 +100,34 @@ class Conv:
     stride : {1, 2}
         Distance between the positions of the (pooled) source that neighbouring targets see.
 
-    Weights have the shape (kernel, kernel, Cin, Cout).
+    Weights have the shape (kernel height, kernel width, Cin, Cout).
     """
 
-    kernel: int = 3
-    padding: int = 1
+    kernel: int | tuple[int, int] = 3
+    padding: int | tuple[int, int] = 1
     pool: Pool | None = None
     stride: int = 1
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of the kernel."""
+        return pair_of(self.kernel)
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """Zeros above and below the map, and left and right of it."""
+        return pair_of(self.padding)
+
+    @property
+    def reverse_frame(self) -> tuple[int, int]:
+        """The same of the reverse direction."""
+        (height, width), (above, left) = self.sides, self.frame
+        return height - 1 - above, width - 1 - left
+
+    @property
+    def title(self) -> str:
+        """The size of the kernel in messages, ``3x3``."""
+        return "x".join(map(str, self.sides))
 
     def weight_shape(self, source: Shape, target: Shape) -> tuple[int, ...]:
         """Shape of the weights between these populations.
@@ -110,26 +137,34 @@ class Conv:
         InputError
             The shapes do not fit.
         """
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise InputError(f"kernel is {self.kernel}; it must be odd and positive")
-        if not 0 <= self.padding < self.kernel:
-            raise InputError(f"padding is {self.padding}; for a kernel of {self.kernel} it is 0 .. {self.kernel - 1}")
+        for side, zeros in zip(self.sides, self.frame, strict=True):
+            if side < 1:
+                raise InputError(f"kernel is {self.kernel}; it must be positive")
+            if not 0 <= zeros < side:
+                raise InputError(f"padding is {self.padding}; for a kernel of {self.kernel} it is 0 .. {side - 1}")
         if self.stride not in (1, 2):
             raise InputError(f"stride is {self.stride}; it is 1 or 2")
         height, width, channels = _check_pool(self.pool, source)
-        expected = self.output(height), self.output(width)
+        expected = self.output((height, width))
         if min(expected) < 1:
-            raise InputError(f"a {self.kernel}x{self.kernel} kernel does not fit into a map of {height}x{width}")
+            raise InputError(f"a {self.title} kernel does not fit into a map of {height}x{width}")
         if expected != target[:2]:
             raise InputError(
-                f"a {self.kernel}x{self.kernel} convolution of a {height}x{width} map with padding {self.padding} "
+                f"a {self.title} convolution of a {height}x{width} map with padding {self.padding} "
                 f"and stride {self.stride} gives {expected[0]}x{expected[1]}, the target has {target[0]}x{target[1]}"
             )
-        return self.kernel, self.kernel, channels, target[2]
+        return *self.sides, channels, target[2]
 
-    def output(self, side: int) -> int:
-        """Side of the target for a (pooled) source of this side; below 1 if the kernel does not fit."""
-        return (side + 2 * self.padding - self.kernel) // self.stride + 1
+    def output(self, source: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of the target of a (pooled) source; below 1 where the kernel does not fit."""
+        return int(self._along(0, source[0])), int(self._along(1, source[1]))
+
+    def columns(self, source: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Columns of the target of a (pooled) source with so many; below 1 where the kernel does not fit."""
+        return np.asarray(self._along(1, source))
+
+    def _along(self, axis: int, side: Any) -> Any:
+        return (side + 2 * self.frame[axis] - self.sides[axis]) // self.stride + 1
 
     def pack(self, weights: NDArray[np.int16], lanes: int) -> NDArray[np.int16]:
         """Weights in the order of the loop, ``[block][ky][kx][Cin][lanes]``; a view where nothing is to be padded."""
@@ -142,10 +177,10 @@ class Conv:
     def pack_reverse(self, weights: NDArray[np.int16], lanes: int) -> NDArray[np.int16]:
         """The same of the reverse direction; with a stride of 2 even kx come first, then odd ones.
 
-        A position of the source has heard from targets at every second column only: they see the runs of events of
+        A position of the source receives from targets at every second column only: they see the runs of events of
         neighbouring targets through every second column of the kernel.
         """
-        columns = [kx for first in range(self.stride) for kx in range(first, self.kernel, self.stride)]
+        columns = [kx for first in range(self.stride) for kx in range(first, self.sides[1], self.stride)]
         return self.pack(self.transpose(weights)[:, columns], lanes)
 
     def bounds(self, weights: NDArray[np.int16]) -> tuple[int, int]:
@@ -167,18 +202,19 @@ class Conv:
 
         Returns
         -------
-        int64 (kernel, kernel, Cin)
+        int64 (kernel height, kernel width, Cin)
         """
-        places = np.zeros((self.kernel, self.kernel, maps.shape[2]), np.int64)
-        _add_places(np.ascontiguousarray(maps, np.int64), self.padding, self.stride, target[:2], places)
+        places = np.zeros((*self.sides, maps.shape[2]), np.int64)
+        _add_places(np.ascontiguousarray(maps, np.int64), self.frame, self.stride, target[:2], places)
         return places
 
     def _reach(self, source: Shape, target: Shape) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows, and columns, of the target at which each row, and column, of the kernel lies in the map; (kernel,)."""
-        sides = _check_pool(self.pool, source)[:2]
+        """Rows, and columns, of the target at which each row, and column, of the kernel lies in the map."""
         counts = [
-            [sum(0 <= y * self.stride + k - self.padding < side for y in range(out)) for k in range(self.kernel)]
-            for side, out in zip(sides, target[:2], strict=True)
+            [sum(0 <= y * self.stride + k - zeros < side for y in range(out)) for k in range(own)]
+            for side, out, own, zeros in zip(
+                _check_pool(self.pool, source)[:2], target[:2], self.sides, self.frame, strict=True
+            )
         ]
         return np.array(counts[0], np.int64), np.array(counts[1], np.int64)
 
@@ -187,7 +223,7 @@ class Conv:
 
         Parameters
         ----------
-        weights : shape (kernel, kernel, Cin, Cout)
+        weights : shape (kernel height, kernel width, Cin, Cout)
         images : shape (n, H, W, Cin)
             Integers of weights and images give exact integers as long as the sums stay below 2**53.
 
@@ -195,9 +231,10 @@ class Conv:
         -------
         float64, shape (n, H', W', Cout)
         """
-        pad = [(0, 0), (self.padding, self.padding), (self.padding, self.padding), (0, 0)]
+        above, left = self.frame
+        pad = [(0, 0), (above, above), (left, left), (0, 0)]
         windows = np.lib.stride_tricks.sliding_window_view(
-            np.pad(images.astype(np.float64), pad), (self.kernel, self.kernel), axis=(1, 2)
+            np.pad(images.astype(np.float64), pad), self.sides, axis=(1, 2)
         )[:, :: self.stride, :: self.stride]  # (n, H', W', Cin, ky, kx)
         n, height, width = windows.shape[:3]
         columns = windows.reshape(n * height * width, -1)

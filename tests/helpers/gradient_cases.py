@@ -45,6 +45,10 @@ STACKS: dict[str, list[dict[str, Any]]] = {
     "pooled, odd": [small.POOLED, {**small.POOLED, "channels": 17}],
     "pooled, dense, dense": [{**small.POOLED, "channels": 18}, small.DENSE, small.DENSE],
     "dense": [small.DENSE],
+    "k1x4, k2x3": [
+        {**small.CONV, "kernel": [1, 4], "padding": [0, 2]},
+        {**small.CONV, "kernel": [2, 3], "padding": [1, 0], "channels": 17, "stride": 2},
+    ],
     "strided": [small.POOLED, {**small.POOLED, "channels": 17, "kernel": 5, "padding": 1}],
 }
 SAMPLES, WINDOW = 5, 20
@@ -136,9 +140,9 @@ def naive(model: Model, layer: int, pre: Integers, post: Integers) -> Integers:
             total += np.outer(pre[sample].ravel(), post[sample].ravel())
         return total
     height, width = pre.shape[1:3]
-    places = itertools.product(range(post.shape[1]), range(post.shape[2]), range(table.kernel), range(table.kernel))
+    places = itertools.product(range(post.shape[1]), range(post.shape[2]), *map(range, table.sides))
     for y, x, ky, kx in places:
-        from_y, from_x = y * table.stride + ky - table.padding, x * table.stride + kx - table.padding
+        from_y, from_x = y * table.stride + ky - table.frame[0], x * table.stride + kx - table.frame[1]
         if 0 <= from_y < height and 0 <= from_x < width:
             for sample in range(len(pre)):
                 total[ky, kx] += np.outer(pre[sample, from_y, from_x], post[sample, y, x])

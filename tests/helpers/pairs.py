@@ -116,7 +116,7 @@ class Pair:
         pool = getattr(table, "pool", None)
         lower = reference.pooled(source.shape) if pool else source.shape
         if isinstance(table, Conv):
-            dense, exists = reference.conv_matrix(integers, table.padding, lower, target.shape, table.stride)
+            dense, exists = reference.conv_matrix(integers, table.frame, lower, target.shape, table.stride)
         elif isinstance(table, Dense):
             dense, exists = integers.T, np.ones(integers.T.shape, bool)
         else:

@@ -123,20 +123,20 @@ class Table:
 
 
 def conv_matrix(
-    kernel: Integers, padding: int, source: Shape, target: Shape, stride: int = 1
+    kernel: Integers, padding: tuple[int, int], source: Shape, target: Shape, stride: int = 1
 ) -> tuple[Integers, NDArray[np.bool_]]:
     """A convolution (cross-correlation) as weights and existence of every (target, source) pair.
 
-    kernel: (side, side, source channels, target channels).
+    kernel: (height, width, source channels, target channels). padding: zeros above and below, left and right.
     """
-    side = kernel.shape[0]
+    height, width = kernel.shape[:2]
     weights = np.zeros((*target, *source), np.int64)
     exists = np.zeros((*target, *source), bool)
     for y in range(target[0]):
         for x in range(target[1]):
-            for ky in range(side):
-                for kx in range(side):
-                    from_y, from_x = y * stride + ky - padding, x * stride + kx - padding
+            for ky in range(height):
+                for kx in range(width):
+                    from_y, from_x = y * stride + ky - padding[0], x * stride + kx - padding[1]
                     if 0 <= from_y < source[0] and 0 <= from_x < source[1]:
                         weights[y, x, :, from_y, from_x, :] = kernel[ky, kx].T
                         exists[y, x, :, from_y, from_x, :] = True

@@ -109,7 +109,7 @@ def matrix_of(connection: Connection) -> tuple[Integers, NDArray[np.bool_]]:
         return integers.T, np.ones(integers.T.shape, bool)
     assert isinstance(table, Conv)
     seen = reference.pooled(connection.source.shape) if table.pool else connection.source.shape
-    return reference.conv_matrix(integers, table.padding, seen, connection.target.shape, table.stride)
+    return reference.conv_matrix(integers, table.frame, seen, connection.target.shape, table.stride)
 
 
 def slow_nudge(model: Model, twin: reference.Model, beta: float) -> NDArray[np.int64]:

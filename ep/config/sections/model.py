@@ -14,7 +14,8 @@ class ModelSettings:
     """The network and its initial weights."""
 
     arch: str = option(
-        "vgg11", "Architecture: mlp, conv, vgg5, vgg8, vgg9, vgg11, vgg16, resnet13, or custom (with `layers`)."
+        "vgg11",
+        "Architecture: mlp, conv, conv1d, vgg5, vgg8, vgg9, vgg11, vgg16, resnet13, or custom (with `layers`).",
     )
     width: float = option(1.0, "Factor on the channels of every layer.", above=0, high=64)
     layers: tuple[dict[str, Any], ...] = option(
@@ -70,6 +71,13 @@ class ModelSettings:
         per_layer=True,
     )
     calibration_samples: int = option(64, "Training samples on which the biases are calibrated.", low=1, high=4096)
+    global_pooling: str = option(
+        "auto",
+        "What the read-out and the heads of the layers read of a map: its positions (none); of each channel the mean "
+        "over all positions that exist, or the maximum. auto is the mean for series and texts and none for others.",
+        choices=("auto", "none", "mean", "maximum"),
+        later=True,
+    )
     neuron: str = option(
         "clipped-linear",
         "Model of the neurons: they fire with probability clip(V, 0, 1); or so, but not in the `refractory` steps "

@@ -79,11 +79,10 @@ def respond(engine, rest, n_samples, window, nudge, stop):
                     for sample in range(n_samples):
                         hd.nudge_sample(plan, state, nudge, head, sample, t)
             _answer(engine, rest, now, population, n_samples)
-            neurons = pop.height * pop.width * pop.channels
             for sample in range(n_samples):
                 if population:  # the lowest has nobody to tell
                     _list_deviations(plan, state, rest.rates, population, sample)
-                counts.updates[sample, population] += neurons
+                counts.updates[sample, population] += pop.height * state.extent[sample, population] * pop.channels
         for sample in range(n_samples):
             counts.steps[sample] += 1
     for sample in range(n_samples):
@@ -124,7 +123,8 @@ def _answer_block(engine, rest, now, population, block, sample, slot, deliveries
     plan, state, scratch = engine.plan, engine.state, engine.scratch
     pop = plan.populations[population]
     height, width, lanes = pop.height, pop.width, pop.lanes
-    size, count = height * width * lanes, width * lanes
+    extent = state.extent[sample, population]
+    size, count, there = height * width * lanes, width * lanes, extent * lanes
     block_at = pop.state + block * size
     nudge = state.nudge[sample, block_at if pop.nudge else 0 :]
     drive, full, tile = scratch.drive, scratch.full[slot], scratch.tile[slot]
@@ -132,37 +132,37 @@ def _answer_block(engine, rest, now, population, block, sample, slot, deliveries
     energy = np.int64(0)
     for y in range(height):
         at = y * count
-        rates = rest.rates[sample, block_at + at : block_at + at + count]
-        early = state.unclipped[0, sample, block_at + at : block_at + at + count]
-        late = state.unclipped[1, sample, block_at + at : block_at + at + count]
-        moved = state.membrane[sample, block_at + at : block_at + at + count]
-        for i in range(count):
+        rates = rest.rates[sample, block_at + at : block_at + at + there]
+        early = state.unclipped[0, sample, block_at + at : block_at + at + there]
+        late = state.unclipped[1, sample, block_at + at : block_at + at + there]
+        moved = state.membrane[sample, block_at + at : block_at + at + there]
+        for i in range(there):
             drive[i] = 0
         if deliveries & 1:
-            row = full[at : at + count]
-            for i in range(count):
+            row = full[at : at + there]
+            for i in range(there):
                 drive[i] += row[i]
         if deliveries & 2 and y < height // 2 * 2:
             row = tile[(y // 2) * (width // 2) * lanes : (y // 2 + 1) * (width // 2) * lanes]
             if pop.winner:
                 _drive_winners(
-                    state.wins, sample, block_at + at, row, rest.window, lanes, drive[: width // 2 * 2 * lanes]
+                    state.wins, sample, block_at + at, row, rest.window, lanes, drive[: extent // 2 * 2 * lanes]
                 )
             else:
-                for x in range(width // 2 * 2):
+                for x in range(extent // 2 * 2):
                     for lane in range(lanes):
                         drive[x * lanes + lane] += row[(x // 2) * lanes + lane]
         if now.measure:  # as `step.update_block` has it, r being what the clamped drives make, a constant
-            for i in range(count):
+            for i in range(there):
                 energy += np.int64(moved[i]) * (np.int64(moved[i]) - 2 * np.int64(rates[i]) - np.int64(drive[i]))
         if pop.nudge:
-            row = nudge[at : at + count]
-            for i in range(count):
+            row = nudge[at : at + there]
+            for i in range(there):
                 drive[i] += row[i]
         respond_row(model, moved, rates, drive, Followed(early, late, steps), pop.refractory)
         if now.half >= 0:
-            sums = state.window[now.half, sample, block_at + at : block_at + at + count]
-            for i in range(count):
+            sums = state.window[now.half, sample, block_at + at : block_at + at + there]
+            for i in range(there):
                 sums[i] += moved[i]
     return energy
 

@@ -71,7 +71,7 @@ def nudged_steps(engine, phase, n_samples, window, nudge, contrast_spikes, resid
         for sample in range(n_samples):
             if not state.active[sample]:
                 continue
-            if last or (looked and largest_residual(engine.plan, state.window, sample, length) <= residual):
+            if last or (looked and largest_residual(engine.plan, state, sample, length) <= residual):
                 rest(engine, sample)
             else:
                 running += 1

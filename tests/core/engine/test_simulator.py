@@ -58,6 +58,27 @@ def test_pooled_convolution_equals_reference(channels: tuple[int, int], pool: st
     check(pair, firing)
 
 
+@pytest.mark.parametrize(
+    ("kernel", "padding", "stride", "shape"),
+    [
+        ((1, 3), (0, 1), 1, (1, 9)),
+        ((1, 4), (0, 2), 1, (1, 9)),
+        ((1, 5), 0, 2, (1, 10)),
+        ((3, 1), (1, 0), 1, (5, 4)),
+        ((2, 4), (1, 3), 2, (5, 6)),
+        ((4, 2), (0, 1), 2, (6, 5)),
+        (2, 0, 1, (4, 4)),
+    ],
+)
+@pytest.mark.parametrize("firing", FIRINGS)
+def test_rectangular_and_even_kernels_equal_reference(kernel, padding, stride, shape, firing: str) -> None:  # type: ignore[no-untyped-def]
+    table = Conv(kernel, padding, stride=stride)
+    pair = Pair(stride)
+    lower, upper = pair.population(*shape, 17), pair.population(*table.output(shape), 20, leak=3)
+    pair.connect(lower, upper, table, tied=True)
+    check(pair, firing)
+
+
 @pytest.mark.parametrize(("kernel", "padding"), [(k, pad) for k in (1, 3, 5) for pad in range(k)])
 @pytest.mark.parametrize("pool", [None, "average", "sampled", "winner"])
 def test_kernels_and_paddings_equal_reference(kernel: int, padding: int, pool: str | None) -> None:
@@ -78,7 +99,7 @@ def test_strides_equal_reference(kernel: int, padding: int, pool: str | None, ch
     pair = Pair(kernel)
     sides = (11, 12) if pool else (6, 7)
     table = Conv(kernel, padding, pool=pool, stride=2)  # type: ignore[arg-type]
-    height, width = (table.output(side // (2 if pool else 1)) for side in sides)
+    height, width = table.output((sides[0] // (2 if pool else 1), sides[1] // (2 if pool else 1)))
     lower, upper = pair.population(*sides, channels[0]), pair.population(height, width, channels[1])
     pair.connect(lower, upper, table, tied=True)
     check(pair, FIRINGS[padding % 3], steps=6, window=2)

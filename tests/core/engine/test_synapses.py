@@ -20,14 +20,20 @@ def convolutions(draw: st.DrawFn) -> tuple[Conv, reference.Shape, reference.Shap
     pool = draw(st.sampled_from([None, "average", "sampled"]))
     side = st.integers(2 if pool else 1, 7)
     source = draw(st.tuples(side, side, st.integers(1, 5)))
-    kernel = draw(st.sampled_from([1, 3, 5]))
     lower = pooled(source) if pool else source
     stride = draw(st.sampled_from([1, 2]))
-    fitting = [pad for pad in range(kernel) if min(lower[:2]) + 2 * pad - kernel + 1 >= 1]
-    if not fitting:
-        kernel, fitting = 1, [0]
-    padding = draw(st.sampled_from(fitting))
-    height, width = ((side + 2 * padding - kernel) // stride + 1 for side in lower[:2])
+    sides, frame = [], []
+    for side in lower[:2]:
+        kernel = draw(st.integers(1, 5))
+        fitting = [pad for pad in range(kernel) if side + 2 * pad - kernel >= 0]
+        sides.append(kernel if fitting else 1)
+        frame.append(draw(st.sampled_from(fitting or [0])))
+    kernel, padding = (sides[0], sides[1]), (frame[0], frame[1])
+    if sides[0] == sides[1] and frame[0] == frame[1] and draw(st.booleans()):
+        kernel, padding = sides[0], frame[0]  # type: ignore[assignment]
+    height, width = (
+        (side + 2 * pad - own) // stride + 1 for side, own, pad in zip(lower[:2], sides, frame, strict=True)
+    )
     target = (height, width, draw(st.integers(1, 5)))
     table = Conv(kernel, padding, pool, stride)
     rng = np.random.default_rng(draw(RNG_SEED))
@@ -40,15 +46,15 @@ def convolutions(draw: st.DrawFn) -> tuple[Conv, reference.Shape, reference.Shap
 def test_convolution_is_its_matrix(case: tuple[Conv, reference.Shape, reference.Shape, np.ndarray]) -> None:
     table, source, target, weights = case
     lower = pooled(source) if table.pool else source
-    matrix, exists = reference.conv_matrix(weights.astype(np.int64), table.padding, lower, target, table.stride)
+    matrix, exists = reference.conv_matrix(weights.astype(np.int64), table.frame, lower, target, table.stride)
     assert table.dense_operations(source, target) == exists.sum()
     images = np.random.default_rng(0).integers(-4096, 4097, (2, *lower))
     np.testing.assert_array_equal(
         table.apply(weights, images).reshape(2, -1), images.reshape(2, -1) @ matrix.T, strict=False
     )
     if table.stride == 1:
-        back = table.kernel - 1 - table.padding
-        transposed, _ = reference.conv_matrix(table.transpose(weights).astype(np.int64), back, target, lower)
+        back, flipped = table.reverse_frame, table.transpose(weights).astype(np.int64)
+        transposed, _ = reference.conv_matrix(flipped, back, target, lower)
         np.testing.assert_array_equal(transposed, matrix.T)
     forward, backward = table.bounds(weights)
     assert forward >= np.abs(matrix).sum(axis=1).max() and backward >= np.abs(matrix).sum(axis=0).max()
@@ -62,8 +68,8 @@ def test_packed_convolution_has_each_weight_at_its_address(
 ) -> None:
     """``[block][ky][kx * Cin + channel][lane]``, and nothing but zeros in the padding."""
     table, _, _, weights = case
-    side, _, inputs, outputs = weights.shape
-    packed = table.pack(weights, lanes).reshape(-1, side, side * inputs, lanes)
+    height, width, inputs, outputs = weights.shape
+    packed = table.pack(weights, lanes).reshape(-1, height, width * inputs, lanes)
     assert packed.dtype == np.int16 and packed.shape[0] == -(-outputs // lanes)
     for (ky, kx, channel, out), weight in np.ndenumerate(weights):
         assert packed[out // lanes, ky, kx * inputs + channel, out % lanes] == weight
@@ -138,7 +144,8 @@ def test_pooled_leaves_out_an_odd_last_row_and_column() -> None:
 @pytest.mark.parametrize(
     ("table", "source", "target"),
     [
-        (Conv(2, 0), (4, 4, 1), (3, 3, 1)),
+        (Conv((1, 0), 0), (4, 4, 1), (4, 4, 1)),
+        (Conv((1, 3), 1), (4, 4, 1), (6, 4, 1)),
         (Conv(0, 0), (4, 4, 1), (4, 4, 1)),
         (Conv(-1, 0), (4, 4, 1), (4, 4, 1)),
         (Conv(3, 3), (4, 4, 1), (8, 8, 1)),

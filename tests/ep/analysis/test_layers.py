@@ -34,7 +34,8 @@ def test_means_over_the_mini_batches_of_an_epoch(learning):
             assert getattr(item, name) == pytest.approx(np.mean([row[name][i] for row in rows])), name
         assert item.head_accuracy == pytest.approx(sum(row["head_correct"][i] for row in rows) / 128)
         full = sum(int(row["saturated"][0][i]) for row in rows)
-        assert item.saturated == pytest.approx(full / 128 / layer.neurons)
+        there = sum(row["neuron_updates"][0][i] / row["steps"][0] * row["samples"] for row in rows)
+        assert item.saturated == pytest.approx(full / there)
         assert item.weight_norm == rows[-1]["weight_norm"][i]
         assert item.spectral_norm == make_epoch(1)["spectral_norm"][i]
 

@@ -101,7 +101,11 @@ def test_the_graph_computes_what_the_layers_do(tmp_path, case, write):
         rates[layer] = np.clip(sum(path.link.up(rates[path.source]) for path in field.into(layer)) + bias, 0, 1)
         found = values[name].reshape(rates[layer].shape[-1], *rates[layer].shape[1:3])
         np.testing.assert_allclose(np.moveaxis(found, 0, -1), rates[layer][0], atol=2e-3)  # the field has the integers
-    np.testing.assert_allclose(values["readout"].ravel(), field.heads[-1].logits(rates[layer])[0], atol=5e-3)
+    np.testing.assert_allclose(
+        values["readout"].ravel(),
+        field.heads[-1].logits(rates[layer], np.ones((1, 1, rates[layer].shape[2], 1)))[0],
+        atol=5e-3,
+    )
 
 
 @pytest.mark.parametrize("rows", [(POOLED, CONV), (POOLED, DENSE, CONV), (DENSE,)])

@@ -26,6 +26,8 @@ def loss(case: Case, field: MeanField, start: list[NDArray[np.float64]] | None =
         (Conv(3, 0, "average"), (7, 8, 2), (1, 2, 3)),
         (Conv(5, 1, "sampled"), (10, 9, 1), (3, 2, 4)),
         (Conv(3, 2), (2, 3, 2), (4, 5, 2)),
+        (Conv((1, 4), (0, 2)), (1, 7, 2), (1, 8, 3)),
+        (Conv((2, 3), (1, 0), stride=2), (4, 6, 2), (3, 2, 3)),
         (Conv(3, 1, stride=2), (6, 5, 2), (3, 3, 4)),
         (Conv(5, 1, "average", 2), (12, 11, 2), (2, 2, 3)),
         (Dense("average"), (5, 4, 2), (1, 1, 6)),
@@ -48,7 +50,7 @@ def test_the_way_down_is_the_adjoint_of_the_way_up(table: Conv | Dense, source: 
 def test_a_convolution_is_the_one_of_the_tables() -> None:
     rng = np.random.default_rng(0)
     weights, maps = rng.normal(size=(3, 3, 2, 4)), rng.normal(size=(2, 5, 6, 2))
-    found = columns(maps, 3, 1) @ weights.reshape(-1, 4)
+    found = columns(maps, (3, 3), (1, 1)) @ weights.reshape(-1, 4)
     np.testing.assert_allclose(found, Conv(3, 1).apply(weights, maps), atol=1e-12)
 
 
@@ -57,11 +59,13 @@ def test_a_nudge_is_the_slope_of_the_cost() -> None:
     rates = [np.random.default_rng(5).uniform(size=(5, *shape)) for shape in case.field.shapes]
     for head in case.field.heads:
         assert head.soft == 0.7
-        logits = head.logits(rates[head.layer])
-        push = head.push(head.errors(logits, case.inputs), case.field.shapes[head.layer])
+        mask = case.field.mask(head.layer, case.inputs)
+        logits = head.logits(rates[head.layer], mask)
+        push = head.push(head.errors(logits, case.inputs), rates[head.layer], mask)
         direction = np.random.default_rng(6).normal(size=push.shape)
         slopes = [
-            head.costs(head.logits(rates[head.layer] + step * direction), case.inputs) / 2e-6 for step in (1e-6, -1e-6)
+            head.costs(head.logits(rates[head.layer] + step * direction, mask), case.inputs) / 2e-6
+            for step in (1e-6, -1e-6)
         ]
         np.testing.assert_allclose(slopes[0] - slopes[1], -(push * direction).sum(axis=(1, 2, 3)), rtol=1e-6)
 

@@ -23,7 +23,7 @@ GRADED = {"dynamics__nudged_phase": "linear-response", "dynamics__rule": "postsy
 def test_a_place_of_a_kernel_sees_what_it_alone_lets_through(size: int, kernel: int, padding: int, stride: int) -> None:
     maps = np.random.default_rng(0).integers(0, 2**40, (size, size, 3))
     table = Conv(kernel, padding, stride=stride)
-    side = table.output(size)
+    side, _ = table.output((size, size))
     found = table.seen(maps, (side, side, 1))
     for place in np.ndindex(kernel, kernel, 3):
         weights = np.zeros((kernel, kernel, 3, 1))
@@ -41,7 +41,8 @@ def test_means_are_those_of_the_correlation_with_an_error_that_is_everywhere(poo
     window = rng.integers(0, 2**16, (2, 5, model.compiled.sizes["state"])).astype(np.int32)
     sums = RateSums.zero(model.compiled.sizes["state"])
     sums.add(window, 4)
-    found = presynaptic_mean(edge, seen(model, edge, sums), 4, WINDOW)
+    height, width, _ = edge.connection.target.shape
+    found = presynaptic_mean(edge, seen(model, edge, sums), 4 * height * width, WINDOW)
     rates = window[:, :4].sum(axis=0)
     ones = np.zeros_like(rates)
     ones[:, model.state_slice(edge.target)] = 1
@@ -77,7 +78,7 @@ def test_what_the_bias_gives_back_is_the_mean_drive_over_the_map(size: int, padd
     """Any map, bordered by padding: the mean of its drive over positions does not move."""
     rng = np.random.default_rng(2)
     table = Conv(3, padding, stride=stride)
-    side = table.output(size)
+    side, _ = table.output((size, size))
     before, weights = rng.normal(size=(2, 3, 3, 4, 5)).astype(np.float32)
     maps = rng.integers(0, 2**16, (size, size, 4))
     mean = (table.seen(maps, (side, side, 5)) / (ONE * side * side)).astype(np.float32)
@@ -101,7 +102,8 @@ def test_a_step_moves_the_weights_and_not_the_mean_drive() -> None:
         after = start.leaves()
         for edge in learner.model.graph.edges[1:]:
             below = seen(learner.model, edge, result.rate_sums)
-            mean = presynaptic_mean(edge, below, 8, config.dynamics.window_free)
+            height, width, _ = edge.connection.target.shape
+            mean = presynaptic_mean(edge, below, 8 * height * width, config.dynamics.window_free)
             moved = bias_compensation(after[edge.weight], before[edge.weight], mean)
             assert np.abs(moved).max() > 1e-5
             bias = f"{edge.name}/bias"

@@ -69,7 +69,7 @@ def slow_twin(model: Model, config: Config) -> reference.Model:
     first = model.graph.edges[0].connection
     assert isinstance(first.table, Conv)
     matrix, exists = reference.conv_matrix(
-        first.integers.astype(np.int64), first.table.padding, first.source.shape, first.target.shape, first.table.stride
+        first.integers.astype(np.int64), first.table.frame, first.source.shape, first.target.shape, first.table.stride
     )
     given = reference.Population(
         first.source.shape, 0, np.zeros(2, int), stream=spikes().reshape(tp.SAMPLES, STEPS, -1)

@@ -113,7 +113,7 @@ def test_bad_rows_are_refused(row: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("rows", "layer"),
     [
-        ([{**small.CONV, "kernel": 2}], 1),
+        ([{**small.CONV, "kernel": [3, 9]}], 1),
         ([{**small.CONV, "kernel": 0}], 1),
         ([{**small.CONV, "kernel": -3}], 1),
         ([{**small.CONV, "padding": -1}], 1),
@@ -132,7 +132,7 @@ def test_layers_that_do_not_fit_are_named(rows: list[dict[str, Any]], layer: int
 
 def test_names() -> None:
     with pytest.raises(
-        InputError, match=r"'vgg12' .*; it is one of mlp, conv, vgg5, vgg8, vgg9, vgg11, vgg16, resnet13"
+        InputError, match=r"'vgg12' .*; it is one of mlp, conv, conv1d, vgg5, vgg8, vgg9, vgg11, vgg16, resnet13"
     ):
         architecture("vgg12")
     with pytest.raises(InputError, match=r"custom needs model\.layers"):

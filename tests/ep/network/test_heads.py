@@ -8,7 +8,9 @@ import small
 from numpy.typing import NDArray
 
 from spikesim.engine.phase import FIRINGS
+from spikesim.engine.plan import FIRING_IID
 from spikesim.engine.populations import Population
+from spikesim.engine.state import new_state
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.error_signals import block_side
 from spikesim.ep.network.model import Model
@@ -225,12 +227,12 @@ def window_sums(model: Model, index: int, steps: int, seed: int = 2) -> tuple[ND
     head = model.heads[index]
     shape = (4, *head.population.shape)
     sums = np.random.default_rng(seed).integers(0, steps * (ONE - 1), shape).astype(np.int32)
-    window = np.zeros((2, 4, model.compiled.sizes["state"]), np.int32)
-    at = model.state_slice(head.layer)
-    window[0, :, at] = head.population.to_state(sums // 3)
-    window[1, :, at] = head.population.to_state(sums - sums // 3)
+    state, at = new_state(model.compiled, 4, FIRING_IID), model.state_slice(head.layer)
+    state.window[0, :, at] = head.population.to_state(sums // 3)
+    state.window[1, :, at] = head.population.to_state(sums - sums // 3)
     seen = pr.Predictions.empty(model.packed, 4).features
-    pr.window_features(model.compiled.plan, model.packed, 0, window, 4, seen)
+    room = np.zeros(model.compiled.sizes["state"], np.int32)
+    pr.window_features(model.compiled.plan, model.packed, 0, state, 4, room, seen)
     first = model.packed.table[index].at
     return seen[:, first : first + head.features], features_of(head, sums / (ONE * steps))
 

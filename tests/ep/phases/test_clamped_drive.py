@@ -102,7 +102,7 @@ def one_way_cost(case: mf.Case, field: MeanField, rest: list[Reals], layer: int)
         rates.append(np.clip(drive, 0.0, 1.0))
     for head in field.heads:
         if levels[head.layer] >= levels[layer]:
-            costs = head.costs(head.logits(rates[head.layer]), case.inputs)
+            costs = head.costs(head.logits(rates[head.layer], field.mask(head.layer, case.inputs)), case.inputs)
             total += head.strength * error_gain ** (levels[head.layer] - levels[layer]) * float(costs.mean())
     return total
 

@@ -82,7 +82,7 @@ def test_what_winners_passed_on_is_summed_over_the_window(firing: str) -> None:
     own = sums.maps(lower, model.slice_of(lower).start)
     np.testing.assert_array_equal(own, lower.from_state(tp.sums_of(workspace)[:, model.state_slice(0)]).sum(axis=0))
     means = own.mean(axis=(0, 1)) / (ONE * tp.SAMPLES * WINDOW)
-    np.testing.assert_allclose(mean_activity(own, tp.SAMPLES, WINDOW), means, rtol=1e-15)
+    np.testing.assert_allclose(mean_activity(own, tp.SAMPLES * own.shape[0] * own.shape[1], WINDOW), means, rtol=1e-15)
 
 
 def test_without_feedback_no_layer_hears_the_one_above() -> None:

@@ -23,6 +23,6 @@ def test_moments_are_those_of_each_channel(limit: float) -> None:
     for layer, population in enumerate(model.graph.populations):
         maps = population.from_state(membrane[:, model.state_slice(layer)]) / ONE
         values = np.clip(maps, -16, 16).reshape(-1, population.shape[2])
-        found = sums.moments(plan.populations[layer], 7)
+        found = sums.moments(plan.populations[layer], 7 * population.shape[0] * population.shape[1])
         np.testing.assert_allclose(found.mean, values.mean(axis=0), atol=1e-9)
         np.testing.assert_allclose(found.variance, values.var(axis=0), atol=2 * limit / 2**12)

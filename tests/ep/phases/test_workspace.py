@@ -218,7 +218,7 @@ class MeanField:
             table, below = edge.connection.table, edge.connection.source.shape
             self.pools.append(pool_matrix(below) if edge.pooled else None)
             seen = reference.pooled(below) if edge.pooled else below
-            self.tensors.append(conv_tensor(seen, table.kernel, table.padding) if isinstance(table, Conv) else None)
+            self.tensors.append(conv_tensor(seen, table.sides[0], table.frame[0]) if isinstance(table, Conv) else None)
         self.pools.append(pool_matrix(model.top.shape) if model.graph.readout_pooled else None)
 
     def loss(self, parameters: dict[str, Reals]) -> float:

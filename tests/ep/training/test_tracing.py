@@ -68,7 +68,7 @@ def test_the_last_step_is_the_end_of_the_phase(mode: str) -> None:
         own = {name: values[rows["phase"] == phase] for name, values in rows.items()}
         counts = result.counts[phase]
         assert own["hopfield"][-1] == hopfield(counts.energy, dynamics.feedback_gain, (1, 2, 3)) / SAMPLES
-        expected = counts.mean_residual(4, SAMPLES, learner.model.neurons)
+        expected = counts.mean_residual(4)
         np.testing.assert_allclose(own["residual"][-1], expected, rtol=1e-12)
         assert (expected > 0).any() or mode in ("held, graded", "deviation")
         assert np.isnan(own["residual"][:3]).all() and not np.isnan(own["residual"][3:]).any()

@@ -29,7 +29,7 @@ def matrices(model: Model) -> list[np.ndarray]:
         if isinstance(table, Conv):
             seen = reference.pooled(below) if edge.pooled else below
             integers, _ = reference.conv_matrix(
-                connection.integers.astype(np.int64), table.padding, seen, connection.target.shape
+                connection.integers.astype(np.int64), table.frame, seen, connection.target.shape
             )
             found.append(integers * 2.0**-connection.exponent @ pool)
         else:
