@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from spikesim.engine.layout import CompiledNetwork
     from spikesim.engine.populations import Connection, Population
     from spikesim.engine.spike_trains import SpikeTrains
-    from spikesim.engine.synapses import Conv, Dense, Sparse
+    from spikesim.engine.synapses import Conv, Dense, Lookup, Sparse
     from spikesim.ep.analysis.tables import Run, open_run
     from spikesim.ep.evaluation.network import TrainedNetwork, load
     from spikesim.ep.evaluation.prediction import LayerSpikes, Prediction
@@ -44,6 +44,7 @@ _HOMES = {
     "SpikeTrains": "engine.spike_trains",
     "Conv": "engine.synapses",
     "Dense": "engine.synapses",
+    "Lookup": "engine.synapses",
     "Sparse": "engine.synapses",
     "Table": "runtime.table",
     "TrainedNetwork": "ep.evaluation.network",
@@ -61,6 +62,7 @@ __all__ = [
     "EnergyModel",
     "InputError",
     "LayerSpikes",
+    "Lookup",
     "Network",
     "Population",
     "Prediction",

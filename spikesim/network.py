@@ -17,7 +17,7 @@ from spikesim.engine.layout import CompiledNetwork, lay_out
 from spikesim.engine.limits import NEURONS_MAX
 from spikesim.engine.neurons import NEURONS
 from spikesim.engine.populations import ATTENUATION_MAX, Connection, Population
-from spikesim.engine.synapses import Shape, Sparse, Table
+from spikesim.engine.synapses import Lookup, Shape, Sparse, Table
 from spikesim.errors import InputError
 
 
@@ -106,7 +106,7 @@ class Network:
         Parameters
         ----------
         source, target : Population
-        table : Conv, Dense or Sparse
+        table : Conv, Dense, Sparse or Lookup
         tied : bool
             Also deliver the target's spikes back to the source, through the exact transpose.
         attenuation : int
@@ -134,7 +134,13 @@ class Network:
         feedback = count + 1 if tied else -1
         if attenuation not in range(ATTENUATION_MAX + 1):
             raise InputError(f"attenuation is {attenuation}; it must be an integer in 0 .. {ATTENUATION_MAX}")
-        connection = Connection(source, target, table, tied, forward, feedback, np.zeros(shape, np.int16), attenuation)
+        if isinstance(table, Lookup):
+            if source.index >= 0:
+                raise InputError(f"{source.name} has neurons; only an image can hold the numbers of a lookup")
+            integers = np.broadcast_to(np.int16(0), shape)  # without memory
+        else:
+            integers = np.zeros(shape, np.int16)
+        connection = Connection(source, target, table, tied, forward, feedback, integers, attenuation)
         self.connections.append(connection)
         return connection
 

@@ -10,6 +10,10 @@ mini-batches, the epochs and the schedule. What differs: signals run forward onl
 the exact gradient of the cross-entropy. Of the configuration, the architecture and its width, the section `data`, the
 seed, the pooling, and the epochs and schedule of `optimizer` are used.
 
+Of texts and series, positions behind the end of a sample are zero in every layer and count in no normalization, tokens
+look up rows (`torch.nn.Embedding`), and the read-out sees the mean or the maximum over the positions
+(`model.global_pooling`).
+
 `--normalization batch --activation relu` is what a user of PyTorch would train: batch normalization and rectified
 linear units. `--normalization weights` standardizes the weights of each channel and learns a gain.
 
@@ -36,11 +40,13 @@ from spikesim import __version__
 from spikesim.cli.configuration import resolve
 from spikesim.datasets import load
 from spikesim.datasets.samples.split import hold_out
-from spikesim.engine.synapses import neurons
+from spikesim.engine.synapses import Conv, neurons
 from spikesim.ep.config.layer_rows import Layer
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.inputs.pipeline import InputPipeline
+from spikesim.ep.inputs.texts import encoded
 from spikesim.ep.network.architectures import architecture, build, input_shape
+from spikesim.ep.network.error_signals import global_pooling
 from spikesim.ep.training.optimizers import schedule
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import INPUT_BITS
@@ -86,6 +92,19 @@ class Standardized(nn.Module):
         return (self.gain[:, None] * unit).reshape(weight.shape)
 
 
+class Rows(nn.Module):
+    """Rows of a table for tokens (n, H, W), as maps (n, C, H, W); that of token 0 is zero."""
+
+    def __init__(self, count: int, channels: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(count, channels, padding_idx=0)
+        self.bias = nn.Parameter(torch.zeros(channels))
+        nn.init.normal_(self.table.weight, std=SPREAD)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return (self.table(tokens) * (tokens > 0)[..., None] + self.bias).permute(0, 3, 1, 2)
+
+
 class Network(nn.Module):
     """The layers of a chain, feed-forward, and the read-out.
 
@@ -97,57 +116,102 @@ class Network(nn.Module):
         clip or relu.
     winners : bool
         Whether pools pass on the maximum, not the mean.
+    over_all : str
+        none, mean or maximum: what the read-out sees of all positions together.
     """
 
     def __init__(
-        self, rows: tuple[Layer, ...], chain: Chain, classes: int, normalization: str, activation: str, winners: bool
+        self,
+        rows: tuple[Layer, ...],
+        chain: Chain,
+        classes: int,
+        normalization: str,
+        activation: str,
+        winners: bool,
+        over_all: str = "none",
     ) -> None:
         super().__init__()
-        self.rows, self.pooled, self.activation = rows, chain.pooled, activation
+        self.rows, self.pooled, self.activation, self.over_all = rows, chain.pooled, activation, over_all
         self.pool = functional.max_pool2d if winners else functional.avg_pool2d
         self.layers, self.norms = nn.ModuleList(), nn.ModuleList()
         for row, connection in zip(rows, chain.connections, strict=True):
             # (kernel, kernel, Cin, Cout) of a convolution, (inputs, neurons) of a dense layer
             inputs, outputs = connection.integers.shape[-2:]
             conv = row.kind == "conv"
-            layer = (
-                nn.Conv2d(inputs, outputs, row.kernel, connection.table.stride, row.padding)
-                if conv
-                else nn.Linear(inputs, outputs)
-            )
-            if normalization == "weights":
+            layer: nn.Module
+            if row.kind == "tokens":
+                layer = Rows(inputs, outputs)
+            elif conv:
+                layer = nn.Conv2d(inputs, outputs, row.kernel, connection.table.stride, row.padding)
+            else:
+                layer = nn.Linear(inputs, outputs)
+            if normalization == "weights" and row.kind != "tokens":
                 nn.utils.parametrize.register_parametrization(layer, "weight", Standardized(outputs))
             self.layers.append(layer)
-            self.norms.append(nn.BatchNorm2d(outputs) if normalization == "batch" else nn.Identity())
-        self.readout = nn.Linear(neurons(chain.graph.features), classes)
+            plain = normalization != "batch" or row.kind == "tokens"
+            self.norms.append(nn.Identity() if plain else nn.BatchNorm1d(outputs))
+        features = neurons(chain.graph.features) if over_all == "none" else chain.graph.features[2]
+        self.readout = nn.Linear(features, classes)
 
-    def drive(self, number: int, x: Tensor) -> Tensor:
-        """What a layer sees before its activation function, (n, C, H, W)."""
+    def drive(self, number: int, x: Tensor, there: Tensor | None = None) -> Tensor:
+        """What a layer sees before its activation function, (n, C, H, W); there: positions that exist, (n, H, W)."""
         layer = self.layers[number]
-        u = layer(x) if self.rows[number].kind == "conv" else layer(x.flatten(1))[:, :, None, None]
-        normalized: Tensor = self.norms[number](u)
-        return normalized
+        u = layer(x.flatten(1))[:, :, None, None] if self.rows[number].kind == "dense" else layer(x)
+        if isinstance(self.norms[number], nn.Identity):
+            return u
+        by_position = u.permute(0, 2, 3, 1)
+        chosen = torch.ones(by_position.shape[:3], dtype=torch.bool) if there is None else there
+        normalized = torch.zeros_like(by_position)
+        normalized[chosen] = self.norms[number](by_position[chosen])
+        return normalized.permute(0, 3, 1, 2)
 
     def passed(self, number: int, u: Tensor) -> Tensor:
         """What the next layer sees of a layer, (n, C, H, W) or, pooled, (n, C, H / 2, W / 2)."""
         p = u.clamp(0, 1) if self.activation == "clip" else u.relu()
         return self.pool(p, 2) if self.pooled[number] else p
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (n, classes) of images (n, C, H, W)."""
+    def forward(self, x: Tensor, columns: Tensor | None = None) -> Tensor:
+        """Logits (n, classes) of images (n, C, H, W), or of tokens (n, H, W).
+
+        columns: of each layer that exist, (n, L); all of them without.
+        """
+        there: Tensor | None = None
         for number in range(len(self.rows)):
-            x = self.passed(number, self.drive(number, x))
-        return self.readout(x.flatten(1))
+            if columns is not None:
+                there = self.positions(number, x, columns)
+            x = self.passed(number, self.drive(number, x, there))
+            if there is not None:
+                x = x * there[:, None]
+        if self.over_all == "none":
+            return self.readout(x.flatten(1))
+        if self.over_all == "maximum":
+            return self.readout(x.amax(dim=(2, 3)))
+        count = x[0, 0].numel() if there is None else there.sum(dim=(1, 2))[:, None]
+        return self.readout(x.sum(dim=(2, 3)) / count)
+
+    def positions(self, number: int, x: Tensor, columns: Tensor) -> Tensor:
+        """Which positions of a layer that sees x exist, bool (n, H, W)."""
+        row = self.rows[number]
+        assert row.kind != "dense"
+        height, width = x.shape[-2:]
+        if row.kind == "conv":
+            table = Conv(row.kernel, row.padding, stride=row.stride)
+            height, width = table.output((height, width))
+        there: Tensor = torch.arange(width) < columns[:, number, None]
+        return there[:, None].expand(-1, height, -1)
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
         """Normal weights; scale and bias of each channel such that ACTIVE and SPREAD hold on these images."""
         threshold = SPREAD * NormalDist().inv_cdf(ACTIVE)
         for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
+            if isinstance(layer, Rows):
+                x = self.passed(number, self.drive(number, x))
+                continue
             standardized = nn.utils.parametrize.is_parametrized(layer)
             nn.init.normal_(layer.parametrizations.weight.original if standardized else layer.weight)
             nn.init.zeros_(layer.bias)
-            if isinstance(norm, nn.BatchNorm2d):
+            if isinstance(norm, nn.BatchNorm1d):
                 if self.activation == "relu":
                     nn.init.kaiming_normal_(layer.weight)
                 else:
@@ -165,9 +229,23 @@ class Network(nn.Module):
             x = self.passed(number, self.drive(number, x))
 
 
-def to_torch(images: NDArray[np.int16]) -> Tensor:
-    """Fixed-point images (n, H, W, C) as float32 (n, C, H, W); the memory stays in the order of the images."""
+def to_torch(images: NDArray[Any]) -> Tensor:
+    """Fixed-point images (n, H, W, C) as float32 (n, C, H, W); the memory stays in the order of the images. Tokens
+    (n, H, W, 1) as int64 (n, H, W).
+    """
+    if images.dtype == np.int32:
+        return torch.from_numpy(images[..., 0].astype(np.int64))
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() * 2.0**-INPUT_BITS
+
+
+def given(inputs: Any, extents: NDArray[np.int64]) -> tuple[Tensor, Tensor | None]:
+    """Samples as the network takes them: images or tokens, and the columns of each layer that exist.
+
+    extents: by the columns of a sample (`LayerGraph.extents`).
+    """
+    if isinstance(inputs, np.ndarray):
+        return to_torch(inputs), None
+    return to_torch(inputs.maps), torch.from_numpy(extents[inputs.lengths])
 
 
 class Mean:
@@ -190,9 +268,12 @@ def train(config: Config, options: argparse.Namespace) -> None:
     dataset = load(config.data.dataset, options.data_dir)
     if config.data.validation:
         dataset, _ = hold_out(dataset, config.data.validation, config.seed)
+    dataset = encoded(config, dataset)
     arch = architecture(config.model.arch, config.model.layers)
     shape = input_shape(config.model.arch, arch, dataset)
-    chain = chain_of(build(arch, shape, width=config.model.width))
+    words = None if dataset.vocabulary is None else len(dataset.vocabulary)
+    chain = chain_of(build(arch, shape, width=config.model.width, words=words))
+    extents = chain.graph.extents()
     pipeline = InputPipeline(config, dataset, shape)
     samples = min(config.data.limit or len(dataset.train), len(dataset.train))
     test_samples = min(config.data.test_limit or len(dataset.test), len(dataset.test))
@@ -202,9 +283,10 @@ def train(config: Config, options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(config.seed)
     winners = config.dynamics.pooling == "winner"
-    network = Network(arch.layers, chain, dataset.classes, options.normalization, options.activation, winners)
+    over_all = global_pooling(config, dataset.kind)
+    network = Network(arch.layers, chain, dataset.classes, options.normalization, options.activation, winners, over_all)
     network.to(memory_format=torch.channels_last)
-    network.initialize(to_torch(pipeline.plain(dataset.train, slice(min(samples, CALIBRATION_IMAGES)))))
+    network.initialize(given(pipeline.plain(dataset.train, slice(min(samples, CALIBRATION_IMAGES))), extents)[0])
     optimizer = torch.optim.Adam(network.parameters(), lr=options.lr)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     result: dict[str, Any] = {
@@ -235,7 +317,7 @@ def train(config: Config, options: argparse.Namespace) -> None:
         for number in range(batches):
             sample_ids = shuffled[number * batch : (number + 1) * batch]  # (n,)
             labels = torch.from_numpy(dataset.train.labels[sample_ids])  # (n,)
-            logits = network(to_torch(pipeline.train(epoch, sample_ids)))  # (n, classes)
+            logits = network(*given(pipeline.train(epoch, sample_ids), extents))  # (n, classes)
             loss = functional.cross_entropy(logits, labels)
             optimizer.zero_grad()
             loss.backward()
@@ -250,7 +332,7 @@ def train(config: Config, options: argparse.Namespace) -> None:
             for first in range(0, test_samples, TEST_BATCH):
                 part = slice(first, min(first + TEST_BATCH, test_samples))
                 labels = torch.from_numpy(dataset.test.labels[part].copy())  # (n,); the set's own are read-only
-                logits = network(to_torch(pipeline.plain(dataset.test, part)))  # (n, classes)
+                logits = network(*given(pipeline.plain(dataset.test, part), extents))  # (n, classes)
                 tested.add(logits, labels, functional.cross_entropy(logits, labels))
 
         row = {"epoch": epoch + 1, **learned.row("train"), **tested.row("test"), "seconds": seconds}

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 
@@ -24,8 +25,9 @@ class PredictOptions:
     """Options of the command."""
 
     run: str
-    file: Path
-    out: Path
+    file: Path | None
+    text: tuple[str, ...]
+    out: Path | None
     spikes: str | None
     first: int
     weights: str
@@ -40,12 +42,12 @@ class PredictOptions:
 
 @click.command()
 @run_argument
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("file", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
+@click.option("--text", multiple=True, help="A text, in place of FILE; may be given several times.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    required=True,
-    help="The predictions: .csv, a row for each sample, or .npz, all arrays.",
+    help="The predictions: .csv, a row for each sample, or .npz, all arrays. Those of --text are shown without it.",
 )
 @click.option(
     "--spikes",
@@ -83,27 +85,36 @@ def predict(options: PredictOptions) -> None:
 
     FILE holds images: .npy or .npz (uint8, or floats from 0 to 1; samples, rows, columns, channels), IDX, a picture
     (PNG, JPEG) or a folder of pictures; or, for a network of event-based input, recordings: .npz, HDF5 or N-MNIST's
-    .bin. spikesim manual inference describes what is written.
+    .bin; or series: .npy, .npz or .ts; or texts: .txt, one a line, .tsv or .csv. spikesim manual inference describes
+    what is written.
     """
     refuse_ranks("predict")
     tell_compilation()
 
     import numpy as np
 
-    from spikesim.datasets.formats.unlabelled import read_images, read_recordings
     from spikesim.ep.evaluation.network import load
     from spikesim.ep.exchange.output import check_output, write_output
     from spikesim.ep.exchange.predictions import Predicted, check_suffix, write_predictions
     from spikesim.ep.parallel.communicator import Alone
     from spikesim.errors import InputError
+    from spikesim.runtime.printable import printable
     from spikesim.runtime.text import counted
 
-    check_suffix(options.out, spikes=options.spikes is not None)
-    target = check_output(options.out, overwrite=options.overwrite)
-    if target.exists() and options.file.exists() and target.samefile(options.file):
-        raise InputError(f"--out is {options.out}, which holds the samples; choose another --out")
+    if (options.file is None) == (not options.text):
+        raise InputError("give the samples as FILE, or texts by --text, one of the two")
+    if options.out is None and not options.text:
+        raise InputError("--out is missing; name a file for the predictions, .csv or .npz")
+    if options.out is not None:
+        check_suffix(options.out, spikes=options.spikes is not None)
+        target = check_output(options.out, overwrite=options.overwrite)
+        if options.file is not None and target.exists() and options.file.exists() and target.samefile(options.file):
+            raise InputError(f"--out is {options.out}, which holds the samples; choose another --out")
+    elif options.spikes is not None:
+        raise InputError("--spikes are recorded in a file; name it by --out, .npz")
     network = load(options.run, options.dataset, options.data_dir, weights=options.weights)
-    samples, names = (read_recordings if network.recordings else read_images)(options.file, network.sample_shape)
+    given = _given(network.kind, network.sample_shape, options)
+    samples = network.taken(given.samples)
     ids = options.first + np.arange(len(samples))
     found = network.predict(
         samples,
@@ -114,11 +125,41 @@ def predict(options: PredictOptions) -> None:
         steps=options.steps_free,
         inference=options.inference,
     )
-    predicted = Predicted(network, found, ids, samples, names)
-    write_output(
-        options.out, lambda path: write_predictions(path, predicted, options.out.suffix), overwrite=options.overwrite
-    )
+    if options.out is None:
+        for text, label, probabilities in zip(options.text, found.labels, found.probabilities, strict=True):
+            click.echo(f"{network.classes[label]}  {probabilities[label]:.3f}  {printable(text)}")
+        return
+    predicted, suffix = Predicted(network, found, ids, samples, given.names, given.texts), options.out.suffix
+    write_output(options.out, lambda path: write_predictions(path, predicted, suffix), overwrite=options.overwrite)
     click.echo(f"predictions of {counted(len(samples), 'sample')}: {options.out}")
+
+
+class _Given(NamedTuple):
+    """Samples as they were given."""
+
+    samples: Any
+    names: list[str] | None = None
+    texts: tuple[str, ...] | None = None
+
+
+def _given(kind: str, shape: tuple[int, int, int], options: PredictOptions) -> _Given:
+    """Those of the file or of --text, for a network that takes samples of a kind and shape."""
+    from spikesim.datasets.formats.sequences.unlabelled import read_series, read_texts
+    from spikesim.datasets.formats.unlabelled import read_images, read_recordings
+    from spikesim.errors import InputError
+
+    if options.text:
+        if kind != "text":
+            raise InputError(f"--text is for a network of texts; {options.run} takes {kind}: give a FILE")
+        return _Given(options.text, None, options.text)
+    assert options.file is not None
+    if kind == "text":
+        texts = read_texts(options.file).texts
+        return _Given(texts, None, texts)
+    if kind == "series":
+        return _Given(read_series(options.file, shape))
+    found = (read_recordings if kind == "recordings" else read_images)(options.file, shape)
+    return _Given(*found)
 
 
 def _chosen(text: str | None, samples: int) -> bool | list[int]:

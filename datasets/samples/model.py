@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from spikesim.datasets.samples.event_set import EventSet
 from spikesim.datasets.samples.series_set import SeriesSet
 from spikesim.datasets.samples.text_set import TextSet
+from spikesim.datasets.samples.token_set import TokenSet
+from spikesim.datasets.samples.vocabulary import Vocabulary
 from spikesim.errors import InputError
 
 
@@ -82,7 +84,7 @@ class ImageSet:
         return self.images[samples]
 
 
-SampleSet = ImageSet | EventSet | SeriesSet | TextSet
+SampleSet = ImageSet | EventSet | SeriesSet | TextSet | TokenSet
 """Samples of any kind, with their labels."""
 Kind = Literal["images", "recordings", "series", "text"]
 
@@ -122,6 +124,8 @@ class Dataset:
         Of recordings: milliseconds of each that are worth following. None for others.
     time_unit : str
         Of recordings: unit of the times as they are stored.
+    vocabulary : Vocabulary or None
+        Of texts that are encoded.
 
     Raises
     ------
@@ -141,6 +145,7 @@ class Dataset:
     source: str
     duration: float | None = None
     time_unit: str = "microseconds"
+    vocabulary: Vocabulary | None = None
 
     def __post_init__(self) -> None:
         if len(self.class_names) != self.classes:
@@ -152,7 +157,7 @@ class Dataset:
             )
         longest = max(self.train.shape[1], self.test.shape[1])
         for name, own in (("train", self.train), ("test", self.test)):
-            if isinstance(own, SeriesSet | TextSet) and own.longest != longest:
+            if isinstance(own, SeriesSet | TextSet | TokenSet) and own.longest != longest:
                 object.__setattr__(self, name, replace(own, longest=longest))
         if self.recordings and not (self.duration is not None and self.duration > 0):
             raise InputError(f"duration of {self.name} is {self.duration}; recordings need one above 0 milliseconds")

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from spikesim.datasets.samples.model import Dataset, ImageSet, SampleSet
 from spikesim.datasets.samples.series_set import SeriesSet
 from spikesim.datasets.samples.text_set import TextSet
+from spikesim.datasets.samples.token_set import TokenSet
 from spikesim.errors import InputError
 
 __all__ = ["hold_out", "subset"]
@@ -26,6 +27,8 @@ def subset(samples: SampleSet, ids: NDArray[np.int64]) -> SampleSet:
     lengths = np.diff(samples.offsets)[ids]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     rows = np.arange(offsets[-1]) + np.repeat(samples.offsets[ids] - offsets[:-1], lengths)
+    if isinstance(samples, TokenSet):
+        return replace(samples, tokens=samples.tokens[rows], offsets=offsets, labels=labels)
     if isinstance(samples, SeriesSet):
         return replace(samples, values=samples.values[rows], offsets=offsets, labels=labels)
     return replace(samples, neurons=samples.neurons[rows], times=samples.times[rows], offsets=offsets, labels=labels)

@@ -63,7 +63,7 @@ class Layer:
 
     Attributes
     ----------
-    kind : {"conv", "dense"}
+    kind : {"conv", "dense", "tokens"}
     channels : int
         Output channels (or neurons) at width 1.
     kernel, padding : int or (int, int)
@@ -106,7 +106,7 @@ def read_rows(rows: Iterable[Mapping[str, Any]]) -> tuple[Layer, ...]:
 
 def _layer(row: Mapping[str, Any], below: list[str]) -> Layer:
     require_keys(row, KEYS, "a layer", needed=("kind", "channels"), meant=_meant)
-    word(row["kind"], "kind", ("conv", "dense"))
+    word(row["kind"], "kind", ("conv", "dense", "tokens"))
     whole(row["channels"], "channels", Limits(low=1, high=WHOLE_MAX))
     every = Limits(low=-WHOLE_MAX, high=WHOLE_MAX)
     whole(row.get("stride", 1), "stride", every)

@@ -13,6 +13,7 @@ from spikesim.ep.config.parsing import Config
 from spikesim.ep.config.random_streams import EPOCHS_MAX, STREAM_EVALUATION, stream_of
 from spikesim.ep.evaluation.evaluate import evaluate, logits
 from spikesim.ep.inputs.pipeline import InputPipeline
+from spikesim.ep.inputs.texts import encoded
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.network.rounding import BITS_ENGINE, round_parameters, zero_weights
@@ -83,6 +84,20 @@ def run_parameters(reader: RunReader, model: Model, dataset: str, which: str = "
     return ParameterTree.of_leaves(model.graph, model.heads, weights)
 
 
+def of_run(reader: RunReader, config: Config, dataset: Dataset) -> Dataset:
+    """A data set as the network of a run takes it: texts with the vocabulary of the run.
+
+    Raises
+    ------
+    InputError
+        The data set has texts, and the run has no vocabulary.
+    """
+    vocabulary = None if reader.samples is None else reader.samples.vocabulary
+    if dataset.text and vocabulary is None:
+        raise InputError(f"{reader.path} was not trained on texts, and {dataset.name} has texts; choose another set")
+    return encoded(config, dataset, vocabulary)
+
+
 def load_run_model(
     reader: RunReader, config: Config, dataset: Dataset, ranks: Communicator | None = None, which: str = "last"
 ) -> Model:
@@ -145,6 +160,7 @@ def retest(
     InputError
         The network does not fit the data set, or the run has no such weights.
     """
+    dataset = of_run(reader, config, dataset)
     model = load_run_model(reader, config, dataset, ranks, which)
     parameters = run_parameters(reader, model, dataset.name, which)
     pipeline = InputPipeline(config, dataset, model.graph.image.shape)
@@ -215,6 +231,7 @@ def training_logits(
     InputError
         The network does not fit the data set, or the run has no such weights.
     """
+    dataset = of_run(reader, config, dataset)
     model = load_run_model(reader, config, dataset, ranks, which)
     pipeline = InputPipeline(config, dataset, model.graph.image.shape)
     samples = len(dataset.train.labels)

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesim.datasets import EventSet, ImageSet
+from spikesim.datasets import ImageSet
+from spikesim.datasets.formats.sequences.unlabelled import series_set, text_set
 from spikesim.datasets.formats.unlabelled import image_set, recording_set
+from spikesim.datasets.samples.model import SampleSet
+from spikesim.datasets.samples.token_set import TokenSet
 from spikesim.ep.config.parsing import Config, config_of_run
 from spikesim.ep.evaluation.from_run import evaluation_streams, run_parameters
 from spikesim.ep.evaluation.prediction import Prediction, Rows, predict
@@ -75,7 +78,10 @@ def load(
             changes = [] if dataset is None else [("data.dataset", dataset)]
             folder = None if data_dir is None else Path(data_dir)
             config, found = load_of_run(config_of_run(reader.config, changes), reader, folder)
-            samples = SampleSpec.of(found)
+            kept = None if reader.samples is None else reader.samples.vocabulary
+            samples = replace(SampleSpec.of(found), vocabulary=kept)
+            if found.text and reader.samples is not None:  # as long as the network has them
+                samples = replace(samples, shape=reader.samples.shape)
         model = Model(config, samples)
         parameters = run_parameters(reader, model, samples.name, weights)
         model.set_parameters(parameters)
@@ -95,9 +101,10 @@ class TrainedNetwork:
     classes : tuple of str
         Names of the classes, in the order of the labels; their numbers where they have no names.
     sample_shape : (height, width, channels)
-        Of an image, or of the sensor with its two polarities.
-    recordings : bool
-        Whether it takes recordings of events; else images.
+        Of an image, or of the sensor with its two polarities; (1, frames of the longest series, channels); (1, tokens
+        of the longest text, 1).
+    kind : {"images", "recordings", "series", "text"}
+        What it takes.
     """
 
     def __init__(
@@ -112,11 +119,16 @@ class TrainedNetwork:
             {population.name: population.shape for population in model.graph.populations}
         )
         self.sample_shape = samples.shape
-        self.recordings = samples.recordings
+        self.kind = samples.kind
         self.classes = samples.class_names
         self.weights: Mapping[str, NDArray[np.float32]] = MappingProxyType(
             {name: _read_only(array) for name, array in parameters.leaves().items()}
         )
+
+    @property
+    def recordings(self) -> bool:
+        """Whether it takes recordings of events."""
+        return self.kind == "recordings"
 
     @property
     def config(self) -> dict[str, Any]:
@@ -142,11 +154,13 @@ class TrainedNetwork:
 
         Parameters
         ----------
-        samples : array_like, EventSet or sequence
+        samples : array_like, EventSet, str or sequence
             Images, uint8 or float of shape (n, height, width, channels), where a single channel may be without its
             axis; floats are in 0 .. 1 and stand for the byte ``round(255 * x)``. Or recordings of events, where the
             network takes them: a `spikesim.datasets.EventSet`, or a list of `spikesim.datasets.Events` or of structured
-            arrays with the fields x, y, t (microseconds), p, as Tonic gives them.
+            arrays with the fields x, y, t (microseconds), p, as Tonic gives them. Or series, arrays of shape (frames,
+            channels), in a list or in one array where all are equally long. Or texts: strings, of which the vocabulary
+            of the run makes tokens, and those beyond the longest text of its training are left out.
         ids : integers, shape (n,), optional
             Identities, in 0 .. 2**32 - 1: by default 0, 1, ... Samples 500 and on of a test set have the ids 500, ...
         spikes : bool or sequence of int
@@ -172,7 +186,7 @@ class TrainedNetwork:
         given = {"seed": seed, "dynamics.steps_free": steps, "dynamics.inference": inference}
         changes = [(key, value) for key, value in given.items() if value is not None]
         config = config_of_run(self._config.to_dict(), changes) if changes else self._config
-        found = self._taken(samples)
+        found = self.taken(samples)
         rows = Rows(found, _identities(ids, len(found)), _recorded(spikes, len(found)), self._stream)
         if rows.recorded and config.dynamics.inference == "mean-field":
             raise InputError("the mean field has no spikes to record: leave out spikes, or inference='mean-field'")
@@ -193,10 +207,24 @@ class TrainedNetwork:
             self._laid_out = key, model
         return model
 
-    def _taken(self, samples: Any) -> ImageSet | EventSet:
+    def taken(self, samples: Any) -> SampleSet:
+        """Samples, as `predict` is given them, in the form in which the network takes them; labels are 0.
+
+        Raises
+        ------
+        InputError
+            They are not what the network takes.
+        """
+        if self.kind == "text":
+            if isinstance(samples, TokenSet):
+                return samples
+            assert self._samples.vocabulary is not None
+            return TokenSet.encode(text_set(samples), self._samples.vocabulary, self.sample_shape[1])
+        if self.kind == "series":
+            return series_set(samples, self.sample_shape)
         if isinstance(samples, ImageSet):
             samples = samples.images
-        if self.recordings:
+        if self.kind == "recordings":
             return recording_set(samples, self.sample_shape)
         return image_set(samples, self.sample_shape)
 

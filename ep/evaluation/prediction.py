@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets import EventSet, ImageSet
+from spikesim.datasets.samples.model import SampleSet
 from spikesim.ep.evaluation.evaluate import SpikeTrain, free_phases, record_spikes
 from spikesim.ep.inputs.pipeline import SamplePipeline
 from spikesim.ep.parallel.thread_pool import ThreadPool
@@ -81,7 +81,7 @@ class Prediction:
 class Rows(NamedTuple):
     """Samples that are to be answered."""
 
-    samples: ImageSet | EventSet
+    samples: SampleSet
     ids: NDArray[np.int64]  # (n,): identities, which random numbers follow
     recorded: tuple[int, ...]  # indices of those whose spikes are recorded
     stream: int

@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset
+from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.ep.config.parsing import Config, make_config, merge
 from spikesim.ep.exchange.layouts import parameter_forms
 from spikesim.ep.exchange.tensors import GivenWeights, read_weights
+from spikesim.ep.inputs.encoding import maps_of
 from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.network.heads import READOUT
 from spikesim.ep.network.initial_weights import initial_parameters
@@ -19,6 +21,7 @@ from spikesim.ep.training.observer import Silent
 from spikesim.ep.training.run_store import RunOptions
 from spikesim.ep.training.trainer import Trainer
 from spikesim.errors import InputError
+from spikesim.numerics.fixed_point import ONE, ONE_BITS
 
 __all__ = ["Imported", "LayerImport", "import_weights"]
 
@@ -133,15 +136,19 @@ def _try_out(model: Model, pipeline: InputPipeline, parameters: ParameterTree) -
     model.set_parameters(parameters)
     train = pipeline.dataset.train
     inputs = pipeline.plain(train, slice(0, min(CHECKED_IMAGES, len(train))))
-    if isinstance(inputs, np.ndarray):  # what spikes can add to a drive is known from the weights
+    if not isinstance(inputs, SpikeTrains):  # what spikes can add to a drive is known from the weights
         for edge in model.graph.input_edges:
-            model.compiled.drive_from(edge.connection, inputs)
+            model.compiled.drive_from(edge.connection, maps_of(inputs))
 
 
 def _layers(model: Model, given: GivenWeights) -> tuple[LayerImport, ...]:
     found = []
     for edge in model.graph.edges:
         weights, connection = given.arrays[edge.weight], edge.connection
+        if edge.lookup:  # rounded when they are looked up
+            lost = float(np.mean((np.rint(weights * ONE) == 0) & (weights != 0)))
+            found.append(LayerImport(edge.name, weights.shape, ONE_BITS, lost))
+            continue
         lost = float(np.mean((connection.integers == 0) & (weights != 0)))
         found.append(LayerImport(edge.name, weights.shape, connection.exponent, lost))
     return tuple(found)

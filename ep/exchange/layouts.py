@@ -4,6 +4,7 @@
 what          here, ``conv1/weight``              torch, ``conv1.weight``
 ============  ==================================  =============================================
 convolution   (ky, kx, Cin, Cout)                 (Cout, Cin, ky, kx), of ``nn.Conv2d``
+lookup        (rows, Cout)                        (rows, Cout), of ``nn.Embedding``
 dense, heads  (features, outputs), features in    (outputs, features), features in the order
               the order (y, x, channel)           (channel, y, x), of ``nn.Flatten, nn.Linear``
 bias          (outputs,)                          (outputs,)
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.engine.synapses import Conv, Dense, Shape, neurons, pooled
+from spikesim.engine.synapses import Dense, Shape, neurons, pooled
 from spikesim.ep.network.graph import LayerGraph
 from spikesim.ep.network.heads import Head
 
@@ -38,7 +39,7 @@ class Form:
     shape : tuple of int
         Of the weights, in this program's layout.
     features : (height, width, channels) or None
-        The map that the first axis of `shape` runs over; None for a convolution.
+        The map that the first axis of `shape` runs over; None for a convolution and for a lookup.
     has_bias : bool
         A layer has one bias, whose name is that of its first connection.
     is_head : bool
@@ -62,11 +63,16 @@ class Form:
 
     def layout_shape(self, layout: str) -> tuple[int, ...]:
         """Shape of the weights in a layout."""
-        return self.shape if layout == "spikesim" else self.shape[:-3:-1] + self.shape[:-2]
+        return self.shape if layout == "spikesim" or self.is_lookup else self.shape[:-3:-1] + self.shape[:-2]
+
+    @property
+    def is_lookup(self) -> bool:
+        """Whether they are the rows of a lookup."""
+        return self.features is None and len(self.shape) == 2
 
     def to_layout(self, weights: NDArray[_Number], layout: str) -> NDArray[_Number]:
         """Weights of this program, numbers of any type, in a layout; contiguous."""
-        if layout == "spikesim":
+        if layout == "spikesim" or self.is_lookup:
             return np.ascontiguousarray(weights)
         if self.features is None:
             return np.ascontiguousarray(weights.transpose(3, 2, 0, 1))
@@ -75,7 +81,7 @@ class Form:
 
     def from_layout(self, weights: Array, layout: str) -> Array:
         """The inverse of `to_layout`."""
-        if layout == "spikesim":
+        if layout == "spikesim" or self.is_lookup:
             return np.ascontiguousarray(weights)
         if self.features is None:
             return np.ascontiguousarray(weights.transpose(2, 3, 1, 0))
@@ -89,9 +95,9 @@ def parameter_forms(graph: LayerGraph, heads: tuple[Head, ...], classes: int) ->
     forms = {}
     for edge in graph.edges:
         table, source = edge.connection.table, edge.connection.source.shape
-        assert isinstance(table, Conv | Dense)
-        seen = pooled(source) if table.pool else source
-        features = None if isinstance(table, Conv) else seen
+        features = None
+        if isinstance(table, Dense):
+            features = pooled(source) if table.pool else source
         forms[edge.name] = Form(edge.shape, features, edge.first)
     for head in heads:
         forms[head.name] = Form((neurons(head.shape), classes), head.shape, is_head=True)

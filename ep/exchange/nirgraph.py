@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim import __version__
-from spikesim.engine.synapses import Shape
+from spikesim.engine.synapses import Conv, Shape
 from spikesim.ep.config.layer_rows import INPUT
 from spikesim.ep.exchange.spikes import nir_library
 from spikesim.ep.exchange.structure import Structure
@@ -52,12 +52,11 @@ def make_graph(structure: Structure, step_ms: float) -> Any:
     InputError
         A convolution behind a dense layer, or pools of winners, for which NIR has no node either.
     """
-    _refuse_maxima(structure)
+    _refuse_unknown(structure)
     nir = nir_library()
     graph, dynamics = structure.graph, structure.config.dynamics
-    height, width, channels = graph.image.shape
-    nodes = _Nodes(nir)
-    nodes.add("input", nir.Input({"input": np.array([channels, height, width])}))
+    nodes = _Nodes(nir, graph.image.shape)
+    nodes.add("input", nir.Input({"input": np.array(nodes.map_shape(graph.image.shape))}))
     tau = 2.0**dynamics.leak * step_ms * 1e-3
     for layer, population in enumerate(graph.populations):
         name, shape = population.name, population.shape
@@ -68,23 +67,24 @@ def make_graph(structure: Structure, step_ms: float) -> Any:
             if edge.convolution:
                 if nodes.is_flat(source):
                     raise InputError(f"{edge.name} is a convolution behind a dense layer, which NIR has no node for")
-                node = _convolution(nir, edge.connection.table, weights, _bias(structure, edge))
+                node = _convolution(nodes, edge, weights, _bias(structure, edge))
             else:
                 source = nodes.flatten(edge.name, source, structure.forms[edge.name].features)
                 node = nir.Affine(weights, _bias(structure, edge))
             tables.append(nodes.add(f"{edge.name}_weight", node, source))
-        ones = np.ones((shape[2],) if nodes.is_flat(tables[0]) else (shape[2], *shape[:2]), np.float32)
+        ones = np.ones((shape[2],) if nodes.is_flat(tables[0]) else nodes.map_shape(shape), np.float32)
         nodes.add(f"{name}_membrane", nir.LI(tau=ones * np.float32(tau), r=ones, v_leak=0 * ones), *tables)
         nodes.add(name, nir.Threshold(0.5 * ones, metadata=_neuron_metadata(structure, layer)), f"{name}_membrane")
         if _is_pooled(structure, layer):
             two = np.array([2, 2])
             nodes.add(f"{name}_pool", nir.AvgPool2d(kernel_size=two, stride=two, padding=0 * two), name)
     top = _output(structure, structure.readout.layer)
-    if structure.readout.pooling == "mean" and not nodes.is_flat(top):
-        sides = np.array(structure.readout.population.shape[:2])
-        top = nodes.add(f"{READOUT}_pool", nir.AvgPool2d(kernel_size=sides, stride=sides, padding=0 * sides), top)
-    top = nodes.flatten(READOUT, top, structure.readout.shape)
     readout = structure.forms[READOUT].to_layout(structure.weights[f"{READOUT}/weight"], "torch")
+    if structure.readout.pooling == "mean" and not nodes.is_flat(top):  # the same weights at each position
+        readout = _as_kernels(structure, READOUT).reshape(len(readout), -1)
+        top = nodes.flatten(READOUT, top, structure.readout.population.shape)
+    else:
+        top = nodes.flatten(READOUT, top, structure.readout.shape)
     metadata = {"applied_to": f"mean of p over the last {dynamics.window_free} steps, outside the dynamics"}
     nodes.add(READOUT, nir.Affine(readout, structure.weights[f"{READOUT}/bias"], metadata=metadata), top)
     nodes.add("output", nir.Output({"output": np.array([len(readout)])}), READOUT)
@@ -92,10 +92,14 @@ def make_graph(structure: Structure, step_ms: float) -> Any:
 
 
 class _Nodes:
-    """Nodes and edges of a graph; what several edges bring to a node adds up."""
+    """Nodes and edges of a graph; what several edges bring to a node adds up.
 
-    def __init__(self, nir: Any) -> None:
-        self._nir = nir
+    Maps are (channels, rows, columns); of samples with a single row, series, (channels, frames).
+    """
+
+    def __init__(self, nir: Any, image: Shape) -> None:
+        self.nir = nir
+        self.over_time = image[0] == 1
         self.nodes: dict[str, Any] = {}
         self.edges: list[tuple[str, str]] = []
         self._flat: set[str] = set()
@@ -104,9 +108,14 @@ class _Nodes:
         """Add a node behind others; its name."""
         self.nodes[name] = node
         self.edges += [(source, name) for source in sources]
-        if isinstance(node, self._nir.Affine | self._nir.Flatten) or any(source in self._flat for source in sources):
+        if isinstance(node, self.nir.Affine | self.nir.Flatten) or any(source in self._flat for source in sources):
             self._flat.add(name)
         return name
+
+    def map_shape(self, shape: Shape) -> tuple[int, ...]:
+        """Shape of a map of (height, width, channels)."""
+        height, width, channels = shape
+        return (channels, width) if self.over_time else (channels, height, width)
 
     def is_flat(self, name: str) -> bool:
         """Whether a node sends a vector, no map."""
@@ -117,12 +126,18 @@ class _Nodes:
         if self.is_flat(source):
             return source
         assert shape is not None
-        channels_first = {"input": np.array([shape[2], *shape[:2]])}
-        return self.add(f"{name}_flatten", self._nir.Flatten(channels_first, start_dim=0, end_dim=-1), source)
+        channels_first = {"input": np.array(self.map_shape(shape))}
+        return self.add(f"{name}_flatten", self.nir.Flatten(channels_first, start_dim=0, end_dim=-1), source)
 
 
-def _refuse_maxima(structure: Structure) -> None:
-    """NIR has no node that passes on the spikes of the neuron with the highest potential, and none for a maximum."""
+def _refuse_unknown(structure: Structure) -> None:
+    """NIR has no node that passes on the spikes of the neuron with the highest potential, and none for a maximum or a
+    lookup.
+    """
+    if any(edge.lookup for edge in structure.graph.edges):
+        raise InputError(
+            "the run has a layer of kind tokens, for which NIR has no node; export the weights (--to safetensors)"
+        )
     if structure.readout.pooling == "maximum":
         raise InputError(
             "model.global_pooling of the run is 'maximum', for which NIR has no node; export the weights (--to "
@@ -176,12 +191,11 @@ def make_if_graph(structure: Structure) -> Any:
     InputError
         Pools of winners.
     """
-    _refuse_maxima(structure)
+    _refuse_unknown(structure)
     nir = nir_library()
     graph = structure.graph
-    height, width, channels = graph.image.shape
-    nodes = _Nodes(nir)
-    nodes.add("input", nir.Input({"input": np.array([channels, height, width])}))
+    nodes = _Nodes(nir, graph.image.shape)
+    nodes.add("input", nir.Input({"input": np.array(nodes.map_shape(graph.image.shape))}))
     for layer, population in enumerate(graph.populations):
         name, shape = population.name, population.shape
         tables = []
@@ -189,23 +203,20 @@ def make_if_graph(structure: Structure) -> Any:
             bias = _bias(structure, edge)
             if edge.convolution:
                 weights = structure.forms[edge.name].to_layout(structure.weights[edge.weight], "torch")
-                node = _convolution(nir, edge.connection.table, weights, bias)
+                node = _convolution(nodes, edge, weights, bias)
             else:
-                node = _plain_convolution(nir, _as_kernels(structure, edge.name), bias)
+                node = _plain_convolution(nodes, _as_kernels(structure, edge.name), bias)
             tables.append(nodes.add(f"{edge.name}_weight", node, _source(structure, edge)))
-        ones = np.ones((shape[2], *shape[:2]), np.float32)
+        ones = np.ones(nodes.map_shape(shape), np.float32)
         nodes.add(name, nir.IF(r=ones, v_threshold=ones, metadata=_neuron_metadata(structure, layer)), *tables)
         if _is_pooled(structure, layer):
             quarter = np.zeros((shape[2], shape[2], 2, 2), np.float32)
             quarter[np.arange(shape[2]), np.arange(shape[2])] = 0.25
-            pool = _plain_convolution(nir, quarter, np.zeros(shape[2], np.float32), stride=2)
+            pool = _plain_convolution(nodes, quarter, np.zeros(shape[2], np.float32), stride=2)
             nodes.add(f"{name}_pool", pool, name)
     readout, bias = _as_kernels(structure, READOUT), structure.weights[f"{READOUT}/bias"]
-    if structure.readout.pooling == "mean":  # a convolution as large as the map, whose weights are the same everywhere
-        height, width = structure.readout.population.shape[:2]
-        readout = np.repeat(np.repeat(readout, height, axis=2), width, axis=3) / np.float32(height * width)
-    nodes.add(READOUT, _plain_convolution(nir, readout, bias), _output(structure, structure.readout.layer))
-    nodes.add("output", nir.Output({"output": np.array([len(readout), 1, 1])}), READOUT)
+    nodes.add(READOUT, _plain_convolution(nodes, readout, bias), _output(structure, structure.readout.layer))
+    nodes.add("output", nir.Output({"output": np.array(nodes.map_shape((1, 1, len(readout))))}), READOUT)
     return nir.NIRGraph(nodes.nodes, nodes.edges, metadata={**_graph_metadata(structure, 1.0), "losses": IF_LOSSES})
 
 
@@ -225,24 +236,29 @@ def _as_kernels(structure: Structure, name: str) -> NDArray[np.float32]:
     assert features is not None
     height, width, channels = features
     weights = structure.forms[name].to_layout(structure.weights[f"{name}/weight"], "torch")
-    return weights.reshape(-1, channels, height, width)
+    kernels = weights.reshape(-1, channels, height, width)
+    if name == READOUT and structure.readout.pooling == "mean":  # the same everywhere
+        height, width = structure.readout.population.shape[:2]
+        kernels = np.repeat(np.repeat(kernels, height, axis=2), width, axis=3) / np.float32(height * width)
+    return kernels
 
 
-def _plain_convolution(nir: Any, weights: Any, bias: Any, stride: int = 1) -> Any:
-    """Without padding."""
-    return nir.Conv2d(input_shape=None, weight=weights, stride=stride, padding=0, dilation=1, groups=1, bias=bias)
+def _plain_convolution(nodes: _Nodes, weights: Any, bias: Any, stride: int = 1, padding: int = 0) -> Any:
+    """Of square kernels, or over time."""
+    kind, own = (nodes.nir.Conv1d, weights[:, :, 0]) if nodes.over_time else (nodes.nir.Conv2d, weights)
+    return kind(input_shape=None, weight=own, stride=stride, padding=padding, dilation=1, groups=1, bias=bias)
 
 
-def _convolution(nir: Any, table: Any, weights: Any, bias: Any) -> Any:
-    return nir.Conv2d(
-        input_shape=None,
-        weight=weights,
-        stride=table.stride,
-        padding=table.padding,
-        dilation=1,
-        groups=1,
-        bias=bias,
-    )
+def _convolution(nodes: _Nodes, edge: Edge, weights: Any, bias: Any) -> Any:
+    table = edge.connection.table
+    assert isinstance(table, Conv)
+    (height, width), (above, left) = table.sides, table.frame
+    if not nodes.over_time and (height != width or above != left):  # its library makes maps of a wrong shape of them
+        raise InputError(
+            f"the run has a kernel of {table.title}, and the convolutions of NIR are square; export the weights (--to "
+            "safetensors)"
+        )
+    return _plain_convolution(nodes, weights, bias, table.stride, left)
 
 
 def _neuron_metadata(structure: Structure, layer: int) -> dict[str, Any]:

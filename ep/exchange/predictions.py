@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets import EventSet, ImageSet
+from spikesim.datasets import TextSet
+from spikesim.datasets.samples.model import SampleSet
 from spikesim.ep.evaluation.network import TrainedNetwork
 from spikesim.ep.evaluation.prediction import Prediction
 from spikesim.ep.runs.schema import hash_of_config
@@ -24,8 +25,9 @@ class Predicted(NamedTuple):
     network: TrainedNetwork
     prediction: Prediction
     ids: NDArray[np.int64]  # (n,)
-    samples: ImageSet | EventSet
+    samples: SampleSet
     names: list[str] | None = None  # of their files, where each has one
+    texts: tuple[str, ...] | None = None  # as they were given
 
 
 def check_suffix(path: Path, *, spikes: bool) -> None:
@@ -64,6 +66,8 @@ def _write_table(path: Path, found: Predicted) -> None:
     columns: dict[str, list[Any]] = {"sample": found.ids.tolist()}
     if found.names is not None:
         columns["file"] = found.names
+    if found.texts is not None:
+        columns["text"] = list(found.texts)
     columns["label"] = prediction.labels.tolist()
     if named:
         columns["class"] = [network.classes[label] for label in prediction.labels]
@@ -95,6 +99,11 @@ def _arrays(found: Predicted) -> dict[str, NDArray[Any]]:
     return arrays
 
 
+def _pictures(samples: SampleSet, chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
+    assert not isinstance(samples, TextSet)  # encoded
+    return samples.pictures(chosen)
+
+
 def _counts(prediction: Prediction) -> NDArray[np.int64]:
     """Spikes by sample and layer, (n, L)."""
     return np.stack(list(prediction.spike_counts.values()), axis=1)
@@ -111,7 +120,7 @@ def _spike_columns(found: Predicted) -> dict[str, NDArray[Any]]:
     recorded = list(found.prediction.spikes)
     return {
         "recorded": found.ids[recorded],
-        "recorded_images": found.samples.pictures(np.array(recorded)),
+        "recorded_images": _pictures(found.samples, np.array(recorded)),
         "spike_sample": np.repeat([sample for sample, _, _ in rows], lengths),
         "spike_layer": np.repeat([layer for _, layer, _ in rows], lengths),
         "spike_step": np.concatenate([train.steps for _, _, train in rows]),

@@ -93,12 +93,14 @@ def read_structure(reader: RunReader, which: str = "last") -> Structure:
     weights = reader.weights(which)
     if not any(array.any() for array in weights.values()):
         raise InputError(f"{reader.path} has no weights yet; wait for its first checkpoint")
+    vocabulary = None if reader.samples is None else reader.samples.vocabulary
     graph = build(
         arch,
         _image_shape(reader, config, arch, weights),
         width=config.model.width,
         pooling=cast(Any, config.dynamics.pooling),
         neurons=NeuronParameters.of(config),
+        words=len(vocabulary) if vocabulary else None,
     )
     spikes = not reader.layers[0].analogue
     samples = reader.samples
@@ -121,7 +123,9 @@ def _image_shape(
     """Shape of the samples as the network sees them: that of the file, or what an old one lets conclude."""
     weight = weights.get(f"{reader.layers[0].name}/weight")
     if reader.input_shape is not None:
-        if weight is None or not _sees(weight.shape, reader.input_shape):
+        vocabulary = None if reader.samples is None else reader.samples.vocabulary
+        words = None if vocabulary is None else len(vocabulary)
+        if weight is None or not _sees(weight.shape, reader.input_shape, words):
             raise InputError(f"{reader.path} has other weights of the first layer than its input_shape needs")
         return reader.input_shape
     row, first = arch.layers[0], reader.layers[0]
@@ -148,7 +152,9 @@ def _image_shape(
     )
 
 
-def _sees(weights: tuple[int, ...], image: Shape) -> bool:
-    """Whether weights of this shape are those of a first layer that sees such an image; looked at before it is built,
-    which takes the memory of its weights."""
-    return weights[2] == image[2] if len(weights) == 4 else weights[:1] == (math.prod(image),)
+def _sees(weights: tuple[int, ...], image: Shape, words: int | None) -> bool:
+    """Whether weights of this shape are those of a first layer that sees such an image, or texts of so many words;
+    looked at before it is built, which takes the memory of its weights."""
+    if len(weights) == 4:
+        return weights[2] == image[2]
+    return weights[:1] == (math.prod(image) if words is None else words,)

@@ -28,11 +28,12 @@ from spikesim.ep.gradcheck import implicit_gradient as ad
 from spikesim.ep.gradcheck.mean_field import Inputs, MeanField, Reals
 from spikesim.ep.gradients.contrast import layer_rates
 from spikesim.ep.gradients.scheme import NudgingScheme
-from spikesim.ep.inputs.encoding import Input, Sequences
+from spikesim.ep.inputs.encoding import Input, Sequences, Tokens, rows_of
 from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.inputs.samples import MiniBatch
+from spikesim.ep.inputs.texts import encoded
 from spikesim.ep.network.error_signals import check_teacher
-from spikesim.ep.network.graph import LayerGraph
+from spikesim.ep.network.graph import Edge, LayerGraph
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
@@ -338,6 +339,8 @@ def check_gradients(
     threads, ranks, progress = execution.threads, execution.ranks, execution.progress
     check_teacher(config.error_signals, soft_targets is not None)
     configs = [variant.configure(config) for variant in grid]  # refused before any work
+    kept = None if run is None or run.reader.samples is None else run.reader.samples.vocabulary
+    dataset = encoded(config, dataset, kept)
     model = Model(config, dataset)
     pipeline = InputPipeline(config, dataset, model.graph.image.shape)
     samples = len(dataset.train.labels) if config.data.limit is None else config.data.limit
@@ -367,7 +370,7 @@ def check_gradients(
             ids = learner.order(number, samples)[: config.data.batch_size]
             given, labels = pipeline.train(number, ids), dataset.train.labels[ids]
             targets = None if soft_targets is None else soft_targets[ids]
-            extents = model.extents[given.lengths] if isinstance(given, Sequences) else None
+            extents = model.extents[given.lengths] if isinstance(given, Sequences | Tokens) else None
             inputs = Inputs.prepare(pipeline.mean(given), labels, dataset.classes, targets, extents)
             found = ad.reference(field, inputs, small_beta, rule=config.dynamics.rule, threads=threads, ranks=ranks)
             batches.append(_MiniBatch(number, ids, given, labels, found))
@@ -415,7 +418,9 @@ def _run_variant(
             gradients, result = learner.estimate(
                 MiniBatch(batch.number, 0, inputs, batch.ids, batch.labels), keep_rates=True
             )
-            weights.append(by_layer(model.graph, [gradients[edge.weight] for edge in model.graph.edges]))
+            rows = rows_of(batch.inputs)
+            estimated = [_whole(edge, gradients[edge.weight], rows) for edge in model.graph.edges]
+            weights.append(by_layer(model.graph, estimated))
             biases.append([gradients[f"{name}/bias"] for name in model.names])
             differences.append(result.rate_difference)
             quantiles.append(_difference_quantiles(model, learner.scheme, result.rates))
@@ -438,6 +443,15 @@ def _run_variant(
         quantiles=np.array(quantiles),
         activity=np.array(activities),
     )
+
+
+def _whole(edge: Edge, gradient: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The gradient of all weights of a connection; rows: of a lookup, those that it is of."""
+    if not edge.lookup:
+        return gradient
+    whole = np.zeros(edge.shape, np.float32)
+    whole[rows] = gradient
+    return whole
 
 
 def _difference_quantiles(model: Model, scheme: NudgingScheme, rates: ph.Rates | None) -> list[list[float]]:

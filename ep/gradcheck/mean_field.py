@@ -163,14 +163,15 @@ class Inputs:
     @classmethod
     def prepare(
         cls,
-        images: NDArray[np.int16],
+        images: NDArray[np.int16] | NDArray[np.int32],
         labels: NDArray[np.int64],
         classes: int,
         targets: Reals | None = None,
         extents: NDArray[np.int64] | None = None,
     ) -> "Inputs":
-        """From what the engine is given: int16 images, 1.0 = 2**12, and labels (n,)."""
-        return cls(images / float(1 << INPUT_BITS), np.eye(classes)[labels], targets, extents)
+        """From what the engine is given: int16 images, 1.0 = 2**12, or int32 tokens, and labels (n,)."""
+        unit = 1.0 if images.dtype == np.int32 else float(1 << INPUT_BITS)
+        return cls(images / unit, np.eye(classes)[labels], targets, extents)
 
     def part(self, samples: slice) -> "Inputs":
         """Some of the samples."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from spikesim.ep.config.sections import StabilitySettings
 from spikesim.ep.gradients import contrast as co
 from spikesim.ep.gradients.correlation import Correlation
-from spikesim.ep.inputs.encoding import Input
+from spikesim.ep.inputs.encoding import Input, rows_of
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import Array
 from spikesim.ep.parallel.buffers import Buffers
@@ -81,7 +81,8 @@ def penalty_sums(
     Stopped
     """
     edges = [edge for edge in model.graph.edges if penalties[edge.target] > 0]
-    sums = {edge.index: co.room(edge, "penalty", buffers) for edge in edges}
+    rows = len(rows_of(inputs))
+    sums = {edge.index: co.room(edge, "penalty", buffers, rows) for edge in edges}
     pieces = [piece for piece in co.pieces(model, len(inputs)) if piece.edge.index in sums]
     shared = co.SharedRows(pieces)
 
@@ -89,8 +90,8 @@ def penalty_sums(
         if thread_pool.stop[0]:
             raise Stopped
         own, out = piece.samples, co.place(piece, sums[piece.edge.index])
-        rows = shared.of(piece, lambda: co.presynaptic_rows(model, piece.edge, inputs[own], free[own]))
-        return co.phase_correlation(model, piece.edge, followed[own], rows, piece.channels, out)
+        seen = shared.of(piece, lambda: co.presynaptic_rows(model, piece.edge, inputs[own], free[own]))
+        return co.phase_correlation(model, piece.edge, followed[own], seen, piece.channels, out)
 
     found = list(zip(pieces, thread_pool.map(work, pieces), strict=True))
     for edge in edges:

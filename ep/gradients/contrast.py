@@ -27,14 +27,14 @@ from numpy.typing import NDArray
 from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.engine.synapses import pooled
 from spikesim.ep.gradients.correlation import Correlation, correlate
-from spikesim.ep.gradients.presynaptic import ALONE, RateMaps, Rows, image_rows, rate_rows
-from spikesim.ep.inputs.encoding import Input, maps_of
+from spikesim.ep.gradients.presynaptic import ALONE, RateMaps, Rows, TokenRows, image_rows, rate_rows, token_rows
+from spikesim.ep.inputs.encoding import Input, Tokens, maps_of
 from spikesim.ep.network.graph import Edge
 from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.buffers import Buffers
 from spikesim.numerics.fixed_point import INPUT_BITS, ONE
 
-Shared = TypeVar("Shared", bound=Rows | None)
+Shared = TypeVar("Shared", bound=Rows | TokenRows | None)
 
 TERMS = 2048
 """Positions, over all samples, of a piece of the work: few enough for the cache, enough to share the sums out."""
@@ -87,9 +87,14 @@ class SharedRows:
         return piece.edge.index, piece.samples.start
 
 
-def room(edge: Edge, name: str, buffers: Buffers) -> Correlation:
-    """Room for the correlation of a connection, with arbitrary content."""
-    *rest, channels = edge.shape
+def learned_shape(edge: Edge, rows: int) -> tuple[int, ...]:
+    """Shape of the gradient of a connection's weights; rows: of a lookup that learn."""
+    return (rows, edge.shape[-1]) if edge.lookup else edge.shape
+
+
+def room(edge: Edge, name: str, buffers: Buffers, rows: int) -> Correlation:
+    """Room for the correlation of a connection, with arbitrary content; rows: of a lookup that learn."""
+    *rest, channels = learned_shape(edge, rows)
     weights = buffers.take(f"{name}/{edge.index}/weights", (channels, *rest), np.int64)
     return Correlation(weights, buffers.take(f"{name}/{edge.index}/bias", (channels,), np.int64))
 
@@ -120,6 +125,8 @@ def presynaptic_unit(edge: Edge, window: int) -> float:
     """A presynaptic rate of 1 in a correlation: pixels in their own unit, else sums over a window, of four cells behind
     an average pool. The window of an input of spikes is that of the free phase.
     """
+    if edge.lookup:
+        return 1.0
     if edge.analogue:
         return float(1 << INPUT_BITS)
     return float(ONE * window) * (4 if edge.pooled and not edge.winner else 1)
@@ -139,8 +146,10 @@ def presynaptic_rows(
     inputs: Input,
     first: NDArray[np.int32],
     second: NDArray[np.int32] = ALONE,
-) -> Rows:
+) -> Rows | TokenRows:
     """What a connection sees of the image, or of its source in one phase or two together."""
+    if isinstance(inputs, Tokens) and edge.lookup:
+        return token_rows(inputs.maps, inputs.rows)
     if edge.analogue:
         assert not isinstance(inputs, SpikeTrains)
         return image_rows(edge.connection, maps_of(inputs))
@@ -156,7 +165,7 @@ def phase_correlation(
     model: Model,
     edge: Edge,
     sums: NDArray[np.int32],
-    rows: Rows | None,
+    rows: Rows | TokenRows | None,
     channels: slice | None = None,
     out: Correlation | None = None,
 ) -> Correlation:
@@ -181,7 +190,7 @@ def contrast(
     model: Model,
     edge: Edge,
     post: list[NDArray[np.int32]],
-    rows: Rows | None,
+    rows: Rows | TokenRows | None,
     channels: slice | None = None,
     out: Correlation | None = None,
 ) -> Correlation:

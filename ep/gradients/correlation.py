@@ -23,7 +23,7 @@ from spikesim.engine.simd.pair_products import (
     word_of,
     words_of_halves,
 )
-from spikesim.ep.gradients.presynaptic import ALONE, Rows
+from spikesim.ep.gradients.presynaptic import ALONE, Rows, TokenRows
 from spikesim.jit.compilation import kernel
 
 SHORT = 2**15 - 1
@@ -52,7 +52,7 @@ class Correlation(NamedTuple):
 
 def correlate(
     connection: Connection,
-    rows: Rows,
+    rows: Rows | TokenRows,
     at: int,
     first: NDArray[np.int32],
     second: NDArray[np.int32] = ALONE,
@@ -63,7 +63,7 @@ def correlate(
 
     Parameters
     ----------
-    rows : Rows
+    rows : Rows or TokenRows
         Of the source.
     at : int
         Where the target lies in the state of a sample.
@@ -79,6 +79,13 @@ def correlate(
     chosen = slice(0, target.shape[2]) if channels is None else channels
     part = target.part_of_state(chosen)
     count, padded = chosen.stop - chosen.start, (part.stop - part.start) // (height * width)
+    if isinstance(rows, TokenRows):
+        if out is None:
+            out = Correlation(np.empty((count, rows.learned), np.int64), np.empty(count, np.int64))
+        out.weights.fill(0)
+        out.bias.fill(0)
+        _add_by_row(first, second, _Target(at + part.start, height, width, target.lanes, False), rows.places, out)
+        return out
     place = _Target(at + part.start, height, width, target.lanes, rows.by_sample)
     largest = int(_largest_term(first, second, place.at, at + part.stop))
     bits = half_bits(largest)
@@ -129,6 +136,26 @@ class _Terms(NamedTuple):
     offsets: NDArray[np.int32]
     line: int
     bits: int
+
+
+@kernel
+def _add_by_row(first, second, target, places, out):
+    """Add the terms of each position to its row of a lookup, and all of them to the biases."""
+    alone, lanes = len(second) == 0, target.lanes
+    weights, bias = out
+    for sample in range(len(first)):
+        for channel in range(len(bias)):
+            block = target.at + channel // lanes * lanes * target.width + channel % lanes
+            total = np.int64(0)
+            for x in range(target.width):
+                i = block + x * lanes
+                term = np.int64(first[sample, i])
+                if not alone:
+                    term -= np.int64(second[sample, i])
+                total += term
+                if places[sample, x] >= 0:
+                    weights[channel, places[sample, x]] += term
+            bias[channel] += total
 
 
 @kernel

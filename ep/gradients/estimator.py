@@ -41,7 +41,9 @@ def check_sums(model: Model, scheme: NudgingScheme, size: int) -> None:
         positions = population.shape[0] * population.shape[1]
         # the presynaptic rates of two nudged phases may add up
         before = dynamics.window_free if scheme.clamped else 2 * window
-        if edge.source == INPUT:
+        if edge.lookup:
+            pre = 1.0
+        elif edge.source == INPUT:
             pre = float(2**15) if edge.analogue else float(ONE * dynamics.window_free)
         else:
             pre = co.presynaptic_unit(edge, before)
@@ -77,10 +79,10 @@ class LayerSums:
     apart: NDArray[np.int64]
 
     @classmethod
-    def room(cls, model: Model, scheme: NudgingScheme, buffers: Buffers) -> "LayerSums":
-        """Room for those of a mini-batch, with arbitrary content."""
+    def room(cls, model: Model, scheme: NudgingScheme, buffers: Buffers, rows: int = 0) -> "LayerSums":
+        """Room for those of a mini-batch, with arbitrary content; rows: of a lookup that learn."""
         found = [
-            [co.room(edge, f"term{number}", buffers) for number, _ in enumerate(scheme.terms(edge))]
+            [co.room(edge, f"term{number}", buffers, rows) for number, _ in enumerate(scheme.terms(edge))]
             for edge in model.graph.edges
         ]
         return cls(found, np.zeros(model.layers, np.int64))
@@ -208,7 +210,8 @@ def layer_gradients(
     def finish(edge: Edge) -> dict[str, Array]:
         parts, terms = sums.correlations[edge.index], scheme.terms(edge)
         strength = distance * batch.samples * scheme.weight(model, edge)
-        weight = buffers.take(f"gradient/{edge.index}/weight", edge.shape, np.float32)
+        rows = parts[0].weights.shape[-1]  # of a lookup, those that learn
+        weight = buffers.take(f"gradient/{edge.index}/weight", co.learned_shape(edge, rows), np.float32)
         units = [co.presynaptic_unit(edge, term.before) * float(ONE * term.window) for term in terms]
         _minus_difference([part.weights for part in parts], units, strength, weight)
         found = {edge.weight: weight}

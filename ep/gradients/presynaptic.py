@@ -192,6 +192,27 @@ def image_rows(connection: Connection, images: NDArray[np.int16]) -> Rows:
     return _rows(connection, layout, samples, flat)
 
 
+class TokenRows(NamedTuple):
+    """What a lookup sees: which row each position looks up.
+
+    Attributes
+    ----------
+    places : int64 (n, W)
+        Place of the row among those that learn; -1: none.
+    learned : int
+        Rows that learn.
+    """
+
+    places: NDArray[np.int64]
+    learned: int
+
+
+def token_rows(maps: NDArray[np.int32], rows: NDArray[np.int64]) -> TokenRows:
+    """Those of texts; maps: numbers of tokens (n, 1, W, 1), rows: that learn, ascending."""
+    numbers = maps[:, 0, :, 0]
+    return TokenRows(np.where(numbers == 0, -1, np.searchsorted(rows, numbers)), len(rows))
+
+
 class RateMaps(NamedTuple):
     """Where the rates of a layer lie in the window sums of a sample, and how they are seen."""
 

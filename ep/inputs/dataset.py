@@ -103,6 +103,4 @@ def is_name_of(name: object, dataset: Dataset) -> bool:
 def _load(name: str, data_dir: str | Path | None) -> Dataset:
     with naming_memory(f"the samples of {name}", "use a machine with more memory, or fewer samples"):
         found = load(name, data_dir)
-    if found.series or found.text:
-        raise InputError(f"{found.name} holds {found.kind}; networks take images and recordings of events")
     return found

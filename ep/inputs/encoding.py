@@ -11,6 +11,7 @@ on recordings (a single frame) and in the mean-field mode.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,18 +51,51 @@ class Sequences:
         return Sequences(self.maps[samples], self.lengths[samples])
 
 
-Input = NDArray[np.int16] | Sequences | SpikeTrains
-"""Samples as the engine takes them: images int16 (n, H, W, C), 1.0 = 2**12, sequences, or the spikes of an input
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """Texts as the numbers of their tokens.
+
+    Attributes
+    ----------
+    maps : int32 (n, 1, W, 1)
+        0 behind the last token of a text, and where a token is dropped.
+    lengths : int64 (n,)
+        Tokens of each text, 1 .. W.
+    rows : int64 (R,)
+        Numbers that occur in the mini-batch that these texts are of, ascending and without 0: the rows that learn.
+    """
+
+    maps: NDArray[np.int32]
+    lengths: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, samples: slice) -> "Tokens":
+        """Some of the texts, views."""
+        return Tokens(self.maps[samples], self.lengths[samples], self.rows)
+
+
+Input = NDArray[np.int16] | Sequences | Tokens | SpikeTrains
+"""Samples as the engine takes them: images int16 (n, H, W, C), 1.0 = 2**12, sequences, texts, or the spikes of an input
 population."""
 
 
-def maps_of(inputs: NDArray[np.int16] | Sequences) -> NDArray[np.int16]:
-    """The maps of samples that enter as a current, int16 (n, H, W, C)."""
-    return inputs.maps if isinstance(inputs, Sequences) else inputs
+def maps_of(inputs: NDArray[np.int16] | Sequences | Tokens) -> NDArray[Any]:
+    """The maps of samples that enter as a current, int16 (n, H, W, C), or the numbers of tokens, int32 (n, 1, W, 1)."""
+    return inputs.maps if isinstance(inputs, Sequences | Tokens) else inputs
+
+
+def rows_of(inputs: Input) -> NDArray[np.int64]:
+    """The rows of a lookup that the mini-batch of these samples changes, (R,); none of samples that are no texts."""
+    return inputs.rows if isinstance(inputs, Tokens) else np.zeros(0, np.int64)
 
 
 TAG_INPUT = 0xFB000000
 """Last word of the counters of the random numbers of inputs, beside the stream; the layers' are below 2**24 * 250."""
+TAG_TOKENS = 0xFA000000
+"""The same of the numbers that drop tokens."""
 PIXEL_MAX = 255
 _PIXEL_UNIT = 257
 """Of 16 random bits, a pixel of 1 of 255."""
@@ -76,9 +110,9 @@ def coding_of(config: Config, dataset: Dataset | SampleSpec) -> str:
         Recordings that are to be coded, or images that have no events.
     """
     chosen = config.data.encoding
-    if dataset.series and chosen not in ("auto", "current"):
+    if (dataset.series or dataset.text) and chosen not in ("auto", "current"):
         raise InputError(
-            f"data.encoding is {chosen!r}, but {dataset.name} holds series; it must be 'current' or 'auto'"
+            f"data.encoding is {chosen!r}, but {dataset.name} holds {dataset.kind}; it must be 'current' or 'auto'"
         )
     if chosen == "auto":
         return "events" if dataset.recordings else "current"
@@ -203,6 +237,30 @@ def follow(
         return trains if frames is None else trains.stretched(steps)
 
     return _joined([train(sample) for sample in samples], steps)
+
+
+def drop_tokens(texts: Tokens, sample_ids: NDArray[np.int64], *, share: float, seed: int, epoch: int) -> Tokens:
+    """Texts some of whose tokens drive nothing: each with the probability `share`, to 2**-16.
+
+    The 16 random bits of token x are half x mod 8 of the Philox block with the counter (x div 8, epoch, sample,
+    `TAG_TOKENS`).
+
+    Parameters
+    ----------
+    sample_ids : int64 (n,)
+        Identities in the data set.
+    """
+    n, width = len(texts), texts.maps.shape[2]
+    octets = -(-width // 8)
+    counters = np.empty((n, octets, 4), np.uint32)
+    counters[:, :, 0] = np.arange(octets)
+    counters[:, :, 1] = epoch
+    counters[:, :, 2] = sample_ids[:, np.newaxis]
+    counters[:, :, 3] = TAG_TOKENS
+    words = philox_words(counters.reshape(-1, 4), seed)
+    bits = np.stack([words & 0xFFFF, words >> 16], axis=-1).reshape(n, octets * 8)[:, :width]
+    kept = bits >= round(share * 2**16)
+    return Tokens(texts.maps * kept[:, np.newaxis, :, np.newaxis], texts.lengths, texts.rows)
 
 
 def window_means(trains: SpikeTrains, shape: Shape, window: int) -> NDArray[np.int16]:

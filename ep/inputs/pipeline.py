@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset, EventSet, ImageSet, SeriesSet
 from spikesim.datasets.samples.model import SampleSet
+from spikesim.datasets.samples.token_set import TokenSet
 from spikesim.datasets.samples.transforms import augment, cut_out, normalize, pad, standardize
 from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.engine.synapses import Shape
@@ -60,6 +61,8 @@ class SamplePipeline:
             return self._follow(samples, rows)
         if isinstance(samples, SeriesSet):
             return self._standardize(samples, rows)
+        if isinstance(samples, TokenSet):
+            return _tokens(samples, rows)
         assert isinstance(samples, ImageSet)
         return self._finish(samples.images[which], rows if ids is None else ids[which], stream)
 
@@ -117,9 +120,20 @@ class InputPipeline(SamplePipeline):
         self.dataset = dataset
         self._mean_colour = np.rint(255 * np.asarray(dataset.mean)).astype(np.uint8)
 
-    def train(self, epoch: int, sample_ids: NDArray[np.int64]) -> cd.Input:
-        """Training samples of an epoch, in the form of `plain`."""
+    def train(self, epoch: int, sample_ids: NDArray[np.int64], batch: NDArray[np.int64] | None = None) -> cd.Input:
+        """Training samples of an epoch, in the form of `plain`.
+
+        Parameters
+        ----------
+        sample_ids : int64 (n,)
+        batch : int64 (m,), optional
+            All samples of the mini-batch, where these are a part of them.
+        """
         train = self.dataset.train
+        if isinstance(train, TokenSet):
+            found = _tokens(train, sample_ids, sample_ids if batch is None else batch)
+            share, seed = self.config.data.token_dropout, self.config.seed
+            return cd.drop_tokens(found, sample_ids, share=share, seed=seed, epoch=epoch) if share else found
         if isinstance(train, EventSet):
             return self._follow(train, sample_ids)
         if isinstance(train, SeriesSet):
@@ -132,3 +146,13 @@ class InputPipeline(SamplePipeline):
             if side:
                 images = cut_out(images, sample_ids, seed=seed, epoch=epoch, side=side, fill=self._mean_colour)
         return self._finish(images, sample_ids, stream_of(epoch, STREAM_FREE))
+
+
+def _tokens(texts: TokenSet, samples: NDArray[np.int64], batch: NDArray[np.int64] | None = None) -> cd.Tokens:
+    """Texts; batch: those of the mini-batch that they learn in."""
+    maps, lengths = texts.padded(samples)
+    rows = np.zeros(0, np.int64)
+    if batch is not None:
+        rows = np.unique(texts.padded(batch)[0]).astype(np.int64)
+        rows = rows[rows > 0]
+    return cd.Tokens(maps, lengths, rows)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from spikesim.datasets import Dataset
 from spikesim.engine.populations import ATTENUATION_MAX, Population
-from spikesim.engine.synapses import Conv, Dense, Pool, Shape, Table, pooled
+from spikesim.engine.synapses import Conv, Dense, Lookup, Pool, Shape, Table, pooled
 from spikesim.ep.config.layer_rows import Layer, Source, read_rows
 from spikesim.ep.config.sections import Config
 from spikesim.ep.network.graph import INPUT, Edge, LayerGraph
@@ -92,6 +92,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "mlp": Architecture((Layer("dense", 512),)),
     "conv": Architecture((Layer("conv", 32, pool=True), Layer("conv", 64, pool=True))),
     "conv1d": Architecture((_conv1d(64), _conv1d(64))),
+    "textcnn": Architecture((Layer("tokens", 64), _conv1d(128))),
     "vgg5": _vgg(128, "M", 256, "M", 512, "M", 512, "M"),
     "vgg8": _vgg(128, 128, "M", 256, 256, "M", 512, 512, "M", 512, "M"),
     "vgg9": _vgg(64, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512),
@@ -99,12 +100,13 @@ ARCHITECTURES: dict[str, Architecture] = {
     "vgg16": _vgg(64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"),
     "resnet13": _resnet(128, 256, 512, 512),
 }
-"""mlp: 784-512-10 on MNIST. conv: 32-64. conv1d: 64-64, over the frames of a series. vgg5: four convolutions and the
-read-out (Laborieux et al. 2021). vgg8: seven convolutions. vgg9: eight, pooled three times (Apolinario et al. 2025,
-arXiv:2502.01837). vgg11, vgg16: the eight and thirteen convolutions of configurations A and D of Simonyan & Zisserman
-2014, with average pooling.
-resnet13: eight convolutions in four blocks, four skip connections and the read-out, 13 tables of weights (E P &
-Srinivasan 2025, arXiv:2509.26003). The last layer of digits is the read-out, which is no layer of spiking neurons."""
+"""mlp: 784-512-10 on MNIST. conv: 32-64. conv1d: 64-64, over the frames of a series. textcnn: rows of 64 for the tokens
+of a text, and a convolution over three of them (Kim 2014, arXiv:1408.5882, with one kernel and the mean). vgg5: four
+convolutions and the read-out (Laborieux et al. 2021). vgg8: seven convolutions. vgg9: eight, pooled three times
+(Apolinario et al. 2025, arXiv:2502.01837). vgg11, vgg16: the eight and thirteen convolutions of configurations A and
+D of Simonyan & Zisserman 2014, with average pooling. resnet13: eight convolutions in four blocks, four skip
+connections and the read-out, 13 tables of weights (E P & Srinivasan 2025, arXiv:2509.26003). The last layer of digits
+is the read-out, which is no layer of spiking neurons."""
 
 
 def architecture(name: str, layers: tuple[dict[str, Any], ...] = ()) -> Architecture:
@@ -153,8 +155,14 @@ def input_shape(name: str, arch: Architecture, dataset: Dataset | SampleSpec, co
         The images are larger than the architecture takes, or cannot be padded evenly.
     """
     height, width, channels = dataset.shape
-    if dataset.series:  # the positive and the negative part of each
-        return height, width, 2 * channels
+    if dataset.series or dataset.text:
+        if arch.image_size is not None or any(layer.pool for layer in arch.layers):
+            fitting = "conv1d" if dataset.series else "textcnn"
+            raise InputError(
+                f"{name} is for images, and {dataset.name} holds {dataset.kind}, of a single row; choose --arch "
+                f"{fitting}, or layers of your own with kernels of [1, k] and no pools"
+            )
+        return height, width, channels * (2 if dataset.series else 1)  # positive and negative parts
     height, width = -(-height // coarse), -(-width // coarse)
     if arch.image_size is None:
         return height, width, channels
@@ -176,6 +184,7 @@ def build(
     neurons: NeuronParameters = NeuronParameters(),
     attenuation: int = 0,
     spikes: bool = False,
+    words: int | None = None,
 ) -> LayerGraph:
     """Build the network of an architecture.
 
@@ -192,6 +201,8 @@ def build(
         Feedback counts 2**-attenuation a level, at least 2**-16.
     spikes : bool
         Whether the samples enter as spikes instead of as an analogue image.
+    words : int, optional
+        Size of the vocabulary, where the samples are the tokens of texts.
 
     Raises
     ------
@@ -205,7 +216,7 @@ def build(
     populations: list[Population] = []
     for number, layer in enumerate(arch.layers, 1):
         with _fitting(image, number):
-            plan = _plan(layer, max(1, round(layer.channels * width)), image, planned, pooling)
+            plan = _plan(layer, max(1, round(layer.channels * width)), image, planned, pooling, words)
             planned.append(plan)
             name = f"{layer.kind}{number}"
             populations.append(network.add_population(plan.shape, name=name, **asdict(neurons)))
@@ -241,7 +252,9 @@ class _Planned:
     inputs: tuple[tuple[int, Table], ...]
 
 
-def _plan(layer: Layer, channels: int, image: Shape, below: list[_Planned], pooling: Pooling) -> _Planned:
+def _plan(
+    layer: Layer, channels: int, image: Shape, below: list[_Planned], pooling: Pooling, words: int | None
+) -> _Planned:
     strided = layer.pool and pooling == "strided"
     inputs: list[tuple[int, Table]] = []
     shape: Shape | None = None
@@ -252,7 +265,13 @@ def _plan(layer: Layer, channels: int, image: Shape, below: list[_Planned], pool
         if min(seen) < 1:
             raise InputError("the map is too small for its kernel or its pool")
         table: Table
-        if layer.kind == "dense":
+        if layer.kind == "tokens":
+            if words is None or source.layer != INPUT:
+                raise InputError("a layer of kind tokens is driven by the tokens of texts alone")
+            table, own = Lookup(words), (*image[:2], channels)
+        elif source.layer == INPUT and words is not None:
+            raise InputError("texts enter through a layer of kind tokens; make it the first one")
+        elif layer.kind == "dense":
             table, own = Dense(pool), (1, 1, channels)
         else:
             stride = source.stride or (layer.stride * (2 if strided else 1) if shape is None else _stride(seen, shape))

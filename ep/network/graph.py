@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.engine.populations import Connection, Population
-from spikesim.engine.synapses import Conv, Dense, Shape
+from spikesim.engine.synapses import Conv, Lookup, Shape
 from spikesim.ep.config.layer_rows import INPUT
 from spikesim.errors import InputError
 from spikesim.network import Network
@@ -65,10 +65,17 @@ class Edge:
     @property
     def fan_in(self) -> int:
         """Its synapses onto a neuron."""
+        if self.lookup:  # one row at a time
+            return 1
         size = 1
         for side in self.shape[:-1]:
             size *= side
         return size
+
+    @property
+    def lookup(self) -> bool:
+        """Whether it looks up rows for the tokens of a text."""
+        return isinstance(self.connection.table, Lookup)
 
     @property
     def analogue(self) -> bool:
@@ -78,16 +85,12 @@ class Edge:
     @property
     def pooled(self) -> bool:
         """Whether it reads its source through 2x2 pools."""
-        table = self.connection.table
-        assert isinstance(table, Conv | Dense)
-        return table.pool is not None
+        return getattr(self.connection.table, "pool", None) is not None
 
     @property
     def winner(self) -> bool:
         """Whether these pools pass on the winner of each cell."""
-        table = self.connection.table
-        assert isinstance(table, Conv | Dense)
-        return table.pool == "winner"
+        return getattr(self.connection.table, "pool", None) == "winner"
 
     @property
     def convolution(self) -> bool:
@@ -184,10 +187,12 @@ class LayerGraph:
             lower = {INPUT: found[:, self.image.index]}
         for edge in self.edges:
             table = edge.connection.table
-            if not isinstance(table, Conv):
+            if isinstance(table, Conv):
+                columns = np.maximum(table.columns(lower[edge.source] // (2 if table.pool else 1)), 0)
+            elif isinstance(table, Lookup):
+                columns = lower[edge.source]
+            else:
                 continue
-            below = lower[edge.source] // (2 if table.pool else 1)
-            columns = np.maximum(table.columns(below), 0)
             if edge.first:
                 found[:, edge.target] = columns
             elif (found[1:, edge.target] != columns[1:]).any():

@@ -65,7 +65,10 @@ def rates_of_run(reader: RunReader) -> dict[str, LayerRates]:
     if len(rows) != len(names):
         raise InputError(f"{reader.path} has {len(names)} layers; {config.model.arch} has {len(rows)}")
     fan_ins = [
-        sum(math.prod(shape[:-1]) for path, shape in shapes.items() if _leads_into(path, name)) for name in names
+        1
+        if row.kind == "tokens"
+        else sum(math.prod(own[:-1]) for path, own in shapes.items() if _leads_into(path, name))
+        for name, row in zip(names, rows, strict=True)
     ]
     heads = [path.removesuffix("/weight") for path in shapes if path.endswith("/weight") and path[:4] == "head"]
     found = dict(zip(names, _of_layers(config, levels_of(rows), fan_ins), strict=True))

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.engine.populations import Connection
-from spikesim.engine.synapses import Conv, Dense, Shape, pooled
+from spikesim.engine.synapses import Conv, Dense, Lookup, Shape, pooled
+from spikesim.numerics.fixed_point import ONE
 
 Reals = NDArray[np.float64]
 
@@ -31,7 +32,7 @@ def _cells(maps: Reals) -> Reals:
 
 @dataclass(frozen=True, eq=False)
 class Link:
-    """The table from one layer to the next as a linear map, with its adjoint.
+    """The table from one layer to the next as a linear map, with its adjoint; a lookup has no way down.
 
     Attributes
     ----------
@@ -43,7 +44,7 @@ class Link:
         default those with the highest rates, with which the map is not linear and has no adjoint.
     """
 
-    table: Conv | Dense
+    table: Conv | Dense | Lookup
     source: Shape
     target: Shape
     weights: Reals
@@ -53,13 +54,17 @@ class Link:
     def of(cls, connection: Connection) -> "Link":
         """The connection of two layers with the quantized weights that it has."""
         table = connection.table
-        assert isinstance(table, Conv | Dense)
+        assert isinstance(table, Conv | Dense | Lookup)
+        if isinstance(table, Lookup):
+            assert connection.rows is not None
+            rows = np.rint(connection.rows.astype(np.float64) * ONE) / ONE
+            return cls(table, connection.source.shape, connection.target.shape, rows)
         weights = connection.integers.astype(np.float64) * 2.0**-connection.exponent
         return cls(table, connection.source.shape, connection.target.shape, weights)
 
     def selecting(self, below: Reals) -> "Link":
         """The map whose winners are those of these rates, (n, *source); the same where there are none."""
-        if self.table.pool != "winner":
+        if getattr(self.table, "pool", None) != "winner":
             return self
         four = _cells(below)  # (n, h, w, C, 4)
         first = np.eye(4)[four.argmax(axis=-1)]
@@ -72,6 +77,7 @@ class Link:
     def pool(self, below: Reals) -> Reals:
         """What the table sees of the layer below, (n, H, W, C) to (n, h, w, C): means over 2x2 cells behind a pool, or
         their winners."""
+        assert not isinstance(self.table, Lookup)
         if self.table.pool is None:
             return below
         if self.table.pool != "winner":
@@ -82,6 +88,9 @@ class Link:
 
     def up(self, below: Reals) -> Reals:
         """W * Pool(below), (n, *source) to (n, *target)."""
+        if isinstance(self.table, Lookup):
+            numbers = below[..., 0].astype(np.int64)
+            return np.asarray(self.weights[numbers] * (numbers != 0)[..., np.newaxis])
         seen, outputs = self.pool(below), self.target[2]
         if isinstance(self.table, Conv):
             table = self.table
@@ -90,6 +99,7 @@ class Link:
 
     def down(self, above: Reals) -> Reals:
         """The adjoint of `up`, Pool^T(W^T * above), (n, *target) to (n, *source)."""
+        assert not isinstance(self.table, Lookup)
         n, (height, width, channels) = len(above), self.source
         if isinstance(self.table, Conv):
             table = self.table
@@ -124,6 +134,10 @@ class Link:
 
     def correlate(self, below: Reals, above: Reals) -> Reals:
         """Derivative of <W * Pool(below), above>, summed over samples, in the weights; of the weights' shape."""
+        if isinstance(self.table, Lookup):
+            found, numbers = np.zeros(self.weights.shape), below[..., 0].astype(np.int64)
+            np.add.at(found, numbers[numbers != 0], above[numbers != 0])
+            return found
         seen, outputs = self.pool(below), self.target[2]
         if isinstance(self.table, Conv):
             terms = columns(seen, self.table.sides, self.table.frame, self.table.stride)

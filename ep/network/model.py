@@ -53,6 +53,7 @@ class Model:
             neurons=NeuronParameters.of(config),
             attenuation=round(-math.log2(config.dynamics.feedback_gain or 1.0)),
             spikes=self.spike_input,
+            words=None if dataset.vocabulary is None else len(dataset.vocabulary),
         )
         self.feedback_gain = config.dynamics.feedback_gain
         self.classes = dataset.classes

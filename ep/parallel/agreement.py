@@ -20,6 +20,7 @@ from spikesim.datasets.samples.event_set import EventSet
 from spikesim.datasets.samples.identity import split_name, text_arrays
 from spikesim.datasets.samples.series_set import SeriesSet
 from spikesim.datasets.samples.text_set import TextSet
+from spikesim.datasets.samples.token_set import TokenSet
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.communicator import Communicator
@@ -112,6 +113,8 @@ def _contents(dataset: Dataset) -> dict[str, str]:
             found[name] = _hash(part.neurons, part.times, part.offsets, part.labels)
         elif isinstance(part, SeriesSet):
             found[name] = _hash(part.values, part.offsets, part.labels)
+        elif isinstance(part, TokenSet):
+            found[name] = _hash(part.tokens, part.offsets, part.labels)
         elif isinstance(part, TextSet):
             found[name] = _hash(*text_arrays(part.texts), part.labels)
         else:

@@ -23,7 +23,7 @@ from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.engine.state import Engine, State, new_counts, new_scratch, new_state, put_to_rest
 from spikesim.ep.config.sections import DynamicsSettings
 from spikesim.ep.config.sections.dynamics import window_of
-from spikesim.ep.inputs.encoding import Input, Sequences, maps_of
+from spikesim.ep.inputs.encoding import Input, Sequences, Tokens, maps_of
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases.convergence import Criterion, settling_steps
@@ -108,7 +108,7 @@ class Workspace:
         inputs: images int16 (n, H, W, C), 1.0 = 2**12, or spikes; n at most the capacity.
         """
         n = len(inputs)
-        if isinstance(inputs, Sequences):
+        if isinstance(inputs, Sequences | Tokens):
             self._columns[:n] = inputs.lengths
             self.state.extent[:n] = self.model.extents[inputs.lengths]
         self.drive(inputs)

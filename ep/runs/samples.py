@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.datasets.samples.vocabulary import Vocabulary
+from spikesim.errors import InputError
 from spikesim.io.formats import canonical_json
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ POLARITIES = 2
 CLASSES_MAX = 2**16
 """As many as a data set may have."""
 _KEYS = {"name", "shape", "classes", "class_names", "mean", "std", "duration"}
+_VOCABULARY = "vocabulary"
 _KIND, _RECORDINGS = "kind", "recordings"
 """Keys of which there is one: images and recordings have the second, a boolean, as in the oldest files."""
 
@@ -47,6 +50,8 @@ class SampleSpec:
         series, as they are.
     duration : float or None
         Of recordings: milliseconds of each that are followed where `data.duration` is not set.
+    vocabulary : Vocabulary or None
+        Of texts.
     """
 
     name: str
@@ -57,6 +62,7 @@ class SampleSpec:
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
     duration: float | None
+    vocabulary: Vocabulary | None = None
 
     @property
     def recordings(self) -> bool:
@@ -92,6 +98,7 @@ class SampleSpec:
                 "mean": self.mean.tolist(),
                 "std": self.std.tolist(),
                 "duration": self.duration,
+                **({} if self.vocabulary is None else {_VOCABULARY: list(self.vocabulary.words[2:])}),
             }
         )
 
@@ -105,7 +112,8 @@ class SampleSpec:
             It describes no samples.
         """
         given = json.loads(text)
-        if not isinstance(given, dict) or set(given) not in (_KEYS | {_KIND}, _KEYS | {_RECORDINGS}):
+        forms = (_KEYS | {_KIND}, _KEYS | {_RECORDINGS}, _KEYS | {_KIND, _VOCABULARY})
+        if not isinstance(given, dict) or set(given) not in forms:
             raise ValueError("samples are described by other keys")
         shape, classes, names, duration = (given[key] for key in ("shape", "classes", "class_names", "duration"))
         if not (isinstance(shape, list) and len(shape) == 3 and all(_is_size(side) for side in shape)):
@@ -133,6 +141,7 @@ class SampleSpec:
             mean=_fixed(given["mean"]),
             std=_fixed(given["std"]),
             duration=None if duration is None else float(duration),
+            vocabulary=_vocabulary(given[_VOCABULARY]) if _VOCABULARY in given else None,
         )
 
 
@@ -143,6 +152,15 @@ def _kind(given: dict[str, Any]) -> "Kind | None":
         return known[given[_RECORDINGS]] if type(given[_RECORDINGS]) is bool else None
     others: tuple[Kind, ...] = ("series", "text")
     return next((kind for kind in others if kind == given[_KIND]), None)
+
+
+def _vocabulary(words: Any) -> Vocabulary:
+    if not (isinstance(words, list) and _are_texts(words, len(words))):
+        raise ValueError("the vocabulary of the samples is none")
+    try:
+        return Vocabulary(("", "<unknown>", *words))
+    except InputError as error:
+        raise ValueError(str(error)) from None
 
 
 def _numbered(classes: int) -> tuple[str, ...]:

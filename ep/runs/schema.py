@@ -219,7 +219,7 @@ _BATCHES = (
             ("L+1",),
             "1",
             "Euclidean norm of the weights into each layer, the read-out last, as the mini-batch had them: integers, "
-            "before the update",
+            "before the update; NaN of a layer of kind tokens",
         ),
         ("seconds", "<f8", (), "s", "wall time of the mini-batch"),
     ),

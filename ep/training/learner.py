@@ -28,6 +28,7 @@ from spikesim.ep.gradients.estimator import (
     rate_difference,
 )
 from spikesim.ep.gradients.scheme import NudgingScheme
+from spikesim.ep.inputs.encoding import rows_of
 from spikesim.ep.inputs.samples import MiniBatch, Samples
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.graph import Edge
@@ -141,7 +142,7 @@ class Learner:
             A parameter has left its range.
         """
         gradients, result = self._estimate(batch, progress)
-        result.changes = self._step(gradients, result, factor)
+        result.changes = self._step(gradients, result, factor, rows_of(batch.inputs))
         self.controllers.observe(result.rate_difference, np.array([own.mean() for own in result.activity]))
         return result
 
@@ -164,8 +165,12 @@ class Learner:
         self.model.set_parameters(self.parameters, beta * max(1.0, float(lambdas.max())), self.thread_pool.map)
         return beta, lambdas
 
-    def _step(self, gradients: dict[str, Array], result: BatchResult, factor: float) -> NDArray[np.float64]:
+    def _step(
+        self, gradients: dict[str, Array], result: BatchResult, factor: float, rows: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
         """Move the parameters, layers and heads on different threads; gradients are centered in place.
+
+        rows: of a lookup, those that the gradient is of.
 
         Returns
         -------
@@ -173,7 +178,8 @@ class Learner:
             Mean change of the weights of each layer and of the read-out.
         """
         self.optimizer.begin()
-        layers = [partial(self._move_layer, layer, gradients, result, factor) for layer in range(self.model.layers)]
+        numbers = range(self.model.layers)
+        layers = [partial(self._move_layer, layer, gradients, result, factor, rows) for layer in numbers]
         heads = [partial(self._move_head, head.name, gradients, factor) for head in self.model.heads]
         changes = self.thread_pool.map(lambda move: move(), [*layers, *heads])
         return np.array([*changes[: self.model.layers], changes[self.model.layers + self.model.readout]])
@@ -183,12 +189,17 @@ class Learner:
         self.optimizer.move(f"{name}/bias", gradients[f"{name}/bias"], factor)
         return self.optimizer.move(f"{name}/weight", gradients[f"{name}/weight"], factor)
 
-    def _move_layer(self, layer: int, gradients: dict[str, Array], result: BatchResult, factor: float) -> float:
+    def _move_layer(
+        self, layer: int, gradients: dict[str, Array], result: BatchResult, factor: float, rows: NDArray[np.int64]
+    ) -> float:
         """Move the parameters of a layer, unless it is frozen; the mean change of its weights."""
         if layer in self.frozen:
             return 0.0
         name, edges, own = self.model.names[layer], self.model.graph.incoming(layer), self.normalization.layers[layer]
         bias = gradients[f"{name}/bias"]
+        if edges[0].lookup:
+            self.optimizer.move(f"{name}/bias", bias, factor)
+            return self.optimizer.move_rows(edges[0].weight, rows, gradients[edges[0].weight], factor)
         gain = own.gain_gradient(gradients, bias)
         means = {edge.name: self._presynaptic_mean(edge, result) for edge in edges if self._is_centered(edge)}
         for edge in edges:
@@ -331,7 +342,7 @@ class Learner:
         groups = self.thread_pool.map(run, self.thread_pool.groups(count))
         heads = range(len(self.model.heads))
         pending = [self.thread_pool.executor.submit(self._head_sums, index, found) for index in heads]
-        layers = LayerSums.room(self.model, self.scheme, self._buffers)
+        layers = LayerSums.room(self.model, self.scheme, self._buffers, len(rows_of(samples.inputs)))
         layer_sums(self.model, self.scheme, self.thread_pool, samples.inputs, rates, layers)
         own, penalties = (samples.inputs, rates.free, rates.followed), self.controllers.penalties
         penalized = (

@@ -51,9 +51,9 @@ class Optimizer:
         self.parameters = parameters
         self.rates = rates
         self.steps = 0
-        moments = ("first", "second") if settings.name == "adam" else ("velocity",)
+        self._kinds = ("first", "second") if settings.name == "adam" else ("velocity",)
         self._moments = {
-            f"{moment}/{name}": np.zeros_like(value) for moment in moments for name, value in parameters.items()
+            f"{kind}/{name}": np.zeros_like(value) for kind in self._kinds for name, value in parameters.items()
         }
 
     def begin(self) -> None:
@@ -74,13 +74,41 @@ class Optimizer:
         float
             Mean magnitude of the change.
         """
-        settings, value = self.settings, self.parameters[name]
+        value = self.parameters[name]
+        moments = [self._moments[f"{kind}/{name}"].reshape(-1) for kind in self._kinds]
+        magnitude = self._move(name, value.reshape(-1), np.ascontiguousarray(gradient).reshape(-1), moments, factor)
+        return float(magnitude / max(value.size, 1) * MAGNITUDE)
+
+    def move_rows(self, name: str, rows: NDArray[np.int64], gradient: Array, factor: float) -> float:
+        """`move` for some rows of an array of two axes alone; of the others nothing moves, their moments neither.
+
+        Parameters
+        ----------
+        rows : int64 (R,)
+            Each once.
+        gradient : float32 (R, ...)
+
+        Returns
+        -------
+        float
+            Mean magnitude of the change of the whole array.
+        """
+        value, moments = self.parameters[name], [self._moments[f"{kind}/{name}"] for kind in self._kinds]
+        own, states = value[rows], [moment[rows] for moment in moments]  # copies
+        flat = [state.reshape(-1) for state in states]
+        magnitude = self._move(name, own.reshape(-1), np.ascontiguousarray(gradient).reshape(-1), flat, factor)
+        value[rows] = own
+        for moment, state in zip(moments, states, strict=True):
+            moment[rows] = state
+        return float(magnitude / max(value.size, 1) * MAGNITUDE)
+
+    def _move(self, name: str, flat: Array, slope: Array, moments: list[Array], factor: float) -> int:
+        """Move numbers in place, and their moments; the sum of the magnitudes of the changes."""
+        settings = self.settings
         rate = np.float32(self.rates[name] * factor)
         decay = np.float32(settings.weight_decay if name.endswith("/weight") else 0.0)
-        flat, slope = value.reshape(-1), np.ascontiguousarray(gradient).reshape(-1)
         if settings.name == "sgd":
-            velocity = self._moments[f"velocity/{name}"].reshape(-1)
-            magnitude = _sgd(flat, slope, velocity, rate, decay, np.float32(settings.momentum))
+            magnitude = _sgd(flat, slope, moments[0], rate, decay, np.float32(settings.momentum))
         else:
             constants = _Adam(
                 beta1=np.float32(settings.beta1),
@@ -89,9 +117,8 @@ class Optimizer:
                 bias2=np.float32(1.0 - _power(settings.beta2, self.steps)),
                 epsilon=np.float32(settings.epsilon),
             )
-            first, second = (self._moments[f"{moment}/{name}"].reshape(-1) for moment in ("first", "second"))
-            magnitude = _adam(flat, slope, first, second, rate, decay, constants)
-        return float(magnitude / max(value.size, 1) * MAGNITUDE)
+            magnitude = _adam(flat, slope, moments[0], moments[1], rate, decay, constants)
+        return int(magnitude)
 
     def state(self) -> dict[str, Array]:
         """Moments, for a checkpoint."""

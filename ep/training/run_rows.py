@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesim.engine.synapses import Lookup
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.evaluation.evaluate import Evaluation
 from spikesim.ep.network import heads as hd
@@ -141,5 +142,7 @@ def _readout_norm(model: Model) -> float:
 def _weight_norm(model: Model, layer: int) -> float:
     """Euclidean norm of the weights into a layer."""
     connections = [edge.connection for edge in model.graph.incoming(layer)]
+    if isinstance(connections[0].table, Lookup):  # a sum over all rows would cost more than the mini-batch
+        return math.nan
     norms = [norm(connection.integers, connection.exponent) for connection in connections]
     return norms[0] if len(norms) == 1 else math.hypot(*norms)

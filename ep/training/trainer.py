@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesim.datasets import Dataset
+from spikesim.datasets import Dataset, TextSet
 from spikesim.datasets.samples.split import hold_out
 from spikesim.ep.config.parsing import Config, per_layer
 from spikesim.ep.config.random_streams import EPOCHS_MAX, STREAM_EVALUATION, STREAM_FREE, stream_of
@@ -24,6 +24,7 @@ from spikesim.ep.evaluation.evaluate import Evaluation, evaluate, record_spikes
 from spikesim.ep.inputs.encoding import with_duration
 from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.inputs.samples import MiniBatch, Samples
+from spikesim.ep.inputs.texts import encoded
 from spikesim.ep.network.error_signals import check_teacher
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
@@ -100,7 +101,7 @@ class Trainer:
         if config.data.validation:
             dataset, ids = hold_out(dataset, config.data.validation, config.seed)
             soft_targets = None if soft_targets is None else soft_targets[ids]
-        self.dataset = dataset
+        self.dataset = dataset = encoded(config, dataset)
         self.options = replace(options, overwrite=options.overwrite and not options.resume)
         self.observer = observer
         with self._naming_memory("the network", dataset):
@@ -232,6 +233,7 @@ class Trainer:
 
     def _recorded_samples(self) -> RecordedSamples | None:
         test, chosen = self.dataset.test, np.array(self.config.record.spikes, np.int64)
+        assert not isinstance(test, TextSet)  # encoded
         return RecordedSamples(chosen, test.labels[chosen], test.pictures(chosen)) if len(chosen) else None
 
     def _run(self, run_store: RunStore, learner: Learner, found: Checkpoint | None) -> None:
@@ -304,7 +306,8 @@ class Trainer:
         order = learner.order(position.epoch, self.samples)
         parts = [order[first : first + size] for first in range(position.batch * size, self.samples, size)]
         own = [part[share(self.ranks, len(part))] for part in parts]
-        inputs = learner.thread_pool.ahead(partial(self.pipeline.train, position.epoch), own)
+        pairs = list(zip(own, parts, strict=True))
+        inputs = learner.thread_pool.ahead(lambda pair: self.pipeline.train(position.epoch, *pair), pairs)
         labels = self.dataset.train.labels
         for number, (ids, given) in enumerate(zip(parts, inputs, strict=True), position.batch):
             yield MiniBatch(position.epoch, number, given, ids, labels[ids])

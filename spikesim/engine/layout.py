@@ -14,7 +14,7 @@ from spikesim.engine.plan import KIND_CONV, KIND_DENSE, KIND_SPARSE, POOLS, POPU
 from spikesim.engine.populations import NO_REACH, Connection, Population, Reach
 from spikesim.engine.simd.compress import SLACK
 from spikesim.engine.simd.dot_products import UNIT, ZEROS
-from spikesim.engine.synapses import Conv, Dense, Sparse, in_blocks, pooled
+from spikesim.engine.synapses import Conv, Dense, Lookup, Sparse, in_blocks, pooled
 from spikesim.errors import InputError
 from spikesim.jit.aligned import aligned_zeros
 from spikesim.numerics.fixed_point import INPUT_BITS, ONE, ONE_BITS, SHARE_LIMIT, quantize_drive, shift_rounding
@@ -92,8 +92,10 @@ class CompiledNetwork:
         reach.update({connection: new.reach for (connection, _), new in zip(weights, found, strict=True)})
         for (connection, _), new in zip(weights, found, strict=True):
             self._check_sums(connection, new, reach)
-        for (connection, _), new in zip(weights, found, strict=True):
+        for (connection, given), new in zip(weights, found, strict=True):
             connection.integers, connection.exponent, connection.reach = new.integers, new.exponent, new.reach
+            if isinstance(connection.table, Lookup):
+                connection.rows = np.asarray(given, np.float32)
         both = [(c, index) for c, _ in weights for index in (c.forward, c.feedback) if index >= 0]
         spread(lambda pair: self._pack(*pair), both)
 
@@ -127,6 +129,8 @@ class CompiledNetwork:
         """
         if isinstance(connection.table, Sparse):
             raise InputError("an image cannot drive a sparse table; use Dense or Conv")
+        if isinstance(connection.table, Lookup):
+            return _looked_up(connection, connection.table, images)
         if images.shape[1:] != connection.source.shape:
             raise InputError(f"images are {images.shape[1:]}; {connection.source.name} has {connection.source.shape}")
         table, shift = connection.table, connection.exponent + INPUT_BITS - ONE_BITS
@@ -187,6 +191,7 @@ class CompiledNetwork:
         target = connection.target if forward else connection.source
         row.shift, row.shift_graded = self._shifts(connection, forward)
         table, integers = connection.table, connection.integers
+        assert not isinstance(table, Lookup)  # which has no row of the plan
         if isinstance(table, Sparse):
             values = integers if forward else integers[table.reverse_order()[2]]
             self.plan.sparse_weights[row.weights : row.weights + len(values)] = values
@@ -213,12 +218,28 @@ def _quantized(pair: tuple[Connection, ArrayLike]) -> _Quantized:
     connection, weights = pair[0], np.asarray(pair[1])
     if weights.shape != connection.integers.shape:
         raise InputError(f"{connection.name} have shape {weights.shape}; it must be {connection.integers.shape}")
+    if isinstance(connection.table, Lookup):  # checked row by row, when it is looked up
+        return _Quantized(connection.integers, 0, (0, 0), NO_REACH)
     integers, exponent = quantize_weights(weights, connection.name)
     if connection.source.index < 0:
         return _Quantized(integers, exponent, (0, 0), NO_REACH)
     forward, backward = connection.table.bounds(integers)
     scale = 2.0 ** (ONE_BITS - exponent)
     return _Quantized(integers, exponent, (forward, backward), Reach(forward * scale, backward * scale))
+
+
+def _looked_up(connection: Connection, table: Lookup, numbers: NDArray[Any]) -> NDArray[np.int32]:
+    """Drives of positions whose numbers are given, int32 (n, H, W, C); errors as `CompiledNetwork.drive_from`."""
+    if numbers.shape[1:] != connection.source.shape:
+        raise InputError(f"numbers are {numbers.shape[1:]}; {connection.source.name} has {connection.source.shape}")
+    if numbers.size and not 0 <= numbers.min() <= numbers.max() < table.rows:
+        raise InputError(
+            f"numbers of {connection.source.name} reach from {numbers.min()} to {numbers.max()}; they must be in "
+            f"0 .. {table.rows - 1}"
+        )
+    if connection.rows is None:
+        return np.zeros((len(numbers), *connection.target.shape), np.int32)
+    return quantize_drive(table.look_up(connection.rows, numbers), connection.name)
 
 
 def lay_out(
@@ -261,7 +282,7 @@ def lay_out(
         row.external, row.nudge = population in driven, population in nudged
         readers = [c for c in connections if c.source is population and getattr(c.table, "pool", None)]
         if readers:
-            if len({c.table.pool for c in readers if not isinstance(c.table, Sparse)}) > 1:
+            if len({c.table.pool for c in readers if isinstance(c.table, Conv | Dense)}) > 1:
                 raise InputError(f"{population.name} is pooled in two ways; use one")
             pooled_height, pooled_width, _ = pooled(population.shape)
             row.pooled_events = take("events", population.neurons + SLACK)

@@ -109,6 +109,8 @@ class Connection:
         The weights in use; real value = integer * 2**-exponent.
     reach : Reach
         The largest drive that they can add to a neuron.
+    rows : float32 or None
+        The weights in use of a `Lookup`, which has no integers; None before any are set.
     """
 
     source: Population
@@ -121,6 +123,7 @@ class Connection:
     attenuation: int = 0
     exponent: int = 0
     reach: Reach = NO_REACH
+    rows: NDArray[np.float32] | None = None
 
     @property
     def name(self) -> str:

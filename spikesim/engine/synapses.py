@@ -344,4 +344,50 @@ class Sparse:
         return len(self.indices)
 
 
-Table = Conv | Dense | Sparse
+@dataclass(frozen=True)
+class Lookup:
+    """A row of a table for each position, whose number the input gives: an embedding.
+
+    It drives as a 1x1 convolution of one-hot maps would, and no such map exists: the drive of a position is the row of
+    its number, and number 0 drives nothing. Rows stay in float32 and become drives when they are looked up, rounded to
+    multiples of 2**-16.
+
+    Parameters
+    ----------
+    rows : int
+        Numbers are 0 .. rows - 1.
+
+    Weights have the shape (rows, Cout).
+    """
+
+    rows: int
+
+    def weight_shape(self, source: Shape, target: Shape) -> tuple[int, ...]:
+        """Shape of the weights between these populations.
+
+        Raises
+        ------
+        InputError
+            The shapes do not fit.
+        """
+        if self.rows < 1:
+            raise InputError(f"a table has {self.rows} rows; it needs 1 or more")
+        if source[2] != 1 or source[:2] != target[:2]:
+            raise InputError(
+                f"a lookup of {source[0]}x{source[1]} positions with {source[2]} numbers each cannot drive "
+                f"{target[0]}x{target[1]}; it needs as many positions and one number"
+            )
+        return self.rows, target[2]
+
+    def look_up(self, weights: NDArray[np.float32], numbers: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Drives of positions, (..., 1) to float64 (..., Cout)."""
+        found: NDArray[np.float64] = weights[numbers[..., 0]].astype(np.float64)
+        found[numbers[..., 0] == 0] = 0.0
+        return found
+
+    def dense_operations(self, source: Shape, target: Shape) -> int:
+        """None: nothing is added or multiplied."""
+        return 0
+
+
+Table = Conv | Dense | Sparse | Lookup

@@ -232,7 +232,7 @@ def test_a_user_sees_what_a_file_holds(tmp_path: Path, monkeypatch: pytest.Monke
     ]
     assert "warning: channel 1 has one value in all training frames" in lines[3] and len(lines) == 4
     refused = CliRunner().invoke(main, ["train", "--dataset", "own.npz", "--out", "run.h5"])
-    assert refused.exit_code == 2 and "holds series; networks take images and recordings" in refused.stderr
+    assert refused.exit_code == 2 and "vgg11 is for images, and own.npz" in refused.stderr
 
 
 def test_recordings_are_still_recordings(tmp_path: Path) -> None:

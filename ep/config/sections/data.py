@@ -35,6 +35,36 @@ class DataSettings:
         low=0,
         high=0.5,
     )
+    min_count: int = option(
+        2,
+        "How often a token must occur in the training texts to be in the vocabulary; others count as unknown.",
+        low=1,
+        high=2**31 - 1,
+        later=True,
+    )
+    vocabulary_size: int | None = option(
+        None,
+        "Keep the most frequent tokens only, so many; by default all that occur often enough.",
+        low=1,
+        high=2**31 - 1,
+        optional=True,
+        later=True,
+    )
+    longest: int | None = option(
+        None,
+        "Tokens of a text that count, from its beginning; by default all.",
+        low=1,
+        high=2**15,
+        optional=True,
+        later=True,
+    )
+    token_dropout: float = option(
+        0.0,
+        "Share of the tokens of training texts, chosen at random, that drive nothing.",
+        low=0,
+        high=0.9,
+        later=True,
+    )
     batch_size: int = option(32, "Samples in a mini-batch.", low=1, high=65536)
     augment: bool = option(False, "Random crops and flips, as far as they suit the data set.")
     cutout: int = option(

@@ -15,7 +15,8 @@ class ModelSettings:
 
     arch: str = option(
         "vgg11",
-        "Architecture: mlp, conv, conv1d, vgg5, vgg8, vgg9, vgg11, vgg16, resnet13, or custom (with `layers`).",
+        "Architecture: mlp, conv, conv1d, textcnn, vgg5, vgg8, vgg9, vgg11, vgg16, resnet13, or custom (with "
+        "`layers`).",
     )
     width: float = option(1.0, "Factor on the channels of every layer.", above=0, high=64)
     layers: tuple[dict[str, Any], ...] = option(

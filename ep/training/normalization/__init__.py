@@ -30,6 +30,11 @@ KINDS: dict[str, type[LayerNormalization]] = {
 """By name, as `model.normalization` has it."""
 
 
+def _kind(config: Config, edges: tuple[Edge, ...]) -> type[LayerNormalization]:
+    """That of a layer. The rows of a lookup are learned as they are: a neuron has one of them at a time."""
+    return LayerNormalization if edges[0].lookup else KINDS[config.model.normalization]
+
+
 class Normalization:
     """The normalizations of all layers of a network.
 
@@ -55,9 +60,9 @@ class Normalization:
         self.normalizes = config.model.normalization != "none"
         self.observes = KINDS[config.model.normalization].observes
         self._gains = per_layer(config.model.drive_deviation, len(graph.names), "model.drive_deviation")
-        kind = KINDS[config.model.normalization]
         self.layers = [
-            kind(name, graph.incoming(layer), parameters.layers[name]) for layer, name in enumerate(graph.names)
+            _kind(config, graph.incoming(layer))(name, graph.incoming(layer), parameters.layers[name])
+            for layer, name in enumerate(graph.names)
         ]
 
     def learned(self) -> dict[str, Array]:

@@ -22,6 +22,7 @@ from spikesim.ep.training.run_rows import make_header
 from spikesim.errors import InputError
 from spikesim.io.hdf5_reader import write_text
 
+OVER_TIME = {**CONV, "kernel": [1, 3], "padding": [0, 1]}
 CASES = {
     "conv": ((POOLED, {**CONV, "channels": 6}), {}, 6),
     "odd": ((POOLED, POOLED), {}, 7),
@@ -31,9 +32,13 @@ CASES = {
     "strided": ((CONV, POOLED, DENSE), {"dynamics__pooling": "strided"}, 6),
     "wide": (({**CONV, "kernel": 5, "padding": 1}, CONV), {}, 6),
     "skips": (SKIPS, {}, 8),
+    "over time": ((OVER_TIME, {**OVER_TIME, "stride": 2}), {"model__global_pooling": "mean"}, (1, 9)),
+    "over time, positions": ((OVER_TIME, DENSE), {}, (1, 9)),
+    "mean of a map": ((POOLED, CONV), {"model__global_pooling": "mean"}, 6),
     "skips into a dense layer": ((POOLED, CONV, {**DENSE, "from": ["conv2", "conv1", "input"]}), {}, 6),
 }
 KINDS = ("images", "labels")
+SIDES = {int: lambda size: (size, size), tuple: lambda size: size}
 
 
 def write_run(path, rows, changes, size, leak=2):
@@ -55,7 +60,11 @@ def run(graph, image):
     values[start] = image
     for name in order_of(graph)[1:]:
         x, node = sum(values[source] for source, target in graph.edges if target == name), graph.nodes[name]
-        if isinstance(node, nir.Conv2d):
+        if isinstance(node, nir.Conv1d):
+            padded = np.pad(x, ((0, 0), (int(node.padding),) * 2))
+            x = np.stack([correlate(padded, kernel, mode="valid", method="direct")[0] for kernel in node.weight])
+            x = x[:, :: int(node.stride)] + node.bias[:, None]
+        elif isinstance(node, nir.Conv2d):
             padded = np.pad(x, ((0, 0), *((int(side), int(side)) for side in node.padding)))
             stride = int(np.ravel(node.stride)[0])
             x = np.stack([correlate(padded, kernel, mode="valid", method="direct")[0] for kernel in node.weight])
@@ -94,7 +103,8 @@ def test_the_graph_computes_what_the_layers_do(tmp_path, case, write):
     model = write_run(tmp_path / "run.h5", rows, changes, size)
     with RunReader(tmp_path / "run.h5") as reader:
         write(tmp_path / "graph.nir", read_structure(reader), 1.0)
-    values = run(nir.read(tmp_path / "graph.nir"), image := np.random.default_rng(0).normal(size=(2, size, size)))
+    image = np.random.default_rng(0).normal(size=(2, *SIDES[type(size)](size)))
+    values = run(nir.read(tmp_path / "graph.nir"), image[:, 0] if image.shape[1] == 1 else image)
     field = MeanField.from_model(model, (1.0,))
     rates = {INPUT: np.moveaxis(image, 0, -1)[None]}
     for layer, (name, bias) in enumerate(zip(field.names, field.biases, strict=True)):

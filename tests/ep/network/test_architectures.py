@@ -132,7 +132,8 @@ def test_layers_that_do_not_fit_are_named(rows: list[dict[str, Any]], layer: int
 
 def test_names() -> None:
     with pytest.raises(
-        InputError, match=r"'vgg12' .*; it is one of mlp, conv, conv1d, vgg5, vgg8, vgg9, vgg11, vgg16, resnet13"
+        InputError,
+        match=r"'vgg12' .*; it is one of mlp, conv, conv1d, textcnn, vgg5, vgg8, vgg9, vgg11, vgg16, resnet13",
     ):
         architecture("vgg12")
     with pytest.raises(InputError, match=r"custom needs model\.layers"):
