@@ -1,9 +1,11 @@
 """How samples enter the network: as a current, or as spikes of an input population.
 
 An image is an analogue current, or it is coded in spikes: *bernoulli*, at each step each pixel spikes with the
-probability that its brightness is; *latency*, each pixel that is not black spikes once, the brighter the earlier. The
-events of a recording are spikes already: the time that the free phase follows is cut into its steps, and an input
-neuron spikes in those in which it has an event.
+probability that its brightness is; *latency*, each pixel that is not black spikes once, the brighter the earlier. A
+series is a current too, a map whose columns are its frames, or with *bernoulli* it is shown frame by frame, each for
+some steps in which its channels spike. A text is the numbers of its tokens. The events of a recording are spikes
+already: the time that the free phase follows is cut into its steps, and an input neuron spikes in those in which it has
+an event.
 
 An input neuron spikes at most once a step. Its mean over the window of the free phase is what nudged phases hold, what
 the first weights learn from, and what enters as a current where spikes are not wanted: with `data.encoding = "current"`
@@ -110,9 +112,12 @@ def coding_of(config: Config, dataset: Dataset | SampleSpec) -> str:
         Recordings that are to be coded, or images that have no events.
     """
     chosen = config.data.encoding
-    if (dataset.series or dataset.text) and chosen not in ("auto", "current"):
+    if (dataset.series and chosen not in ("auto", "current", "bernoulli")) or (
+        dataset.text and chosen not in ("auto", "current")
+    ):
         raise InputError(
-            f"data.encoding is {chosen!r}, but {dataset.name} holds {dataset.kind}; it must be 'current' or 'auto'"
+            f"data.encoding is {chosen!r}, but {dataset.name} holds {dataset.kind}; it must be "
+            + ("'current', 'bernoulli' or 'auto'" if dataset.series else "'current' or 'auto'")
         )
     if chosen == "auto":
         return "events" if dataset.recordings else "current"
@@ -180,6 +185,64 @@ def bernoulli(
         words = philox_words(counters.reshape(-1, 4), seed)
         bits = np.stack([words & 0xFFFF, words >> 16], axis=-1).reshape(steps, octets * 8)[:, :size]
         return SpikeTrains.of_dense((bits < thresholds[sample])[None])
+
+    return _joined([train(sample) for sample in range(n)], steps)
+
+
+def shown_over_time(config: Config, dataset: Dataset | SampleSpec) -> bool:
+    """Whether series are shown frame by frame, so that a sample has no positions."""
+    return dataset.series and coding_of(config, dataset) == "bernoulli"
+
+
+def frame_steps(steps: int, longest: int) -> int:
+    """Steps for which each frame of a series is shown, as many as the longest series of so many frames leaves.
+
+    Raises
+    ------
+    InputError
+        There are fewer steps than frames.
+    """
+    if steps < longest:
+        raise InputError(
+            f"dynamics.steps_free is {steps}, and the longest series has {longest} frames, each shown for 1 step or "
+            f"more; set it to {longest}, {2 * longest} or another multiple"
+        )
+    return steps // longest
+
+
+def frame_by_frame(
+    series: Sequences, sample_ids: NDArray[np.int64], *, steps: int, stream: int, seed: int
+) -> SpikeTrains:
+    """Spikes of the channels of series, frame by frame, such that each series ends with the last step.
+
+    In a step of a frame a channel x spikes with the probability min(x, 1). Bits are those of `bernoulli`, with the
+    channel in place of the neuron.
+
+    Parameters
+    ----------
+    series : Sequences
+        (n, 1, frames, channels), nothing negative.
+    sample_ids : int64 (n,)
+    """
+    n, _, longest, channels = series.maps.shape
+    each = frame_steps(steps, longest)
+    octets = -(-channels // 8)
+    counters = np.empty((steps, octets, 4), np.uint32)
+    counters[:, :, 0] = np.arange(octets)
+    counters[:, :, 1] = np.arange(steps)[:, None]
+    counters[:, :, 3] = TAG_INPUT | stream
+    thresholds = np.minimum(series.maps[:, 0].astype(np.int64) << (16 - INPUT_BITS), 2**16 - 1)  # (n, frames, channels)
+
+    def train(sample: int) -> SpikeTrains:
+        length = int(series.lengths[sample])
+        frame = np.arange(steps) // each - (steps // each - length)
+        counters[:, :, 2] = sample_ids[sample]
+        words = philox_words(counters.reshape(-1, 4), seed)
+        bits = np.stack([words & 0xFFFF, words >> 16], axis=-1).reshape(steps, octets * 8)[:, :channels]
+        shown = (frame >= 0) & (frame < length)
+        return SpikeTrains.of_dense(
+            (shown[:, None] & (bits < thresholds[sample, np.maximum(frame, 0) % longest]))[None]
+        )
 
     return _joined([train(sample) for sample in range(n)], steps)
 

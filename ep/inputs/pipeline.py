@@ -60,7 +60,7 @@ class SamplePipeline:
         if isinstance(samples, EventSet):
             return self._follow(samples, rows)
         if isinstance(samples, SeriesSet):
-            return self._standardize(samples, rows)
+            return self._series(samples, rows, rows if ids is None else ids[rows], stream)
         if isinstance(samples, TokenSet):
             return _tokens(samples, rows)
         assert isinstance(samples, ImageSet)
@@ -82,9 +82,14 @@ class SamplePipeline:
             return self._given(cd.latency(images, steps=steps))
         return self._given(cd.bernoulli(images, sample_ids, steps=steps, stream=stream, seed=self.config.seed))
 
-    def _standardize(self, series: SeriesSet, samples: NDArray[np.int64]) -> cd.Sequences:
+    def _series(self, series: SeriesSet, samples: NDArray[np.int64], ids: NDArray[np.int64], stream: int) -> cd.Input:
         values, lengths = series.padded(samples)
-        return cd.Sequences(standardize(values, lengths, self._mean, self._std, self.config.data.std_factor), lengths)
+        maps = standardize(values, lengths, self._mean, self._std, self.config.data.std_factor)
+        found = cd.Sequences(maps, lengths)
+        if self._coding == "current":
+            return found
+        steps, seed = self.config.dynamics.steps_free, self.config.seed
+        return self._given(cd.frame_by_frame(found, ids, steps=steps, stream=stream, seed=seed))
 
     def _follow(self, recordings: EventSet, samples: NDArray[np.int64]) -> cd.Input:
         data, duration = self.config.data, self._duration
@@ -137,7 +142,7 @@ class InputPipeline(SamplePipeline):
         if isinstance(train, EventSet):
             return self._follow(train, sample_ids)
         if isinstance(train, SeriesSet):
-            return self._standardize(train, sample_ids)
+            return self._series(train, sample_ids, sample_ids, stream_of(epoch, STREAM_FREE))
         assert isinstance(train, ImageSet)
         images = train.images[sample_ids]
         if self.config.data.augment:

@@ -139,7 +139,9 @@ def levels_of(layers: Sequence[Layer]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def input_shape(name: str, arch: Architecture, dataset: Dataset | SampleSpec, coarse: int = 1) -> Shape:
+def input_shape(
+    name: str, arch: Architecture, dataset: Dataset | SampleSpec, coarse: int = 1, over_time: bool = False
+) -> Shape:
     """Shape of the samples as the network sees them.
 
     Parameters
@@ -148,6 +150,8 @@ def input_shape(name: str, arch: Architecture, dataset: Dataset | SampleSpec, co
         Of the architecture.
     coarse : int
         Pixels along each side that share an input neuron.
+    over_time : bool
+        Series are shown frame by frame.
 
     Raises
     ------
@@ -162,6 +166,8 @@ def input_shape(name: str, arch: Architecture, dataset: Dataset | SampleSpec, co
                 f"{name} is for images, and {dataset.name} holds {dataset.kind}, of a single row; choose --arch "
                 f"{fitting}, or layers of your own with kernels of [1, k] and no pools"
             )
+        if over_time:
+            return 1, 1, 2 * channels
         return height, width, channels * (2 if dataset.series else 1)  # positive and negative parts
     height, width = -(-height // coarse), -(-width // coarse)
     if arch.image_size is None:

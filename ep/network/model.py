@@ -13,7 +13,7 @@ from spikesim.engine.populations import Population
 from spikesim.engine.synapses import neurons
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.config.sections import answers_with
-from spikesim.ep.inputs.encoding import enters_as_spikes
+from spikesim.ep.inputs.encoding import enters_as_spikes, frame_steps, shown_over_time
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.architectures import NeuronParameters, architecture, build, input_shape
 from spikesim.ep.network.clamped import ClampedNetwork
@@ -44,7 +44,11 @@ class Model:
         arch = architecture(config.model.arch, config.model.layers)
         self.architecture = arch
         self.spike_input = enters_as_spikes(config, dataset)
-        shape = input_shape(config.model.arch, arch, dataset, config.data.coarse if dataset.recordings else 1)
+        over_time = shown_over_time(config, dataset)
+        if over_time:
+            frame_steps(config.dynamics.steps_free, dataset.shape[1])  # refused before anything is made
+        coarse = config.data.coarse if dataset.recordings else 1
+        shape = input_shape(config.model.arch, arch, dataset, coarse, over_time)
         self.graph: LayerGraph = build(
             arch,
             shape,

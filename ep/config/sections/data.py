@@ -81,7 +81,8 @@ class DataSettings:
     encoding: str = option(
         "auto",
         f"How samples enter: as a current, or as spikes of an input population (`{manual('streams')}`): bernoulli and "
-        "latency code images, events are those of recordings. auto is a current for images and events for recordings.",
+        "latency code images, bernoulli shows series frame by frame, events are of recordings. auto is events for "
+        "recordings and a current for others.",
         choices=("auto", "current", "bernoulli", "latency", "events"),
         later=True,
     )

@@ -4,19 +4,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reference
 import small
 from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset, SeriesSet
 from spikesim.datasets.samples.model import Augmentation
+from spikesim.engine.spike_trains import SpikeTrains
 from spikesim.ep.gradcheck import implicit_gradient as ad
 from spikesim.ep.gradcheck.mean_field import Inputs, MeanField
 from spikesim.ep.inputs.encoding import Sequences
+from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.training.learner import BatchResult
+from spikesim.errors import InputError
 
 LENGTHS = (3, 11, 4, 7, 8)
 OVER_TIME: dict[str, Any] = {"kind": "conv", "channels": 5, "kernel": [1, 3], "padding": [0, 1]}
@@ -153,3 +157,47 @@ def test_the_mean_field_of_sequences_is_that_of_each_alone(pooling: str) -> None
     assert total is not None
     for one, other in zip([*found.weights, *found.biases], [*total.weights, *total.biases], strict=True):
         np.testing.assert_allclose(one, other, atol=1e-9)
+
+
+@pytest.mark.parametrize("steps", [11, 25])
+def test_frames_are_shown_one_after_the_other_and_end_with_the_phase(steps: int) -> None:
+    """Against a loop over steps and channels, with bits of a Philox block by eight channels."""
+    data, each = dataset(LENGTHS, max(LENGTHS)), steps // max(LENGTHS)
+    config = small.make(
+        {"kind": "dense", "channels": 6},
+        **{"data__encoding": "bernoulli", "dynamics__window_free": 4},
+        dynamics__steps_free=steps,
+    )
+    model = Model(config, data)
+    assert model.graph.image.shape == (1, 1, 4) and model.spike_input
+    pipeline = InputPipeline(config, data, model.graph.image.shape)
+    ids = np.array([1, 2, 4])
+    found = pipeline.plain(data.train, ids, 9)
+    assert isinstance(found, SpikeTrains) and found.steps == steps
+    assert isinstance(data.train, SeriesSet)
+    for row, sample in enumerate(ids):
+        own = data.train.values[data.train.offsets[sample] : data.train.offsets[sample + 1]]
+        z = (own - 0.1) / 0.9
+        parts = np.concatenate([np.maximum(z, 0), np.maximum(-z, 0)], axis=1)
+        for t in range(steps):
+            frame = len(own) - (steps // each - t // each)
+            bits = reference.philox(np.array([[0, t, sample, 0xFB000000 | 9]]), config.seed)[0].astype(np.int64)
+            halves = np.stack([bits & 0xFFFF, bits >> 16], axis=1).ravel()
+            expected = []
+            if 0 <= frame < len(own):
+                limit = np.minimum(np.minimum(np.rint(parts[frame] * 2**12), 2**15 - 1) * 16, 2**16 - 1)
+                expected = np.flatnonzero(halves[:4] < limit).tolist()
+            first, last = found.pointers[row, t : t + 2]
+            assert found.neurons[first:last].tolist() == expected, (sample, t)
+    part = pipeline.plain(data.train, ids[1:2], 9)
+    assert isinstance(part, SpikeTrains)
+    first, last = found.pointers[1, [0, -1]]
+    np.testing.assert_array_equal(part.neurons, found.neurons[first:last])
+
+
+def test_more_frames_than_steps_are_refused() -> None:
+    config = small.make(
+        {"kind": "dense", "channels": 6}, data__encoding="bernoulli", dynamics__steps_free=10, dynamics__window_free=4
+    )
+    with pytest.raises(InputError, match="steps_free is 10, and the longest series has 11 frames"):
+        Model(config, dataset(LENGTHS, max(LENGTHS)))
