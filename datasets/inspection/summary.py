@@ -147,7 +147,7 @@ def facts(summary: Summary) -> list[str]:
     height, width, channels = summary.shape
     samples = " and ".join(f"{part.samples} {part.name}" for part in summary.parts)
     each = " and ".join(f"{_range(part.per_class)} {part.name}" for part in summary.parts)
-    classes = f"{summary.classes} classes of {each} samples each" + "".join(
+    classes = f"{summary.classes} classes{_names(summary)} of {each} samples each" + "".join(
         f", no {part.name} sample of {named('class', 'classes', part.empty_classes)}"
         for part in summary.parts
         if part.empty_classes
@@ -156,11 +156,7 @@ def facts(summary: Summary) -> list[str]:
         lengths = np.concatenate([part.lengths for part in summary.parts if part.lengths is not None])
         return [
             f"{samples} {summary.sequences.samples}",
-            *(
-                (classes.replace(" classes of", f" classes ({names}) of", 1),)
-                if (names := _names(summary))
-                else (classes,)
-            ),
+            classes,
             f"{_quartile_text(lengths)} {summary.sequences.steps} (least, quartiles, most)",
             *summary.sequences.facts,
         ]
@@ -242,9 +238,10 @@ def _quartile_text(values: NDArray[np.int64]) -> str:
 
 
 def _names(summary: Summary) -> str:
-    """The names of few classes, where they have some."""
+    """The names of the classes of series and texts in brackets, where they are few and have some."""
     names = summary.sequences.class_names if summary.sequences is not None else ()
-    return ", ".join(names) if len(names) <= NAMED and names != tuple(map(str, range(len(names)))) else ""
+    few = 0 < len(names) <= NAMED and names != tuple(map(str, range(len(names))))
+    return f" ({', '.join(names)})" if few else ""
 
 
 def _quartiles(values: NDArray[Any]) -> list[float]:
