@@ -101,7 +101,7 @@ def stand_in(entry: Entry) -> Tiny:
 
 def stand_ins() -> dict[str, Tiny]:
     """A stand-in for each set of images that does not come with the program."""
-    return {entry.name: stand_in(entry) for entry in registry.entries() if not (entry.embedded or entry.recordings)}
+    return {entry.name: stand_in(entry) for entry in registry.entries() if entry.folders and entry.kind == "images"}
 
 
 def shortened(arguments: list[str]) -> list[str]:
