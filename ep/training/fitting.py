@@ -8,6 +8,8 @@ from typing import Any
 
 from spikesim.datasets import Dataset
 from spikesim.datasets.formats.image_arrays import of_arrays
+from spikesim.datasets.formats.sequences import series_arrays
+from spikesim.datasets.formats.sequences.series_arrays import SERIES
 from spikesim.ep.config.parsing import Config, make_config, merge
 from spikesim.ep.evaluation.network import TrainedNetwork, load
 from spikesim.ep.inputs.dataset import load_dataset
@@ -43,7 +45,8 @@ def fit(
     data : str, path or mapping of str to array_like
         Name of a data set, a file of images, or the arrays of such a file: ``train_images`` and ``test_images``, uint8
         of shape (n, height, width[, channels]), ``train_labels`` and ``test_labels``, integers from 0; perhaps
-        ``crop`` and ``flip`` (``spikesim manual own-data``).
+        ``crop`` and ``flip``; or of series, ``train_series`` and ``test_series``, (n, frames, channels), with their
+        labels and perhaps ``train_lengths`` and ``test_lengths`` (``spikesim manual own-data``).
     out : path-like
         The run file.
     settings : mapping, optional
@@ -95,7 +98,8 @@ def _prepared(
     if "data.dataset" in settings:
         raise InputError(f"data.dataset is {settings['data.dataset']!r}; give it as the first argument of fit")
     if isinstance(data, Mapping):
-        dataset = of_arrays(data)
+        series = series_arrays.form_of_arrays(data) is SERIES
+        dataset = series_arrays.of_arrays(data) if series else of_arrays(data)
         return make_config(merge({}, [*settings.items(), ("data.dataset", dataset.name)])), dataset
     if not isinstance(data, str | os.PathLike):
         raise InputError(f"data is of type {type(data).__name__}; give a name, a path or a mapping of arrays")

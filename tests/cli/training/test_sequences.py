@@ -127,3 +127,23 @@ def test_series_come_with_the_program(tmp_path: Path) -> None:
         (("--arch", "conv1d", "--set", "data.encoding=latency"), "holds series"),
     ):
         assert_one_line(spikesim("train", *given[:2], *change, "--out", "none.h5", cwd=tmp_path), said)
+
+
+def test_series_in_memory_are_those_of_a_file(tmp_path: Path) -> None:
+    """And a network that sees them frame by frame takes them as it was trained."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        "train_series": rng.normal(size=(24, 6, 2)).astype(np.float32),
+        "train_labels": np.arange(24) % 2,
+        "train_lengths": rng.integers(2, 7, 24),
+        "test_series": rng.normal(size=(6, 6, 2)).astype(np.float32),
+        "test_labels": np.arange(6) % 2,
+    }
+    settings = {"model.arch": "mlp", "model.width": 0.02, "data.encoding": "bernoulli", "optimizer.epochs": 1}
+    settings |= {"dynamics.steps_free": 12, "dynamics.window_free": 12, "model.calibration_samples": 8}
+    network = package.fit(arrays, tmp_path / "run.h5", settings, progress=False, threads=1)
+    np.savez(tmp_path / "own.npz", **arrays)
+    other = package.fit(tmp_path / "own.npz", tmp_path / "file.h5", settings, progress=False, threads=1)
+    np.testing.assert_array_equal(network.weights["dense1/weight"], other.weights["dense1/weight"])
+    found = network.predict(arrays["test_series"][:, :3])
+    assert found.logits.shape == (6, 2) and (found.multiply_accumulates == 0).all()
