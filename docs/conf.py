@@ -3,6 +3,11 @@
 The source folder is the top of the checkout, so that links between pages are the same here and in a repository browser.
 """
 
+import re
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
 import spikesim
 
 project = "spikesim"
@@ -26,6 +31,22 @@ numpydoc_xref_param_type = False
 html_theme = "furo"
 html_title = f"spikesim {release}"
 html_extra_path = ["_site"]
+html_static_path = ["_static"]
+html_css_files = ["manual.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True}
+
+UNIT = re.compile(r"(?<=\d) (?=(?:%|[kMG]|[kMG]B|[munpµ]J|[muµ]?s|min|h|points?)(?![\w-]))")
+
+
+def keep_units(app: Sphinx, doctree: nodes.document) -> None:
+    """A number and its unit stay on one line."""
+    for text in list(doctree.findall(nodes.Text)):
+        if not isinstance(text.parent, nodes.literal | nodes.literal_block | nodes.math | nodes.math_block):
+            text.parent.replace(text, nodes.Text(UNIT.sub("\N{NO-BREAK SPACE}", text.astext())))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("doctree-read", keep_units)
+    return {"parallel_read_safe": True}

@@ -103,6 +103,10 @@ class Browser:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self._send("Emulation.setEmulatedMedia", media=medium, features=features)
 
+    def resize(self, width: int, height: int) -> None:
+        """Size of the window, in CSS pixels."""
+        self._send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
     def _send(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}

@@ -3,6 +3,7 @@
 ``python tests/project/test_docs.py`` rewrites the table of docs/configuration.md.
 """
 
+import itertools
 import json
 import re
 import shlex
@@ -50,14 +51,17 @@ WORDS = {
 
 
 def keys_table() -> str:
-    """The keys of the configuration as a table in Markdown."""
-    lines = ["| key | default | allowed | meaning |", "|---|---|---|---|"]
-    for key, default, allowed, text in describe():
-        shown = "not set" if default is None else f"`{json.dumps(default)}`"
-        cells = (f"`{key}`", shown, allowed, text)
-        assert not any("|" in cell for cell in cells)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    """The keys of the configuration as tables in Markdown, one for each section."""
+    lines = []
+    for section, rows in itertools.groupby(describe(), lambda row: row[0].rpartition(".")[0]):
+        lines += [f"### {section or 'Outside of sections'}", "", "| key | default | meaning |", "|---|---|---|"]
+        for key, default, allowed, text in rows:
+            shown = "not set" if default is None else f"`{json.dumps(default)}`"
+            cells = (f"`{key}`", shown, f"{text} *Allowed: {allowed}.*" if allowed else text)
+            assert not any("|" in cell for cell in cells)
+            lines.append("| " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def with_table(page: str) -> str:

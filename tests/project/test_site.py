@@ -1,4 +1,4 @@
-"""The built manual: no warning, every page, and nothing that asks for the network when it is opened."""
+"""The built manual: no warning, every page, nothing that asks for the network when it is opened, nothing too wide."""
 
 import importlib.util
 import re
@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from browser import Browser, needs_browser
 from commands import ROOT
 from manual.pages import PAGES
 
@@ -97,3 +98,67 @@ def test_the_names_of_the_packages_are_in_the_manual(site: Path) -> None:
         page = parsed(site / "docs" / "api" / f"{package.__name__.rpartition('.')[2]}.html")
         wanted = {f"{package.__name__}.{name}" for name in package.__all__ if not name.startswith("__")}
         assert wanted <= page.names
+
+
+TOO_WIDE = """(() => {
+  const article = document.querySelector("article"), found = [];
+  if (!article) return found;
+  const {left, right} = article.getBoundingClientRect();
+  const scrolls = e => e !== article && (/auto|scroll|hidden/.test(getComputedStyle(e).overflowX)
+    && e.getBoundingClientRect().right <= right + 8 || scrolls(e.parentElement));
+  if (document.documentElement.scrollWidth > innerWidth) found.push("the page scrolls sideways");
+  for (const e of article.querySelectorAll("p, li, table, pre, img, math, dt, .highlight, .table-wrapper")) {
+    const box = e.getBoundingClientRect();
+    if (box.width && (box.right > right + 8 || box.left < left - 8) && !scrolls(e.parentElement))
+      found.push(e.tagName + ": " + e.textContent.slice(0, 60));
+  }
+  for (const e of article.querySelectorAll("img")) if (!e.naturalWidth) found.push("not shown: " + e.src);
+  return found;
+})()"""
+"""What leaves the column of the text; tables have a shadow and a margin of some pixels."""
+PALE = """(() => {
+  const level = rgb => [.2126, .7152, .0722].reduce((sum, weight, i) => {
+    const c = rgb[i] / 255;
+    return sum + weight * (c <= .03928 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4);
+  }, .05);
+  const rgba = text => text.match(/[\\d.]+/g).map(Number), known = new Map();
+  const behind = e => {
+    if (!e) return [255, 255, 255];
+    if (!known.has(e)) {
+      const own = rgba(getComputedStyle(e).backgroundColor);
+      known.set(e, own[3] === 0 ? behind(e.parentElement) : own);
+    }
+    return known.get(e);
+  };
+  return [...document.querySelectorAll("article :is(p, li, td, th, math, h1, h2, h3)")].filter(e => {
+    const pair = [level(rgba(getComputedStyle(e).color)), level(behind(e))].sort((a, b) => b - a);
+    return pair[0] / pair[1] < 4.5;
+  }).map(e => e.textContent.slice(0, 60));
+})()"""
+"""Text with less contrast than WCAG 2 asks for."""
+
+
+@needs_browser
+def test_pages_fit_their_column_and_can_be_read(site: Path, tmp_path: Path) -> None:
+    """On a screen of 1280 pixels, light and dark."""
+    with Browser(tmp_path) as browser:
+        browser.resize(1280, 800)
+        for page in pages_of(site):
+            browser.open(page)
+            for scheme in ("light", "dark"):
+                browser.media(scheme)
+                assert not (browser.run(TOO_WIDE) or browser.run(PALE)), (page.relative_to(site), scheme)
+
+
+@needs_browser
+def test_what_is_too_wide_or_too_pale_is_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    wide, code = (
+        "<pre style='width: 2000px'>wide</pre>",
+        "<pre style='overflow-x: auto'><p style='width: 999px'>inside</p></pre>",
+    )
+    page.write_text(f"<article style='width: 600px'>{wide}{code}<p style='color: #bbb'>pale</p></article>")
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(page)
+        assert "PRE: wide" in browser.run(TOO_WIDE) and "inside" not in str(browser.run(TOO_WIDE))
+        assert browser.run(PALE) == ["pale"]
