@@ -6,7 +6,9 @@ The source folder is the top of the checkout, so that links between pages are th
 import re
 
 from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.writers.html5 import HTML5Translator
 
 import spikesim
 
@@ -20,7 +22,11 @@ include_patterns = ["docs/**", "README.md", "CHANGELOG.md", "benchmarks/README.m
 extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
 nitpicky = True
 
-myst_heading_anchors = 4  # formulas are plain text: no script or font is needed to show them
+myst_heading_anchors = 4
+myst_enable_extensions = ["dollarmath"]
+myst_dmath_allow_labels = False
+myst_fence_as_directive = ["math"]
+html_math_renderer = "mathml"  # which browsers show by themselves: no script or font is needed
 
 autodoc_typehints = "none"  # the docstrings have shapes and units besides
 autodoc_member_order = "bysource"
@@ -47,6 +53,17 @@ def keep_units(app: Sphinx, doctree: nodes.document) -> None:
             text.parent.replace(text, nodes.Text(UNIT.sub("\N{NO-BREAK SPACE}", text.astext())))
 
 
+def inline(translator: HTML5Translator, node: nodes.math) -> None:
+    translator.body.append(tex2mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def display(translator: HTML5Translator, node: nodes.math_block) -> None:
+    translator.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>\n')
+    raise nodes.SkipNode
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_html_math_renderer("mathml", (inline, None), (display, None))
     app.connect("doctree-read", keep_units)
     return {"parallel_read_safe": True}

@@ -25,7 +25,7 @@ from spikesim.ep.inputs.teacher import write_teacher
 
 ALL = os.environ.get("SPIKESIM_MANUAL") == "all"
 LANGUAGES = ("sh", "python")
-OTHER_LANGUAGES = ("toml", "text", "json", "diff")
+OTHER_LANGUAGES = ("toml", "text", "json", "diff", "math")
 WHEN_ASKED = (
     "docs/cluster.md",
     "docs/exchange.md",

@@ -89,6 +89,14 @@ def test_links_within_the_manual_lead_somewhere(site: Path) -> None:
     assert links > 100
 
 
+def test_formulas_are_mathml(site: Path) -> None:
+    pages = {page.name: page.read_text() for page in (site / "docs").glob("*.html")}
+    assert min(pages[name].count("<math") for name in ("model.html", "gradient-check.html")) > 20
+    for name, text in pages.items():
+        shown = re.sub(r"<math.*?</math>|<pre.*?</pre>|<code.*?</code>|<script.*?</script>", "", text, flags=re.DOTALL)
+        assert not re.findall(r"\\[a-z]+|\$\w[^<]*\$", shown), name
+
+
 def test_the_names_of_the_packages_are_in_the_manual(site: Path) -> None:
     import spikesim.datasets
     import spikesim.ep

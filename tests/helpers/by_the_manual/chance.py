@@ -10,11 +10,11 @@ Shape = tuple[int, int, int]
 
 
 @follows(
-    "- `iid`: z = 1 iff R < p with 16 fresh random bits R at each step.",
-    """
-    - `stratified`: R_t = R_0 xor v(t), bit by bit. R_0 is drawn once a phase, channel and cell of 2x2 pixels; the
-    neurons of the cell, numbered k = 2 (y mod 2) + (x mod 2) by their pixels y and x, have R_0 xor k/3, that is the two
-    bits of k eight times over.
+    r"- `iid`: $z = 1$ if and only if $R < p$ with 16 fresh random bits $R$ at each step.",
+    r"""
+    - `stratified`: $R_t = R_0 \oplus v(t)$, bit by bit. $R_0$ is drawn once per phase, channel and cell of 2x2
+    pixels; the neurons of the cell, numbered $k = 2 (y \bmod 2) + (x \bmod 2)$ by their pixels $y$ and $x$, have
+    $R_0 \oplus k/3$, that is the two bits of $k$ eight times over.
     """,
 )
 class Firing:
@@ -69,17 +69,17 @@ def philox(counters: Integers, seed: int) -> Integers:
 
 @follows(
     """
-    | what | word 0 | word 1 | word 2 | word 3 | |---|---|---|---|---| | firing | octet | step | sample | layer * 2^24 +
-    stream |
+    | what | word 0 | word 1 | word 2 | word 3 | |---|---|---|---|---| | firing | octet | step | sample |
+    $layer * 2^24 + stream$ |
     """,
     """
     Layers, epochs and steps are counted from 0 here: the first step of each phase is 0. (The formulas above number
     layers from 1, and the run file epochs.)
     """,
-    """
-    A block gives 16 bits each to an octet, eight neighbouring channels of a pixel: octet = pixel * ceil(C / 8) +
-    channel div 8. Word i of it serves the channels 2i and 2i + 1 of the octet, its lower 16 bits the even one and its
-    upper 16 the odd one.
+    r"""
+    A block gives 16 bits each to an octet, eight neighbouring channels of a pixel: octet =
+    $\mathrm{pixel} \cdot \lceil C / 8 \rceil + \lfloor \mathrm{channel} / 8 \rfloor$. Word $i$ of it serves the
+    channels $2i$ and $2i + 1$ of the octet, its lower 16 bits the even one and its upper 16 the odd one.
     """,
 )
 def random_bits(shape: Shape, samples: Integers, layer: int, stream: int, step: int, seed: int) -> Integers:
@@ -129,10 +129,10 @@ def stream_of(epoch: int, kind: str) -> int:
 
 
 @follows(
-    """
-    they are (2 r - 1) sqrt(3) times the standard deviation, r from `random` of `numpy.random.Generator(Philox(key =
-    seed + layer * 2^64))`. The layer counts from 0; the read-out has the number after the layers, then come the heads,
-    that of layer l with the read-out's number plus l, l from 1.
+    r"""
+    they are $(2 r - 1) \sqrt{3}$ times the standard deviation, $r$ from `random` of
+    `numpy.random.Generator(Philox(key = seed + layer * 2^64))`. The layer counts from 0; the read-out has the number
+    after the layers, then come the heads, that of layer $l$ with the read-out's number plus $l$, $l$ from 1.
     """,
 )
 def initial_weights(shape: tuple[int, ...], deviation: float, seed: int, number: int) -> NDArray[np.float32]:

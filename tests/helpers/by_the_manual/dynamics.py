@@ -105,9 +105,9 @@ class Network:
 
     @property
     @follows(
-        """
-        With a feedback gain gamma < 1 (`dynamics.feedback_gain`, a power of two, or 0) a layer receives gamma times
-        what the one above sends back.
+        r"""
+        With a feedback gain $\gamma < 1$ (`dynamics.feedback_gain`, a power of two, or 0) a layer receives $\gamma$
+        times what the one above sends back.
         """,
     )
     def attenuation(self) -> int:
@@ -115,13 +115,13 @@ class Network:
         return -round(np.log2(self.settings["feedback_gain"]))
 
     @follows(
-        """
-        Layers l = 1 .. L over an image x. Each neuron has a membrane potential V, a firing probability p = clip(V, 0,
-        1) and a spike z that is 0 or 1.
+        r"""
+        Layers $l = 1, \ldots, L$ over an image $x$. Each neuron has a membrane potential $V$, a firing probability
+        $p = \mathrm{clip}(V, 0, 1)$ and a spike $z$ that is 0 or 1.
         """,
         """
-        The first layer gets W_1 * x from the image, a constant that is computed once a sample, in place of a term in
-        z^0;
+        The first layer gets $W_1 * x$ from the image, a constant that is computed once per sample, in place of a term
+        in $z^0$;
         """,
     )
     def at_rest(self, images: Integers, samples: Integers) -> State:
@@ -135,7 +135,7 @@ class Network:
     @property
     @follows(
         """
-        `dynamics.inference = "mean-field"` runs exactly that: deterministic, p is sent as a 16-bit number, an event
+        `dynamics.inference = "mean-field"` runs exactly that: deterministic, $p$ is sent as a 16-bit number, an event
         where it is not 0.
         """,
     )
@@ -148,8 +148,11 @@ class Network:
         return self.layers[layer].pool and bool(self.settings["pooling"] == "winner")
 
     @follows(
-        "drive u^l_t = b^l + W_l * Pool(z^{l-1}_t) + Pool^T(W_{l+1}^T * z^{l+1}_t) + nudge^l_t",
-        "passes its spike z in full,",
+        r"""
+        u^l_t &= b^l + W_l * \mathrm{Pool}(z^{l-1}_t) + \mathrm{Pool}^T(W_{l+1}^T * z^{l+1}_t) +
+        \mathrm{nudge}^l_t && \text{(drive)} \\
+        """,
+        "passes its spike $z$ in full,",
     )
     def from_below(
         self, layer: int, below: Integers, t: int, *, unit: int = 0, potential: Integers | None = None
@@ -173,12 +176,15 @@ class Network:
         return it.scaled(through(self.weights[layer], heard), shift), count
 
     @follows(
-        "membrane V^l_{t+1} = V^l_t + 2^-k (u^l_t - V^l_t) spike z^l_{t+1} = 1 with probability p^l_{t+1}, else 0",
-        """
-        With `model.neuron = "refractory"` ([own-neuron.md](own-neuron.md)) a neuron that has fired has p = 0 in the R
-        steps that follow (`model.refractory`), while V moves as ever; sums over windows, heads and nudges have this p.
-        Where clip(V, 0, 1) stays at p, its mean is p / (1 + R p): in the mean field a neuron sends that in place of p,
-        rounded to 2^-16, halves up, and the sums have it.
+        r"""
+        V^l_{t+1} &= V^l_t + 2^{-k} (u^l_t - V^l_t) && \text{(membrane)} \\ z^l_{t+1} &= 1 \text{ with probability }
+        p^l_{t+1} \text{, else } 0 && \text{(spike)}
+        """,
+        r"""
+        With `model.neuron = "refractory"` ([own-neuron.md](own-neuron.md)) a neuron that has fired has $p = 0$ in the
+        $R$ steps that follow (`model.refractory`), while $V$ evolves as usual; sums over windows, heads and nudges
+        have this $p$. Where $\mathrm{clip}(V, 0, 1)$ stays at $p$, its mean is $p / (1 + R p)$: in the mean field a
+        neuron sends that in place of $p$, rounded to $2^{-16}$, halves up, and the sums have it.
         """,
     )
     def step(
@@ -231,10 +237,10 @@ class Network:
 
     @follows(
         """
-        In a synchronous step all layers receive the spikes of step t, as written here. By default (`dynamics.order =
-        "upwards"`) the layers are updated one after the other, from the lowest to the top, and each receives the new
-        spikes of the one below, z_{t+1} in place of z_t; with `parity` layers 1, 3, 5 .. are updated first, and 2, 4, 6
-        .. receive their new spikes.
+        In a synchronous step all layers receive the spikes of step $t$, as written here. By default (`dynamics.order
+        = "upwards"`) the layers are updated one after the other, from the lowest to the top, and each receives the
+        new spikes of the one below, $z_{t+1}$ in place of $z_t$; with `parity` layers 1, 3, 5 .. are updated first,
+        and 2, 4, 6 .. receive their new spikes.
         """,
     )
     def rounds(self, order: str) -> list[list[int]]:
@@ -265,19 +271,19 @@ class Network:
         return int(((above != 0) @ self.layers[layer + 1].synapses_of).sum())
 
     @follows(
-        """
-        p is that before the step, and each layer's share of Phi has the drive that the step gives it, without the
-        nudge, hence the spikes above it from before the step and, where the order is upwards, those below it from after
-        it.
+        r"""
+        $p$ is that before the step, and each layer's share of $\Phi$ has the drive that the step gives it, without
+        the nudge, hence the spikes above it from before the step and, where the order is upwards, those below it from
+        after it.
         """,
-        "The values of the energy function have clip(V, 0, 1) for p all the same.",
-        """
-        E = 1/2 sum_l gamma^(l-1) <p_l, p_l - u_l - h_l>, with u_l the whole drive and h_l what of it comes from no
-        other neuron: bias, image, clamped drive.
+        r"The values of the energy function have $\mathrm{clip}(V, 0, 1)$ for $p$ all the same.",
+        r"""
+        $E = \frac{1}{2} \sum_l \gamma^{l-1} \langle p_l, p_l - u_l - h_l \rangle$, with $u_l$ the whole drive and $h_l$
+        what of it comes from no other neuron: bias, image, clamped drive.
         """,
         """
-        In the value of the energy function, clamped drives are constants like the image's; with graded errors, r_l is
-        what they make and stands for all of h_l.
+        In the value of the energy function, clamped drives are constants like the image's; with graded errors, $r_l$
+        is what they make and stands for all of $h_l$.
         """,
     )
     def energy(self, layer: int, potential: Integers, outside: Integers, shares: Integers) -> float:
@@ -289,8 +295,8 @@ class Network:
 
 @follows(
     """
-    The *residual*, the mean |difference| of p between the two halves of a phase's window, tells; it is in every report.
-    A window is the last steps of its phase; one of a single step has no halves, and its residual is 0.
+    The *residual*, the mean |difference| of $p$ between the two halves of a phase's window, tells; it is in every
+    report. A window is the last steps of its phase; one of a single step has no halves, and its residual is 0.
     """,
 )
 class Window:
@@ -331,7 +337,12 @@ class Window:
                 if self.network.winning(layer):
                     self._add_winners(layer, potential, state.p[layer])
 
-    @follows("here Pool(p) is the p of the winners.", "and Pool(r) is the mean of what the winners passed.")
+    @follows(
+        r"here $\mathrm{Pool}(p)$ is the $p$ of the winners.",
+        r"""
+                                                      and $\mathrm{Pool}(r)$ is the mean of what the winners passed.
+                                                      """,
+    )
     def _add_winners(self, layer: int, potential: Integers, p: Integers) -> None:
         shape = self.network.layers[layer].shape
         won = nt.winners(potential, shape)

@@ -13,11 +13,11 @@ from by_the_manual.page import follows
 
 @follows(
     "Heads and the read-out take averages whatever the pooling.",
-    """
-    The last layer is read outside the dynamics (`ep/network/heads.py`): o = A Pool(r) + c, r the mean of p over the
-    window of the free phase (`dynamics.window_free`).
+    r"""
+    The last layer is read outside the dynamics (`ep/network/heads.py`): $o = A \mathrm{Pool}(r) + c$, $r$ the mean of
+    $p$ over the window of the free phase (`dynamics.window_free`).
     """,
-    "A is rounded to int16 like a table of weights, c is not rounded;",
+    "$A$ is rounded to int16 like a table of weights, $c$ is not rounded;",
 )
 @dataclass
 class Head:
@@ -48,10 +48,10 @@ class Head:
 
     @property
     @follows(
-        """
+        r"""
         With `error_signals.kind` other than `none`, layers below the top have *heads* (`ep/network/heads.py`,
-        `ep/network/error_signals.py`): linear softmax classifiers like the read-out, on the firing probabilities summed
-        over square blocks, times 2^-floor(log2(cells)), so that the adjoint is exact.
+        `ep/network/error_signals.py`): linear softmax classifiers like the read-out, on the firing probabilities
+        summed over square blocks, times $2^{-\lfloor \log_2 \mathrm{cells} \rfloor}$, so that the adjoint is exact.
         """,
     )
     def shift(self) -> int:
@@ -80,7 +80,7 @@ class Head:
         unit = it.ONE * steps * 2.0 ** (self.shift + self.exponent)
         return features @ self.weights / unit + self.bias
 
-    @follows("The cost C is the cross-entropy of softmax(o), or 1/2 |y - o|^2.")
+    @follows(r"The cost $C$ is the cross-entropy of $\mathrm{softmax}(o)$, or $\frac{1}{2} |y - o|^2$.")
     def losses(self, logits: Reals, labels: Integers) -> Reals:
         """C of each sample."""
         if self.squared:
@@ -94,13 +94,23 @@ class Head:
         return np.eye(logits.shape[1])[labels] - (logits if self.squared else softmax(logits))
 
     @follows(
-        """
-        In a nudged phase the last layer receives nudge_t = +-beta Pool^T( A^T (y - softmax(o_t)) ) (squared error: y -
-        o_t) taken anew before each step from the present p (or its low pass, `dynamics.trace_leak`) [2].
+        r"""
+        In a nudged phase the last layer receives \mathrm{nudge}_t = \pm\beta\, \mathrm{Pool}^T\bigl(
+        A^T (y - \mathrm{softmax}(o_t)) \bigr) \qquad \text{(squared error: } y - o_t \text{)} taken anew
+        before each step from the present $p$ (or its low pass, `dynamics.trace_leak`) [2].
         """,
-        "In a nudge beta (y - softmax(o)) is rounded to 2^-16, and its product with A^T again, halves up.",
-        "and each head nudges its own layer in the nudged phases, `beta lambda_l Blocks^T(A_l^T (-dC_l/do))`;",
-        "Here too beta lambda_l (-dC_l/do) is rounded to 2^-16, and what goes through A_l^T again, halves up.",
+        r"""
+        In a nudge $\beta (y - \mathrm{softmax}(o))$ is rounded to $2^{-16}$, and its product with $A^T$
+        again, halves up.
+        """,
+        r"""
+        and each head nudges its own layer in the nudged phases,
+        $\beta \lambda_l \mathrm{Blocks}^T(A_l^T (-\partial C_l/\partial o))$;
+        """,
+        r"""
+        Here too $\beta \lambda_l (-\partial C_l/\partial o)$ is rounded to $2^{-16}$, and what goes through
+        $A_l^T$ again, halves up.
+        """,
     )
     def nudge(self, features: Integers, labels: Integers, strength: float) -> Integers:
         """The nudge of its layer, (n, neurons); strength: beta with its sign, times that of the head."""
@@ -115,11 +125,12 @@ def softmax(logits: Reals) -> Reals:
 
 
 @follows(
-    """
-    A and c follow the delta rule on the free phase, dC/dA = -(y - softmax(o)) (x) Pool(r), dC/dc = -(y - softmax(o)),
-    averaged over the mini-batch.
+    r"""
+    $A$ and $c$ follow the delta rule on the free phase,
+    $\partial C/\partial A = -(y - \mathrm{softmax}(o)) \otimes \mathrm{Pool}(r)$,
+    $\partial C/\partial c = -(y - \mathrm{softmax}(o))$, averaged over the mini-batch.
     """,
-    "the delta rule takes the error rounded to 2^-16.",
+    "the delta rule takes the error rounded to $2^{-16}$.",
     "Its weights follow their own delta rule on the free phase,",
 )
 def delta_rule(head: Head, sums: Integers, steps: int, labels: Integers) -> tuple[Any, Any]:
@@ -131,7 +142,7 @@ def delta_rule(head: Head, sums: Integers, steps: int, labels: Integers) -> tupl
     return weights.astype(np.float32), (-errors.sum(axis=0) / (it.ONE * len(labels))).astype(np.float32)
 
 
-@follows("Either is cut off at +-64, which only squared errors reach.")
+@follows(r"Either is cut off at $\pm 64$, which only squared errors reach.")
 def rounded(errors: Reals) -> Integers:
     """Errors in units of 2**-16."""
     return np.rint(np.clip(errors, -64, 64) * it.ONE).astype(np.int64)
@@ -170,14 +181,14 @@ def make_heads(layers: list[Layer], sides: dict[str, tuple[int, int]], parameter
 
 
 @follows(
-    """
-    The network answers with the read-out and the heads of the upper half of its layers, those with 2 l > L, together:
-    with logits that are the mean of their log softmax(o), a product of experts [24]. The loss that reports show is the
-    cross-entropy of these.
+    r"""
+    The prediction combines the read-out and the heads of the upper half of the layers, those with $2 l > L$: its
+    logits are the mean of their $\log\, \mathrm{softmax}(o)$, a product of experts [24]. The loss that reports show is
+    the cross-entropy of these.
     """,
     """
-    With `error_signals.answer = "readout"`, without heads, or with a squared error, the read-out answers alone, and its
-    cost is the loss.
+    With `error_signals.answer = "readout"`, without heads, or with a squared error, the prediction is that of the
+    read-out alone, and its cost is the loss.
     """,
 )
 def answer(heads: list[Head], layers: int, alone: bool, logits: list[Reals], labels: Integers) -> tuple[float, int]:
@@ -194,13 +205,13 @@ def answer(heads: list[Head], layers: int, alone: bool, logits: list[Reals], lab
 
 
 @follows(
-    """
-    lambda is `error_signals.strength`, one value or one a layer; `error_signals.profile` makes it geometric in depth,
-    ratio^(L-l) times as strong in layer l (`error_signals.ratio`),
+    r"""
+    $\lambda$ is `error_signals.strength`, one value or one per layer; `error_signals.profile` makes it geometric in
+    depth, $\mathrm{ratio}^{L-l}$ times as strong in layer $l$ (`error_signals.ratio`),
     """,
-    """
-    `error_signals.schedule = "annealed"` takes it to zero at the end of the training: once a share a of it is done
-    (`error_signals.anneal_from`), lambda counts (1 - progress) / (1 - a) times.
+    r"""
+    `error_signals.schedule = "annealed"` takes it to zero at the end of the training: once a share $a$ of it is done
+    (`error_signals.anneal_from`), $\lambda$ counts $(1 - \mathrm{progress}) / (1 - a)$ times.
     """,
 )
 def strengths(heads: list[Head], signals: dict[str, Any], progress: float) -> Reals:

@@ -13,8 +13,8 @@ P_MAX = ONE - 1
 
 @follows(
     """
-    | quantity | type | 1.0 is | |---|---|---| | V, u, biases, nudge | int32 | 2^16 | | p | uint16 | 2^16; the largest
-    is 2^16 - 1 |
+    | quantity | type | 1.0 is | |---|---|---| | $V$, $u$, biases, nudge | int32 | $2^{16}$ | | $p$ | uint16 |
+    $2^{16}$; the largest is $2^{16} - 1$ |
     """,
 )
 def probability(potential: Integers) -> Integers:
@@ -28,7 +28,7 @@ def mean_rate(p: Integers, refractory: int) -> Integers:
     return (p * ONE + divisor // 2) // divisor
 
 
-@follows("The sum of each table into a neuron is rounded once to 2^-16 (halves up).")
+@follows("The sum of each table into a neuron is rounded once to $2^{-16}$ (halves up).")
 def scaled(values: Integers, exponent: int) -> Integers:
     """values * 2**-exponent, halves up."""
     if exponent <= 0:
@@ -37,12 +37,12 @@ def scaled(values: Integers, exponent: int) -> Integers:
 
 
 @follows(
-    """
-    The float32 parameters are quantized at the start of each mini-batch (`spikesim/numerics/quantization.py`): a weight
-    w is rint(w 2^e), ties to even, with the largest e at which no |rint(w 2^e)| exceeds 32767, so that -1.0 takes e =
-    14;
+    r"""
+    The float32 parameters are quantized at the start of each mini-batch (`spikesim/numerics/quantization.py`): a
+    weight $w$ is $\mathrm{rint}(w 2^e)$, ties to even, with the largest $e$ at which no $|\mathrm{rint}(w 2^e)|$
+    exceeds 32767, so that $-1.0$ takes $e = 14$;
     """,
-    "| weight | int16 | 2^e, one exponent e a table, the finest that fits, at most 24 |",
+    "| weight | int16 | $2^e$, one exponent $e$ per table, the finest that fits, at most 24 |",
 )
 def quantized(weights: NDArray[np.float32]) -> tuple[Integers, int]:
     """Integers and their exponent."""
@@ -52,19 +52,20 @@ def quantized(weights: NDArray[np.float32]) -> tuple[Integers, int]:
     return np.rint(weights.astype(np.float64) * 2.0**exponent).astype(np.int64), exponent
 
 
-@follows("a bias is rint(b 2^16).")
+@follows(r"a bias is $\mathrm{rint}(b\, 2^{16})$.")
 def quantized_bias(bias: NDArray[np.float32]) -> Integers:
     """Biases as drives."""
     return np.rint(bias.astype(np.float64) * ONE).astype(np.int64)
 
 
 @follows(
-    """
-    A pixel is x = rint(4096 (pixel / 255 - mean) / (std std_factor)), ties to even, clipped to int16, with
-    `data.std_factor` and the mean and the (population) standard deviation of the pixels of each channel in all training
-    images, also those that `data.limit` leaves out;
+    r"""
+    A pixel is
+    $x = \mathrm{rint}(4096\, (\mathrm{pixel} / 255 - \mathrm{mean}) / (\mathrm{std} \cdot \mathrm{std\_factor}))$,
+    ties to even, clipped to int16, with `data.std_factor` and the mean and the (population) standard deviation of the
+    pixels of each channel in all training images, also those that `data.limit` leaves out;
     """,
-    "| pixel of the image, normalized | int16 | 2^12 |",
+    "| pixel of the image, normalized | int16 | $2^{12}$ |",
 )
 def normalized(images: NDArray[np.uint8], training: NDArray[np.uint8], std_factor: float = 1.0) -> Integers:
     """Images (n, H, W, C), normalized as the training images are."""

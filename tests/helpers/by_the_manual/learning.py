@@ -31,9 +31,9 @@ class Contrast:
         self.nudged = plus if plus.length else minus
 
     @follows(
-        """
-        and the contrast is that of its deviations d = p - r, summed over its window, divided by beta with that sign in
-        place of 2 beta.
+        r"""
+        and the contrast is that of its deviations $d = p - r$, summed over its window, divided by $\beta$ with that
+        sign in place of $2 \beta$.
         """,
     )
     def difference(self, layer: int) -> Integers:
@@ -53,12 +53,19 @@ class Contrast:
         return 2 * beta
 
     @follows(
-        "dC/dW_l = - d_l (x) Pool(r_{l-1}) / (2 beta), dC/db_l = - d_l / (2 beta)",
-        """
-        dC/dW_l = - ( r+^l - r-^l ) (x) Pool( r+^{l-1} + r-^{l-1} ) / (4 beta) (l = 1: x in place of Pool(r^0)) dC/db_l
-        = - ( r+^l - r-^l ) / (2 beta)
+        r"""
+        \partial C / \partial W_l &= - d_l \otimes \mathrm{Pool}(r_{l-1}) / (2 \beta), \qquad \partial C / \partial
+        b_l = - d_l / (2 \beta)
         """,
-        "dC/dW_l = - ( r+^l (x) Pool(r+^{l-1}) - r-^l (x) Pool(r-^{l-1}) ) / (2 beta)",
+        r"""
+        \partial C / \partial W_l &= - ( r_+^l - r_-^l ) \otimes \mathrm{Pool}( r_+^{l-1} + r_-^{l-1} ) / (4 \beta) &&
+        \text{(}l = 1\text{: }x\text{ in place of }\mathrm{Pool}(r^0)\text{)} \\ \partial C / \partial b_l &= - (
+        r_+^l - r_-^l ) / (2 \beta)
+        """,
+        r"""
+        \partial C / \partial W_l = - \bigl( r_+^l \otimes \mathrm{Pool}(r_+^{l-1}) - r_-^l \otimes
+        \mathrm{Pool}(r_-^{l-1}) \bigr) / (2 \beta)
+        """,
         "The contrast is summed over the positions of a convolution, averaged over the mini-batch.",
     )
     def of(self, layer: int) -> tuple[Floats, Floats]:
@@ -85,7 +92,7 @@ class Contrast:
         """1.0 of a product of sums over windows, the presynaptic one of so many steps."""
         return unit_below(self.rest.network, layer, steps) * (it.ONE * self.nudged.length)
 
-    @follows("the contrast of layer l is divided by gamma^(L-l),")
+    @follows(r"the contrast of layer $l$ is divided by $\gamma^{L-l}$,")
     def weight_of_layer(self, layer: int) -> float:
         """What the strength of the nudge comes to in a layer."""
         if self.settings["nudged_phase"] != "live-spikes":
@@ -99,10 +106,11 @@ class Contrast:
 
 
 @follows(
-    """
-    The weights learn in centered form (`optimizer.centering`, `ep/gradients/centering.py`), but for those of the first
-    layer, which see an image: with m the mean rate that a weight sees in the free phase, over the mini-batch and the
-    positions of the target (padding counts as 0), dW is taken without m (x) db, db the sum over all positions.
+    r"""
+    The weights learn in centered form (`optimizer.centering`, `ep/gradients/centering.py`), but for those of the
+    first layer, which see an image: with $m$ the mean rate that a weight sees in the free phase, over the mini-batch
+    and the positions of the target (padding counts as 0), $dW$ is taken without $m \otimes db$, $db$ the sum over all
+    positions.
     """,
 )
 def centered(weight: Floats, bias: Floats, mean: Floats) -> Floats:
@@ -135,9 +143,9 @@ def unit_below(network: Network, layer: int, steps: int) -> float:
 
 
 @follows(
-    """
-    After the optimizer's step the bias gives back what the change of W adds to the mean drive, sum m dW with the dW
-    that the step made, products in float32 and their sum in float64; then homeostasis moves it.
+    r"""
+    After the optimizer's step the bias is corrected by what the change of $W$ adds to the mean drive, $\sum m\, dW$
+    with the $dW$ that the step made, products in float32 and their sum in float64; then homeostasis moves it.
     """,
 )
 def given_back(before: Floats, after: Floats, mean: Floats) -> Floats:
@@ -147,10 +155,10 @@ def given_back(before: Floats, after: Floats, mean: Floats) -> Floats:
 
 
 @follows(
-    """
-    Initial weights are uniform with standard deviation gain / sqrt(fan-in): `model.first_gain` in the first layer,
-    `model.gain` in the second, and from there growing from layer to layer (`model.gain_growth`); `model.readout_gain`
-    in the read-out and the heads. Biases begin at 0.
+    r"""
+    Initial weights are uniform with standard deviation $\mathrm{gain} / \sqrt{\text{fan-in}}$: `model.first_gain` in
+    the first layer, `model.gain` in the second, and from there growing from layer to layer (`model.gain_growth`);
+    `model.readout_gain` in the read-out and the heads. Biases begin at 0.
     """,
 )
 def initial(
@@ -176,9 +184,9 @@ def initial(
 
 
 @follows(
-    """
-    A is then `model.readout_gain` / sqrt(F) times (-1)^floor(2 i (c + 1) / F) for class c and feature i of F, both from
-    0: square waves, as in [22].
+    r"""
+    $A$ is then `model.readout_gain` $/ \sqrt{F}$ times $(-1)^{\lfloor 2 i (c + 1) / F \rfloor}$ for class $c$ and
+    feature $i$ of $F$, both from 0: square waves, as in [22].
     """,
 )
 def square_waves(features: int, classes: int, deviation: float) -> Floats:
@@ -211,14 +219,16 @@ def learning_rates(
 
 
 @follows(
-    "g the gradient and f the factor of the schedule on the learning rate rho:",
-    """
-    Adam m += (1 - beta1) (g - m), v += (1 - beta2) (g^2 - v) w -= f rho ( (m / (1 - beta1^t)) / (sqrt(v / (1 -
-    beta2^t)) + epsilon) + decay w ) SGD m = momentum m + g + decay w, w -= f rho m
+    r"$g$ the gradient and $f$ the factor of the schedule on the learning rate $\rho$:",
+    r"""
+    \text{Adam} && m &\leftarrow m + (1 - \beta_1) (g - m), \qquad v \leftarrow v + (1 - \beta_2) (g^2 - v) \\
+    && w &\leftarrow w - f \rho \left( \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon} +
+    \mathrm{decay}\; w \right) \\
+    \text{SGD} && m &\leftarrow \mathrm{momentum}\; m + g + \mathrm{decay}\; w, \qquad w \leftarrow w - f \rho m \\
     """,
-    """
-    t counts the mini-batches from 1. Everything is float32; 1 - beta is taken in float32, 1 - beta^t in float64 and
-    then rounded: two precisions, by which a step is 6e-6 off.
+    r"""
+    $t$ counts the mini-batches from 1. Everything is float32; $1 - \beta$ is taken in float32, $1 - \beta^t$ in
+    float64 and then rounded: two precisions, by which a step is 6e-6 off.
     """,
 )
 class Optimizer:
@@ -246,9 +256,9 @@ class Optimizer:
 
 
 @follows(
-    """
-    cosine f = final + (1 - final) (1 + cos(pi progress)) / 2 with progress = mini-batches done / mini-batches of the
-    run, 0 in the first.
+    r"""
+    \text{cosine} && f &= \mathrm{final} + (1 - \mathrm{final}) (1 + \cos(\pi\, \mathrm{progress})) / 2 with progress
+    = mini-batches done / mini-batches of the run, 0 in the first.
     """,
 )
 def schedule(progress: float, optimizer: Settings) -> float:

@@ -75,7 +75,7 @@ class Layer:
         return sums
 
 
-@follows("`*` is a convolution or a matrix product.")
+@follows("In these formulas $*$ is a convolution or a matrix product.")
 def build(rows: Sequence[Mapping[str, Any]], image: Shape) -> list[Layer]:
     """The layers of an architecture, rows as docs/own-architecture.md has them."""
     layers: list[Layer] = []
@@ -117,9 +117,9 @@ def _convolution(weights: tuple[int, int, int, int], padding: int, seen: Shape, 
 
 
 @follows(
-    """
-    Pool is the average over 2x2 cells (an odd last row or column is left out), Pool^T its adjoint: a quarter to each
-    cell.
+    r"""
+    Pool is the average over 2x2 cells (an odd last row or column is left out), $\mathrm{Pool}^T$ its
+    adjoint: a quarter to each cell.
     """,
 )
 def four_cells(values: Integers, shape: Shape) -> Integers:
@@ -139,11 +139,11 @@ def to_four_cells(values: Integers, shape: Shape) -> Integers:
 
 
 @follows(
-    """
-    With `dynamics.pooling = "sampled"` the forward direction passes, at each step and channel, the spikes of one of the
-    four cells at full weight: cell (t + t div 4 + y + x + c) mod 4 of the cells in the order of rows, y, x and c being
-    those of the pooled map and t the index of the spikes z_t that are passed on: layers that receive new spikes within
-    a step count one more than the others.
+    r"""
+    With `dynamics.pooling = "sampled"` the forward direction passes, at each step and channel, the spikes of one of
+    the four cells at full weight: cell $(t + \lfloor t / 4 \rfloor + y + x + c) \bmod 4$ of the cells in the order of
+    rows, $y$, $x$ and $c$ being those of the pooled map and $t$ the index of the spikes $z_t$ that are passed on:
+    layers that receive new spikes within a step count one more than the others.
     """,
 )
 def sampled_cell(values: Integers, shape: Shape, t: int) -> Integers:
@@ -153,7 +153,7 @@ def sampled_cell(values: Integers, shape: Shape, t: int) -> Integers:
     return four_cells(values, shape)[:, chosen, np.arange(len(chosen))]
 
 
-@follows("With `winner` the neuron of each cell and channel with the highest V, the first of equals,")
+@follows("With `winner` the neuron of each cell and channel with the highest $V$, the first of equals,")
 def winners(potentials: Reals | Integers, shape: Shape) -> Integers:
     """1 for these neurons, 0 for the others, (n, neurons)."""
     highest = four_cells(potentials, shape).argmax(axis=1)  # (n, pooled neurons)

@@ -36,9 +36,7 @@ class Normalization:
         self.fold(parameters)
 
     @follows(
-        """
-        W g / s, b - g m / s, W being taken without its mean over all synapses of the channel;
-        """,
+        r"W g / s, \qquad b - g m / s, $W$ being taken without its mean over all synapses of the channel;",
         "Gains stay above 1/64;",
     )
     def fold(self, parameters: Parameters) -> None:
@@ -54,9 +52,9 @@ class Normalization:
         return self.gains[name] / deviation if deviation.any() else np.ones_like(deviation)
 
     @follows(
-        """
-        With b' the bias of the neurons, u is (V - b') s / g, V the potentials at the end of the free phase, cut off at
-        +-16, with 12 bits behind the point where they are squared.
+        r"""
+        With $b'$ the bias of the neurons, $u$ is $(V - b') s / g$, $V$ the potentials at the end of the free phase,
+        cut off at $\pm 16$, with 12 bits behind the point where they are squared.
         """,
     )
     def of_drive(self, name: str, parameters: Parameters, potential: Integers, layer: nt.Layer) -> tuple[Reals, Reals]:
@@ -69,10 +67,11 @@ class Normalization:
         return (mean - parameters.biases[name]) / scale, variance / (scale * scale) + 1e-5
 
     @follows(
-        """
-        m += rate (mean u - m), s^2 += rate (variance u + 10^-5 - s^2) with `model.statistics_rate`, before the step of
-        the optimizer; the rate falls with the learning rate, by the factor of its schedule, unless
-        `model.statistics_schedule` is "constant".
+        r"""
+        m \leftarrow m + \mathrm{rate}\, (\mathrm{mean}\, u - m), \qquad s^2 \leftarrow s^2 + \mathrm{rate}\,
+        (\mathrm{variance}\, u + 10^{-5} - s^2) with `model.statistics_rate`, before the step of the optimizer; the
+        rate falls with the learning rate, by the factor of its schedule, unless `model.statistics_schedule` is
+        "constant".
         """,
     )
     def observe(self, parameters: Parameters, potential: Integers, layer: nt.Layer, factor: float) -> None:
@@ -84,9 +83,9 @@ class Normalization:
         self.deviations[name] = np.sqrt(square + rate * (variance - square)).astype(np.float32)
 
     @follows(
-        """
-        dg = ( sum of G (W - mean W) over the synapses - m db ) / s dW = (G - mean G) g / s, G in the second being
-        centered.
+        r"""
+        dg &= \bigl( \sum_\text{synapses} G\, (W - \mathrm{mean}\, W) - m\, db \bigr) / s \\ dW &= (G -
+        \mathrm{mean}\, G)\, g / s, $G$ in the second being centered.
         """,
     )
     def gain_gradient(self, name: str, gradient: Floats, bias: Floats) -> Floats:
@@ -101,7 +100,7 @@ class Normalization:
         return (gradient - mean_of(gradient)) * self.scale(name)
 
 
-@follows("m takes what the change of W, without its mean, adds to the mean drive, in place of the bias.")
+@follows("$m$ takes what the change of $W$, without its mean, adds to the mean drive, in place of the bias.")
 def without_mean(rates: Floats) -> Floats:
     """Mean rates behind the weights, as weights without their mean see them."""
     return rates - np.float32(rates.mean(dtype=np.float64))
@@ -109,7 +108,7 @@ def without_mean(rates: Floats) -> Floats:
 
 @follows(
     """
-    in the calibration the first layers, one level of them more in each round, take m and s as they are found, the
+    in the calibration the first layers, one level of them more in each round, take $m$ and $s$ as they are found, the
     gains then being `model.drive_deviation`, and the calibration ends no sooner than one round after all have.
     """,
 )

@@ -21,9 +21,13 @@ def follows(*passages: str) -> Callable[[Follower], Follower]:
     return mark
 
 
+LAYOUT = re.compile(r"^```(?:math)?$|\\(?:begin|end)\{aligned\}|&|\\\\(?=\s|$)", re.MULTILINE)
+"""Of formulas: fences, the environment, and marks that align lines or end them."""
+
+
 def plain(text: str) -> str:
-    """Text with single spaces for all white space."""
-    return " ".join(text.split())
+    """Text with single spaces for all white space, and without what lays formulas out."""
+    return " ".join(LAYOUT.sub(" ", text).split())
 
 
 def sections(name: str = "model.md") -> dict[str, str]:

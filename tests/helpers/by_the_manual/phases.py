@@ -11,10 +11,10 @@ from by_the_manual.rules import leaked
 
 
 @follows(
-    "1. *free*: `steps_free` steps from rest, V = 0 and no spikes;",
-    """
-    In the first of them, as many as the image needs to the top layer (`dynamics.steps_onset`), alpha is 1: what reaches
-    that layer then is noisy but in time, and the low pass of the other steps takes the noise away;
+    "1. *free*: `steps_free` steps from rest, $V = 0$ and no spikes;",
+    r"""
+    In the first of them, as many as the image needs to the top layer (`dynamics.steps_onset`), $\alpha$ is 1: what
+    reaches that layer then is noisy but in time, and the low pass of the other steps takes the noise away;
     """,
 )
 def free(
@@ -72,9 +72,10 @@ class Nudged:
         self.settings = network.settings
 
     @follows(
-        """
-        Where the mean rates of a window answer for spikes ("Graded errors"), Pool^T gives each neuron of a cell the
-        share of the steps of the window in which it won, the product rounded to 2^-16, halves up,
+        r"""
+        Where the mean rates of a window stand for spikes ("Graded errors"), $\mathrm{Pool}^T$ gives each
+        neuron of a cell the share of the steps of the window in which it won, the product rounded to $2^{-16}$,
+        halves up,
         """,
     )
     def to_winners(self, layer: int, back: Integers) -> Integers:
@@ -85,13 +86,13 @@ class Nudged:
         return (2 * back * self.rest.wins[layer] + steps) // (2 * steps)
 
     @follows(
-        """
-        2. *nudged+*: `steps_nudged` steps from the end of the free phase with +beta; 3. *nudged-*: the same from the
-        same state with -beta; by default one of the two alone, as a random sign of beta has it ("Both").
+        r"""
+        2. *nudged+*: `steps_nudged` steps from the end of the free phase with $+\beta$; 3. *nudged-*: the same from
+        the same state with $-\beta$; by default one of the two alone, as a random sign of $\beta$ has it ("Both").
         """,
-        """
-        Graded errors have no noise that a second phase would take away: by default (`dynamics.nudging = "deviation"`) a
-        sample has a single nudged phase, with +beta or -beta, drawn for each mini-batch,
+        r"""
+        Graded errors have no noise that a second phase would take away: by default (`dynamics.nudging = "deviation"`)
+        a sample has a single nudged phase, with $+\beta$ or $-\beta$, drawn for each mini-batch,
         """,
         "`centered` are both phases, the default of spikes;",
         "The two nudged phases draw the same random numbers (*common random numbers*, `dynamics.noise`):",
@@ -127,9 +128,9 @@ class Nudged:
         }
 
     @follows(
-        """
-        u_l = b_l + W_l Pool(r_{l-1}) + gamma Pool^T(W_{l+1}^T r_{l+1}) + eta Pool^T(W_{l+1}^T (s_{l+1} - r_{l+1})) +
-        nudge_l
+        r"""
+        u_l = b_l + W_l \mathrm{Pool}(r_{l-1}) + \gamma\, \mathrm{Pool}^T(W_{l+1}^T r_{l+1}) +
+        \eta\, \mathrm{Pool}^T(W_{l+1}^T (s_{l+1} - r_{l+1})) + \mathrm{nudge}_l
         """,
     )
     def clamped_drives(self) -> list[Integers]:
@@ -159,8 +160,8 @@ class Nudged:
 
     @follows(
         """
-        All layers are updated at once (synchronous, whatever `dynamics.order`), from V and z at the end of the free
-        phase. The drive being constant, the first steps, as many as there are layers, need no low pass,
+        All layers are updated at once (synchronous, whatever `dynamics.order`), from $V$ and $z$ at the end of the
+        free phase. The drive being constant, the first steps, as many as there are layers, need no low pass,
         """,
     )
     def held(self, stream: int, sign: int) -> tuple[Window, Counts]:
@@ -172,8 +173,8 @@ class Nudged:
     @property
     @follows(
         """
-        r is the sum of p over the window of the free phase, divided by its length, halves up; each term of the held
-        part of u_l is rounded by itself.
+        $r$ is the sum of $p$ over the window of the free phase, divided by its length, halves up; each term of the
+        held part of $u_l$ is rounded by itself.
         """,
     )
     def rates(self) -> list[Integers]:
@@ -207,19 +208,20 @@ class Nudged:
         return window, finished(state, window, counts)
 
     @follows(
-        """
-        p_l = clip( r_l + s_l u_l ), s_l = < 1 if 0 < V_l < 1 else 0 >, u_l = eta Pool^T(W_{l+1}^T d_{l+1}) + nudge_l s
-        being the share of the window in which p followed V (1 stands for the largest p, 2^16 - 1). What it sends down
-        is the deviation d = p - r: an event with a value and a sign, from those neurons whose rate has moved, each a
-        multiply-accumulate.
+        r"""
+        p_l = \mathrm{clip}( r_l + s_l u_l ), \qquad s_l = \langle 1 \text{ if } 0 < V_l < 1 \text{ else } 0 \rangle,
+        \qquad u_l = \eta\, \mathrm{Pool}^T(W_{l+1}^T d_{l+1}) + \mathrm{nudge}_l $s$ being the
+        share of the window in which $p$ followed $V$ (1 stands for the largest $p$, $2^{16} - 1$). What it sends down
+        is the deviation $d = p - r$: an event with a value and a sign, from those neurons whose rate has moved, each
+        a multiply-accumulate.
         """,
         """
-        Nothing that moves depends on what lies below: within a step the layers answer from the top down, the error of
-        the top reaches the bottom in one step, and that is a phase; further steps (`dynamics.steps_nudged`) take the
-        nudges anew. r is the sum of p over the window of the free phase, divided by its length, halves up; s u is
-        rounded to 2^-16, halves to even; d is the difference of these integers. A refractory neuron follows V in those
-        steps only in which it may fire, and its s u is multiplied by 1 - R r, or by 0 where r, from few steps, makes
-        that negative; in the mean field, where it follows V in all steps, twice.
+        Nothing that moves depends on what lies below: within a step the layers are updated from the top down, the
+        error of the top reaches the bottom in one step, and that is a phase; further steps (`dynamics.steps_nudged`)
+        take the nudges anew. $r$ is the sum of $p$ over the window of the free phase, divided by its length, halves
+        up; $s u$ is rounded to $2^{-16}$, halves to even; $d$ is the difference of these integers. A refractory
+        neuron follows $V$ in those steps only in which it may fire, and its $s u$ is multiplied by $1 - R r$, or by 0
+        where $r$, from few steps, makes that negative; in the mean field, where it follows $V$ in all steps, twice.
         """,
     )
     def graded(self, sign: int) -> tuple[Window, Counts]:

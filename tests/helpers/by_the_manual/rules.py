@@ -10,10 +10,11 @@ def reversed_bits(t: int, bits: int) -> int:
 
 
 @follows(
-    """
-    The leak is an arithmetic shift that loses nothing on average, V_{t+1} = V_t + ((u_t - V_t + D_t) >> k) t is the
-    number of the step in its phase, 0 for the first; the dither D_t is the integer 0 .. 2^k - 1 whose k bits are the k
-    low bits of t in reverse order (k = 3: 0, 4, 2, 6, 1, 5, 3, 7, then 0 again); where alpha is 1, k and D_t are 0.
+    r"""
+    The leak is an arithmetic shift that loses nothing on average, V_{t+1} = V_t + \bigl( (u_t - V_t + D_t) \gg k
+    \bigr) $t$ is the number of the step in its phase, 0 for the first; the dither $D_t$ is the integer
+    $0, \ldots, 2^k - 1$ whose $k$ bits are the $k$ low bits of $t$ in reverse order ($k = 3$: 0, 4, 2, 6, 1, 5, 3, 7,
+    then 0 again); where $\alpha$ is 1, $k$ and $D_t$ are 0.
     """,
 )
 def leaked(potential: Integers, drive: Integers, k: int, t: int) -> Integers:
@@ -23,8 +24,8 @@ def leaked(potential: Integers, drive: Integers, k: int, t: int) -> Integers:
 
 @follows(
     """
-    v is the van der Corput sequence [18]: 2^-16 times the low 16 bits of t in reverse order, t the number of the step
-    in its phase, 0 for the first.
+    $v$ is the van der Corput sequence [18]: $2^{-16}$ times the low 16 bits of $t$ in reverse order, $t$ the number
+    of the step in its phase, 0 for the first.
     """,
 )
 def van_der_corput(t: int) -> int:

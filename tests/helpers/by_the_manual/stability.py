@@ -58,7 +58,8 @@ def free_rates(network: Network, state: State, stream: int) -> list[Reals]:
 @follows(
     """
     - *activity*: the bias of a channel moves by `stability.homeostasis` times what its mean firing probability in the
-    free phase lacks to the floor or has above the ceiling, at most 0.02 a mini-batch; between them nothing happens.
+    free phase lacks to the floor or has above the ceiling, by at most 0.02 per mini-batch; between them nothing
+    happens.
     """,
 )
 def homeostasis(activity: Reals, stability: Settings) -> NDArray[np.float32]:
@@ -69,10 +70,10 @@ def homeostasis(activity: Reals, stability: Settings) -> NDArray[np.float32]:
 
 
 @follows(
-    """
-    - *spectral norm* of layer l with the one below: sqrt(gamma) times the largest singular value of D_l W_l Pool
-    D_{l-1}, D the neurons that are neither silent nor certain (mean rate between 0.02 and 0.98); of the first eight
-    training samples, the one with the largest counts.
+    r"""
+    - *spectral norm* of layer $l$ with the one below: $\sqrt{\gamma}$ times the largest singular value of
+    $D_l W_l \mathrm{Pool} D_{l-1}$, $D$ the neurons that are neither silent nor certain (mean rate between 0.02 and
+    0.98); of the first eight training samples, the one with the largest counts.
     """,
 )
 def coupling(network: Network, rates: list[Reals]) -> Reals:
@@ -91,7 +92,7 @@ def coupling(network: Network, rates: list[Reals]) -> Reals:
     return found
 
 
-@follows('For the spectral norm ("Stability") the winners are those with the highest r.')
+@follows('For the spectral norm ("Stability") the winners are those with the highest $r$.')
 def pool_matrix(network: Network, index: int, rates: Reals) -> sparse.csr_array:
     """Pool of a layer with these rates, (neurons,), or the identity, as a matrix (neurons read, neurons)."""
     layer = network.layers[index]
@@ -108,9 +109,10 @@ def pool_matrix(network: Network, index: int, rates: Reals) -> sparse.csr_array:
 
 
 @follows(
-    """
-    Where it exceeds `stability.spectral_norm_limit`, the weights W_l are multiplied by floor(64 limit / norm) / 64,
-    at least 1/64, after the calibration and after each epoch.
+    r"""
+    Where it exceeds `stability.spectral_norm_limit`, the weights $W_l$ are multiplied by
+    $\lfloor 64\, \mathrm{limit} / \mathrm{norm} \rfloor / 64$, at least 1/64, after the calibration and after each
+    epoch.
     """,
     """
     The estimate of the spectral norm is made of matrix products on one thread; weights are scaled by multiples of 1/64,
