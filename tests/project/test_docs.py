@@ -289,6 +289,13 @@ def test_the_file_of_recordings_of_the_docs_is_one(tmp_path: Path, monkeypatch: 
     assert (len(dataset.train), len(dataset.test), dataset.shape, dataset.classes) == (2, 1, (1, 5, 2), 3)
 
 
+def test_figures_are_what_their_script_draws(tmp_path: Path) -> None:
+    """So the charts show the tables of docs/results.md."""
+    subprocess.run([sys.executable, str(ROOT / "docs" / "figures" / "draw.py"), str(tmp_path)], check=True)
+    kept = {path.name: path.read_bytes() for path in (ROOT / "docs" / "figures").glob("*.svg")}
+    assert kept == {path.name: path.read_bytes() for path in tmp_path.iterdir()}, "run python docs/figures/draw.py"
+
+
 def test_make_has_the_targets_of_the_readme() -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     mentioned = set(re.findall(r"\bmake (train|test|lint|docs|clean)\b", (ROOT / "README.md").read_text()))

@@ -21,12 +21,12 @@ def follows(*passages: str) -> Callable[[Follower], Follower]:
     return mark
 
 
-LAYOUT = re.compile(r"^```(?:math)?$|\\(?:begin|end)\{aligned\}|&|\\\\(?=\s|$)", re.MULTILINE)
-"""Of formulas: fences, the environment, and marks that align lines or end them."""
+LAYOUT = re.compile(r"^!\[.*\]\(.*\)$|^```(?:math)?$|\\(?:begin|end)\{aligned\}|&|\\\\(?=\s|$)", re.MULTILINE)
+"""Pictures; of formulas fences, the environment, and marks that align lines or end them."""
 
 
 def plain(text: str) -> str:
-    """Text with single spaces for all white space, and without what lays formulas out."""
+    """Text with single spaces for all white space, without pictures and without what lays formulas out."""
     return " ".join(LAYOUT.sub(" ", text).split())
 
 
