@@ -24,7 +24,7 @@ def complete_key(key: str) -> Complete | None:
 
 
 def complete_dataset(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of data sets, and files of one's own."""
+    """Names of data sets, and files of your own."""
     from spikesim.datasets.catalogue import registry
 
     return [CompletionItem(incomplete, type="file"), *_beginning(incomplete, registry.names())]

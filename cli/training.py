@@ -45,7 +45,7 @@ _OPTIONS = (
         "Execution",
         "--checkpoint-every",
         type=click.IntRange(min=1),
-        help="Mini-batches between checkpoints; there is always one after an epoch.  [default: once a minute]",
+        help="Mini-batches between checkpoints; there is always one after an epoch.  [default: once per minute]",
     ),
     grouped(
         "Messages and logs",
@@ -134,7 +134,7 @@ def introduce(trainer: "Trainer", dataset: "Dataset", observer: "Observer") -> N
     processes = f"{ranks.size} processes of " if ranks.size > 1 else ""
     observer.message(
         f"{config.model.arch} on {dataset.name} ({dataset.source}): "
-        f"{counted(trainer.samples, 'training sample')}, {counted(trainer.batches, 'mini-batch')} an epoch, "
+        f"{counted(trainer.samples, 'training sample')}, {counted(trainer.batches, 'mini-batch')} per epoch, "
         f"{processes}{counted(trainer.options.threads, 'thread')}, seed {config.seed}"
     )
     if ranks.rank > 0:

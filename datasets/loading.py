@@ -30,7 +30,7 @@ EMBEDDED = "embedded"
 def load(name: str, data_dir: str | Path | None = None, *, fold: int | None = None) -> Dataset:
     """Find, check and read a data set.
 
-    A name that ends in .npz, .h5, .hdf5, .ts, .tsv or .csv is that of a file of one's own: an .npz file holds series or
+    A name that ends in .npz, .h5, .hdf5, .ts, .tsv or .csv is that of a file of your own: an .npz file holds series or
     images by the rule of `spikesim.datasets.formats.sequences.series_arrays.form_of`, and else recordings, as HDF5 does
     (`spikesim.datasets.formats.event_file`); .ts series (`spikesim.datasets.formats.sequences.ts_file`), .tsv and .csv
     texts (`spikesim.datasets.formats.sequences.text_table`).
@@ -44,7 +44,7 @@ def load(name: str, data_dir: str | Path | None = None, *, fold: int | None = No
     Parameters
     ----------
     name : str
-        One of `names()`, or a file of one's own. ``#fold3`` behind it chooses the tenth of a set of texts that is its
+        One of `names()`, or a file of your own. ``#fold3`` behind it chooses the tenth of a set of texts that is its
         test part, where the set is one file (``reviews``, a table).
     data_dir : path, optional
     fold : int, optional
@@ -53,7 +53,7 @@ def load(name: str, data_dir: str | Path | None = None, *, fold: int | None = No
     Returns
     -------
     Dataset
-        Its name is that of the published set. Of files of one's own and of folders of files it is the name without a
+        Its name is that of the published set. Of files of your own and of folders of files it is the name without a
         folder, #, and the hash of the content (`spikesim.datasets.samples.identity`); a name with a hash is that of
         this content only. Where a fold is the test part, ``#fold`` and its number are in the name.
 
@@ -93,13 +93,13 @@ def load(name: str, data_dir: str | Path | None = None, *, fold: int | None = No
 
 
 def is_own(name: str) -> bool:
-    """Whether the name of a data set is that of a file of one's own."""
+    """Whether the name of a data set is that of a file of your own."""
     file = split_fold(name)[0]
     return arrays.is_file(file) or eventfile.is_event_file(file) or text_table.is_table(file) or file.endswith(".ts")
 
 
 def require_known(name: str) -> None:
-    """Refuse a name that is neither that of a published set nor of a file of one's own.
+    """Refuse a name that is neither that of a published set nor of a file of your own.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def find(name: str, data_dir: str | Path | None = None) -> str | None:
     Raises
     ------
     InputError
-        There is no such data set, `data_dir` is no folder, or a file of one's own is no regular file.
+        There is no such data set, `data_dir` is no folder, or a file of your own is no regular file.
     """
     if is_own(name):
         path = search.find_own(split_fold(name)[0], data_dir)
@@ -134,7 +134,7 @@ def find(name: str, data_dir: str | Path | None = None) -> str | None:
 
 
 def check(name: str, data_dir: str | Path | None = None) -> str:
-    """Check every file of a data set against the published sha256; of recordings and of one's own files, that they
+    """Check every file of a data set against the published sha256; of recordings and of your own files, that they
     can be read.
 
     Returns
@@ -190,7 +190,7 @@ def _one_fold(name: str, named: int | None, given: int | None) -> int | None:
 
 
 def _own_kind(file: str, data_dir: str | Path | None) -> str | None:
-    """What reads a file of one's own: "images", "series", "events", "ts" or "table"; None: it is a published set."""
+    """What reads a file of your own: "images", "series", "events", "ts" or "table"; None: it is a published set."""
     if text_table.is_table(file):
         return "table"
     if file.endswith(".ts"):

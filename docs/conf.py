@@ -23,7 +23,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
 nitpicky = True
 
 myst_heading_anchors = 4
-myst_enable_extensions = ["dollarmath"]
+myst_enable_extensions = ["dollarmath", "deflist"]
 myst_dmath_allow_labels = False
 myst_fence_as_directive = ["math"]
 html_math_renderer = "mathml"  # which browsers show by themselves: no script or font is needed

@@ -26,7 +26,7 @@ class Simulator:
     samples : int
         Number of samples that are carried through each step together. It changes the speed, never a bit.
     firing : {"iid", "stratified", "mean-field"}
-        A fresh random number each step; one a phase, moved by the van der Corput sequence; or no spikes at all, the
+        A fresh random number each step; one per phase, moved by the van der Corput sequence; or no spikes at all, the
         probabilities themselves being sent (deterministic).
     seed : int
     """

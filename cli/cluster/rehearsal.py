@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Rehearsal"]
 
 BYTES_MAX = 2**28
-"""Of a file of one's own that is read for this; a larger one is only looked for, and so are folders of recordings."""
+"""Of a file of your own that is read for this; a larger one is only looked for, and so are folders of recordings."""
 
 
 class Rehearsal:

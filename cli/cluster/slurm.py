@@ -32,7 +32,7 @@ class Resources:
     Attributes
     ----------
     nodes, tasks, cpus : int
-        Nodes, processes a node, threads a process.
+        Nodes, processes a node, threads per process.
     warn_seconds : int
         Time between the warning signal and the end of the job.
     mpi : str
@@ -175,7 +175,7 @@ def batch_script(
         f"# Written by spikesim {__version__}. To send it again: sbatch and the name of this file.",
         *(f"#SBATCH {_quoted(option)}" for option in options),
         "",
-        "# kernels are compiled once a node, on its own disk",
+        "# kernels are compiled once per node, on its own disk",
         'export NUMBA_CACHE_DIR="${NUMBA_CACHE_DIR:-${SLURM_TMPDIR:-${TMPDIR:-/tmp}}/spikesim-$(id -u)}"',
         *resources.setup,
         f"cd {shlex.quote(str(folder))} || exit 1",
@@ -199,7 +199,7 @@ def batch_script(
     ]
     if resources.resumes:
         lines += [
-            "# 75: a signal stopped the run after a checkpoint; the job queues again and goes on from there",
+            "# 75: a signal stopped the run after a checkpoint; the job queues again and resumes from there",
             f'if [ "$code" -eq 75 ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {RESTARTS_MAX} ]; then',
             '    scontrol requeue "$SLURM_JOB_ID"',
             "fi",

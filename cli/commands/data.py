@@ -19,7 +19,7 @@ __all__ = ["data"]
 
 _SECONDS_BETWEEN_LINES = 5.0
 PATHS_WIDTH = 5000
-"""Width of a table with paths where there is no terminal: a line a row, however long they are."""
+"""Width of a table with paths where there is no terminal: a line per row, however long they are."""
 
 _data_dir = click.option(
     "--data-dir",
@@ -90,7 +90,7 @@ def _sample(entry: "Entry") -> str:
 def check(names: tuple[str, ...], data_dir: Path | None, form: str) -> None:
     """Say whether data sets are whole, what they hold, and what looks odd in them.
 
-    The files of published ones are compared with their sha256; folders of recordings or texts, and files of one's own
+    The files of published ones are compared with their sha256; folders of recordings or texts, and files of your own
     (.npz, .h5, .ts, .tsv, .csv), are read. Without NAME, every data set that is found. Exit code 2 if one that was
     asked for is missing or bad; a warning is no fault.
     """
@@ -144,12 +144,12 @@ def check(names: tuple[str, ...], data_dir: Path | None, form: str) -> None:
     "mirrors",
     metavar="URL",
     multiple=True,
-    help="Address of a folder with the published files, in place of the published ones. May be given several times.",
+    help="Address of a folder with the published files, instead of the published ones. May be given several times.",
 )
 def fetch(name: str, data_dir: Path, mirrors: tuple[str, ...]) -> None:
     """Download a data set, check it and put it into a data folder.
 
-    What has arrived before an interruption is kept: the same command goes on from there.
+    What has arrived before an interruption is kept: the same command continues from there.
     """
     import sys
 

@@ -86,7 +86,7 @@ def evaluate(options: EvaluateOptions) -> None:
     """Test the network of a run file on the test images of its data set, or of another with the same form.
 
     Prints accuracy, loss, activity, steps, synaptic operations and estimated energy per sample for each repeat, and
-    which classes are taken for which; with --bits, in place of these, means over the repeats beside each number of
+    which classes are taken for which; with --bits, instead of these, means over the repeats beside each number of
     bits. The run file is not changed. Started by mpiexec or srun, it shares the images among the processes.
     """
     bits = _bits(options.bits)

@@ -228,7 +228,7 @@ def _print_tables(result: "CheckResult") -> None:
 
 
 def _phases_table(result: "CheckResult", found: "VariantResult") -> Table:
-    """How one variant settled and answered, a row a layer."""
+    """How one variant settled and answered, a row per layer."""
     table = Table("Phases", ("layer",))
     table.add_columns("activity", "residual", "mean field's", "mean |r+-r-|", "median", "90 %", "99 %")
     for layer, name in enumerate(result.layers):
@@ -245,7 +245,7 @@ def _phases_table(result: "CheckResult", found: "VariantResult") -> Table:
 
 
 def _gradients_table(result: "CheckResult", found: "VariantResult") -> Table:
-    """How the gradients of one variant compare, a row a layer."""
+    """How the gradients of one variant compare, a row per layer."""
     pairs = (("a:b", found.weights["mean-field"]), ("b:c", result.weights), ("a:c", found.weights["exact"]))
     names = [f"{what}\n{name}" for what in ("cosine", "norms") for name, _ in pairs]
     table = Table("Gradients", ("layer",))
@@ -261,7 +261,7 @@ def _gradients_table(result: "CheckResult", found: "VariantResult") -> Table:
 
 
 def _mean_field_table(result: "CheckResult") -> Table:
-    """What does not depend on the variant, a row a layer."""
+    """What does not depend on the variant, a row per layer."""
     table = Table("Mean field", ("layer",))
     table.add_columns("activity", "residual", "|p+-p-|", "cosine b:c", "norms b:c")
     for layer, name in enumerate(result.layers):
@@ -277,7 +277,7 @@ def _mean_field_table(result: "CheckResult") -> Table:
 
 
 def _variants_table(result: "CheckResult") -> Table:
-    """Cosines of the stochastic estimate with the exact gradient, a row a variant and a column a layer."""
+    """Cosines of the stochastic estimate with the exact gradient, a row a variant and a column per layer."""
     settings = [_settings(found.variant) for found in result.variants]
     varied = [name for name in settings[0] if len({own[name] for own in settings}) > 1]
     common = ", ".join(f"{name} {value}" for name, value in settings[0].items() if name not in varied)

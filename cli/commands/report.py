@@ -127,7 +127,7 @@ _TIME = "a number of steps, or with a dt a time such as 250ms"
     "--spikes",
     type=click.Path(path_type=Path),
     metavar="PREDICTIONS.npz",
-    help="Draw the spikes that 'spikesim predict --spikes' recorded, in place of those in the run file.",
+    help="Draw the spikes that 'spikesim predict --spikes' recorded, instead of those in the run file.",
 )
 @grouped(
     "Of runs",

@@ -38,7 +38,7 @@ def read_sweep(path: Path | None, seeds: Sequence[int] = (), search_seed: int | 
     seeds : sequence of int
         One more axis, if not empty.
     search_seed : int, optional
-        Seed of the random search, in place of that of the file.
+        Seed of the random search, instead of that of the file.
 
     Raises
     ------

@@ -155,7 +155,7 @@ class LineObserver(Observer):
 
 
 class BarObserver(Observer):
-    """A live bar on standard error, and a line an epoch above it."""
+    """A live bar on standard error, and a line per epoch above it."""
 
     def __init__(self, *, details: bool = False) -> None:
         from rich.progress import BarColumn, TextColumn

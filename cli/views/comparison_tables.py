@@ -144,7 +144,7 @@ def _groups_table(groups: "list[SeedGroup]") -> Table:
 
 
 def _beside_table(runs: "list[ComparedRun]") -> Table:
-    """All settings that differ and the figures of the last complete epochs, a column a run."""
+    """All settings that differ and the figures of the last complete epochs, a column per run."""
     from spikesim.ep.analysis.summary import all_tested_on
     from spikesim.runtime.text import percent, si
 
@@ -208,7 +208,7 @@ def _runs_table(runs: "list[ComparedRun]") -> Table:
 
 
 def _epochs_table(runs: "list[ComparedRun]") -> Table:
-    """Test accuracy and loss by epoch, a column a run."""
+    """Test accuracy and loss by epoch, a column per run."""
     table = Table("", ("epoch",))
     table.add_columns(*(f"{what}\n{run.row.run}" for what in ("accuracy", "loss") for run in runs))
     points = [{point.epoch: point for point in run.epochs} for run in runs]

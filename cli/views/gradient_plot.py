@@ -38,7 +38,7 @@ def require_drawable(path: Path, *, overwrite: bool) -> None:
 
 
 def draw(result: "CheckResult", path: Path, *, overwrite: bool) -> None:
-    """Cosine and ratio of norms with the exact gradient: a column a layer, over window length (a line a beta).
+    """Cosine and ratio of norms with the exact gradient: a column per layer, over window length (a line a beta).
 
     Where there is only one window, over beta. Of several kinds of noise, firing, contrast and pooling, each has its
     kind of line. A third row has the course of the estimate: the share of the exact gradient that it holds, over the

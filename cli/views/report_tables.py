@@ -95,7 +95,7 @@ def energy_words(energy: "EnergyModel") -> str:
     if isinstance(energy, DeviceEnergy):
         return energy.words()
     return (
-        f"Energy: {energy.accumulate_joule * 1e12:g} pJ an AC, {energy.multiply_accumulate_joule * 1e12:g} pJ a MAC "
+        f"Energy: {energy.accumulate_joule * 1e12:g} pJ per AC, {energy.multiply_accumulate_joule * 1e12:g} pJ per MAC "
         f"({energy.source}); synaptic operations only, no memory traffic, no neuron updates."
     )
 
@@ -173,10 +173,11 @@ def _learning_table(learning: "list[LayerLearning]") -> Table:
 
 
 def _work_table(works: "list[LayerWork]") -> Table:
+    from spikesim.ep.analysis.operations import phase_title
+
     first = works[0]
-    kind = {"test": "Test", "total": "All phases"}.get(first.phase, f"Phase {first.phase}")
     mean = f"mean of {counted(first.samples, 'sample')}, {first.steps:.1f} steps"
-    table = Table(f"{kind} of epoch {first.epoch}, a sample ({mean})", ("layer",))
+    table = Table(f"{phase_title(first.phase)}, per sample (epoch {first.epoch}, {mean})", ("layer",))
     table.add_columns(
         "neurons",
         "spikes",
@@ -207,8 +208,8 @@ def _work_table(works: "list[LayerWork]") -> Table:
 
 def _pace_table(works: "list[LayerWork]", input_ms: float) -> Table:
     """Work in the time of the input."""
-    table = Table(f"A millisecond of input, {input_ms:.4g} ms a sample", ("layer",))
-    table.add_columns("spikes", "spikes a neuron", "operations")
+    table = Table(f"Per millisecond of input ({input_ms:.4g} ms per sample)", ("layer",))
+    table.add_columns("spikes", "spikes per neuron", "operations")
     for work in works:
         table.add_row(
             work.layer,

@@ -168,7 +168,7 @@ def find(name: str) -> Entry:
         other_version = re.fullmatch(r"(.*/)?cifar-?10.*(python|-py|matlab|-mat)\b.*", name)
         asked = did_you_mean(nearest(name, names()))
         raise InputError(
-            f"unknown data set {name!r}{asked}; known are {', '.join(names())}, and files of one's own (.npz, .h5, "
+            f"unknown data set {name!r}{asked}; known are {', '.join(names())}, and files of your own (.npz, .h5, "
             ".tsv, .csv, .ts)"
             + ("; of CIFAR the binary version is read, as cifar10 and cifar100" if other_version else "")
         )

@@ -80,7 +80,7 @@ def _data_folders(data_dir: str | Path | None) -> list[Path]:
 
 
 def find_own(name: str, data_dir: str | Path | None = None) -> Path | None:
-    """A file of one's own: in `data_dir`, in the folder that $SPIKESIM_DATA names, or at this path.
+    """A file of your own: in `data_dir`, in the folder that $SPIKESIM_DATA names, or at this path.
 
     Raises
     ------

@@ -29,7 +29,7 @@ _HEADER_FAULTS = (
 
 
 def read_nmnist(data: bytes, name: str = "N-MNIST recording") -> Events:
-    """Parse a recording of N-MNIST: 5 bytes an event.
+    """Parse a recording of N-MNIST: 5 bytes per event.
 
     Byte 0 is x, byte 1 is y, the highest bit of byte 2 the polarity, the other 23 bits the time in microseconds, the
     highest byte first. An entry with y = 240 is no event: it adds 2**13 to the times of those from there on.

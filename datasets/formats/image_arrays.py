@@ -1,4 +1,4 @@
-"""Images of one's own: an .npz file of four arrays, known by its name and the hash of its content."""
+"""Images of your own: an .npz file of four arrays, known by its name and the hash of its content."""
 
 import re
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ def locate(name: str, data_dir: str | Path | None = None) -> Path | None:
 
 
 def load_file(name: str, data_dir: str | Path | None = None) -> Dataset:
-    """Read and check a data set of one's own.
+    """Read and check a data set of your own.
 
     Parameters
     ----------

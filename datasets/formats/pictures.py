@@ -19,7 +19,7 @@ SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".web
 """Endings of names, in any case, and Pillow's names of the formats: no other one is tried."""
 FILE_BYTES_MAX = 2**26
 _MODES = "1", "L", "LA", "P", "PA", "RGB", "RGBA"
-"""Of Pillow, with at most 8 bits a channel."""
+"""Of Pillow, with at most 8 bits per channel."""
 _OPAQUE = 255
 
 Shape = tuple[int, int, int]

@@ -181,8 +181,8 @@ def _of_durations(summary: Summary) -> Iterator[str]:
         yield f"half of the recordings last {span(median)} or less; {usual} or {longer}? Convert them"
     elif rate > RATE_MAX:
         yield (
-            f"a pixel has {rate:.0f} events a second, usual are up to {RATE_MAX:.0f}, in recordings of {span(median)}; "
-            f"{usual} or {longer}? Convert them"
+            f"a pixel has {rate:.0f} events per second, usual are up to {RATE_MAX:.0f}, in recordings of "
+            f"{span(median)}; {usual} or {longer}? Convert them"
         )
     elif median > LONG:
         yield f"half of the recordings last {span(median)} or more; {usual} or {shorter}? Convert them"

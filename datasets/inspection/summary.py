@@ -181,7 +181,7 @@ def facts(summary: Summary) -> list[str]:
     return [
         f"{samples} recordings of a sensor of {height}x{width} pixels",
         classes,
-        f"{_quartile_text(events)} events a recording (least, quartiles, most), "
+        f"{_quartile_text(events)} events per recording (least, quartiles, most), "
         + (f"{empty} empty" if empty else "none empty"),
         f"{span(lasting.min())} to {span(lasting.max())} long, median {span(float(np.median(lasting)))}, "
         f"times in {summary.time_unit}, "

@@ -1,6 +1,6 @@
 """Which content a user's own data have: the hash that stands behind their name.
 
-No publisher vouches for files of one's own and for folders of recordings. Their name is that of the file or of the
+No publisher vouches for files of your own and for folders of recordings. Their name is that of the file or of the
 set, #, and the beginning of the SHA-256 of what was read: the same wherever they lie and however they are stored,
 another one when a sample changes, is added or is lost. Where the test part is a tenth of one file, #fold and its number
 stand in front of that: ``films.tsv#fold3#0123456789abcdef``.

@@ -171,7 +171,7 @@ def normalize(images: NDArray[np.uint8], mean: ArrayLike, std: ArrayLike, std_fa
     std = np.asarray(std, dtype=np.float64)
     for name, values in (("mean", mean), ("std", std)):
         if values.shape != (channels,) or not np.isfinite(values).all():
-            raise InputError(f"{name} is {values.tolist()}; it must be {channels} finite number(s), one a channel")
+            raise InputError(f"{name} is {values.tolist()}; it must be {channels} finite number(s), one per channel")
     with np.errstate(over="ignore"):
         divisor = std * std_factor
     if not (np.isfinite(divisor) & (divisor > 0)).all():

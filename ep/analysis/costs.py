@@ -95,9 +95,9 @@ class DeviceEnergy(EnergyModel):
     def words(self) -> str:
         """What is charged, in one sentence."""
         found = (
-            f"Energy ({self.name}): {self.accumulate_joule * 1e12:g} pJ an AC, "
-            f"{self.multiply_accumulate_joule * 1e12:g} pJ a MAC, "
-            f"{self.neuron_update_joule * 1e12:g} pJ an update of a neuron"
+            f"Energy ({self.name}): {self.accumulate_joule * 1e12:g} pJ per AC, "
+            f"{self.multiply_accumulate_joule * 1e12:g} pJ per MAC, "
+            f"{self.neuron_update_joule * 1e12:g} pJ per update of a neuron"
         )
         if self.weights_in:
             found += (

@@ -16,12 +16,17 @@ from spikesim.ep.runs.reader import RunReader
 from spikesim.ep.runs.schema import PHASES
 from spikesim.ep.runs.timebase import step_milliseconds
 
-__all__ = ["TEST_PHASE", "TOTAL", "LayerWork", "layer_work"]
+__all__ = ["TEST_PHASE", "TOTAL", "LayerWork", "layer_work", "phase_title"]
 
 TOTAL = "total"
 TEST_PHASE = "test"
 
 Columns = Mapping[str, NDArray[Any]]
+
+
+def phase_title(phase: str) -> str:
+    """A phase in a heading: ``Free phase``, ``Test``."""
+    return {TEST_PHASE: "Test", TOTAL: "All phases"}.get(phase, f"{phase.capitalize()} phase")
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class LayerWork:
     neurons, samples : int
         Neurons of the layer; samples that the averages are over.
     steps : float
-        Time steps a sample.
+        Time steps per sample.
     spikes : float
         Spikes a sample.
     activity : float
@@ -47,13 +52,14 @@ class LayerWork:
     activation_sparsity : float or None
         1 less the activity; None where layers send deviations of their rates, which are not counted one by one.
     dense_forward, dense_feedback : float
-        Dense synaptic operations a sample into the layer; the four cells of an average pool count apart, as they send.
+        Dense synaptic operations per sample into the layer; the four cells of an average pool count
+        apart, as they send.
     dense_forward_pooled : float
         `dense_forward` if the pool were a layer of its own, whose positions send.
     effective_acs_forward, effective_acs_feedback : float
         Accumulates a sample (synaptic events) into the layer.
     effective_macs : float
-        Multiply-accumulates a sample into the layer.
+        Multiply-accumulates per sample into the layer.
     neuron_updates : float
         Updates of a membrane potential a sample.
     saturated : float or None
@@ -65,7 +71,7 @@ class LayerWork:
     input_ms : float or None
         Milliseconds of input a sample; None where the phase does not follow a recording of events.
     activity_per_ms, operations_per_ms : float or None
-        Spikes a neuron and millisecond of input; accumulates and multiply-accumulates a millisecond of input.
+        Spikes a neuron and millisecond of input; accumulates and multiply-accumulates per millisecond of input.
     """
 
     epoch: int

@@ -37,7 +37,7 @@ INPUT = -1
 
 @dataclass(frozen=True)
 class Source:
-    """What drives a layer, beside or in place of the layer before it.
+    """What drives a layer, beside or instead of the layer before it.
 
     Attributes
     ----------

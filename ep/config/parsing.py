@@ -82,7 +82,7 @@ def _allowed(item: "dataclasses.Field[Any]") -> str:
         return ", ".join(rules["choices"])
     if item.type is bool:
         return "true, false"
-    parts = [str(rules["limits"]), "or a list, a value a layer" if rules["per_layer"] else ""]
+    parts = [str(rules["limits"]), "or a list with a value per layer" if rules["per_layer"] else ""]
     return ", ".join(part for part in parts if part)
 
 
@@ -342,7 +342,7 @@ def _check_extensions(settings: OptimizerSettings) -> None:
 
 
 def per_layer(value: float | tuple[float, ...], layers: int, name: str) -> tuple[float, ...]:
-    """A setting as one value a layer.
+    """A setting as one value per layer.
 
     Raises
     ------

@@ -38,7 +38,7 @@ def check_suffix(path: Path, *, spikes: bool) -> None:
     InputError
     """
     if path.suffix not in SUFFIXES:
-        raise InputError(f"--out is {path}; its name must end in .csv (a row a sample) or .npz (all arrays)")
+        raise InputError(f"--out is {path}; its name must end in .csv (a row per sample) or .npz (all arrays)")
     if spikes and path.suffix == ".csv":
         raise InputError(f"--out is {path}, and a table of samples has no place for spikes: let it end in .npz")
 
@@ -110,7 +110,7 @@ def _counts(prediction: Prediction) -> NDArray[np.int64]:
 
 
 def _spike_columns(found: Predicted) -> dict[str, NDArray[Any]]:
-    """A row a spike, by sample, layer and step; and the samples, of which some may have none, to look at too."""
+    """A row per spike, by sample, layer and step; and the samples, of which some may have none, to look at too."""
     rows = [
         (found.ids[row], layer, train)
         for row, trains in found.prediction.spikes.items()

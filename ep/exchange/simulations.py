@@ -99,7 +99,7 @@ def _write_report(file: Any, reader: SimulationReader, name: str, trials: tuple[
 
 
 def write_simulation_nirdata(path: Path, reader: SimulationReader, trials: tuple[int, ...], step_ms: float) -> None:
-    """Write spikes as NIRData, a node a population and a row a trial.
+    """Write spikes as NIRData, a node a population and a row per trial.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def write_simulation_nirdata(path: Path, reader: SimulationReader, trials: tuple
 
 
 def write_simulation_spikes(path: Path, reader: SimulationReader, trials: tuple[int, ...], step_ms: float) -> None:
-    """Write spikes as CSV, a line a spike, in the order of the file.
+    """Write spikes as CSV, a line per spike, in the order of the file.
 
     Raises
     ------

@@ -194,7 +194,7 @@ def sonata_population(file: Any, name: str, spikes: int) -> tuple[Any, Any]:
 def write_nirdata(path: Path, recording: Recording, step_ms: float) -> None:
     """Write spikes as NIRData, a node a layer, named as the neurons of the exported NIR graph.
 
-    A row a sample, padded with the index -1 and the time inf. Times are in seconds, in the middle of the step, from
+    A row per sample, padded with the index -1 and the time inf. Times are in seconds, in the middle of the step, from
     where rounding finds the step again. Neurons are numbered channel, row, column, as NIR lays out its arrays.
     """
     size = (len(recording.samples), recording.steps)
@@ -245,7 +245,7 @@ def store_nirdata(path: Path, nodes: dict[str, Any], about: Mapping[str, Any]) -
 
 
 def write_spike_table(path: Path, recording: Recording, step_ms: float) -> None:
-    """Write spikes as CSV, a line a spike."""
+    """Write spikes as CSV, a line per spike."""
     names = [layer.name for layer in recording.layers]
     with open(path, "x", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")

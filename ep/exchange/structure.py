@@ -36,7 +36,7 @@ class Structure:
     ----------
     config : Config
     rows : tuple of Layer
-        The architecture, a row a layer.
+        The architecture, a row per layer.
     graph : LayerGraph
         Populations and tables; its weights are not set.
     heads : tuple of Head

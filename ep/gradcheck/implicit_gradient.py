@@ -44,7 +44,7 @@ class Gradient:
     Attributes
     ----------
     weights : float64, one a connection, of the weights' shape
-    biases : float64, one a layer, (C,)
+    biases : float64, one per layer, (C,)
     """
 
     weights: list[Reals]
@@ -63,7 +63,7 @@ class Gradient:
 
 
 def response(field: MeanField, inputs: Inputs, rest: FixedPoint, *, tolerance: float = TOLERANCE) -> list[Reals]:
-    """mu, one a layer (n, H, W, C): what one more unit of drive, everywhere and for ever, would cost.
+    """mu, one per layer (n, H, W, C): what one more unit of drive, everywhere and for ever, would cost.
 
     The layers are visited in turn until the largest change is below the tolerance times the largest mu.
     """

@@ -197,7 +197,7 @@ class FixedPoint:
 
     Attributes
     ----------
-    rates : float64 (n, H, W, C), one a layer
+    rates : float64 (n, H, W, C), one per layer
         p.
     drives : the same
         u at these p.
@@ -244,7 +244,7 @@ class MeanField:
     levels : of the layers (`spikesim.ep.network.graph`)
     paths : tuple of Path
         The connections, by target.
-    biases : one a layer, float64 (C,)
+    biases : one per layer, float64 (C,)
     heads : tuple of LinearHead
     readout : int
         Which of the heads is the read-out.
@@ -383,7 +383,7 @@ class MeanField:
 
         Parameters
         ----------
-        start : one a layer, optional
+        start : one per layer, optional
             p to start from; by default rest, p = 0.
         beta : float
             Strength of the nudge, with its sign; 0 for the free phase.

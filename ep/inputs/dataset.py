@@ -63,7 +63,7 @@ def load_of_run(config: Config, reader: RunReader, data_dir: str | Path | None =
 def named(config: Config, dataset: Dataset, resumed: Path | None = None) -> Config:
     """The configuration with the name that the data set has for itself.
 
-    Of a file of one's own and of recordings it holds the hash of the content and no folder, so that a run goes on with
+    Of a file of your own and of recordings it holds the hash of the content and no folder, so that a run goes on with
     the same samples only, wherever they lie. A run that was begun on recordings without a hash keeps their name, and
     its content is not compared.
 

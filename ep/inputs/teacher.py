@@ -45,7 +45,7 @@ class Teacher:
     Attributes
     ----------
     logits : float64, shape (samples, classes)
-        A row a training sample, in the order of the data set; read-only.
+        A row per training sample, in the order of the data set; read-only.
     dataset : str
         Name of the data set.
     digest : str

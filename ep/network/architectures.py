@@ -1,4 +1,4 @@
-"""Architectures as data: a row a layer, and the network that they describe.
+"""Architectures as data: a row per layer, and the network that they describe.
 
 ``pool`` says that the layer's spikes reach the layers above (or the read-out) through 2x2 pooling, or that it is a
 convolution with a stride of 2 instead. ``from`` names the layers that drive a layer, by default the one before it.

@@ -109,7 +109,7 @@ class Model:
 
     @cached_property
     def image_operations(self) -> NDArray[np.int64]:
-        """Multiply-accumulates into each layer that an image takes, once a sample, by its columns that exist,
+        """Multiply-accumulates into each layer that an image takes, once per sample, by its columns that exist,
         int64 (W + 1, L); an input of spikes takes none.
         """
         height, width, channels = self.graph.image.shape

@@ -112,7 +112,7 @@ class ThreadPool:
         failures: dict[int, Exception] = {}
         numbers = itertools.count()
 
-        def pull() -> None:  # a task a thread, not an item: a task costs as much as a small item
+        def pull() -> None:  # a task per thread, not an item: a task costs as much as a small item
             while not failures and (number := next(numbers)) < len(todo):
                 try:
                     results[number] = work(todo[number])

@@ -131,7 +131,7 @@ class SampleSpec:
         if kind == "recordings" and (duration is None or shape[2] != POLARITIES):
             raise ValueError("recordings without a duration or two polarities")
         if not (_are_numbers(given["mean"], shape[2]) and _are_numbers(given["std"], shape[2])):
-            raise ValueError("mean and std of the samples are not one number a channel")
+            raise ValueError("mean and std of the samples are not one number per channel")
         return cls(
             name=given["name"],
             kind=kind,

@@ -115,9 +115,9 @@ _BATCHES = (
             "<f8",
             (),
             "nats",
-            "cost of the answer of the free phase, mean over the samples (squared error: no unit)",
+            "cost of the prediction of the free phase, mean over the samples (squared error: no unit)",
         ),
-        ("correct", "<u4", (), "samples", "samples that the free phase answers with the right class"),
+        ("correct", "<u4", (), "samples", "samples that the free phase predicts correctly"),
         ("learning_rate", "<f8", (), "1", "learning rate of the weights before the factors of the layers"),
         ("beta", "<f8", (), "1", "strength of the nudge"),
         ("steps", "<u8", _PER_PHASE, "steps", "time steps run, summed over the samples"),
@@ -141,7 +141,7 @@ _BATCHES = (
             "<u8",
             _PER_PHASE_AND_LAYER,
             "operations",
-            "multiply-accumulates into the layer: an analogue image once a sample, in the free phase; graded events, "
+            "multiply-accumulates into the layer: an analogue image once per sample, in the free phase; graded events, "
             "of the mean-field mode, of clamped drives and of graded errors",
         ),
         ("neuron_updates", "<u8", _PER_PHASE_AND_LAYER, "updates", "updates of a membrane potential"),
@@ -157,7 +157,7 @@ _BATCHES = (
             "<f8",
             _PER_PHASE_AND_LAYER,
             "1",
-            "mean difference, without sign, of the firing probability between the two halves of the phase's window, "
+            "mean absolute difference of the firing probability between the two halves of the phase's window, "
             "over samples and neurons",
         ),
     ),
@@ -179,7 +179,7 @@ _BATCHES = (
             "<f8",
             ("L",),
             "1",
-            "mean difference, without sign, of the window averages of the two compared phases",
+            "mean absolute difference of the window averages of the two compared phases",
         ),
         (
             "signal_strength",
@@ -210,8 +210,7 @@ _BATCHES = (
             "<f8",
             ("L+1",),
             "1",
-            "mean change, without sign, of the weights into each layer, the read-out last, before it is rounded into "
-            "them",
+            "mean absolute change of the weights into each layer, the read-out last, before it is rounded into them",
         ),
         (
             "weight_norm",
@@ -322,7 +321,7 @@ LAYER_COLUMNS = _table(
         "|u1",
         (),
         "1",
-        "1: the forward input is a constant image, its operations happen once a sample and not once a step",
+        "1: the forward input is a constant image, its operations happen once per sample and not once per step",
     ),
     (
         "cells",
@@ -366,9 +365,9 @@ class LayerInfo:
         Free parameters into the layer, biases left out.
     synapses_forward, synapses_feedback : int
         Dense synaptic operations into the layer, of one step of one sample. A connection from an image beside others
-        is left out: it delivers once a sample.
+        is left out: it delivers once per sample.
     analogue : bool
-        The forward input is a constant image: its operations happen once a sample.
+        The forward input is a constant image: its operations happen once per sample.
     cells : int
         Neurons whose spikes pass through each forward synapse: 4 behind an average pool, else 1.
     """

@@ -1,6 +1,6 @@
 """Watching a training run for what goes wrong, in words that say what to change.
 
-Nothing here changes a run: it reads what a mini-batch gave and, at most once a run for each trouble and layer, has a
+Nothing here changes a run: it reads what a mini-batch gave and, at most once per run for each trouble and layer, has a
 line to say.
 """
 

@@ -13,7 +13,7 @@ BAR, WIDTH = 20, 79
 
 
 class ProgressLine(Observer):
-    """Shows how a training stands; several times a second at most.
+    """Shows how a training stands; several times per second at most.
 
     Parameters
     ----------

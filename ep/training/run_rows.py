@@ -50,7 +50,7 @@ def make_header(
     graph, layers = model.graph, []
     for layer, population in enumerate(graph.populations):
         into, out = graph.incoming(layer), graph.outgoing(layer)
-        # a connection from an image beside others delivers once a sample, next to nothing beside what they do each step
+        # a connection from an image beside others delivers once per sample: next to nothing beside their work per step
         steady = [edge for edge in into if not edge.analogue] or into
         layers.append(
             LayerInfo(

@@ -98,7 +98,7 @@ class _Steps:
         return both
 
     def rows(self, learner: Learner, phase: int, samples: int) -> dict[str, NDArray[np.generic]]:
-        """The means over the samples, a row a step."""
+        """The means over the samples, a row per step."""
         steps, neurons = len(self.energy), learner.model.neurons
         residual = np.array(self.residual, np.float64) / (ONE * max(1, self.window // 2) * samples * neurons)
         gain, levels = learner.config.dynamics.feedback_gain, learner.model.graph.levels

@@ -56,7 +56,7 @@ def test_a_run_on_ones_own_recordings_and_what_its_report_says(data: Path, run: 
     }
     assert found == wanted
     text = succeed("report", run).stdout
-    assert f"A millisecond of input, {duration:.4g} ms a sample" in text
+    assert f"Per millisecond of input ({duration:.4g} ms per sample)" in text
     assert max(map(len, text.split("Loss and accuracy")[1].splitlines())) <= 100
 
 

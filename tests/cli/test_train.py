@@ -454,7 +454,7 @@ def test_lines_of_progress(reference):
     _, result, _ = reference
     lines = result.stderr.splitlines()
     assert result.stdout == f"run file: {reference[0]}\n"
-    assert "48 training samples, 12 mini-batches an epoch, 1 thread, seed 0" in lines[0]
+    assert "48 training samples, 12 mini-batches per epoch, 1 thread, seed 0" in lines[0]
     assert lines[1] == (
         "data: 5000 training and 1000 test images of 28x28 pixels and 1 channel, values 0 .. 255; "
         "10 classes of 500 training and 100 test samples each"

@@ -223,7 +223,7 @@ def test_good_recordings_give_no_warning(suffix: str, tmp_path: Path) -> None:
     assert not told
     assert "20 training and 10 test recordings of a sensor of 8x10 pixels" in text
     assert "3 classes of 6 .. 7 training and 3 .. 4 test samples" in text
-    assert "200 / 200 / 200 / 200 / 200 events a recording (least, quartiles, most), none empty" in text
+    assert "200 / 200 / 200 / 200 / 200 events per recording (least, quartiles, most), none empty" in text
     assert "times in microseconds, in order" in text
 
 

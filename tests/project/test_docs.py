@@ -43,9 +43,16 @@ OTHER_PROGRAM = """
 NOTEBOOK = ROOT / "docs" / "notebook"
 WORDS = {
     r"(layer|head|pixel|neuron|read-out)s? (hears?|heard)": "receives, is trained on",
-    r"(has|have|at) a price|priced": "is penalized",
-    r"what is (said|told)": "name what it is",
-    r"goes? on where it was": "resumes",
+    r"(has|have|at) a price|priced|prices": "is penalized, charges",
+    r"what is (said|told)|tells (how|what|values|the)": "name what it is; reports, shows",
+    r"goes? on (where it was|with (its|the same))|and goes on": "resumes, continues",
+    r"(spikes|operations|steps|samples|values?|events|pJ|once|one|row|line) an? "
+    r"(sample|layer|mini-batch|epoch|phase|channel|process|recording|run|class)": "per",
+    r"asked for": "requested, selected",
+    r"(network|read-out|heads?|neurons?|spikes|layers?)('s)? answers?": "prediction, response",
+    r"without sign": "absolute",
+    r"one's own": "your own",
+    r"Phase (free|nudged)": "Free phase",
 }
 """Words, and what to write instead; each has stood in the manual before."""
 

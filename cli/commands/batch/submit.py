@@ -92,7 +92,7 @@ class SubmitOptions:
 @click.option("--cpus-per-task", "cpus", type=_positive, default=1, show_default=True, help="Threads of each process.")
 @click.option(
     "--time",
-    help="Time limit, as 2:00:00, 1-12 or UNLIMITED; a run that needs longer queues again and goes on. "
+    help="Time limit, as 2:00:00, 1-12 or UNLIMITED; a run that needs longer queues again and resumes. "
     "'spikesim train --dry-run' estimates it.",
 )
 @click.option("--mem", "memory", help="Memory a node, as 8G.")
@@ -138,7 +138,7 @@ def submit(options: SubmitOptions) -> None:
 
     Writes a batch script beside the run file and submits it with sbatch. COMMAND is train with its options, or
     evaluate, gradcheck or simulate; what it would refuse at its start, a data set that is not there for one, is refused
-    before anything is sent. A training or a simulation goes on with its file if that exists. Some time before its
+    before anything is sent. A training or a simulation resumes from its file if that exists. Some time before its
     limit, or when it is preempted, it writes a checkpoint and queues again. With several processes a job needs the
     extra mpi. See spikesim manual cluster.
 

@@ -13,7 +13,7 @@ def completion(shell: str) -> None:
     Values are architectures, presets, data sets, choices, keys for --set, run files and pages of the manual.
 
     \b
-    Put into ~/.bashrc, or into ~/.zshrc behind compinit, with zsh in place of bash:
+    Put into ~/.bashrc, or into ~/.zshrc behind compinit, with zsh instead of bash:
       eval "$(spikesim completion bash)"
     Once, for fish:
       spikesim completion fish > ~/.config/fish/completions/spikesim.fish

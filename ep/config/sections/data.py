@@ -23,7 +23,7 @@ class DataSettings:
 
     dataset: str = option(
         "fashion-mnist-mini",
-        "Name of the data set, which `spikesim data list` shows, or a file of one's own: images, series or texts "
+        "Name of the data set, which `spikesim data list` shows, or a file of your own: images, series or texts "
         f"(`{manual('own-data')}`) or recordings (`{manual('streams')}`).",
     )
     limit: int | None = option(None, "Use only the first N training samples.", low=1, optional=True)
@@ -31,7 +31,7 @@ class DataSettings:
     validation: float = option(
         0.0,
         "Share of the training samples of each class, chosen by the seed, that the run is not trained on but tested "
-        "on, in place of the test set; `spikesim evaluate` reads the test set.",
+        "on, instead of the test set; `spikesim evaluate` reads the test set.",
         low=0,
         high=0.5,
     )

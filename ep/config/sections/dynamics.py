@@ -45,12 +45,12 @@ class DynamicsSettings:
 
     inference: str = option(
         "stochastic",
-        "Spiking dynamics, or the deterministic mean field (p in place of spikes), in training and in tests.",
+        "Spiking dynamics, or the deterministic mean field (p instead of spikes), in training and in tests.",
         choices=("stochastic", "mean-field"),
     )
     firing: str = option(
         "stratified",
-        "A fresh random number each step, or one a phase moved by a low-discrepancy sequence.",
+        "A fresh random number each step, or one per phase moved by a low-discrepancy sequence.",
         choices=("iid", "stratified"),
     )
     noise: str = option(
@@ -71,9 +71,9 @@ class DynamicsSettings:
     )
     order: str = option(
         "upwards",
-        "Which layers a step of a free or a live nudged phase updates together: all; first every other one, from the "
-        "lowest, then the others (parity); or each after the one below (upwards). The later ones receive "
-        "the new spikes of the earlier.",
+        "Update order within a step of a free or a live nudged phase: all layers at once (synchronous, Jacobi); every "
+        "other one from the lowest, then the others (parity, red-black); or one after the other (upwards, "
+        "Gauss-Seidel). Later layers receive the new spikes of the earlier ones.",
         choices=("synchronous", "parity", "upwards"),
     )
     steps_free: int = option(16, "Steps of the free phase (the largest number, with a tolerance).", low=2, high=65535)
@@ -90,16 +90,16 @@ class DynamicsSettings:
     )
     tolerance: float | None = option(
         None,
-        "End a sample's free phase when the read-out's answers to the halves of its window (total variation distance) "
-        "differ by no more than this; looked at every half window.",
+        "End a sample's free phase when the read-out's predictions from the halves of its window (total variation "
+        "distance) differ by no more than this; checked every half window.",
         above=0,
         high=1,
         optional=True,
     )
     residual_tolerance: float | None = option(
         None,
-        "The same for the network as a whole: end it when in each layer the mean difference of p between the halves of "
-        "the window is no more than this. With `tolerance` both must hold. Spikes have a floor, their noise.",
+        "The same for the network as a whole: end it when in each layer the mean absolute difference of p between the "
+        "halves of the window is no more than this. With `tolerance` both must hold. Spikes have a floor, their noise.",
         above=0,
         high=1,
         optional=True,
@@ -151,16 +151,16 @@ class DynamicsSettings:
     )
     error_gain: float = option(
         NUDGED_DEFAULTS["linear-response"]["error_gain"],
-        "With a clamped drive: factor on the errors from above in the nudged phases, a level; a power of two, or "
+        "With a clamped drive: factor on the errors from above in the nudged phases, per level; a power of two, or "
         "0: no errors from above, each layer learns from its head alone. By default 0.0625 for clamped-spikes.",
         low=0,
         high=1,
     )
     nudging: str = option(
         NUDGED_DEFAULTS["linear-response"]["nudging"],
-        "+beta against -beta; +beta against the free phase; +-beta, drawn a mini-batch, against the free phase; or the "
-        "deviations from the free phase in one nudged phase with +-beta (linear-response only). By default centered in "
-        "nudged phases of spikes.",
+        "+beta against -beta; +beta against the free phase; +-beta, drawn per mini-batch, against the free phase; or "
+        "the deviations from the free phase in one nudged phase with +-beta (linear-response only). By default centered "
+        "in nudged phases of spikes.",
         choices=("centered", "one-sided", "random-sign", "deviation"),
     )
     contrast: str = option(

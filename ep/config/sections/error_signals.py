@@ -39,8 +39,8 @@ class ErrorSignalSettings:
     )
     profile: str = option(
         "constant",
-        "The strength as it is; times `ratio` for every layer below the top; or steered so that the answer, the mean "
-        "difference between r+ and r-, is the same in all layers with a head.",
+        "The strength as it is; times `ratio` for every layer below the top; or steered so that the response, the mean "
+        "absolute difference of r+ and r-, is the same in all layers with a head.",
         choices=("constant", "geometric", "balanced"),
     )
     ratio: float = option(1.5, "Ratio of the strengths of neighbouring layers, geometric.", above=0, high=100)
@@ -53,13 +53,13 @@ class ErrorSignalSettings:
     grid: int = option(
         4,
         "A head sees its layer summed over blocks, the smallest squares that divide both sides of the map and leave at "
-        "most this many a side; where none does, the largest that divide both.",
+        "most this many per side; where none does, the largest that divide both.",
         low=1,
         high=64,
     )
     learning: str = option(
         "delta-rule",
-        "Heads learn by their own delta rule, or stay fixed: square waves, one frequency a class.",
+        "Heads learn by their own delta rule, or stay fixed: square waves, one frequency per class.",
         choices=("delta-rule", "fixed"),
     )
     learning_rate: float | None = option(
@@ -67,8 +67,8 @@ class ErrorSignalSettings:
     )
     answer: str = option(
         "ensemble",
-        "What the network answers with: the read-out and the heads of the upper half of the layers, the mean of their "
-        "log-probabilities (a read-out with a squared error answers alone); or the read-out.",
+        "What the prediction combines: the read-out and the heads of the upper half of the layers, by the mean of "
+        "their log-probabilities (with a squared error, the read-out alone); or the read-out.",
         choices=("ensemble", "readout"),
         before="readout",
     )

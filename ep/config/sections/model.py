@@ -32,7 +32,7 @@ class ModelSettings:
     )
     gain_growth: float = option(
         1.2,
-        "Factor from layer to layer on `gain`: what tells images apart is lost on the way up and wants amplification.",
+        "Factor from layer to layer on `gain`: it compensates for the loss of signal variance with depth.",
         above=0,
         high=10,
     )
@@ -82,7 +82,7 @@ class ModelSettings:
     neuron: str = option(
         "clipped-linear",
         "Model of the neurons: they fire with probability clip(V, 0, 1); or so, but not in the `refractory` steps "
-        f"after a spike; these want `dynamics.firing` to be iid (`{manual('own-neuron')}`).",
+        f"after a spike; these need `dynamics.firing` = iid (`{manual('own-neuron')}`).",
         choices=("clipped-linear", "refractory"),
         later=True,
     )
@@ -96,6 +96,6 @@ class ModelSettings:
     )
     weights: str = option(
         "",
-        "Run file whose weights the training starts from, `RUN.h5` or `RUN.h5:best`, in place of random ones "
+        "Run file whose weights the training starts from, `RUN.h5` or `RUN.h5:best`, instead of random ones "
         "(`spikesim manual transfer`). The run keeps their SHA-256 in its place, which `spikesim import` sets as well.",
     )

@@ -24,7 +24,7 @@ def option(
     Parameters
     ----------
     per_layer : bool
-        Also takes a list with a value a layer, the lowest first.
+        Also takes a list with a value per layer, the lowest first.
     optional : bool
         May be left out (None).
     later : bool

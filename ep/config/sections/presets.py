@@ -91,7 +91,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         DEFAULT: Preset("Graded errors, sent down once, by the linear response of the free phase.", {}),
         "stochep": Preset(
-            "Probabilistic spikes answer in live nudged phases with noise of their own (arXiv 2511.11320).",
+            "Probabilistic spikes with independent noise in live nudged phases (arXiv 2511.11320).",
             {**_SPIKES, **_ALONE, **_NOISY},
         ),
         "stochep-crn": Preset(

@@ -23,10 +23,10 @@ class StabilitySettings:
     beta_low: float = option(0.25, "Smallest beta when it is controlled.", above=0, high=64)
     beta_high: float = option(8.0, "Largest beta when it is controlled.", above=0, high=64)
     activity_floor: float = option(
-        0.05, "Channels whose mean firing probability is lower are helped by their bias.", low=0, high=1
+        0.05, "Below this mean firing probability of a channel, homeostasis raises its bias.", low=0, high=1
     )
     activity_ceiling: float = option(
-        0.25, "Channels whose mean firing probability is higher are damped by their bias.", above=0, high=1
+        0.25, "Above this mean firing probability of a channel, homeostasis lowers its bias.", above=0, high=1
     )
     homeostasis: float = option(
         0.5,

@@ -190,16 +190,16 @@ def _phase_charts(phases: list[Entry]) -> list[Chart]:
     return [
         chart(
             "hopfield",
-            "Energy function (Hopfield) at the end of each phase",
+            "Hopfield energy at the end of each phase",
             "energy function (no unit)",
-            note="Not a physical energy: the number that the dynamics lower.",
+            note="Not a physical energy: the function that the dynamics minimize.",
         ),
         chart(
             "residual",
             "Residual at the end of each phase",
             "mean change of probability",
             log=True,
-            note="Mean difference, without sign, between the halves of the window: small where a phase has settled.",
+            note="Mean absolute difference between the halves of the window: small where a phase has settled.",
         ),
     ]
 
@@ -221,11 +221,11 @@ def _step_charts(traces: list[Entry], layers: list[str]) -> list[Chart]:
             Chart(
                 f"trace_hopfield_{_FILE_NAMES[phase]}",
                 "steps",
-                f"Energy function (Hopfield) in phase {phase}, from step 2 on{where}",
+                f"Hopfield energy in the {phase} phase, from step 2 on{where}",
                 "time step",
                 "energy function (no unit)",
                 [later],
-                note="Without the first step, which finds the network as the phase before left it, or at rest.",
+                note="Without the first step, which starts from the end of the previous phase, or from rest.",
             )
         )
         for key, what, y_label in (
@@ -240,7 +240,7 @@ def _step_charts(traces: list[Entry], layers: list[str]) -> list[Chart]:
                 Chart(
                     f"trace_{key}_{_FILE_NAMES[phase]}",
                     "steps",
-                    f"{what} in phase {phase}, step by step{where}",
+                    f"{what} in the {phase} phase, step by step{where}",
                     "time step",
                     y_label,
                     lines,
@@ -249,7 +249,7 @@ def _step_charts(traces: list[Entry], layers: list[str]) -> list[Chart]:
                     ordered=True,
                 )
             )
-    title = f"Energy function (Hopfield) step by step{where}"
+    title = f"Hopfield energy step by step{where}"
     note = (
         "Nudged phases begin where the free phase ends. As a step finds it, mean over the samples that were followed."
     )
@@ -299,7 +299,7 @@ def _learning_charts(learning: list[Entry]) -> list[Chart]:
             "|r+ - r-| by layer and epoch",
             "mean |r+ - r-|",
             log=True,
-            note="How far the two nudged phases are apart: the answer to the nudge that reaches a layer.",
+            note="Response of a layer to the nudge: mean absolute difference of its rates.",
         ),
         chart(
             "weight_change",
@@ -314,7 +314,7 @@ def _learning_charts(learning: list[Entry]) -> list[Chart]:
             "Accuracy of the local heads by layer and epoch",
             "accuracy (%)",
             share=True,
-            note="What the head that reads a layer gets right of the training samples.",
+            note="Training samples that the head of a layer classifies correctly.",
         ),
     ]
 

@@ -92,7 +92,7 @@ def weights_section(document: Mapping[str, Any], pictures: RunPictures) -> ET.El
             ]
             for index, own in enumerate(document["weight_histograms"])
         ]
-        headings = ["layer", "weights", "standard deviation", "largest, without sign"]
+        headings = ["layer", "weights", "standard deviation", "largest absolute value"]
         title = pictures.histograms.title
         drawn = draw_histograms(pictures.histograms)
         note = "Each layer has axes of its own. Biases are left out."

@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spikesim.ep.analysis.operations import phase_title
 from spikesim.ep.analysis.summary import TEST_PHASE, TOTAL
 from spikesim.ep.reports.charts.chart import Chart
 from spikesim.ep.reports.charts.markup import Child, element, number, table
@@ -136,8 +137,8 @@ _WORK = (
     ("effective_macs", "Effective MACs", si),
     ("neuron_updates", "neuron updates", si),
     ("saturated", "saturated", percent),
-    ("activity_per_ms", "spikes a neuron and ms of input", scientific),
-    ("operations_per_ms", "operations a ms of input", si),
+    ("activity_per_ms", "spikes per neuron and ms of input", scientific),
+    ("operations_per_ms", "operations per ms of input", si),
 )
 
 
@@ -157,9 +158,9 @@ def _work(document: Document, figures: list[ET.Element]) -> ET.Element | None:
             for index, entry in found
         ]
         first = found[0][1]
-        what = {TEST_PHASE: "Test", TOTAL: "All phases"}.get(phase, f"Phase {phase}")
+        what = phase_title(phase)
         samples = counted(first["samples"], "sample")
-        caption = f"{what} of epoch {first['epoch']}: {short(first['steps'])} steps, {samples}"
+        caption = f"{what}, per sample (epoch {first['epoch']}, mean of {samples}, {short(first['steps'])} steps)"
         tables.append(table(caption, ["layer", *(heading for _, heading, _ in columns)], rows, class_="total"))
     note = "Per sample. Dense: if every neuron sent at every step. Effective: what was done. Names as in NeuroBench."
     return section(
@@ -205,7 +206,7 @@ def _energy(document: Document) -> ET.Element | None:
         "energy",
         "Estimated energy",
         assumptions_form(document["energy_model"]),
-        table(f"Energy of a sample in epoch {epoch}", headings, rows, id="energy-table", class_="total"),
+        table(f"Energy per sample, epoch {epoch}", headings, rows, id="energy-table", class_="total"),
     )
 
 

@@ -1,6 +1,6 @@
 """Normalization of the drive by running statistics, folded into the weights of the network.
 
-A layer learns weights W, gains g and biases b (one of each a channel). Let u be the drive of a channel by the weights
+A layer learns weights W, gains g and biases b (one of each per channel). Let u be the drive of a channel by the weights
 without their mean, and m and s its running mean and standard deviation over samples and positions. The neurons have the
 weights and biases
 

@@ -55,7 +55,7 @@ def spectral_norms(model: Model, rates: list[Reals], spread: Spread = serial) ->
 
     Parameters
     ----------
-    rates : float64 (n, H, W, C), one a layer
+    rates : float64 (n, H, W, C), one per layer
         Mean firing probabilities; the spectral norm is that of the sample with the largest.
     spread : function like `map`, optional
         Shares the connections out over threads.
@@ -128,7 +128,7 @@ def _norms(maps: Reals) -> Reals:
 
 
 def _each(values: Reals) -> Reals:
-    """One value a sample, to be multiplied with maps."""
+    """One value per sample, to be multiplied with maps."""
     return values[:, None, None, None]
 
 

@@ -40,12 +40,12 @@ def test_all_forms_have_the_same_energies(run, tmp_path):
     assert f"as given: {prices['name']}" in page and "Weights lie in 8 kB" in page
     assert all(f'data-given="{entry["joule"]!r}"' in page for entry in found["layers"] if entry["phase"] == "test")
     words = " ".join(succeed(*options).stdout.split())
-    assert "Energy (45 nm int8 with memory): 0.03 pJ an AC" in words and "1.25 pJ to fetch a weight from 8 kB" in words
+    assert "Energy (45 nm int8 with memory): 0.03 pJ per AC" in words and "1.25 pJ to fetch a weight from 8 kB" in words
 
 
 def test_several_runs_and_costs_that_are_none(run):
     found = json.loads(succeed("report", run, run, "--energy", "7nm-int8", "--format", "json").stdout)["runs"][0]
     operations = found["accumulates"] * 0.007e-12 + found["multiply_accumulates"] * 0.077e-12
     assert found["joule"] == pytest.approx(operations) and found["energy_model"]["node"] == "7 nm"
-    assert "0.007 pJ an AC" in succeed("report", run, run, "--energy", "7nm-int8").stdout
+    assert "0.007 pJ per AC" in succeed("report", run, run, "--energy", "7nm-int8").stdout
     assert_one_line(spikesim("report", run, "--energy", "3nm-int8"), "'3nm-int8'", "45nm-int8", ".toml")

@@ -363,7 +363,7 @@ def test_description_names_every_key_once_and_says_what_it_means() -> None:
     assert allowed["dynamics.firing"] == "iid, stratified"
     assert allowed["data.augment"] == "true, false"
     assert allowed["dynamics.beta"] == "above 0, at most 64"
-    assert "a value a layer" in allowed["model.gain"]
+    assert "a list with a value per layer" in allowed["model.gain"]
 
 
 def test_nudged_phases_that_may_end_early_have_a_shorter_window() -> None:

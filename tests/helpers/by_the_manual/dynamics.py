@@ -120,7 +120,7 @@ class Network:
         $p = \mathrm{clip}(V, 0, 1)$ and a spike $z$ that is 0 or 1.
         """,
         """
-        The first layer gets $W_1 * x$ from the image, a constant that is computed once per sample, in place of a term
+        The first layer gets $W_1 * x$ from the image, a constant that is computed once per sample, instead of a term
         in $z^0$;
         """,
     )
@@ -159,7 +159,7 @@ class Network:
     ) -> tuple[Integers, int]:
         """What a layer hears of the spikes z_t of the one below, and the synapses through which that came.
 
-        With a unit, rates come in place of spikes, 1.0 = 2**unit. potential: V of the layer below, which pools of
+        With a unit, rates come instead of spikes, 1.0 = 2**unit. potential: V of the layer below, which pools of
         winners want.
         """
         source, shift = self.layers[layer - 1], self.exponents[layer] - 16 + unit
@@ -184,7 +184,7 @@ class Network:
         With `model.neuron = "refractory"` ([own-neuron.md](own-neuron.md)) a neuron that has fired has $p = 0$ in the
         $R$ steps that follow (`model.refractory`), while $V$ evolves as usual; sums over windows, heads and nudges
         have this $p$. Where $\mathrm{clip}(V, 0, 1)$ stays at $p$, its mean is $p / (1 + R p)$: in the mean field a
-        neuron sends that in place of $p$, rounded to $2^{-16}$, halves up, and the sums have it.
+        neuron sends that instead of $p$, rounded to $2^{-16}$, halves up, and the sums have it.
         """,
     )
     def step(
@@ -199,7 +199,7 @@ class Network:
         nudges: dict[int, Integers] | None = None,
         held: bool = False,
     ) -> None:
-        """Step t of a phase; `held`: nothing but the errors of the layer above is heard, in place of all synapses."""
+        """Step t of a phase; `held`: nothing but the errors of the layer above is heard, instead of all synapses."""
         counts.hopfield = 0.0
         heard = [t] * len(self.layers)
         for together in self.rounds(order):
@@ -239,7 +239,7 @@ class Network:
         """
         In a synchronous step all layers receive the spikes of step $t$, as written here. By default (`dynamics.order
         = "upwards"`) the layers are updated one after the other, from the lowest to the top, and each receives the
-        new spikes of the one below, $z_{t+1}$ in place of $z_t$; with `parity` layers 1, 3, 5 .. are updated first,
+        new spikes of the one below, $z_{t+1}$ instead of $z_t$; with `parity` layers 1, 3, 5 .. are updated first,
         and 2, 4, 6 .. receive their new spikes.
         """,
     )

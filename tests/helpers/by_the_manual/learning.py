@@ -33,7 +33,7 @@ class Contrast:
     @follows(
         r"""
         and the contrast is that of its deviations $d = p - r$, summed over its window, divided by $\beta$ with that
-        sign in place of $2 \beta$.
+        sign instead of $2 \beta$.
         """,
     )
     def difference(self, layer: int) -> Integers:
@@ -59,7 +59,7 @@ class Contrast:
         """,
         r"""
         \partial C / \partial W_l &= - ( r_+^l - r_-^l ) \otimes \mathrm{Pool}( r_+^{l-1} + r_-^{l-1} ) / (4 \beta) &&
-        \text{(}l = 1\text{: }x\text{ in place of }\mathrm{Pool}(r^0)\text{)} \\ \partial C / \partial b_l &= - (
+        \text{(}l = 1\text{: }x\text{ instead of }\mathrm{Pool}(r^0)\text{)} \\ \partial C / \partial b_l &= - (
         r_+^l - r_-^l ) / (2 \beta)
         """,
         r"""

@@ -5,7 +5,7 @@ EXPLAINED = (
     """
     With `model.normalization = "running-statistics"` (`ep/training/normalization/`) the drive of every channel is
     normalized, by statistics that are folded into the weights. A layer learns weights $W$, gains $g$ and biases $b$,
-    of both one a channel, and its neurons have
+    of both one per channel, and its neurons have
     """,
     """
     $m$ and $s$ are the running mean and standard deviation, over samples and positions, of the drive $u$ that $W$
@@ -47,7 +47,7 @@ EXPLAINED = (
     # Energy function and mean field
     r"""
     E(p) &= \sum \frac{1}{2} p^2 - \Phi(p) \\ \Phi(p) &= \langle W_1 * x, p^1 \rangle + \sum_{l>1}
-    \langle W_l * \mathrm{Pool}(p^{l-1}), p^l \rangle + \sum_l \langle b_l, p^l \rangle With $p$ in place of $z$ the
+    \langle W_l * \mathrm{Pool}(p^{l-1}), p^l \rangle + \sum_l \langle b_l, p^l \rangle With $p$ instead of $z$ the
     dynamics converge to points where $p = \mathrm{clip}(\partial\Phi/\partial p, 0, 1)$, the stationary points of $E$
     in the box.
     """,
@@ -102,7 +102,7 @@ EXPLAINED = (
     """
     This is the *postsynaptic* rule (`dynamics.rule`), that of vector fields, which need no energy [12]: a weight learns
     from the change behind it, the gradient of the weight as it acts forwards. The *symmetric* rule, the derivative of
-    the energy [1], has in place of the first line
+    the energy [1], has instead of the first line
     """,
     r"""
     and, to first order, one term more, $r^l \otimes \mathrm{Pool}(r_+^{l-1} - r_-^{l-1})$: the gradient of the weight
@@ -184,8 +184,8 @@ EXPLAINED = (
     """,
     # Operations and energy
     """
-    The physical energy is an estimate from them: 0.9 pJ an accumulate, 4.6 pJ a multiply-accumulate [6], arithmetic of
-    synapses only. Names follow NeuroBench [7].
+    The physical energy is an estimate from them: 0.9 pJ per accumulate, 4.6 pJ per multiply-accumulate [6],
+    arithmetic of synapses only. Names follow NeuroBench [7].
     """,
 )
 """Reasons, consequences, and what the other passages define: a model without them would be the same."""
@@ -193,12 +193,12 @@ EXPLAINED = (
 MISSING = (
     # normalization: runs with given weights, the other kind
     """
-    their learning rate is that of the biases, and the limit of the spectral norm multiplies them in place of weights.
+    their learning rate is that of the biases, and the limit of the spectral norm multiplies them instead of weights.
     Before the first statistics $m$ is 0 and $s$ is $g$;
     """,
     "A run that starts with given weights takes its statistics, and gains equal to them, from its first mini-batch.",
     r"""
-    With `model.normalization = "weight-standardization"` $s$ is the norm of $W - \mathrm{mean}\, W$ [22] in place of
+    With `model.normalization = "weight-standardization"` $s$ is the norm of $W - \mathrm{mean}\, W$ [22] instead of
     a statistic of the drive, $m$ is 0, and $dW = (g / s) (G - \mathrm{mean}\, G - n \sum G n)$,
     $n = (W - \mathrm{mean}\, W) / s$, $dg = \sum G n$. It needs no statistics; the calibration sets the gains such
     that the drives have the standard deviation `model.drive_deviation`.

@@ -1,4 +1,4 @@
-"""Section "Normalization": what the layers learn in place of the weights and biases of their neurons."""
+"""Section "Normalization": what the layers learn instead of the weights and biases of their neurons."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -100,7 +100,7 @@ class Normalization:
         return (gradient - mean_of(gradient)) * self.scale(name)
 
 
-@follows("$m$ takes what the change of $W$, without its mean, adds to the mean drive, in place of the bias.")
+@follows("$m$ takes what the change of $W$, without its mean, adds to the mean drive, instead of the bias.")
 def without_mean(rates: Floats) -> Floats:
     """Mean rates behind the weights, as weights without their mean see them."""
     return rates - np.float32(rates.mean(dtype=np.float64))

@@ -29,7 +29,7 @@ class Run:
         For training and for tests, all of them.
     labels : int64 (n,), two of them
     start : Parameters, optional
-        In place of calibrated ones.
+        Instead of calibrated ones.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Run:
         """
         Calibration and the limit of the spectral norm ("Stability") take turns, until no weights have to be scaled;
         where a layer then fires from rest at less than a quarter of its `model.activity`, all weights but those of the
-        first layer are halved in place of that. After six turns a last calibration ends it.
+        first layer are halved instead of that. After six turns a last calibration ends it.
         """,
     )
     def begin(self) -> None:
