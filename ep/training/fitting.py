@@ -87,7 +87,7 @@ def fit(
         _interruptible(trainer)
     except Stopped as stop:
         where = str(stop).partition(";")[0] or "Stopped"
-        raise Stopped(f"{where}; the same call with resume=True goes on from there") from None
+        raise Stopped(f"{where}; the same call with resume=True continues from there") from None
     return load(out)
 
 

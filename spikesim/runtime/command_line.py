@@ -13,10 +13,10 @@ def resume_advice(command_line: str) -> str:
     command_line : str
         As `shlex.join` made it; empty where there was none, in a script.
     """
-    advice = "the same command with --resume goes on from there"
+    advice = "the same command with --resume continues from there"
     if not command_line:
         return advice
     words = [word for word in shlex.split(command_line) if word not in ("--resume", "--overwrite")]
     if words[1:2] == ["resume"]:
-        return f"the same command goes on from there: {shlex.join(words)}"
+        return f"the same command continues from there: {shlex.join(words)}"
     return f"{advice}: {shlex.join([*words, '--resume'])}"

@@ -50,7 +50,7 @@ def end_on_signals() -> None:
 
 def _end(number: int, frame: FrameType | None) -> None:
     again = "the same command" if sys.argv[1:2] in (["resume"], ["sweep"]) else "the same command with --resume"
-    text = f"Stopped by {signal.Signals(number).name}; {again} goes on from there.\n"
+    text = f"Stopped by {signal.Signals(number).name}; {again} continues from there.\n"
     try:
         os.write(2, text.encode())
     except OSError:  # standard error is closed, or full

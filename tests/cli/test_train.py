@@ -139,7 +139,7 @@ def test_signal_and_resume(number, position, reference, config, tmp_path):
     assert "stopped" in succeed("info", run).stdout
     if position == TEST_OF_FIRST_EPOCH:
         assert f"epoch 1, mini-batch {BATCHES};" in last
-        program, *words = shlex.split(last.partition("--resume goes on from there: ")[2])
+        program, *words = shlex.split(last.partition("--resume continues from there: ")[2])
         assert program == "spikesim" and words == [*map(str, command[:-1]), "--resume"]
         succeed(*words)
     else:

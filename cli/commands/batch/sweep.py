@@ -151,7 +151,7 @@ def _end(told: _Told, states: list[str], *, stopping: bool) -> None:
     finished = f"{states.count('finished')} of {counted(len(states), 'member')} finished"
     failed = f"; failed: {listed(told.failed)}" if told.failed else ""
     if stopping:
-        raise Stopped(f"Stopped: {finished}{failed}; the same command resumes from there.")
+        raise Stopped(f"Stopped: {finished}{failed}; the same command continues from there.")
     click.echo(f"{finished}{failed}")
     if told.failed:
         click.get_current_context().exit(EXIT_FAILED)

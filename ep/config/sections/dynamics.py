@@ -159,8 +159,8 @@ class DynamicsSettings:
     nudging: str = option(
         NUDGED_DEFAULTS["linear-response"]["nudging"],
         "+beta against -beta; +beta against the free phase; +-beta, drawn per mini-batch, against the free phase; or "
-        "the deviations from the free phase in one nudged phase with +-beta (linear-response only). By default centered "
-        "in nudged phases of spikes.",
+        "the deviations from the free phase in one nudged phase with +-beta (linear-response only). By default "
+        "centered in nudged phases of spikes.",
         choices=("centered", "one-sided", "random-sign", "deviation"),
     )
     contrast: str = option(

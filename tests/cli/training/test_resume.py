@@ -22,7 +22,7 @@ def test_a_stopped_run_goes_on_and_gets_more_epochs(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 75
-    words = shlex.split(errors.splitlines()[-1].partition("the same command goes on from there: ")[2])
+    words = shlex.split(errors.splitlines()[-1].partition("the same command continues from there: ")[2])
     assert words == ["spikesim", "resume", str(run), "--checkpoint-every", "1"]
     result = succeed(*words[1:])
     assert "resuming" in result.stderr and digest(run) == digest(whole)

@@ -87,7 +87,7 @@ BEFORE_ANYTHING = """
 def test_a_signal_before_any_work_ends_with_75(command: str, number: signal.Signals) -> None:
     result = ended(BEFORE_ANYTHING, command, "--resume", number.name)
     assert result.returncode == 75
-    assert result.stderr == f"Stopped by {number.name}; the same command with --resume goes on from there.\n"
+    assert result.stderr == f"Stopped by {number.name}; the same command with --resume continues from there.\n"
 
 
 def test_a_signal_after_the_work_changes_nothing() -> None:

@@ -158,7 +158,7 @@ def test_a_rank_that_stops_or_dies_ends_all_and_others_go_on(
     _, errors = process.communicate(timeout=SECONDS)
     if number == signal.SIGUSR1:
         assert process.returncode == 75, errors
-        assert errors.count("--resume goes on from there") == 1
+        assert errors.count("--resume continues from there") == 1
     else:
         assert process.returncode not in (0, 75), errors
     assert "resuming" in on(processes, *arguments, "--resume", "--out", run).stderr
