@@ -1,5 +1,6 @@
 # make train: set up and train a small VGG11 on the embedded data.   make test: set up and run the tests.
-# make docs: build the manual, build/manual/index.html.   make man: manual pages, build/man.
+# make docs: build the manual, build/manual/index.html.   make figures: compute figures of README and manual again.
+# make man: manual pages, build/man.
 # All need Python 3.10 or later with venv, and nothing else; everything is installed into .venv.
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ RUN    := runs/vgg11.h5
 TESTS  := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
           tests/project tests/cli tests/core tests/datasets tests/ep
 
-.PHONY: train test lint docs man clean
+.PHONY: train test lint docs figures man clean
 
 train: $(VENV)/.run
 	@mkdir -p runs
@@ -30,6 +31,9 @@ lint: $(VENV)/.lint
 docs: $(VENV)/.docs
 	$(BIN)/sphinx-build -c docs --fail-on-warning --nitpicky --quiet -b html . build/manual
 	@echo "manual: build/manual/index.html"
+
+figures: $(VENV)/.run
+	$(BIN)/python benchmarks/figures.py $(FIGURES)
 
 man: $(VENV)/.run
 	$(BIN)/python docs/man_pages.py build/man
