@@ -4,7 +4,7 @@ The core (`spikesim.Network`, `spikesim.Simulator`) runs layers of images, many 
 of neurons in time. Some names are in both, for different things:
 
 - `Network`: in the core, grids of neurons and the connections between them, whose weights training changes; here,
-  populations without a shape and projections with a delay for each synapse, whose weights are fixed.
+  populations without a shape and projections with a delay for each synapse, whose weights are fixed or plastic.
 - `Population`: in the core, probabilistic neurons on a grid (H, W, C), which have a state for each sample; here,
   neurons in a row, of a model that is chosen (`Probabilistic`, `LeakyIntegrateAndFire`) or a source, each with its
   bias.
@@ -12,7 +12,7 @@ of neurons in time. Some names are in both, for different things:
   belongs to it. Inside, the `State` of its compiled loop is that of one trial, the core's that of a group of samples.
 
 Its packages: `connections` (rules, matrices, edges), `inputs` (spikes, rates and currents from outside), `files` (what
-these are read from), `analysis` (statistics of recorded simulations), `engine` (the compiled loop).
+these are read from), `analysis` (statistics of recorded simulations), `engine` (the compiled loop), `plasticity` (rules, weights of trials).
 
 Imports `engine`, `numerics`, `jit`, `io` and `runtime`; `ep` and `cli` import it.
 """
@@ -42,10 +42,13 @@ from spikesim.sparse.neurons import (
     LeakyIntegrateAndFire,
     Probabilistic,
 )
+from spikesim.sparse.plasticity.stdp import STDP
+from spikesim.sparse.plasticity.weights import SynapseList
 from spikesim.sparse.recording import SimulationReader
 from spikesim.sparse.simulation import RoundingWarning, Simulation
 
 __all__ = [
+    "STDP",
     "AllToAll",
     "EdgeList",
     "FixedInDegree",
@@ -70,6 +73,7 @@ __all__ = [
     "Simulation",
     "SimulationReader",
     "Spikes",
+    "SynapseList",
     "TimeCourse",
     "Uniform",
     "read_spikes",

@@ -17,6 +17,8 @@ from spikesim.sparse.input_tables import DrivenNeurons, given_spikes
 from spikesim.sparse.network import Network, Population, Projection
 from spikesim.sparse.neurons import KERNELS, General, LeakyIntegrateAndFire, Probabilistic
 from spikesim.sparse.neurons.step import COLUMNS, SHARED
+from spikesim.sparse.plasticity.integers import PlasticBuilder, Targets, weight_integers
+from spikesim.sparse.plasticity.weights import sort_rows
 
 PART_SMALLEST = 2**12
 """Neurons that a thread should have of a population at least, or waiting for the others costs more than it gains."""
@@ -79,6 +81,7 @@ class _Layout:
             self._cut(population, own) for population, own in zip(network.populations, self.incoming, strict=True)
         ]
         self.parts_at = np.cumsum([0, *(cut.parts for cut in self.cuts)]).tolist()
+        self.plastic = PlasticBuilder(network.dt)
 
     def tables(self) -> ly.Tables:
         parts, shared, columns = self._parts()
@@ -94,14 +97,18 @@ class _Layout:
             size = cut.block
             firsts = range(0, population.size, size)
             of_block: list[list[tuple[int, ...]]] = [[] for _ in firsts]
+            of_plastic: list[list[tuple[int, ...]]] = [[] for _ in firsts]
             lanes = 1 if population.general is None else population.general.lanes
             for projection, constant, part in self._weight_parts(own):
-                inhibits = lanes == 2 and (part.sign < 0 or (constant is not None and constant < 0))
+                largest = constant if projection.plasticity is None else projection.plasticity.Wmax
+                inhibits = lanes == 2 and (part.sign < 0 or (largest is not None and largest < 0))
+                rule = self._rule(projection)
                 found = self._sorted(projection, part, size, len(firsts))
                 count = len(projection.synapses.delays)
                 per_block = projection.source.size * count + 1
+                weights_at = self.plastic.synapses if rule >= 0 else at["weights"]
                 for block in range(len(firsts)):
-                    of_block[block].append(
+                    (of_plastic if rule >= 0 else of_block)[block].append(
                         _record(
                             ly.TABLE,
                             sources=self.parts_at[projection.source.index],
@@ -111,24 +118,29 @@ class _Layout:
                             pointers=at["pointers"] + block * per_block,
                             delays=at["delays"],
                             delay_count=count,
-                            weights=at["weights"] - at["targets"],
+                            weights=weights_at - at["targets"],
                             constant=constant is not None,
                             weight=constant or 0,
                             shift=self.exponents[population.index] - part.exponent,
                             drive=self.network.neurons if inhibits else 0,
+                            rule=rule,
+                            rows=self.plastic.rows + block * (per_block - 1),
                         )
                     )
                 delays.append(projection.synapses.delays)
                 pointers.append(found.pointers + at["targets"])
                 targets.append(found.targets)
-                weights.append(found.weights)
                 at["pointers"] += len(found.pointers)
                 at["targets"] += len(found.targets)
-                at["weights"] += len(found.weights)
                 at["delays"] += count
-            for first, own_tables in zip(firsts, of_block, strict=True):
+                if rule >= 0:
+                    self.plastic.add_weights(found.weights, len(firsts) * (per_block - 1))
+                else:
+                    weights.append(found.weights)
+                    at["weights"] += len(found.weights)
+            for first, own_tables, own_plastic in zip(firsts, of_block, of_plastic, strict=True):
                 begin = len(tables)
-                tables.extend(own_tables)
+                tables.extend([*own_tables, *own_plastic])
                 blocks.append(
                     _record(
                         ly.BLOCK,
@@ -136,7 +148,8 @@ class _Layout:
                         first=population.first + first,
                         neurons=min(size, population.size - first),
                         tables=begin,
-                        tables_end=len(tables),
+                        tables_end=begin + len(own_tables),
+                        plastic_end=len(tables),
                     )
                 )
         driven = DrivenNeurons(self.network, parts)
@@ -158,7 +171,24 @@ class _Layout:
             weights=_joined(weights, np.int16),
             given=given_spikes(self.network, parts),
             changes=driven.changes,
+            plastic=self.plastic.plastic(),
         )
+
+    def _rule(self, projection: Projection) -> int:
+        """The place of the rule by which a projection is plastic; -1: its weights are fixed."""
+        stdp, target = projection.plasticity, projection.target
+        if stdp is None:
+            return -1
+        self._integer(stdp.Wmax, target, f"Wmax of {projection.name}")  # to tell what rounding makes of it
+        targets = Targets(
+            projection.index,
+            target.index,
+            target.first,
+            target.size,
+            projection.synapses.delays,
+            self.exponents[target.index],
+        )
+        return self.plastic.add_rule(stdp, projection.name, targets)
 
     def _parts(self) -> tuple[NDArray[np.void], NDArray[np.int64], NDArray[np.int32]]:
         """The parts, what general neurons share, and their columns."""
@@ -247,6 +277,8 @@ class _Layout:
         """The weight of a projection in which all are equal, and the scales of one in which they differ."""
         synapses, target = projection.synapses, projection.target
         exponent, reach = self.exponents[target.index], self.reach[target.index]
+        if projection.plasticity is not None:
+            return None, [rd.Part(exponent, -1.0, math.inf)]
         if synapses.weight is not None:
             none = rd.Part(exponent, -1.0, math.inf)
             if not synapses.count(projection.source.size):
@@ -292,14 +324,15 @@ class _Layout:
         total = np.zeros(population.size)
         for projection in own:
             synapses, sums = projection.synapses, np.zeros(population.size, np.int64)
-            scale = min(32 - math.frexp(synapses.largest)[1], 1000)
+            plastic = projection.plasticity
+            largest = synapses.largest if plastic is None else abs(plastic.Wmax)
+            equal = synapses.weight is not None or plastic is not None
+            scale = min(32 - math.frexp(largest)[1], 1000)
             for rows in synapses.rows(projection.source.size, population.size):
-                given = np.zeros(0) if rows.weights is None else rows.weights
+                given = np.zeros(0) if equal or rows.weights is None else rows.weights
                 build.add_magnitudes(rows.pointers, rows.targets, given, 2.0**scale, sums)
             with np.errstate(over="ignore"):
-                total += (
-                    rd.scaled(sums.astype(np.float64), -scale) if synapses.weight is None else sums * synapses.largest
-                )
+                total += sums * largest if equal else rd.scaled(sums.astype(np.float64), -scale)
         weights, arrivals = float(total.max(initial=0.0)), len(self.tails[population.index])
         poisson = 0.0 if population.poisson is None else abs(population.poisson[1])
         rd.check_reach(weights, arrivals, poisson, population.name, population.reach_limit)
@@ -322,11 +355,22 @@ class _Layout:
         pointers[1:] = pointers[:-1].copy()
         pointers[:1] = 0
         targets = np.empty(total, self.kind)
-        weights = np.empty(total if synapses.weight is None else 0, np.int16)
+        plastic = projection.plasticity
+        weights: NDArray[Any]
+        if plastic is None:
+            weights = np.empty(total if synapses.weight is None else 0, np.int16)
+        else:
+            weights = np.empty(total, np.int32)
         next_at = pointers.copy()
         for rows, values in _rows(projection, part):
-            integers = np.zeros(0, np.int16) if values is None else part.integers(values)
+            if plastic is not None:
+                given = np.full(len(rows.targets), synapses.weight) if values is None else values
+                integers: NDArray[Any] = weight_integers(given, plastic, projection.name)
+            else:
+                integers = np.zeros(0, np.int16) if values is None else part.integers(values)
             build.fill_rows(rows, integers, layout, next_at, targets, weights)
+        if plastic is not None:
+            sort_rows(pointers, targets, weights)
         return _Sorted(pointers, targets, weights)
 
 
@@ -342,7 +386,7 @@ class _Cut(NamedTuple):
 class _Sorted:
     pointers: NDArray[np.int64]
     targets: NDArray[Any]
-    weights: NDArray[np.int16]
+    weights: NDArray[Any]  # int16; int32 of plastic synapses
 
 
 def _joined(parts: list[NDArray[Any]], kind: Any) -> NDArray[Any]:

@@ -30,6 +30,8 @@ _ENDS = ("source", "target")
 _RANDOM_KEYS = ("number", "weight", "delay", "seed")
 _RULE_KEYS = ("rule", "weight", "delay", "seed")
 _MATRIX_KEYS = ("matrix", "delay")
+_ALL_KEYS = ("plasticity", "record_weights")
+"""Of every projection; they are taken out before (`description`)."""
 _EDGE_KEYS = ("edges", "edge_population", "edge_types", "step_ms", "weight", "delay", "seed")
 _DISTRIBUTIONS: Mapping[str, tuple[type[Any], tuple[str, ...], tuple[str, ...]]] = {
     "uniform": (Uniform, ("low", "high"), ()),
@@ -221,7 +223,7 @@ def read_distribution(table: Mapping[str, Any], what: str) -> Distribution:
 
 
 def _require(table: Mapping[str, Any], keys: tuple[str, ...], where: str, needed: tuple[str, ...] = ()) -> None:
-    own = keys if "distribution" in keys else (*_ENDS, *keys)
+    own = keys if "distribution" in keys else (*_ENDS, *keys, *_ALL_KEYS)
     require_keys(table, own, where, needed, meant=meant)
 
 

@@ -42,6 +42,7 @@ from spikesim.sparse.described_inputs import InputFiles, SampleSource, file_dige
 from spikesim.sparse.described_units import in_steps, units_of
 from spikesim.sparse.network import Network, Population
 from spikesim.sparse.neurons import MODELS
+from spikesim.sparse.plasticity.described import Watched, read_plasticity, read_watched
 
 KINDS = (*MODELS, "source", "spikes")
 _MODEL_KEYS = {
@@ -74,6 +75,8 @@ class Description:
         Populations whose spikes are recorded.
     probes : dict of str to list of int
         Neurons whose potentials are recorded, by the name of their population.
+    watched : dict of int to Watched
+        Weights that are recorded, by the number of their projection.
     content : dict
         What the file says, and the SHA-256 of the files that it names.
     """
@@ -83,6 +86,7 @@ class Description:
     seed: int
     recorded: list[Population] = field(default_factory=list)
     probes: dict[str, list[int]] = field(default_factory=dict)
+    watched: dict[int, Watched] = field(default_factory=dict)
     content: dict[str, Any] = field(default_factory=dict)
 
 
@@ -205,9 +209,18 @@ def _add_projection(
             raise InputError(f"the {end} of a projection is {name!r}; the populations are {', '.join(named)}")
         ends.append(named[name])
     where = f"the projection {ends[0].name} -> {ends[1].name}"
-    given = read_synapses(in_steps(table, where, read.network), where, folder)
+    own = in_steps(table, where, read.network)
+    moving, watched = own.pop("plasticity", None), own.pop("record_weights", None)
+    plasticity = None if moving is None else read_plasticity(moving, where)
+    given = read_synapses(own, where, folder)
     with naming(given.where):
-        read.network.connect(ends[0], ends[1], given.synapses, delay=given.delay)
+        projection = read.network.connect(
+            ends[0], ends[1], given.synapses, delay=given.delay, plasticity=plasticity
+        )
+    if watched is not None:
+        if plasticity is None:
+            raise InputError(f"{where} has record_weights and no plasticity; its weights stay what they are")
+        read.watched[projection.index] = read_watched(watched, where)
     return {key: file_digest(path) for key, path in given.files.items()}
 
 

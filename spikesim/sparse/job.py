@@ -85,6 +85,9 @@ class Job:
         for population in description.network.populations:
             if population.name in description.probes:
                 self.simulation.record_potential(population, description.probes[population.name])
+        for index, watched in description.watched.items():
+            projection = description.network.projections[index]
+            self.simulation.record_weights(projection, every=watched.every, synapses=watched.synapses)
         if resume:
             self._take_up()
 
@@ -169,11 +172,11 @@ class Job:
                     saved_at = time.monotonic()
             simulation.save(self._state)
             if simulation.step < steps:
-                writer.close("stopped")
+                writer.close("stopped", simulation)
                 raise Stopped(
                     f"Stopped after {simulation.step} of {counted(steps, 'step')}; {resume_advice(self.command_line)}"
                 )
-            writer.close("finished")
+            writer.close("finished", simulation)
         return progress
 
     def _events(self) -> int:

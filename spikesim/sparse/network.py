@@ -26,6 +26,7 @@ from spikesim.sparse.inputs.time_course import TimeCourse
 from spikesim.sparse.neurons import MODELS, General, Model, Probabilistic
 from spikesim.sparse.neurons.parameters import Place, resolve
 from spikesim.sparse.neurons.step import COLUMNS
+from spikesim.sparse.plasticity.stdp import STDP
 from spikesim.sparse.rounding import REACH_LIMIT, check_reach, poisson_tails, round_bias
 
 POPULATIONS_MAX = 250
@@ -101,12 +102,13 @@ class Population:
 
 @dataclass(eq=False)
 class Projection:
-    """Synapses from one population onto another."""
+    """Synapses from one population onto another; with a plasticity their weights move."""
 
     index: int
     source: Population
     target: Population
     synapses: Synapses
+    plasticity: STDP | None = None
 
     @property
     def name(self) -> str:
@@ -310,7 +312,15 @@ class Network:
         check_reach(0.0, len(poisson_tails(arrivals)), abs(each), population.name, population.reach_limit)
         population.poisson = (arrivals, each)
 
-    def connect(self, source: Population, target: Population, synapses: Any, *, delay: Any = None) -> Projection:
+    def connect(
+        self,
+        source: Population,
+        target: Population,
+        synapses: Any,
+        *,
+        delay: Any = None,
+        plasticity: STDP | None = None,
+    ) -> Projection:
         """Add synapses; several projections between the same populations add up.
 
         Parameters
@@ -321,6 +331,8 @@ class Network:
             `FixedInDegree`, `FixedOutDegree`, `FixedTotalNumber`, `OneToOne` and `AllToAll`.
         delay : int or matrix, optional
             Steps, for a matrix of weights; 1 unless given.
+        plasticity : STDP, optional
+            How the weights move: each trial has its own. The synapses have the weights at the start.
 
         Raises
         ------
@@ -350,7 +362,9 @@ class Network:
                 f"the weights of {source.name} -> {target.name} reach {own.largest:.4g}; their magnitude must be below "
                 f"{DRIVE_LIMIT // ONE}"
             )
-        projection = Projection(len(self.projections), source, target, own)
+        if plasticity is not None and not isinstance(plasticity, STDP):
+            raise InputError(f"plasticity is {shown(plasticity)}; it must be an STDP")
+        projection = Projection(len(self.projections), source, target, own, plasticity)
         self.projections.append(projection)
         return projection
 

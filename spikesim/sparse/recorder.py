@@ -18,8 +18,15 @@ from spikesim.io.hdf5_tables import GrowingFile, extend, make_column, require_re
 from spikesim.io.hdf5_writer import SPIKE_CHUNK, create, now, writable_target, write_error
 from spikesim.io.lock import holding
 from spikesim.sparse.description import Description
-from spikesim.sparse.network import Population
-from spikesim.sparse.recording import COLUMNS, FORMAT_VERSION, SPIKE_COLUMNS, SimulationReader
+from spikesim.sparse.network import Population, Projection
+from spikesim.sparse.recording import (
+    COLUMNS,
+    FORMAT_VERSION,
+    SPIKE_COLUMNS,
+    WEIGHT_COLUMNS,
+    SimulationReader,
+    samples_done,
+)
 from spikesim.sparse.simulation import Simulation
 
 ROWS_CHUNK = 1024
@@ -87,6 +94,8 @@ class SimulationWriter:
             done = int(self._file["steps"][()])
             for population in self.description.network.populations:
                 self._append_population(simulation, population, done)
+            for projection in self._watched():
+                self._append_weights(simulation, projection, done)
             self._write_totals(self._file, simulation)
             self._file.flush()
             self._file.write("steps", simulation.step)  # only now: a reader sees whole steps
@@ -113,11 +122,30 @@ class SimulationWriter:
         if spikes:
             self._file.extend(spikes, len(self._file[f"{path}/spikes/trial"]))
 
-    def close(self, status: str = "stopped") -> None:
-        """Say how the simulation stands and close the file. May be called more than once."""
+    def _watched(self) -> list[Projection]:
+        """The projections of which weights are recorded."""
+        return [self.description.network.projections[index] for index in self.description.watched]
+
+    def _append_weights(self, simulation: Simulation, projection: Projection, done: int) -> None:
+        found = [simulation.recorded_weights(projection, trial) for trial in range(simulation.trials)]
+        path, every = f"projections/{projection.index}/recorded", self.description.watched[projection.index].every
+        columns = {
+            f"{path}/step": found[0].steps,
+            f"{path}/weights": np.stack([own.weights for own in found], axis=1),
+        }
+        self._file.reserve({name: len(values) for name, values in columns.items()})
+        self._file.extend(columns, samples_done(every, done))
+
+    def close(self, status: str = "stopped", simulation: Simulation | None = None) -> None:
+        """Say how the simulation stands and close the file; of a simulation, write its plastic weights before.
+
+        May be called more than once.
+        """
 
         def last() -> None:
             with self._file.changing():
+                if simulation is not None:
+                    self._write_weights(self._file, simulation)
                 self._file.write_status(status)
                 self._file.flush()
 
@@ -140,6 +168,14 @@ class SimulationWriter:
             events = [simulation.events(trial)[projection.index] for trial in trials]
             file[f"projections/{projection.index}/events"][...] = events
 
+    def _write_weights(self, file: Any, simulation: Simulation) -> None:
+        for projection in self.description.network.projections:
+            if projection.plasticity is not None:
+                group = f"projections/{projection.index}/plastic"
+                for trial in range(simulation.trials):
+                    file[f"{group}/weights"][trial] = simulation.weights(projection, trial)
+                file[f"{group}/weights_step"][...] = simulation.step
+
     def _write_new(self, source: SimulationReader | None, simulation: Simulation, command_line: str) -> HDF5Output:
         """An empty file, or one with the steps of `source` that the simulation has done, in its place and open."""
 
@@ -157,6 +193,7 @@ class SimulationWriter:
             if source is not None:
                 _copy(source, file, simulation.step)
             self._write_totals(file, simulation)
+            self._write_weights(file, simulation)
 
         return create(self.path, 0 if source is None else source.path.stat().st_size, fill)
 
@@ -183,6 +220,23 @@ class SimulationWriter:
             write_text(group.attrs, "target", projection.target.name)
             group.attrs["synapses"] = projection.synapses.count(projection.source.size)
             group.create_dataset("events", data=np.zeros(trials, "<u8"))
+            if projection.plasticity is not None:
+                self._write_synapses(group, simulation, projection)
+
+    def _write_synapses(self, group: Any, simulation: Simulation, projection: Projection) -> None:
+        """The synapses of a plastic projection, and room for their weights."""
+        own, watched = simulation.synapses(projection), self.description.watched.get(projection.index)
+        for name, values in (("source", own.sources), ("target", own.targets), ("delay", own.delays)):
+            group.create_dataset(f"plastic/{name}", data=values.astype("<u4"))
+        group.create_dataset("plastic/weights", (simulation.trials, len(own.weights)), "<f4")
+        group.create_dataset("plastic/weights_step", data=np.uint64(0))
+        if watched is not None:
+            chosen = simulation.recorded_weights(projection).synapses
+            group.create_dataset("recorded/synapses", data=chosen.astype("<u4"))
+            group["recorded"].attrs["every"] = watched.every
+            trailing = {"step": (), "weights": (simulation.trials, len(chosen))}
+            for name, dtype in WEIGHT_COLUMNS.items():
+                _growing(group, f"recorded/{name}", trailing[name], SPIKE_CHUNK if not trailing[name] else ROWS_CHUNK, dtype)
 
 
 def require_same(source: SimulationReader, description: Description) -> None:
@@ -221,9 +275,9 @@ def _keep_damaged(path: Path) -> bool:
     return False
 
 
-def _growing(group: Any, column: str, trailing: tuple[int, ...], chunk: int) -> None:
+def _growing(group: Any, column: str, trailing: tuple[int, ...], chunk: int, dtype: Any = None) -> None:
     rows = max(1, min(chunk, (1 << 20) // max(1, 8 * int(np.prod(trailing)))))
-    make_column(group, column, COLUMNS[column], trailing, rows)
+    make_column(group, column, COLUMNS[column] if dtype is None else dtype, trailing, rows)
 
 
 def _copy(source: SimulationReader, file: Any, steps: int) -> None:
@@ -232,4 +286,7 @@ def _copy(source: SimulationReader, file: Any, steps: int) -> None:
         group = file[f"populations/{name}"]
         for column, start, values in source.blocks(name, steps):
             extend(group[column], values, start)
+    for number in range(len(source.projections())):
+        for column, values in source.weight_rows(number, steps).items():
+            extend(file[f"projections/{number}/recorded/{column}"], values, 0)
     file["steps"][...] = steps

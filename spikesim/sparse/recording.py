@@ -12,6 +12,14 @@
     /populations/NAME/updates           uint64 (trials,): visits to its neurons
     /projections/NUMBER/events          uint64 (trials,): synaptic events
 
+    of projections with a plasticity:
+    /projections/NUMBER/plastic/source, target, delay   uint32 (synapses,)
+    /projections/NUMBER/plastic/weights                 float32 (trials, synapses): after `weights_step` steps
+    /projections/NUMBER/plastic/weights_step            uint64
+    /projections/NUMBER/recorded/synapses               uint32 (chosen,): which weights are recorded, by their places
+    /projections/NUMBER/recorded/weights                float32 (samples, trials, chosen)
+    /projections/NUMBER/recorded/step                   uint64 (samples,): steps done
+
 The file is created whole and only grows (SWMR): others can read while it is written, and what was flushed survives a
 kill. The state from which a simulation goes on is a file of its own beside it (`state_path`).
 """
@@ -32,6 +40,7 @@ from spikesim.io.hdf5_reader import Contents
 from spikesim.io.hdf5_tables import FollowedFile, read_status, require_format
 from spikesim.io.hdf5_writer import SPIKE_CHUNK
 from spikesim.sparse.inputs.spikes import Spikes
+from spikesim.sparse.plasticity.weights import SynapseList
 
 FORMAT_VERSION = 2
 TOTAL_COUNTS = 1 << 20
@@ -51,6 +60,9 @@ COLUMNS: dict[str, np.dtype[Any]] = {
 }
 """What may be recorded of a population, with a row a step or a spike."""
 
+WEIGHT_COLUMNS: dict[str, np.dtype[Any]] = {"step": np.dtype("<u8"), "weights": np.dtype("<f4")}
+"""What is recorded of a plastic projection, with a row a sample."""
+
 _WANTED = "give the file that `spikesim simulate --out` wrote"
 _REMEDY = "use a copy of it, or start the simulation again"
 
@@ -58,6 +70,11 @@ _REMEDY = "use a copy of it, or start the simulation again"
 def state_path(path: Path) -> Path:
     """Where the state of a simulation is kept."""
     return path.with_name(path.name + ".state")
+
+
+def samples_done(every: int, steps: int) -> int:
+    """How often weights are recorded in so many steps: before the first one, and after each `every`."""
+    return steps // every + 1 if steps else 0
 
 
 class SpikePiece(NamedTuple):
@@ -71,6 +88,23 @@ class SpikePiece(NamedTuple):
     trial: NDArray[np.int64]
     step: NDArray[np.int64]
     neuron: NDArray[np.int64]
+
+
+class RecordedWeights(NamedTuple):
+    """Weights that were recorded.
+
+    Attributes
+    ----------
+    synapses : int64 (chosen,)
+        Their places among the synapses of the projection.
+    steps : int64 (samples,)
+        Steps done.
+    weights : float64 (samples, chosen)
+    """
+
+    synapses: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    weights: NDArray[np.float64]
 
 
 class ProjectionTotals(NamedTuple):
@@ -242,6 +276,79 @@ class SimulationReader(FollowedFile):
             return found
 
         return self._file.read(read)
+
+    def synapses(self, projection: int, trial: int = 0) -> SynapseList:
+        """The synapses of a plastic projection with their weights at the end of the simulation.
+
+        Of a simulation that runs, or was killed: with weights of an earlier step, `weights_step`.
+
+        Raises
+        ------
+        InputError
+            There is no such projection, or its weights are fixed.
+        """
+        path = self._plastic_path(projection, trial, "plastic")
+
+        def read(contents: Contents) -> SynapseList:
+            count = int(contents.attribute("synapses", f"/projections/{projection}"))
+            columns = [
+                contents.array(f"{path}/{name}", "<u4", (count,)).astype(np.int64)
+                for name in ("source", "target", "delay")
+            ]
+            weights = contents.rows(f"{path}/weights", trial, trial + 1, "<f4", (count,))[0]
+            ends = (contents.text(end, f"/projections/{projection}") for end in ("target", "source"))
+            targets, sources = (int(contents.attribute("size", f"/populations/{name}")) for name in ends)
+            return SynapseList(*columns, weights.astype(np.float64), (targets, sources))
+
+        return self._file.read(read)
+
+    def weights_step(self, projection: int) -> int:
+        """Steps after which the weights of `synapses` were written."""
+        path = self._plastic_path(projection, 0, "plastic")
+        return self._file.read(lambda contents: int(contents.array(f"{path}/weights_step", "<u8", ())))
+
+    def recorded_weights(self, projection: int, trial: int = 0) -> RecordedWeights:
+        """Weights of a plastic projection that were recorded while it ran.
+
+        Raises
+        ------
+        InputError
+            There is no such projection, or its weights were not recorded.
+        """
+        path = self._plastic_path(projection, trial, "recorded")
+
+        def read(contents: Contents) -> NDArray[np.int64]:
+            return contents.array(f"{path}/synapses", "<u4").astype(np.int64)
+
+        rows = self.weight_rows(projection, self.steps)
+        weights = rows["weights"][:, trial].astype(np.float64)
+        return RecordedWeights(self._file.read(read), rows["step"].astype(np.int64), weights)
+
+    def weight_rows(self, projection: int, steps: int) -> dict[str, NDArray[Any]]:
+        """Rows of `WEIGHT_COLUMNS` of the first steps as they are stored, for all trials; empty: nothing is recorded."""
+        path = f"/projections/{projection}/recorded"
+
+        def read(contents: Contents) -> dict[str, NDArray[Any]]:
+            if not contents.has(path):
+                return {}
+            count = samples_done(int(contents.attribute("every", path)), steps)
+            chosen = len(contents.array(f"{path}/synapses", "<u4"))
+            trailing = {"step": (), "weights": (self.trials, chosen)}
+            return {
+                name: contents.rows(f"{path}/{name}", 0, count, dtype, trailing[name])
+                for name, dtype in WEIGHT_COLUMNS.items()
+            }
+
+        return self._file.read(read)
+
+    def _plastic_path(self, projection: int, trial: int, group: str) -> str:
+        if not 0 <= trial < self.trials:
+            raise InputError(f"{self.path} has no trial {trial}; it has {self.trials}, from 0")
+        path = f"/projections/{projection}/{group}"
+        if not self._file.read(lambda contents: contents.has(path)):
+            missing = "plastic projection" if group == "plastic" else "recorded weights of a projection"
+            raise InputError(f"{self.path} has no {missing} {projection}")
+        return path
 
     def has(self, population: str, column: str) -> bool:
         """Whether there is such a column, or a group of columns."""

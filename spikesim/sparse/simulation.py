@@ -18,7 +18,7 @@ from spikesim.io.atomic import replacing
 from spikesim.io.formats import SIMULATION_STATE_MAGIC
 from spikesim.io.hdf5_output import storing
 from spikesim.io.hdf5_reader import Contents, HDF5File, write_text
-from spikesim.io.numbers import integer, shown
+from spikesim.io.numbers import integer, reals, shown
 from spikesim.numerics.fixed_point import ONE
 from spikesim.numerics.philox import seed_key
 from spikesim.runtime.free_memory import naming_memory, require_memory
@@ -33,7 +33,10 @@ from spikesim.sparse.engine.gate import SHARES
 from spikesim.sparse.engine.random_numbers import STREAM_FIRE
 from spikesim.sparse.input_tables import input_bytes, inputs_digest
 from spikesim.sparse.inputs.spikes import STEPS_MAX, Spikes
-from spikesim.sparse.network import Network, Population
+from spikesim.sparse.network import Network, Population, Projection
+from spikesim.sparse.plasticity import weights as pw
+from spikesim.sparse.plasticity.integers import weight_integers
+from spikesim.sparse.recording import RecordedWeights
 from spikesim.sparse.state import (
     by_population,
     by_projection,
@@ -42,7 +45,7 @@ from spikesim.sparse.state import (
     saved_arrays,
     take_up,
 )
-from spikesim.sparse.trial import Trial, divide
+from spikesim.sparse.trial import Trial, WatchedWeights, divide
 
 FORMAT = 4
 NEURON_BYTES, SYNAPSE_BYTES, ROW_BYTES, DRAWN_BYTES = 49, 2, 8, 16
@@ -66,6 +69,9 @@ def _needs(network: Network, trials: int) -> dict[str, int]:
         synapses, rows = own.synapses.count(own.source.size), own.source.size * len(own.synapses.delays)
         parts[f"the {synapses:,} synapses of {own.name}, number {own.index}"] = SYNAPSE_BYTES * synapses
         parts[f"the {rows:,} rows (neurons x delays) of {own.name}, number {own.index}"] = ROW_BYTES * rows
+        if own.plasticity is not None:
+            plastic = trials * pw.plastic_bytes(synapses, rows, own.target.size)
+            parts[f"the plastic weights of {own.name}, number {own.index} ({trials} trials)"] = plastic
     parts |= {f"the inputs of {own.name}": input_bytes(own, trials) for own in network.populations}
     numbers = [own.synapses.number for own in network.projections if isinstance(own.synapses, RandomSynapses)]
     parts["drawing the synapses of a neuron"] = DRAWN_BYTES * max(numbers, default=0)
@@ -118,6 +124,12 @@ class Simulation:
             shares = divide(self._tables, together)
             self._trials = [Trial(number, self._tables, shares, clock) for number in range(trials)]
         self._projections = len(network.projections)
+        places = pw.plastic_places(self._tables)
+        self._plastic = {
+            own.index: pw.Plastic(places[own.index], own.plasticity, own.name, (own.target.size, own.source.size))
+            for own in network.projections
+            if own.plasticity is not None
+        }
         self._inputs = inputs_digest(network)
         self._fingerprint: NDArray[np.uint8] | None = None
         self._stop = StopFlag()
@@ -154,6 +166,27 @@ class Simulation:
         before = self._probes.get(population.index, np.zeros(0, np.int64)).tolist()
         wanted = [*before, *(chosen.astype(np.int64) + population.first).tolist()]
         self._probes[population.index] = np.array(list(dict.fromkeys(wanted)), np.int64)
+
+    def record_weights(self, projection: Projection, *, every: int, synapses: ArrayLike | None = None) -> None:
+        """Record weights of a plastic projection before the first step, and whenever `every` steps more are done.
+
+        Parameters
+        ----------
+        synapses : array of int, optional
+            Which ones, by their numbers in the order of `synapses`; all unless they are given.
+
+        Raises
+        ------
+        InputError
+            Too late, a projection without plasticity, or no such synapse.
+        """
+        own = self._own_plastic(projection)
+        if self.step:
+            raise InputError("weights are recorded from the first step on; call record_weights before run")
+        every = integer(every, "every", 1, STEPS_MAX)
+        chosen, places = own.locate(self._tables, synapses)
+        for trial in self._trials:
+            trial.watched[projection.index] = WatchedWeights(every, chosen, places)
 
     def run(self, steps: int) -> None:
         """Go on for some steps.
@@ -200,6 +233,8 @@ class Simulation:
         """Drop the spikes, counts and potentials recorded so far, to make room; the simulation goes on as before."""
         for trial in self._trials:
             trial.spikes, trial.counts, trial.traces = [], [], []
+            for own in trial.watched.values():
+                own.steps, own.weights = [], []
 
     def spikes(self, population: Population, trial: int = 0) -> Spikes:
         """The recorded spikes of a population."""
@@ -262,6 +297,59 @@ class Simulation:
         traces = [own[:, columns] for own in self._trial(trial).traces]
         return np.concatenate([np.zeros((0, columns.stop - columns.start), np.int32), *traces]) / ONE
 
+    def weights(self, projection: Projection, trial: int = 0) -> NDArray[np.float64]:
+        """Present weights of a plastic projection in the order of `synapses`, float64 (synapses,).
+
+        They are what spikes find that come over the synapses in the next step: with a dendritic delay of b steps they are
+        moved by what had happened at the synapses b steps ago.
+        """
+        own = self._own_plastic(projection)
+        found = self._trial(trial)
+        return own.real(pw.read_weights(self._tables, found.state, own.places, self.step))
+
+    def synapses(self, projection: Projection, trial: int = 0) -> pw.SynapseList:
+        """The synapses of a plastic projection with their present weights; `matrix` makes a sparse matrix of them.
+
+        Raises
+        ------
+        InputError
+            The projection has no plasticity.
+        """
+        own = self._own_plastic(projection)
+        return pw.SynapseList(
+            *pw.list_synapses(self._tables, own.places), self.weights(projection, trial), own.shape
+        )
+
+    def set_weights(self, projection: Projection, weights: ArrayLike, trial: int | None = None) -> None:
+        """Give the synapses of a plastic projection other weights, in the order of `synapses`; in all trials unless given.
+
+        Raises
+        ------
+        InputError
+            The projection has no plasticity, another number of weights, or one that is not between Wmin and Wmax.
+        """
+        own = self._own_plastic(projection)
+        given = reals(weights, f"the weights of {own.name}")
+        if given.shape != (own.places.synapses,):
+            raise InputError(f"weights have shape {given.shape}; {own.name} has {own.places.synapses:,} synapses")
+        integers = weight_integers(given, own.stdp, own.name)
+        for one in self._trials if trial is None else [self._trial(trial)]:
+            pw.put_weights(self._tables, one.state, own.places, integers, self.step)
+
+    def recorded_weights(self, projection: Projection, trial: int = 0) -> RecordedWeights:
+        """Weights recorded since the start, `restore` or `forget_records`.
+
+        Raises
+        ------
+        InputError
+            The projection has no plasticity, or `record_weights` was not called.
+        """
+        own, watched = self._own_plastic(projection), self._trial(trial).watched.get(projection.index)
+        if watched is None:
+            raise InputError(f"weights of {own.name} are not recorded; call record_weights before run")
+        rows = [np.zeros((0, len(watched.places)), np.int32), *(row[None] for row in watched.weights)]
+        return RecordedWeights(watched.synapses, np.array(watched.steps, np.int64), own.real(np.concatenate(rows)))
+
     def events(self, trial: int = 0) -> NDArray[np.int64]:
         """Synaptic events of each projection since the first step, int64 (projections,)."""
         return by_projection(self._tables, self._trial(trial).state.counts.events, self._projections)
@@ -295,6 +383,10 @@ class Simulation:
                     for name, own in saved_arrays(self._tables, trial.state, self._projections).items():
                         group[name] = own
                     group["ring"] = ring_contents(self._tables, trial.state)
+                    for index, plastic in self._plastic.items():
+                        saved = pw.saved_plastic(self._tables, trial.state, plastic.places, self.step)
+                        for name, values in saved.items():
+                            group[f"plastic{index}/{name}"] = values
         except (OSError, RuntimeError) as error:  # h5py raises either
             raise InputError(f"{path} cannot be written ({one_line(error)}); choose another place") from None
 
@@ -340,6 +432,11 @@ class Simulation:
             raise ValueError(f"step {step}")
         self.step = step
         for trial in self._trials:
+            for index, plastic in self._plastic.items():
+                where, kinds = f"/trial{trial.number}/plastic{index}", pw.saved_kinds(self._tables, plastic.places)
+                own = {name: contents.array(f"{where}/{name}", *kind) for name, kind in kinds.items()}
+                trial.state = pw.take_up_plastic(self._tables, trial.state, plastic.places, own, step)
+        for trial in self._trials:
             trial.seek(step)
 
     def _network_digest(self) -> NDArray[np.uint8]:
@@ -371,9 +468,20 @@ class Simulation:
             for given in fixed:
                 digest.update(f"{given.dtype.str} {given.shape}".encode())
                 digest.update(np.ascontiguousarray(given).tobytes())
+            if self._plastic:
+                digest.update(pw.rules_digest(tables))
             digest.update(self._inputs)
             self._fingerprint = np.frombuffer(digest.digest(), np.uint8)
         return self._fingerprint
+
+    def _own_plastic(self, projection: Projection) -> pw.Plastic:
+        if not isinstance(projection, Projection):
+            raise InputError(f"{shown(projection)} is no projection; Network.connect returns one")
+        self._check_own(projection.source)
+        self._check_own(projection.target)
+        if projection.index not in self._plastic:
+            raise InputError(f"{projection.name} has no plasticity; its weights stay what they were given")
+        return self._plastic[projection.index]
 
     def _trial(self, number: int) -> Trial:
         return self._trials[integer(number, "trial", 0, len(self._trials) - 1)]

@@ -8,6 +8,7 @@ from spikesim.sparse.engine import layout as ly
 from spikesim.sparse.engine.resting import GEOMETRIC_BITS
 from spikesim.sparse.engine.wheel import refill
 from spikesim.sparse.neurons.step import MEMBRANE_MAX
+from spikesim.sparse.plasticity.weights import new_plastic_state
 
 
 def new_state(tables: ly.Tables) -> ly.State:
@@ -38,6 +39,7 @@ def new_state(tables: ly.Tables) -> ly.State:
             updates=np.zeros(parts, np.int64),
         ),
         cursors=ly.Cursors(tables.given.pointers[:-1].copy(), tables.changes.pointers[:-1].copy()),
+        plastic=new_plastic_state(tables),
         scratch=new_scratch(np.empty(neurons, np.int32), tables),
     )
 

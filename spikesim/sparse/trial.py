@@ -1,6 +1,8 @@
 """One trial of a network: its state and records, and the threads that carry it on together."""
 
+from collections.abc import Iterator
 from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -8,11 +10,14 @@ from numpy.typing import NDArray
 
 from spikesim.engine.phase import PhaseSpec
 from spikesim.errors import Stopped
+from spikesim.runtime.free_memory import naming_memory
 from spikesim.runtime.stop_flag import StopFlag
 from spikesim.sparse.engine import layout as ly
 from spikesim.sparse.engine.gate import Gate
+from spikesim.sparse.engine.plastic_synapses import chosen_weights
 from spikesim.sparse.engine.resting import start_sources
 from spikesim.sparse.engine.run import run_steps
+from spikesim.sparse.plasticity.weights import widened
 from spikesim.sparse.state import by_population, new_scratch, new_state, own_tables, parts_by_population, seek
 
 STRETCH, STRETCH_VISITS = 256, 2**25
@@ -43,6 +48,27 @@ def divide(tables: ly.Tables, threads: int) -> list[ThreadShare]:
     ]
 
 
+@dataclass
+class WatchedWeights:
+    """Plastic synapses of a projection whose weights a trial records, and what it has recorded.
+
+    Attributes
+    ----------
+    every : int
+        They are recorded when so many steps are done, and twice as many, and so on; and before the first one.
+    synapses : int64 (synapses,)
+        Their places among those of the projection.
+    places : int64 (synapses, 4)
+        As `spikesim.sparse.engine.plastic_synapses.locate` finds them.
+    """
+
+    every: int
+    synapses: NDArray[np.int64]
+    places: NDArray[np.int64]
+    steps: list[int] = field(default_factory=list)
+    weights: list[NDArray[np.int32]] = field(default_factory=list)
+
+
 class Trial:
     """State and records of one trial."""
 
@@ -58,6 +84,8 @@ class Trial:
         self.spikes: list[tuple[NDArray[np.int64], NDArray[np.int32]]] = []
         self.counts: list[NDArray[np.int64]] = []
         self.traces: list[NDArray[np.int32]] = []
+        self.watched: dict[int, WatchedWeights] = {}
+        """By projection."""
 
     def seek(self, step: int) -> None:
         """Take up what is given for a step and those after it, in a state that was restored."""
@@ -68,10 +96,12 @@ class Trial:
 
         others: runs what the calling thread does not do itself; each of these tasks has a thread of its own.
         """
+        if first == 0 and steps:
+            self._watch(first, start=True)
         longest = max(1, min(STRETCH, STRETCH_VISITS // len(self.tables.bias)))
         done = 0
         while done < steps:
-            length = min(longest, steps - done)
+            length = min([longest, steps - done, *self._until_watched(first + done)])
             counts = np.empty((length, len(self.tables.parts)), np.int64)
             traces = np.empty((length, len(probes)), np.int32)
             gate = Gate.of(len(self.threads))
@@ -88,6 +118,31 @@ class Trial:
             done += ran
             if stop:
                 raise Stopped
+            if ran < length and self.state.plastic.crowded.any():
+                self._widen()
+            self._watch(first + done)
+
+    def _until_watched(self, step: int) -> Iterator[int]:
+        """Steps until weights are recorded."""
+        return (own.every - step % own.every for own in self.watched.values())
+
+    def _watch(self, step: int, start: bool = False) -> None:
+        """Record weights if it is time."""
+        for own in self.watched.values():
+            if step % own.every == 0 and (start or step) and own.steps[-1:] != [step]:
+                found = np.empty(len(own.places), np.int32)
+                chosen_weights(self.tables, self.state, own.places, step, found)
+                own.steps.append(step)
+                own.weights.append(found)
+
+    def _widen(self) -> None:
+        """Make room for more spikes of the targets of plastic synapses."""
+        size = 2 * self.state.plastic.posts.nbytes
+        with naming_memory(
+            f"the last spikes of the targets of plastic synapses ({size:,} bytes)",
+            "shorten the delays of plastic synapses or lower the rates of their targets",
+        ):
+            self.state = self.state._replace(plastic=widened(self.state.plastic))
 
     def _task(
         self,

@@ -37,7 +37,9 @@ def synapse_sum(tables, index, begin):
             start = _mixed(np.uint64(source) ^ (np.uint64(tables.delays[table.delays + d]) << np.uint64(32)))
             for synapse in range(tables.pointers[row], tables.pointers[row + 1]):
                 weight = table.weight
-                if not table.constant:
+                if table.rule >= 0:
+                    weight = np.int64(tables.plastic.weights[table.weights + synapse])
+                elif not table.constant:
                     weight = np.int64(tables.weights[table.weights + synapse]) << table.shift
                 target = np.uint64(begin + np.int64(tables.targets[synapse]))
                 total += _mixed(start + _mixed(target ^ (np.uint64(weight & 0xFFFFFFFF) << np.uint64(32))))

@@ -59,7 +59,8 @@ BLOCK = _record_type(
     "first",  # number of its first neuron
     "neurons",  # how many
     "tables",  # the first of its tables
-    "tables_end",
+    "tables_end",  # the first of its plastic tables
+    "plastic_end",
 )
 """Neighbouring neurons of a part, and the tables of the synapses onto them."""
 
@@ -76,8 +77,43 @@ TABLE = _record_type(
     "weight",
     "shift",  # other weights count 2**shift in the sums
     "drive",  # offset of the sums: of inhibition that has sums of its own the number of all neurons, else 0
+    "rule",  # of plastic synapses: its place among `Plastic.rules`; -1: weights are fixed
+    "rows",  # of plastic synapses: offset of what their rows have
 )
-"""The synapses of a projection into a block, or those of them whose weights have one scale."""
+"""The synapses of a projection into a block, or those of them whose weights have one scale. Of plastic synapses
+`weights` leads to `PlasticState.weights`, and the rule says what a weight adds to the sums."""
+
+RULE = _record_type(
+    "projection",
+    "population",  # of the targets
+    "begin",  # number of the first neuron of that population
+    "neurons",
+    "posts",  # place of that neuron among `PlasticState.posts`
+    "dendritic",  # steps of the delay from a target to its synapse; -1: all of the delay of a synapse
+    "lag",  # steps after which a spike of a target has been looked at by all synapses that have a spike
+    "nearest",  # 1: a spike pairs with the last one of the other side only
+    "lowest",  # smallest weight, WEIGHT_ONE = Wmax
+    "weight",  # a weight adds (w * weight) >> weight_shift to the sums
+    "weight_shift",
+)
+"""The plasticity of a projection."""
+
+SIDE = _record_type(
+    "gain",  # learning rate times 2**shift, in units of the trace and of weights
+    "shift",
+    "power",  # of the weight: POWER_0, POWER_1, or where its table begins in `Plastic.powers`
+    "one",  # what a spike adds to the trace
+    "decays",  # where the decay begins in `Plastic.decays`
+    "coarse",  # entries of the decay over multiples of 2**FINE_BITS steps: later a trace is zero
+)
+"""What a rule does with one side: the potentiation of a projection, with the trace of its sources, is at twice its place
+among `Plastic.rules`, the depression, with the trace of its targets, the one after it."""
+WEIGHT_BITS, DECAY_BITS, FINE_BITS, POWER_BITS = 30, 31, 8, 8
+WEIGHT_ONE = 1 << WEIGHT_BITS
+"""The largest weight of a plastic synapse."""
+POWER_0, POWER_1 = -2, -1
+POSTS = 64
+"""Spikes of a target that are kept, a power of 2: when there is no room for more, all synapses look at them."""
 
 SILENT, SCHEDULED, ACTIVE = 0, 1, 2
 """What a neuron is doing."""
@@ -118,6 +154,17 @@ class Changes(NamedTuple):
     resting: NDArray[np.float64]  # (entries,)
 
 
+class Plastic(NamedTuple):
+    """Plasticity, the same for all trials."""
+
+    rules: NDArray[np.void]  # (plastic projections,) of RULE
+    sides: NDArray[np.void]  # (2 * plastic projections,) of SIDE
+    decays: NDArray[np.int64]  # exp(-n / tau) for n < 2**FINE_BITS, then for its multiples; unit 2**-DECAY_BITS
+    powers: NDArray[np.int64]  # 2**(mu (n - WEIGHT_BITS)), n <= WEIGHT_BITS, then ((1 + i 2**-POWER_BITS) / 2)**mu
+    weights: NDArray[np.int32]  # (plastic synapses,): at the start, WEIGHT_ONE = Wmax
+    rows: int  # of all plastic tables
+
+
 class Tables(NamedTuple):
     """The network, the same for all trials; where something changes, each trial has a bias and a probability at rest of
     its own, those of its present step."""
@@ -139,6 +186,7 @@ class Tables(NamedTuple):
     weights: NDArray[np.int16]  # (synapses whose weights differ,)
     given: GivenSpikes
     changes: Changes
+    plastic: Plastic
 
 
 class Wheel(NamedTuple):
@@ -196,6 +244,19 @@ class Cursors(NamedTuple):
     changes: NDArray[np.int64]  # (parts,)
 
 
+class PlasticState(NamedTuple):
+    """Weights of a trial, and the spikes that move them (`spikesim.sparse.engine.plastic`)."""
+
+    weights: NDArray[np.int32]  # (plastic synapses,): WEIGHT_ONE = Wmax, after the last spike that came over each
+    last: NDArray[np.int64]  # (rows,): step in which it came, -1: none
+    traces: NDArray[np.int32]  # (rows,): trace of the spikes before that one, in that step
+    swept: NDArray[np.int64]  # (tables,): step before which its weights were last brought up to date
+    posts: NDArray[np.uint32]  # (targets, a power of 2, 2): step, and trace after it, of their last spikes
+    counts: NDArray[np.int64]  # (targets,): spikes so far; the n-th one is at n modulo the length of `posts`
+    seen: NDArray[np.int64]  # (targets,): how many of them all synapses had looked at when their weights were swept
+    crowded: NDArray[np.uint8]  # (parts,): no room for another spike of one of its neurons
+
+
 class State(NamedTuple):
     """One trial; the core's `spikesim.engine.state.State` is that of a group of samples."""
 
@@ -209,6 +270,7 @@ class State(NamedTuple):
     ring: SpikeRing
     counts: Counts
     cursors: Cursors
+    plastic: PlasticState
     scratch: Scratch
 
 

@@ -11,6 +11,7 @@ from spikesim.sparse.engine.delivery import deliver
 from spikesim.sparse.engine.gate import pass_gate
 from spikesim.sparse.engine.inputs import apply_changes, fire_given
 from spikesim.sparse.engine.layout import ACTIVE, KIND_GENERAL
+from spikesim.sparse.engine.plastic import deliver_plastic, make_room, note_posts
 from spikesim.sparse.engine.resting import fire_due, reaches, wake, wake_range
 from spikesim.sparse.engine.updating import list_active, update_all, update_listed
 from spikesim.sparse.engine.visiting import visit_all, visit_listed
@@ -46,11 +47,14 @@ def run_steps(tables, state, key, stretch, share, log, stop):
     Returns
     -------
     int
-        Steps done, the same for all threads: fewer if a log is full, a stop was asked for or another thread has failed.
+        Steps done, the same for all threads: fewer if a log is full, a target of plastic synapses has no room for another
+        spike, a stop was asked for or another thread has failed.
     """
-    active, dense = state.active, state.active.dense
+    active, dense, plastic = state.active, state.active.dense, tables.plastic.rules.shape[0] > 0
     for i in range(stretch.steps):
         full = log.used[0] + stretch.spikes_max > log.steps.shape[0]
+        if plastic and make_room(tables, state, share, stretch.first + i):
+            full = True
         if not pass_gate(share.gate, i, full or (share.leads and stop[0] != 0)):
             return i
         now = stretch.first + i
@@ -66,6 +70,8 @@ def run_steps(tables, state, key, stretch, share, log, stop):
             row = tables.blocks[block]
             part, first, size = row.part, row.first, row.neurons
             reached = deliver(tables, state, block, now, not dense[part])
+            if row.plastic_end > row.tables_end:
+                reached = deliver_plastic(tables, state, block, now, not dense[part], reached)
             if dense[part]:
                 continue
             if reached > size:
@@ -87,5 +93,7 @@ def run_steps(tables, state, key, stretch, share, log, stop):
                 update_listed(tables, state, key, part, now, slot)
             fire_due(tables, state, key, part, now, slot)
             fire_given(tables, state, part, now, slot)
+            if plastic:
+                note_posts(tables, state, part, now, slot)
         record(tables, state, share, log, i, now, slot)
     return stretch.steps
