@@ -194,7 +194,7 @@ def put_weights(
     tables: ly.Tables, state: ly.State, own: Places, weights: NDArray[np.int32], step: int
 ) -> None:
     """Give the synapses other weights before a step: what moved them until then is done."""
-    ps.put_weights(tables, state, own.tables, own.blocks, weights)
+    ps.put_weights(tables, state, own.tables, weights)
     state.plastic.swept[own.tables] = step
 
 
