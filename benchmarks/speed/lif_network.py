@@ -22,7 +22,7 @@ from scipy import integrate, optimize, special
 from sparse_network import INHIBITION, Spec, connect, serve
 
 from spikesim.errors import InputError
-from spikesim.sparse import LeakyIntegrateAndFire, Network, Population
+from spikesim.sparse import STDP, LeakyIntegrateAndFire, Network, Population
 from spikesim.sparse.neurons import MODELS
 
 STEP_MS = 0.1
@@ -75,6 +75,7 @@ class LifSpec(Spec):
 
     warm: int = 1000
     neuron: str = "lif"  # one of NEURONS
+    plastic: bool = False  # synapses among excitatory neurons, by `stdp`
 
     @property
     def jump(self) -> float:
@@ -98,6 +99,11 @@ class LifSpec(Spec):
         if self.neuron != "iaf_cond_exp":
             return INHIBITION
         return INHIBITION * (REVERSALS["E_ex"] - TYPICAL) / (TYPICAL - REVERSALS["E_in"])
+
+    @property
+    def stdp(self) -> dict[str, float]:
+        """The rule under NEST's names; multiplicative, with as much potentiation as depression: weights stay about half."""
+        return {"Wmax": 2 * self.weight, "lambda": 0.01, "alpha": 1.0, "mu_plus": 1.0, "mu_minus": 1.0, "tau_plus": 20.0}
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -142,6 +148,7 @@ class LifSpec(Spec):
             "inhibition": self.inhibition,
             "model": "iaf_psc_delta" if self.neuron == "lif" else self.neuron,
             "parameters": self.parameters,
+            "stdp": self.stdp if self.plastic else None,
             "arrivals": self.arrivals,
             "threshold": THRESHOLD,
             "reset": RESET,
@@ -165,7 +172,8 @@ def build(spec: LifSpec, seed: int) -> tuple[Network, list[Population]]:
     live = [net.add_population(size, model(spec), name=name) for name, size in sizes.items()]
     for population in live:
         net.add_poisson(population, spec.arrivals, spec.weight)
-    connect(net, live, spec, seed)
+    rule = STDP(**{"lambda_" if name == "lambda" else name: own for name, own in spec.stdp.items()})
+    connect(net, live, spec, seed, plasticity=rule if spec.plastic else None)
     return net, live
 
 

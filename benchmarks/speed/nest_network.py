@@ -55,11 +55,13 @@ def build(spec: dict[str, Any]) -> Any:
     ):
         nest.CopyModel("static_synapse_hom_w", name, {"weight": weight})
         for target in (excitatory, inhibitory):
+            moving = spec.get("stdp") if source is target is excitatory else None
+            synapse = {"synapse_model": "stdp_synapse", "weight": weight, **moving} if moving else {"synapse_model": name}
             number = spec["synapses"] * len(target) // spec["neurons"]
             rule = {
                 "rule": "fixed_outdegree", "outdegree": number, "allow_multapses": True, "allow_autapses": True,
             }  # fmt: skip
-            nest.Connect(source, target, rule, {"synapse_model": name, "delay": delay})
+            nest.Connect(source, target, rule, {**synapse, "delay": delay})
     noise = nest.Create("poisson_generator", params={"rate": spec["arrivals"] / step * 1e3})
     nest.Connect(noise, cells, syn_spec={"weight": spec["weight"], "delay": low * step})
     return cells
@@ -116,10 +118,39 @@ def potentials(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {}
 
 
+def weights(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Weights of plastic synapses whose sources and targets fire when they are told to.
+
+    Both are relays; what comes over a synapse to receptor 1 of one moves its weight, and the relay ignores it.
+    """
+    reset(spec, 1)
+    given, step = np.load(spec["given"]), spec["step_ms"]
+    relays = []
+    for side in ("pre", "post"):
+        steps, fired = given[f"{side}_steps"], given[f"{side}_neurons"]
+        trains = nest.Create("spike_generator", int(given[side]))
+        trains.set([{"spike_times": np.round((steps[fired == i] + 1) * step, 6)} for i in range(len(trains))])
+        relays.append(nest.Create("parrot_neuron", len(trains), {"tau_minus": spec["tau_minus"]}))
+        nest.Connect(trains, relays[-1], "one_to_one", {"delay": step})
+    pre, post = (own[0].global_id for own in relays)
+    synapses = {"synapse_model": "stdp_synapse", "weight": given["weights"], "delay": given["delays"] * step}
+    synapses |= {name: np.full(len(given["i"]), own) for name, own in spec["stdp"].items()}
+    synapses["receptor_type"] = np.ones(len(given["i"]), int)
+    nest.Connect(given["i"] + pre, given["j"] + post, "one_to_one", synapses)
+    nest.Simulate((spec["steps"] + 100) * step)
+    own = nest.GetConnections(synapse_model="stdp_synapse")
+    found = own.get(["source", "target", "weight"])
+    i, j = np.array(found["source"]) - pre, np.array(found["target"]) - post
+    seen = np.zeros((int(given["pre"]), int(given["post"])))
+    seen[i, j] = found["weight"]
+    np.save(spec["record"], seen[given["i"], given["j"]])
+    yield {}
+
+
 def main() -> None:
     """Answer in lines of JSON."""
     spec = json.loads(sys.argv[1])
-    for answer in {"network": network, "potentials": potentials}[spec["mode"]](spec):
+    for answer in {"network": network, "potentials": potentials, "weights": weights}[spec["mode"]](spec):
         print(json.dumps(answer), file=ANSWERS, flush=True)
 
 

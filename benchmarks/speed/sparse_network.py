@@ -13,7 +13,7 @@ import numpy as np
 from scipy import optimize, stats
 
 from spikesim.runtime.free_memory import peak_memory
-from spikesim.sparse import Network, Population, Probabilistic, RandomSynapses, Simulation
+from spikesim.sparse import STDP, Network, Population, Probabilistic, RandomSynapses, Simulation
 from spikesim.sparse.connections.synapses import Rows
 
 INHIBITION = 5.0
@@ -146,15 +146,21 @@ def build(spec: Spec, seed: int) -> tuple[Network, list[Population]]:
     return net, live
 
 
-def connect(net: Network, live: list[Population], spec: Spec, seed: int, **part: Any) -> None:
-    """The synapses among the excitatory and the inhibitory population, or among a part of each (`PartSynapses`)."""
+def connect(
+    net: Network, live: list[Population], spec: Spec, seed: int, plasticity: STDP | None = None, **part: Any
+) -> None:
+    """The synapses among the excitatory and the inhibitory population, or among a part of each (`PartSynapses`).
+
+    plasticity: of those among excitatory neurons.
+    """
     for source, weight in zip(live, (spec.weight, -spec.inhibition * spec.weight), strict=True):
         for target in live:
             # to each population as many as would go there on average if they were drawn among all
             size = spec.excitatory if target is live[0] else spec.neurons - spec.excitatory
             number = spec.synapses * size // spec.neurons
             own = 4 * seed + 2 * source.index + target.index
-            net.connect(source, target, PartSynapses(number, weight, spec.delay, seed=own, **part))
+            moving = plasticity if source is target is live[0] else None
+            net.connect(source, target, PartSynapses(number, weight, spec.delay, seed=own, **part), plasticity=moving)
 
 
 Build = Callable[[Any, int], tuple[Network, list[Population]]]
