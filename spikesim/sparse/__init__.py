@@ -42,6 +42,7 @@ from spikesim.sparse.neurons import (
     LeakyIntegrateAndFire,
     Probabilistic,
 )
+from spikesim.sparse.plasticity.contrastive import Contrastive
 from spikesim.sparse.plasticity.stdp import STDP
 from spikesim.sparse.plasticity.weights import SynapseList
 from spikesim.sparse.recording import SimulationReader
@@ -50,6 +51,7 @@ from spikesim.sparse.simulation import RoundingWarning, Simulation
 __all__ = [
     "STDP",
     "AllToAll",
+    "Contrastive",
     "EdgeList",
     "FixedInDegree",
     "FixedOutDegree",

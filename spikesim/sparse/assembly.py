@@ -176,10 +176,10 @@ class _Layout:
 
     def _rule(self, projection: Projection) -> int:
         """The place of the rule by which a projection is plastic; -1: its weights are fixed."""
-        stdp, target = projection.plasticity, projection.target
-        if stdp is None:
+        plasticity, target = projection.plasticity, projection.target
+        if plasticity is None:
             return -1
-        self._integer(stdp.Wmax, target, f"Wmax of {projection.name}")  # to tell what rounding makes of it
+        self._integer(plasticity.Wmax, target, f"Wmax of {projection.name}")  # to tell what rounding makes of it
         targets = Targets(
             projection.index,
             target.index,
@@ -188,7 +188,7 @@ class _Layout:
             projection.synapses.delays,
             self.exponents[target.index],
         )
-        return self.plastic.add_rule(stdp, projection.name, targets)
+        return self.plastic.add_rule(plasticity, projection.name, targets)
 
     def _parts(self) -> tuple[NDArray[np.void], NDArray[np.int64], NDArray[np.int32]]:
         """The parts, what general neurons share, and their columns."""

@@ -134,6 +134,21 @@ def _resting_probability(population: Population, drive: NDArray[np.float64]) -> 
     return population.model.resting(drive) if population.general is None else population.general.chance(drive)
 
 
+def inputs_of(population: Population, values: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Biases and probabilities of a spike at rest, (neurons,) each, with a current, or with rates of a source.
+
+    Raises
+    ------
+    InputError
+        A bias and its current together are out of range.
+    """
+    if population.source:
+        return population.bias.copy(), np.broadcast_to(values, (population.size,)).copy()
+    drive = population.real_bias() + values * population.per_current
+    bias = round_bias(drive, f"{population.name}, with its currents,")
+    return bias, np.broadcast_to(_resting_probability(population, drive), (population.size,)).copy()
+
+
 def inputs_digest(network: Network) -> bytes:
     """SHA-256 of what is given and of what changes; empty where there is no such input."""
     digest, given = hashlib.sha256(), False

@@ -26,6 +26,8 @@ from spikesim.sparse.inputs.time_course import TimeCourse
 from spikesim.sparse.neurons import MODELS, General, Model, Probabilistic
 from spikesim.sparse.neurons.parameters import Place, resolve
 from spikesim.sparse.neurons.step import COLUMNS
+from spikesim.sparse.plasticity.contrastive import Contrastive
+from spikesim.sparse.plasticity.integers import Plasticity
 from spikesim.sparse.plasticity.stdp import STDP
 from spikesim.sparse.rounding import REACH_LIMIT, check_reach, poisson_tails, round_bias
 
@@ -108,7 +110,7 @@ class Projection:
     source: Population
     target: Population
     synapses: Synapses
-    plasticity: STDP | None = None
+    plasticity: Plasticity | None = None
 
     @property
     def name(self) -> str:
@@ -319,7 +321,7 @@ class Network:
         synapses: Any,
         *,
         delay: Any = None,
-        plasticity: STDP | None = None,
+        plasticity: Plasticity | None = None,
     ) -> Projection:
         """Add synapses; several projections between the same populations add up.
 
@@ -331,7 +333,7 @@ class Network:
             `FixedInDegree`, `FixedOutDegree`, `FixedTotalNumber`, `OneToOne` and `AllToAll`.
         delay : int or matrix, optional
             Steps, for a matrix of weights; 1 unless given.
-        plasticity : STDP, optional
+        plasticity : STDP or Contrastive, optional
             How the weights move: each trial has its own. The synapses have the weights at the start.
 
         Raises
@@ -362,8 +364,13 @@ class Network:
                 f"the weights of {source.name} -> {target.name} reach {own.largest:.4g}; their magnitude must be below "
                 f"{DRIVE_LIMIT // ONE}"
             )
-        if plasticity is not None and not isinstance(plasticity, STDP):
-            raise InputError(f"plasticity is {shown(plasticity)}; it must be an STDP")
+        if plasticity is not None and not isinstance(plasticity, STDP | Contrastive):
+            raise InputError(f"plasticity is {shown(plasticity)}; it must be an STDP, or Contrastive")
+        if isinstance(plasticity, Contrastive) and target.general is not None and target.general.lanes == 2:
+            raise InputError(
+                f"{target.name} has a variable for excitation and another for inhibition, and Contrastive weights change "
+                "their signs; give it a model that adds up both"
+            )
         projection = Projection(len(self.projections), source, target, own, plasticity)
         self.projections.append(projection)
         return projection

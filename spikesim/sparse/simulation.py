@@ -5,7 +5,7 @@ import hashlib
 import warnings
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -31,7 +31,7 @@ from spikesim.sparse.engine import layout as ly
 from spikesim.sparse.engine.fingerprint import synapse_sum
 from spikesim.sparse.engine.gate import SHARES
 from spikesim.sparse.engine.random_numbers import STREAM_FIRE
-from spikesim.sparse.input_tables import input_bytes, inputs_digest
+from spikesim.sparse.input_tables import input_bytes, inputs_digest, inputs_of
 from spikesim.sparse.inputs.spikes import STEPS_MAX, Spikes
 from spikesim.sparse.network import Network, Population, Projection
 from spikesim.sparse.plasticity import weights as pw
@@ -45,7 +45,7 @@ from spikesim.sparse.state import (
     saved_arrays,
     take_up,
 )
-from spikesim.sparse.trial import Trial, WatchedWeights, divide
+from spikesim.sparse.trial import Trial, TrialCopy, WatchedWeights, divide
 
 FORMAT = 4
 NEURON_BYTES, SYNAPSE_BYTES, ROW_BYTES, DRAWN_BYTES = 49, 2, 8, 16
@@ -76,6 +76,13 @@ def _needs(network: Network, trials: int) -> dict[str, int]:
     numbers = [own.synapses.number for own in network.projections if isinstance(own.synapses, RandomSynapses)]
     parts["drawing the synapses of a neuron"] = DRAWN_BYTES * max(numbers, default=0)
     return parts
+
+
+class Snapshot(NamedTuple):
+    """A simulation at some step, as `Simulation.snapshot` returns it."""
+
+    step: int
+    trials: list[TrialCopy]
 
 
 class Simulation:
@@ -133,6 +140,7 @@ class Simulation:
         self._inputs = inputs_digest(network)
         self._fingerprint: NDArray[np.uint8] | None = None
         self._stop = StopFlag()
+        self._driven = False
         self.seed = seed
         self.threads = threads
         self.dt = network.dt
@@ -187,6 +195,45 @@ class Simulation:
         chosen, places = own.locate(self._tables, synapses)
         for trial in self._trials:
             trial.watched[projection.index] = WatchedWeights(every, chosen, places)
+
+    def set_input(self, population: Population, values: ArrayLike, trial: int | None = None) -> None:
+        """Give neurons another current, or a source other rates, from the next step on; in all trials unless given.
+
+        The current is in place of one that was given so before, and is added to the bias as that of `Network.add_current`.
+        It does not belong to the network: a simulation with such inputs cannot be saved.
+
+        Parameters
+        ----------
+        values : float or array (neurons,)
+
+        Raises
+        ------
+        InputError
+            Rates outside of 0 .. 1, a bias out of range, or a population whose input changes in time or is given.
+        """
+        self._check_own(population)
+        if population.courses or population.spikes is not None:
+            raise InputError(f"{population.name} has an input that is known beforehand; set_input would be in its place")
+        given = reals(values, f"the input of {population.name}")
+        if given.shape not in ((), (population.size,)):
+            raise InputError(f"the input of {population.name} has shape {given.shape}; it has {population.size:,} neurons")
+        if population.source and not np.all((given >= 0) & (given <= 1)):
+            raise InputError(f"rates reach from {given.min():.4g} to {given.max():.4g}; they must be in 0 .. 1")
+        bias, resting = inputs_of(population, given)
+        for one in self._trials if trial is None else [self._trial(trial)]:
+            one.put_inputs(population.index, bias, resting, self.step)
+        self._driven = True
+
+    def snapshot(self) -> "Snapshot":
+        """All that moves in all trials, in memory: weights, inputs and the step included, records not."""
+        return Snapshot(self.step, [trial.copied() for trial in self._trials])
+
+    def rewind(self, snapshot: "Snapshot") -> None:
+        """Go on from a snapshot of this simulation, with the same random numbers; records start anew."""
+        for trial, own in zip(self._trials, snapshot.trials, strict=True):
+            trial.take_back(own)
+        self.step = snapshot.step
+        self.forget_records()
 
     def run(self, steps: int) -> None:
         """Go on for some steps.
@@ -332,7 +379,7 @@ class Simulation:
         given = reals(weights, f"the weights of {own.name}")
         if given.shape != (own.places.synapses,):
             raise InputError(f"weights have shape {given.shape}; {own.name} has {own.places.synapses:,} synapses")
-        integers = weight_integers(given, own.stdp, own.name)
+        integers = weight_integers(given, own.plasticity, own.name)
         for one in self._trials if trial is None else [self._trial(trial)]:
             pw.put_weights(self._tables, one.state, own.places, integers, self.step)
 
@@ -369,6 +416,8 @@ class Simulation:
             The file cannot be written.
         """
         path = Path(path)
+        if self._driven:
+            raise InputError("inputs of set_input are not part of a state; give them to the network to save it")
         try:
             with (
                 replacing(path) as part,

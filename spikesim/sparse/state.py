@@ -1,5 +1,7 @@
 """The state of a trial as the compiled loop has it: made, saved, checked and restored."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,6 +44,13 @@ def new_state(tables: ly.Tables) -> ly.State:
         plastic=new_plastic_state(tables),
         scratch=new_scratch(np.empty(neurons, np.int32), tables),
     )
+
+
+def copied(state: Any) -> Any:
+    """A state in arrays of its own; working memory, which nothing outlives, stays where it is."""
+    if isinstance(state, np.ndarray) or isinstance(state, ly.Scratch):
+        return state.copy() if isinstance(state, np.ndarray) else state
+    return type(state)(*map(copied, state))
 
 
 def own_tables(tables: ly.Tables) -> ly.Tables:

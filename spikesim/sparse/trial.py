@@ -14,11 +14,12 @@ from spikesim.runtime.free_memory import naming_memory
 from spikesim.runtime.stop_flag import StopFlag
 from spikesim.sparse.engine import layout as ly
 from spikesim.sparse.engine.gate import Gate
+from spikesim.sparse.engine.inputs import put_inputs
 from spikesim.sparse.engine.plastic_synapses import chosen_weights
 from spikesim.sparse.engine.resting import start_sources
 from spikesim.sparse.engine.run import run_steps
 from spikesim.sparse.plasticity.weights import widened
-from spikesim.sparse.state import by_population, new_scratch, new_state, own_tables, parts_by_population, seek
+from spikesim.sparse.state import by_population, copied, new_scratch, new_state, own_tables, parts_by_population, seek
 
 STRETCH, STRETCH_VISITS = 256, 2**25
 """Steps between two returns to Python, and visits to neurons: a signal should not wait long."""
@@ -46,6 +47,14 @@ def divide(tables: ly.Tables, threads: int) -> list[ThreadShare]:
         ThreadShare(np.flatnonzero(of_thread == number), np.flatnonzero(of_thread[tables.blocks["part"]] == number))
         for number in range(threads)
     ]
+
+
+class TrialCopy(NamedTuple):
+    """A trial at some step."""
+
+    state: ly.State
+    bias: NDArray[np.int32]
+    resting: NDArray[np.float64]
 
 
 @dataclass
@@ -86,6 +95,22 @@ class Trial:
         self.traces: list[NDArray[np.int32]] = []
         self.watched: dict[int, WatchedWeights] = {}
         """By projection."""
+
+    def put_inputs(self, population: int, bias: NDArray[np.int32], resting: NDArray[np.float64], step: int) -> None:
+        """Give the neurons of a population other biases and probabilities of a spike at rest from a step on."""
+        if self.tables.bias is self._shared.bias:
+            self.tables = self.tables._replace(bias=self.tables.bias.copy(), resting=self.tables.resting.copy())
+        put_inputs(self.tables, self.state, self.key, population, bias, resting, step)
+
+    def copied(self) -> "TrialCopy":
+        """All that moves, in arrays of its own."""
+        return TrialCopy(copied(self.state), self.tables.bias.copy(), self.tables.resting.copy())
+
+    def take_back(self, other: "TrialCopy") -> None:
+        """Go on from a copy."""
+        self.state = copied(other.state)
+        if self.tables.bias is not self._shared.bias:
+            self.tables = self.tables._replace(bias=other.bias.copy(), resting=other.resting.copy())
 
     def seek(self, step: int) -> None:
         """Take up what is given for a step and those after it, in a state that was restored."""

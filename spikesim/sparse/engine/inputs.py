@@ -49,6 +49,20 @@ def apply_changes(tables, state, key, part, t):
 
 
 @kernel
+def put_inputs(tables, state, key, population, bias, resting, t):
+    """Give the neurons of a population other biases and probabilities of a spike at rest, from step t on.
+
+    bias: int32 (neurons,); resting: float64 (neurons,).
+    """
+    for part in range(tables.parts.shape[0]):
+        pop = tables.parts[part]
+        if pop.population == population:
+            for neuron in range(pop.first, pop.first + pop.neurons):
+                own = neuron - pop.begin
+                _change(tables, state, key, part, neuron, bias[own], resting[own], t)
+
+
+@kernel
 def fire_given(tables, state, part, t, slot):
     """The spikes that are given for step t."""
     given, at = tables.given, state.cursors.given[part]

@@ -87,10 +87,11 @@ RULE = _record_type(
     "projection",
     "population",  # of the targets
     "begin",  # number of the first neuron of that population
-    "neurons",
+    "neurons",  # that keep spikes
     "posts",  # place of that neuron among `PlasticState.posts`
     "dendritic",  # steps of the delay from a target to its synapse; -1: all of the delay of a synapse
     "lag",  # steps after which a spike of a target has been looked at by all synapses that have a spike
+    "moves",  # 0: no spike moves a weight, and targets keep none
     "nearest",  # 1: a spike pairs with the last one of the other side only
     "lowest",  # smallest weight, WEIGHT_ONE = Wmax
     "weight",  # a weight adds (w * weight) >> weight_shift to the sums

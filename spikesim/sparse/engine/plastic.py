@@ -124,6 +124,8 @@ def _caught_up(tables, state, plus, row, target, weight):
 @kernel
 def present(tables, state, plus, row, target, weight):
     """A weight after the spikes of its target that have not been looked at."""
+    if row.last < 0:
+        return weight
     return _caught_up(tables, state, plus, row, target, weight)[0]
 
 
@@ -184,15 +186,18 @@ def deliver_plastic(tables, state, block, t, listed, n):
                 for synapse in range(begin, end):
                     target = np.int64(targets[synapse])
                     weight = np.int64(weights[weights_at + synapse])
-                    weight, reached = _caught_up(tables, state, plus, row, posts + target, weight)
-                    weight = _depressed(tables, state, rule, minus, row, posts + target, weight, reached)
-                    weights[weights_at + synapse] = np.int32(weight)
+                    if rule.moves:
+                        weight, reached = _caught_up(tables, state, plus, row, posts + target, weight)
+                        weight = _depressed(tables, state, rule, minus, row, posts + target, weight, reached)
+                        weights[weights_at + synapse] = np.int32(weight)
                     before = drive[target]
                     if listed and before == 0:
                         if n < size:
                             touched[n] = np.int32(first + target)
                         n += 1
                     drive[target] = np.int32(before + ((weight * own + half) >> own_shift))
+                if not rule.moves:
+                    continue
                 state.plastic.traces[table.rows + number] = (
                     np.int32(_decayed(tables.plastic, plus, row.after, t - row.last)) if row.last >= 0 else np.int32(0)
                 )
@@ -208,7 +213,7 @@ def note_posts(tables, state, part, t, slot):
     fired, kept = state.ring.neurons[slot, pop.first :], plastic.posts.shape[1]
     for place in range(tables.plastic.rules.shape[0]):
         rule = tables.plastic.rules[place]
-        if rule.population != pop.population:
+        if rule.population != pop.population or not rule.moves:
             continue
         minus = side_of(tables.plastic, 2 * place + 1)
         for i in range(state.ring.counts[slot, part]):
@@ -265,7 +270,7 @@ def make_room(tables, state, share, t):
         crowded = False
         for place in range(tables.plastic.rules.shape[0]):
             rule = tables.plastic.rules[place]
-            if rule.population != pop.population:
+            if rule.population != pop.population or not rule.moves:
                 continue
             for neuron in range(pop.first, pop.first + pop.neurons):
                 target = rule.posts + neuron - pop.begin

@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 from spikesim.errors import InputError
 from spikesim.sparse.engine import layout as ly
 from spikesim.sparse.neurons.multipliers import exps, scaled
+from spikesim.sparse.plasticity.contrastive import Contrastive
 from spikesim.sparse.plasticity.stdp import STDP
+
+Plasticity = STDP | Contrastive
 
 FORGOTTEN = 22.3
 """Time constants after which a trace is below half a unit of the decay."""
@@ -46,7 +49,7 @@ class PlasticBuilder:
         """Of all plastic tables so far."""
         self.synapses = 0
 
-    def add_rule(self, stdp: STDP, name: str, targets: Targets) -> int:
+    def add_rule(self, given: Plasticity, name: str, targets: Targets) -> int:
         """Add the rule of a projection; its place.
 
         Raises
@@ -56,7 +59,19 @@ class PlasticBuilder:
         """
         own = np.zeros(1, ly.RULE)[0]
         own.projection, own.population, own.begin, own.neurons = targets[:4]
-        own.posts = self._posts
+        own.posts, own.lag = self._posts, 1
+        own.weight, own.weight_shift = _weight(math.ldexp(given.Wmax, targets.exponent))
+        own.lowest = round(math.ldexp(given.Wmin / given.Wmax, ly.WEIGHT_BITS))
+        if isinstance(given, STDP):
+            self._add_stdp(own, given, name, targets)
+        else:
+            own.neurons = 0
+            self._sides.extend(np.zeros(2, ly.SIDE))
+        self._rules.append(own)
+        return len(self._rules) - 1
+
+    def _add_stdp(self, own: np.void, stdp: STDP, name: str, targets: Targets) -> None:
+        """Fill in how spikes move the weights."""
         own.dendritic = -1 if stdp.dendritic_delay is None else stdp.dendritic_delay
         shortest, longest = int(targets.delays.min(initial=2**31)), int(targets.delays.max(initial=1))
         if own.dendritic > shortest:
@@ -65,16 +80,12 @@ class PlasticBuilder:
                 "than its dendritic part"
             )
         own.lag = max(2 * (longest if own.dendritic < 0 else own.dendritic), 1)
-        own.nearest = stdp.pairing == "nearest"
-        own.lowest = round(math.ldexp(stdp.Wmin / stdp.Wmax, ly.WEIGHT_BITS))
-        own.weight, own.weight_shift = _weight(math.ldexp(stdp.Wmax, targets.exponent))
+        own.moves, own.nearest = 1, stdp.pairing == "nearest"
         taus = stdp.steps(self._dt, name)
         rates = stdp.lambda_, stdp.alpha * stdp.lambda_
         for tau, rate, mu in zip(taus, rates, (stdp.mu_plus, stdp.mu_minus), strict=True):
             self._sides.append(self._side(tau, rate, mu, bool(own.nearest)))
         self._posts += targets.neurons
-        self._rules.append(own)
-        return len(self._rules) - 1
 
     def _side(self, tau: float, rate: float, mu: float, nearest: bool) -> np.void:
         own = np.zeros(1, ly.SIDE)[0]
@@ -143,7 +154,7 @@ def _weight(largest: float) -> tuple[int, int]:
     return round(math.ldexp(fraction, TRACE_BITS - 1)), shift
 
 
-def weight_integers(weights: NDArray[np.float64], stdp: STDP, name: str) -> NDArray[np.int32]:
+def weight_integers(weights: NDArray[np.float64], plasticity: Plasticity, name: str) -> NDArray[np.int32]:
     """Weights as integers, Wmax = WEIGHT_ONE.
 
     Raises
@@ -151,10 +162,10 @@ def weight_integers(weights: NDArray[np.float64], stdp: STDP, name: str) -> NDAr
     InputError
         One is not between Wmin and Wmax.
     """
-    low, high = sorted((stdp.Wmin, stdp.Wmax))
+    low, high = sorted((plasticity.Wmin, plasticity.Wmax))
     if not np.all((weights >= low) & (weights <= high)):
         raise InputError(
             f"the weights of {name} reach from {weights.min():.6g} to {weights.max():.6g}; with this plasticity they must "
             f"be in {low:g} .. {high:g} (Wmin, Wmax)"
         )
-    return np.rint(np.ldexp(weights / stdp.Wmax, ly.WEIGHT_BITS)).astype(np.int32)
+    return np.rint(np.ldexp(weights / plasticity.Wmax, ly.WEIGHT_BITS)).astype(np.int32)

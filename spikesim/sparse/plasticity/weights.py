@@ -10,7 +10,7 @@ from spikesim.errors import InputError
 from spikesim.io.numbers import shown
 from spikesim.sparse.engine import layout as ly
 from spikesim.sparse.engine import plastic_synapses as ps
-from spikesim.sparse.plasticity.stdp import STDP
+from spikesim.sparse.plasticity.integers import Plasticity
 
 SYNAPSE_BYTES, ROW_BYTES, TARGET_BYTES = 4, 12, 8 * ly.POSTS + 16
 """Of each plastic projection, in each trial."""
@@ -48,13 +48,13 @@ class Plastic(NamedTuple):
     """
 
     places: Places
-    stdp: STDP
+    plasticity: Plasticity
     name: str
     shape: tuple[int, int]
 
     def real(self, integers: NDArray[np.int32]) -> NDArray[np.float64]:
         """Integer weights as real ones."""
-        return np.asarray(np.ldexp(integers.astype(np.float64), -ly.WEIGHT_BITS) * self.stdp.Wmax)
+        return np.asarray(np.ldexp(integers.astype(np.float64), -ly.WEIGHT_BITS) * self.plasticity.Wmax)
 
     def locate(
         self, tables: ly.Tables, synapses: ArrayLike | None
