@@ -3,8 +3,8 @@
     python examples/recurrent_ep.py [--rounds 300] [--seed 0] [--threads 1]
 
 Two groups of input neurons fire often or rarely. Hidden neurons excite and inhibit each other, the output neurons and,
-by the same weights, are driven by them. A free phase, two nudged ones, and every weight moves by what has changed at its
-two ends (`spikesim.sparse.learning`).
+by the same weights, are driven by them. A free phase, two nudged ones, and every weight moves by what has changed at
+its two ends (`spikesim.sparse.learning`).
 """
 
 import argparse

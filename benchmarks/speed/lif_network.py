@@ -102,8 +102,15 @@ class LifSpec(Spec):
 
     @property
     def stdp(self) -> dict[str, float]:
-        """The rule under NEST's names; multiplicative, with as much potentiation as depression: weights stay about half."""
-        return {"Wmax": 2 * self.weight, "lambda": 0.01, "alpha": 1.0, "mu_plus": 1.0, "mu_minus": 1.0, "tau_plus": 20.0}
+        """The rule under NEST's names; multiplicative and balanced: weights stay about half of Wmax."""
+        return {
+            "Wmax": 2 * self.weight,
+            "lambda": 0.01,
+            "alpha": 1.0,
+            "mu_plus": 1.0,
+            "mu_minus": 1.0,
+            "tau_plus": 20.0,
+        }
 
     @property
     def parameters(self) -> dict[str, float]:

@@ -56,7 +56,9 @@ def build(spec: dict[str, Any]) -> Any:
         nest.CopyModel("static_synapse_hom_w", name, {"weight": weight})
         for target in (excitatory, inhibitory):
             moving = spec.get("stdp") if source is target is excitatory else None
-            synapse = {"synapse_model": "stdp_synapse", "weight": weight, **moving} if moving else {"synapse_model": name}
+            synapse = (
+                {"synapse_model": "stdp_synapse", "weight": weight, **moving} if moving else {"synapse_model": name}
+            )
             number = spec["synapses"] * len(target) // spec["neurons"]
             rule = {
                 "rule": "fixed_outdegree", "outdegree": number, "allow_multapses": True, "allow_autapses": True,

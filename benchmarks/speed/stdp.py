@@ -50,7 +50,15 @@ def given_spikes(random: np.random.Generator, neurons: int, rate: float, steps: 
 def difference(name: str, python: str, folder: Path) -> float:
     """Largest difference of weights from NEST's, in units of Wmax."""
     random, sources, targets, steps = np.random.default_rng(0), 20, 15, 20_000
-    stdp = {"Wmax": 0.01, "lambda": 0.03, "alpha": 1.0, "mu_plus": 1.0, "mu_minus": 1.0, "tau_plus": 20.0, **RULES[name]}
+    stdp = {
+        "Wmax": 0.01,
+        "lambda": 0.03,
+        "alpha": 1.0,
+        "mu_plus": 1.0,
+        "mu_minus": 1.0,
+        "tau_plus": 20.0,
+        **RULES[name],
+    }
     own = {"lambda_" if key == "lambda" else key: value for key, value in stdp.items()}
     pre, post = given_spikes(random, sources, 0.002, steps, steps + 200), given_spikes(random, targets, 0.002, steps)
     i, j = (axis.ravel() for axis in np.meshgrid(np.arange(sources), np.arange(targets)))

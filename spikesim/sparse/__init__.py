@@ -12,7 +12,8 @@ of neurons in time. Some names are in both, for different things:
   belongs to it. Inside, the `State` of its compiled loop is that of one trial, the core's that of a group of samples.
 
 Its packages: `connections` (rules, matrices, edges), `inputs` (spikes, rates and currents from outside), `files` (what
-these are read from), `analysis` (statistics of recorded simulations), `engine` (the compiled loop), `plasticity` (rules, weights of trials).
+these are read from), `analysis` (statistics of recorded simulations), `engine` (the compiled loop),
+`plasticity` (rules, weights of trials).
 
 Imports `engine`, `numerics`, `jit`, `io` and `runtime`; `ep` and `cli` import it.
 """

@@ -214,9 +214,7 @@ def _add_projection(
     plasticity = None if moving is None else read_plasticity(moving, where)
     given = read_synapses(own, where, folder)
     with naming(given.where):
-        projection = read.network.connect(
-            ends[0], ends[1], given.synapses, delay=given.delay, plasticity=plasticity
-        )
+        projection = read.network.connect(ends[0], ends[1], given.synapses, delay=given.delay, plasticity=plasticity)
     if watched is not None:
         if plasticity is None:
             raise InputError(f"{where} has record_weights and no plasticity; its weights stay what they are")

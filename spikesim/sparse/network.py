@@ -368,8 +368,8 @@ class Network:
             raise InputError(f"plasticity is {shown(plasticity)}; it must be an STDP, or Contrastive")
         if isinstance(plasticity, Contrastive) and target.general is not None and target.general.lanes == 2:
             raise InputError(
-                f"{target.name} has a variable for excitation and another for inhibition, and Contrastive weights change "
-                "their signs; give it a model that adds up both"
+                f"{target.name} has a variable for excitation and another for inhibition, and Contrastive weights "
+                "change their signs; give it a model that adds up both"
             )
         projection = Projection(len(self.projections), source, target, own, plasticity)
         self.projections.append(projection)

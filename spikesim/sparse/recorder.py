@@ -236,7 +236,9 @@ class SimulationWriter:
             group["recorded"].attrs["every"] = watched.every
             trailing = {"step": (), "weights": (simulation.trials, len(chosen))}
             for name, dtype in WEIGHT_COLUMNS.items():
-                _growing(group, f"recorded/{name}", trailing[name], SPIKE_CHUNK if not trailing[name] else ROWS_CHUNK, dtype)
+                _growing(
+                    group, f"recorded/{name}", trailing[name], SPIKE_CHUNK if not trailing[name] else ROWS_CHUNK, dtype
+                )
 
 
 def require_same(source: SimulationReader, description: Description) -> None:

@@ -291,14 +291,14 @@ class SimulationReader(FollowedFile):
 
         def read(contents: Contents) -> SynapseList:
             count = int(contents.attribute("synapses", f"/projections/{projection}"))
-            columns = [
+            sources, targets, delays = (
                 contents.array(f"{path}/{name}", "<u4", (count,)).astype(np.int64)
                 for name in ("source", "target", "delay")
-            ]
+            )
             weights = contents.rows(f"{path}/weights", trial, trial + 1, "<f4", (count,))[0]
             ends = (contents.text(end, f"/projections/{projection}") for end in ("target", "source"))
-            targets, sources = (int(contents.attribute("size", f"/populations/{name}")) for name in ends)
-            return SynapseList(*columns, weights.astype(np.float64), (targets, sources))
+            rows, columns = (int(contents.attribute("size", f"/populations/{name}")) for name in ends)
+            return SynapseList(sources, targets, delays, weights.astype(np.float64), (rows, columns))
 
         return self._file.read(read)
 
@@ -325,7 +325,7 @@ class SimulationReader(FollowedFile):
         return RecordedWeights(self._file.read(read), rows["step"].astype(np.int64), weights)
 
     def weight_rows(self, projection: int, steps: int) -> dict[str, NDArray[Any]]:
-        """Rows of `WEIGHT_COLUMNS` of the first steps as they are stored, for all trials; empty: nothing is recorded."""
+        """Rows of `WEIGHT_COLUMNS` of the first steps as stored, for all trials; empty if nothing is recorded."""
         path = f"/projections/{projection}/recorded"
 
         def read(contents: Contents) -> dict[str, NDArray[Any]]:

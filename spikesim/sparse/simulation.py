@@ -199,8 +199,8 @@ class Simulation:
     def set_input(self, population: Population, values: ArrayLike, trial: int | None = None) -> None:
         """Give neurons another current, or a source other rates, from the next step on; in all trials unless given.
 
-        The current is in place of one that was given so before, and is added to the bias as that of `Network.add_current`.
-        It does not belong to the network: a simulation with such inputs cannot be saved.
+        The current is in place of one that was given so before, and is added to the bias as that of
+        `Network.add_current`. It does not belong to the network: a simulation with such inputs cannot be saved.
 
         Parameters
         ----------
@@ -213,10 +213,14 @@ class Simulation:
         """
         self._check_own(population)
         if population.courses or population.spikes is not None:
-            raise InputError(f"{population.name} has an input that is known beforehand; set_input would be in its place")
+            raise InputError(
+                f"{population.name} has an input that is known beforehand; set_input would be in its place"
+            )
         given = reals(values, f"the input of {population.name}")
         if given.shape not in ((), (population.size,)):
-            raise InputError(f"the input of {population.name} has shape {given.shape}; it has {population.size:,} neurons")
+            raise InputError(
+                f"the input of {population.name} has shape {given.shape}; it has {population.size:,} neurons"
+            )
         if population.source and not np.all((given >= 0) & (given <= 1)):
             raise InputError(f"rates reach from {given.min():.4g} to {given.max():.4g}; they must be in 0 .. 1")
         bias, resting = inputs_of(population, given)
@@ -347,8 +351,8 @@ class Simulation:
     def weights(self, projection: Projection, trial: int = 0) -> NDArray[np.float64]:
         """Present weights of a plastic projection in the order of `synapses`, float64 (synapses,).
 
-        They are what spikes find that come over the synapses in the next step: with a dendritic delay of b steps they are
-        moved by what had happened at the synapses b steps ago.
+        They are what spikes find that come over the synapses in the next step: with a dendritic delay of b steps they
+        are moved by what had happened at the synapses b steps ago.
         """
         own = self._own_plastic(projection)
         found = self._trial(trial)
@@ -363,12 +367,11 @@ class Simulation:
             The projection has no plasticity.
         """
         own = self._own_plastic(projection)
-        return pw.SynapseList(
-            *pw.list_synapses(self._tables, own.places), self.weights(projection, trial), own.shape
-        )
+        sources, targets, delays = pw.list_synapses(self._tables, own.places)
+        return pw.SynapseList(sources, targets, delays, self.weights(projection, trial), own.shape)
 
     def set_weights(self, projection: Projection, weights: ArrayLike, trial: int | None = None) -> None:
-        """Give the synapses of a plastic projection other weights, in the order of `synapses`; in all trials unless given.
+        """Give the synapses of a plastic projection other weights, in the order of `synapses`, in all trials or one.
 
         Raises
         ------

@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ORDER = """
     spikesim.errors spikesim.runtime spikesim.jit spikesim.numerics spikesim.io spikesim.engine.simd
     spikesim.engine.neurons spikesim.engine spikesim spikesim.sparse.files spikesim.sparse.connections
-    spikesim.sparse.inputs spikesim.sparse.neurons spikesim.sparse.engine spikesim.sparse.plasticity spikesim.sparse spikesim.sparse.analysis
+    spikesim.sparse.inputs spikesim.sparse.neurons spikesim.sparse.engine spikesim.sparse.plasticity spikesim.sparse
+    spikesim.sparse.analysis spikesim.sparse.learning
     spikesim.datasets.samples spikesim.datasets.catalogue spikesim.datasets.inspection spikesim.datasets.formats
     spikesim.datasets.formats.sequences
     spikesim.datasets spikesim.datasets.fetching spikesim.ep.runs spikesim.ep.config.sections spikesim.ep.config

@@ -107,8 +107,8 @@ SIDE = _record_type(
     "decays",  # where the decay begins in `Plastic.decays`
     "coarse",  # entries of the decay over multiples of 2**FINE_BITS steps: later a trace is zero
 )
-"""What a rule does with one side: the potentiation of a projection, with the trace of its sources, is at twice its place
-among `Plastic.rules`, the depression, with the trace of its targets, the one after it."""
+"""What a rule does with one side: the potentiation of a projection, with the trace of its sources, is at twice its
+place among `Plastic.rules`, the depression, with the trace of its targets, the one after it."""
 WEIGHT_BITS, DECAY_BITS, FINE_BITS, POWER_BITS = 30, 31, 8, 8
 WEIGHT_ONE = 1 << WEIGHT_BITS
 """The largest weight of a plastic synapse."""

@@ -5,9 +5,9 @@ the synapse brings the weight up to date, first for the spikes of the target sin
 for itself, as in NEST. A row of synapses is read in one go, and no index of synapses by target is needed. When a target
 has no room for another spike, all synapses onto its part are brought up to date (*swept*), which changes no bit.
 
-A spike that comes over a synapse of delay d in step t was at the synapse in step t - b, where b is the dendritic part of
-d; a spike of the target was there b steps after it was fired. So a spike of the target counts as one of 2 b steps later,
-in steps in which spikes come over the synapse; one of the present step has not been fired yet.
+A spike that comes over a synapse of delay d in step t was at the synapse in step t - b, where b is the dendritic part
+of d; a spike of the target was there b steps after it was fired. So a spike of the target counts as one of 2 b steps
+later, in steps in which spikes come over the synapse; one of the present step has not been fired yet.
 """
 
 from typing import NamedTuple

@@ -47,8 +47,8 @@ def run_steps(tables, state, key, stretch, share, log, stop):
     Returns
     -------
     int
-        Steps done, the same for all threads: fewer if a log is full, a target of plastic synapses has no room for another
-        spike, a stop was asked for or another thread has failed.
+        Steps done, the same for all threads: fewer if a log is full, a target of plastic synapses has no room for
+        another spike, a stop was asked for or another thread has failed.
     """
     active, dense, plastic = state.active, state.active.dense, tables.plastic.rules.shape[0] > 0
     for i in range(stretch.steps):

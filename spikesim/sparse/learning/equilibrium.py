@@ -1,14 +1,14 @@
 """Equilibrium propagation in a recurrent network of spiking neurons: a free phase, nudged ones, and their contrast.
 
 The terms are those of `spikesim.ep`: inputs are clamped, the *free phase* runs until the network has settled, *nudged
-phases* push the outputs towards their targets and away from them, and a weight moves by what has changed at its two ends
-(Scellier & Bengio 2017):
+phases* push the outputs towards their targets and away from them, and a weight moves by what has changed at its two
+ends (Scellier & Bengio 2017):
 
     dw = (post+ pre+ - post- pre-) / (2 beta)     centered
     dw = (post+ pre+ - post0 pre0) / beta         one-sided, beside a phase without a nudge
 
-with rates over a window at the end of each phase, from the spikes that neurons have counted. Nudged phases start from the
-same state and have the same random numbers.
+with rates over a window at the end of each phase, from the spikes that neurons have counted. Nudged phases start from
+the same state and have the same random numbers.
 """
 
 from dataclasses import dataclass
@@ -89,12 +89,12 @@ class Contrast(NamedTuple):
 class EquilibriumPropagation:
     """Learns with a recurrent network: projections with `Contrastive` weights learn, others stay.
 
-    A synapse and one that leads back get the same update: weights that are symmetric at the start stay so, and the rule is
-    the gradient of an energy. Others learn their feedback: with a decay, what differs between the two directions fades
+    A synapse and one that leads back get the same update: weights that are symmetric at the start stay so, and the rule
+    is the gradient of an energy. Others learn their feedback: with a decay, what differs between both directions fades
     (Kolen & Pollack 1994), and until then the update is none of a gradient.
 
-    Samples are the trials of a simulation. A free phase goes on from the state that the phase before has left, and must be
-    long enough to forget it.
+    Samples are the trials of a simulation. A free phase goes on from the state that the phase before has left, and must
+    be long enough to forget it.
 
     Parameters
     ----------

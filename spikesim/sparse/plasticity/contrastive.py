@@ -39,5 +39,3 @@ class Contrastive:
     def Wmin(self) -> float:
         """The smallest one."""
         return -self.limit
-
-

@@ -1,6 +1,5 @@
 """Plasticity in the TOML file of a network."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from spikesim.errors import InputError

@@ -1,7 +1,7 @@
 """Rules of plasticity as integers: learning rates, decays and powers."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +39,8 @@ class PlasticBuilder:
 
     def __init__(self, dt: float | None) -> None:
         self._dt = dt
-        self._rules: list[np.void] = []
-        self._sides: list[np.void] = []
+        self._rules: list[Any] = []
+        self._sides: list[Any] = []
         self._decays: list[NDArray[np.int64]] = []
         self._powers: list[NDArray[np.int64]] = []
         self._weights: list[NDArray[np.int32]] = []
@@ -70,14 +70,14 @@ class PlasticBuilder:
         self._rules.append(own)
         return len(self._rules) - 1
 
-    def _add_stdp(self, own: np.void, stdp: STDP, name: str, targets: Targets) -> None:
+    def _add_stdp(self, own: Any, stdp: STDP, name: str, targets: Targets) -> None:
         """Fill in how spikes move the weights."""
         own.dendritic = -1 if stdp.dendritic_delay is None else stdp.dendritic_delay
         shortest, longest = int(targets.delays.min(initial=2**31)), int(targets.delays.max(initial=1))
         if own.dendritic > shortest:
             raise InputError(
-                f"dendritic_delay of {name} is {own.dendritic}, and it has a delay of {shortest}; no delay may be shorter "
-                "than its dendritic part"
+                f"dendritic_delay of {name} is {own.dendritic}, and it has a delay of {shortest}; no delay may be "
+                "shorter than its dendritic part"
             )
         own.lag = max(2 * (longest if own.dendritic < 0 else own.dendritic), 1)
         own.moves, own.nearest = 1, stdp.pairing == "nearest"
@@ -87,7 +87,7 @@ class PlasticBuilder:
             self._sides.append(self._side(tau, rate, mu, bool(own.nearest)))
         self._posts += targets.neurons
 
-    def _side(self, tau: float, rate: float, mu: float, nearest: bool) -> np.void:
+    def _side(self, tau: float, rate: float, mu: float, nearest: bool) -> Any:
         own = np.zeros(1, ly.SIDE)[0]
         bits = trace_bits(tau, nearest)
         own.one = 1 << bits
@@ -120,12 +120,14 @@ class PlasticBuilder:
             sides=_records(self._sides, ly.SIDE),
             decays=np.concatenate([np.zeros(0, np.int64), *self._decays]),
             powers=np.concatenate([np.zeros(0, np.int64), *self._powers]),
-            weights=self._weights[0] if len(self._weights) == 1 else np.concatenate([np.zeros(0, np.int32), *self._weights]),
+            weights=self._weights[0]
+            if len(self._weights) == 1
+            else np.concatenate([np.zeros(0, np.int32), *self._weights]),
             rows=self.rows,
         )
 
 
-def _records(own: list[np.void], kind: np.dtype[np.void]) -> NDArray[np.void]:
+def _records(own: list[Any], kind: np.dtype[Any]) -> NDArray[np.void]:
     found = np.zeros(len(own), kind)
     for place, record in enumerate(own):
         found[place] = record
@@ -165,7 +167,7 @@ def weight_integers(weights: NDArray[np.float64], plasticity: Plasticity, name: 
     low, high = sorted((plasticity.Wmin, plasticity.Wmax))
     if not np.all((weights >= low) & (weights <= high)):
         raise InputError(
-            f"the weights of {name} reach from {weights.min():.6g} to {weights.max():.6g}; with this plasticity they must "
-            f"be in {low:g} .. {high:g} (Wmin, Wmax)"
+            f"the weights of {name} reach from {weights.min():.6g} to {weights.max():.6g}; with this plasticity they "
+            f"must be in {low:g} .. {high:g} (Wmin, Wmax)"
         )
     return np.rint(np.ldexp(weights / plasticity.Wmax, ly.WEIGHT_BITS)).astype(np.int32)

@@ -23,7 +23,8 @@ class STDP:
         a spike of the target    x <- min(x + lambda (1 - x)**mu_plus K_plus, 1)
         a spike of the source    x <- max(x - alpha lambda x**mu_minus K_minus, Wmin / Wmax)
 
-    mu = 0 is the additive rule, mu = 1 the multiplicative one. Spikes that reach a synapse in the same step are no pair.
+    mu = 0 is the additive rule, mu = 1 the multiplicative one. Spikes that reach a synapse in the same step are no
+    pair.
 
     Attributes
     ----------
@@ -43,8 +44,8 @@ class STDP:
         "all": each spike pairs with all before it; "nearest": with the last one of the other side
         (`stdp_nn_symm_synapse`).
     dendritic_delay : int, optional
-        Steps that a spike of the target takes to the synapse. What is left of the delay of the synapse is axonal: it lies
-        between a spike of the source and the synapse. Unless given, all of the delay is dendritic, as in NEST;
+        Steps that a spike of the target takes to the synapse. What is left of the delay of the synapse is axonal: it
+        lies between a spike of the source and the synapse. Unless given, all of the delay is dendritic, as in NEST;
         0 is Brian2's usual `delay`.
 
     Raises
@@ -66,18 +67,27 @@ class STDP:
 
     def __post_init__(self) -> None:
         numbers = {name: real(getattr(self, name), name) for name in NUMBERS}
-        for name, low, high in (("lambda_", 0, 1), ("alpha", 0, ALPHA_MAX), ("mu_plus", 0, MU_MAX), ("mu_minus", 0, MU_MAX)):
+        for name, low, high in (
+            ("lambda_", 0, 1),
+            ("alpha", 0, ALPHA_MAX),
+            ("mu_plus", 0, MU_MAX),
+            ("mu_minus", 0, MU_MAX),
+        ):
             if not low <= numbers[name] <= high:
                 raise InputError(f"{name.rstrip('_')} is {numbers[name]:g}; it must be in {low} .. {high:g}")
         for name in ("tau_plus", "tau_minus"):
             if numbers[name] <= 0:
                 raise InputError(f"{name} is {numbers[name]:g}; it must be above 0")
-        for name, rate in (("lambda", numbers["lambda_"]), ("alpha times lambda", numbers["alpha"] * numbers["lambda_"])):
+        for name, rate in (
+            ("lambda", numbers["lambda_"]),
+            ("alpha times lambda", numbers["alpha"] * numbers["lambda_"]),
+        ):
             if rate and not RATE_MIN <= rate <= 1:
                 raise InputError(f"{name} is {rate:g}; it must be 0 or in {RATE_MIN:g} .. 1")
         if not 0 <= numbers["Wmin"] * _sign(numbers["Wmax"]) < abs(numbers["Wmax"]):
             raise InputError(
-                f"Wmin is {numbers['Wmin']:g} and Wmax {numbers['Wmax']:g}; Wmax is not 0, and Wmin lies between 0 and it"
+                f"Wmin is {numbers['Wmin']:g} and Wmax {numbers['Wmax']:g}; Wmax is not 0, and Wmin lies between "
+                "0 and it"
             )
         if self.pairing not in PAIRINGS:
             raise InputError(f"pairing is {shown(self.pairing)}; it must be one of {', '.join(PAIRINGS)}")

@@ -56,9 +56,7 @@ class Plastic(NamedTuple):
         """Integer weights as real ones."""
         return np.asarray(np.ldexp(integers.astype(np.float64), -ly.WEIGHT_BITS) * self.plasticity.Wmax)
 
-    def locate(
-        self, tables: ly.Tables, synapses: ArrayLike | None
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def locate(self, tables: ly.Tables, synapses: ArrayLike | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The chosen synapses, or all, and where they are (`spikesim.sparse.engine.plastic_synapses.locate`).
 
         Raises
@@ -98,7 +96,7 @@ class SynapseList(NamedTuple):
     weights: NDArray[np.float64]
     shape: tuple[int, int]
 
-    def matrix(self) -> object:
+    def matrix(self) -> Any:
         """The weights as a `scipy.sparse.coo_array` (targets, sources), an entry for each synapse, in their order."""
         from scipy import sparse
 
@@ -190,9 +188,7 @@ def read_weights(tables: ly.Tables, state: ly.State, own: Places, step: int) -> 
     return found
 
 
-def put_weights(
-    tables: ly.Tables, state: ly.State, own: Places, weights: NDArray[np.int32], step: int
-) -> None:
+def put_weights(tables: ly.Tables, state: ly.State, own: Places, weights: NDArray[np.int32], step: int) -> None:
     """Give the synapses other weights before a step: what moved them until then is done."""
     ps.put_weights(tables, state, own.tables, weights)
     state.plastic.swept[own.tables] = step
@@ -241,9 +237,7 @@ def saved_kinds(tables: ly.Tables, own: Places) -> dict[str, tuple[DTypeLike, tu
     }
 
 
-def take_up_plastic(
-    tables: ly.Tables, state: ly.State, own: Places, saved: dict[str, Saved], step: int
-) -> ly.State:
+def take_up_plastic(tables: ly.Tables, state: ly.State, own: Places, saved: dict[str, Any], step: int) -> ly.State:
     """Put what was saved of a plastic projection before a step into a state; the state, with more room if need be.
 
     Raises
@@ -254,7 +248,13 @@ def take_up_plastic(
     rule, targets = tables.plastic.rules[own.rule], _targets(tables, own)
     lengths, posts = np.asarray(saved["post_counts"]), np.asarray(saved["posts"])
     weights, last, traces = saved["weights"], saved["last"], saved["traces"]
-    if posts.ndim != 2 or posts.shape[1] != 2 or np.any(lengths < 0) or np.any(lengths > 2**20) or lengths.sum() != len(posts):
+    if (
+        posts.ndim != 2
+        or posts.shape[1] != 2
+        or np.any(lengths < 0)
+        or np.any(lengths > 2**20)
+        or lengths.sum() != len(posts)
+    ):
         raise ValueError("spikes of targets that are not there")
     neurons = np.repeat(np.arange(len(lengths)), lengths)
     steps = posts[:, 0].astype(np.int64)

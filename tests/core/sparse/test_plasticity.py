@@ -33,8 +33,8 @@ RULES: dict[str, dict[str, Any]] = {
     "multiplicative": {"Wmax": 0.5, "lambda_": 0.05},
     "additive, axonal": {"Wmax": 0.5, "lambda_": 0.02, "alpha": 1.1, "mu_plus": 0, "mu_minus": 0, "dendritic_delay": 0},
     "between, partly dendritic": {
-        "Wmax": 0.4, "Wmin": 0.1, "lambda_": 0.3, "mu_plus": 0.4, "mu_minus": 2.5, "dendritic_delay": 1, "tau_plus": 3.0,
-        "tau_minus": 41.0,
+        "Wmax": 0.4, "Wmin": 0.1, "lambda_": 0.3, "mu_plus": 0.4, "mu_minus": 2.5, "dendritic_delay": 1,
+        "tau_plus": 3.0, "tau_minus": 41.0,
     },
     "inhibition, nearest": {"Wmax": -0.2, "lambda_": 0.1, "alpha": 0.8, "mu_plus": 0, "pairing": "nearest"},
     "nearest, axonal": {"Wmax": 0.5, "lambda_": 0.1, "pairing": "nearest", "dendritic_delay": 0, "tau_minus": 7.0},
@@ -209,7 +209,7 @@ def test_the_order_in_which_synapses_are_given_changes_no_bit() -> None:
 
 
 def test_trials_have_weights_of_their_own_which_can_be_set() -> None:
-    net, _, cells, projection = firing(STDP(Wmax=0.5, lambda_=0.1))
+    net, _, _, projection = firing(STDP(Wmax=0.5, lambda_=0.1))
     simulation = Simulation(net, trials=2)
     simulation.run(50)
     one, other = simulation.weights(projection, 0), simulation.weights(projection, 1)
@@ -228,7 +228,9 @@ def test_correlated_inputs_grow_and_others_shrink() -> None:
     rng = np.random.default_rng(2)
     steps, inputs = 100_000, 100
     alone = np.nonzero(rng.random((steps, inputs)) < np.repeat([0.01, 0.015], 50))
-    event, neuron = np.nonzero(rng.random((steps // 100, 50)) < 0.5)  # half of the first 50, within 6 steps: all fire alike
+    event, neuron = np.nonzero(
+        rng.random((steps // 100, 50)) < 0.5
+    )  # half of the first 50, within 6 steps: all fire alike
     shared = np.sort(rng.integers(0, steps - 6, steps // 100))[event] + rng.integers(0, 6, len(event)), neuron
     at, neurons = np.unique(np.concatenate([alone, shared], axis=1), axis=1)
     net = Network()

@@ -1,8 +1,8 @@
 """Spike-timing-dependent plasticity, slow and obvious: floats, one synapse at a time, sums over all pairs of spikes.
 
-A spike of the source, fired in step t, is at the synapse in step t + d - b and arrives in step t + d; one of the target is
-at the synapse in step t + b, where b is the dendritic part of the delay d. Spikes that are there in the same step are no
-pair; there the one of the target comes first, unless b = 0, where it comes too late for what arrives in its step.
+A spike of the source, fired in step t, is at the synapse in step t + d - b and arrives in step t + d; one of the target
+is at the synapse in step t + b, where b is the dendritic part of the delay d. Spikes that are there in the same step
+are no pair; there the one of the target comes first, unless b = 0, where it comes too late for what arrives in its step.
 """
 
 import math
