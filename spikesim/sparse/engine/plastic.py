@@ -40,12 +40,12 @@ class Side(NamedTuple):
 class Row(NamedTuple):
     """What the synapses of a row have in common while a spike comes over them, or while they are swept."""
 
-    before: int  # trace without the last spike that came, in the step in which it came
-    after: int  # with it
-    last: int  # the step in which it came, -1: none
-    later: int  # steps by which a spike of a target counts later
-    done: int  # spikes of a target up to this step have been looked at
-    upto: int  # those up to this one are looked at now
+    before: int | np.int64  # trace without the last spike that came, in the step in which it came
+    after: int | np.int64  # with it
+    last: int | np.int64  # the step in which it came, -1: none
+    later: int | np.int64  # steps by which a spike of a target counts later
+    done: int | np.int64  # spikes of a target up to this step have been looked at
+    upto: int | np.int64  # those up to this one are looked at now
 
 
 @inline_kernel

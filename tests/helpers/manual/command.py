@@ -68,6 +68,7 @@ SCRIPTS = {
     "soak": [*SMALL, "--set", "data.dataset=fashion-mnist-mini", "--hours", "0.003", "--every", "1"],
     "sparse": ["--neurons", "200", "--synapses", "20", "--steps", "20", "--repeats", "1"],
     "sparsity": ["--steps", "6", "--tolerances", "0.1", "--test-limit", "8"],
+    "stdp": ["--neurons", "200", "--synapses", "20", "--steps", "20", "--repeats", "1"],
     "step": ["--activity", "6", "--steps", "1", "--repeats", "1", "--batch", "2", "--group", "2"],
     "train": [*EMBEDDED, "--width", "0.125", "--samples", "16", "--batch-size", "8", "--threads", "1", *PEER],
     "train_teacher": ["--epochs", "1", "--width", "4"],
@@ -119,7 +120,8 @@ def shortened(arguments: list[str]) -> list[str]:
 
 def without_peers(arguments: list[str]) -> list[str]:
     """Arguments without other programs that have environments of their own, which are not here."""
-    for option, instead in (("--brian", []), ("--nest", ["--lif"]), ("--python", [])):
+    alone = ["--lif"] if Path(arguments[0]).stem == "sparse" else []
+    for option, instead in (("--brian", []), ("--nest", alone), ("--python", [])):
         if option in arguments:
             at = arguments.index(option)
             arguments = [*arguments[:at], *instead, *arguments[at + 2 :]]

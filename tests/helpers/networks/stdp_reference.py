@@ -2,7 +2,7 @@
 
 A spike of the source, fired in step t, is at the synapse in step t + d - b and arrives in step t + d; one of the target
 is at the synapse in step t + b, where b is the dendritic part of the delay d. Spikes that are there in the same step
-are no pair; there the one of the target comes first, unless b = 0, where it comes too late for what arrives in its step.
+are no pair; there the one of the target comes first, unless b = 0: then it comes late for what arrives in its step.
 """
 
 import math
