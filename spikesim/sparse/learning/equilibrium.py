@@ -59,7 +59,10 @@ class Phases:
 
     def __post_init__(self) -> None:
         window = integer(self.window, "window", 1, STEPS_MAX)
-        found = {name: integer(getattr(self, name), name, window, STEPS_MAX) for name in ("free", "nudged")}
+        found = {
+            name: integer(getattr(self, name), f"{name}, with a window of {window},", window, STEPS_MAX)
+            for name in ("free", "nudged")
+        }
         beta = real(self.beta, "beta")
         if beta == 0:
             raise InputError("beta is 0; without a nudge there is nothing to compare")

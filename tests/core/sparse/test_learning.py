@@ -161,7 +161,7 @@ def test_what_cannot_learn_is_refused(tmp_path: Path) -> None:
         EquilibriumPropagation(net, source, source)
     with pytest.raises(InputError, match="limit of Contrastive is 0"):
         Contrastive(0.0)
-    with pytest.raises(InputError, match="window"):
+    with pytest.raises(InputError, match="free, with a window of 20, is 10; it must be at least 20"):
         Phases(free=10, window=20)
     simulation = Simulation(net)
     with pytest.raises(InputError, match="c has an input that is known beforehand"):

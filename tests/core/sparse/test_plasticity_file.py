@@ -89,7 +89,7 @@ def test_a_file_has_the_weights_also_of_a_simulation_that_went_on(tmp_path: Path
     [
         ({"plasticity": {"rule": "stdp"}}, "has no Wmax; it needs rule, Wmax"),
         ({"plasticity": {"rule": "bcm", "Wmax": 1.0}}, "rule of the plasticity of the projection a -> b is 'bcm'"),
-        ({"plasticity": {"rule": "stdp", "w_max": 1.0}}, "unknown key 'w_max' .*did you mean 'Wmax'"),
+        ({"plasticity": {"rule": "stdp", "w_max": 1.0}}, "unknown key 'w_max' .*did you mean Wmax"),
         ({"plasticity": {"rule": "stdp", "Wmax": 1.0, "alpha": -1}}, "a -> b: alpha is -1; it must be in 0 .. "),
         ({"plasticity": 3}, "plasticity of the projection a -> b is 3"),
         ({"record_weights": {"every": 10}}, "has record_weights and no plasticity"),
