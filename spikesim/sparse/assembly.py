@@ -13,7 +13,7 @@ from spikesim.numerics.fixed_point import ONE_BITS
 from spikesim.sparse import rounding as rd
 from spikesim.sparse.engine import build
 from spikesim.sparse.engine import layout as ly
-from spikesim.sparse.input_tables import DrivenNeurons, given_spikes
+from spikesim.sparse.input_tables import DrivenNeurons, PoissonArrivals, given_spikes
 from spikesim.sparse.network import Network, Population, Projection
 from spikesim.sparse.neurons import KERNELS, General, LeakyIntegrateAndFire, Probabilistic
 from spikesim.sparse.neurons.step import COLUMNS, SHARED
@@ -60,10 +60,7 @@ class _Layout:
             for population in network.populations
         ]
         self.told: list[str] = []
-        self.tails = [
-            np.zeros(0, np.uint64) if population.poisson is None else rd.poisson_tails(population.poisson[0])
-            for population in network.populations
-        ]
+        self.arrivals = PoissonArrivals(network)
         self.reach = [
             self._reach(population, own) for population, own in zip(network.populations, self.incoming, strict=True)
         ]
@@ -164,7 +161,7 @@ class _Layout:
             lanes=max([own.general.lanes for own in self.network.populations if own.general is not None], default=1),
             shared=shared,
             columns=columns,
-            poisson=_joined(self.tails, np.uint64),
+            poisson=self.arrivals.tails,
             delays=_joined(delays, np.int64),
             pointers=_joined(pointers, np.int64),
             targets=_joined(targets, self.kind),
@@ -172,6 +169,7 @@ class _Layout:
             given=given_spikes(self.network, parts),
             changes=driven.changes,
             plastic=self.plastic.plastic(),
+            rates=self.arrivals.rates(parts),
         )
 
     def _rule(self, projection: Projection) -> int:
@@ -214,10 +212,9 @@ class _Layout:
                 for name, value in model.shared().items():
                     row[name] = value
             if population.poisson is not None:
-                row.poisson = sum(map(len, self.tails[: population.index]))
-                row.poisson_terms = len(self.tails[population.index])
+                row.poisson, row.poisson_terms = self.arrivals.start(population)
                 row.poisson_weight = self._integer(
-                    population.poisson[1], population, f"the Poisson weight of {population.name}"
+                    population.poisson.weight, population, f"the Poisson weight of {population.name}"
                 )
             for number, first in enumerate(range(0, population.size, cut.length)):
                 row.first, row.neurons = population.first + first, min(cut.length, population.size - first)
@@ -333,8 +330,8 @@ class _Layout:
                 build.add_magnitudes(rows.pointers, rows.targets, given, 2.0**scale, sums)
             with np.errstate(over="ignore"):
                 total += sums * largest if equal else rd.scaled(sums.astype(np.float64), -scale)
-        weights, arrivals = float(total.max(initial=0.0)), len(self.tails[population.index])
-        poisson = 0.0 if population.poisson is None else abs(population.poisson[1])
+        weights, arrivals = float(total.max(initial=0.0)), self.arrivals.most[population.index]
+        poisson = 0.0 if population.poisson is None else abs(population.poisson.weight)
         rd.check_reach(weights, arrivals, poisson, population.name, population.reach_limit)
         return weights + arrivals * poisson
 

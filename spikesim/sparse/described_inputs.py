@@ -110,6 +110,11 @@ class InputFiles:
             return self._image_course(given["images"], name, f"images of {name}")
         return self._course(given["rate"], name, f"rate of {name}", "rate")
 
+    def poisson_rate(self, given: Any, name: str) -> float | TimeCourse:
+        """The rate of a Poisson drive, a number or a table."""
+        what = f"rate of the Poisson drive of {name}"
+        return self._course(given, name, what, "Poisson rate") if isinstance(given, Mapping) else number(given, what)
+
     def currents(self, given: Any, name: str) -> list[tuple[Any, list[int] | None]]:
         """Currents of a population, and the neurons of each; None: all."""
         found: list[tuple[Any, list[int] | None]] = []

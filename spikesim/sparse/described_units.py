@@ -5,6 +5,7 @@ from typing import Any
 
 from spikesim.errors import InputError
 from spikesim.io.validation import items, number, refuse
+from spikesim.sparse.described_connections import naming
 from spikesim.sparse.network import Network
 
 
@@ -30,7 +31,13 @@ def in_steps(table: Mapping[str, Any], where: str, network: Network) -> dict[str
             )
         given, what = found.pop(key), f"{key} of {where}"
         if isinstance(given, Mapping):
-            refuse(given, what, "a number, or a list of them")
+            if plain == "delay":
+                refuse(given, what, "a number, or a list of them")
+            if "values" not in given:
+                refuse(given, what, "a number, a list of them, or { steps = [..], values = [..] }")
+            with naming(f"values of the {what}"):
+                found[plain] = {**given, "values": network.per_step(given["values"]).tolist()}
+            continue
         several = isinstance(given, list)
         values = items(given, what, "numbers", number) if several else [number(given, what)]
         try:

@@ -171,9 +171,13 @@ def _add_population(read: Description, table: Mapping[str, Any], files: InputFil
     if "poisson" in table:
         drive = table["poisson"]
         if not isinstance(drive, Mapping) or set(drive) != {"rate", "weight"}:
-            refuse(drive, f"poisson of {name}", "{ rate = arrivals a step, weight = of each }")
-        rate, weight = (number(drive[key], f"{key} of the Poisson drive of {name}") for key in ("rate", "weight"))
-        read.network.add_poisson(population, rate, weight)
+            refuse(
+                drive,
+                f"poisson of {name}",
+                "{ rate = arrivals a step, or a table of steps and values, weight = of each }",
+            )
+        weight = number(drive["weight"], f"weight of the Poisson drive of {name}")
+        read.network.add_poisson(population, files.poisson_rate(drive["rate"], name), weight)
     for current, neurons in files.currents(table.get("current", []), name):
         with naming(f"current of {name}"):
             read.network.add_current(population, current, neurons=neurons)

@@ -1,4 +1,4 @@
-"""The inputs of a network as the compiled loop has them: given spikes, and biases and rates that change."""
+"""The inputs of a network as the compiled loop has them: given spikes, Poisson arrivals, biases and rates that change."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from spikesim.sparse.engine import layout as ly
 from spikesim.sparse.inputs.time_course import TimeCourse
 from spikesim.sparse.network import Network, Population
-from spikesim.sparse.rounding import round_bias
+from spikesim.sparse.rounding import poisson_tails, round_bias
 
 SPIKE_BYTES, VALUE_BYTES, OWN_BYTES = 12, 16, 12
 """Of a given spike, of a value of a time course, and of a neuron of which trials have a bias of their own."""
+RATE_BYTES = 512
+"""Of a Poisson rate of a time course, at most: a probability of each number of arrivals."""
 
 
 def given_spikes(network: Network, parts: NDArray[np.void]) -> ly.GivenSpikes:
@@ -28,6 +30,61 @@ def given_spikes(network: Network, parts: NDArray[np.void]) -> ly.GivenSpikes:
             neurons.append(own[kept].astype(np.int32))
         pointers[index + 1] = sum(map(len, steps))
     return ly.GivenSpikes(pointers, np.concatenate(steps), np.concatenate(neurons))
+
+
+class PoissonArrivals:
+    """Probabilities of numbers of Poisson arrivals, each rate once in a population, and which of them hold when.
+
+    Attributes
+    ----------
+    tails : uint64
+        As `Tables` has them.
+    most : list of int
+        Arrivals of each population that ever occur in a step.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.most: list[int] = []
+        self._rows: list[list[tuple[int, int, int]]] = []  # of each population: step, first, terms
+        kept, at = [np.zeros(0, np.uint64)], 0
+        for population in network.populations:
+            rows, most, steps, rates = [], 0, *_rate_changes(population)
+            values, which = np.unique(rates, return_inverse=True)
+            places = []
+            for rate in values:
+                own = poisson_tails(float(rate)) if rate else np.zeros(0, np.uint64)
+                places.append((at, len(own)))
+                kept.append(own)
+                at, most = at + len(own), max(most, len(own))
+            rows = [(int(step), *places[place]) for step, place in zip(steps, which, strict=True)]
+            self._rows.append(rows)
+            self.most.append(most)
+        self.tails = np.concatenate(kept)
+
+    def start(self, population: Population) -> tuple[int, int]:
+        """Where the probabilities of step 0 are, and how many."""
+        _, first, terms = self._rows[population.index][0]
+        return first, terms
+
+    def rates(self, parts: NDArray[np.void]) -> ly.Rates:
+        """What changes later, by part and step."""
+        later = [self._rows[int(part["population"])][1:] for part in parts]
+        rows = np.array([row for own in later for row in own], np.int64).reshape(-1, 3)
+        pointers = np.cumsum([0, *map(len, later)])
+        return ly.Rates(pointers, *np.ascontiguousarray(rows.T))
+
+
+def _rate_changes(population: Population) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Steps from 0 on, and the Poisson rate of a population from each of them on; nothing without such a drive."""
+    drive = population.poisson
+    if drive is None:
+        return np.zeros(0, np.int64), np.zeros(0)
+    if drive.course is None:
+        return np.zeros(1, np.int64), np.array([drive.rate])
+    steps, rates = drive.course.steps, drive.course.values
+    if steps[0] > 0:
+        steps, rates = np.append(0, steps), np.append(0.0, rates)
+    return steps, rates
 
 
 class DrivenNeurons:
@@ -155,6 +212,8 @@ def inputs_digest(network: Network) -> bytes:
     for population in network.populations:
         spikes, courses = population.spikes, population.courses
         arrays: list[NDArray[Any]] = [] if spikes is None else [spikes.steps, spikes.neurons]
+        if population.poisson is not None and population.poisson.course is not None:
+            courses = [*courses, population.poisson.course]
         arrays += [array for course in courses for array in (course.steps, course.values)]
         for array in arrays:
             given = True
@@ -173,4 +232,5 @@ def input_bytes(population: Population, trials: int) -> int:
     courses = population.courses
     spikes = 0 if population.spikes is None else len(population.spikes.steps)
     own = trials * OWN_BYTES * population.size if courses else 0
-    return SPIKE_BYTES * spikes + VALUE_BYTES * sum(map(values, courses)) + own
+    rates = np.unique(_rate_changes(population)[1]).size
+    return SPIKE_BYTES * spikes + VALUE_BYTES * sum(map(values, courses)) + own + RATE_BYTES * max(rates - 1, 0)

@@ -10,7 +10,7 @@
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,6 +33,23 @@ from spikesim.sparse.rounding import REACH_LIMIT, check_reach, poisson_tails, ro
 
 POPULATIONS_MAX = 250
 NEURONS_MAX = 2**31 - 1
+
+
+class PoissonDrive(NamedTuple):
+    """Arrivals at every neuron of a population.
+
+    Attributes
+    ----------
+    rate : float
+        Mean number a step, the highest one of a time course.
+    weight : float
+    course : TimeCourse, optional
+        Of the rate.
+    """
+
+    rate: float
+    weight: float
+    course: TimeCourse | None = None
 
 
 @dataclass(eq=False)
@@ -64,7 +81,7 @@ class Population:
     drive: NDArray[np.float64]
     general: General | None = None
     source: bool = False
-    poisson: tuple[float, float] | None = None  # arrivals a step, weight
+    poisson: PoissonDrive | None = None
     spikes: Spikes | None = None  # of a source that plays them
     merged: int = 0  # spikes that were left out, because their neuron fires in that step already
     rates: TimeCourse | None = None  # of a source whose rates change
@@ -286,15 +303,16 @@ class Network:
         self.populations.append(population)
         return population
 
-    def add_poisson(self, population: Population, rate: float, weight: float) -> None:
+    def add_poisson(self, population: Population, rate: float | TimeCourse, weight: float) -> None:
         """Drive every neuron of a population by a Poisson number of arrivals in each step, independent of all others.
 
         Such neurons are visited at every step. For sparse random input, a source and a projection cost less.
 
         Parameters
         ----------
-        rate : float
-            Mean number of arrivals a step, 1e-12 .. 64.
+        rate : float or TimeCourse
+            Mean number of arrivals a step, 1e-12 .. 64; of a time course, the same for all neurons, from each of its
+            steps on, and 0 where nothing arrives.
         weight : float
             What an arrival adds to the drive.
 
@@ -307,12 +325,28 @@ class Network:
         self._check_own(population)
         if population.source or population.poisson is not None:
             raise InputError(f"{population.name} cannot take this Poisson drive: it is a source or has one already")
-        arrivals = real(rate, f"the Poisson rate of {population.name}")
-        if not 1e-12 <= arrivals <= 64:
-            raise InputError(f"the Poisson rate of {population.name} is {rate}; it must be in 1e-12 .. 64")
+        course = rate if isinstance(rate, TimeCourse) else None
+        if isinstance(rate, TimeCourse):
+            if rate.values.ndim > 1:
+                raise InputError(
+                    f"the Poisson rate of {population.name} has values for each neuron; give one for all in each step, "
+                    "or connect sources (add_source)"
+                )
+            wrong = rate.values[(rate.values != 0) & ~((rate.values >= 1e-12) & (rate.values <= 64))]
+            if len(wrong):
+                raise InputError(
+                    f"the Poisson rate of {population.name} becomes {wrong[0]:g}; it must be 0, or in 1e-12 .. 64"
+                )
+            arrivals = float(rate.values.max())
+            if not arrivals:
+                raise InputError(f"the Poisson rate of {population.name} stays 0; give it a time in which it is not")
+        else:
+            arrivals = real(rate, f"the Poisson rate of {population.name}")
+            if not 1e-12 <= arrivals <= 64:
+                raise InputError(f"the Poisson rate of {population.name} is {rate}; it must be in 1e-12 .. 64")
         each = real(weight, f"the Poisson weight of {population.name}")
         check_reach(0.0, len(poisson_tails(arrivals)), abs(each), population.name, population.reach_limit)
-        population.poisson = (arrivals, each)
+        population.poisson = PoissonDrive(arrivals, each, course)
 
     def connect(
         self,

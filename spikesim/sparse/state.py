@@ -40,7 +40,9 @@ def new_state(tables: ly.Tables) -> ly.State:
             events=np.zeros(len(tables.tables), np.int64),
             updates=np.zeros(parts, np.int64),
         ),
-        cursors=ly.Cursors(tables.given.pointers[:-1].copy(), tables.changes.pointers[:-1].copy()),
+        cursors=ly.Cursors(
+            tables.given.pointers[:-1].copy(), tables.changes.pointers[:-1].copy(), tables.rates.pointers[:-1].copy()
+        ),
         plastic=new_plastic_state(tables),
         scratch=new_scratch(np.empty(neurons, np.int32), tables),
     )
@@ -62,12 +64,14 @@ def own_tables(tables: ly.Tables) -> ly.Tables:
 
 def seek(tables: ly.Tables, own: ly.Tables, state: ly.State, step: int) -> None:
     """Put the cursors of a trial, its biases and its probabilities at rest to where they are before a step."""
-    given, changes = tables.given, tables.changes
+    given, changes, rates = tables.given, tables.changes, tables.rates
     if own is not tables:
         own.bias[...], own.resting[...] = tables.bias, tables.resting
     for part, record in enumerate(tables.parts):
         begin, end = given.pointers[part : part + 2]
         state.cursors.given[part] = begin + np.searchsorted(given.steps[begin:end], step)
+        begin, end = rates.pointers[part : part + 2]
+        state.cursors.rates[part] = begin + np.searchsorted(rates.steps[begin:end], step)
         begin, end = changes.pointers[part : part + 2]
         last = begin + np.searchsorted(changes.steps[begin:end], step)
         state.cursors.changes[part] = last

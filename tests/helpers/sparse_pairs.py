@@ -1,5 +1,6 @@
 """The same sparse network twice: in the simulator and in the slow reference, from one description."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import sparse_reference as sr
 from scipy import sparse, stats
 
 from spikesim.sparse import LeakyIntegrateAndFire, Network, Population, Probabilistic, Simulation
-from spikesim.sparse.network import Projection
+from spikesim.sparse.network import PoissonDrive, Projection
 
 
 def random_matrix(rng: np.random.Generator, targets: int, sources: int, density: float, scale: float) -> Any:
@@ -54,12 +55,10 @@ def reference_of(net: Network, seed: int, number: int = 0) -> sr.Trial:
     exponents = []
     for population in net.populations:
         model, size = population.model, population.size
-        tails, weight = [], 0.0
+        weight, arrivals = 0.0, None
         if population.poisson is not None:
-            rate, weight = population.poisson
-            tails = [float(stats.poisson.sf(k, rate)) for k in range(200)]
-            tails = [tail for tail in tails if tail > tails[0] / 2**33]
-        reach = [len(tails) * abs(weight)] * size
+            weight, arrivals = population.poisson.weight, arrivals_of(population.poisson)
+        reach = [(len(poisson_tails(population.poisson.rate)) if arrivals else 0) * abs(weight)] * size
         for k, synapse in synapses:
             if synapse.target[0] == population.index:
                 reach[synapse.target[1]] += abs(k)
@@ -74,7 +73,7 @@ def reference_of(net: Network, seed: int, number: int = 0) -> sr.Trial:
         course = course_of(population)
         bias, resting = course(0)
         given = set() if population.spikes is None else set(zip(*vars(population.spikes).values(), strict=True))
-        shift, poisson = exponent - 16, (tails, round(weight * 2.0**exponent)) if tails else None
+        shift, poisson = exponent - 16, (arrivals, round(weight * 2.0**exponent)) if arrivals else None
         cells.append(sr.Cells(size, model.leak, bias, resting, lif, shift, poisson, population.source, given, course))
     for projection in net.projections:
         own = [(real, synapse) for real, synapse in synapses if synapse.projection == projection.index]
@@ -82,6 +81,25 @@ def reference_of(net: Network, seed: int, number: int = 0) -> sr.Trial:
         for (_, synapse), integer in zip(own, integers, strict=True):
             synapse.weight = integer
     return sr.Trial(cells, [synapse for _, synapse in synapses], seed, number)
+
+
+@functools.cache
+def poisson_tails(rate: float) -> list[float]:
+    """Probabilities of more than 0, 1, .. arrivals, as far as they count."""
+    tails = [float(stats.poisson.sf(k, rate)) for k in range(200)] if rate else []
+    return [tail for tail in tails if tail > tails[0] / 2**33]
+
+
+def arrivals_of(drive: PoissonDrive) -> Callable[[int], list[float]]:
+    """Probabilities of numbers of Poisson arrivals in a step, from the definition."""
+
+    def of_step(t: int) -> list[float]:
+        if drive.course is None:
+            return poisson_tails(drive.rate)
+        begun = drive.course.values[drive.course.steps <= t]
+        return poisson_tails(float(begun[-1]) if len(begun) else 0.0)
+
+    return of_step
 
 
 def course_of(population: Population) -> Callable[[int], tuple[list[int], list[float]]]:

@@ -100,7 +100,8 @@ class Cells:
     resting: list[float]  # probability of a spike at rest
     lif: tuple[int, int, int, int] | None = None  # threshold, slope, reset, refractory steps
     shift: int = 0
-    poisson: tuple[list[float], int] | None = None  # probabilities of more than 0, 1, .. arrivals, weight of one
+    poisson: tuple[Callable[[int], list[float]], int] | None = None  # of a step: probabilities of more than 0, 1, ..
+    # arrivals; and the weight of one
     source: bool = False
     given: set[tuple[int, int]] = field(default_factory=set)  # steps and neurons of spikes
     course: Callable[[int], tuple[list[int], list[float]]] | None = None  # bias and resting of each step
@@ -210,7 +211,7 @@ class Trial:
             else:
                 if own.poisson is not None:
                     drawn = word(name[1] // 4, t, self.number, name[0], 2, self.seed)[name[1] % 4]
-                    everything += sum(drawn / 2**32 < tail for tail in own.poisson[0]) * own.poisson[1]
+                    everything += sum(drawn / 2**32 < tail for tail in own.poisson[0](t)) * own.poisson[1]
                 self.v[name] = self.moved(name, t, everything)
                 p = self.p(name, t)
             if firing_bits(name[1], t, self.number, name[0], self.seed) < p:

@@ -1,11 +1,11 @@
 """Inputs that come at known steps: spikes that are given, and biases and rates that change.
 
-Both are lists by part and step, of which a cursor knows the next entry: a step without any costs a comparison.
+All are lists by part and step, of which a cursor knows the next entry: a step without any costs a comparison.
 """
 
 import numpy as np
 
-from spikesim.jit.compilation import kernel
+from spikesim.jit.compilation import inline_kernel, kernel
 from spikesim.sparse.engine.layout import ACTIVE, KIND_SOURCE, SCHEDULED
 from spikesim.sparse.engine.resting import schedule, wake
 from spikesim.sparse.engine.wheel import withdraw
@@ -34,6 +34,9 @@ def _change(tables, state, key, part, neuron, bias, resting, t):
 @kernel
 def apply_changes(tables, state, key, part, t):
     """Let what changes in step t in a part come into force."""
+    rates, row = tables.rates, state.cursors.rates[part]
+    if row < rates.pointers[part + 1] and rates.steps[row] == t:
+        state.cursors.rates[part] = row + 1
     changes, row = tables.changes, state.cursors.changes[part]
     if row >= changes.pointers[part + 1] or changes.steps[row] != t:
         return
@@ -46,6 +49,16 @@ def apply_changes(tables, state, key, part, t):
         else:
             for each in range(pop.first, pop.first + pop.neurons):
                 _change(tables, state, key, part, each, bias, resting, t)
+
+
+@inline_kernel
+def arrival_tails(tables, state, part):
+    """Probabilities of more than 0, 1, .. Poisson arrivals at a neuron of a part in the present step."""
+    first, terms = tables.parts[part].poisson, tables.parts[part].poisson_terms
+    last = state.cursors.rates[part] - 1
+    if last >= tables.rates.pointers[part]:
+        first, terms = tables.rates.first[last], tables.rates.terms[last]
+    return tables.poisson[max(first, 0) :][:terms]
 
 
 @kernel

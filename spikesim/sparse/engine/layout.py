@@ -37,7 +37,7 @@ PART = _record_type(
     "width",  # excess over the threshold above which p rises no further, 1.0 = 2**16
     "slope",  # probability an excess over the threshold, unit 2**-48
     "refractory",  # steps
-    "poisson",  # offset of its Poisson probabilities, -1: none
+    "poisson",  # offset of its Poisson probabilities, at the start if the rate changes; -1: none
     "poisson_terms",
     "poisson_weight",  # what one of its arrivals adds to the sum of weights
     "recorded",  # 1: its spikes are recorded
@@ -166,6 +166,15 @@ class Plastic(NamedTuple):
     rows: int  # of all plastic tables
 
 
+class Rates(NamedTuple):
+    """Poisson rates that change in later steps than the first: rows by part and step."""
+
+    pointers: NDArray[np.int64]  # (parts + 1,): rows of each part
+    steps: NDArray[np.int64]  # (rows,): at least 1
+    first: NDArray[np.int64]  # (rows,): offset of the probabilities from then on
+    terms: NDArray[np.int64]  # (rows,): how many; 0: nothing arrives
+
+
 class Tables(NamedTuple):
     """The network, the same for all trials; where something changes, each trial has a bias and a probability at rest of
     its own, those of its present step."""
@@ -188,6 +197,7 @@ class Tables(NamedTuple):
     given: GivenSpikes
     changes: Changes
     plastic: Plastic
+    rates: Rates
 
 
 class Wheel(NamedTuple):
@@ -239,10 +249,11 @@ class Scratch(NamedTuple):
 
 
 class Cursors(NamedTuple):
-    """What comes next of given spikes and of changes, by part: positions in `GivenSpikes` and rows of `Changes`."""
+    """What comes next of given spikes and of changes, by part: positions in `GivenSpikes`, rows of the others."""
 
     given: NDArray[np.int64]  # (parts,)
     changes: NDArray[np.int64]  # (parts,)
+    rates: NDArray[np.int64]  # (parts,)
 
 
 class PlasticState(NamedTuple):

@@ -11,6 +11,7 @@ from spikesim.engine.simd.fire import spike_word
 from spikesim.engine.simd.llvm import lowest_bit
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.dither import sum_dither
+from spikesim.sparse.engine.inputs import arrival_tails
 from spikesim.sparse.engine.layout import ACTIVE, CHUNK, KIND_LIF
 from spikesim.sparse.engine.random_numbers import firing_bits, poisson_arrivals, poisson_chunk
 from spikesim.sparse.engine.resting import schedule, wake_range
@@ -24,7 +25,7 @@ def update_listed(tables, state, key, part, t, slot):
     first, size, kind, shift, population = pop.first, pop.neurons, pop.kind, pop.shift, pop.population
     before = first - pop.begin  # neurons of the population before those of the part
     poisson, poisson_weight = pop.poisson >= 0, pop.poisson_weight
-    tails = tables.poisson[max(pop.poisson, 0) :][: pop.poisson_terms]
+    tails = arrival_tails(tables, state, part)
     of_lif, of_probabilistic, of_sums = lif.begin(pop, t), probabilistic.begin(pop, t), sum_dither(t, shift)
     # slices from the part's first neuron on: loops from 0 need no checks for negative indices
     membrane, drive = state.membrane[first : first + size], state.drive[first : first + size]
@@ -77,7 +78,7 @@ def update_all(tables, state, key, part, t, slot):
     first, size, kind, shift, population = pop.first, pop.neurons, pop.kind, pop.shift, pop.population
     before = first - pop.begin
     poisson, poisson_weight = pop.poisson >= 0, pop.poisson_weight
-    tails = tables.poisson[max(pop.poisson, 0) :][: pop.poisson_terms]
+    tails = arrival_tails(tables, state, part)
     of_lif, of_probabilistic, of_sums = lif.begin(pop, t), probabilistic.begin(pop, t), np.int32(sum_dither(t, shift))
     synaptic, probability = state.scratch.synaptic, state.scratch.probability
     random, resting = state.scratch.random, state.scratch.resting

@@ -8,6 +8,7 @@ which a chunk in place may hold, stays as it is, and does not fire.
 import numpy as np
 
 from spikesim.jit.compilation import inline_kernel, kernel
+from spikesim.sparse.engine.inputs import arrival_tails
 from spikesim.sparse.engine.layout import ACTIVE, CHUNK, KIND_GENERAL
 from spikesim.sparse.engine.random_numbers import firing_bits, poisson_chunk
 from spikesim.sparse.engine.resting import schedule, wake_range
@@ -101,7 +102,7 @@ def visit_all(tables, state, key, part, t, slot):
     """
     pop, dither = tables.parts[part], step.dithers(t)
     first, size, poisson = pop.first, pop.neurons, pop.poisson >= 0
-    tails = tables.poisson[max(pop.poisson, 0) :][: pop.poisson_terms]
+    tails = arrival_tails(tables, state, part)
     fired, n = state.ring.neurons[slot, first:], state.ring.counts[slot, part]
     scratch, other = state.scratch, state.doing.shape[0] if pop.lanes == 2 else np.int64(0)
     for begin in range(0, size, CHUNK):

@@ -99,10 +99,13 @@ def test_python_and_a_file_have_the_same_inputs(folder: Path) -> None:
             {"name": "c", "size": 6, "kind": "source", "images": {"file": "images.npy", "samples": [2, 0], "steps": 7}},
             {"name": "d", "size": 6, "kind": "spikes", "images": {"file": "images.npy", "steps": 9, "pause": 1}},
             {"name": "e", "size": 2, "kind": "spikes", "spikes": {"neurons": [1, 0], "steps": [4, 2]}},
-        ]
+            {"name": "f", "size": 9, "poisson": {"rate": {"file": "rate.csv"}, "weight": 0.8}},
+            {"name": "g", "size": 9, "poisson": {"rate_hz": {"steps": [10], "values": [1500]}, "weight": 0.8}},
+        ],
+        "dt": 0.5,
     }
     read = make_network(values, folder)
-    net, images = Network(), np.load(folder / "images.npy")
+    net, images = Network(dt=0.5), np.load(folder / "images.npy")
     cells = net.add_population(6)
     net.add_current(cells, 0.1)
     net.add_current(cells, 0.5, neurons=[2])
@@ -112,13 +115,15 @@ def test_python_and_a_file_have_the_same_inputs(folder: Path) -> None:
     net.add_source(6, TimeCourse.of_images(images[[2, 0]], 7))
     net.add_spike_trains(6, Spikes.of_latencies(images, 9, pause=1))
     net.add_spike_trains(2, Spikes.at_steps([1, 0], [4, 2]))
+    net.add_poisson(net.add_population(9), TimeCourse([0, 20], [0.1, 0.4]), 0.8)
+    net.add_poisson(net.add_population(9), TimeCourse([10], net.per_step([1500])), 0.8)
     found = []
     for own in (read.network, net):
         simulation = Simulation(own, seed=2)
         simulation.run(40)
         found.append([(simulation.counts(one).tolist(), simulation.potential(one).tolist()) for one in own.populations])
     assert found[0] == found[1] and all(sum(counts) for counts, _ in found[0][1:])
-    assert set(read.content["input_files"]) == {"a", "b", "c", "d"}
+    assert set(read.content["input_files"]) == {"a", "b", "c", "d", "f"}
 
 
 def test_another_content_of_a_file_is_another_network(folder: Path, tmp_path: Path) -> None:

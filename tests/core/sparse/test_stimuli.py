@@ -12,6 +12,7 @@ from sparse_pairs import assert_equal, reference_of, small_network
 from spikesim.errors import InputError
 from spikesim.jit.compilation import JIT
 from spikesim.sparse import (
+    IafPscDelta,
     LeakyIntegrateAndFire,
     Network,
     OneToOne,
@@ -42,6 +43,9 @@ def stimulated(seed: int) -> tuple[Network, list[Population]]:
     burst = net.add_source(7, TimeCourse([10, 40, 41, 70], [0.3, 0.0, 1.0, 0.02]), name="burst")
     wave = net.add_source(4, TimeCourse([0, 30, 60], rng.random((3, 4)) * [[1.0], [0.0], [0.4]]), name="wave")
     alike = net.add_population(6, LeakyIntegrateAndFire(leak=2, bias=0.1, threshold=0.5, width=0.3), name="alike")
+    driven = net.add_population(5, Probabilistic(leak=1, bias=-0.1), name="driven")
+    net.add_poisson(alike, TimeCourse([0, 33, 60], [0.2, 0.0, 3.0]), 0.1)
+    net.add_poisson(driven, TimeCourse([40, 41, 55], [3.0, 0.4, 3.0]), 0.2)
     net.add_current(alike, TimeCourse([20, 50], [0.6, -0.1]))
     net.add_current(alike, 0.05)
     net.add_current(cells, rng.normal(0.0, 0.4, (35, 19)))
@@ -138,6 +142,42 @@ def test_rates_between_changes_are_exact_and_free() -> None:
     expected = size * np.append(0.1 * 0.9 ** np.arange(20), 0.9**20)
     assert stats.chisquare(np.bincount(first - 50, minlength=21), expected).pvalue > 1e-3
     assert simulation.updates()[0] == counts.sum() + 2 * size
+
+
+def test_poisson_rates_of_neurons_with_units_change() -> None:
+    """Potentials are the numbers of arrivals where nothing leaks; the same rate again changes no bit."""
+    steps, rates, size = [10, 30, 50, 70], [0.5, 4.0, 0.0, 1.0], 3000
+
+    def potentials(rate: float | TimeCourse) -> np.ndarray:
+        net = Network(dt=0.1)
+        cells = net.add_population(size, IafPscDelta(tau_m=5000.0, E_L=0.0, V_m=0.0, V_th=2000.0))
+        net.add_poisson(cells, rate, 4.0)
+        simulation = Simulation(net, seed=2)
+        simulation.record_potential(cells, np.arange(size))
+        simulation.run(90)
+        return simulation.potentials(cells)
+
+    arrivals = np.rint(np.diff(potentials(TimeCourse(steps, rates)), axis=0, prepend=0.0) / 4.0)
+    expected = TimeCourse(steps, rates).values[np.searchsorted(steps, np.arange(90), side="right") - 1]
+    expected[:10] = 0.0
+    assert (np.abs(arrivals.mean(axis=1) - expected) <= 4.5 * np.sqrt(expected / size)).all()
+    assert np.array_equal(potentials(TimeCourse([0, 31], [1.5, 1.5])), potentials(1.5))
+
+
+@pytest.mark.parametrize(
+    ("course", "words"),
+    [
+        (TimeCourse([0, 5], [1.0, 65.0]), "the Poisson rate of cells becomes 65; it must be 0, or in 1e-12 .. 64"),
+        (TimeCourse([0, 5], [0.0, -1.0]), "becomes -1"),
+        (TimeCourse([3], [0.0]), "stays 0"),
+        (TimeCourse([3], np.ones((1, 4))), "has values for each neuron; give one for all"),
+    ],
+)
+def test_poisson_rates_out_of_range_are_refused(course: TimeCourse, words: str) -> None:
+    net = Network()
+    cells = net.add_population(4, name="cells")
+    with pytest.raises(InputError, match=words):
+        net.add_poisson(cells, course, 0.1)
 
 
 def test_a_constant_current_is_a_bias() -> None:
