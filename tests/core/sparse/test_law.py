@@ -4,11 +4,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import sparse, stats
+from scipy import integrate, optimize, sparse, special, stats
 from sparse_pairs import small_network
 
 from spikesim.errors import InputError, Stopped
-from spikesim.sparse import LeakyIntegrateAndFire, Network, Probabilistic, RandomSynapses, Simulation
+from spikesim.sparse import (
+    FixedInDegree,
+    IafPscDelta,
+    LeakyIntegrateAndFire,
+    Network,
+    Probabilistic,
+    RandomSynapses,
+    Simulation,
+    Uniform,
+)
 from spikesim.sparse.assembly import assemble
 from spikesim.sparse.engine import layout as ly
 
@@ -189,3 +198,30 @@ def test_a_stop_ends_a_run() -> None:
     simulation._trials[0].run = stop_first  # type: ignore[method-assign]
     with pytest.raises(Stopped):
         simulation.run(10)
+
+
+def test_a_balanced_network_fires_as_the_mean_field_theory_says() -> None:
+    """Siegert's rate for Gaussian input, made consistent as by Brunel (2000)."""
+    tau, t_ref, threshold, weight, inhibition, excitatory, inhibitory, dt = 20.0, 2.0, 20.0, 0.2, 6.0, 160, 40, 0.1
+    external = 2 * threshold / (weight * tau) * 1000  # Hz: twice what holds V at the threshold
+
+    def rate(own: float) -> float:
+        mean = tau / 1000 * weight * (excitatory * own + external - inhibition * inhibitory * own)
+        variance = tau / 1000 * weight**2 * (excitatory * own + external + inhibition**2 * inhibitory * own)
+        spread = np.sqrt(variance)
+        higher = threshold + 0.5826 * spread * np.sqrt(dt / tau)  # V is compared once a step
+        area, _ = integrate.quad(lambda x: special.erfcx(-x), -mean / spread, (higher - mean) / spread)
+        return 1000 / (t_ref + tau * np.sqrt(np.pi) * area)
+
+    expected = optimize.brentq(lambda own: rate(own) - own, 0.1, 400)
+    net = Network(seed=1, dt=dt)
+    model = IafPscDelta(tau_m=tau, E_L=0.0, V_reset=0.0, V_th=threshold, t_ref=t_ref, V_m=Uniform(0, threshold))
+    populations = net.add_population(1000, model), net.add_population(250, model)
+    for cells in populations:
+        net.add_poisson(cells, float(net.per_step(external)), weight)
+        net.connect(populations[0], cells, FixedInDegree(excitatory, weight=weight, delay=net.steps(1.5)))
+        net.connect(populations[1], cells, FixedInDegree(inhibitory, weight=-inhibition * weight, delay=net.steps(1.5)))
+    simulation = Simulation(net, seed=1)
+    simulation.run(8000)
+    counts = sum(simulation.counts(cells)[2000:].sum() for cells in populations)
+    assert counts / 1250 / 0.6 == pytest.approx(expected, rel=0.04)
