@@ -1,4 +1,4 @@
-"""The inputs of a network as the compiled loop has them: given spikes, Poisson arrivals, biases and rates that change."""
+"""Inputs of a network as the compiled loop has them: given spikes, Poisson arrivals, biases and rates that change."""
 
 import hashlib
 from collections.abc import Iterator

@@ -144,7 +144,7 @@ def test_options_exist(page: Path) -> None:
         known |= set(OTHER_PROGRAM.split())
     others = "--bind-to --preserve-status --signal --logdir --strict --wheel --bind --no-deps --upgrade"
     known |= {"--help", "--version", *others.split()}  # of mpiexec, timeout, pip and the like
-    for script in ROOT.glob("benchmarks/**/*.py"):
+    for script in [*ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("examples/**/*.py")]:
         known |= set(re.findall(r'add_argument\("(--[\w-]+)"', script.read_text()))
     mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page.read_text()))
     assert mentioned - known == set()
@@ -246,7 +246,8 @@ def test_equilibrium_propagation_by_hand_learns() -> None:
 
 
 def test_python_of_sparse_networks_runs(tmp_path: Path) -> None:
-    example = "\n".join(blocks(ROOT / "docs" / "sparse-networks.md", "python"))
+    pages = "sparse-networks.md", "from-brian2-nest.md"
+    example = "\n".join(block for page in pages for block in blocks(ROOT / "docs" / page, "python"))
     done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert int(done.stdout.split()[0]) > 0 and not done.stderr
 

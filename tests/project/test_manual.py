@@ -29,6 +29,7 @@ OTHER_LANGUAGES = ("toml", "text", "json", "diff", "math")
 WHEN_ASKED = (
     "docs/cluster.md",
     "docs/exchange.md",
+    "docs/from-brian2-nest.md",
     "docs/from-ep-code.md",
     "docs/from-snntorch.md",
     "docs/gradient-check.md",
