@@ -46,6 +46,8 @@ DT, BIN = 0.1, 50.0
 """Milliseconds, of a step and of a bin in which the rates of competing populations are looked at."""
 CORRELATED = 10.0
 """Milliseconds, of a bin of which correlations are computed."""
+APART = 1000
+"""Between seeds: a projection has the seed of its network plus its position, and no two networks should share one."""
 DECIDED = 0.5
 """Of the difference of two rates over their sum."""
 Spikes = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -222,7 +224,7 @@ def compare_variations(study: Study, runs: dict[str, list[Spikes]]) -> None:
 
 def compare(name: str, study: Study, options: argparse.Namespace) -> bool:
     """Run a network everywhere and print the table; whether all agree."""
-    seeds = range(options.seeds or study.seeds)
+    seeds = range(0, APART * (options.seeds or study.seeds), APART)
     runs = {"spikesim": list(own_runs(study, seeds))}
     for program, side, python in (("NEST", "nest_side.py", options.nest), ("Brian2", "brian_side.py", options.brian)):
         if python:

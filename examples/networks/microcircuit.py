@@ -237,9 +237,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", help="keep the file of the simulation, for spikesim report")
     parser.add_argument("--overwrite", action="store_true", help="replace it")
-    parser.add_argument(
-        "--check", action="store_true", help="compare with what is published; exit code 1 if it differs"
-    )
+    parser.add_argument("--check", action="store_true", help="exit code 1 unless it fires as published")
     return parser.parse_args()
 
 
