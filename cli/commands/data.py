@@ -92,7 +92,7 @@ def check(names: tuple[str, ...], data_dir: Path | None, form: str) -> None:
 
     The files of published ones are compared with their sha256; folders of recordings or texts, and files of your own
     (.npz, .h5, .ts, .tsv, .csv), are read. Without NAME, every data set that is found. Exit code 2 if one that was
-    asked for is missing or bad; a warning is no fault.
+    requested is missing or bad; a warning is no fault.
     """
     import json
     from typing import Any

@@ -8,7 +8,7 @@ data        datasets/test_plausibility.py, test_image_arrays.py, test_event_fold
 settings    ep/config/test_parsing.py, ep/network/test_architectures.py, cli/cluster/test_submit.py
 processes   ep/parallel/test_communicator.py, core/runtime/test_stopping.py
 disks       ep/runs/test_faults.py, core/io/test_durable.py, test_hdf5_output.py, ep/training/test_run_store.py,
-            project/test_benchmarks_torn.py
+            project/benchmarks/test_benchmarks_torn.py
 cache       core/jit/test_compilation.py
 terminals   cli/test_output.py, test_tables.py, core/runtime/test_printable.py
 hostile     ep/runs/test_reader_hostile.py, core/io/test_hdf5_reader.py

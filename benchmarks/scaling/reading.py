@@ -1,7 +1,7 @@
 """What it takes to read texts: a folder of the form of IMDB's archive, of made-up reviews.
 
-    python benchmarks/speed/reading.py
-    python benchmarks/speed/reading.py --texts 5000 --keep FOLDER
+    python benchmarks/scaling/reading.py
+    python benchmarks/scaling/reading.py --texts 5000 --keep FOLDER
 
 The words of a review follow Zipf's law over a vocabulary of 100,000, so that most of them are rare as in a language.
 The folder is made in a temporary place and removed, unless it is kept.
