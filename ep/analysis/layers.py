@@ -87,7 +87,7 @@ def layer_learning(batches: Columns, epochs: Columns, layers: list[LayerInfo]) -
                     signal_strength=strength if has_head else None,
                     head_loss=loss if has_head else None,
                     head_accuracy=correct / float(samples.sum()) if has_head else None,
-                    saturated=full / neurons[index] if is_layer else None,
+                    saturated=full / float(neurons[index]) if is_layer else None,
                     spectral_norm=norms[index] if is_layer and norms is not None else None,
                 )
             )

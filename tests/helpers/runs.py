@@ -66,9 +66,13 @@ def make_row(table: str, index: int, **changes: Any) -> dict[str, Any]:
     return {column.name: value(column) for column in TABLES[table]} | changes
 
 
+NEURONS = np.array([layer.neurons for layer in LAYERS])
+
+
 def make_batch(index: int, batches_per_epoch: int = 4, **changes: Any) -> dict[str, Any]:
     row = make_row("batches", index, epoch=index // batches_per_epoch + 1, batch=index % batches_per_epoch, samples=32)
-    row |= {"correct": index % 32, "steps": [32 * 60, 32 * 20, 32 * 20]} | changes
+    steps = np.array(changes.get("steps", [32 * 60, 32 * 20, 32 * 20]))
+    row |= {"correct": index % 32, "steps": steps, "neuron_updates": np.outer(steps, NEURONS)} | changes
     if "joule" not in changes:
         del row["joule"]
     return row
@@ -76,7 +80,8 @@ def make_batch(index: int, batches_per_epoch: int = 4, **changes: Any) -> dict[s
 
 def make_epoch(epoch: int, **changes: Any) -> dict[str, Any]:
     samples = {"train_samples": 128, "train_correct": 100, "test_samples": 50, "test_correct": 40, "test_steps": 3000}
-    return make_row("epochs", epoch, epoch=epoch, **samples) | changes
+    updates = samples["test_steps"] * NEURONS
+    return make_row("epochs", epoch, epoch=epoch, test_neuron_updates=updates, **samples) | changes
 
 
 def make_weights(seed: int = 0) -> dict[str, Any]:
