@@ -133,7 +133,7 @@ def test_states_at_the_end_of_a_phase_are_of_the_mini_batches_that_had_it(tmp_pa
     def batch(index):
         full = make_batch(index)
         missing = 2 if index % 2 else 1
-        for name in ("steps", "hopfield", "residual", "saturated"):
+        for name in ("steps", "hopfield", "residual", "saturated", "neuron_updates"):
             values = np.array(full[name])
             values[missing] = 0
             full[name] = values
