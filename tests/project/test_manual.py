@@ -36,6 +36,7 @@ WHEN_ASKED = (
     "docs/own-architecture.md",
     "docs/reports.md",
     "docs/reproducibility.md",
+    "docs/sequences.md",
     "docs/simulations.md",
     "docs/sparse-networks.md",
     "docs/streams.md",
@@ -53,6 +54,7 @@ FIGURES = (
     "docs/performance.md",
     "docs/reliability.md",
     "docs/results.md",
+    "docs/sequences.md",
     "docs/streams.md",
 )
 """Pages with indented blocks: the commands behind their figures, which take minutes to hours."""

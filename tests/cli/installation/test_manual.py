@@ -25,7 +25,7 @@ def shown(*arguments: str) -> str:
 
 def test_all_pages_are_there() -> None:
     listed = dict(line.split(maxsplit=1) for line in shown().splitlines())
-    assert listed.keys() == PAGES.keys() and listed["cluster"] == "CPU clusters"
+    assert listed.keys() == PAGES.keys() and listed["cluster"] == "Run on CPU clusters"
     for given in ("cluster", "cluster.md", "docs/cluster.md"):
         assert shown(given).strip() == PAGES["cluster"].read_text().strip()
     result = CliRunner().invoke(main, ["manual", "../README"])

@@ -53,7 +53,7 @@ def test_other_names_are_of_keys_that_there_are() -> None:
     [
         ({"kind": "conv", "channels": 4, "skip": "conv1"}, "unknown key 'skip' in a layer (did you mean from?)"),
         ({"kind": "conv", "filters": 4}, "unknown key 'filters' in a layer (did you mean channels?)"),
-        ({"kind": "cnv", "channels": 4}, "kind is 'cnv'; it must be one of conv, dense (did you mean conv?)"),
+        ({"kind": "cnv", "channels": 4}, "kind is 'cnv'; it must be one of conv, dense, tokens (did you mean conv?)"),
         ({"channels": 4}, "a layer has no kind"),
     ],
 )

@@ -29,6 +29,7 @@ def result(
     free.spikes[:] = np.rint(free.updates * np.array([0.1, activity]))
     free.saturated[:] = np.rint(2 * neurons * np.array([0.0, saturated]))
     free.residual[:] = np.rint(2.0**16 * 2 * 2 * neurons * np.array([0.01, residual]))
+    free.neurons[:] = 2 * neurons
     return BatchResult(
         [loss, loss], 1, [free, PhaseCounts.zero(2), PhaseCounts.zero(2)], np.full(2, 0.01), beta, np.ones(1),
         np.zeros(2), np.ones(1), np.ones(1, np.int64), [np.full(4, 0.1), np.full(8, activity)], [], [], [],
