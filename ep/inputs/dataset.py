@@ -102,5 +102,4 @@ def is_name_of(name: object, dataset: Dataset) -> bool:
 
 def _load(name: str, data_dir: str | Path | None) -> Dataset:
     with naming_memory(f"the samples of {name}", "use a machine with more memory, or fewer samples"):
-        found = load(name, data_dir)
-    return found
+        return load(name, data_dir)

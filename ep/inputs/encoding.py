@@ -173,17 +173,10 @@ def bernoulli(
         Identities in the data set, 0 .. 2**32 - 1.
     """
     n, size = len(images), neurons(images.shape[1:])
-    octets = -(-size // 8)
     thresholds = images.reshape(n, 1, size).astype(np.uint32) * _PIXEL_UNIT
-    counters = np.empty((steps, octets, 4), np.uint32)
-    counters[:, :, 0] = np.arange(octets)
-    counters[:, :, 1] = np.arange(steps)[:, None]
-    counters[:, :, 3] = TAG_INPUT | stream
 
     def train(sample: int) -> SpikeTrains:
-        counters[:, :, 2] = sample_ids[sample]
-        words = philox_words(counters.reshape(-1, 4), seed)
-        bits = np.stack([words & 0xFFFF, words >> 16], axis=-1).reshape(steps, octets * 8)[:, :size]
+        bits = _step_bits(steps, size, int(sample_ids[sample]), stream=stream, seed=seed)
         return SpikeTrains.of_dense((bits < thresholds[sample])[None])
 
     return _joined([train(sample) for sample in range(n)], steps)
@@ -226,19 +219,12 @@ def frame_by_frame(
     """
     n, _, longest, channels = series.maps.shape
     each = frame_steps(steps, longest)
-    octets = -(-channels // 8)
-    counters = np.empty((steps, octets, 4), np.uint32)
-    counters[:, :, 0] = np.arange(octets)
-    counters[:, :, 1] = np.arange(steps)[:, None]
-    counters[:, :, 3] = TAG_INPUT | stream
     thresholds = np.minimum(series.maps[:, 0].astype(np.int64) << (16 - INPUT_BITS), 2**16 - 1)  # (n, frames, channels)
 
     def train(sample: int) -> SpikeTrains:
         length = int(series.lengths[sample])
         frame = np.arange(steps) // each - (steps // each - length)
-        counters[:, :, 2] = sample_ids[sample]
-        words = philox_words(counters.reshape(-1, 4), seed)
-        bits = np.stack([words & 0xFFFF, words >> 16], axis=-1).reshape(steps, octets * 8)[:, :channels]
+        bits = _step_bits(steps, channels, int(sample_ids[sample]), stream=stream, seed=seed)
         shown = (frame >= 0) & (frame < length)
         return SpikeTrains.of_dense(
             (shown[:, None] & (bits < thresholds[sample, np.maximum(frame, 0) % longest]))[None]
@@ -313,15 +299,8 @@ def drop_tokens(texts: Tokens, sample_ids: NDArray[np.int64], *, share: float, s
     sample_ids : int64 (n,)
         Identities in the data set.
     """
-    n, width = len(texts), texts.maps.shape[2]
-    octets = -(-width // 8)
-    counters = np.empty((n, octets, 4), np.uint32)
-    counters[:, :, 0] = np.arange(octets)
-    counters[:, :, 1] = epoch
-    counters[:, :, 2] = sample_ids[:, np.newaxis]
-    counters[:, :, 3] = TAG_TOKENS
-    words = philox_words(counters.reshape(-1, 4), seed)
-    bits = np.stack([words & 0xFFFF, words >> 16], axis=-1).reshape(n, octets * 8)[:, :width]
+    n, width, each_sample = len(texts), texts.maps.shape[2], sample_ids[:, np.newaxis]
+    bits = _random_bits(n, width, second=epoch, third=each_sample, fourth=TAG_TOKENS, seed=seed)
     kept = bits >= round(share * 2**16)
     return Tokens(texts.maps * kept[:, np.newaxis, :, np.newaxis], texts.lengths, texts.rows)
 
@@ -330,6 +309,30 @@ def window_means(trains: SpikeTrains, shape: Shape, window: int) -> NDArray[np.i
     """Mean spikes a step over the last steps, as images int16 (n, H, W, C), 1.0 = 2**12; halves rounded up."""
     counts = trains.counts(neurons(shape), trains.steps - window, trains.steps)
     return ((2 * (counts << INPUT_BITS) + window) // (2 * window)).astype(np.int16).reshape(len(trains), *shape)
+
+
+def _random_bits(
+    lines: int, width: int, *, second: NDArray[np.int64] | int, third: NDArray[np.int64] | int, fourth: int, seed: int
+) -> NDArray[np.uint32]:
+    """16 random bits for each place of each line, (lines, width).
+
+    Those of place i are half i mod 8 of the Philox block with the counter (i div 8, `second`, `third`, `fourth`);
+    `second` and `third` may be of shape (lines, 1).
+    """
+    octets = -(-width // 8)
+    counters = np.empty((lines, octets, 4), np.uint32)
+    counters[:, :, 0] = np.arange(octets)
+    counters[:, :, 1] = second
+    counters[:, :, 2] = third
+    counters[:, :, 3] = fourth
+    words = philox_words(counters.reshape(-1, 4), seed)
+    return np.stack([words & 0xFFFF, words >> 16], axis=-1).reshape(lines, octets * 8)[:, :width]
+
+
+def _step_bits(steps: int, size: int, sample_id: int, *, stream: int, seed: int) -> NDArray[np.uint32]:
+    """16 random bits for each neuron of the input at each step of a sample, (steps, size)."""
+    each_step = np.arange(steps)[:, np.newaxis]
+    return _random_bits(steps, size, second=each_step, third=sample_id, fourth=TAG_INPUT | stream, seed=seed)
 
 
 def _joined(trains: list[SpikeTrains], steps: int) -> SpikeTrains:
