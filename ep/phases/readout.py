@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from spikesim.engine.synapses import neurons
 from spikesim.ep.network import heads as hd
+from spikesim.ep.network.head_costs import head_errors
+from spikesim.ep.network.head_features import add_blocks, mean_over_positions
 from spikesim.jit.compilation import kernel
 from spikesim.numerics.fixed_point import ONE_BITS
 from spikesim.numerics.portable_math import softmax
@@ -87,8 +89,8 @@ def find_features(plan, heads, head, extents, sums, features):
     """
     features[:] = 0
     extent = extents[heads.table[head].population]
-    hd.add_blocks(plan, heads, head, extent, sums, SUM_MAX, features)
-    hd.mean_over_positions(plan, heads, head, extent, features)
+    add_blocks(plan, heads, head, extent, sums, SUM_MAX, features)
+    mean_over_positions(plan, heads, head, extent, features)
 
 
 @kernel
@@ -147,7 +149,7 @@ def _predict(heads, first, steps, labels, soft_targets, found, room):
             say(heads, head, found.features[sample, at:], steps, own)
             found.correct[sample, head] = np.argmax(own) == label
             wanted = targets[sample * classes : (sample + 1) * classes]  # empty without a teacher
-            found.losses[sample, head] = hd.head_errors(heads, head, own, label, wanted, exact, guess)
+            found.losses[sample, head] = head_errors(heads, head, own, label, wanted, exact, guess)
             for j in range(classes):
                 bounded = min(max(exact[j], -hd.PUSH_MAX), hd.PUSH_MAX)
                 errors[sample, head, j] = np.int64(np.rint(bounded * 2.0**hd.ERROR_BITS))

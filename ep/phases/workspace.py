@@ -24,11 +24,11 @@ from spikesim.engine.state import Engine, State, new_counts, new_scratch, new_st
 from spikesim.ep.config.sections import DynamicsSettings
 from spikesim.ep.config.sections.dynamics import window_of
 from spikesim.ep.inputs.encoding import Input, Sequences, Tokens, maps_of
-from spikesim.ep.network import heads as hd
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases.convergence import Criterion, settling_steps
 from spikesim.ep.phases.counters import RATE_BINS, PhaseCounts, SampleCounts, add_rates
 from spikesim.ep.phases.nudged.group import Group
+from spikesim.ep.phases.nudged.head_nudges import HeadScratch, Nudge
 from spikesim.ep.phases.nudged.ways import response_of
 from spikesim.ep.phases.rate_sums import RateSums
 from spikesim.ep.phases.readout import Predictions, predict, window_features
@@ -88,7 +88,7 @@ class Workspace:
         self.group = Group(model, dynamics, seed, engine, membrane, words, memory)
         self._firing = FIRINGS[dynamics.engine_firing] if self.response.spiking else FIRING_DEVIATIONS
         models = compiled.plan.populations[["model", "mean_field"]].tolist()
-        self._head_scratch = hd.new_scratch(model.packed, compiled.sizes["state"] if any(map(any, models)) else 0)
+        self._head_scratch = HeadScratch.of(model.packed, compiled.sizes["state"] if any(map(any, models)) else 0)
         self._trace = np.zeros((capacity, sum(head.features for head in model.heads)), np.int32)
         self._no_targets = np.zeros((capacity, model.classes))
         self._features = np.zeros(model.heads[model.readout].features, np.int64)
@@ -223,7 +223,7 @@ class Workspace:
         targets = self._no_targets if soft_targets is None else soft_targets
         leak = dynamics.trace_leak if self.response.spiking else 0
         scratch = self._head_scratch
-        nudge = hd.Nudge(self.model.packed, strengths, labels, targets, scratch, self._trace, leak, self._firing)
+        nudge = Nudge(self.model.packed, strengths, labels, targets, scratch, self._trace, leak, self._firing)
         if not self.response.run(self.group, n, stream, window, nudge, stop):
             raise Stopped
         self.state.nudge[:n] = 0

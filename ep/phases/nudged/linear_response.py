@@ -33,10 +33,9 @@ from spikesim.engine.plan import FIRING_DEVIATIONS
 from spikesim.engine.simd.compress import list_changes
 from spikesim.engine.state import State
 from spikesim.engine.step import measure_residual
-from spikesim.ep.network import heads as hd
-from spikesim.ep.network.heads import Nudge
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases.nudged.group import Group
+from spikesim.ep.phases.nudged.head_nudges import Nudge, nudge_sample
 from spikesim.ep.phases.nudged.mean_rates import mean_rates
 from spikesim.ep.phases.nudged.response import NudgeResponse
 from spikesim.jit.aligned import aligned_zeros
@@ -77,7 +76,7 @@ def respond(engine, rest, n_samples, window, nudge, stop):
             for head in range(nudge.strengths.shape[0]):
                 if nudge.strengths[head] != 0.0 and nudge.heads.table[head].population == population:
                     for sample in range(n_samples):
-                        hd.nudge_sample(plan, state, nudge, head, sample, t)
+                        nudge_sample(plan, state, nudge, head, sample, t)
             _answer(engine, rest, now, population, n_samples)
             for sample in range(n_samples):
                 if population:  # the lowest has nobody to tell

@@ -8,9 +8,9 @@ from spikesim.engine.events import silence
 from spikesim.engine.phase import Window
 from spikesim.engine.plan import FIRING_MEAN_FIELD
 from spikesim.engine.state import State, clear_counts
-from spikesim.ep.network.heads import Nudge
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases.nudged.group import Group
+from spikesim.ep.phases.nudged.head_nudges import Nudge
 from spikesim.ep.phases.nudged.mean_rates import send_probabilities
 from spikesim.ep.phases.nudged.response import NudgeResponse
 from spikesim.ep.phases.nudged.spiking import run_spiking

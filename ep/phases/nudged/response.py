@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from spikesim.engine.phase import Window
 from spikesim.engine.state import State
-from spikesim.ep.network.heads import Nudge
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases.nudged.group import Group
+from spikesim.ep.phases.nudged.head_nudges import Nudge
 
 __all__ = ["NudgeResponse"]
 

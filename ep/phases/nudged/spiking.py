@@ -8,15 +8,15 @@ from spikesim.engine.phase import Moment, PhaseSpec, Window, half
 from spikesim.engine.settling import is_full, largest_residual, rest, rolling_half
 from spikesim.engine.state import Engine
 from spikesim.engine.step import step
-from spikesim.ep.network import heads as hd
 from spikesim.ep.phases.nudged.group import Group
+from spikesim.ep.phases.nudged.head_nudges import Nudge, block_sums, nudge_sample
 from spikesim.jit.compilation import kernel
 
 __all__ = ["run_spiking"]
 
 
 def run_spiking(
-    group: Group, engine: Engine, phase: PhaseSpec, n: int, window: Window, nudge: hd.Nudge, stop: NDArray[np.uint8]
+    group: Group, engine: Engine, phase: PhaseSpec, n: int, window: Window, nudge: Nudge, stop: NDArray[np.uint8]
 ) -> bool:
     """A nudged phase of the first n samples whose low pass sees the present state; False: stopped in the middle.
 
@@ -27,7 +27,7 @@ def run_spiking(
     """
     for sample in range(n):
         for head, row in enumerate(nudge.heads.table):
-            hd.block_sums(engine.plan, engine.state, nudge, head, sample, nudge.trace[sample, row.at :])
+            block_sums(engine.plan, engine.state, nudge, head, sample, nudge.trace[sample, row.at :])
     residual = group.dynamics.residual_tolerance_nudged
     if residual is None or window.length == 0:  # a step by itself has no window in which it could settle
         residual = -1.0
@@ -57,7 +57,7 @@ def nudged_steps(engine, phase, n_samples, window, nudge, contrast_spikes, resid
                 continue
             for head in range(nudge.strengths.shape[0]):
                 if nudge.strengths[head] != 0.0:
-                    hd.nudge_sample(engine.plan, engine.state, nudge, head, sample, t)
+                    nudge_sample(engine.plan, engine.state, nudge, head, sample, t)
         last = t == window.steps - 1
         if residual < 0.0:
             part, looked = half(window, t), last

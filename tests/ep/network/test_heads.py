@@ -16,6 +16,7 @@ from spikesim.ep.network.error_signals import block_side
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases import readout as pr
 from spikesim.ep.phases import workspace as ph
+from spikesim.ep.phases.nudged.head_nudges import HeadScratch, Nudge, block_sums, nudge_sample
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import ONE
 
@@ -127,15 +128,15 @@ def test_spreading_is_the_adjoint_of_pooling() -> None:
 
 def nudge_of(
     model: Model, strength: float, labels: NDArray[np.int64], targets: Reals | None = None, *, leak: int = 0
-) -> hd.Nudge:
+) -> Nudge:
     """A nudge of this strength by all heads, before the first step."""
     n, features = len(labels), sum(one.features for one in model.heads)
-    return hd.Nudge(
+    return Nudge(
         heads=model.packed,
         strengths=np.full(len(model.heads), strength),
         labels=labels,
         soft_targets=np.zeros((n, model.classes)) if targets is None else targets,
-        scratch=hd.new_scratch(model.packed),
+        scratch=HeadScratch.of(model.packed),
         trace=np.zeros((n, features), np.int32),
         trace_leak=leak,
         firing=FIRINGS["iid"],
@@ -154,7 +155,7 @@ def nudges(
     workspace.state.membrane[:, at] = head.population.to_state(potentials)
     nudge = nudge_of(model, strength, labels, targets)
     for sample in range(n):
-        hd.nudge_sample(model.compiled.plan, workspace.state, nudge, index % len(model.heads), sample, 0)
+        nudge_sample(model.compiled.plan, workspace.state, nudge, index % len(model.heads), sample, 0)
     padding = head.population.to_state(np.ones((1, *shape), np.int32))[0] == 0
     assert not workspace.state.nudge[:, at][:, padding].any()
     outside = np.delete(workspace.state.nudge, np.arange(at.start, at.stop), axis=1)
@@ -199,7 +200,7 @@ def test_nudge_sees_the_layer_through_a_low_pass() -> None:
     low_passed = nudge_of(model, 1.0, np.array([1]), leak=2)
 
     def nudge(t: int) -> None:
-        hd.nudge_sample(model.compiled.plan, workspace.state, low_passed, 0, 0, t)
+        nudge_sample(model.compiled.plan, workspace.state, low_passed, 0, 0, t)
 
     for t, seen in enumerate((0.25, 0.4375)):  # 1 - 0.75, 1 - 0.75 ** 2
         nudge(t)
@@ -209,7 +210,7 @@ def test_nudge_sees_the_layer_through_a_low_pass() -> None:
         nudge(t)
     trace = low_passed.trace[0]
     sums = np.zeros_like(trace)
-    hd.block_sums(model.compiled.plan, workspace.state, low_passed, 0, 0, sums)
+    block_sums(model.compiled.plan, workspace.state, low_passed, 0, 0, sums)
     assert sums.any() and (trace == sums).all(), "it arrives"
 
 
@@ -217,7 +218,7 @@ def test_push_is_bounded() -> None:
     model, weights = make_model("dense", "squared-error", gain=0.5)
     model.packed = model.packed._replace(bias=np.array([[1e9, -1e9, 0.0, 0.0]]))
     workspace = ph.Workspace(model, small.make(TOPS["dense"]).dynamics, 1, 0)
-    hd.nudge_sample(model.compiled.plan, workspace.state, nudge_of(model, 64.0, np.array([2])), 0, 0, 0)
+    nudge_sample(model.compiled.plan, workspace.state, nudge_of(model, 64.0, np.array([2])), 0, 0, 0)
     expected = hd.PUSH_MAX * (weights[:, 1] - weights[:, 0] + weights[:, 2])
     np.testing.assert_allclose(model.top.from_state(workspace.state.nudge)[0, 0, 0] / ONE, expected, atol=1e-3)
 
