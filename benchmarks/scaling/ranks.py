@@ -28,7 +28,7 @@ from spikesim.ep.parallel.communicator import share
 from spikesim.ep.parallel.mpi import MpiRanks
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.training.initialization import start
-from spikesim.ep.training.learner import Learner
+from spikesim.ep.training.learning.learner import Learner
 from spikesim.ep.training.normalization import Normalization
 from spikesim.errors import InputError
 

@@ -47,7 +47,7 @@ from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.inputs.texts import encoded
 from spikesim.ep.network.architectures import architecture, build, input_shape
 from spikesim.ep.network.error_signals import global_pooling
-from spikesim.ep.training.optimizers import schedule
+from spikesim.ep.training.learning.optimizers import schedule
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import INPUT_BITS
 

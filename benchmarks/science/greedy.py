@@ -39,8 +39,8 @@ from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.training.initialization import start
+from spikesim.ep.training.learning.optimizers import schedule
 from spikesim.ep.training.normalization import Normalization
-from spikesim.ep.training.optimizers import schedule
 from spikesim.ep.training.stability.homeostasis import bias_change
 from spikesim.errors import InputError
 

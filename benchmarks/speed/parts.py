@@ -30,9 +30,9 @@ from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.runs.writer import RunWriter
-from spikesim.ep.training import learner
 from spikesim.ep.training.initialization import start
-from spikesim.ep.training.learner import Learner
+from spikesim.ep.training.learning import learner
+from spikesim.ep.training.learning.learner import Learner
 from spikesim.ep.training.normalization import Normalization
 from spikesim.ep.training.observer import EpochSummary, Observer, Progress
 from spikesim.ep.training.run_store import RunOptions

@@ -44,7 +44,7 @@ from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.nudged.ways import response_of
 from spikesim.ep.training.initialization import check_random_start, start
-from spikesim.ep.training.learner import Learner
+from spikesim.ep.training.learning.learner import Learner
 from spikesim.ep.training.normalization import Normalization
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import ONE

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikesim.ep.config.parsing import Config
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases import workspace as ph
-from spikesim.ep.training.learner import BatchResult
+from spikesim.ep.training.learning.learner import BatchResult
 
 RECENT = 24
 """Mini-batches that are looked at together."""

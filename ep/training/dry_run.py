@@ -16,7 +16,7 @@ from spikesim.ep.config.random_streams import STREAM_EVALUATION, stream_of
 from spikesim.ep.evaluation.evaluate import evaluate, record_spikes
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.runs.schema import RunHeader, file_bytes
-from spikesim.ep.training.learner import Learner
+from spikesim.ep.training.learning.learner import Learner
 from spikesim.ep.training.observer import Observer, Progress
 from spikesim.ep.training.trainer import Trainer
 from spikesim.ep.training.training_state import Position
@@ -231,7 +231,8 @@ class DryRun(Trainer):
 
     def _count_traces(self, learner: Learner) -> int:
         """Follow the phases of the chosen samples, as after each epoch; how many rows that gives."""
-        return len(self._traces(learner, Position())["step"]) if self.config.record.traces else 0
+        at = self._progress(Position())
+        return len(self._test.traces(learner, 0, at)["step"]) if self.config.record.traces else 0
 
     def _record_spikes(self, thread_pool: ThreadPool, samples: tuple[int, ...]) -> None:
         for _ in record_spikes(thread_pool, self.pipeline, self.dataset.test, samples, _STREAM):

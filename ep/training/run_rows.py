@@ -19,7 +19,7 @@ from spikesim.ep.phases.counters import hopfield
 from spikesim.ep.runs.last_test import RecordedSamples
 from spikesim.ep.runs.samples import SampleSpec
 from spikesim.ep.runs.schema import LayerInfo, RunHeader
-from spikesim.ep.training.learner import BatchResult
+from spikesim.ep.training.learning.learner import BatchResult
 from spikesim.numerics.quantization import norm
 
 

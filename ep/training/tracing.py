@@ -9,7 +9,7 @@ from spikesim.ep.config.random_streams import STREAM_FREE, nudged_stream, stream
 from spikesim.ep.inputs.samples import Samples
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.counters import hopfield
-from spikesim.ep.training.learner import Learner
+from spikesim.ep.training.learning.learner import Learner
 from spikesim.numerics.fixed_point import ONE, P_MAX
 
 __all__ = ["trace"]

@@ -6,7 +6,7 @@ position and the rows written are all there is to keep.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from spikesim.datasets import Dataset, TextSet
 from spikesim.datasets.samples.split import hold_out
 from spikesim.ep.config.parsing import Config, per_layer
-from spikesim.ep.config.random_streams import EPOCHS_MAX, STREAM_EVALUATION, STREAM_FREE, stream_of
+from spikesim.ep.config.random_streams import EPOCHS_MAX, STREAM_EVALUATION, stream_of
 from spikesim.ep.config.sections import tested_on
-from spikesim.ep.evaluation.evaluate import Evaluation, evaluate, record_spikes
+from spikesim.ep.evaluation.evaluate import Evaluation, evaluate
 from spikesim.ep.inputs.encoding import with_duration
 from spikesim.ep.inputs.pipeline import InputPipeline
-from spikesim.ep.inputs.samples import MiniBatch, Samples
+from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.inputs.texts import encoded
 from spikesim.ep.network.error_signals import check_teacher
 from spikesim.ep.network.initial_weights import initial_parameters
@@ -39,15 +39,15 @@ from spikesim.ep.runs.samples import SampleSpec
 from spikesim.ep.runs.writer import RunHeader, RunReader, RunWriter
 from spikesim.ep.training import extension
 from spikesim.ep.training.diagnostics import Diagnostics
+from spikesim.ep.training.epoch_test import EpochTest, Rows
 from spikesim.ep.training.initialization import check_random_start, needs_start, start
-from spikesim.ep.training.learner import Learner
+from spikesim.ep.training.learning.learner import Learner
+from spikesim.ep.training.learning.optimizers import schedule
 from spikesim.ep.training.observer import Beginning, EpochSummary, Observer, Progress
-from spikesim.ep.training.optimizers import schedule
 from spikesim.ep.training.run_rows import batch_row, epoch_counts, make_header
 from spikesim.ep.training.run_store import RunOptions, RunStore
 from spikesim.ep.training.stability.spectral import SAMPLES as COUPLING_SAMPLES
 from spikesim.ep.training.stability.spectral import by_layer, hold_below, measure_spectral_norms
-from spikesim.ep.training.tracing import trace
 from spikesim.ep.training.training_state import Position, TrainingState, position_of
 from spikesim.ep.training.transfer.matching import Transfer, frozen_layers
 from spikesim.ep.training.transfer.source import SourceWeights
@@ -59,8 +59,6 @@ from spikesim.runtime.stop_flag import StopFlag
 from spikesim.runtime.text import counted, percent
 
 CHECKPOINT_SECONDS = 60.0
-Rows = Callable[[RunWriter], None]
-"""Writes rows that have been computed."""
 
 
 class Trainer:
@@ -129,6 +127,7 @@ class Trainer:
         check_teacher(config.error_signals, soft_targets is not None)
         self._soft_targets = soft_targets
         self._diagnosis = Diagnostics(self.model, config)
+        self._test = EpochTest(config, dataset, self.pipeline, self.test_samples, observer)
 
     def _naming_memory(self, what: str, dataset: Dataset) -> AbstractContextManager[None]:
         height, width = dataset.train.shape[:2]
@@ -278,7 +277,7 @@ class Trainer:
                     self._save(run_store, learner, position)
                     saved_at = time.monotonic()
             trained = time.perf_counter()
-            evaluation, best, rows = self._test(learner, position)
+            evaluation, best, rows = self._test.run(learner, position, self._progress(position))
             spectral_norms = self._watch_spectral_norms(learner, stream_of(position.epoch, STREAM_EVALUATION))
             # A run that is stopped before this does the test again; nothing stops it between these rows and the epoch
             run_store.write(partial(_write_all, rows))
@@ -358,54 +357,6 @@ class Trainer:
     def _rate(self, factor: float) -> float:
         rate = self.config.optimizer.learning_rate
         return factor * (rate[0] if isinstance(rate, tuple) else rate)
-
-    def _test(self, learner: Learner, position: Position) -> tuple[Evaluation, BestEpoch, list[Rows]]:
-        """The test after an epoch, and the phases of some samples step by step; after the last one also spikes.
-
-        The best epoch by then, and what is to be written of it on the first rank, come back with it.
-        """
-        self.model.set_parameters(learner.parameters)
-        epoch = position.epoch
-        stream = stream_of(epoch, STREAM_EVALUATION)
-        done = 0
-
-        def progress(samples: int) -> None:
-            nonlocal done
-            done += samples
-            self.observer.testing(epoch + 1, done, self.test_samples)
-
-        thread_pool, test = learner.thread_pool, self.dataset.test
-        evaluation = evaluate(thread_pool, self.pipeline, test, self.test_samples, stream, progress)
-        best, settings = position.best, self.config.optimizer
-        if self.config.data.validation:  # the weights as they were tested: the limit of spectral norms comes later
-            best = best.after(epoch + 1, evaluation.correct, evaluation.loss, learner.normalization.stored())
-        rows: list[Rows] = []
-        if extension.ends_training(settings, position) or best.ends(settings.patience, epoch + 1):
-            self.ranks.first(lambda: rows.append(self._recorded(thread_pool, epoch, stream)))
-        if self.config.record.traces:
-            self.ranks.first(lambda: rows.append(partial(_append_traces, self._traces(learner, position))))
-        return evaluation, best, rows
-
-    def _recorded(self, thread_pool: ThreadPool, epoch: int, stream: int) -> Rows:
-        """Spikes of the chosen test samples, to be written."""
-        trains = list(record_spikes(thread_pool, self.pipeline, self.dataset.test, self.config.record.spikes, stream))
-
-        def write(writer: RunWriter) -> None:
-            for sample, train in trains:
-                writer.append_spikes(epoch + 1, sample, train.steps, train.layers, train.neurons)
-
-        return write
-
-    def _traces(self, learner: Learner, position: Position) -> dict[str, NDArray[Any]]:
-        """The phases of some training samples step by step, as rows."""
-        ids = np.arange(min(self.config.record.traces, self.samples))
-        epoch = position.epoch
-        stream = stream_of(epoch, STREAM_FREE)
-        inputs, labels = self.pipeline.plain(self.dataset.train, ids, stream), self.dataset.train.labels[ids]
-        targets = None if learner.soft_targets is None else learner.soft_targets[ids]
-        samples = Samples(inputs, ids, labels, targets)
-        rows = trace(learner, epoch, samples, self._progress(position))
-        return {"epoch": np.full(len(rows["step"]), epoch + 1), **rows}
 
     def _finish_epoch(
         self,
@@ -539,10 +490,6 @@ def _write_best(best: BestEpoch, writer: RunWriter) -> None:
 
 def _write_last_test(test: LastTest, writer: RunWriter) -> None:
     writer.write_last_test(test)
-
-
-def _append_traces(rows: dict[str, NDArray[Any]], writer: RunWriter) -> None:
-    writer.append_traces(rows)
 
 
 def _require_once(samples: tuple[int, ...]) -> None:

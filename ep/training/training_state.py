@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikesim.ep.runs.best_epoch import BestEpoch
 from spikesim.ep.runs.last_test import LastTest
-from spikesim.ep.training.learner import Learner
+from spikesim.ep.training.learning.learner import Learner
 from spikesim.errors import InputError
 from spikesim.io.checkpoint import Checkpoint
 

@@ -16,7 +16,7 @@ from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.communicator import Communicator
 from spikesim.ep.parallel.thread_pool import ThreadPool
-from spikesim.ep.training.learner import BatchResult, Learner
+from spikesim.ep.training.learning.learner import BatchResult, Learner
 
 CONV = {"kind": "conv", "channels": 4}
 POOLED = {**CONV, "pool": True}

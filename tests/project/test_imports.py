@@ -25,6 +25,7 @@ ORDER = """
     spikesim.ep.inputs spikesim.ep.analysis spikesim.ep.network spikesim.ep.phases.nudged spikesim.ep.phases
     spikesim.ep.parallel spikesim.ep.gradients.comparisons spikesim.ep.gradients spikesim.ep.evaluation
     spikesim.ep.training.normalization spikesim.ep.training.stability spikesim.ep.training.transfer
+    spikesim.ep.training.learning
     spikesim.ep.training spikesim.ep.logs spikesim.ep.exchange spikesim.ep.gradcheck spikesim.ep.reports.charts
     spikesim.ep.reports.pages spikesim.ep.reports.simulations spikesim.ep.reports spikesim.ep spikesim.cli.terminal
     spikesim.cli spikesim.cli.views spikesim.cli.simulations spikesim.cli.cluster spikesim.cli.sweeps

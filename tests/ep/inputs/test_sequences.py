@@ -19,7 +19,7 @@ from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.phases import workspace as ph
-from spikesim.ep.training.learner import BatchResult
+from spikesim.ep.training.learning.learner import BatchResult
 from spikesim.errors import InputError
 
 LENGTHS = (3, 11, 4, 7, 8)

@@ -20,7 +20,7 @@ from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.communicator import Communicator, share
 from spikesim.ep.phases import workspace as ph
-from spikesim.ep.training.optimizers import Optimizer
+from spikesim.ep.training.learning.optimizers import Optimizer
 from spikesim.errors import InputError
 
 WORDS = ("good", "bad", "film", "actor", "plot", "dull", "bright", "long")

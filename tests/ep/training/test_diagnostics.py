@@ -9,7 +9,7 @@ import small
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases.counters import PhaseCounts
 from spikesim.ep.training.diagnostics import RECENT, Diagnostics
-from spikesim.ep.training.learner import BatchResult
+from spikesim.ep.training.learning.learner import BatchResult
 
 LAYERS = (small.POOLED, small.DENSE)
 

@@ -14,7 +14,7 @@ from spikesim.ep.inputs.samples import MiniBatch, Samples
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.counters import RATE_BINS, hopfield
-from spikesim.ep.training.learner import Learner
+from spikesim.ep.training.learning.learner import Learner
 from spikesim.ep.training.tracing import trace
 from spikesim.numerics.fixed_point import ONE, P_MAX
 

@@ -167,8 +167,8 @@ class Run:
             yield rows, self.test(epoch)
 
     @follows(
-        "For each mini-batch (`ep/phases/workspace.py`, `ep/training/learner.py`):",
-        "The optimizer moves the float32 parameters along the contrast (`ep/training/optimizers.py`),",
+        "For each mini-batch (`ep/phases/workspace.py`, `ep/training/learning/learner.py`):",
+        "The optimizer moves the float32 parameters along the contrast (`ep/training/learning/optimizers.py`),",
         "Each mini-batch, also a last one with fewer samples, is one step.",
         """
         or they stay as they start (`error_signals.learning = "fixed"`):

@@ -43,9 +43,9 @@ from spikesim.ep.phases.counters import PhaseCounts
 from spikesim.ep.phases.potentials import Moments, PotentialSums
 from spikesim.ep.phases.rate_sums import RateSums, mean_activity
 from spikesim.ep.phases.readout import Predictions
-from spikesim.ep.training.batch_sums import BatchSums
+from spikesim.ep.training.learning.batch_sums import BatchSums
+from spikesim.ep.training.learning.optimizers import Optimizer
 from spikesim.ep.training.normalization import LayerNormalization, Normalization
-from spikesim.ep.training.optimizers import Optimizer
 from spikesim.ep.training.stability import homeostasis
 from spikesim.ep.training.stability.controllers import Controllers
 from spikesim.ep.training.transfer.matching import frozen_layers

@@ -21,7 +21,7 @@ from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.communicator import Communicator, share
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
-from spikesim.ep.training.learner import BatchResult, Learner
+from spikesim.ep.training.learning.learner import BatchResult, Learner
 from spikesim.errors import InputError, Stopped
 
 SHORT = {

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spikesim.ep.config.sections import OptimizerSettings
-from spikesim.ep.training.optimizers import Optimizer, schedule
+from spikesim.ep.training.learning.optimizers import Optimizer, schedule
 
 SHAPES = {"conv1/weight": (3, 3, 2, 4), "conv1/bias": (4,), "readout/weight": (5, 3), "readout/bias": (3,)}
 RATES = {"conv1/weight": 0.1, "conv1/bias": 0.02, "readout/weight": 0.3, "readout/bias": 0.05}
