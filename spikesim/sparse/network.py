@@ -134,6 +134,20 @@ class Projection:
         """`source -> target`, for messages."""
         return f"{self.source.name} -> {self.target.name}"
 
+    def transposed(self) -> EdgeList:
+        """Its synapses the other way round, from target to source, with the same weights and delays: for `connect`."""
+        rows = list(self.synapses.rows(self.source.size, self.target.size))
+        first, sources, weights, delays = 0, [], [], []
+        for own in rows:
+            counts = np.diff(own.pointers)
+            sources.append(np.repeat(np.arange(first, first + len(counts)), counts))
+            first += len(counts)
+            found = self.synapses.weight if own.weights is None else own.weights
+            weights.append(np.broadcast_to(np.float64(0.0 if found is None else found), len(own.targets)))
+            delays.append(np.broadcast_to(self.synapses.delays[:1] if own.delays is None else own.delays, len(own.targets)))
+        targets = [own.targets for own in rows]
+        return EdgeList(*map(np.concatenate, (targets, sources, weights, delays)))
+
 
 class Network:
     """A sparse network under construction; the core's `spikesim.Network` is one of layers of images.
