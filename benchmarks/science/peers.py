@@ -233,7 +233,8 @@ def compare(name: str, study: Study, options: argparse.Namespace) -> bool:
             runs[program] = list(peer_runs(side, python, study, seeds))
     measured = competing if name == "bistable" else irregular
     found = {program: [measured(study, spikes) for spikes in own] for program, own in runs.items()}
-    print(f"\n{name}: {len(seeds)} seeds from {first} on, {study.begin:g} to {study.end:g} ms; mean +- standard error, Welch's t")
+    print(f"\n{name}: {len(seeds)} seeds from {first} on, {study.begin:g} to {study.end:g} ms", end="; ")
+    print("mean +- standard error, Welch's t")
     agree = True
     for statistic in found["spikesim"][0]:
         columns, ours = [], np.array([own[statistic] for own in found["spikesim"]])
@@ -257,7 +258,7 @@ def main() -> None:
     parser.add_argument("--brian", help="the interpreter of an environment with Brian2")
     parser.add_argument("--network", choices=STUDIES, action="append", help="balanced and bistable unless given")
     parser.add_argument("--seeds", type=int, help="networks that are drawn")
-    parser.add_argument("--first", type=int, default=0, help="number of the first one: other networks are a fresh sample")
+    parser.add_argument("--first", type=int, default=0, help="number of the first one")
     options = parser.parse_args()
     print(machine(("numba", "numpy", "scipy")))
     agree = [compare(name, STUDIES[name](), options) for name in options.network or ("balanced", "bistable")]

@@ -68,8 +68,8 @@ class SimulateOptions:
 def simulate(options: SimulateOptions) -> None:
     """Simulate a network of populations, synapses with delays, and inputs, event by event.
 
-    spikesim manual sparse-networks has the keys of NET.toml. A network with [learning] is trained for epochs. Ctrl-C and SIGTERM save the state and exit with 75;
-    the same command with --resume goes on to the same result.
+    spikesim manual sparse-networks has the keys of NET.toml. With [learning] the network is trained for epochs.
+    Ctrl-C and SIGTERM save the state and exit with 75; the same command with --resume goes on to the same result.
 
     \b
     Example:

@@ -105,8 +105,9 @@ def _transposed(table: Mapping[str, Any], where: str, back: Sequence[Projection]
     _require(table, ("rule",), f"{where}, by {TRANSPOSE}")
     if len(back) != 1:
         raise InputError(
-            f"{where} is to be transposed from a projection between the same populations, and {len(back) or 'none'} of "
-            "those before it lead the other way; it needs exactly one"
+            f"{where} is to be transposed from a projection between the same populations, and "
+            f"{f'{len(back)} of those before it lead' if back else 'none of those before it leads'} the other way; it "
+            "needs exactly one"
         )
     return Given(back[0].transposed(), None, {}, where)
 

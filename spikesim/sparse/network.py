@@ -136,17 +136,17 @@ class Projection:
 
     def transposed(self) -> EdgeList:
         """Its synapses the other way round, from target to source, with the same weights and delays: for `connect`."""
-        rows = list(self.synapses.rows(self.source.size, self.target.size))
-        first, sources, weights, delays = 0, [], [], []
-        for own in rows:
-            counts = np.diff(own.pointers)
-            sources.append(np.repeat(np.arange(first, first + len(counts)), counts))
+        same, first = self.synapses.weight, 0
+        columns: list[tuple[NDArray[Any], ...]] = [(np.zeros(0, np.int64),) * 2 + (np.zeros(0),) * 2]
+        for own in self.synapses.rows(self.source.size, self.target.size):
+            count, counts = len(own.targets), np.diff(own.pointers)
+            sources = np.repeat(np.arange(first, first + len(counts)), counts)
+            weights = np.full(count, same) if own.weights is None else own.weights
+            delays = np.full(count, self.synapses.delays[0]) if own.delays is None else own.delays
+            columns.append((own.targets, sources, weights, delays))
             first += len(counts)
-            found = self.synapses.weight if own.weights is None else own.weights
-            weights.append(np.broadcast_to(np.float64(0.0 if found is None else found), len(own.targets)))
-            delays.append(np.broadcast_to(self.synapses.delays[:1] if own.delays is None else own.delays, len(own.targets)))
-        targets = [own.targets for own in rows]
-        return EdgeList(*map(np.concatenate, (targets, sources, weights, delays)))
+        targets, sources, weights, delays = (np.concatenate(column) for column in zip(*columns, strict=True))
+        return EdgeList(targets, sources, weights, delays)
 
 
 class Network:

@@ -4,7 +4,7 @@ import os
 import warnings
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from spikesim.sparse.recording import (
     samples_done,
 )
 from spikesim.sparse.simulation import Simulation
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ROWS_CHUNK = 1024
 _OWN = "the file of a simulation, and --overwrite replaces only those"
@@ -151,7 +154,7 @@ class SimulationWriter:
 
         self._file.close(last)
 
-    def __enter__(self) -> "SimulationWriter":
+    def __enter__(self) -> "Self":
         return self
 
     def __exit__(

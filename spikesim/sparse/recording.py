@@ -346,8 +346,12 @@ class SimulationReader(FollowedFile):
 
     def plastic_projections(self) -> list[int]:
         """Numbers of the projections with a plasticity."""
-        numbers = range(len(self.projections()))
-        return [own for own in numbers if self._file.read(lambda contents: contents.has(f"/projections/{own}/plastic"))]
+
+        def read(contents: Contents) -> list[int]:
+            numbers = range(len(contents.names("/projections")) if contents.has("/projections") else 0)
+            return [number for number in numbers if contents.has(f"/projections/{number}/plastic")]
+
+        return self._file.read(read)
 
     def learning(self) -> LearningRecord | None:
         """What the network has learned by phases; None: it does not learn so."""
@@ -357,7 +361,9 @@ class SimulationReader(FollowedFile):
                 return None
             done = int(contents.array("/learning/epochs", "<u8", ()))
             epochs = {name: contents.rows(f"/learning/{name}", 0, done, "<f8", ()) for name in LEARNING_COLUMNS}
-            biases = {name: contents.array(f"/learning/biases/{name}", "<f8") for name in contents.names("/learning/biases")}
+            biases = {
+                name: contents.array(f"/learning/biases/{name}", "<f8") for name in contents.names("/learning/biases")
+            }
             return LearningRecord(epochs, biases)
 
         return self._file.read(read)

@@ -433,15 +433,15 @@ class Simulation:
                 write_text(file.attrs, "format", SIMULATION_STATE_MAGIC)
                 file.attrs.update({"format_version": FORMAT, "seed": np.uint64(self.seed), "step": self.step})
                 file["network"] = self._network_digest()
-                for name, values in (beside or {}).items():
-                    file[f"beside/{name}"] = values
+                for name, kept in (beside or {}).items():
+                    file[f"beside/{name}"] = kept
                 for trial in self._trials:
                     group = file.create_group(f"trial{trial.number}")
                     for name, own in saved_arrays(self._tables, trial.state, self._projections).items():
                         group[name] = own
                     group["ring"] = ring_contents(self._tables, trial.state)
-                    for name, values in trial.inputs().items():
-                        group[f"inputs/{name}"] = values
+                    for name, driven in trial.inputs().items():
+                        group[f"inputs/{name}"] = driven
                     for index, plastic in self._plastic.items():
                         saved = pw.saved_plastic(self._tables, trial.state, plastic.places, self.step)
                         for name, values in saved.items():

@@ -199,7 +199,7 @@ def _classes(samples: Mapping[str, Samples], output: Population) -> int | None:
         raise InputError(f"{samples['test'].where} has the label {test.max()}; those of train reach to {classes - 1}")
     if classes < 2 or output.size % classes:
         raise InputError(
-            f"{output.name} has {output.size} neurons for {classes} classes; it must have as many for each of at least 2"
+            f"{output.name} has {output.size} neurons for {classes} classes; it needs as many for each, and two classes"
         )
     return classes
 
@@ -209,7 +209,9 @@ def _levels(given: Mapping[str, Any], classes: int | None) -> tuple[float, float
         if key in given and classes is None:
             raise InputError(f"[learning] has {key}, which is a rate for labels, and its samples have targets")
     limits = Limits(low=0.0, high=1.0)
-    low, high = (number(given.get(key, own), f"{key} of [learning]", limits) for key, own in (("low", LOW), ("high", HIGH)))
+    low, high = (
+        number(given.get(key, own), f"{key} of [learning]", limits) for key, own in (("low", LOW), ("high", HIGH))
+    )
     if low >= high:
         raise InputError(f"low of [learning] is {low:g} and high is {high:g}; high must be above it")
     return low, high
@@ -221,10 +223,10 @@ def _patterns(
     inputs = _spread(samples.inputs, source, f"inputs of {samples.where}")
     if source.source and not np.all((inputs >= 0) & (inputs <= 1)):
         raise InputError(
-            f"inputs of {samples.where} reach from {inputs.min():.4g} to {inputs.max():.4g}; as rates of {source.name}, "
-            "a source, they must be in 0 .. 1"
+            f"inputs of {samples.where} reach from {inputs.min():.4g} to {inputs.max():.4g}; as rates of "
+            f"{source.name}, a source, they must be in 0 .. 1"
         )
-    if samples.labels is None:
+    if samples.labels is None or classes is None:
         assert samples.targets is not None
         return Patterns(inputs, _spread(samples.targets, output, f"targets of {samples.where}"), None)
     wanted = samples.labels[:, None] == np.arange(classes)

@@ -41,7 +41,8 @@ class _Epoch:
     """Sums over the batches of an epoch so far."""
 
     def __init__(self, sums: NDArray[np.float64] | None = None) -> None:
-        self.batches, self.error, self.right = (0.0, 0.0, 0.0) if sums is None else sums.tolist()
+        found: list[float] = [0.0, 0.0, 0.0] if sums is None else sums.tolist()
+        self.batches, self.error, self.right = found
 
     def array(self) -> NDArray[np.float64]:
         return np.array([self.batches, self.error, self.right])
@@ -136,8 +137,7 @@ class LearningJob(Job):
             if len(self._rows) < epochs:
                 writer.close("stopped", self.simulation)
                 raise Stopped(
-                    f"Stopped after {len(self._rows)} of {counted(epochs, 'epoch')}; "
-                    f"{resume_advice(self.command_line)}"
+                    f"Stopped after {len(self._rows)} of {counted(epochs, 'epoch')}; {resume_advice(self.command_line)}"
                 )
             self.simulation.run(self.task.phases.free)
             writer.append(self.simulation)
