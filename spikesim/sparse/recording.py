@@ -312,7 +312,7 @@ class SimulationReader(FollowedFile):
         InputError
             There is no such projection, or its weights are fixed.
         """
-        path = self._plastic_path(projection, trial, "plastic")
+        path, weights = self._plastic_path(projection, trial, "plastic"), self.weights(projection, trial)
 
         def read(contents: Contents) -> SynapseList:
             count = int(contents.attribute("synapses", f"/projections/{projection}"))
@@ -320,10 +320,19 @@ class SimulationReader(FollowedFile):
                 contents.array(f"{path}/{name}", "<u4", (count,)).astype(np.int64)
                 for name in ("source", "target", "delay")
             )
-            weights = contents.rows(f"{path}/weights", trial, trial + 1, "<f4", (count,))[0]
             ends = (contents.text(end, f"/projections/{projection}") for end in ("target", "source"))
             rows, columns = (int(contents.attribute("size", f"/populations/{name}")) for name in ends)
-            return SynapseList(sources, targets, delays, weights.astype(np.float64), (rows, columns))
+            return SynapseList(sources, targets, delays, weights, (rows, columns))
+
+        return self._file.read(read)
+
+    def weights(self, projection: int, trial: int = 0) -> NDArray[np.float64]:
+        """The weights of `synapses` alone, float64 (synapses,)."""
+        path = self._plastic_path(projection, trial, "plastic")
+
+        def read(contents: Contents) -> NDArray[np.float64]:
+            count = int(contents.attribute("synapses", f"/projections/{projection}"))
+            return np.asarray(contents.rows(f"{path}/weights", trial, trial + 1, "<f4", (count,))[0], np.float64)
 
         return self._file.read(read)
 
