@@ -172,6 +172,10 @@ def _neurobench(reader: RunReader, options: ExportOptions) -> _Work:
 
 def _csv(reader: RunReader, options: ExportOptions) -> _Work:
     table = options.table or "batches"
+    if table == WEIGHTS:
+        raise InputError(
+            f"{reader.path} is a run, and --table {WEIGHTS} is of simulations; --to safetensors writes its weights"
+        )
     if table != "spikes":
         if options.samples or options.step_ms is not None:
             raise InputError(f"--sample and --step-ms have no use with --table {table}; leave them out")
