@@ -24,7 +24,7 @@
     of a network that learns by phases (`spikesim.sparse.learning`):
     /learning/epochs                                    uint64: epochs that are done
     /learning/train_error, train_accuracy,
-              test_error, test_accuracy                 float64 (epochs asked for,): NaN where there is none
+              test_error, test_accuracy                 float64 (requested epochs,): NaN where there is none
     /learning/biases/NAME                               float64 (neurons,): learned, besides those of the network
 
 The file is created whole and only grows (SWMR): others can read while it is written, and what was flushed survives a
