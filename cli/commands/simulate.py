@@ -142,19 +142,10 @@ class _EpochLines:
 
     def __call__(self, progress: "LearningProgress") -> None:
         if time.monotonic() - self._last >= self._seconds or progress.epoch == progress.epochs:
+            from spikesim.cli.simulations.tables import learned_words
+
             self._last = time.monotonic()
-            click.echo(f"epoch {progress.epoch}/{progress.epochs}: {_learned_words(progress.numbers)}", err=True)
-
-
-def _learned_words(numbers: "dict[str, float]") -> str:
-    """Errors and accuracies of an epoch, as far as there are any."""
-    found = []
-    for part in ("train", "test"):
-        error, accuracy = numbers[f"{part}_error"], numbers[f"{part}_accuracy"]
-        if not math.isnan(error):
-            right = "" if math.isnan(accuracy) else f", {accuracy:.1%} right"
-            found.append(f"{part} mean squared error {error:.4f}{right}")
-    return "; ".join(found)
+            click.echo(f"epoch {progress.epoch}/{progress.epochs}: {learned_words(progress.numbers)}", err=True)
 
 
 class _Lines:
@@ -176,11 +167,12 @@ def _speed(progress: "JobProgress") -> str:
 
 
 def _summarise_learning(job: "LearningJob") -> None:
+    from spikesim.cli.simulations.tables import learned_words
     from spikesim.runtime.text import counted
 
     done = job.progress
     samples = f"{len(job.task.train.inputs)} samples in batches of {job.task.batch_size}"
-    click.echo(f"{counted(done.epoch, 'epoch')} of {samples}: {_learned_words(done.numbers)}")
+    click.echo(f"{counted(done.epoch, 'epoch')} of {samples}: {learned_words(done.numbers)}")
 
 
 def _summarise(job: "Job", progress: "JobProgress") -> None:

@@ -1,6 +1,7 @@
 """The tables of ``spikesim report`` for simulations, and that of ``spikesim watch``."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from spikesim.cli.common import make_console
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 POTENTIALS_SHOWN = 20
 EPOCHS_SHOWN = 10
 
-__all__ = ["plain", "print_comparison", "print_simulation"]
+__all__ = ["learned_words", "plain", "print_comparison", "print_simulation"]
 
 _HEADINGS = ("silent", "CV", "CV2", "Fano", "corr.")
 _WORDS = (
@@ -160,6 +161,17 @@ def _learning(report: "SimulationReport") -> Table:
             cells = [text for error, right in numbers for text in (plain(error), _percent(right))]
             table.add_row(str(own.epoch), *cells)
     return table
+
+
+def learned_words(numbers: Mapping[str, float]) -> str:
+    """Errors and accuracies of an epoch, as far as there are any."""
+    found = []
+    for part in ("train", "test"):
+        error, accuracy = numbers[f"{part}_error"], numbers[f"{part}_accuracy"]
+        if not math.isnan(error):
+            right = "" if math.isnan(accuracy) else f", {accuracy:.1%} right"
+            found.append(f"{part} mean squared error {error:.4f}{right}")
+    return "; ".join(found)
 
 
 def _percent(share: float | None) -> str:

@@ -144,7 +144,7 @@ class LearningJob(Job):
             writer.close("finished", self.simulation)
 
     def _finish_epoch(self, saved_at: float) -> bool:
-        """Go on with an epoch until it ends, a state should be saved, or a stop is asked for; whether it has ended."""
+        """Go on with an epoch until it ends, a state should be saved, or a stop is requested; whether it has ended."""
         task, own = self.task, self._epoch
         order = np.arange(len(task.train.inputs))
         if task.shuffle:

@@ -141,6 +141,9 @@ def test_tables_pages_and_info_show_them(plastic, learned, tmp_path) -> None:
         page = (tmp_path / "page.html").read_text()
         assert all(f'id="{name}"' in page or f"{name}" in page for name in named)
         assert "Plastic weights" in page and ("Learning by phases" in page) == (path == learned)
+    assert re.search(
+        r"^epoch 3/3: train mean squared error [\d.]+, [\d.]+% right$", run("watch", learned), re.MULTILINE
+    )
     text = run("report", learned)
     assert "Learning by phases, 3 epochs" in text and re.search(r"contrastive +end", text)
     assert re.search(
