@@ -110,7 +110,7 @@ def main() -> None:
     """Run the network with each seed."""
     with open(sys.argv[1]) as file:
         spec = json.load(file)
-    b2.prefs.codegen.target = "numpy"  # no compiler is needed, and for these sizes it is fast enough
+    b2.prefs.codegen.target = "auto"  # Cython, or NumPy where there is no compiler
     b2.prefs.logging.file_log = False
     b2.BrianLogger.log_level_error()
     for seed in spec["seeds"]:

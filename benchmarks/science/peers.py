@@ -3,6 +3,7 @@
     python benchmarks/science/peers.py --nest NEST/bin/python --brian PEER/bin/python
     python benchmarks/science/peers.py --nest NEST/bin/python --network microcircuit --seeds 3
     python benchmarks/science/peers.py --network bistable --seeds 10  # spikesim alone
+    python benchmarks/science/peers.py --network bistable --seeds 200 --first 1000  # a fresh sample
 
 Each network is described once, as the tables of a TOML file, and built and run by each program (`nest_side.py` and
 `brian_side.py` have the others' part; the environments are those of benchmarks/README.md). Each seed draws another
@@ -224,14 +225,16 @@ def compare_variations(study: Study, runs: dict[str, list[Spikes]]) -> None:
 
 def compare(name: str, study: Study, options: argparse.Namespace) -> bool:
     """Run a network everywhere and print the table; whether all agree."""
-    seeds = range(0, APART * (options.seeds or study.seeds), APART)
+    first, count = options.first, options.seeds or study.seeds
+    seeds = range(APART * first, APART * (first + count), APART)
     runs = {"spikesim": list(own_runs(study, seeds))}
     for program, side, python in (("NEST", "nest_side.py", options.nest), ("Brian2", "brian_side.py", options.brian)):
         if python:
             runs[program] = list(peer_runs(side, python, study, seeds))
     measured = competing if name == "bistable" else irregular
     found = {program: [measured(study, spikes) for spikes in own] for program, own in runs.items()}
-    print(f"\n{name}: {len(seeds)} seeds, {study.begin:g} to {study.end:g} ms; mean +- standard error, Welch's t")
+    print(f"\n{name}: {len(seeds)} seeds from {first} on, {study.begin:g} to {study.end:g} ms", end="; ")
+    print("mean +- standard error, Welch's t")
     agree = True
     for statistic in found["spikesim"][0]:
         columns, ours = [], np.array([own[statistic] for own in found["spikesim"]])
@@ -255,6 +258,7 @@ def main() -> None:
     parser.add_argument("--brian", help="the interpreter of an environment with Brian2")
     parser.add_argument("--network", choices=STUDIES, action="append", help="balanced and bistable unless given")
     parser.add_argument("--seeds", type=int, help="networks that are drawn")
+    parser.add_argument("--first", type=int, default=0, help="number of the first one")
     options = parser.parse_args()
     print(machine(("numba", "numpy", "scipy")))
     agree = [compare(name, STUDIES[name](), options) for name in options.network or ("balanced", "bistable")]

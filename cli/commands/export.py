@@ -54,7 +54,10 @@ class CommandOptions:
     help="sonata, nirdata, csv spikes: a trial of a simulation; repeatable.  [default: all]",
 )
 @click.option(
-    "--table", type=click.Choice(["batches", "epochs", "spikes"]), help="csv: what is written.  [default: batches]"
+    "--table",
+    type=click.Choice(["batches", "epochs", "spikes", "weights"]),
+    help="csv: what is written; weights: plastic ones of a simulation, also with sonata, as edges.  [default: batches; "
+    "sonata: spikes]",
 )
 @click.option(
     "--layout", type=click.Choice(["torch", "spikesim"]), help="safetensors: names and axes.  [default: torch]"
@@ -83,7 +86,8 @@ def export(options: CommandOptions) -> None:
     Recorded spikes as SONATA, NIRData or CSV, the network as a NIR graph, its weights as safetensors, the counters
     under NeuroBench's names (JSON) or one by one (CSV). What a format cannot say is told, and stands in the file's
     metadata if it has some (spikesim manual exchange). The run file is not changed. Formats of spikes also take the
-    .npz of spikesim predict --spikes in its place, and the file of spikesim simulate, whose potentials SONATA has too.
+    .npz of spikesim predict --spikes in its place, and the file of spikesim simulate, whose potentials SONATA has too,
+    and its plastic weights at the end (--table weights).
     """
     from spikesim.ep.exchange.exporting import ExportOptions
     from spikesim.ep.exchange.exporting import export as write

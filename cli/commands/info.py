@@ -109,6 +109,21 @@ def _show_file(reader: "RunReader | SimulationReader", lines: dict[str, str]) ->
         click.echo(f"{printable(name) + ':':<13}{printable(text)}")
 
 
+def _weight_words(reader: "SimulationReader", number: int) -> str:
+    """Mean and standard deviation of plastic weights at the start and at the end."""
+    import numpy as np
+
+    from spikesim.sparse.analysis.plastic import CONTRASTIVE, final_weights, plastic_rule
+
+    rule = plastic_rule(reader, number)
+    end = " after learning" if rule == CONTRASTIVE else f" after {reader.weights_step(number)} steps"
+    ends = {"": reader.initial_weights(number), end: final_weights(reader, number, range(reader.trials))}
+    words = [
+        f"{np.mean(own):.4g} +- {np.std(own):.4g}{when}" for when, own in ends.items() if own is not None and own.size
+    ]
+    return f", {rule or 'plastic'}: weights {', '.join(words)}"
+
+
 def _show_simulation(path: str) -> None:
     """What a file of `spikesim simulate` holds."""
     from spikesim.runtime.printable import printable
@@ -130,9 +145,18 @@ def _show_simulation(path: str) -> None:
             kept = f", recorded: {' and '.join(recorded)}" if recorded else ""
             click.echo(f"  {printable(name):<11}{neurons} neurons, {spikes} spikes, {share:.4%} fire in a step{kept}")
         click.echo("projections:")
+        plastic = set(reader.plastic_projections())
         for number, own in enumerate(reader.projections()):
             name = printable(f"{own.source} -> {own.target}")
-            click.echo(f"  {number}: {name}, {own.synapses} synapses, {own.events} events")
+            moved = _weight_words(reader, number) if number in plastic else ""
+            click.echo(f"  {number}: {name}, {own.synapses} synapses, {own.events} events{moved}")
+        learned = reader.learning()
+        if learned is not None:
+            click.echo("learning:")
+            click.echo(f"  epochs: {len(learned.epochs['train_error'])}")
+            for name, values in learned.epochs.items():
+                if len(values) and values[-1] == values[-1]:
+                    click.echo(f"  {name} = {values[-1]:.6g}")
         click.echo("network:")
         for kind in ("population", "projection"):
             for number, table in enumerate(reader.network.get(kind, [])):

@@ -1,5 +1,6 @@
 """``spikesim simulate``: run a sparse network that a TOML file describes."""
 
+import math
 import shlex
 import sys
 import time
@@ -15,7 +16,9 @@ from spikesim.cli.launch import refuse_ranks
 from spikesim.runtime.stopping import stop_on_signals
 
 if TYPE_CHECKING:
+    from spikesim.sparse.description import Description
     from spikesim.sparse.job import Job, JobProgress
+    from spikesim.sparse.learning.job import LearningJob, LearningProgress
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class SimulateOptions:
     """Options of the command."""
 
     network: Path
-    steps: int
+    steps: int | None
+    epochs: int | None
     out: Path
     trials: int | None
     seed: int | None
@@ -35,7 +39,12 @@ class SimulateOptions:
 
 @click.command()
 @click.argument("network", metavar="NET.toml", type=click.Path(path_type=Path))
-@click.option("--steps", type=click.IntRange(min=1), required=True, help="Steps to reach, from the first one on.")
+@click.option("--steps", type=click.IntRange(min=1), help="Steps to reach, from the first one on.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    help="Of a network with [learning], in place of steps: epochs to reach.  [default: as in the file]",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The file with what is recorded, HDF5.")
 @click.option("--trials", type=click.IntRange(min=1), help="Independent repetitions.  [default: as in the file, or 1]")
 @click.option("--seed", type=click.IntRange(min=0), help="Of all random numbers.  [default: as in the file, or 0]")
@@ -59,12 +68,13 @@ class SimulateOptions:
 def simulate(options: SimulateOptions) -> None:
     """Simulate a network of populations, synapses with delays, and inputs, event by event.
 
-    spikesim manual sparse-networks has the keys of NET.toml. Ctrl-C and SIGTERM save the state and exit with 75;
-    the same command with --resume goes on to the same result.
+    spikesim manual sparse-networks has the keys of NET.toml. With [learning] the network is trained for epochs.
+    Ctrl-C and SIGTERM save the state and exit with 75; the same command with --resume goes on to the same result.
 
     \b
     Example:
       spikesim simulate balanced.toml --steps 1000 --out balanced.h5
+      spikesim simulate xor.toml --out xor.h5
     """
     refuse_ranks("simulate")
     tell_compilation(options.progress_every)
@@ -72,14 +82,15 @@ def simulate(options: SimulateOptions) -> None:
     from spikesim.cli.sample_source import DatasetSamples
     from spikesim.ep.parallel.communicator import Alone
     from spikesim.sparse.description import read_network
-    from spikesim.sparse.job import Job
     from spikesim.sparse.simulation import RoundingWarning
 
-    given = {key: value for key, value in (("trials", options.trials), ("seed", options.seed)) if value is not None}
+    named = {"trials": options.trials, "seed": options.seed, "epochs": options.epochs}
+    given = {key: value for key, value in named.items() if value is not None}
     description = read_network(options.network, samples=DatasetSamples(options.network.parent), **given)
+    kind = _kind(options, description)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", RoundingWarning)
-        job = Job(
+        job = kind(
             description,
             options.out,
             threads=options.threads or available_threads(Alone()),
@@ -92,9 +103,49 @@ def simulate(options: SimulateOptions) -> None:
     if job.note:
         click.echo(job.note, err=True)
     with stop_on_signals(job.request_stop):
-        progress = job.run(options.steps, _Lines(options.progress_every))
-    _summarise(job, progress)
+        _run(job, options)
     click.echo(f"simulation file: {options.out}")
+
+
+def _kind(options: SimulateOptions, description: "Description") -> "type[Job]":
+    """The job for a network that learns, or for one that does not."""
+    from spikesim.errors import InputError
+    from spikesim.sparse.job import Job
+    from spikesim.sparse.learning.job import LearningJob
+
+    if description.learning is None:
+        if options.steps is None:
+            raise InputError("--steps is missing; give the number of steps to simulate")
+        return Job
+    if options.steps is not None:
+        raise InputError("--steps is given, and the network learns: its phases have steps; give --epochs, or nothing")
+    return LearningJob
+
+
+def _run(job: "Job", options: SimulateOptions) -> None:
+    from spikesim.sparse.learning.job import LearningJob
+
+    if isinstance(job, LearningJob):
+        job.learn(_EpochLines(options.progress_every))
+        _summarise_learning(job)
+    else:
+        assert options.steps is not None
+        _summarise(job, job.run(options.steps, _Lines(options.progress_every)))
+
+
+class _EpochLines:
+    """A line on standard error for an epoch, every so many seconds, and for the last one."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._last = -math.inf
+
+    def __call__(self, progress: "LearningProgress") -> None:
+        if time.monotonic() - self._last >= self._seconds or progress.epoch == progress.epochs:
+            from spikesim.cli.simulations.tables import learned_words
+
+            self._last = time.monotonic()
+            click.echo(f"epoch {progress.epoch}/{progress.epochs}: {learned_words(progress.numbers)}", err=True)
 
 
 class _Lines:
@@ -113,6 +164,15 @@ class _Lines:
 
 def _speed(progress: "JobProgress") -> str:
     return f"{progress.events / max(progress.seconds, 1e-9) / 1e6:.1f} M synaptic events/s"
+
+
+def _summarise_learning(job: "LearningJob") -> None:
+    from spikesim.cli.simulations.tables import learned_words
+    from spikesim.runtime.text import counted
+
+    done = job.progress
+    samples = f"{len(job.task.train.inputs)} samples in batches of {job.task.batch_size}"
+    click.echo(f"{counted(done.epoch, 'epoch')} of {samples}: {learned_words(done.numbers)}")
 
 
 def _summarise(job: "Job", progress: "JobProgress") -> None:

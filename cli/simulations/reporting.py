@@ -153,8 +153,10 @@ def _rows(readers: "list[RecordedSimulation]", reports: "list[SimulationReport]"
             *(("populations", own.population, own) for own in report.populations),
             *(("projections", f"{own.source}->{own.target}", own) for own in report.projections),
             *(("potentials", f"{own.population}:{own.neuron}", own) for own in report.potentials),
+            *(("plastic", f"{own.projection}:{own.source}->{own.target}", own) for own in report.plastic),
+            *(("learning", f"epoch {own.epoch}", own) for own in report.learning),
         ]
         for section, name, own in named:
             for metric, value in flat(own):
-                if value is not None and not isinstance(value, str) and metric != "neuron":
+                if value is not None and not isinstance(value, str) and metric not in ("neuron", "projection", "epoch"):
                     yield (str(reader.path),) * several + (section, name, metric, value)

@@ -1,20 +1,23 @@
 """The tables of ``spikesim report`` for simulations, and that of ``spikesim watch``."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from spikesim.cli.common import make_console
 from spikesim.cli.terminal.tables import Table, print_table
 from spikesim.runtime.manual import manual
 from spikesim.runtime.text import counted, si
+from spikesim.sparse.analysis.plastic import CONTRASTIVE
 
 if TYPE_CHECKING:
     from spikesim.sparse.analysis.summary import Distribution, PopulationActivity, SimulationReport
     from spikesim.sparse.recording import SimulationReader
 
 POTENTIALS_SHOWN = 20
+EPOCHS_SHOWN = 10
 
-__all__ = ["plain", "print_comparison", "print_simulation"]
+__all__ = ["learned_words", "plain", "print_comparison", "print_simulation"]
 
 _HEADINGS = ("silent", "CV", "CV2", "Fano", "corr.")
 _WORDS = (
@@ -45,6 +48,10 @@ def print_simulation(reader: "SimulationReader", report: "SimulationReport") -> 
         print_table(console, _distributions(report))
     if report.projections:
         print_table(console, _projections(report))
+    if report.plastic:
+        print_table(console, _weights(report))
+    if report.learning:
+        print_table(console, _learning(report))
     if report.potentials:
         print_table(console, _potentials(report))
         more = len(report.potentials) - POTENTIALS_SHOWN
@@ -125,6 +132,50 @@ def _projections(report: "SimulationReport") -> Table:
     for own in report.projections:
         table.add_row(f"{own.source} -> {own.target}", str(own.synapses), si(own.events).strip(), plain(own.rate))
     return table
+
+
+def _weights(report: "SimulationReport") -> Table:
+    table = Table("Plastic weights, over synapses and trials", ("projection", "of"))
+    table.add_columns("mean", "sd", "5 %", "median", "95 %")
+    for place, own in enumerate(report.plastic):
+        rule, unit = own.rule or "plastic", f", {own.unit}" if own.unit else ""
+        parts = [("start", own.initial), ("end" if own.rule == CONTRASTIVE else f"step {own.step}", own.weights)]
+        found = [(name, value) for name, value in parts if value is not None and value.count]
+        for row, (name, value) in enumerate(found):
+            title = f"{own.projection}: {own.source} -> {own.target}" if row == 0 else f"   {rule}{unit}"
+            numbers = (value.mean, value.sd, value.quantiles[0], value.quantiles[2], value.quantiles[4])
+            last = row + 1 == len(found) and place + 1 < len(report.plastic)
+            table.add_row(title, name, *map(_short, numbers), end_section=last)
+    return table
+
+
+def _learning(report: "SimulationReport") -> Table:
+    """The first epoch, the last one, and some at equal distances."""
+    epochs = report.learning
+    table = Table(f"Learning by phases, {counted(len(epochs), 'epoch')}", ("epoch",))
+    table.add_columns("mean squared error", "right", "in the test", "right")
+    every = max(1, -(-len(epochs) // EPOCHS_SHOWN))
+    for own in epochs:
+        if own.epoch % every == 0 or own.epoch in (1, len(epochs)):
+            numbers = ((own.train_error, own.train_accuracy), (own.test_error, own.test_accuracy))
+            cells = [text for error, right in numbers for text in (plain(error), _percent(right))]
+            table.add_row(str(own.epoch), *cells)
+    return table
+
+
+def learned_words(numbers: Mapping[str, float]) -> str:
+    """Errors and accuracies of an epoch, as far as there are any."""
+    found = []
+    for part in ("train", "test"):
+        error, accuracy = numbers[f"{part}_error"], numbers[f"{part}_accuracy"]
+        if not math.isnan(error):
+            right = "" if math.isnan(accuracy) else f", {accuracy:.1%} right"
+            found.append(f"{part} mean squared error {error:.4f}{right}")
+    return "; ".join(found)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def _potentials(report: "SimulationReport") -> Table:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from spikesim.cli.common import make_console
-from spikesim.cli.simulations.tables import plain
+from spikesim.cli.simulations.tables import learned_words, plain
 from spikesim.cli.terminal.tables import Table
 from spikesim.ep.reports.following import follow_file, state_words
 from spikesim.errors import Stopped
@@ -49,6 +49,8 @@ class SimulationLook:
         Of these, the last ones, over which the rates are.
     dt : float or None
     rate_unit : str
+    learned : str or None
+        Of a network that learns by phases, which has steps at the end alone: how it stands after the last epoch.
     populations : list of PopulationLook
     seen_at : float
         Seconds of a clock that goes evenly.
@@ -60,13 +62,28 @@ class SimulationLook:
     recent: int
     dt: float | None
     rate_unit: str
+    learned: str | None
     populations: list[PopulationLook]
     seen_at: float = field(default_factory=time.monotonic)
 
 
 def follow_simulation(path: Path, interval: float) -> Iterator[SimulationLook]:
     """Look at a simulation until it ends; see `spikesim.ep.reports.following.follow`."""
-    return follow_file(path, SimulationReader, lambda reader: (reader.status, reader.steps), _look, interval)
+    return follow_file(path, SimulationReader, _stand, _look, interval)
+
+
+def _stand(reader: SimulationReader) -> tuple[str, object]:
+    learning = reader.learning()
+    return reader.status, (reader.steps, len(learning.epochs["train_error"]) if learning else 0)
+
+
+def _learned(reader: SimulationReader) -> str | None:
+    learning = reader.learning()
+    if learning is None:
+        return None
+    done, wanted = len(learning.epochs["train_error"]), reader.network["learning"].get("epochs", "?")
+    numbers = {name: float(values[-1]) for name, values in learning.epochs.items() if done}
+    return f"epoch {done}/{wanted}" + (f": {learned_words(numbers)}" if done else "")
 
 
 def _look(reader: SimulationReader, state: str, holder: str | None) -> SimulationLook:
@@ -77,7 +94,8 @@ def _look(reader: SimulationReader, state: str, holder: str | None) -> Simulatio
         chances = neurons * window.steps * reader.trials
         rate = window.rate(read_rate(reader, name, window).spikes / chances) if chances else None
         found.append(PopulationLook(name, neurons, rate))
-    return SimulationLook(state, holder, reader.steps, window.steps, time_step(reader), window.rate_unit, found)
+    learned, dt = _learned(reader), time_step(reader)
+    return SimulationLook(state, holder, reader.steps, window.steps, dt, window.rate_unit, learned, found)
 
 
 def watch_simulation(path: Path, interval: float) -> None:
@@ -123,6 +141,8 @@ class _LineView:
 
     def show(self, look: SimulationLook, last: SimulationLook | None) -> None:
         rates = ", ".join(f"{printable(own.name)} {plain(own.rate)} {_unit(look)}" for own in look.populations)
+        if look.learned and (last is None or look.learned != last.learned):
+            click.echo(look.learned)
         if look.steps and (last is None or look.steps != last.steps):
             click.echo(f"{_progress(look, last)}; last {counted(look.recent, 'step')}: {rates}")
 
@@ -147,5 +167,6 @@ class _LiveView:
         table.add_columns("neurons", look.rate_unit)
         for own in look.populations:
             table.add_row(own.name, str(own.neurons), plain(own.rate))
-        parts: list[Any] = [Text(f"{self._path}: {state_words(look)}"), Text(_progress(look, last)), Text(""), table]
+        progress = [Text(own) for own in (look.learned, _progress(look, last)) if own]
+        parts: list[Any] = [Text(f"{self._path}: {state_words(look)}"), *progress, Text(""), table]
         self._live.update(Group(*parts), refresh=True)

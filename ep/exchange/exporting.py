@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from spikesim import __version__
-from spikesim.ep.exchange import metrics, nirgraph, simulations, spikes
+from spikesim.ep.exchange import metrics, nirgraph, simulations, spikes, weights
 from spikesim.ep.exchange.output import check_output, write_output
 from spikesim.ep.exchange.predicted import PredictedSpikes
 from spikesim.ep.exchange.spikes import SpikeSource
@@ -16,12 +16,14 @@ from spikesim.ep.exchange.tensors import DTYPES, safetensors_library, write_inte
 from spikesim.ep.runs.reader import RunReader
 from spikesim.errors import InputError
 from spikesim.io.formats import canonical_json
+from spikesim.runtime.text import counted
 from spikesim.sparse.analysis.window import time_step
 from spikesim.sparse.recording import SimulationReader
 
 __all__ = ["FORMATS", "ExportOptions", "export"]
 
 STEP_MS = 1.0
+_PLASTIC = "; or plastic weights: --to sonata, csv --table weights"
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class ExportOptions:
     samples, trials : tuple of int
         Samples of a run, trials of a simulation whose spikes are written; all by default.
     table : str or None
-        Of CSV: ``"batches"`` (the default), ``"epochs"`` or ``"spikes"``.
+        Of CSV: ``"batches"`` (the default), ``"epochs"`` or ``"spikes"``. Of a simulation, CSV and SONATA:
+        ``"spikes"`` (the default of SONATA) or ``"weights"``, the plastic ones at the end.
     layout : str or None
         Of weights: ``"torch"`` (the default) or ``"spikesim"``.
     nodes : str or None
@@ -97,14 +100,16 @@ def export(
         The run does not hold it, an option has no use, or the file cannot be written.
     """
     prepare, used = FORMATS[to]
-    if isinstance(source, RunReader):
+    if isinstance(source, SimulationReader) and to in WEIGHT_FORMATS and options.table == WEIGHTS:
+        make, used = partial(_plastic, to, source, options), used | {"table"}
+    elif isinstance(source, RunReader):
         make = partial(prepare, source, options)
     else:
         what = "predictions" if isinstance(source, PredictedSpikes) else "a simulation"
         if to not in SPIKE_FORMATS or (to == "csv" and options.table != "spikes"):
             raise InputError(
                 f"{source.path} holds {what}, of which spikes can be exported: --to {', '.join(SPIKE_FORMATS)} "
-                "--table spikes"
+                f"--table spikes{_PLASTIC if isinstance(source, SimulationReader) else ''}"
             )
         if isinstance(source, PredictedSpikes):
             make = partial(SPIKE_FORMATS[to], source, options)
@@ -167,6 +172,10 @@ def _neurobench(reader: RunReader, options: ExportOptions) -> _Work:
 
 def _csv(reader: RunReader, options: ExportOptions) -> _Work:
     table = options.table or "batches"
+    if table == WEIGHTS:
+        raise InputError(
+            f"{reader.path} is a run, and --table {WEIGHTS} is of simulations; --to safetensors writes its weights"
+        )
     if table != "spikes":
         if options.samples or options.step_ms is not None:
             raise InputError(f"--sample and --step-ms have no use with --table {table}; leave them out")
@@ -200,6 +209,19 @@ def _simulation(to: str, reader: SimulationReader, options: ExportOptions) -> _W
     if missing:
         losses.append(f"spikes of {', '.join(missing)} were not recorded")
     return _Work(lambda path: write(path, reader, trials, step_ms), "; ".join(losses))
+
+
+def _plastic(to: str, reader: SimulationReader, options: ExportOptions) -> _Work:
+    chosen, step_ms = simulations.chosen_trials(reader, options.trials), options.step_ms or time_step(reader) or STEP_MS
+    weights.plastic_projections(reader)
+    if to == "csv":
+        return _Work(lambda path: weights.write_weight_table(path, reader, chosen, step_ms))
+    trial = weights.one_trial(reader, chosen)
+    fixed = len(reader.projections()) - len(reader.plastic_projections())
+    losses = f"{counted(fixed, 'projection')} with fixed weights, which the file of a simulation does not hold"
+    return _Work(
+        lambda path: weights.write_edges(path, reader, trial, step_ms), f"not written: {losses}" if fixed else ""
+    )
 
 
 def _safetensors(reader: RunReader, options: ExportOptions) -> _Work:
@@ -238,3 +260,5 @@ SPIKE_FORMATS: Mapping[str, Callable[[SpikeSource, ExportOptions], _Work]] = Map
     {"sonata": _sonata, "nirdata": _nirdata, "csv": _spike_table}
 )
 """What takes spikes, also those of predictions."""
+WEIGHTS, WEIGHT_FORMATS = "weights", ("sonata", "csv")
+"""The table of plastic weights of a simulation, and what takes it."""

@@ -1,7 +1,7 @@
 """Projections of a TOML file: random rules, matrices and lists of edges."""
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from spikesim.sparse.connections.edge_list import EdgeList
 from spikesim.sparse.connections.matrix_file import load_entries
 from spikesim.sparse.connections.synapses import RandomSynapses
 from spikesim.sparse.files.array_file import load_array
+from spikesim.sparse.network import Projection
 
 _RULES: Mapping[str, tuple[type[rules.Rule], tuple[str, ...]]] = {
     "pairwise_bernoulli": (rules.PairwiseBernoulli, ("p", "allow_self_connections")),
@@ -26,6 +27,8 @@ _RULES: Mapping[str, tuple[type[rules.Rule], tuple[str, ...]]] = {
     "one_to_one": (rules.OneToOne, ()),
     "all_to_all": (rules.AllToAll, ("allow_self_connections",)),
 }
+TRANSPOSE = "transpose"
+"""The synapses of another projection, the other way round."""
 _ENDS = ("source", "target")
 _RANDOM_KEYS = ("number", "weight", "delay", "seed")
 _RULE_KEYS = ("rule", "weight", "delay", "seed")
@@ -70,7 +73,7 @@ class Given(NamedTuple):
     """What a fault is told of."""
 
 
-def read_synapses(table: Mapping[str, Any], where: str, folder: Path) -> Given:
+def read_synapses(table: Mapping[str, Any], where: str, folder: Path, back: Sequence[Projection] = ()) -> Given:
     """The synapses that a table describes.
 
     Parameters
@@ -79,12 +82,16 @@ def read_synapses(table: Mapping[str, Any], where: str, folder: Path) -> Given:
         The projection, for messages.
     folder : Path
         Where the files that it names are looked for.
+    back : sequence of Projection
+        Those before it that lead from its target to its source.
 
     Raises
     ------
     InputError
         An unknown key, a wrong type, or a value out of range.
     """
+    if table.get("rule") == TRANSPOSE:
+        return _transposed(table, where, back)
     kinds = [kind for kind in ("rule", "matrix", "edges") if kind in table]
     if len(kinds) > 1 or (kinds != ["rule"] and ("number" in table) == bool(kinds)):
         raise InputError(
@@ -92,6 +99,17 @@ def read_synapses(table: Mapping[str, Any], where: str, folder: Path) -> Given:
         )
     kind = kinds[0] if kinds else "number"
     return _READERS[kind](table, where, folder)
+
+
+def _transposed(table: Mapping[str, Any], where: str, back: Sequence[Projection]) -> Given:
+    _require(table, ("rule",), f"{where}, by {TRANSPOSE}")
+    if len(back) != 1:
+        raise InputError(
+            f"{where} is to be transposed from a projection between the same populations, and "
+            f"{f'{len(back)} of those before it lead' if back else 'none of those before it leads'} the other way; it "
+            "needs exactly one"
+        )
+    return Given(back[0].transposed(), None, {}, where)
 
 
 def _number(table: Mapping[str, Any], where: str, folder: Path) -> Given:
@@ -110,7 +128,7 @@ def _number(table: Mapping[str, Any], where: str, folder: Path) -> Given:
 
 
 def _rule(table: Mapping[str, Any], where: str, folder: Path) -> Given:
-    name = word(table["rule"], f"rule of {where}", _RULES)
+    name = word(table["rule"], f"rule of {where}", (*_RULES, TRANSPOSE))
     made, keys = _RULES[name]
     _require(table, (*_RULE_KEYS, *keys), f"{where}, by {name}")
     given: dict[str, Any] = {}

@@ -36,12 +36,13 @@ from typing import Any
 from spikesim.errors import InputError
 from spikesim.io.fields import require_64_bits
 from spikesim.io.toml import read_toml
-from spikesim.io.validation import Limits, flag, items, number, refuse, require_keys, tables, whole, word
+from spikesim.io.validation import Limits, flag, items, number, refuse, require_keys, table, tables, whole, word
 from spikesim.sparse.described_connections import meant, naming, read_distribution, read_synapses
 from spikesim.sparse.described_inputs import InputFiles, SampleSource, file_digest
 from spikesim.sparse.described_units import in_steps, units_of
 from spikesim.sparse.network import Network, Population
 from spikesim.sparse.neurons import MODELS
+from spikesim.sparse.plasticity.contrastive import Contrastive
 from spikesim.sparse.plasticity.described import Watched, read_plasticity, read_watched
 
 KINDS = (*MODELS, "source", "spikes")
@@ -79,6 +80,10 @@ class Description:
         Weights that are recorded, by the number of their projection.
     content : dict
         What the file says, and the SHA-256 of the files that it names.
+    learning : dict, optional
+        The table of a network that learns, for `spikesim.sparse.learning.described`; its samples are the trials.
+    folder : Path
+        Where the files that it names are looked for.
     """
 
     network: Network
@@ -88,6 +93,8 @@ class Description:
     probes: dict[str, list[int]] = field(default_factory=dict)
     watched: dict[int, Watched] = field(default_factory=dict)
     content: dict[str, Any] = field(default_factory=dict)
+    learning: Mapping[str, Any] | None = None
+    folder: Path = Path()
 
 
 def read_network(path: str | Path, *, samples: SampleSource | None = None, **given: int) -> Description:
@@ -99,7 +106,7 @@ def read_network(path: str | Path, *, samples: SampleSource | None = None, **giv
     samples : SampleSource, optional
         Where images and recordings of data sets come from.
     given : int
-        `trials` or `seed`, in place of the file's.
+        `trials` or `seed`, in place of the file's, or `epochs`, in place of those of its `[learning]`.
 
     Raises
     ------
@@ -107,7 +114,13 @@ def read_network(path: str | Path, *, samples: SampleSource | None = None, **giv
         The file is missing, is not TOML, or does not describe a network.
     """
     path = Path(path)
-    return make_network(read_toml(path) | given, path.parent, samples)
+    values = read_toml(path)
+    epochs = given.pop("epochs", None)
+    if epochs is not None:
+        if not isinstance(values.get("learning"), Mapping):
+            raise InputError(f"epochs are of a network that learns, and {path} has no [learning]; leave them out")
+        values = {**values, "learning": {**values["learning"], "epochs": epochs}}
+    return make_network(values | given, path.parent, samples)
 
 
 def make_network(values: Mapping[str, Any], folder: Path, samples: SampleSource | None = None) -> Description:
@@ -126,20 +139,22 @@ def make_network(values: Mapping[str, Any], folder: Path, samples: SampleSource 
         An unknown key, a wrong type, or a value out of range.
     """
     require_64_bits(values, "")
-    require_keys(values, ("trials", "seed", "dt", "population", "projection"), "the file")
+    require_keys(values, ("trials", "seed", "dt", "population", "projection", "learning"), "the file")
     seed = whole(values.get("seed", 0), "seed", Limits(low=0, high=2**64 - 1))
     dt = number(values["dt"], "dt") if "dt" in values else None
-    read = Description(Network(seed, dt=dt), whole(values.get("trials", 1), "trials"), seed, content=_plain(values))
+    read = Description(Network(seed, dt=dt), _trials(values), seed, content=_plain(values), folder=folder)
+    if "learning" in values:
+        read.learning = table(values["learning"], "learning", "under [learning]")
     named: dict[str, Population] = {}
     files = InputFiles(folder, samples)
-    for table in tables(values.get("population", []), "population", "each under [[population]]"):
-        population = _add_population(read, table, files)
+    for own in tables(values.get("population", []), "population", "each under [[population]]"):
+        population = _add_population(read, own, files)
         named[population.name] = population
     if not named:
         raise InputError("the network has no population; add [[population]] with a name and a size")
     digests = [
-        _add_projection(read, named, table, folder)
-        for table in tables(values.get("projection", []), "projection", "each under [[projection]]")
+        _add_projection(read, named, own, folder)
+        for own in tables(values.get("projection", []), "projection", "each under [[projection]]")
     ]
     read.content["files"] = digests
     if files.digests:
@@ -147,6 +162,16 @@ def make_network(values: Mapping[str, Any], folder: Path, samples: SampleSource 
     if dt is not None:
         read.content["units"] = units_of(read.network)
     return read
+
+
+def _trials(values: Mapping[str, Any]) -> int:
+    """Independent repetitions; of a network that learns, samples that run together."""
+    if "learning" not in values:
+        return whole(values.get("trials", 1), "trials")
+    if "trials" in values:
+        raise InputError("the network learns, and its trials are the samples of a batch; give [learning] a batch_size")
+    given = table(values["learning"], "learning", "under [learning]")
+    return whole(given.get("batch_size", 1), "batch_size of [learning]", Limits(low=1))
 
 
 def _add_population(read: Description, table: Mapping[str, Any], files: InputFiles) -> Population:
@@ -216,12 +241,18 @@ def _add_projection(
     own = in_steps(table, where, read.network)
     moving, watched = own.pop("plasticity", None), own.pop("record_weights", None)
     plasticity = None if moving is None else read_plasticity(moving, where)
-    given = read_synapses(own, where, folder)
+    back = [one for one in read.network.projections if [one.target, one.source] == ends]
+    given = read_synapses(own, where, folder, back)
     with naming(given.where):
         projection = read.network.connect(ends[0], ends[1], given.synapses, delay=given.delay, plasticity=plasticity)
     if watched is not None:
         if plasticity is None:
             raise InputError(f"{where} has record_weights and no plasticity; its weights stay what they are")
+        if isinstance(plasticity, Contrastive):
+            raise InputError(
+                f"{where} has record_weights, which follows STDP in time; contrastive weights are in the file at the "
+                "start and at the end"
+            )
         read.watched[projection.index] = read_watched(watched, where)
     return {key: file_digest(path) for key, path in given.files.items()}
 

@@ -111,7 +111,7 @@ class Job:
             self._damaged = True
             return
         if self._state.exists():
-            self.simulation.restore(self._state)
+            self._restore()
         elif status == "running":  # killed before it was first saved: the same bits come from the start
             self._overwrite = True
             self.note = f"{self.path} has {self._recorded} steps but no state was saved: they are simulated again"
@@ -120,6 +120,10 @@ class Job:
                 f"{self.path} has {self._recorded} steps and is {status}, but its state {self._state.name} is missing: "
                 "put it back beside the file, or --overwrite simulates from the start"
             )
+
+    def _restore(self) -> None:
+        """Take up the state that lies beside the file."""
+        self.simulation.restore(self._state)
 
     def request_stop(self) -> None:
         """End after the present stretch; safe in a signal handler."""

@@ -134,6 +134,20 @@ class Projection:
         """`source -> target`, for messages."""
         return f"{self.source.name} -> {self.target.name}"
 
+    def transposed(self) -> EdgeList:
+        """Its synapses the other way round, from target to source, with the same weights and delays: for `connect`."""
+        same, first = self.synapses.weight, 0
+        columns: list[tuple[NDArray[Any], ...]] = [(np.zeros(0, np.int64),) * 2 + (np.zeros(0),) * 2]
+        for own in self.synapses.rows(self.source.size, self.target.size):
+            count, counts = len(own.targets), np.diff(own.pointers)
+            sources = np.repeat(np.arange(first, first + len(counts)), counts)
+            weights = np.full(count, same) if own.weights is None else own.weights
+            delays = np.full(count, self.synapses.delays[0]) if own.delays is None else own.delays
+            columns.append((own.targets, sources, weights, delays))
+            first += len(counts)
+        targets, sources, weights, delays = (np.concatenate(column) for column in zip(*columns, strict=True))
+        return EdgeList(targets, sources, weights, delays)
+
 
 class Network:
     """A sparse network under construction; the core's `spikesim.Network` is one of layers of images.

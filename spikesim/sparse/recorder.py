@@ -4,7 +4,7 @@ import os
 import warnings
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from spikesim.sparse.recording import (
     samples_done,
 )
 from spikesim.sparse.simulation import Simulation
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ROWS_CHUNK = 1024
 _OWN = "the file of a simulation, and --overwrite replaces only those"
@@ -151,7 +154,7 @@ class SimulationWriter:
 
         self._file.close(last)
 
-    def __enter__(self) -> "SimulationWriter":
+    def __enter__(self) -> "Self":
         return self
 
     def __exit__(
@@ -230,6 +233,8 @@ class SimulationWriter:
             group.create_dataset(f"plastic/{name}", data=values.astype("<u4"))
         group.create_dataset("plastic/weights", (simulation.trials, len(own.weights)), "<f4")
         group.create_dataset("plastic/weights_step", data=np.uint64(0))
+        if simulation.step == 0:
+            group.create_dataset("plastic/initial", data=own.weights.astype("<f4"))
         if watched is not None:
             chosen = simulation.recorded_weights(projection).synapses
             group.create_dataset("recorded/synapses", data=chosen.astype("<u4"))
@@ -248,9 +253,17 @@ def require_same(source: SimulationReader, description: Description) -> None:
     ------
     InputError
     """
-    found, wanted = canonical_json(source.network), canonical_json(description.content)
+    found, wanted = (canonical_json(_without_epochs(own)) for own in (source.network, description.content))
     if found != wanted:
         raise InputError(f"{source.path} is of another network than this description; choose another --out")
+
+
+def _without_epochs(content: dict[str, Any]) -> dict[str, Any]:
+    """What a network is: that it learns for longer makes it no other."""
+    learning = content.get("learning")
+    if not isinstance(learning, dict):
+        return content
+    return {**content, "learning": {key: value for key, value in learning.items() if key != "epochs"}}
 
 
 def _is_simulation(path: Path) -> bool:
@@ -288,7 +301,10 @@ def _copy(source: SimulationReader, file: Any, steps: int) -> None:
         group = file[f"populations/{name}"]
         for column, start, values in source.blocks(name, steps):
             extend(group[column], values, start)
-    for number in range(len(source.projections())):
+    for number in source.plastic_projections():
+        initial = source.initial_weights(number)
+        if initial is not None:
+            file.create_dataset(f"projections/{number}/plastic/initial", data=initial.astype("<f4"))
         for column, values in source.weight_rows(number, steps).items():
             extend(file[f"projections/{number}/recorded/{column}"], values, 0)
     file["steps"][...] = steps

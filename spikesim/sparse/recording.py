@@ -16,9 +16,16 @@
     /projections/NUMBER/plastic/source, target, delay   uint32 (synapses,)
     /projections/NUMBER/plastic/weights                 float32 (trials, synapses): after `weights_step` steps
     /projections/NUMBER/plastic/weights_step            uint64
+    /projections/NUMBER/plastic/initial                 float32 (synapses,): before the first step
     /projections/NUMBER/recorded/synapses               uint32 (chosen,): which weights are recorded, by their places
     /projections/NUMBER/recorded/weights                float32 (samples, trials, chosen)
     /projections/NUMBER/recorded/step                   uint64 (samples,): steps done
+
+    of a network that learns by phases (`spikesim.sparse.learning`):
+    /learning/epochs                                    uint64: epochs that are done
+    /learning/train_error, train_accuracy,
+              test_error, test_accuracy                 float64 (requested epochs,): NaN where there is none
+    /learning/biases/NAME                               float64 (neurons,): learned, besides those of the network
 
 The file is created whole and only grows (SWMR): others can read while it is written, and what was flushed survives a
 kill. The state from which a simulation goes on is a file of its own beside it (`state_path`).
@@ -63,6 +70,9 @@ COLUMNS: dict[str, np.dtype[Any]] = {
 WEIGHT_COLUMNS: dict[str, np.dtype[Any]] = {"step": np.dtype("<u8"), "weights": np.dtype("<f4")}
 """What is recorded of a plastic projection, with a row a sample."""
 
+LEARNING_COLUMNS = ("train_error", "train_accuracy", "test_error", "test_accuracy")
+"""What there is of each epoch: mean squared errors of the outputs in free phases, and shares of right answers."""
+
 _WANTED = "give the file that `spikesim simulate --out` wrote"
 _REMEDY = "use a copy of it, or start the simulation again"
 
@@ -105,6 +115,21 @@ class RecordedWeights(NamedTuple):
     synapses: NDArray[np.int64]
     steps: NDArray[np.int64]
     weights: NDArray[np.float64]
+
+
+class LearningRecord(NamedTuple):
+    """What a network has learned.
+
+    Attributes
+    ----------
+    epochs : dict of str to float64 (epochs,)
+        By the names of `LEARNING_COLUMNS`, of the epochs that are done; NaN where there are no labels or no test.
+    biases : dict of str to float64 (neurons,)
+        By population.
+    """
+
+    epochs: dict[str, NDArray[np.float64]]
+    biases: dict[str, NDArray[np.float64]]
 
 
 class ProjectionTotals(NamedTuple):
@@ -287,7 +312,7 @@ class SimulationReader(FollowedFile):
         InputError
             There is no such projection, or its weights are fixed.
         """
-        path = self._plastic_path(projection, trial, "plastic")
+        path, weights = self._plastic_path(projection, trial, "plastic"), self.weights(projection, trial)
 
         def read(contents: Contents) -> SynapseList:
             count = int(contents.attribute("synapses", f"/projections/{projection}"))
@@ -295,10 +320,19 @@ class SimulationReader(FollowedFile):
                 contents.array(f"{path}/{name}", "<u4", (count,)).astype(np.int64)
                 for name in ("source", "target", "delay")
             )
-            weights = contents.rows(f"{path}/weights", trial, trial + 1, "<f4", (count,))[0]
             ends = (contents.text(end, f"/projections/{projection}") for end in ("target", "source"))
             rows, columns = (int(contents.attribute("size", f"/populations/{name}")) for name in ends)
-            return SynapseList(sources, targets, delays, weights.astype(np.float64), (rows, columns))
+            return SynapseList(sources, targets, delays, weights, (rows, columns))
+
+        return self._file.read(read)
+
+    def weights(self, projection: int, trial: int = 0) -> NDArray[np.float64]:
+        """The weights of `synapses` alone, float64 (synapses,)."""
+        path = self._plastic_path(projection, trial, "plastic")
+
+        def read(contents: Contents) -> NDArray[np.float64]:
+            count = int(contents.attribute("synapses", f"/projections/{projection}"))
+            return np.asarray(contents.rows(f"{path}/weights", trial, trial + 1, "<f4", (count,))[0], np.float64)
 
         return self._file.read(read)
 
@@ -306,6 +340,42 @@ class SimulationReader(FollowedFile):
         """Steps after which the weights of `synapses` were written."""
         path = self._plastic_path(projection, 0, "plastic")
         return self._file.read(lambda contents: int(contents.array(f"{path}/weights_step", "<u8", ())))
+
+    def initial_weights(self, projection: int) -> NDArray[np.float64] | None:
+        """Weights of a plastic projection before the first step, in the order of `synapses`; None: not in the file."""
+        path = self._plastic_path(projection, 0, "plastic")
+
+        def read(contents: Contents) -> NDArray[np.float64] | None:
+            if not contents.has(f"{path}/initial"):
+                return None
+            count = int(contents.attribute("synapses", f"/projections/{projection}"))
+            return contents.array(f"{path}/initial", "<f4", (count,)).astype(np.float64)
+
+        return self._file.read(read)
+
+    def plastic_projections(self) -> list[int]:
+        """Numbers of the projections with a plasticity."""
+
+        def read(contents: Contents) -> list[int]:
+            numbers = range(len(contents.names("/projections")) if contents.has("/projections") else 0)
+            return [number for number in numbers if contents.has(f"/projections/{number}/plastic")]
+
+        return self._file.read(read)
+
+    def learning(self) -> LearningRecord | None:
+        """What the network has learned by phases; None: it does not learn so."""
+
+        def read(contents: Contents) -> LearningRecord | None:
+            if not contents.has("/learning"):
+                return None
+            done = int(contents.array("/learning/epochs", "<u8", ()))
+            epochs = {name: contents.rows(f"/learning/{name}", 0, done, "<f8", ()) for name in LEARNING_COLUMNS}
+            biases = {
+                name: contents.array(f"/learning/biases/{name}", "<f8") for name in contents.names("/learning/biases")
+            }
+            return LearningRecord(epochs, biases)
+
+        return self._file.read(read)
 
     def recorded_weights(self, projection: int, trial: int = 0) -> RecordedWeights:
         """Weights of a plastic projection that were recorded while it ran.

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import warnings
+from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -140,7 +141,6 @@ class Simulation:
         self._inputs = inputs_digest(network)
         self._fingerprint: NDArray[np.uint8] | None = None
         self._stop = StopFlag()
-        self._driven = False
         self.seed = seed
         self.threads = threads
         self.dt = network.dt
@@ -200,7 +200,7 @@ class Simulation:
         """Give neurons another current, or a source other rates, from the next step on; in all trials unless given.
 
         The current is in place of one that was given so before, and is added to the bias as that of
-        `Network.add_current`. It does not belong to the network: a simulation with such inputs cannot be saved.
+        `Network.add_current`. It does not belong to the network, but to the state: `save` has it.
 
         Parameters
         ----------
@@ -226,7 +226,6 @@ class Simulation:
         bias, resting = inputs_of(population, given)
         for one in self._trials if trial is None else [self._trial(trial)]:
             one.put_inputs(population.index, bias, resting, self.step)
-        self._driven = True
 
     def snapshot(self) -> "Snapshot":
         """All that moves in all trials, in memory: weights, inputs and the step included, records not."""
@@ -408,10 +407,16 @@ class Simulation:
         """Visits to neurons of each population since the first step, int64 (populations,)."""
         return by_population(self._tables, self._trial(trial).state.counts.updates)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, beside: Mapping[str, NDArray[np.float64]] | None = None) -> None:
         """Write the state of all trials, events in flight included; recorded spikes are not part of it.
 
         The file appears whole or not at all.
+
+        Parameters
+        ----------
+        path : path-like
+        beside : dict of str to float64 array, optional
+            What else belongs to the state, for `restore` to return.
 
         Raises
         ------
@@ -419,8 +424,6 @@ class Simulation:
             The file cannot be written.
         """
         path = Path(path)
-        if self._driven:
-            raise InputError("inputs of set_input are not part of a state; give them to the network to save it")
         try:
             with (
                 replacing(path) as part,
@@ -430,11 +433,15 @@ class Simulation:
                 write_text(file.attrs, "format", SIMULATION_STATE_MAGIC)
                 file.attrs.update({"format_version": FORMAT, "seed": np.uint64(self.seed), "step": self.step})
                 file["network"] = self._network_digest()
+                for name, kept in (beside or {}).items():
+                    file[f"beside/{name}"] = kept
                 for trial in self._trials:
                     group = file.create_group(f"trial{trial.number}")
                     for name, own in saved_arrays(self._tables, trial.state, self._projections).items():
                         group[name] = own
                     group["ring"] = ring_contents(self._tables, trial.state)
+                    for name, driven in trial.inputs().items():
+                        group[f"inputs/{name}"] = driven
                     for index, plastic in self._plastic.items():
                         saved = pw.saved_plastic(self._tables, trial.state, plastic.places, self.step)
                         for name, values in saved.items():
@@ -442,11 +449,16 @@ class Simulation:
         except (OSError, RuntimeError) as error:  # h5py raises either
             raise InputError(f"{path} cannot be written ({one_line(error)}); choose another place") from None
 
-    def restore(self, path: str | Path) -> None:
+    def restore(self, path: str | Path) -> dict[str, NDArray[np.float64]]:
         """Go on from a saved state of the same network, number of trials and seed; records start anew.
 
         The network is the same if it is so to the bit: sizes, parameters, synapses with weights and delays. What is
         recorded may be something else. After an error the simulation cannot be used.
+
+        Returns
+        -------
+        dict of str to float64 array
+            What `save` was given beside the state.
 
         Raises
         ------
@@ -455,9 +467,9 @@ class Simulation:
         """
         file = HDF5File(path, "give a state that a simulation has saved", "simulate from the start")
         with contextlib.closing(file):
-            file.read(lambda contents: self._restore(contents, path))
+            return file.read(lambda contents: self._restore(contents, path))
 
-    def _restore(self, contents: Contents, path: str | Path) -> None:
+    def _restore(self, contents: Contents, path: str | Path) -> dict[str, NDArray[np.float64]]:
         if contents.attribute("format") != SIMULATION_STATE_MAGIC or contents.attribute("format_version") != FORMAT:
             raise InputError(f"{path} is not the state of a simulation of this version; simulate from the start")
         if not np.array_equal(contents.array("/network", np.uint8, (32,)), self._network_digest()):
@@ -490,6 +502,14 @@ class Simulation:
                 trial.state = pw.take_up_plastic(self._tables, trial.state, plastic.places, own, step)
         for trial in self._trials:
             trial.seek(step)
+            where, shape = f"/trial{trial.number}/inputs", self._tables.bias.shape
+            if contents.has(where):
+                trial.take_inputs(
+                    contents.array(f"{where}/bias", np.int32, shape),
+                    contents.array(f"{where}/resting", np.float64, shape),
+                )
+        names = contents.names("/beside") if contents.has("/beside") else []
+        return {name: contents.array(f"/beside/{name}", np.float64) for name in names}
 
     def _network_digest(self) -> NDArray[np.uint8]:
         """SHA-256 of the compiled network, however it is cut into parts and blocks, uint8 (32,)."""

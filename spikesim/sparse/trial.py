@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.engine.phase import PhaseSpec
 from spikesim.errors import Stopped
+from spikesim.numerics.fixed_point import SHARE_LIMIT
 from spikesim.runtime.free_memory import naming_memory
 from spikesim.runtime.stop_flag import StopFlag
 from spikesim.sparse.engine import layout as ly
@@ -95,12 +96,31 @@ class Trial:
         self.traces: list[NDArray[np.int32]] = []
         self.watched: dict[int, WatchedWeights] = {}
         """By projection."""
+        self._driven = False
 
     def put_inputs(self, population: int, bias: NDArray[np.int32], resting: NDArray[np.float64], step: int) -> None:
         """Give the neurons of a population other biases and probabilities of a spike at rest from a step on."""
         if self.tables.bias is self._shared.bias:
             self.tables = self.tables._replace(bias=self.tables.bias.copy(), resting=self.tables.resting.copy())
+        self._driven = True
         put_inputs(self.tables, self.state, self.key, population, bias, resting, step)
+
+    def inputs(self) -> dict[str, NDArray[Any]]:
+        """Biases and probabilities at rest of all neurons, where `put_inputs` has changed some; else nothing."""
+        return {"bias": self.tables.bias, "resting": self.tables.resting} if self._driven else {}
+
+    def take_inputs(self, bias: NDArray[np.int32], resting: NDArray[np.float64]) -> None:
+        """Take up what `inputs` had of a state that is restored.
+
+        Raises
+        ------
+        ValueError
+            Numbers that `put_inputs` would not have.
+        """
+        if not (np.all(np.abs(bias.astype(np.int64)) < SHARE_LIMIT) and np.all((resting >= 0) & (resting <= 1))):
+            raise ValueError("inputs out of range")
+        self.tables = self.tables._replace(bias=bias, resting=resting)
+        self._driven = True
 
     def copied(self) -> "TrialCopy":
         """All that moves, in arrays of its own."""

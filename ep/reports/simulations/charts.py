@@ -9,6 +9,9 @@ from spikesim.ep.reports.simulations.drawing import DrawingChoice, potential_cha
 from spikesim.sparse.analysis.window import Window
 from spikesim.sparse.recording import SimulationReader
 
+PROJECTIONS_DRAWN = 12
+"""Of whose weights there are charts; tables have all."""
+
 __all__ = ["SimulationPictures", "simulation_charts", "simulation_pictures"]
 
 
@@ -42,7 +45,7 @@ def simulation_pictures(
     """
     raster = read_raster(reader, window, choice)
     start = choice.start if raster is None else raster.first
-    charts = [*simulation_charts(document), *potential_charts(reader, window, choice, start)]
+    charts = [*simulation_charts(document), *weight_charts(document), *potential_charts(reader, window, choice, start)]
     return SimulationPictures([chart for chart in charts if not chart.empty], raster)
 
 
@@ -101,6 +104,62 @@ def simulation_charts(document: Mapping[str, Any]) -> list[Chart]:
             share=True,
             note=pairs,
         ),
+    ]
+
+
+def weight_charts(document: Mapping[str, Any]) -> list[Chart]:
+    """Weights of plastic projections at the start, at the end and over time; and the epochs of learning by phases."""
+    units = {own["projection"]: own["unit"] for own in document["plastic"]}
+    time = document["time_unit"]
+    charts = [
+        Chart(
+            f"weights_{own['projection']}",
+            "weights",
+            f"Weights of projection {own['name']}",
+            f"weight ({units[own['projection']] or 'no unit'})",
+            "synapses (%)",
+            [
+                Series(name, own["x"], own[key])
+                for name, key in (("at the start", "initial"), ("at the end", "weights"))
+                if own[key] is not None
+            ],
+            share=True,
+            note=f"In classes of {own['width']:.3g}.",
+        )
+        for own in document["weights"][:PROJECTIONS_DRAWN]
+    ]
+    for own in document["mean_weights"][:PROJECTIONS_DRAWN]:
+        charts.append(
+            Chart(
+                f"mean_weight_{own['projection']}",
+                "weights",
+                f"Mean weight of projection {own['name']} over time",
+                "time step" if time == "steps" else f"time ({time})",
+                f"weight ({units[own['projection']] or 'no unit'})",
+                [Series("mean", own["x"], own["mean"], own["sd"])],
+                note=f"Of {own['synapses']} recorded synapses; the band is one standard deviation on either side.",
+            )
+        )
+    return [*charts, *_epoch_charts(document["learning"])]
+
+
+def _epoch_charts(epochs: list[Mapping[str, Any]]) -> list[Chart]:
+    def chart(key: str, title: str, y_label: str, **options: Any) -> Chart:
+        series = [
+            Series(name, [own["epoch"] for own in epochs], [own[f"{part}_{key}"] for own in epochs])
+            for name, part in (("training", "train"), ("test", "test"))
+        ]
+        shown = [own for own in series if any(value is not None for value in own.y)]
+        return Chart(f"learning_{key}", "learning", title, "epoch", y_label, shown, **options)
+
+    return [
+        chart(
+            "error",
+            "Error of the outputs by epoch",
+            "mean squared error",
+            note="Of rates in the free phase; that of training while the weights changed.",
+        ),
+        chart("accuracy", "Right answers by epoch", "accuracy (%)", share=True),
     ]
 
 

@@ -11,6 +11,7 @@ from spikesim.ep.reports.pages.shell import figure, make_page, section
 from spikesim.ep.reports.simulations.charts import SimulationPictures
 from spikesim.ep.reports.simulations.document import simulation_words, window_words
 from spikesim.runtime.text import count, counted, percent, short, si
+from spikesim.sparse.analysis.plastic import CONTRASTIVE
 from spikesim.sparse.analysis.window import Window
 from spikesim.sparse.recording import SimulationReader
 
@@ -51,6 +52,8 @@ def simulation_page(
         _plain("correlations", "Correlations", figures("correlations")),
         _potentials(document, figures("potentials")),
         _projections(document),
+        _weights(document, figures("weights")),
+        _plain("learning", "Learning by phases", figures("learning")),
         _repeat(reader),
     ]
     return make_page(f"Simulation {reader.path.name}", [_lead(reader, window, document)], sections, document, layers=1)
@@ -183,6 +186,41 @@ def _projections(document: Document) -> ET.Element | None:
     unit = "Hz" if document["rate_unit"] == "Hz" else "per step"
     headings = ["projection", "synapses", "synaptic events", f"events per synapse ({unit})"]
     return section("projections", "Projections", table("In all steps of the file", headings, rows))
+
+
+def _weights(document: Document, figures: list[ET.Element]) -> ET.Element | None:
+    if not document["plastic"]:
+        return None
+    rows: list[list[Child]] = []
+    for index, entry in enumerate(document["plastic"]):
+        name = f"{entry['projection']}: {entry['source']} \u2192 {entry['target']}"
+        end = "after learning" if entry["rule"] == CONTRASTIVE else f"after {counted(entry['step'], 'step')}"
+        for key, when in (("initial", "at the start"), ("weights", end)):
+            own = entry[key]
+            if own is not None and own["count"]:
+                where = f"plastic.{index}.{key}"
+                rows.append(
+                    [
+                        f"{name}, {when}",
+                        entry["rule"] or "-",
+                        entry["unit"] or "-",
+                        number(entry["synapses"], str(entry["synapses"]), data_from=f"plastic.{index}.synapses"),
+                        number(own["mean"], _four(own["mean"]), data_from=f"{where}.mean"),
+                        number(own["sd"], _four(own["sd"]), data_from=f"{where}.sd"),
+                        *(
+                            number(value, _four(value), data_from=f"{where}.quantiles.{place}")
+                            for place, value in enumerate(own["quantiles"])
+                        ),
+                    ]
+                )
+    headings = ["projection", "rule", "unit", "synapses", "mean", "standard deviation",
+                "5 %", "25 %", "median", "75 %", "95 %"]  # fmt: skip
+    return section(
+        "weights",
+        "Plastic weights",
+        element("div", figures, class_="charts"),
+        table("Over synapses and reported trials", headings, rows),
+    )
 
 
 def _repeat(reader: SimulationReader) -> ET.Element:

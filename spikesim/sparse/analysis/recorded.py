@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from spikesim.errors import InputError
 from spikesim.runtime.table import Table
+from spikesim.sparse.analysis.distribution import QUANTILES, Distribution
+from spikesim.sparse.analysis.plastic import LearnedEpoch, PlasticWeights
 from spikesim.sparse.analysis.summary import (
-    QUANTILES,
     Curve,
-    Distribution,
     NeuronActivity,
     PopulationActivity,
     PotentialSummary,
@@ -26,7 +26,15 @@ from spikesim.sparse.recording import SimulationReader
 
 __all__ = ["RecordedSimulation", "flat", "open_simulation"]
 
-SECTIONS = ("populations", "neurons", "projections", "potentials", "population_rates", "intervals")
+KINDS = {
+    "populations": PopulationActivity,
+    "projections": ProjectionActivity,
+    "potentials": PotentialSummary,
+    "plastic": PlasticWeights,
+    "learning": LearnedEpoch,
+}
+"""Sections with a row for each record, and these records."""
+SECTIONS = (*KINDS, "neurons", "population_rates", "intervals", "weights")
 
 
 class RecordedSimulation(SimulationReader):
@@ -97,7 +105,9 @@ class RecordedSimulation(SimulationReader):
         ----------
         section : str
             ``"populations"``, ``"neurons"`` (of populations whose spikes were recorded), ``"projections"``,
-            ``"potentials"``, ``"population_rates"`` (over time) or ``"intervals"`` (a histogram).
+            ``"potentials"``, ``"population_rates"`` (over time), ``"intervals"`` (a histogram), ``"plastic"`` (of
+            projections whose weights move), ``"weights"`` (a row for each of their synapses in each trial) or
+            ``"learning"`` (the epochs of a network that learns by phases).
         window : Window, optional
             By default all steps and trials.
 
@@ -113,6 +123,8 @@ class RecordedSimulation(SimulationReader):
         """
         if section not in SECTIONS:
             raise InputError(f"there is no section {section!r}; choose from {', '.join(SECTIONS)}")
+        if section == "weights":
+            return _weight_table(self, self.window() if window is None else window)
         report = self.report(window)
         units = {"rate": report.rate_unit, "time": report.time_unit, "interval": report.time_unit}
         if section == "neurons":
@@ -121,9 +133,8 @@ class RecordedSimulation(SimulationReader):
             names = {"population_rates": ("time", "rate"), "intervals": ("interval", "share")}[section]
             columns = _curve_columns(getattr(report, section), *names)
         else:
-            kind = {"populations": PopulationActivity, "projections": ProjectionActivity}.get(section, PotentialSummary)
             rows = [dict(flat(row)) for row in getattr(report, section)]
-            columns = {name: _column([row[name] for row in rows]) for name in _names(kind)}
+            columns = {name: _column([row[name] for row in rows]) for name in _names(KINDS[section])}
             units |= {name: report.rate_unit for name in columns if name.startswith("rates")}
         return Table(columns, {name: units.get(name, _UNITS.get(name, "1")) for name in columns})
 
@@ -182,6 +193,37 @@ def _column(values: list[Any]) -> NDArray[Any]:
     if values and all(isinstance(value, int) for value in values):
         return np.array(values, np.int64)
     return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def _weight_table(reader: RecordedSimulation, window: Window) -> Table:
+    """A row for each plastic synapse in each trial; `initial` is NaN where the file does not have it."""
+    columns: dict[str, list[NDArray[Any]]] = {}
+    for number in reader.plastic_projections():
+        initial = reader.initial_weights(number)
+        for trial in window.trials:
+            own = reader.synapses(number, trial)
+            count = len(own.weights)
+            row = {
+                "projection": np.full(count, number),
+                "trial": np.full(count, trial),
+                "source": own.sources,
+                "target": own.targets,
+                "delay": own.delays,
+                "initial": np.full(count, np.nan) if initial is None else initial,
+                "weight": own.weights,
+            }
+            for name, values in row.items():
+                columns.setdefault(name, []).append(values)
+    units = {
+        "projection": "1",
+        "trial": "1",
+        "source": "1",
+        "target": "1",
+        "delay": "steps",
+        "initial": "1",
+        "weight": "1",
+    }
+    return Table({name: np.concatenate(columns.get(name, [np.zeros(0)])) for name in units}, units)
 
 
 def _neuron_columns(found: list[NeuronActivity]) -> dict[str, NDArray[Any]]:

@@ -5,10 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from spikesim.errors import InputError
 from spikesim.sparse.analysis.activity import RateCurve, Trains, read_potentials, read_rate, read_trains
+from spikesim.sparse.analysis.distribution import BARS, QUANTILES, Distribution, class_edges
+from spikesim.sparse.analysis.plastic import (
+    LearnedEpoch,
+    PlasticWeights,
+    WeightCourse,
+    WeightHistogram,
+    read_epochs,
+    read_plastic,
+)
 from spikesim.sparse.analysis.trains import LONGEST
 from spikesim.sparse.analysis.window import Window, make_window, potential_unit
 from spikesim.sparse.recording import SimulationReader
@@ -24,39 +33,6 @@ __all__ = [
     "SimulationReport",
     "make_simulation_report",
 ]
-
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-BARS = 40
-"""Classes of a histogram, about."""
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """Values of neurons, or of pairs of them.
-
-    Attributes
-    ----------
-    count : int
-        How many have a value.
-    mean, sd : float or None
-        Standard deviation; None where none has a value.
-    quantiles : tuple of float or None
-        5, 25, 50, 75 and 95 %.
-    """
-
-    count: int
-    mean: float | None
-    sd: float | None
-    quantiles: tuple[float | None, ...]
-
-    @classmethod
-    def of(cls, values: ArrayLike) -> "Distribution":
-        """That of values that are not NaN."""
-        found = np.asarray(values, np.float64)
-        found = found[np.isfinite(found)]
-        if not len(found):
-            return cls(0, None, None, (None,) * len(QUANTILES))
-        return cls(len(found), float(found.mean()), float(found.std()), tuple(np.quantile(found, QUANTILES).tolist()))
 
 
 @dataclass(frozen=True)
@@ -184,6 +160,14 @@ class SimulationReport:
         Over time.
     rates, intervals, variations, correlations : list of Curve
         Histograms: neurons by rate, intervals by length, neurons by CV, pairs by correlation.
+    plastic : list of PlasticWeights
+        Of projections whose weights move.
+    weights : list of WeightHistogram
+        At the start and at the end.
+    mean_weights : list of WeightCourse
+        Over time, where they were recorded.
+    learning : list of LearnedEpoch
+        Of a network that learns by phases.
     neurons : list of NeuronActivity
     """
 
@@ -198,6 +182,10 @@ class SimulationReport:
     intervals: list[Curve]
     variations: list[Curve]
     correlations: list[Curve]
+    plastic: list[PlasticWeights]
+    weights: list[WeightHistogram]
+    mean_weights: list[WeightCourse]
+    learning: list[LearnedEpoch]
     neurons: list[NeuronActivity]
 
 
@@ -227,6 +215,7 @@ def make_simulation_report(
     curves = {name: read_rate(reader, name, window) for name in names}
     trains = {name: found for name in names if (found := read_trains(reader, name, window)) is not None}
     sizes = {name: reader.neurons(name) for name in names}
+    plastic = list(read_plastic(reader, names, window))
     return SimulationReport(
         window=window,
         time_unit=window.time_unit,
@@ -239,6 +228,10 @@ def make_simulation_report(
         intervals=_interval_histograms(trains, window),
         variations=_histograms({name: own.cv for name, own in trains.items()}, 0.0),
         correlations=_histograms({name: own.correlations for name, own in trains.items()}, None),
+        plastic=[own for own, _, _ in plastic],
+        weights=[own for _, own, _ in plastic],
+        mean_weights=[own for _, _, own in plastic if own is not None],
+        learning=read_epochs(reader),
         neurons=[
             NeuronActivity(name, own.spikes, _rates(own, window), own.cv, own.cv2, own.fano)
             for name, own in trains.items()
@@ -348,10 +341,7 @@ def _histograms(values: dict[str, NDArray[np.float64]], low: float | None) -> li
     found = {name: own for name, own in found.items() if len(own)}
     if not found:
         return []
-    all_values = np.concatenate(list(found.values()))
-    edges = np.linspace(float(all_values.min()) if low is None else low, float(all_values.max()), BARS + 1)
-    if edges[-1] <= edges[0]:
-        edges = np.linspace(edges[0] - 0.05, edges[0] + 0.05, 2)
+    edges = class_edges(np.concatenate(list(found.values())), low)
     middles = ((edges[1:] + edges[:-1]) / 2).tolist()
     width = float(edges[1] - edges[0])
     return [

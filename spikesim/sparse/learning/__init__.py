@@ -1,6 +1,8 @@
 """Learning by phases in recurrent networks: equilibrium propagation outside of stacks of layers.
 
-Imports `sparse.simulation`, `sparse.network` and `plasticity`; scripts import it.
+`equilibrium` learns, `described` and `samples` read what a TOML file says of it, `job` runs that.
+
+Imports `sparse`, `plasticity`, `files` and `io`; `cli` and scripts import it.
 """
 
 from spikesim.sparse.learning.equilibrium import Contrast, EquilibriumPropagation, Phases

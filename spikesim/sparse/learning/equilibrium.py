@@ -11,7 +11,9 @@ with rates over a window at the end of each phase, from the spikes that neurons 
 the same state and have the same random numbers.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -82,11 +84,14 @@ class Contrast(NamedTuple):
         By the number of each population but sources.
     error : float
         Mean squared error of the outputs in the free phase.
+    rates : float64 (samples, outputs)
+        Of the outputs in the free phase.
     """
 
     weights: dict[int, NDArray[np.float64]]
     biases: dict[int, NDArray[np.float64]]
     error: float
+    rates: NDArray[np.float64]
 
 
 class EquilibriumPropagation:
@@ -157,7 +162,7 @@ class EquilibriumPropagation:
         inputs : float array (samples, neurons)
             A rate, or a current, of each neuron of the input.
         """
-        self._clamp(self._samples(inputs, self._inputs, "inputs"))
+        self._clamp(self._samples(inputs, self._inputs, "inputs"), self.simulation)
         return self._phase(self.phases.free)[self._outputs.index] / self.phases.window
 
     def contrast(self, inputs: ArrayLike, targets: ArrayLike) -> Contrast:
@@ -170,18 +175,20 @@ class EquilibriumPropagation:
             Rates that the outputs should have, in spikes a step.
         """
         wanted = self._samples(targets, self._outputs, "targets")
-        error = wanted - self.rates(inputs)
+        rates = self.rates(inputs)
+        error = wanted - rates
         start, signs, counts = self.simulation.snapshot(), SCHEMES[self.phases.nudging], []
         for sign in signs:
             self.simulation.rewind(start)
-            self._nudge(sign * self.phases.beta * error)
+            self._nudge(sign * self.phases.beta * error, self.simulation)
             counts.append(self._phase(self.phases.nudged))
-        self._nudge(np.zeros_like(error))
+        self._nudge(np.zeros_like(error), self.simulation)
         scale = (signs[0] - signs[1]) * self.phases.beta * len(error) * self.phases.window
         return Contrast(
             {index: own / (scale * self.phases.window) for index, own in self._products(counts).items()},
             {index: (counts[0][index] - counts[1][index]).sum(axis=0) / scale for index in self.biases},
             float(np.mean(error**2)),
+            rates,
         )
 
     def learn(
@@ -197,6 +204,11 @@ class EquilibriumPropagation:
             Share of each weight that is lost.
         """
         found = self.contrast(inputs, targets)
+        self.move(found, rate, bias_rate=bias_rate, decay=decay)
+        return found.error
+
+    def move(self, found: Contrast, rate: float, *, bias_rate: float | None = None, decay: float = 0.0) -> None:
+        """Move weights and biases by a contrast; the arguments are those of `learn`."""
         for own in self._learning:
             assert own.plasticity is not None
             moved = (1 - decay) * self._weights[own.index] + rate * found.weights[own.index]
@@ -204,7 +216,59 @@ class EquilibriumPropagation:
             self.simulation.set_weights(own, self._weights[own.index])
         for index, change in found.biases.items():
             self.biases[index] += (rate if bias_rate is None else bias_rate) * change
-        return found.error
+
+    def prepare(self, simulation: Simulation, inputs: ArrayLike) -> None:
+        """Give another simulation of the network the weights, biases and inputs of a free phase.
+
+        Parameters
+        ----------
+        simulation : Simulation
+            With as many trials as there are samples.
+        inputs : float array (samples, neurons)
+        """
+        for own in self._learning:
+            simulation.set_weights(own, self._weights[own.index])
+        self._clamp(self._samples(inputs, self._inputs, "inputs"), simulation)
+
+    def save(self, path: str | Path, beside: Mapping[str, NDArray[np.float64]] | None = None) -> None:
+        """Write the state between two calls of `learn`: weights, biases and that of the simulation.
+
+        Parameters
+        ----------
+        path : path-like
+        beside : dict of str to float64 array, optional
+            What else belongs to the state.
+
+        Raises
+        ------
+        InputError
+            The file cannot be written.
+        """
+        own = {f"weights{index}": values for index, values in self._weights.items()}
+        own |= {f"biases{index}": values for index, values in self.biases.items()}
+        self.simulation.save(path, {**(beside or {}), **own})
+
+    def restore(self, path: str | Path) -> dict[str, NDArray[np.float64]]:
+        """Go on from a state of the same network, number of samples and seed, to the same bits.
+
+        Returns
+        -------
+        dict of str to float64 array
+            What `save` was given beside the state.
+
+        Raises
+        ------
+        InputError
+            The file cannot be read, or is of another network.
+        """
+        found = self.simulation.restore(path)
+        for kind, held in (("weights", self._weights), ("biases", self.biases)):
+            for index, values in held.items():
+                saved = found.pop(f"{kind}{index}", None)
+                if saved is None or saved.shape != values.shape:
+                    raise InputError(f"{path} is no state of a network that learns, or of another one; start anew")
+                held[index] = saved
+        return found
 
     def _samples(self, given: ArrayLike, population: Population, what: str) -> NDArray[np.float64]:
         found, wanted = reals(given, what), (self.simulation.trials, population.size)
@@ -212,18 +276,18 @@ class EquilibriumPropagation:
             raise InputError(f"{what} have shape {found.shape}; (samples, neurons of {population.name}) is {wanted}")
         return found
 
-    def _clamp(self, inputs: NDArray[np.float64]) -> None:
+    def _clamp(self, inputs: NDArray[np.float64], simulation: Simulation) -> None:
         """Give all populations their learned biases, and the input what it is to have."""
         for own in self._populations:
             if own is not self._inputs and not own.source and own is not self._outputs:
-                self.simulation.set_input(own, self.biases[own.index])
+                simulation.set_input(own, self.biases[own.index])
         for trial, values in enumerate(inputs):
-            self.simulation.set_input(self._inputs, values + self.biases.get(self._inputs.index, 0.0), trial)
-        self._nudge(np.zeros((len(inputs), self._outputs.size)))
+            simulation.set_input(self._inputs, values + self.biases.get(self._inputs.index, 0.0), trial)
+        self._nudge(np.zeros((len(inputs), self._outputs.size)), simulation)
 
-    def _nudge(self, currents: NDArray[np.float64]) -> None:
+    def _nudge(self, currents: NDArray[np.float64], simulation: Simulation) -> None:
         for trial, values in enumerate(currents):
-            self.simulation.set_input(self._outputs, values + self.biases[self._outputs.index], trial)
+            simulation.set_input(self._outputs, values + self.biases[self._outputs.index], trial)
 
     def _phase(self, steps: int) -> dict[int, NDArray[np.int64]]:
         """Run a phase; spikes in its window, int64 (samples, neurons), by population."""

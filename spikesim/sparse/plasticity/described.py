@@ -4,9 +4,10 @@ from typing import Any, NamedTuple
 
 from spikesim.errors import InputError
 from spikesim.io.validation import Limits, items, nearest, number, require_keys, table, whole, word
+from spikesim.sparse.plasticity.contrastive import Contrastive
 from spikesim.sparse.plasticity.stdp import NUMBERS, PAIRINGS, STDP
 
-RULES = ("stdp",)
+RULES = ("stdp", "contrastive")
 _ELSEWHERE = {
     "wmax": "Wmax",
     "w_max": "Wmax",
@@ -30,7 +31,7 @@ class Watched(NamedTuple):
     synapses: list[int] | None
 
 
-def read_plasticity(given: Any, where: str) -> STDP:
+def read_plasticity(given: Any, where: str) -> STDP | Contrastive:
     """The rule that a table describes.
 
     Raises
@@ -39,6 +40,10 @@ def read_plasticity(given: Any, where: str) -> STDP:
         An unknown key, a wrong type, or a value out of range.
     """
     own = table(given, f"plasticity of {where}", '{ rule = "stdp", Wmax = .. }')
+    if own.get("rule") == "contrastive":
+        require_keys(own, ("rule", "limit"), f"the plasticity of {where}", ("limit",))
+        limit = number(own["limit"], f"limit of the plasticity of {where}", Limits(above=0.0))
+        return Contrastive(limit)
     numbers = [name.rstrip("_") for name in NUMBERS]
     keys = ("rule", *numbers, "pairing", "dendritic_delay")
     require_keys(own, keys, f"the plasticity of {where}", ("rule", "Wmax"), meant=_meant)
