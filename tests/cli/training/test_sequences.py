@@ -15,7 +15,7 @@ from spikesim.datasets import SeriesSet, load
 
 SHORT = ("--set", "dynamics.steps_free=8", "--set", "dynamics.window_free=4", "--set", "model.calibration_samples=8")
 GIVEN = ("--dataset", "own.tsv", "--arch", "textcnn", "--width", 0.25, "--epochs", 6, *SHORT)
-GIVEN = (*GIVEN, "--batch-size", 8, "--set", "data.token_dropout=0.1")
+GIVEN = (*GIVEN, "--batch-size", 8, "--set", "data.token_dropout=0.1", "--dropout", 0.1)
 WORDS = ("film", "actor", "plot", "scene", "end", "score")
 
 
