@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from spikesim.engine.spike_trains import SpikeTrains
     from spikesim.engine.synapses import Conv, Dense, Lookup, Sparse
     from spikesim.ep.analysis.tables import Run, open_run
-    from spikesim.ep.evaluation.network import TrainedNetwork, load
     from spikesim.ep.evaluation.explanation import Explanation
+    from spikesim.ep.evaluation.network import TrainedNetwork, load
     from spikesim.ep.evaluation.prediction import LayerSpikes, Prediction
     from spikesim.ep.runs.energy import EnergyModel
     from spikesim.ep.runs.reader import RunReader

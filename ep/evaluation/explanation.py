@@ -12,7 +12,8 @@ down to those that fired it, in proportion to their excitatory drive (the z+ rul
     R_i = sum over j of  r_i max(w_ij, 0) / (sum over i of r_i max(w_ij, 0))  R_j.
 
 At the layer of the tokens, the sum over the neurons of a position is the contribution of its token. Neurons that nobody
-below excites fire by their bias: their part belongs to no token. All parts add up to m, up to the rounding of the mean over the positions.
+below excites fire by their bias: their part belongs to no token. All parts add up to m, up to the rounding of the mean
+over the positions.
 """
 
 from collections.abc import Iterator
