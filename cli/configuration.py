@@ -53,6 +53,7 @@ _KEYS: tuple[tuple[str, str, Any], ...] = (
     ("--firing", "dynamics.firing", str),
     ("--pooling", "dynamics.pooling", str),
     ("--normalization", "model.normalization", str),
+    ("--dropout", "model.dropout", float),
     ("--signals", "error_signals.kind", str),
     ("--target-rate", "stability.target_rate", float),
     ("--init-from", "model.weights", str),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spikesim.engine.spike_trains import SpikeTrains
     from spikesim.engine.synapses import Conv, Dense, Lookup, Sparse
     from spikesim.ep.analysis.tables import Run, open_run
+    from spikesim.ep.evaluation.explanation import Explanation
     from spikesim.ep.evaluation.network import TrainedNetwork, load
     from spikesim.ep.evaluation.prediction import LayerSpikes, Prediction
     from spikesim.ep.runs.energy import EnergyModel
@@ -36,6 +37,7 @@ _HOMES = {
     "LayerSpikes": "ep.evaluation.prediction",
     "Network": "network",
     "Population": "engine.populations",
+    "Explanation": "ep.evaluation.explanation",
     "Prediction": "ep.evaluation.prediction",
     "RecordedSimulation": "sparse.analysis.recorded",
     "Run": "ep.analysis.tables",
@@ -60,6 +62,7 @@ __all__ = [
     "Conv",
     "Dense",
     "EnergyModel",
+    "Explanation",
     "InputError",
     "LayerSpikes",
     "Lookup",

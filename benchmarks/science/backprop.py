@@ -6,9 +6,9 @@
 The layers are those of the spiking network: convolution or dense layer with a bias, the clip to 0 .. 1 that is the
 firing probability, 2x2 pooling where the layer is pooled (the maximum with `dynamics.pooling` winner, else the mean), a
 linear softmax read-out. So are the images (int16, padded, augmented), the validation share, the size of the
-mini-batches, the epochs and the schedule. What differs: signals run forward only, there is no noise, and Adam follows
-the exact gradient of the cross-entropy. Of the configuration, the architecture and its width, the section `data`, the
-seed, the pooling, and the epochs and schedule of `optimizer` are used.
+mini-batches, the epochs, the schedule and dropout. What differs: signals run forward only, there is no noise, and Adam
+follows the exact gradient of the cross-entropy. Of the configuration, the architecture and its width, the section
+`data`, the seed, the pooling, dropout, and the epochs and schedule of `optimizer` are used.
 
 Of texts and series, positions behind the end of a sample are zero in every layer and count in no normalization, tokens
 look up rows (`torch.nn.Embedding`), and the read-out sees the mean or the maximum over the positions
@@ -16,6 +16,10 @@ look up rows (`torch.nn.Embedding`), and the read-out sees the mean or the maxim
 
 `--normalization batch --activation relu` is what a user of PyTorch would train: batch normalization and rectified
 linear units. `--normalization weights` standardizes the weights of each channel and learns a gain.
+
+`--attention` adds a layer of attention behind the first layer, with a skip connection: what each position retrieves
+from all positions, softmax(q K^T / sqrt(C)) V, the update of a modern Hopfield network (Ramsauer et al. 2020; arXiv
+2209.09626).
 
 Without batch normalization the first training images set the initial scale and bias of each channel, or a clip eight
 layers deep lets nothing pass.
@@ -26,6 +30,8 @@ import json
 import platform
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -105,6 +111,24 @@ class Rows(nn.Module):
         return (self.table(tokens) * (tokens > 0)[..., None] + self.bias).permute(0, 3, 1, 2)
 
 
+class Attention(nn.Module):
+    """A map (n, C, H, W) with what each position retrieves from all that exist: softmax(q K^T / sqrt(C)) V."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(channels, channels, bias=False) for _ in range(3))
+        nn.init.zeros_(self.value.weight)  # at first the map stays as it is
+
+    def forward(self, x: Tensor, there: Tensor | None) -> Tensor:
+        """there: positions that exist, (n, H, W); all of them without."""
+        patterns = x.flatten(2).transpose(1, 2)  # (n, positions, C)
+        mask = None if there is None else there.flatten(1)[:, None]  # (n, 1, positions)
+        found = functional.scaled_dot_product_attention(
+            self.query(patterns), self.key(patterns), self.value(patterns), attn_mask=mask
+        )
+        return x + found.transpose(1, 2).reshape(x.shape)
+
+
 class Network(nn.Module):
     """The layers of a chain, feed-forward, and the read-out.
 
@@ -118,6 +142,10 @@ class Network(nn.Module):
         Whether pools pass on the maximum, not the mean.
     over_all : str
         none, mean or maximum: what the read-out sees of all positions together.
+    dropout : dict of int to function, optional
+        Of layers: what drops a part of their output in training.
+    attention : bool
+        Whether the first layer is followed by one of attention.
     """
 
     def __init__(
@@ -129,8 +157,11 @@ class Network(nn.Module):
         activation: str,
         winners: bool,
         over_all: str = "none",
+        dropout: dict[int, Callable[[Tensor], Tensor]] | None = None,
+        attention: bool = False,
     ) -> None:
         super().__init__()
+        self.dropout = dropout or {}
         self.rows, self.pooled, self.activation, self.over_all = rows, chain.pooled, activation, over_all
         self.pool = functional.max_pool2d if winners else functional.avg_pool2d
         self.layers, self.norms = nn.ModuleList(), nn.ModuleList()
@@ -150,6 +181,7 @@ class Network(nn.Module):
             self.layers.append(layer)
             plain = normalization != "batch" or row.kind == "tokens"
             self.norms.append(nn.Identity() if plain else nn.BatchNorm1d(outputs))
+        self.attention = Attention(chain.connections[0].integers.shape[-1]) if attention else None
         features = neurons(chain.graph.features) if over_all == "none" else chain.graph.features[2]
         self.readout = nn.Linear(features, classes)
 
@@ -180,8 +212,14 @@ class Network(nn.Module):
             if columns is not None:
                 there = self.positions(number, x, columns)
             x = self.passed(number, self.drive(number, x, there))
+            if self.training and number in self.dropout:
+                x = self.dropout[number](x)
             if there is not None:
                 x = x * there[:, None]
+            if self.attention is not None and number == 0:
+                x = self.attention(x, there)
+                if there is not None:
+                    x = x * there[:, None]
         if self.over_all == "none":
             return self.readout(x.flatten(1))
         if self.over_all == "maximum":
@@ -248,6 +286,14 @@ def given(inputs: Any, extents: NDArray[np.int64]) -> tuple[Tensor, Tensor | Non
     return to_torch(inputs.maps), torch.from_numpy(extents[inputs.lengths])
 
 
+def dropped(config: Config, names: tuple[str, ...]) -> dict[int, Callable[[Tensor], Tensor]]:
+    """What drops neurons or channels of the layers that the configuration names."""
+    settings = config.model
+    drop = functional.dropout2d if settings.dropout_units == "channels" else functional.dropout
+    chosen = [layer for layer, name in enumerate(names) if name in (settings.dropout_layers or names)]
+    return {layer: partial(drop, p=settings.dropout) for layer in chosen} if settings.dropout else {}
+
+
 class Mean:
     """Mean cross-entropy and accuracy over mini-batches."""
 
@@ -284,7 +330,17 @@ def train(config: Config, options: argparse.Namespace) -> None:
     torch.manual_seed(config.seed)
     winners = config.dynamics.pooling == "winner"
     over_all = global_pooling(config, dataset.kind)
-    network = Network(arch.layers, chain, dataset.classes, options.normalization, options.activation, winners, over_all)
+    network = Network(
+        arch.layers,
+        chain,
+        dataset.classes,
+        options.normalization,
+        options.activation,
+        winners,
+        over_all,
+        dropped(config, chain.graph.names),
+        options.attention,
+    )
     network.to(memory_format=torch.channels_last)
     network.initialize(given(pipeline.plain(dataset.train, slice(min(samples, CALIBRATION_IMAGES))), extents)[0])
     optimizer = torch.optim.Adam(network.parameters(), lr=options.lr)
@@ -298,6 +354,7 @@ def train(config: Config, options: argparse.Namespace) -> None:
         "learning_rate": options.lr,
         "normalization": options.normalization,
         "activation": options.activation,
+        "attention": options.attention,
         "config": config.to_dict(),
         "epochs": [],
     }
@@ -368,6 +425,7 @@ def main() -> None:
         "--normalization", choices=("none", "weights", "batch"), default="none", help="of the layers (default: none)"
     )
     parser.add_argument("--activation", choices=("clip", "relu"), default="clip", help="function (default: clip)")
+    parser.add_argument("--attention", action="store_true", help="a layer of attention behind the first layer")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
     parser.add_argument("--out", type=Path, help="write the result here, JSON; a file that is there is replaced")
     options = parser.parse_args()

@@ -60,6 +60,7 @@ class AblationOptions:
         "--batch-size",
         "--test-limit",
         "--validation",
+        "--dropout",
         "--target-rate",
         "--init-from",
         "--freeze",

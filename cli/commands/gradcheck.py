@@ -77,6 +77,7 @@ class GradcheckOptions:
         "--batch-size",
         "--test-limit",
         "--validation",
+        "--dropout",
         "--target-rate",
         "--init-from",
         "--freeze",

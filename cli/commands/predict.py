@@ -9,6 +9,7 @@ import click
 from spikesim.cli.common import (
     available_threads,
     inference_option,
+    make_console,
     run_argument,
     takes,
     tell_compilation,
@@ -27,6 +28,7 @@ class PredictOptions:
     run: str
     file: Path | None
     text: tuple[str, ...]
+    explain: bool
     out: Path | None
     spikes: str | None
     first: int
@@ -44,6 +46,11 @@ class PredictOptions:
 @run_argument
 @click.argument("file", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
 @click.option("--text", multiple=True, help="A text, in place of FILE; may be given several times.")
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Show which tokens of the texts fired the neurons that decided; with --out FILE.html as a page.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -103,6 +110,9 @@ def predict(options: PredictOptions) -> None:
 
     if (options.file is None) == (not options.text):
         raise InputError("give the samples as FILE, or texts by --text, one of the two")
+    if options.explain:
+        _explain(options)
+        return
     if options.out is None and not options.text:
         raise InputError("--out is missing; name a file for the predictions, .csv or .npz")
     if options.out is not None:
@@ -132,6 +142,54 @@ def predict(options: PredictOptions) -> None:
     predicted, suffix = Predicted(network, found, ids, samples, given.names, given.texts), options.out.suffix
     write_output(options.out, lambda path: write_predictions(path, predicted, suffix), overwrite=options.overwrite)
     click.echo(f"predictions of {counted(len(samples), 'sample')}: {options.out}")
+
+
+def _explain(options: PredictOptions) -> None:
+    """Which tokens decided, in the terminal or as a page."""
+    import numpy as np
+
+    from spikesim.cli.views.token_bars import print_token_bars
+    from spikesim.ep.evaluation.network import load
+    from spikesim.ep.exchange.output import check_output, write_output
+    from spikesim.ep.parallel.communicator import Alone
+    from spikesim.ep.reports.pages.words_page import words_page
+    from spikesim.errors import InputError
+    from spikesim.runtime.printable import printable
+    from spikesim.runtime.text import counted
+
+    if options.spikes is not None:
+        raise InputError("--explain records no --spikes; leave one of them out")
+    if options.out is not None:
+        if options.out.suffix != ".html":
+            raise InputError(f"--out is {options.out}; with --explain its name must end in .html, or leave it out")
+        check_output(options.out, overwrite=options.overwrite)
+    network = load(options.run, options.dataset, options.data_dir, weights=options.weights)
+    if network.kind != "text":
+        raise InputError(f"--explain is for a network of texts; {options.run} takes {network.kind}")
+    texts = _given(network.kind, network.sample_shape, options).texts
+    assert texts is not None
+    ids, threads = options.first + np.arange(len(texts)), options.threads or available_threads(Alone())
+    seed, steps, inference = options.seed, options.steps_free, options.inference
+    found = network.predict(texts, ids=ids, threads=threads, seed=seed, steps=steps, inference=inference)
+    explained = network.explain(texts, ids=ids, threads=threads, seed=seed, steps=steps, inference=inference)
+    sure = [float(row[label]) for row, label in zip(found.probabilities, found.labels, strict=True)]
+    if options.out is None:
+        console = make_console()
+        for text, own, probability in zip(texts, explained, sure, strict=True):
+            click.echo(f"{network.classes[own.label]}  {probability:.3f}  {printable(text)}")
+            print_token_bars(console, own, network.classes)
+        return
+    rows = [
+        {"text": text, "class": network.classes[own.label], "probability": probability, **own.to_dict()}
+        for text, own, probability in zip(texts, explained, sure, strict=True)
+    ]
+    page = words_page({"run": options.run, "texts": rows})
+
+    def write(path: Path) -> None:
+        path.write_bytes(page)
+
+    write_output(options.out, write, overwrite=options.overwrite)
+    click.echo(f"answers to {counted(len(texts), 'text')}, token by token: {options.out}")
 
 
 class _Given(NamedTuple):

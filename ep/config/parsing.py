@@ -230,6 +230,8 @@ def _check_together(config: Config) -> None:
             raise InputError(f"dynamics.{name} is {window}; it must be {fitting}")
     if config.data.cutout and not config.data.augment:
         raise InputError(f"data.cutout is {config.data.cutout}; it needs data.augment = true")
+    if not config.model.dropout and (config.model.dropout_layers or config.model.dropout_units != "neurons"):
+        raise InputError("model.dropout is 0; model.dropout_layers and model.dropout_units need a share, as 0.5")
     if config.optimizer.patience is not None and not config.data.validation:
         raise InputError(
             f"optimizer.patience is {config.optimizer.patience}; it needs a validation set: set data.validation, as 0.1"

@@ -33,6 +33,8 @@ _NAMES: Mapping[str, str] = MappingProxyType(
         "checkpoint": "model.weights",
         "architecture": "model.arch",
         "network": "model.arch",
+        "dropout_rate": "model.dropout",
+        "drop_rate": "model.dropout",
         "norm": "model.normalization",
         "batch_norm": "model.normalization",
         "batchnorm": "model.normalization",

@@ -15,7 +15,9 @@ from spikesim.datasets.formats.sequences.unlabelled import series_set, text_set
 from spikesim.datasets.formats.unlabelled import image_set, recording_set
 from spikesim.datasets.samples.model import SampleSet
 from spikesim.datasets.samples.token_set import TokenSet
+from spikesim.datasets.samples.vocabulary import UNKNOWN, tokens_of
 from spikesim.ep.config.parsing import Config, config_of_run
+from spikesim.ep.evaluation.explanation import Explanation, contributions
 from spikesim.ep.evaluation.from_run import evaluation_streams, run_parameters
 from spikesim.ep.evaluation.prediction import Prediction, Rows, predict
 from spikesim.ep.inputs.dataset import load_of_run
@@ -183,19 +185,68 @@ class TrainedNetwork:
         InputError
             The samples are not what the network takes, or an option has a value that is not allowed.
         """
-        given = {"seed": seed, "dynamics.steps_free": steps, "dynamics.inference": inference}
-        changes = [(key, value) for key, value in given.items() if value is not None]
-        config = config_of_run(self._config.to_dict(), changes) if changes else self._config
+        config = self._changed(seed=seed, steps=steps, inference=inference)
         found = self.taken(samples)
         rows = Rows(found, _identities(ids, len(found)), _recorded(spikes, len(found)), self._stream)
         if rows.recorded and config.dynamics.inference == "mean-field":
             raise InputError("the mean field has no spikes to record: leave out spikes, or inference='mean-field'")
-        model = self._model_for(config)
-        pipeline = SamplePipeline(config, self._samples, model.graph.image.shape)
-        few = max(1, len(found))  # samples, which are shared out as a mini-batch is
-        config = replace(config, data=replace(config.data, batch_size=min(few, config.data.batch_size)))
-        with ThreadPool(model, config, min(few, _threads(threads))) as thread_pool:
-            return predict(thread_pool, pipeline, rows)
+        with self._thread_pool(config, len(found), threads) as thread_pool:
+            return predict(thread_pool, self._pipeline(config), rows)
+
+    def explain(
+        self,
+        texts: str | Sequence[str],
+        *,
+        ids: ArrayLike | None = None,
+        threads: int | None = None,
+        seed: int | None = None,
+        steps: int | None = None,
+        inference: str | None = None,
+    ) -> list[Explanation]:
+        """Which tokens of texts fired the neurons that decided (``spikesim manual sequences``).
+
+        Parameters are those of `predict`, of whose free phases these are the answers; of several heads that answer
+        together, the read-out's alone is shared out.
+
+        Returns
+        -------
+        list of Explanation
+            One a text.
+
+        Raises
+        ------
+        InputError
+            The network takes no texts, or an option has a value that is not allowed.
+        """
+        if self.kind != "text":
+            raise InputError(f"the network takes {self.kind}; only answers to texts are explained, by their tokens")
+        config, given = self._changed(seed=seed, steps=steps, inference=inference), text_set(texts)
+        found = self.taken(given.texts)
+        assert isinstance(found, TokenSet)
+        rows = Rows(found, _identities(ids, len(found)), (), self._stream)
+        with self._thread_pool(config, len(found), threads) as thread_pool:
+            parts = list(contributions(thread_pool, self._pipeline(config), rows))
+        explained = []
+        for row, (text, own) in enumerate(zip(given.texts, parts, strict=True)):
+            numbers = found.tokens[found.offsets[row] : found.offsets[row + 1]]
+            tokens = tuple(tokens_of(text)[: len(numbers)])
+            explained.append(Explanation(own.label, tokens, numbers != UNKNOWN, own.tokens, own.unassigned))
+        return explained
+
+    def _changed(self, *, seed: int | None, steps: int | None, inference: str | None) -> Config:
+        """The configuration with what is given in place of the run's."""
+        given = {"seed": seed, "dynamics.steps_free": steps, "dynamics.inference": inference}
+        changes = [(key, value) for key, value in given.items() if value is not None]
+        return config_of_run(self._config.to_dict(), changes) if changes else self._config
+
+    def _pipeline(self, config: Config) -> SamplePipeline:
+        return SamplePipeline(config, self._samples, self._model_for(config).graph.image.shape)
+
+    def _thread_pool(self, config: Config, samples: int, threads: int | None) -> ThreadPool:
+        """Threads for so many samples, which are shared out as a mini-batch is."""
+        few = max(1, samples)
+        settings = replace(config, data=replace(config.data, batch_size=min(few, config.data.batch_size)))
+        return ThreadPool(self._model_for(config), settings, min(few, _threads(threads)))
 
     def _model_for(self, config: Config) -> Model:
         """The network laid out for a configuration: anew where anything but the seed is another than last time."""

@@ -51,6 +51,8 @@ from spikesim.numerics.fixed_point import ONE
 
 QUANTILES = (0.1, 0.5, 0.9, 0.99)
 """Of |r+ - r-| over the neurons of a layer and the samples."""
+WITHOUT_DROPOUT = (("model.dropout", 0.0), ("model.dropout_units", "neurons"), ("model.dropout_layers", ()))
+"""Both gradients are those of the whole network."""
 COURSE_POINTS = 10
 """Lengths of the nudged phases at which the estimate is taken, at most."""
 
@@ -337,6 +339,7 @@ def check_gradients(
     """
     execution = Execution() if execution is None else execution
     threads, ranks, progress = execution.threads, execution.ranks, execution.progress
+    config = make_config(merge(config.to_dict(), WITHOUT_DROPOUT))
     check_teacher(config.error_signals, soft_targets is not None)
     configs = [variant.configure(config) for variant in grid]  # refused before any work
     kept = None if run is None or run.reader.samples is None else run.reader.samples.vocabulary

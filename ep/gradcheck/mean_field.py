@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from spikesim.engine.neurons import CLIPPED_LINEAR, NEURONS, Neuron
 from spikesim.engine.synapses import Shape
 from spikesim.ep.config.layer_rows import INPUT
-from spikesim.ep.network import heads as hd
+from spikesim.ep.network.linear_head import HeadMap
 from spikesim.ep.network.linear_map import Link
 from spikesim.ep.network.model import Model
 from spikesim.numerics.fixed_point import INPUT_BITS, ONE
@@ -42,20 +42,11 @@ def relaxation(sweep: int) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class LinearHead:
-    """A linear classifier outside the dynamics and its cost (`spikesim.ep.network.heads`).
+class LinearHead(HeadMap):
+    """A head and its cost (`spikesim.ep.network.heads`).
 
     Attributes
     ----------
-    layer : int
-        Index of the layer that it reads, from 0.
-    side, shift : int
-        It reads sums over side x side cells of p times 2**-shift.
-    pooling : {"none", "mean", "maximum"}
-        Other than "none": it reads the mean, or the maximum, over all positions that exist.
-    weights : float64 (features, classes)
-        Features in the order (y, x, channel).
-    bias : float64 (classes,)
     strength : float
         lambda, of its nudge.
     soft : float
@@ -65,30 +56,10 @@ class LinearHead:
         Half the squared error in place of the cross-entropy.
     """
 
-    layer: int
-    side: int
-    shift: int
-    weights: Reals
-    bias: Reals
     strength: float = 1.0
     soft: float = 0.0
     temperature: float = 1.0
     squared: bool = False
-    pooling: str = "none"
-
-    def logits(self, rates: Reals, mask: Reals) -> Reals:
-        """o of rates (n, H, W, C), (n, classes); mask: 1 where a position exists, else 0, (n, 1, W, 1)."""
-        n, height, width, channels = rates.shape
-        if self.pooling == "mean":
-            means = rates.sum(axis=(1, 2)) / (height * mask.sum(axis=(1, 2)))
-            return np.asarray(means @ self.weights + self.bias)
-        if self.pooling == "maximum":
-            return np.asarray(rates.max(axis=(1, 2)) @ self.weights + self.bias)
-        rows, row = height // self.side, width // self.side
-        whole = rates[:, : rows * self.side, : row * self.side]
-        sums = whole.reshape(n, rows, self.side, row, self.side, channels).sum(axis=(2, 4))
-        logits: Reals = (sums.reshape(n, -1) * 2.0**-self.shift) @ self.weights + self.bias
-        return logits
 
     def errors(self, logits: Reals, inputs: "Inputs") -> Reals:
         """-dC/do, (n, classes)."""
@@ -111,27 +82,6 @@ class LinearHead:
             divergence = (entropy - teacher * log_softmax(logits / self.temperature)).sum(axis=1)
             costs = costs + self.soft * self.temperature**2 * divergence
         return np.asarray(costs)
-
-    def push(self, errors: Reals, rates: Reals, mask: Reals) -> Reals:
-        """The adjoint of `logits` at some rates: -dC/dp of the layer from -dC/do, (n, classes) to (n, H, W, C)."""
-        n, (height, width, channels) = len(errors), rates.shape[1:]
-        if self.pooling != "none":
-            pushed = (errors @ self.weights.T)[:, None, None]
-            if self.pooling == "mean":
-                return np.asarray(
-                    pushed * mask / (height * mask.sum(axis=(1, 2), keepdims=True)) * np.ones(rates.shape)
-                )
-            flat = rates.reshape(n, height * width, channels)
-            first = np.zeros(flat.shape)
-            np.put_along_axis(first, flat.argmax(axis=1)[:, None], 1.0, axis=1)
-            return np.asarray(first.reshape(rates.shape) * pushed)
-        rows, row = height // self.side, width // self.side
-        features = (errors @ self.weights.T * 2.0**-self.shift).reshape(n, rows, 1, row, 1, channels)
-        push = np.zeros(rates.shape)
-        push[:, : rows * self.side, : row * self.side] = np.broadcast_to(
-            features, (n, rows, self.side, row, self.side, channels)
-        ).reshape(n, rows * self.side, row * self.side, channels)
-        return push
 
 
 def log_softmax(logits: Reals) -> Reals:
@@ -462,19 +412,11 @@ class MeanField:
 
 def _linear_head(model: Model, index: int, strength: float) -> LinearHead:
     """A head as it is quantized in the model."""
-    head, packed = model.heads[index], model.packed
-    row = packed.table[index]
-    by_class = hd.weights_of(packed, index).astype(np.int64)  # (classes, features)
-    integers = head.blocks.from_state(by_class).reshape(model.classes, -1).T  # (features, classes)
+    packed = model.packed
     return LinearHead(
-        layer=head.layer,
-        side=head.side,
-        shift=head.shift,
-        pooling=head.pooling,
-        weights=integers * 2.0 ** -float(row.exponent),
-        bias=packed.bias[index],
+        **vars(HeadMap.of(model, index)),
         strength=float(strength),
         soft=float(packed.soft[index]) / packed.temperature,
         temperature=packed.temperature,
-        squared=bool(row.squared),
+        squared=bool(packed.table[index].squared),
     )

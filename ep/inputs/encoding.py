@@ -27,7 +27,7 @@ from spikesim.ep.config.sections import DURATION_MAX
 from spikesim.ep.runs.samples import SampleSpec
 from spikesim.errors import InputError
 from spikesim.numerics.fixed_point import INPUT_BITS
-from spikesim.numerics.philox import philox_words
+from spikesim.numerics.philox import random_bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -300,7 +300,7 @@ def drop_tokens(texts: Tokens, sample_ids: NDArray[np.int64], *, share: float, s
         Identities in the data set.
     """
     n, width, each_sample = len(texts), texts.maps.shape[2], sample_ids[:, np.newaxis]
-    bits = _random_bits(n, width, second=epoch, third=each_sample, fourth=TAG_TOKENS, seed=seed)
+    bits = random_bits(n, width, second=epoch, third=each_sample, fourth=TAG_TOKENS, seed=seed)
     kept = bits >= round(share * 2**16)
     return Tokens(texts.maps * kept[:, np.newaxis, :, np.newaxis], texts.lengths, texts.rows)
 
@@ -311,28 +311,10 @@ def window_means(trains: SpikeTrains, shape: Shape, window: int) -> NDArray[np.i
     return ((2 * (counts << INPUT_BITS) + window) // (2 * window)).astype(np.int16).reshape(len(trains), *shape)
 
 
-def _random_bits(
-    lines: int, width: int, *, second: NDArray[np.int64] | int, third: NDArray[np.int64] | int, fourth: int, seed: int
-) -> NDArray[np.uint32]:
-    """16 random bits for each place of each line, (lines, width).
-
-    Those of place i are half i mod 8 of the Philox block with the counter (i div 8, `second`, `third`, `fourth`);
-    `second` and `third` may be of shape (lines, 1).
-    """
-    octets = -(-width // 8)
-    counters = np.empty((lines, octets, 4), np.uint32)
-    counters[:, :, 0] = np.arange(octets)
-    counters[:, :, 1] = second
-    counters[:, :, 2] = third
-    counters[:, :, 3] = fourth
-    words = philox_words(counters.reshape(-1, 4), seed)
-    return np.stack([words & 0xFFFF, words >> 16], axis=-1).reshape(lines, octets * 8)[:, :width]
-
-
 def _step_bits(steps: int, size: int, sample_id: int, *, stream: int, seed: int) -> NDArray[np.uint32]:
     """16 random bits for each neuron of the input at each step of a sample, (steps, size)."""
     each_step = np.arange(steps)[:, np.newaxis]
-    return _random_bits(steps, size, second=each_step, third=sample_id, fourth=TAG_INPUT | stream, seed=seed)
+    return random_bits(steps, size, second=each_step, third=sample_id, fourth=TAG_INPUT | stream, seed=seed)
 
 
 def _joined(trains: list[SpikeTrains], steps: int) -> SpikeTrains:

@@ -17,6 +17,7 @@ from spikesim.ep.inputs.encoding import enters_as_spikes, frame_steps, shown_ove
 from spikesim.ep.network import heads as hd
 from spikesim.ep.network.architectures import NeuronParameters, architecture, build, input_shape
 from spikesim.ep.network.clamped import ClampedNetwork
+from spikesim.ep.network.dropout import Dropout
 from spikesim.ep.network.error_signals import place_heads, teacher_weights
 from spikesim.ep.network.graph import Edge, LayerGraph
 from spikesim.ep.network.parameters import ParameterTree
@@ -65,15 +66,17 @@ class Model:
         self.names = self.graph.names
         self.layers = len(self.names)
         self.heads = place_heads(config, self.graph, dataset.kind)
+        self.dropout = Dropout.of(config, self.graph, self.heads)
         self.readout = next(index for index, head in enumerate(self.heads) if head.name == hd.READOUT)
         nudged = tuple(head.population for head in self.heads)
         clamped = config.dynamics.clamped
         # nudged phases with clamped drives have a plan of their own, and the free phase does without nudges of zero
         # the mean of an input of spikes is clamped in nudged phases as an external drive, like that of an image
         driven = tuple(edge.connection.target for edge in self.graph.input_edges)
-        self.compiled: CompiledNetwork = self.graph.network.compile(
-            external=driven if self.spike_input else (), nudged=() if clamped else nudged
-        )
+        external = driven if self.spike_input else ()
+        if self.dropout is not None:  # which is an external drive
+            external = self.graph.populations
+        self.compiled: CompiledNetwork = self.graph.network.compile(external=external, nudged=() if clamped else nudged)
         if config.dynamics.feedback_gain == 0:  # no attenuation says that; tables that lead down serve errors alone
             self.compiled = self.compiled.feedforward()
         rows = self.compiled.plan.populations  # whose fields take microseconds each

@@ -24,6 +24,7 @@ from spikesim.engine.state import Engine, State, new_counts, new_scratch, new_st
 from spikesim.ep.config.sections import DynamicsSettings
 from spikesim.ep.config.sections.dynamics import window_of
 from spikesim.ep.inputs.encoding import Input, Sequences, Tokens, maps_of
+from spikesim.ep.network.dropout import check_droppable
 from spikesim.ep.network.model import Model
 from spikesim.ep.phases.convergence import Criterion, settling_steps
 from spikesim.ep.phases.counters import RATE_BINS, PhaseCounts, SampleCounts, add_rates
@@ -95,6 +96,7 @@ class Workspace:
         self._sums = np.zeros(compiled.sizes["state"], np.int32)
         self._columns = np.full(capacity, model.graph.image.shape[1])  # of the samples, that exist
         self._answers = np.zeros((2, model.classes))
+        self._silencing: NDArray[np.int32] | None = None
         self.streams = InputSpikes.none()
 
     @property
@@ -102,10 +104,21 @@ class Workspace:
         """The state of the samples."""
         return self.group.engine.state
 
-    def rest(self, inputs: Input, sample_ids: NDArray[np.int64]) -> int:
+    def rest(self, inputs: Input, sample_ids: NDArray[np.int64], silencing: NDArray[np.int32] | None = None) -> int:
         """Put samples to rest in front of their images, or of the spikes of their free phase; returns their number.
 
-        inputs: images int16 (n, H, W, C), 1.0 = 2**12, or spikes; n at most the capacity.
+        Parameters
+        ----------
+        inputs : images int16 (n, H, W, C), 1.0 = 2**12, or spikes
+            n at most the capacity.
+        sample_ids : int64 (n,)
+        silencing : int32 (n, state size), optional
+            External drives that keep dropped neurons silent (`Dropout.silencing`); by default none is.
+
+        Raises
+        ------
+        InputError
+            The input drives a neuron so strongly that it could not be dropped.
         """
         n = len(inputs)
         if isinstance(inputs, Sequences | Tokens):
@@ -113,6 +126,11 @@ class Workspace:
             self.state.extent[:n] = self.model.extents[inputs.lengths]
         self.drive(inputs)
         put_to_rest(self.state, n)
+        self._silencing = silencing
+        if silencing is not None:
+            check_droppable(self.state.external[:n])
+            self.state.external[:n] += silencing
+            self.state.membrane[:n] += silencing  # so that it follows the drive at this distance, through any low pass
         self.state.nudge[:n] = 0
         self.state.sample_ids[:n] = sample_ids
         return n
@@ -125,6 +143,8 @@ class Workspace:
         n = len(inputs)
         if isinstance(inputs, SpikeTrains):
             self.streams = InputSpikes.join([(self.model.graph.image, inputs)])
+        if self.model.dropout is not None:
+            self.state.external[:n] = 0
         for edge in self.model.graph.input_edges:
             drive: NDArray[np.int32] | int = 0
             if not isinstance(inputs, SpikeTrains):
@@ -237,7 +257,11 @@ class Workspace:
         int64 (L,)
             Multiply-accumulates that it took, by layer.
         """
-        return self.response.keep(self.group, n)
+        taken = self.response.keep(self.group, n)
+        if self._silencing is not None:  # the response may have set the external drives anew
+            external, silencing = self.state.external[:n], self._silencing
+            np.minimum(external, silencing, out=external, where=silencing < 0)
+        return taken
 
     def restore(self, n: int) -> None:
         """Back to the remembered state."""
@@ -264,6 +288,11 @@ class Workspace:
         packed = self.model.packed
         window_features(self.model.compiled.plan, packed, first, self.state, n, self._sums, found.features)
         predict(packed, self.dynamics.window_free, labels, soft_targets, found, first=first)
+
+    def potentials(self, n: int) -> NDArray[np.int32]:
+        """Potentials of the first n samples, (n, state size); of dropped neurons, those that they would have."""
+        potentials = self.state.membrane[:n]
+        return potentials if self._silencing is None else potentials - self._silencing
 
     def rate_sums(self, n: int, sums: RateSums) -> None:
         """Add the window of the free phase of the first n samples to sums over samples."""

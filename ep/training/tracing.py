@@ -119,10 +119,10 @@ def _follow(
     dynamics, stop, layers = learner.config.dynamics, learner.thread_pool.stop, learner.model.layers
     stream = stream_of(epoch, STREAM_FREE)
     found = {ph.FREE: _Steps(dynamics.window_free, layers)}
-    n = workspace.rest(samples.inputs, samples.ids)
+    n = learner.rest(workspace, epoch, samples)
     for counts in workspace.free_steps(n, stream, stop):
         found[ph.FREE].add(workspace, n, counts.energy)
-    workspace.rest(samples.inputs, samples.ids)  # once more in one piece, which leaves what nudged phases start from
+    learner.rest(workspace, epoch, samples)  # once more in one piece, which leaves what nudged phases start from
     workspace.free(n, stream, stop)
     workspace.keep(n)
     labels, soft_targets = samples.labels, samples.soft_targets

@@ -173,17 +173,25 @@ class CompiledNetwork:
             (4 * largest_forward if average else largest_forward, connection.target),
             (largest_backward if connection.tied else 0, connection.source),
         ):
-            total = sum(
-                reach[other].into(backward)
-                for other in self.connections
-                for backward, target in ((False, other.target), (True, other.source))
-                if target is population and (other.tied or not backward)
-            )
+            total = self._total(population, reach)
             if bound >= 2**30 or total >= 4 * SHARE_LIMIT:
                 raise InputError(
                     f"{connection.name} are too large: the drive of a neuron of {population.name} could reach "
                     f"{total / ONE:.4g}; the limit is {4 * SHARE_LIMIT // ONE}: lower the learning rate or the gain"
                 )
+
+    def _total(self, population: Population, reach: Mapping[Connection, Reach]) -> float:
+        return sum(
+            reach[other].into(backward)
+            for other in self.connections
+            for backward, target in ((False, other.target), (True, other.source))
+            if target is population and (other.tied or not backward)
+        )
+
+    def largest_drive(self, population: Population) -> float:
+        """What all tables together can add to the drive of a neuron at most, 1.0 = 2**16; images are not counted."""
+        own = {connection: connection.reach for connection in self.connections}
+        return self._total(population, {c: NO_REACH if c.source.index < 0 else reach for c, reach in own.items()})
 
     def _pack(self, connection: Connection, index: int) -> None:
         row = self.plan.tables[index]

@@ -76,6 +76,24 @@ def philox_words(counters: NDArray[np.uint32], seed: int) -> NDArray[np.uint32]:
     return out
 
 
+def random_bits(
+    lines: int, width: int, *, second: NDArray[np.int64] | int, third: NDArray[np.int64] | int, fourth: int, seed: int
+) -> NDArray[np.uint32]:
+    """16 random bits for each place of each line, (lines, width).
+
+    Those of place i are half i mod 8 of the Philox block with the counter (i div 8, `second`, `third`, `fourth`);
+    `second` and `third` may be of shape (lines, 1).
+    """
+    octets = -(-width // 8)
+    counters = np.empty((lines, octets, 4), np.uint32)
+    counters[:, :, 0] = np.arange(octets)
+    counters[:, :, 1] = second
+    counters[:, :, 2] = third
+    counters[:, :, 3] = fourth
+    words = philox_words(counters.reshape(-1, 4), seed)
+    return np.stack([words & 0xFFFF, words >> 16], axis=-1).reshape(lines, octets * 8)[:, :width]
+
+
 def seed_key(seed: int) -> NDArray[np.uint32]:
     """The two key words of a seed; uint32, shape (2,)."""
     if not 0 <= seed < 2**64:

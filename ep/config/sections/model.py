@@ -71,6 +71,23 @@ class ModelSettings:
         high=0.9,
         per_layer=True,
     )
+    dropout: float = option(
+        0.0,
+        "Share of the neurons of a layer, chosen at random for each training sample, that do not fire in its phases; "
+        "what the others send counts more in turn.",
+        low=0,
+        high=0.9,
+        later=True,
+    )
+    dropout_units: str = option(
+        "neurons",
+        "What is dropped of a map: single neurons, or whole channels.",
+        choices=("neurons", "channels"),
+        later=True,
+    )
+    dropout_layers: tuple[str, ...] = option(
+        (), "Names of the layers with dropped neurons, as `conv2`; by default all.", later=True
+    )
     calibration_samples: int = option(64, "Training samples on which the biases are calibrated.", low=1, high=4096)
     global_pooling: str = option(
         "auto",

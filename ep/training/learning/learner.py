@@ -162,7 +162,12 @@ class Learner:
             A parameter is out of range.
         """
         beta, lambdas = self.controllers.beta, self.controllers.lambdas(progress)
-        self.model.set_parameters(self.parameters, beta * max(1.0, float(lambdas.max())), self.thread_pool.map)
+        dropout, parameters = self.model.dropout, self.parameters
+        if dropout is not None:
+            parameters = dropout.scaled(parameters)
+        self.model.set_parameters(parameters, beta * max(1.0, float(lambdas.max())), self.thread_pool.map)
+        if dropout is not None:
+            dropout.check(self.model.compiled)
         return beta, lambdas
 
     def _step(
@@ -247,7 +252,9 @@ class Learner:
         """Mean rate that each weight of a connection sees in the window of the free phase."""
         seen = centering.seen(self.model, edge, result.rate_sums)
         positions = result.counts[ph.FREE].positions(edge.target, edge.shape[-1])
-        return centering.presynaptic_mean(edge, seen, positions, self.config.dynamics.window_free)
+        mean = centering.presynaptic_mean(edge, seen, positions, self.config.dynamics.window_free)
+        dropout = self.model.dropout
+        return mean if dropout is None or edge.weight not in dropout.scaled_weights else mean * dropout.scale
 
     def estimate(
         self, batch: MiniBatch, progress: float = 0.0, *, keep_rates: bool = False
@@ -314,6 +321,9 @@ class Learner:
         for head, head_sum in zip(self.model.heads, sums.heads, strict=True):
             weight, bias = head_gradient(head, head_sum, count, window)
             gradients[f"{head.name}/weight"], gradients[f"{head.name}/bias"] = weight, bias
+        if self.model.dropout is not None:
+            for name in self.model.dropout.scaled_weights:  # the network has them times the scale
+                gradients[name] *= self.model.dropout.scale
         return gradients
 
     def _room(self, n: int) -> ph.Rates:
@@ -354,6 +364,12 @@ class Learner:
             sums.add(group.rates, group.potentials, group.counts)
         return sums
 
+    def rest(self, workspace: ph.Workspace, epoch: int, samples: Samples) -> int:
+        """Put training samples of an epoch to rest, the dropped neurons silenced; returns their number."""
+        dropout = self.model.dropout
+        silencing = None if dropout is None else dropout.silencing(self.model.compiled, samples.ids, epoch)
+        return workspace.rest(samples.inputs, samples.ids, silencing)
+
     def _run_group(
         self, epoch: int, strengths: NDArray[np.float64], samples: Samples, rates: ph.Rates, found: Predictions
     ) -> _Group:
@@ -364,7 +380,7 @@ class Learner:
         stop, comparison = self.thread_pool.stop, self.scheme.comparison
         labels, soft_targets = samples.labels, samples.soft_targets
         workspace = self.thread_pool.workspace
-        n = workspace.rest(samples.inputs, samples.ids)
+        n = self.rest(workspace, epoch, samples)
         counts = [PhaseCounts.zero(self.model.layers) for _ in range(3)]
         counts[ph.FREE] = workspace.free(n, stream_of(epoch, STREAM_FREE), stop)
         workspace.predict(n, labels, soft_targets, found)
@@ -372,7 +388,7 @@ class Learner:
         summed, potentials = RateSums.zero(sizes["state"]), PotentialSums.zero(sizes["bias"])
         workspace.rate_sums(n, summed)
         if self.normalization.observes:
-            potentials.add(populations, workspace.state.membrane, n)
+            potentials.add(populations, workspace.potentials(n), n)
         if len(rates.free):
             workspace.window_sums(n, rates.free)
         if len(rates.followed):
@@ -392,10 +408,15 @@ class Learner:
     def _activity(self, sums: BatchSums) -> list[NDArray[np.float64]]:
         """Mean firing probability of each channel of each layer in the window of the free phase."""
         window = self.config.dynamics.window_free
-        return [
+        found = [
             mean_activity(sums.rates.maps(own, self.model.slice_of(own).start), self._positions(sums, layer), window)
             for layer, own in enumerate(self.model.graph.populations)
         ]
+        dropout = self.model.dropout
+        if dropout is not None:  # of the neurons that are not dropped, on average
+            for layer in dropout.layers:
+                found[layer] = np.minimum(found[layer] * dropout.scale, 1.0)
+        return found
 
     def _positions(self, sums: BatchSums, layer: int) -> int:
         """Positions of a layer that exist, of all samples together."""

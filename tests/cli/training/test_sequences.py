@@ -15,7 +15,7 @@ from spikesim.datasets import SeriesSet, load
 
 SHORT = ("--set", "dynamics.steps_free=8", "--set", "dynamics.window_free=4", "--set", "model.calibration_samples=8")
 GIVEN = ("--dataset", "own.tsv", "--arch", "textcnn", "--width", 0.25, "--epochs", 6, *SHORT)
-GIVEN = (*GIVEN, "--batch-size", 8, "--set", "data.token_dropout=0.1")
+GIVEN = (*GIVEN, "--batch-size", 8, "--set", "data.token_dropout=0.1", "--dropout", 0.1)
 WORDS = ("film", "actor", "plot", "scene", "end", "score")
 
 
@@ -75,12 +75,38 @@ def test_texts_are_answered_from_the_command_line_and_from_files(run: Path) -> N
     np.testing.assert_array_equal(alone.logits[0], found.logits[1], err_msg="a text does not know of others")
     assert network.kind == "text" and not network.recordings
     for given, said in (
+        (["run.h5", "--text", "a", "--explain", "--out", "some.csv"], "its name must end in .html"),
         (["run.h5"], "give the samples as FILE, or texts by --text"),
         (["run.h5", "some.txt", "--text", "a"], "one of the two"),
         (["run.h5", "some.txt"], "--out is missing"),
         (["run.h5", "--text", " "], "is empty"),
     ):
         assert_one_line(spikesim("predict", *given, cwd=run), said)
+
+
+def test_tokens_share_the_evidence_for_the_answer(run: Path) -> None:
+    """Of either word that decides: it has the longest bar, and all parts add up to what the read-out says."""
+    texts = ["a bright film of the actor", "the plot is dull", "dull scene " * 3]
+    network = package.load(run / "run.h5")
+    found, explained = network.predict(texts), network.explain(texts)
+    bias = network.weights["readout/bias"].astype(np.float64)
+    for text, own, logits, label in zip(texts, explained, found.logits, found.labels, strict=True):
+        said = logits - bias
+        assert own.label == label and own.evidence == pytest.approx(said[label] - said.mean(), abs=1e-6)
+        assert own.tokens == tuple(text.split()) and own.known[own.tokens.index("dull" if "dull" in text else "bright")]
+        assert own.tokens[own.contributions.argmax()] in ("dull", "bright")
+    assert explained[0].known.tolist() == [False, True, True, False, False, True]
+    alone = network.explain(texts[1], ids=[1])[0]
+    np.testing.assert_array_equal(alone.contributions, explained[1].contributions)
+    given = ("predict", "run.h5", "--explain", "--text", texts[0], "--text", texts[1])
+    first, second = succeed(*given, cwd=run).stdout.split("no  ", 1)
+    lines = dict(line.split()[:2] for line in first.splitlines()[1:7])
+    assert max(lines, key=lambda word: float(lines[word])) == "bright" and "(a)" in lines
+    assert f"{explained[1].evidence:+.3f}  for no" in second
+    succeed(*given, "--out", "words.html", cwd=run)
+    page = (run / "words.html").read_text()
+    assert f"bright: {explained[0].contributions[1]:+.4f}" in page and "Evidence for no" in page
+    assert_one_line(spikesim("predict", "run.h5", "--explain", "--text", "a", "--out", "words.html", cwd=run), "exists")
 
 
 def test_the_rows_are_exported_and_nir_has_no_node_for_them(run: Path) -> None:

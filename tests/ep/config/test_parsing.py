@@ -66,7 +66,8 @@ def legal_values(item: "dataclasses.Field[Any]") -> st.SearchStrategy[Any]:
 
 BOUND_TO_OTHERS = (
     "steps", "window", "tolerance", "feedback_gain", "error_", "nudging", "contrast", "rule", "beta_", "activity_",
-    "frames", "cutout", "extended_", "patience", "neuron", "refractory", "pooling", "residual_tolerance_nudged",
+    "frames", "cutout", "dropout_", "extended_", "patience", "neuron", "refractory", "pooling",
+    "residual_tolerance_nudged",
 )  # fmt: skip
 SEED = next(item for item in dataclasses.fields(Config) if item.name == "seed")
 LATER = {item.name: item.default for _, item in FIELDS if item.metadata["later"]}

@@ -53,3 +53,16 @@ def test_faults_are_one_line(arguments, message):
     assert result.returncode == 1
     assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
     assert message in result.stderr
+
+
+def test_sentences_with_attention_and_dropped_channels(tmp_path):
+    words = ("good", "fine", "bad", "dull")
+    lines = [f"{'pro' if at % 4 < 2 else 'contra'}\ta {words[at % 4]} film {at % 7}" for at in range(80)]
+    (tmp_path / "films.tsv").write_text("\n".join(lines) + "\n")
+    out = tmp_path / "result.json"
+    given = ("--arch", "textcnn", "--width", 0.25, "--dataset", tmp_path / "films.tsv", "--batch-size", 8)
+    dropped = ("--set", "model.dropout=0.2", "--set", "model.dropout_units=channels", "--set", "data.min_count=1")
+    result = backprop(*given, *dropped, "--attention", "--epochs", 4, "--lr", 0.02, "--out", out)
+    assert result.returncode == 0, result.stderr
+    written = json.loads(out.read_text())
+    assert written["attention"] and written["epochs"][-1]["test_accuracy"] > 0.9
