@@ -54,7 +54,7 @@ class CommandOptions:
     help="sonata, nirdata, csv spikes: a trial of a simulation; repeatable.  [default: all]",
 )
 @click.option(
-    "--table", type=click.Choice(["batches", "epochs", "spikes"]), help="csv: what is written.  [default: batches]"
+    "--table", type=click.Choice(["batches", "epochs", "spikes"]), help="csv: the table to write.  [default: batches]"
 )
 @click.option(
     "--layout", type=click.Choice(["torch", "spikesim"]), help="safetensors: names and axes.  [default: torch]"
@@ -67,8 +67,8 @@ class CommandOptions:
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "int16", "int8", "int4"]),
-    help="safetensors: numbers as stored, as the dynamics have them (int16), or rounded further, with one power of two "
-    "for the layer.  [default: float32]",
+    help="safetensors: numbers as stored, as in the dynamics (int16), or rounded further, with one power of two per "
+    "layer.  [default: float32]",
 )
 @click.option(
     "--weights",
@@ -78,12 +78,13 @@ class CommandOptions:
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 @takes(CommandOptions)
 def export(options: CommandOptions) -> None:
-    """Write what a run or a simulation holds for other programs.
+    """Write a run or a simulation in formats of other programs.
 
     Recorded spikes as SONATA, NIRData or CSV, the network as a NIR graph, its weights as safetensors, the counters
-    under NeuroBench's names (JSON) or one by one (CSV). What a format cannot say is told, and stands in the file's
-    metadata if it has some (spikesim manual exchange). The run file is not changed. Formats of spikes also take the
-    .npz of spikesim predict --spikes in its place, and the file of spikesim simulate, whose potentials SONATA has too.
+    under NeuroBench's names (JSON) or one by one (CSV). What a format cannot express is printed, and written to the
+    metadata of the file if it has any (spikesim manual exchange). The run file is not changed. Formats of spikes also
+    take the .npz of spikesim predict --spikes in its place, and the file of spikesim simulate, whose potentials SONATA
+    has too.
     """
     from spikesim.ep.exchange.exporting import ExportOptions
     from spikesim.ep.exchange.exporting import export as write

@@ -206,7 +206,7 @@ def test_what_an_import_prints(folder):
     assert lines[0] == f"{folder / 'w.safetensors'}: layout torch"
     assert lines[1].startswith("  conv1: 3x3x1x4 weights, in steps of 2^-") and lines[1].endswith(" become 0")
     assert lines[3] == f"run file: {folder / 'imported.h5'}"
-    assert lines[4].startswith("train it further: spikesim train --config ") and lines[4].endswith(" --resume")
+    assert lines[4].startswith("continue training: spikesim train --config ") and lines[4].endswith(" --resume")
 
 
 def test_an_imported_run_has_the_weights(folder):
@@ -315,7 +315,7 @@ def test_heads_that_are_not_in_the_file(folder, tmp_path):
     kept = {name: array for name, array in arrays.items() if not name.startswith("head")}
     safetensors.numpy.save_file(kept, tmp_path / "w")
     result = succeed(*importing(folder, tmp_path / "w"), "--out", tmp_path / "x.h5")
-    assert "not in the file, as a training begins with them: head1" in result.stdout
+    assert "not in the file, set as at the start of a training: head1" in result.stdout
     with RunReader(tmp_path / "x.h5") as reader, RunReader(folder / "run.h5") as run:
         assert reader.weights()["head1/weight"].any()
         assert (reader.weights()["conv2/weight"] == run.weights()["conv2/weight"]).all()

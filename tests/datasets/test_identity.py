@@ -255,7 +255,7 @@ def test_weights_of_a_run_on_recordings_are_exported_and_imported(
     with RunReader("imported.h5") as reader:
         assert split_name(reader.setting("data.dataset"))[1] is not None
         assert reader.input_shape == (ef.SIDE, ef.SIDE, 2)
-    further = shlex.split(said.splitlines()[-1].removeprefix("train it further: spikesim "))
+    further = shlex.split(said.splitlines()[-1].removeprefix("continue training: spikesim "))
     assert "the hash of its content" in refuse("evaluate", "imported.h5", "--data-dir", "other")
     succeed(*further, "--threads", 1)
     pytest.importorskip("nir")

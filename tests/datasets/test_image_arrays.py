@@ -282,4 +282,4 @@ def test_check_of_ones_own_images(tmp_path: Path) -> None:
         "  3 classes of 16 training and 4 test samples each",
     ]
     path.write_bytes(path.read_bytes()[:-30])
-    assert_one_line(spikesim("data", "check", path), "not whole")
+    assert_one_line(spikesim("data", "check", path), "incomplete or damaged")

@@ -75,8 +75,8 @@ def test_texts_are_answered_from_the_command_line_and_from_files(run: Path) -> N
     np.testing.assert_array_equal(alone.logits[0], found.logits[1], err_msg="a text does not know of others")
     assert network.kind == "text" and not network.recordings
     for given, said in (
-        (["run.h5"], "give the samples as FILE, or texts by --text"),
-        (["run.h5", "some.txt", "--text", "a"], "one of the two"),
+        (["run.h5"], "give either FILE or --text"),
+        (["run.h5", "some.txt", "--text", "a"], "give either FILE or --text"),
         (["run.h5", "some.txt"], "--out is missing"),
         (["run.h5", "--text", " "], "is empty"),
     ):
