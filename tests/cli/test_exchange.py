@@ -171,11 +171,11 @@ def test_weights_of_8_bits_come_back_as_evaluate_tests_them(folder, tmp_path):
 def test_what_an_export_refuses(folder, tmp_path):
     run, out = folder / "run.h5", tmp_path / "x"
     base = ("export", run, "--out", out, "--to")
-    assert_one_line(spikesim(*base, "neurobench", "--step-ms", 2), "--step-ms has no use with --to neurobench")
+    assert_one_line(spikesim(*base, "neurobench", "--step-ms", 2), "--step-ms is not used with --to neurobench")
     assert_one_line(spikesim(*base, "csv", "--sample", 3), "--table batches")
-    assert_one_line(spikesim(*base, "nir", "--nodes", "if", "--step-ms", 2), "--step-ms has no use with --nodes if")
-    assert_one_line(spikesim(*base, "csv", "--nodes", "if"), "--nodes has no use with --to csv")
-    assert_one_line(spikesim(*base, "nir", "--dtype", "int8"), "--dtype has no use with --to nir")
+    assert_one_line(spikesim(*base, "nir", "--nodes", "if", "--step-ms", 2), "--step-ms is not used with --nodes if")
+    assert_one_line(spikesim(*base, "csv", "--nodes", "if"), "--nodes is not used with --to csv")
+    assert_one_line(spikesim(*base, "nir", "--dtype", "int8"), "--dtype is not used with --to nir")
     assert_one_line(spikesim(*base, "sonata", "--sample", 4), "no spikes of sample 4; it has 3, 5")
     assert_one_line(spikesim("export", run, "--to", "csv", "--out", tmp_path / "no" / "x"), "is not a folder")
     assert not out.exists()

@@ -175,7 +175,7 @@ def test_a_run_that_was_begun_on_other_content_is_not_continued(tmp_path: Path) 
     config = small.make(small.DENSE)
     assert named(config, data, run).data.dataset == data.name
     other = load(str(ef.write_file(tmp_path / "bars.npz", changed("labels"))))
-    with pytest.raises(InputError, match=r"was begun on other data: data\.dataset is bars\.npz#[0-9a-f]{16} in"):
+    with pytest.raises(InputError, match=r"was started on other data: data\.dataset is bars\.npz#[0-9a-f]{16} in"):
         named(config, other, run)
     (tmp_path / "damaged.h5").write_bytes(run.read_bytes()[:500])
     assert named(config, other, tmp_path / "damaged.h5").data.dataset == other.name, "others say what is wrong with it"
@@ -236,7 +236,7 @@ def test_the_same_file_under_another_path_is_the_same(trained: Path, monkeypatch
 def test_another_content_under_the_same_name_is_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(trained)
     other = ("--dataset", "bars.npz", "--data-dir", "other")
-    assert "was begun on other data" in refuse(*TRAIN, *other, "--out", "run.h5", "--resume")
+    assert "was started on other data" in refuse(*TRAIN, *other, "--out", "run.h5", "--resume")
     for command_line in (
         ("evaluate", "run.h5"),
         ("teacher", "run.h5", "--out", "t.h5"),

@@ -115,7 +115,7 @@ def test_where_a_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             load(name, "none")
         os.mkfifo(name)  # opening it would wait for somebody who writes
         for ask in (load, find, check):
-            with pytest.raises(InputError, match=f"{name} is no regular file"):
+            with pytest.raises(InputError, match=f"{name} is not a regular file"):
                 ask(name)
 
 

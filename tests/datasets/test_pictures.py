@@ -55,7 +55,11 @@ def test_what_is_no_such_picture_is_named(tmp_path: Path) -> None:
         ("takes 2 channels", tmp_path / "small.png", (5, 4, 2)),
         ("transparent", saved("clear.png", Image.fromarray(clear)), COLOUR),
         ("mode I;16", saved("deep.png", Image.fromarray(PIXELS[..., 0].astype(np.uint16))), GREY),
-        ("no picture of the kind", saved("really.bmp", Image.fromarray(PIXELS)).rename(tmp_path / "b.png"), COLOUR),
+        (
+            "not a picture of the format",
+            saved("really.bmp", Image.fromarray(PIXELS)).rename(tmp_path / "b.png"),
+            COLOUR,
+        ),
         ("does not exist", tmp_path / "none.png", GREY),
     ):
         expect_fault(f"{re.escape(path.name)}.*{told}", read_images, path, shape)

@@ -202,7 +202,7 @@ def test_what_a_report_cannot_be_of(folder: Path, tmp_path: Path) -> None:
     for arguments, fragment in (
         ((), "give a RUN.h5 or SIM.h5, or --sweep DIR"),
         ((folder / "run-0.h5", "--sweep", folder), "leave out RUN.h5"),
-        (("--sweep", tmp_path), "holds no run files"),
+        (("--sweep", tmp_path), "has no run files"),
     ):
         assert_one_line(spikesim("report", *arguments), fragment)
 

@@ -31,9 +31,7 @@ def test_a_training_that_does_not_get_better_ends(tmp_path: Path) -> None:
         assert (reader.status, reader.rows["epochs"], reader.best_epoch) == ("finished", 3, 1)
     before = digest(run)
     assert "is finished; nothing to do\n" in succeed("resume", run).stderr
-    assert_one_line(
-        spikesim("resume", run, "--epochs", 20), "was ended after epoch 3 by optimizer.patience, which is 2"
-    )
+    assert_one_line(spikesim("resume", run, "--epochs", 20), "ended after epoch 3 by optimizer.patience, which is 2")
     assert digest(run) == before
 
 

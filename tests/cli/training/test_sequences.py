@@ -123,7 +123,7 @@ def test_series_come_with_the_program(tmp_path: Path) -> None:
     refused = spikesim("train", *given[:2], "--arch", "vgg11", "--out", "none.h5", cwd=tmp_path)
     assert_one_line(refused, "vgg11 is for images", "choose --arch conv1d")
     for change, said in (
-        (("--arch", "textcnn"), "tokens of texts alone"),
+        (("--arch", "textcnn"), "input of texts alone"),
         (("--arch", "conv1d", "--set", "data.encoding=latency"), "holds series"),
     ):
         assert_one_line(spikesim("train", *given[:2], *change, "--out", "none.h5", cwd=tmp_path), said)

@@ -216,7 +216,7 @@ def test_what_is_refused(run, tmp_path):
         ((run, "--neurons", "0-31"), ("--html or --plot",)),
         ((run, second, "--gradients", run, "--html", tmp_path / "x.html"), ("one run",)),
         ((run, "--gradients", run), ("--html or --plot",)),
-        ((run, "--gradients", run, "--html", tmp_path / "x.html"), ("is no JSON",)),
+        ((run, "--gradients", run, "--html", tmp_path / "x.html"), ("is not JSON",)),
         ((run, tmp_path / "text.h5"), ("text.h5", "is not an HDF5 file")),
     ):
         assert_one_line(spikesim("report", *arguments), *fragments)

@@ -130,7 +130,7 @@ def test_what_is_no_extension_is_refused(tmp_path: Path) -> None:
     ("given", "message"),
     [
         ({"extended_from": [2]}, "extended_from has 1 value and optimizer.extended_at 0"),
-        ({"extended_from": [3], "extended_at": [5]}, "an extension has more epochs"),
+        ({"extended_from": [3], "extended_at": [5]}, "an extension must have more epochs"),
         ({"extended_from": [1, 2], "extended_at": [5, 4]}, "comes later"),
     ],
 )
