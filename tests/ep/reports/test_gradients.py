@@ -35,11 +35,11 @@ def test_cosines_by_layer(tmp_path):
         (json.dumps(check(variants=[{}])), "is not a gradient check"),
         (
             json.dumps(check(mean_field={"to_exact": {"weight": {"cosine": ["<b>"] * 2, "norm_ratio": [1, 1]}}})),
-            "no grad",
+            "not a gradient",
         ),
         (
             json.dumps(check(variants=[{**check()["variants"][0], "variant": {"steps_nudged": "x", "beta": 1}}])),
-            "no grad",
+            "not a gradient",
         ),
         (json.dumps(check(layers=["conv1"])), "is not a gradient check"),
         (json.dumps(check(layers=["a", "b"])), "has the layers a, b, the run has conv1, conv2"),

@@ -160,7 +160,7 @@ def test_what_cannot_be_grouped_is_refused(sweep: Path, tmp_path: Path) -> None:
     for arguments, fragment in (
         ((one, "--group", "seeds"), "--group applies to several runs"),
         ((one, one, "--group", "seeds"), "--group seeds needs finished runs"),
-        (("--sweep", tmp_path), "none of 1 member has begun"),
+        (("--sweep", tmp_path), "none of 1 member has started"),
     ):
         result = CliRunner().invoke(main, ["report", *map(str, arguments)])
         assert result.exit_code == 2 and fragment in result.output
