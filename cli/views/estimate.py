@@ -19,8 +19,8 @@ def print_estimate(estimate: "Estimate") -> None:
     for name, text in (*_work_lines(estimate), *_time_lines(estimate)):
         click.echo(f"{name + ':':<13}{text}")
     click.echo(
-        "Time depends on the number of spikes: this estimate assumes the activity of the first mini-batches, "
-        f"{percent(estimate.measured.activity)}, and leaves out checkpoints."
+        f"At the activity of the first mini-batches, {percent(estimate.measured.activity)}, without checkpoints; "
+        "fewer spikes take less time."
     )
 
 
