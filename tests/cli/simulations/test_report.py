@@ -227,7 +227,7 @@ def test_runs_and_simulations_are_told_apart(simulation, run, tmp_path) -> None:
     assert "--population applies to simulations" in refused(run, "--population", "cells")
     assert "--from applies to simulations" in refused(run, "--from", 3)
     assert "report them separately" in refused(run, simulation)
-    assert "of one simulation" in refused(simulation, simulation, "--html", tmp_path / "x.html")
+    assert "apply to a single simulation" in refused(simulation, simulation, "--html", tmp_path / "x.html")
     with pytest.raises(InputError, match=r"'spikesim report' shows and spikesim\.open_simulation reads"):
         open_run(simulation)
     with pytest.raises(InputError, match=r"which 'spikesim report' shows and spikesim\.open_run reads"):
