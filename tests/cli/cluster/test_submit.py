@@ -263,7 +263,7 @@ def start_of_a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("--signals", "kd"), ("needs a teacher",)),
         (("--signals", "kd", "--teacher", "nothere.h5"), ("nothere.h5 does not exist",)),
         (("--signals", "both", "--teacher", "no.h5"), ("no.h5 is not an HDF5 file",)),
-        (("--teacher", "teacher.h5"), ("has no use for a teacher",)),
+        (("--teacher", "teacher.h5"), ("error_signals.kind", "'local'", "teacher")),
         (("--signals", "kd", "--teacher", "teacher.h5", "--dataset", "fashion-mnist-mini"), ("is for 'own.npz#",)),
         (("--arch", "conf"), ("unknown architecture 'conf'",)),
         (("--arch", "vgg5"), ("vgg5 takes images of 32x32",)),
