@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from spikesim.datasets import find
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -96,10 +98,11 @@ MEASURED = (
              r"epoch 2/3: .*?accuracy ([\d.]+) %; \d.*?epoch 3/3: .*?test loss [\d.]+, accuracy ([\d.]+) %",
              "spikesim train --arch conv --epochs 3 --out first.h5", TESTED),
     Measured("MNIST, epoch 1", RESULTS, r"^ {4}mnist, 0 +([\d.]+)",
-             "spikesim train --config examples/mnist-conv.toml --out mnist.h5", TESTED, last="epoch 1/", needs="mnist"),
+             "spikesim train --config examples/mnist-conv.toml --out mnist.h5", TESTED,
+             last="epoch 1/6:", needs="mnist"),
     Measured("Fashion-MNIST, epoch 1", RESULTS, r"^ {4}fashion, 0 +([\d.]+)",
-             "spikesim train --config examples/fashion-mnist-conv.toml --out fashion.h5", TESTED, last="epoch 1/",
-             needs="fashion-mnist"),
+             "spikesim train --config examples/fashion-mnist-conv.toml --out fashion.h5", TESTED,
+             last="epoch 1/6:", needs="fashion-mnist"),
     Measured("bias of spikes, leak 1", RESULTS, r"^\| iid \| [\d.]+ \| ([\d.]+)",
              "python benchmarks/science/firing.py --leaks 1 --repeats 640 --noise-repeats 2 --windows 8",
              r"^\| 1 \| ([\d.]+)", factor=1.1),
@@ -145,7 +148,7 @@ def missing(needs: str, data: Path | None) -> str:
     """Why a command cannot run here."""
     if needs.startswith("import "):
         return "" if importlib.util.find_spec(needs.split()[1]) else f"needs {needs.split()[1]}"
-    return "needs --data-dir" if needs and data is None else ""
+    return "" if not needs or find(needs, data) else f"needs {needs}: spikesim data fetch {needs} --data-dir DIR"
 
 
 def output(item: Measured, data: Path | None) -> str:
@@ -188,7 +191,7 @@ def measured(item: Measured, data: Path | None) -> Line:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="measured figures; all if none is given")
-    parser.add_argument("--data-dir", type=Path, help="folder of MNIST and Fashion-MNIST")
+    parser.add_argument("--data-dir", type=Path, help="folder of data sets (default: $SPIKESIM_DATA)")
     parser.add_argument("--list", action="store_true", help="list the measured figures with their commands")
     given = parser.parse_args()
     if unknown := set(given.names) - {item.name for item in MEASURED}:

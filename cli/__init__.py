@@ -147,11 +147,11 @@ def _shortened(name: str) -> str:
     cls=LazyGroup,
     subcommands={
         "train": ("spikesim.cli.commands.train:train", "Train a network by equilibrium propagation."),
-        "resume": ("spikesim.cli.commands.resume:resume", "Go on with the training of a run file, or give it more."),
+        "resume": ("spikesim.cli.commands.resume:resume", "Continue the training of a run file, or add epochs to it."),
         "sweep": ("spikesim.cli.commands.batch.sweep:sweep", "Train the members of a sweep on this machine."),
         "submit": (
             "spikesim.cli.commands.batch.submit:submit",
-            "Send a training, or a sweep of them, to a cluster with Slurm.",
+            "Submit a training or a sweep to a cluster with Slurm.",
         ),
         "gradcheck": (
             "spikesim.cli.commands.gradcheck:gradcheck",
@@ -164,16 +164,16 @@ def _shortened(name: str) -> str:
         "evaluate": ("spikesim.cli.commands.evaluate:evaluate", "Test the network of a run file."),
         "predict": (
             "spikesim.cli.commands.predict:predict",
-            "Classify samples without labels by the network of a run.",
+            "Classify samples without labels with the network of a run.",
         ),
-        "report": ("spikesim.cli.commands.report:report", "Show what a run did, or how several compare."),
+        "report": ("spikesim.cli.commands.report:report", "Show the results of a run, or compare several."),
         "watch": ("spikesim.cli.commands.watch:watch", "Follow a run that another process writes."),
         "teacher": (
             "spikesim.cli.commands.teacher:teacher",
-            "Write what a network says of the training images to a teacher file.",
+            "Write a network's logits on the training images to a teacher file.",
         ),
-        "export": ("spikesim.cli.commands.export:export", "Write what a run holds in formats of other programs."),
-        "import": ("spikesim.cli.commands.import_run:import_", "Make a run file of weights from elsewhere."),
+        "export": ("spikesim.cli.commands.export:export", "Write a run in formats of other programs."),
+        "import": ("spikesim.cli.commands.import_run:import_", "Make a run file from weights trained elsewhere."),
         "simulate": ("spikesim.cli.commands.simulate:simulate", "Run a sparse network that a TOML file describes."),
         "info": ("spikesim.cli.commands.info:info", "Show the configuration, the state and the digest of a run file."),
         "presets": (
@@ -185,7 +185,7 @@ def _shortened(name: str) -> str:
         "cache": ("spikesim.cli.commands.installation.cache:cache", "Show or clean the compiled kernels on the disk."),
         "completion": (
             "spikesim.cli.commands.installation.completion:completion",
-            "Print what makes a shell complete options and values.",
+            "Print the script that completes options and values in a shell.",
         ),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -194,5 +194,5 @@ def _shortened(name: str) -> str:
 def main() -> None:
     """Equilibrium propagation in networks of probabilistic spiking neurons.
 
-    Exit codes: 0 done, 2 something that was given is wrong, 75 stopped by a signal and resumable with --resume.
+    Exit codes: 0 success, 2 invalid input, 75 stopped by a signal and resumable with --resume.
     """

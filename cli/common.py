@@ -52,7 +52,7 @@ weights_option = click.option(
     type=click.Choice(["last", "best"]),
     default="last",
     show_default=True,
-    help="Those of the last checkpoint, or of the best epoch by the validation set, where the run has one.",
+    help="Weights of the last checkpoint, or of the best epoch on the validation set, if the run has one.",
 )
 data_dir_option = grouped(
     "Data", "--data-dir", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $SPIKESIM_DATA]"
@@ -70,7 +70,7 @@ repeats_option = click.option(
     type=click.IntRange(min=1, max=10000),
     default=1,
     show_default=True,
-    help="Mini-batches with fresh random numbers, over which is averaged.",
+    help="Mini-batches to average over, each with fresh random numbers.",
 )
 style_option = click.option(
     "--format",

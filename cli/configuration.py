@@ -171,9 +171,9 @@ def check_run_options(run: str | None, config_file: Path | None, weights: str) -
     InputError
     """
     if run is not None and config_file is not None:
-        raise InputError("--run and --config exclude each other; a run has its configuration, --set changes it")
+        raise InputError("give either --run or --config; a run has its configuration, which --set changes")
     if run is None and weights == "best":
-        raise InputError("--weights best is of a run; add --run RUN.h5, or leave it out")
+        raise InputError("--weights best needs a run; add --run RUN.h5, or leave it out")
 
 
 def tested(reader: "RunReader", settings: tuple[str, ...], options: Mapping[str, Any]) -> "Config":
@@ -195,7 +195,7 @@ def tested(reader: "RunReader", settings: tuple[str, ...], options: Mapping[str,
     for key, value in chosen:
         if not key.startswith("dynamics.") and key != "error_signals.answer":
             allowed = "keys of dynamics, as dynamics.firing=iid, and error_signals.answer"
-            raise InputError(f"--set {key}={value}: a test can change {allowed}")
+            raise InputError(f"--set {key}={value}: a test can only change {allowed}")
     names = {
         "data.dataset": "dataset",
         "dynamics.inference": "inference",
@@ -274,7 +274,7 @@ def take_teacher(config: "Config", dataset: "Dataset", path: Path) -> "tuple[Con
     signals = config.error_signals
     if not has_teacher(signals):
         raise InputError(
-            f"--teacher has no use with error_signals.kind {signals.kind!r}; leave it out, or add --signals kd or both"
+            f"--teacher is not used with error_signals.kind {signals.kind!r}; leave it out, or add --signals kd or both"
         )
     teacher = read_teacher(path, dataset)
     if signals.teacher not in ("", teacher.digest):

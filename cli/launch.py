@@ -95,7 +95,7 @@ def refuse_ranks(command: str) -> None:
     """
     started = _launched()[0]
     if started > 1:
-        raise InputError(f"{started} processes were started; {command} runs as one process, with --threads")
+        raise InputError(f"{started} processes were started; {command} runs as one process: use --threads")
 
 
 def end_together(ranks: "MpiRanks | None", code: int, message: str, command: str | None) -> None:

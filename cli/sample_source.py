@@ -36,7 +36,7 @@ class DatasetSamples:
         if not isinstance(found.test, ImageSet):
             if not found.recordings:
                 raise InputError(f"{found.name} holds {found.kind}; give a data set of images")
-            raise InputError(f"{found.name} holds recordings of events, which are spikes: give them as recordings")
+            raise InputError(f"{found.name} holds recordings of events; give them as recordings")
         _require(found, samples)
         return np.asarray(found.test.images[samples])
 

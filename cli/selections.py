@@ -45,7 +45,7 @@ def parse_numbers(option: str, text: str, what: str = "numbers", samples: int | 
         if samples is not None and stop >= samples:
             raise InputError(f"{option} names {part.strip()}; there are {counted(samples, 'sample')}, from 0")
         if stop < start:
-            raise InputError(f"{option} names {part.strip()}; a range goes upwards, such as 10-19")
+            raise InputError(f"{option} names {part.strip()}; a range must ascend, such as 10-19")
         if len(chosen) + stop - start >= NUMBERS_MAX:
             raise InputError(f"{option} names more than {NUMBERS_MAX} {what}; name fewer")
         chosen.extend(range(start, stop + 1))
@@ -64,7 +64,9 @@ def parse_neurons(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
     for text in texts:
         layer, _, numbers = text.rpartition(":")
         if layer in chosen:
-            raise InputError(f"--neurons names {layer or 'those of all layers'} twice; give all in one, as 0-31,64-95")
+            raise InputError(
+                f"--neurons names {layer or 'those of all layers'} twice; give all at once, such as 0-31,64-95"
+            )
         what = "neurons, of all layers or of one as in conv1:0-63"
         chosen[layer] = tuple(parse_numbers("--neurons", numbers, what))
     return chosen

@@ -39,7 +39,8 @@ _OPTIONS = (
         "Execution",
         "--threads",
         type=click.IntRange(min=1, max=1024),
-        help="Threads; they change the time, never a bit.  [default: $SLURM_CPUS_PER_TASK or the cores at hand]",
+        help="Threads; the result does not depend on their number.  [default: $SLURM_CPUS_PER_TASK or the cores at "
+        "hand]",
     ),
     grouped(
         "Execution",
@@ -61,7 +62,7 @@ _OPTIONS = (
         "--verbose",
         "verbosity",
         flag_value="verbose",
-        help="Also tell what is compiled and saved.",
+        help="Also report compilations and checkpoints.",
     ),
     grouped(
         "Messages and logs",
@@ -69,14 +70,14 @@ _OPTIONS = (
         "--quiet",
         "verbosity",
         flag_value="quiet",
-        help="Tell only warnings, and where the run file is.",
+        help="Print only warnings and the path of the run file.",
     ),
     grouped(
         "Messages and logs",
         "--log",
         metavar="FILE.jsonl",
         type=click.Path(path_type=Path),
-        help="Also write a line of JSON for each mini-batch, epoch and message; a run that goes on appends.",
+        help="Also write a line of JSON for each mini-batch, epoch and message; a resumed run appends.",
     ),
     grouped(
         "Messages and logs",
@@ -141,7 +142,7 @@ def introduce(trainer: "Trainer", dataset: "Dataset", observer: "Observer") -> N
         return
     if config.data.validation:
         held = counted(len(trainer.dataset.test), "training sample")
-        observer.message(f"tests are made on {held} held out for validation, not on the test set")
+        observer.message(f"the run is tested on {held} held out for validation, not on the test set")
     _tell_what_was_read(config, dataset, observer)
     _tell_details(trainer, observer)
 
@@ -181,7 +182,7 @@ def _tell_details(trainer: "Trainer", observer: "Observer") -> None:
 
     own = ", ".join(f"{name} {version}" for name, version in versions().items())
     observer.detail(f"spikesim {__version__}, {own}")
-    observer.detail(f"compiled kernels: {cache_folder().path or 'kept nowhere'}")
+    observer.detail(f"compiled kernels: {cache_folder().path or 'not kept'}")
     values = trainer.config.to_dict()
     name, differing = beyond_preset(values)
     keys = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in differing)

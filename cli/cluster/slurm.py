@@ -104,7 +104,7 @@ def check_time(time: str, warn_seconds: int) -> None:
     seconds = seconds_of(time)
     if seconds is not None and seconds <= warn_seconds + EARLY_SECONDS:
         raise InputError(
-            f"--time {time} is {seconds} s, and the warning comes {warn_seconds} s before its end, or up to "
+            f"--time {time} is {seconds} s, and the signal to stop comes {warn_seconds} s before its end, or up to "
             f"{EARLY_SECONDS} s earlier; ask for more --time or give a smaller --signal-before"
         )
 

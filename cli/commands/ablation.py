@@ -30,7 +30,7 @@ def _words(what: str, text: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
     words = tuple(word.strip() for word in text.split(","))
     for word in words:
         if word not in allowed or words.count(word) > 1:
-            raise InputError(f"{what} is {text!r}; it is a list of {', '.join(allowed)}, each at most once")
+            raise InputError(f"{what} is {text!r}; it must be a list of {', '.join(allowed)}, each at most once")
     return words
 
 

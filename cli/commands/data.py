@@ -85,14 +85,14 @@ def _sample(entry: "Entry") -> str:
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="text for people; json for programs: a list with an entry a data set.",
+    help="text for people; json for programs: a list with one entry per data set.",
 )
 def check(names: tuple[str, ...], data_dir: Path | None, form: str) -> None:
-    """Say whether data sets are whole, what they hold, and what looks odd in them.
+    """Check whether data sets are complete; show what they hold and what looks odd.
 
     The files of published ones are compared with their sha256; folders of recordings or texts, and files of your own
-    (.npz, .h5, .ts, .tsv, .csv), are read. Without NAME, every data set that is found. Exit code 2 if one that was
-    requested is missing or bad; a warning is no fault.
+    (.npz, .h5, .ts, .tsv, .csv), are read. Without NAME, every data set that is found is checked. Exits with code 2 if
+    a requested one is missing or bad; warnings do not count.
     """
     import json
     from typing import Any
@@ -125,7 +125,7 @@ def check(names: tuple[str, ...], data_dir: Path | None, form: str) -> None:
     bad = [entry["name"] for entry in entries if entry["state"] == "bad"]
     if bad:
         where = "the lines above say" if form == "text" else "its error says"
-        raise InputError(f"not whole: {', '.join(bad)}; {where} why and what to do")
+        raise InputError(f"incomplete or damaged: {', '.join(bad)}; {where} why and what to do")
 
 
 @data.command()
@@ -149,7 +149,7 @@ def check(names: tuple[str, ...], data_dir: Path | None, form: str) -> None:
 def fetch(name: str, data_dir: Path, mirrors: tuple[str, ...]) -> None:
     """Download a data set, check it and put it into a data folder.
 
-    What has arrived before an interruption is kept: the same command continues from there.
+    An interrupted download is kept: the same command continues it.
     """
     import sys
 

@@ -72,7 +72,7 @@ class EvaluateOptions:
 @click.option(
     "--bits",
     metavar="N,N,...",
-    help="Test the weights rounded to so many bits too, 2 to 16, as export --dtype does: --bits 8,6,4.",
+    help="Also test the weights rounded to these numbers of bits, 2 to 16, as export --dtype does: --bits 8,6,4.",
 )
 @click.option(
     "--confusion/--no-confusion",
@@ -83,15 +83,15 @@ class EvaluateOptions:
 @style_option
 @takes(EvaluateOptions)
 def evaluate(options: EvaluateOptions) -> None:
-    """Test the network of a run file on the test images of its data set, or of another with the same form.
+    """Test the network of a run file on the test images of its data set, or of another one of the same form.
 
-    Prints accuracy, loss, activity, steps, synaptic operations and estimated energy per sample for each repeat, and
-    which classes are taken for which; with --bits, instead of these, means over the repeats beside each number of
-    bits. The run file is not changed. Started by mpiexec or srun, it shares the images among the processes.
+    Prints accuracy, loss, activity, steps, synaptic operations and estimated energy per sample for each repeat, and the
+    confusion matrix; with --bits, instead of these, means over the repeats for each number of bits. The run file is not
+    changed. Under mpiexec or srun the processes share the images.
     """
     bits = _bits(options.bits)
     if bits and options.confusion:
-        raise click.UsageError("--confusion is of one set of weights; leave it out, or --bits")
+        raise click.UsageError("--confusion needs a single set of weights; leave out --confusion or --bits")
     ranks = take_ranks()
     tell_compilation()
 
@@ -153,7 +153,7 @@ def _print_table(title: str, results: list[Any]) -> None:
 
     table = Table(title, ("repeat",))
     table.add_columns(
-        "accuracy", "loss", "activity", "steps\na sample", "ACs\na sample", "MACs\na sample", "energy\na sample"
+        "accuracy", "loss", "activity", "steps\nper sample", "ACs\nper sample", "MACs\nper sample", "energy\nper sample"
     )
     for number, result in enumerate(results, 1):
         table.add_row(
@@ -182,7 +182,7 @@ def _print_bits(title: str, results: list[Any]) -> None:
     from spikesim.cli.terminal.tables import Table, print_table
 
     table = Table(f"{title}, by the bits of a weight", ("bits",))
-    table.add_columns("accuracy", "loss", "activity", "weights\nthat are 0", "ACs\na sample")
+    table.add_columns("accuracy", "loss", "activity", "weights\nthat are 0", "ACs\nper sample")
     repeats = 1
     for bits in dict.fromkeys(result.bits for result in results):
         own = [result for result in results if result.bits == bits]
@@ -203,11 +203,11 @@ def _print_bits(title: str, results: list[Any]) -> None:
     console = make_console()
     print_table(console, table)
     console.print(
-        "16 bits are those of the dynamics. Weights are rounded to multiples of one power of two for the layer, the "
-        "finest that holds the largest; biases stay."
+        "The dynamics use 16 bits. Weights are rounded to multiples of one power of two per layer, the finest that "
+        "holds the largest weight; biases are not rounded."
     )
     if repeats > 1:
-        console.print(f"Means of {repeats} repeats; after +- the standard deviation.")
+        console.print(f"Means +- standard deviations of {repeats} repeats.")
 
 
 def _print_classes(results: list[Any], wanted: bool | None) -> None:

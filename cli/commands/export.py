@@ -56,8 +56,8 @@ class CommandOptions:
 @click.option(
     "--table",
     type=click.Choice(["batches", "epochs", "spikes", "weights"]),
-    help="csv: what is written; weights: plastic ones of a simulation, also with sonata, as edges.  [default: batches; "
-    "sonata: spikes]",
+    help="csv: the table to write; weights: plastic ones of a simulation, also with sonata, as edges.  [default: "
+    "batches; sonata: spikes]",
 )
 @click.option(
     "--layout", type=click.Choice(["torch", "spikesim"]), help="safetensors: names and axes.  [default: torch]"
@@ -70,8 +70,8 @@ class CommandOptions:
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "int16", "int8", "int4"]),
-    help="safetensors: numbers as stored, as the dynamics have them (int16), or rounded further, with one power of two "
-    "for the layer.  [default: float32]",
+    help="safetensors: numbers as stored, as in the dynamics (int16), or rounded further, with one power of two per "
+    "layer.  [default: float32]",
 )
 @click.option(
     "--weights",
@@ -81,13 +81,13 @@ class CommandOptions:
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 @takes(CommandOptions)
 def export(options: CommandOptions) -> None:
-    """Write what a run or a simulation holds for other programs.
+    """Write a run or a simulation in formats of other programs.
 
     Recorded spikes as SONATA, NIRData or CSV, the network as a NIR graph, its weights as safetensors, the counters
-    under NeuroBench's names (JSON) or one by one (CSV). What a format cannot say is told, and stands in the file's
-    metadata if it has some (spikesim manual exchange). The run file is not changed. Formats of spikes also take the
-    .npz of spikesim predict --spikes in its place, and the file of spikesim simulate, whose potentials SONATA has too,
-    and its plastic weights at the end (--table weights).
+    under NeuroBench's names (JSON) or one by one (CSV). What a format cannot express is printed, and written to the
+    metadata of the file if it has any (spikesim manual exchange). The run file is not changed. Formats of spikes also
+    take the .npz of spikesim predict --spikes in its place, and the file of spikesim simulate, whose potentials SONATA
+    has too, and its plastic weights at the end (--table weights).
     """
     from spikesim.ep.exchange.exporting import ExportOptions
     from spikesim.ep.exchange.exporting import export as write

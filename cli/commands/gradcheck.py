@@ -101,20 +101,20 @@ class GradcheckOptions:
     show_default=True,
     help="beta of the mean-field estimate.",
 )
-@click.option("--grid", is_flag=True, help="Every combination of noise, firing, contrast and pooling.")
+@click.option("--grid", is_flag=True, help="Check every combination of noise, firing, contrast and pooling.")
 @click.option(
     "--windows",
     callback=_numbers(int),
     default="",
     metavar="N,N,...",
-    help="Lengths of the nudged phases.  [default: the one set]",
+    help="Lengths of the nudged phases.  [default: the configured one]",
 )
 @click.option(
     "--betas",
     callback=_numbers(float),
     default="",
     metavar="B,B,...",
-    help="Values of beta.  [default: the one set]",
+    help="Values of beta.  [default: the configured one]",
 )
 @threads_option
 @style_option
@@ -223,8 +223,8 @@ def _print_tables(result: "CheckResult") -> None:
     worst = max(float(result.residual.max()), float(result.residual_nudged.max()))
     if worst > 1e-6:
         console.print(
-            f"The mean field has not come to rest (residual {worst:.1e}): b and c are not to be trusted. Weaker "
-            "coupling (model.gain, dynamics.feedback_gain) helps."
+            f"The mean field has not converged (residual {worst:.1e}): b and c are unreliable. Weaken the coupling "
+            "(model.gain, dynamics.feedback_gain)."
         )
 
 

@@ -28,10 +28,10 @@ def import_(
     overwrite: bool,
     **keys: Any,
 ) -> None:
-    """Make a run file of the weights of a network that was trained elsewhere.
+    """Make a run file from the weights of a network that was trained elsewhere.
 
     The network is configured as for train, but without a normalization, and the file must have the weights and biases
-    of its layers and of its read-out, by name and shape as spikesim manual exchange has them. The run has no
+    of its layers and of its read-out, with the names and shapes of spikesim manual exchange. The run has no
     mini-batches: evaluate, gradcheck --run, teacher and export take it, and train --resume trains it further.
 
     \b
@@ -60,10 +60,10 @@ def import_(
         shape = "x".join(map(str, layer.shape))
         click.echo(f"  {layer.name}: {shape} weights, in steps of 2^{-layer.exponent}; {layer.lost:.2%} become 0")
     if found.fresh:
-        click.echo(f"  not in the file, as a training begins with them: {', '.join(found.fresh)}")
+        click.echo(f"  not in the file, set as at the start of a training: {', '.join(found.fresh)}")
     click.echo(f"run file: {out}")
     words = option_words(config_file, settings, keys, data_dir)
     if teacher_file is not None:
         words += ["--teacher", str(teacher_file)]
     words += ["--set", f"model.weights={found.digest}", "--out", str(out), "--resume"]
-    click.echo(f"train it further: {shlex.join(['spikesim', 'train', *words])}")
+    click.echo(f"continue training: {shlex.join(['spikesim', 'train', *words])}")

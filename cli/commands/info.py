@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def info(run: str) -> None:
     """Show the configuration, the versions, the state and the digest of a run file, or what a simulation recorded.
 
-    The digest is a SHA-256 over configuration, weights, counts and metrics. Two runs of the same computation have the
-    same, however many threads they had and however often they were stopped. The hash of the weights is what the
-    configuration of a run says that starts from them (model.weights).
+    The digest is a SHA-256 over configuration, weights, counts and metrics. Runs of the same computation have the same
+    digest, with any number of threads and stops. The hash of the weights is model.weights in the configuration of a run
+    that starts from them.
     """
     from spikesim.ep.config.parsing import beyond_preset
     from spikesim.ep.network.parameters import weights_digest
@@ -75,7 +75,7 @@ def _show_rates(reader: "RunReader") -> None:
     try:
         found = rates_of_run(reader)
     except InputError as error:
-        click.echo(f"learning rates: not known to this version ({printable(str(error))})")
+        click.echo(f"learning rates: unknown to this version ({printable(str(error))})")
         return
     click.echo("absolute learning rates (unit: potential, at 1 a neuron fires in each step):")
     frozen = reader.setting("optimizer.freeze", ())

@@ -45,7 +45,7 @@ class PredictOptions:
 @click.command()
 @run_argument
 @click.argument("file", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
-@click.option("--text", multiple=True, help="A text, in place of FILE; may be given several times.")
+@click.option("--text", multiple=True, help="A text, instead of FILE; may be repeated.")
 @click.option(
     "--explain",
     is_flag=True,
@@ -66,7 +66,7 @@ class PredictOptions:
     type=click.IntRange(min=0, max=2**32 - 1),
     default=0,
     show_default=True,
-    help="Number of the first sample, which its random numbers follow: for parts of a larger set.",
+    help="Number of the first sample, on which its random numbers depend: for parts of a larger set.",
 )
 @weights_option
 @inference_option
@@ -77,22 +77,23 @@ class PredictOptions:
 @click.option(
     "--dataset",
     shell_complete=complete_dataset,
-    help="Data set that says how samples are prepared.  [default: the run file does; files of older versions do not]",
+    help="Data set that defines how samples are prepared.  [default: that of the run file; files of older versions "
+    "lack it]",
 )
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
-    help="Folder where that data set, without --dataset the run's own, is looked for.",
+    help="Folder of data sets, for --dataset or for the run's own.",
 )
 @threads_option
 @click.option("--overwrite", is_flag=True, help="Replace the file of predictions if it exists.")
 @takes(PredictOptions)
 def predict(options: PredictOptions) -> None:
-    """Classify samples without labels by the network of a run file, which is all that is needed.
+    """Classify samples without labels with the network of a run file. No data set is needed.
 
     FILE holds images: .npy or .npz (uint8, or floats from 0 to 1; samples, rows, columns, channels), IDX, a picture
     (PNG, JPEG) or a folder of pictures; or, for a network of event-based input, recordings: .npz, HDF5 or N-MNIST's
-    .bin; or series: .npy, .npz or .ts; or texts: .txt, one a line, .tsv or .csv. spikesim manual inference describes
+    .bin; or series: .npy, .npz or .ts; or texts: .txt, one per line, .tsv or .csv. spikesim manual inference describes
     what is written.
     """
     refuse_ranks("predict")
@@ -109,7 +110,7 @@ def predict(options: PredictOptions) -> None:
     from spikesim.runtime.text import counted
 
     if (options.file is None) == (not options.text):
-        raise InputError("give the samples as FILE, or texts by --text, one of the two")
+        raise InputError("give either FILE or --text")
     if options.explain:
         _explain(options)
         return
@@ -119,9 +120,9 @@ def predict(options: PredictOptions) -> None:
         check_suffix(options.out, spikes=options.spikes is not None)
         target = check_output(options.out, overwrite=options.overwrite)
         if options.file is not None and target.exists() and options.file.exists() and target.samefile(options.file):
-            raise InputError(f"--out is {options.out}, which holds the samples; choose another --out")
+            raise InputError(f"--out is {options.out}, the file of the samples; choose another --out")
     elif options.spikes is not None:
-        raise InputError("--spikes are recorded in a file; name it by --out, .npz")
+        raise InputError("--spikes needs a file to record them in; give --out FILE.npz")
     network = load(options.run, options.dataset, options.data_dir, weights=options.weights)
     given = _given(network.kind, network.sample_shape, options)
     samples = network.taken(given.samples)
@@ -208,7 +209,7 @@ def _given(kind: str, shape: tuple[int, int, int], options: PredictOptions) -> _
 
     if options.text:
         if kind != "text":
-            raise InputError(f"--text is for a network of texts; {options.run} takes {kind}: give a FILE")
+            raise InputError(f"--text needs a network for texts; {options.run} takes {kind}: give a FILE")
         return _Given(options.text, None, options.text)
     assert options.file is not None
     if kind == "text":

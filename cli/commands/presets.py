@@ -12,8 +12,8 @@ from spikesim.cli.common import style_option
 def presets(style: str) -> None:
     """List the presets of train, gradcheck and ablation with their keys.
 
-    A preset stands below all that is given: --preset NAME, or preset = "NAME" in the TOML file, and any key beside it
-    changes it. Keys that a preset does not name have their defaults.
+    Choose one with --preset NAME, or with preset = "NAME" in the TOML file; all other settings override it. Keys that a
+    preset does not name have their defaults.
     """
     from spikesim.ep.config.sections.presets import PRESETS
 

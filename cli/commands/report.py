@@ -106,7 +106,7 @@ _TIME = "a number of steps, or with a dt a time such as 250ms"
     help="Epoch of the table by layer.  [default: the last complete one, else the current one]",
 )
 @click.option(
-    "--html", "page", type=click.Path(path_type=Path), metavar="FILE.html", help="Write a page that needs nothing else."
+    "--html", "page", type=click.Path(path_type=Path), metavar="FILE.html", help="Write a self-contained page."
 )
 @click.option(
     "--plot",
@@ -146,8 +146,9 @@ _TIME = "a number of steps, or with a dt a time such as 250ms"
     "Of runs",
     "--energy",
     metavar="COSTS",
-    help="What operations cost, for the estimated energies: 45nm-int8, 45nm-fp16, 45nm-fp32, 7nm-int8, 7nm-fp16, "
-    "7nm-fp32, or a TOML file, also with memory and updates of neurons.  [default: as the run file says]",
+    help="Cost of operations for the estimated energies: 45nm-int8, 45nm-fp16, 45nm-fp32, 7nm-int8, 7nm-fp16, "
+    "7nm-fp32, or a TOML file, which may also charge for memory and updates of neurons.  [default: that of the "
+    "run file]",
 )
 @grouped(
     "Of runs",
@@ -176,13 +177,13 @@ _TIME = "a number of steps, or with a dt a time such as 250ms"
 )
 @takes(ReportOptions)
 def report(options: ReportOptions) -> None:
-    """Show what a run or a simulation did, also while it is in progress; of several, how they compare.
+    """Show the results of a run or a simulation, also while it is in progress, or compare several.
 
-    Of a run it begins with accuracy, loss, activity, energy and time. By epoch: loss and accuracy, energy function and
-    residual. By layer: what was learned; per phase neurons, spikes per sample, activity, synaptic operations (dense
-    and effective, feed-forward and feedback), estimated energy. Of a simulation: rates, irregularity and correlations
-    by population, synaptic events, potentials. spikesim manual reports describes pages and pictures, spikesim manual
-    run-file every number of a run, spikesim manual simulations those of a simulation.
+    The report of a run begins with accuracy, loss, activity, energy and time. By epoch: loss and accuracy, energy
+    function and residual. By layer: learning; per phase neurons, spikes per sample, activity, synaptic operations
+    (dense and effective, feed-forward and feedback), estimated energy. The report of a simulation has rates,
+    irregularity and correlations by population, synaptic events, potentials. spikesim manual reports describes pages
+    and pictures, spikesim manual run-file every number of a run, spikesim manual simulations those of a simulation.
 
     \b
     Examples:
@@ -204,20 +205,22 @@ def report(options: ReportOptions) -> None:
         _simulations(options)
         return
     if options.of_simulations.given:
-        raise InputError(f"{options.of_simulations.given[0]} is of simulations; leave it out, or give a SIM.h5")
+        raise InputError(f"{options.of_simulations.given[0]} applies to simulations; leave it out, or give a SIM.h5")
     if folder is not None and (runs or options.epoch is not None):
-        raise InputError("--sweep takes all runs of a folder and their last epochs; leave out RUN.h5 and --epoch")
+        raise InputError("--sweep compares all runs of a folder after their last epochs; leave out RUN.h5 and --epoch")
     if several and options.of_one_run:
-        raise InputError(f"{options.of_one_run[0]} is of one run; leave it out, or give one RUN.h5")
+        raise InputError(f"{options.of_one_run[0]} applies to a single run; leave it out, or give one RUN.h5")
     if not several and options.group is not None:
-        raise InputError("--group is of several runs; leave it out, or give more of them")
+        raise InputError("--group applies to several runs; leave it out, or give more of them")
     if options.sections and (several or style in ("json", "csv")):
-        raise InputError("--section chooses among the tables of one run; leave it out, or give one RUN.h5, as tables")
+        raise InputError(
+            "--section selects tables of a single run; leave it out, or give one RUN.h5 and --format table"
+        )
     costs = None if options.energy is None else energy_costs(options.energy)
     outputs = Outputs(options.page, options.pictures, options.overwrite)
     needless = [name for name in options.of_one_run if name != "--epoch"]
     if needless and not outputs.wanted:
-        raise InputError(f"{needless[0]} is for --html or --plot; give one of them")
+        raise InputError(f"{needless[0]} needs --html or --plot; add one of them")
     shown = style or (None if outputs.wanted and not options.sections else "table")
     if several:
         _several(options, shown, outputs, costs)
@@ -230,10 +233,10 @@ def _simulations(options: ReportOptions) -> None:
     from spikesim.ep.reports.writing import Outputs
 
     if options.of_runs:
-        raise InputError(f"{options.of_runs[0]} is of runs, and {options.runs[0]} is of a simulation; leave it out")
+        raise InputError(f"{options.of_runs[0]} applies to runs, and {options.runs[0]} is a simulation; leave it out")
     outputs = Outputs(options.page, options.pictures, options.overwrite)
     if options.neurons and not outputs.wanted:
-        raise InputError("--neurons is for --html or --plot; give one of them")
+        raise InputError("--neurons needs --html or --plot; add one of them")
     style = options.style or (None if outputs.wanted else "table")
     report_simulations(options.runs, options.of_simulations, parse_neurons(options.neurons), outputs, style)
 
@@ -283,7 +286,7 @@ def _several(options: ReportOptions, style: str | None, outputs: "Outputs", cost
     groups = group_by_seed(runs)
     grouped = have_seeds(groups) if options.group is None else options.group == "seeds"
     if grouped and not groups:
-        raise InputError("--group seeds is of finished runs, and there are none; leave it out")
+        raise InputError("--group seeds needs finished runs, and there are none; leave it out")
     said = completeness(runs, planned)
     written = outputs.write_comparison(runs, said, grouped=grouped)
     if style is None:

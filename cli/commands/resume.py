@@ -39,17 +39,17 @@ class ResumeOptions:
 @click.command(cls=GroupedCommand)
 @run_argument
 @click.option(
-    "--epochs", type=click.IntRange(min=1), help="Epochs in all, more than the run was to have; also if it is finished."
+    "--epochs", type=click.IntRange(min=1), help="Total number of epochs, more than before; also for a finished run."
 )
 @data_dir_option
 @teacher_option
 @execution_options
 @takes(ResumeOptions)
 def resume(options: ResumeOptions) -> None:
-    """Go on with the training of a run file, which knows its configuration and where its data were.
+    """Continue the training of a run file, which holds the configuration and the place of the data.
 
-    The result is that of a training that was never stopped. With --epochs the run gets more of them: the learning rate
-    follows the schedule of so many epochs from here on, and the file says from which mini-batch on that is so.
+    The result is that of a training that was never stopped. --epochs extends the run: from here on the learning rate
+    follows the schedule of the new number of epochs, and the file records the mini-batch at which that begins.
 
     \b
     Examples:

@@ -39,24 +39,22 @@ class SimulateOptions:
 
 @click.command()
 @click.argument("network", metavar="NET.toml", type=click.Path(path_type=Path))
-@click.option("--steps", type=click.IntRange(min=1), help="Steps to reach, from the first one on.")
+@click.option("--steps", type=click.IntRange(min=1), help="Steps in total, from the beginning of the simulation.")
 @click.option(
     "--epochs",
     type=click.IntRange(min=1),
-    help="Of a network with [learning], in place of steps: epochs to reach.  [default: as in the file]",
+    help="Of a network with [learning], instead of steps: epochs in total.  [default: as in the file]",
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The file with what is recorded, HDF5.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The file of the simulation, HDF5.")
 @click.option("--trials", type=click.IntRange(min=1), help="Independent repetitions.  [default: as in the file, or 1]")
-@click.option("--seed", type=click.IntRange(min=0), help="Of all random numbers.  [default: as in the file, or 0]")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of all random numbers.  [default: as in the file, or 0]")
 @click.option(
     "--threads",
     type=click.IntRange(min=1, max=1024),
     help="Threads, for trials and for large populations.  [default: as for train]",
 )
-@click.option("--resume", is_flag=True, help="Go on with the file if it exists, also to more steps.")
-@click.option(
-    "--overwrite", is_flag=True, help="Replace the file if it exists; beside --resume, it counts for nothing."
-)
+@click.option("--resume", is_flag=True, help="Continue the file if it exists, also to more steps.")
+@click.option("--overwrite", is_flag=True, help="Replace the file if it exists; ignored with --resume.")
 @click.option(
     "--progress-every",
     type=click.FloatRange(min=0.1),
@@ -69,7 +67,7 @@ def simulate(options: SimulateOptions) -> None:
     """Simulate a network of populations, synapses with delays, and inputs, event by event.
 
     spikesim manual sparse-networks has the keys of NET.toml. With [learning] the network is trained for epochs.
-    Ctrl-C and SIGTERM save the state and exit with 75; the same command with --resume goes on to the same result.
+    Ctrl-C and SIGTERM save the state and exit with 75; the same command with --resume continues to the same result.
 
     \b
     Example:

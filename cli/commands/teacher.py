@@ -62,9 +62,8 @@ class TeacherOptions:
 def teacher(options: TeacherOptions) -> None:
     """Write the logits that the network of a run gives to every training image into a teacher file.
 
-    The images are shown as they are, all of them, also where the run was limited to some. The file serves
-    `spikesim train --signals kd --teacher FILE.h5`; spikesim manual teacher-file describes it. The run file is not
-    changed.
+    All training images are shown without augmentation, even if the run was limited to some. Use the file with `spikesim
+    train --signals kd --teacher FILE.h5`; spikesim manual teacher-file describes it. The run file is not changed.
     """
     ranks = take_ranks()
     tell_compilation()

@@ -62,24 +62,24 @@ def _require_out(context: click.Context, option: click.Parameter, value: Path | 
     is_eager=True,
     help="Train for some seconds, write nothing, and print how long the whole run will take and what it will need.",
 )
-@grouped("Run file", "--resume", is_flag=True, help="Go on with the run file if it exists.")
+@grouped("Run file", "--resume", is_flag=True, help="Continue the run file if it exists.")
 @grouped(
     "Run file",
     "--overwrite",
     is_flag=True,
-    help="Replace the run file if it exists; beside --resume, it counts for nothing.",
+    help="Replace the run file if it exists; ignored with --resume.",
 )
 @takes(TrainOptions)
 def train(options: TrainOptions, keys: dict[str, Any]) -> None:
     """Train a network of probabilistic spiking neurons by equilibrium propagation.
 
     The run is configured by the defaults, then --config, then --set, then the options. Ctrl-C, SIGTERM and SIGUSR1
-    write a checkpoint and exit with 75; spikesim resume, or the same command with --resume, goes on to the same result.
-    A log that cannot be written and a terminal that is closed end nothing. Started as several processes by mpiexec or
-    srun, it shares the samples of each mini-batch among them (spikesim manual cluster).
+    write a checkpoint and exit with 75; spikesim resume, or the same command with --resume, continues to the same
+    result. The training continues if a log cannot be written or the terminal is closed. Under mpiexec or srun the
+    processes share the samples of each mini-batch (spikesim manual cluster).
 
-    With --dry-run nothing is written or resumed: a few mini-batches and a part of the test are run and thrown away, and
-    the time of a run from its beginning is estimated from them. Any signal ends it at once.
+    --dry-run writes and resumes nothing. It runs a few mini-batches and a part of the test, estimates the time of the
+    whole run from them, and discards them. Any signal ends it at once.
 
     \b
     Examples:

@@ -27,12 +27,12 @@ BAR_WIDTH = 80
     type=click.FloatRange(min=0.1, max=3600),
     default=2.0,
     show_default=True,
-    help="Seconds between looks at the file, or more where a look takes long.",
+    help="Seconds between two reads of the file; more if reading takes longer.",
 )
 def watch(run: Path, interval: float) -> None:
     """Follow a run or a simulation that another process writes, until it ends.
 
-    On a terminal, tables that are renewed; otherwise a line for every look that finds something new. The file is only
+    On a terminal it refreshes tables; otherwise it prints a line whenever it finds something new. The file is only
     read. Of a simulation it shows the rates of the populations over the last 1000 steps. Ctrl-C ends this command (exit
     code 130), not the run.
 

@@ -58,7 +58,7 @@ def are_simulations(paths: Sequence[Path]) -> bool:
     found = [stored_format(path) == SIMULATION_MAGIC for path in paths]
     if any(found) and not all(found):
         one, other = paths[found.index(True)], paths[found.index(False)]
-        raise InputError(f"{one} is the file of a simulation and {other} is not; report them apart")
+        raise InputError(f"{one} is a simulation and {other} is not; report them separately")
     return any(found)
 
 
@@ -85,7 +85,7 @@ def report_simulations(
     from spikesim.sparse.analysis.recorded import open_simulation
 
     if len(paths) > 1 and outputs.wanted:
-        raise InputError("--html and --plot are of one simulation; leave them out, or give one SIM.h5")
+        raise InputError("--html and --plot apply to a single simulation; leave them out, or give one SIM.h5")
     with ExitStack() as opened:
         readers = [opened.enter_context(open_simulation(path)) for path in paths]
         windows = [_window(reader, chosen) for reader in readers]

@@ -42,7 +42,7 @@ def print_simulation(reader: "SimulationReader", report: "SimulationReport") -> 
     missing = [own.population for own in report.populations if own.silent is None and report.window.steps]
     console.print(f"{_WORDS} ({manual('simulations')}).")
     if missing:
-        console.print(f"Spikes of {', '.join(missing)} were not recorded (record = true): there are rates alone.")
+        console.print(f"Spikes of {', '.join(missing)} were not recorded (record = true): only rates are shown.")
     console.print()
     if any(own.rates is not None for own in report.populations):
         print_table(console, _distributions(report))

@@ -50,7 +50,7 @@ class Sweep(NamedTuple):
         write_plan(self.folder, [*self.members, *self.others])
         if self.dropped:
             named = listed(self.dropped)
-            click.echo(f"planned before, not begun, and no longer in the plan: {named}", err=True)
+            click.echo(f"no longer in the plan, and never started: {named}", err=True)
 
 
 def plan_sweep(folder: Path, members: Sequence[Settings]) -> Sweep:

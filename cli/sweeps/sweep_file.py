@@ -88,7 +88,7 @@ def _seeds(context: click.Context, option: click.Parameter, text: str | None) ->
         found = _SEEDS.fullmatch(part.strip())
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
         if not 0 <= last - first < MEMBERS_MAX:
-            raise InputError(f"--seeds is {shown(text)}; it must be numbers and ranges, as 0-4 or 1,3,10-12")
+            raise InputError(f"--seeds is {shown(text)}; it must be numbers and ranges, such as 0-4 or 1,3,10-12")
         seeds.update(dict.fromkeys(range(first, last + 1)))
     return tuple(seeds)
 
@@ -97,7 +97,7 @@ seeds_option = click.option(
     "--seeds",
     callback=_seeds,
     metavar="SEEDS",
-    help="Train each member with these seeds, as 0-4 or 1,3,10-12.",
+    help="Train each member with these seeds, such as 0-4 or 1,3,10-12.",
 )
 search_seed_option = click.option(
     "--search-seed",
@@ -113,7 +113,7 @@ def _samples(given: Mapping[str, Any], where: str, search_seed: int | None) -> l
     if not ranges:
         extra = next((key for key in ("samples", "search_seed") if key in given), None)
         if extra is not None or search_seed is not None:
-            raise InputError(f"{extra or '--search-seed'} is for a random search; add [random] to the sweep file")
+            raise InputError(f"{extra or '--search-seed'} needs a random search; add [random] to the sweep file")
         return [{}]
     count = whole(given.get("samples"), f"{where}: samples", Limits(1, MEMBERS_MAX))
     seed = whole(given.get("search_seed", 0), f"{where}: search_seed", Limits(INTEGER_MIN))

@@ -117,7 +117,7 @@ class Workers:
                     job.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )
         except OSError as error:
-            raise InputError(f"cannot begin {job.name} with its log {job.log}: {error.strerror}") from None
+            raise InputError(f"cannot start {job.name} with its log {job.log}: {error.strerror}") from None
         self._running.append(_Running(job, process, time.monotonic(), offset))
         self._began(job)
 

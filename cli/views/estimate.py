@@ -19,8 +19,8 @@ def print_estimate(estimate: "Estimate") -> None:
     for name, text in (*_work_lines(estimate), *_time_lines(estimate)):
         click.echo(f"{name + ':':<13}{text}")
     click.echo(
-        f"Time follows the spikes: this is for the activity of the first mini-batches, "
-        f"{percent(estimate.measured.activity)}; checkpoints are left out."
+        f"At the activity of the first mini-batches, {percent(estimate.measured.activity)}, without checkpoints; "
+        "fewer spikes take less time."
     )
 
 

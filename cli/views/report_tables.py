@@ -35,7 +35,7 @@ def print_tables(reader: "RunReader", numbers: "Report", sections: "Sequence[str
         batches, epochs = counted(rows["batches"], "mini-batch"), counted(rows["epochs"], "complete epoch")
         console.print(f"{batches}, {epochs} in the file")
     if numbers.epoch is None:
-        console.print("There are 0 rows: no mini-batch has ended yet.")
+        console.print("There are no rows yet: no mini-batch has ended.")
         console.print(_parameters_line(numbers))
         return
     printers = {
@@ -63,7 +63,7 @@ def _print_summary(console: "Console", reader: "RunReader", numbers: "Report") -
 def _print_epochs(console: "Console", reader: "RunReader", numbers: "Report") -> None:
     print_table(console, accuracy_table(numbers.epochs, numbers.tested_on))
     for best in (epoch for epoch in numbers.epochs if epoch.epoch == numbers.best_epoch):
-        console.print(f"best epoch by the validation set: {best.epoch}, {percent(best.test_accuracy)}\n")
+        console.print(f"best epoch on the validation set: {best.epoch}, {percent(best.test_accuracy)}\n")
 
 
 def _print_phases(console: "Console", reader: "RunReader", numbers: "Report") -> None:
@@ -82,8 +82,8 @@ def _print_layers(console: "Console", reader: "RunReader", numbers: "Report") ->
             print_table(console, _pace_table(works, works[0].input_ms))
     if any(layer.cells > 1 for layer in reader.layers):
         console.print(
-            "Dense counts the cells of an average pool apart, as they send; where the pool is a layer of its own, the "
-            f"layer behind it has a quarter ({manual('metrics')})."
+            "Dense counts each cell of an average pool, since each sends its spikes; with the pool as a layer of its "
+            f"own, the layer after it has a quarter ({manual('metrics')})."
         )
     console.print(energy_words(reader.energy_model))
 

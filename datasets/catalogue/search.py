@@ -89,7 +89,7 @@ def find_own(name: str, data_dir: str | Path | None = None) -> Path | None:
     """
     path = next((place for place in _own_places(name, data_dir) if os.path.lexists(place)), None)
     if path is not None and not os.path.isfile(path):
-        raise InputError(f"{path} is no regular file, or leads to none; give a file of data")
+        raise InputError(f"{path} is not a regular file, or a link to none; give a file of data")
     return path
 
 

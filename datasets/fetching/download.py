@@ -58,7 +58,7 @@ def download(url: str, part: Path, limit: int, progress: Progress) -> None:
     except ValueError as error:
         raise InputError(f"address {url} is malformed ({error})") from None
     if scheme not in ("http", "https"):
-        raise InputError(f"address {url} is not one of http or https")
+        raise InputError(f"address {url} is neither http nor https")
     for attempt in range(1, TRIES + 1):
         try:
             return _connection(url, part, limit, progress)

@@ -192,7 +192,7 @@ class _Job:
                         break
         raise InputError(
             f"cannot fetch {name} of {self._entry.name}: {'; '.join(failures) or 'no address is given'}; "
-            f"run the command again to go on, or put the file into {self._target} yourself"
+            f"run the command again to continue, or put the file into {self._target} yourself"
         )
 
 
@@ -214,7 +214,7 @@ def _locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"another fetch is writing into {folder}; wait until it has ended") from None
+            raise InputError(f"another fetch is writing into {folder}; wait until it ends") from None
         except OSError:
             # Some network file systems do not lock folders. There, two fetches at once may spoil each other's .part
             # file, never a checked one.

@@ -42,7 +42,7 @@ def read_idx(data: bytes, name: str = "IDX data") -> NDArray[np.uint8]:
         raise InputError(f"{name}: {dimensions} dimensions; it must have 1 to {_IDX_MAX_DIMENSIONS}")
     header = 4 + 4 * dimensions
     if len(data) < header:
-        raise InputError(f"{name}: ends within its header, after {len(data)} of {header} bytes")
+        raise InputError(f"{name}: ends inside its header, after {len(data)} of {header} bytes")
     shape = tuple(int.from_bytes(data[i : i + 4], "big") for i in range(4, header, 4))
     # Python's integers do not wrap, so that no product of dimensions can pass for a small one.
     expected = header + math.prod(shape)

@@ -182,7 +182,9 @@ def _columns(arrays: Arrays, path: Path) -> Events:
             _require_whole(column, path)
         found.append(_numbers(column, path, what))
     if len({len(column) for column in found}) > 1:
-        raise InputError(f"{path}: x, y, t, p have {[len(column) for column in found]} elements; one for each event")
+        raise InputError(
+            f"{path}: x, y, t, p have {[len(column) for column in found]} elements; each must have one for each event"
+        )
     times = found[2]
     if len(times) and max(abs(int(times.min())), abs(int(times.max()))) >= 2**60:
         raise InputError(f"{path}: t reaches from {times.min()} to {times.max()}; it must be microseconds below 2**60")

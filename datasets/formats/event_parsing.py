@@ -100,7 +100,7 @@ def read_npy(data: bytes, name: str) -> NDArray[Any]:
     # Python's integers do not wrap, so that no product of dimensions can pass for a small one.
     needed, present = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
     if min(shape, default=0) < 0 or needed != present:
-        raise InputError(f"{name}: {present} bytes behind its header; its shape {shape} needs {needed}")
+        raise InputError(f"{name}: {present} bytes after its header; its shape {shape} needs {needed}")
     flat = np.frombuffer(data, dtype, offset=stream.tell())
     return flat.reshape(shape, order="F" if fortran else "C")
 

@@ -94,14 +94,14 @@ def _pixels(path: Path, shape: Shape) -> NDArray[Any]:
                     found = np.asarray(picture.convert("RGBA"))
     except Exception as error:  # parsers of pictures raise many kinds for damaged bytes
         raise InputError(
-            f"{path}: no picture of the kind that its name says, or a damaged one ({one_line(error)})"
+            f"{path}: not a picture of the format that its name says, or a damaged one ({one_line(error)})"
         ) from None
     if size != (width, height):
-        raise InputError(f"{path} has {size[0]}x{size[1]} pixels; the network takes {width}x{height}: scale it before")
+        raise InputError(f"{path} has {size[0]}x{size[1]} pixels; the network takes {width}x{height}: scale it first")
     if mode not in _MODES:
         raise InputError(f"{path} has pixels of the mode {mode}; the network takes {kind} pictures of 8 bits")
     if (found[..., 3] != _OPAQUE).any():
-        raise InputError(f"{path} has transparent pixels, whose colour is not said; lay it on a background before")
+        raise InputError(f"{path} has transparent pixels, whose colour is undefined; put it on a background first")
     if channels == 1 and (found[..., :1] != found[..., :3]).any():
-        raise InputError(f"{path} is in colour; the network takes {kind} pictures: convert it before")
+        raise InputError(f"{path} is in colour; the network takes {kind} pictures: convert it first")
     return found[..., :channels]

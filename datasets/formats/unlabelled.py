@@ -66,7 +66,7 @@ def image_set(values: Any, shape: Shape, name: str = _IMAGES) -> ImageSet:
     try:
         array = np.asarray(values)
     except Exception as error:  # whatever an object raises that is to become an array
-        raise InputError(f"{name} are no array ({one_line(error)}); the network takes {_wanted(shape)}") from None
+        raise InputError(f"{name} are not an array ({one_line(error)}); the network takes {_wanted(shape)}") from None
     fits = array.ndim == 4 and array.shape[1:] == shape
     fits |= channels == 1 and array.ndim == 3 and array.shape[1:] == (height, width)
     if not fits or not (array.dtype == np.uint8 or array.dtype.kind == "f"):
@@ -214,7 +214,7 @@ def read_images(path: Path, shape: Shape) -> Unlabelled:
     elif _IDX.search(path.name):
         array = read_idx(_content(path), str(path))
     else:
-        raise InputError(f"{path}: its name tells no format that is read; {_IMAGE_FILES}")
+        raise InputError(f"{path}: its name has no known ending; {_IMAGE_FILES}")
     return Unlabelled(image_set(array, shape, f"{path}: the images"))
 
 
@@ -241,7 +241,7 @@ def read_recordings(path: Path, shape: Shape) -> Unlabelled:
         return Unlabelled(collector.finish())
     if event_file.is_event_file(path.name):
         return Unlabelled(event_file.read_unlabelled(path, (shape[0], shape[1])))
-    raise InputError(f"{path}: its name tells no format that is read; {_EVENT_FILES}")
+    raise InputError(f"{path}: its name has no known ending; {_EVENT_FILES}")
 
 
 def _require_file(path: Path, advice: str) -> None:

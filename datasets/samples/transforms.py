@@ -42,8 +42,8 @@ def pad(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
         )
     if (size - height) % 2 or (size - width) % 2:
         raise InputError(
-            f"images of {height}x{width} pixels have no middle place in {size}x{size}; "
-            "use a size that differs by an even number"
+            f"images of {height}x{width} pixels cannot be centred in {size}x{size}; use a size that differs by an even "
+            "number"
         )
     y, x = (size - height) // 2, (size - width) // 2
     return np.pad(images, ((0, 0), (y, y), (x, x), (0, 0)))

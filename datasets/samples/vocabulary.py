@@ -133,7 +133,7 @@ class Vocabulary:
         try:
             text = data.decode("utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
-            raise InputError(f"a vocabulary is no UTF-8 ({error.reason} at byte {error.start})") from None
+            raise InputError(f"a vocabulary is not UTF-8 ({error.reason} at byte {error.start})") from None
         if text and not text.endswith("\n"):
-            raise InputError("a vocabulary ends within a line")
+            raise InputError("a vocabulary ends inside a line")
         return cls((*_SPECIAL, *text.split("\n")[:-1]))

@@ -189,8 +189,8 @@ class EnergyCosts:
         level = next(found, None)
         if level is None:
             raise InputError(
-                f"{self.name}: {count} {what} of {size:g} bytes fit into no level of memory; add a [[memory]] without "
-                "bytes, which holds the rest"
+                f"{self.name}: {count} {what} of {size:g} bytes do not fit into any level of memory; add a [[memory]] "
+                "without bytes, which holds the rest"
             )
         return level
 
@@ -257,7 +257,7 @@ def _read_level(values: Mapping[str, Any], path: Path) -> MemoryLevel:
     require_keys(values, _LEVEL, where, needed=("name", "weight_fetch", "state_access"))
     name = word(values["name"], f"name of {where}")
     if not name:
-        raise InputError(f"{where} has an empty name; give it one, which the report shows")
+        raise InputError(f"{where} has an empty name; give it a name for the report")
     capacity = values.get("bytes")
     return MemoryLevel(
         name,

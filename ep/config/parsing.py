@@ -113,7 +113,7 @@ def make_config(values: Mapping[str, Any]) -> Config:
     for section in SECTIONS:
         given = values.get(section, {})
         if not isinstance(given, Mapping):
-            raise InputError(f"{section} is {shown(given)}; it is a table of keys, as in {section}.key = value")
+            raise InputError(f"{section} is {shown(given)}; it must be a table of keys, as in {section}.key = value")
         given = {**PRESETS[name].section(section), **given}
         if section == "dynamics":
             given = {**_nudged_defaults(given), **given}
@@ -234,7 +234,8 @@ def _check_together(config: Config) -> None:
         raise InputError("model.dropout is 0; model.dropout_layers and model.dropout_units need a share, as 0.5")
     if config.optimizer.patience is not None and not config.data.validation:
         raise InputError(
-            f"optimizer.patience is {config.optimizer.patience}; it needs a validation set: set data.validation, as 0.1"
+            f"optimizer.patience is {config.optimizer.patience}; it needs a validation set: set data.validation, such "
+            "as 0.1"
         )
     if (config.data.frames or 1) > dynamics.steps_free:
         raise InputError(
@@ -252,7 +253,7 @@ def _check_together(config: Config) -> None:
         )
     for name, gain in (("feedback_gain", dynamics.feedback_gain), ("error_gain", dynamics.error_gain)):
         if math.frexp(gain)[0] != 0.5 and gain != 0:
-            raise InputError(f"dynamics.{name} is {gain}; it must be a power of two, as 0.25, or 0")
+            raise InputError(f"dynamics.{name} is {gain}; it must be a power of two, such as 0.25, or 0")
     if 0 < dynamics.feedback_gain < FEEDBACK_MIN:
         raise InputError(
             f"dynamics.feedback_gain is {dynamics.feedback_gain}; it must be 2**-8 .. 1, or 0 for no feedback"
@@ -276,12 +277,12 @@ def _check_together(config: Config) -> None:
     if dynamics.nudged_phase == "linear-response" and dynamics.contrast != "probability":
         raise InputError(
             f"dynamics.contrast is {dynamics.contrast!r}; with dynamics.nudged_phase = 'linear-response' it must be "
-            "'probability', for no neuron spikes in the nudged phases"
+            "'probability', since no neuron spikes in the nudged phases"
         )
     if dynamics.pooling == "winner" and dynamics.nudged_phase != "linear-response":
         raise InputError(
-            f"dynamics.pooling is 'winner' and dynamics.nudged_phase {dynamics.nudged_phase!r}; errors reach "
-            "winners in 'linear-response' only: choose that, or another pooling"
+            f"dynamics.pooling is 'winner' and dynamics.nudged_phase {dynamics.nudged_phase!r}; only 'linear-response' "
+            "sends errors to winners: choose it, or another pooling"
         )
     if dynamics.residual_tolerance_nudged is not None and (
         dynamics.nudged_phase == "linear-response" or dynamics.nudged_window >= dynamics.steps_nudged
@@ -294,7 +295,8 @@ def _check_together(config: Config) -> None:
     if config.model.normalization == "running-statistics" and dynamics.feedback_gain > NORMALIZED_FEEDBACK_MAX:
         raise InputError(
             f"dynamics.feedback_gain is {dynamics.feedback_gain}; with model.normalization = 'running-statistics' it "
-            f"must be at most {NORMALIZED_FEEDBACK_MAX}, for the statistics are those of feedforward drives: lower it, "
+            f"must be at most {NORMALIZED_FEEDBACK_MAX}, since the statistics are those of feedforward drives: lower "
+            "it, "
             "or set model.normalization to 'weight-standardization' or 'none'"
         )
     stability = config.stability
@@ -319,13 +321,13 @@ def _check_neuron(config: Config) -> None:
         )
     if neuron == "refractory" and config.dynamics.pooling == "winner":
         raise InputError(
-            "dynamics.pooling is 'winner' and model.neuron 'refractory', whose potential does not say how "
-            "likely it fires: choose another pooling, or 'clipped-linear' neurons"
+            "dynamics.pooling is 'winner' and model.neuron 'refractory', whose potential alone does not determine its "
+            "firing probability: choose another pooling, or 'clipped-linear' neurons"
         )
     if neuron == "refractory" and config.stability.target_rate is not None:
         raise InputError(
-            f"stability.target_rate is {config.stability.target_rate}; the activity penalty does not know the "
-            "derivative of refractory neurons: leave it out, or set model.neuron to 'clipped-linear'"
+            f"stability.target_rate is {config.stability.target_rate}; the activity penalty has no derivative for "
+            "refractory neurons: leave it out, or set model.neuron to 'clipped-linear'"
         )
 
 
@@ -334,12 +336,12 @@ def _check_extensions(settings: OptimizerSettings) -> None:
     if len(settings.extended_from) != len(at):
         raise InputError(
             f"optimizer.extended_from has {counted(len(settings.extended_from), 'value')} and optimizer.extended_at "
-            f"{len(at)}; each extension has one of both"
+            f"{len(at)}; each extension has one of each"
         )
     if any(later <= earlier for earlier, later in pairwise(plans)) or any(b < a for a, b in pairwise(at)):
         raise InputError(
             f"optimizer.extended_from is {list(plans[:-1])}, extended_at {list(at)} and epochs {settings.epochs}; an "
-            "extension has more epochs than what it extends, and comes later"
+            "extension must have more epochs than the run before it, and come later"
         )
 
 

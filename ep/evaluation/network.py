@@ -72,8 +72,8 @@ def load(
             config, samples = config_of_run(reader.config), reader.samples
             if samples is None:
                 raise InputError(
-                    f"{reader.path} does not say how its samples are prepared, as files of older versions do not: name "
-                    f"its data set, {reader.setting('data.dataset')} (dataset= and data_dir= of spikesim.load, "
+                    f"{reader.path} is of an older version, which does not store how samples are prepared: name its "
+                    f"data set, {reader.setting('data.dataset')} (dataset= and data_dir= of spikesim.load, "
                     "--dataset and --data-dir of the command)"
                 )
         else:

@@ -108,7 +108,7 @@ def export(
         what = "predictions" if isinstance(source, PredictedSpikes) else "a simulation"
         if to not in SPIKE_FORMATS or (to == "csv" and options.table != "spikes"):
             raise InputError(
-                f"{source.path} holds {what}, of which spikes can be exported: --to {', '.join(SPIKE_FORMATS)} "
+                f"{source.path} holds {what}, of which only spikes can be exported: --to {', '.join(SPIKE_FORMATS)} "
                 f"--table spikes{_PLASTIC if isinstance(source, SimulationReader) else ''}"
             )
         if isinstance(source, PredictedSpikes):
@@ -117,12 +117,14 @@ def export(
             make = partial(_simulation, to, source, options)
     one, other = ("samples", "trials") if isinstance(source, SimulationReader) else ("trials", "samples")
     if getattr(options, one):
-        raise InputError(f"--{one[:-1]} has no use with {source.path}, which has {other}; give --{other[:-1]}, or none")
+        raise InputError(
+            f"--{one[:-1]} is not used with {source.path}, which has {other}; give --{other[:-1]}, or none"
+        )
     used |= {other} if "samples" in used else set()
     for item in fields(options):
         if getattr(options, item.name) != item.default and item.name not in used:
             flag = {"samples": "--sample", "trials": "--trial", "step_ms": "--step-ms"}.get(item.name, f"--{item.name}")
-            raise InputError(f"{flag} has no use with --to {to}; leave it out")
+            raise InputError(f"{flag} is not used with --to {to}; leave it out")
     check_output(path, overwrite=overwrite)
     work = make()
     write_output(path, work.write, overwrite=overwrite)
@@ -153,11 +155,11 @@ def _nir(reader: RunReader, options: ExportOptions) -> _Work:
     spikes.nir_library()
     if options.nodes == "if":
         if options.step_ms is not None:
-            raise InputError("--step-ms has no use with --nodes if, whose unit of time is a step; leave it out")
+            raise InputError("--step-ms is not used with --nodes if, whose unit of time is a step; leave it out")
         structure = read_structure(reader, options.weights or "last")
         if structure.config.model.neuron != "clipped-linear":
             raise InputError(
-                f"{reader.path} has {structure.config.model.neuron} neurons, for whose rates IF neurons cannot stand; "
+                f"{reader.path} has {structure.config.model.neuron} neurons, whose rates IF neurons cannot represent; "
                 "leave out --nodes if"
             )
         return _Work(lambda path: nirgraph.write_if_graph(path, structure), nirgraph.IF_LOSSES)
@@ -178,7 +180,7 @@ def _csv(reader: RunReader, options: ExportOptions) -> _Work:
         )
     if table != "spikes":
         if options.samples or options.step_ms is not None:
-            raise InputError(f"--sample and --step-ms have no use with --table {table}; leave them out")
+            raise InputError(f"--sample and --step-ms are not used with --table {table}; leave them out")
         return _Work(lambda path: metrics.write_table(path, reader, table))
     return _spike_table(reader, options)
 

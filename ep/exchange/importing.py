@@ -107,8 +107,8 @@ def import_weights(
     digest = weights_digest(given.arrays)
     if config.model.normalization != "none":
         raise InputError(
-            f"model.normalization is {config.model.normalization!r}; imported weights are those of the network, and "
-            "keep their means: set it to 'none'"
+            f"model.normalization is {config.model.normalization!r}; imported weights are used as they are, with their "
+            "means: set it to 'none'"
         )
     if config.model.weights not in ("", digest):
         raise InputError(

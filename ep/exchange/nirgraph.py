@@ -66,7 +66,7 @@ def make_graph(structure: Structure, step_ms: float) -> Any:
             weights = structure.forms[edge.name].to_layout(structure.weights[edge.weight], "torch")
             if edge.convolution:
                 if nodes.is_flat(source):
-                    raise InputError(f"{edge.name} is a convolution behind a dense layer, which NIR has no node for")
+                    raise InputError(f"{edge.name} is a convolution after a dense layer, for which NIR has no node")
                 node = _convolution(nodes, edge, weights, _bias(structure, edge))
             else:
                 source = nodes.flatten(edge.name, source, structure.forms[edge.name].features)

@@ -66,7 +66,7 @@ class PredictedSpikes:
             if len(lengths) > 1 or not all(is_layer_name(layer.name) and layer.neurons > 0 for layer in self.layers):
                 raise ValueError("arrays that do not belong together")
         except (TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-            raise InputError(f"{path}: no spikes of 'spikesim predict', or damaged ones ({one_line(error)})") from None
+            raise InputError(f"{path}: not spikes of 'spikesim predict', or damaged ({one_line(error)})") from None
 
     @property
     def name(self) -> str:

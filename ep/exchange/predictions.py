@@ -40,7 +40,7 @@ def check_suffix(path: Path, *, spikes: bool) -> None:
     if path.suffix not in SUFFIXES:
         raise InputError(f"--out is {path}; its name must end in .csv (a row per sample) or .npz (all arrays)")
     if spikes and path.suffix == ".csv":
-        raise InputError(f"--out is {path}, and a table of samples has no place for spikes: let it end in .npz")
+        raise InputError(f"--out is {path}, and a table of samples cannot hold spikes: use a name that ends in .npz")
 
 
 def write_predictions(path: Path, found: Predicted, suffix: str) -> None:

@@ -147,7 +147,8 @@ def _image_shape(
         samples = load(dataset)
         return input_shape(config.model.arch, arch, samples, config.data.coarse if samples.recordings else 1)
     raise InputError(
-        f"{reader.path} was made before run files held the shape of their samples, and {shown(dataset)} is not found; "
+        f"{reader.path} is of an older version, which does not store the shape of samples, and {shown(dataset)} is not "
+        "found; "
         f"go to its folder, or name it in ${search.DATA_VARIABLE}"
     )
 

@@ -175,7 +175,7 @@ def read_weights(path: Path, forms: Mapping[str, Form], optional: frozenset[str]
         raise
     except (library.SafetensorError, OSError, ValueError, TypeError, OverflowError, MemoryError) as error:
         text = " ".join(str(error).split())[:160] or type(error).__name__
-        raise InputError(f"{path} is no safetensors file that can be read ({text}); {_HOW}") from error
+        raise InputError(f"{path} is not a readable safetensors file ({text}); {_HOW}") from error
     for name, form in forms.items():
         if f"{name}/weight" in arrays:
             arrays[f"{name}/weight"] = form.from_layout(arrays[f"{name}/weight"], layout)

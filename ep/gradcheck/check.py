@@ -350,7 +350,7 @@ def check_gradients(
     if samples > len(dataset.train.labels):
         raise InputError(f"data.limit is {samples}; {dataset.name} has {len(dataset.train.labels)} training samples")
     if config.data.batch_size > samples:
-        raise InputError(f"a batch of {config.data.batch_size} samples was asked for; there are {samples}")
+        raise InputError(f"data.batch_size is {config.data.batch_size}; there are only {samples} samples")
     stored = None if run is None else run_parameters(run.reader, model, dataset.name, run.which)
     if ranks is not None:
         check_agreement(ranks, config, dataset, soft_targets, stored)

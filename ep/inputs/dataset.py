@@ -83,8 +83,8 @@ def named(config: Config, dataset: Dataset, resumed: Path | None = None) -> Conf
             name = begun
         elif isinstance(begun, str) and split_name(begun)[1] and base_name(begun) == base_name(name):
             raise InputError(
-                f"{resumed} was begun on other data: data.dataset is {begun} in the file and {name} now, the hash of "
-                f"the content of {dataset.source}; give the data that it was begun on, or choose another --out"
+                f"{resumed} was started on other data: data.dataset is {begun} in the file and {name} now, with the "
+                f"hash of the content of {dataset.source}; give the original data, or choose another --out"
             )
     return replace(config, data=replace(config.data, dataset=name))
 

@@ -73,7 +73,9 @@ def make_teacher(logits: ArrayLike, dataset: str, name: str = "the teacher") -> 
     InputError
     """
     if not dataset or not dataset.isprintable():
-        raise InputError(f"{name} has the data set name {dataset!r}; it must be the name of a data set, as 'cifar10'")
+        raise InputError(
+            f"{name} has the data set name {dataset!r}; it must be the name of a data set, such as 'cifar10'"
+        )
     given = np.asarray(logits)
     _check_form(name, given.dtype, given.shape)
     values = np.array(given, dtype="<f8", order="C")
@@ -147,8 +149,8 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> None:
             file.read(lambda contents: _require_teacher(contents, target))
     except InputError:
         raise InputError(
-            f"{path} is not a teacher file that can be read, and --overwrite replaces only teacher files; "
-            "choose another name, or remove the file yourself"
+            f"{path} is not a readable teacher file, and --overwrite replaces only teacher files; choose another name, "
+            "or remove the file yourself"
         ) from None
 
 

@@ -140,7 +140,7 @@ class JsonLog(FileLog):
                     own = entry["config_hash"] in hashes if event == "begin" else own
                 except (ValueError, LookupError, TypeError, AttributeError):
                     if line.endswith(b"\n"):
-                        raise InputError(f"{self._path} is no log of a training; choose another log") from None
+                        raise InputError(f"{self._path} is not the log of a training; choose another log") from None
                     break  # a kill has cut the last line
                 if event in ("batch", "epoch") and place > (beginning.epoch + 1, beginning.batch):
                     break

@@ -51,7 +51,7 @@ class WaitingFile:
             if not self._told:
                 self._told = True
                 reason = f"{self._path} cannot be written: {error.strerror}"
-                warnings.warn(f"{reason}; the training goes on, and its lines wait", stacklevel=2)
+                warnings.warn(f"{reason}; the training continues and keeps the lines in memory", stacklevel=2)
 
     def close(self) -> None:
         """Write what waits; what cannot be written is lost with a warning."""

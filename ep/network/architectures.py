@@ -273,7 +273,7 @@ def _plan(
         table: Table
         if layer.kind == "tokens":
             if words is None or source.layer != INPUT:
-                raise InputError("a layer of kind tokens is driven by the tokens of texts alone")
+                raise InputError("a layer of kind tokens must be driven by the input of texts alone")
             table, own = Lookup(words), (*image[:2], channels)
         elif source.layer == INPUT and words is not None:
             raise InputError("texts enter through a layer of kind tokens; make it the first one")

@@ -51,7 +51,8 @@ def place_heads(config: Config, graph: LayerGraph, kind: str = "images") -> tupl
         for number in chosen:
             if number > top or chosen.count(number) > 1:
                 raise InputError(
-                    f"error_signals.layers is {list(chosen)}; it names layers below the top one, 1 to {top}, each once"
+                    f"error_signals.layers is {list(chosen)}; it must name layers below the top one, 1 to {top}, each "
+                    "once"
                 )
         for layer in sorted(number - 1 for number in chosen):
             population = graph.populations[layer]

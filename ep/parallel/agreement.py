@@ -91,7 +91,7 @@ def check_same(ranks: Communicator, facts: Mapping[str, str]) -> None:
             if here != there:
                 raise InputError(
                     f"{name} is {_short(there)} in process {number} and {_short(here)} in process 0; the processes of "
-                    "one run need the same; start independent runs one by one, or send them as a sweep"
+                    "one run need the same; start independent runs separately, or submit them as a sweep"
                 )
 
 

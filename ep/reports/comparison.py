@@ -105,7 +105,7 @@ def run_files(folder: Path) -> list[Path]:
     paths = sorted(folder.glob("*.h5"), key=_natural) if folder.is_dir() else []
     paths.sort(key=lambda path: places.get(path, len(places)))
     if not paths:
-        raise InputError(f"{folder} holds no run files, *.h5; give the folder that was --out of the sweep")
+        raise InputError(f"{folder} has no run files, *.h5; give the folder that was --out of the sweep")
     return paths
 
 

@@ -36,7 +36,7 @@ def planned_runs(folder: Path) -> Planned | None:
         return None
     missing = [member.name for member in plan if not member.path(folder).exists()]
     if len(missing) == len(plan) and not any(folder.glob("*.h5")):
-        raise InputError(f"{folder} holds no run files yet: none of {counted(len(plan), 'member')} has begun")
+        raise InputError(f"{folder} has no run files yet: none of {counted(len(plan), 'member')} has started")
     return Planned(len(plan), missing)
 
 

@@ -38,7 +38,7 @@ def read_gradients(path: Path, layers: list[str]) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}; {advice}") from None
     except (ValueError, RecursionError):
-        raise InputError(f"{path} is no JSON; {advice}") from None
+        raise InputError(f"{path} is not JSON; {advice}") from None
     try:
         names = found["layers"]
         lists = [own for variant in found["variants"] for own in _lists(variant["to_exact"]["weight"])]
@@ -52,10 +52,10 @@ def read_gradients(path: Path, layers: list[str]) -> dict[str, Any]:
     except (KeyError, TypeError):
         whole = False
     if not whole:
-        raise InputError(f"{path} is no gradient check; {advice}")
+        raise InputError(f"{path} is not a gradient check; {advice}")
     if names != layers:
         shown = ", ".join(map(str, names))[:80]
-        raise InputError(f"{path} is about the layers {shown}, the run has {', '.join(layers)}; {advice}")
+        raise InputError(f"{path} has the layers {shown}, the run has {', '.join(layers)}; {advice}")
     checked: dict[str, Any] = found
     return checked
 

@@ -261,8 +261,8 @@ class RunReader(FollowedFile):
         complete = self._file.read(lambda contents: self._complete_rows(contents, table))
         if complete < rows:
             raise InputError(
-                f"{self.path} has {complete} complete rows of /{table} and {rows} are needed: it is not the file that "
-                "the checkpoint was made for"
+                f"{self.path} has {complete} complete rows of /{table}, and {rows} are needed: the checkpoint belongs "
+                "to another file"
             )
         for start in range(0, rows, block):
             yield self._columns(table, start, min(rows, start + block))

@@ -47,16 +47,20 @@ def extended(config: Config, run: Path, epochs: int) -> Config:
     """
     settings = config.optimizer
     if epochs <= settings.epochs:
-        raise InputError(f"--epochs is {epochs}, and {run} has {settings.epochs}; ask for more, or leave it out")
+        raise InputError(
+            f"--epochs is {epochs}, and {run} has {settings.epochs}; give a larger number, or leave it out"
+        )
     folder = checkpoint_folder(run)
     found = load_latest(folder)
     if found is None:
-        raise InputError(f"{run} has no checkpoint in {folder} to go on from; restore that folder, or train anew")
+        raise InputError(
+            f"{run} has no checkpoint in {folder} to resume from; restore that folder, or start a new training"
+        )
     position = position_of(found)
     if position.best.ends(settings.patience, position.epoch):
         raise InputError(
-            f"{run} was ended after epoch {position.epoch} by optimizer.patience, which is {settings.patience}; more "
-            "epochs change nothing, so leave out --epochs, or train anew with another --patience"
+            f"{run} ended after epoch {position.epoch} by optimizer.patience, which is {settings.patience}; more "
+            "epochs change nothing: leave out --epochs, or start a new training with another --patience"
         )
     return replace(
         config,

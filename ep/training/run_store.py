@@ -158,7 +158,7 @@ class RunStore:
                     return Found(False, False, None, fault)
                 if not self.options.out.exists():
                     raise InputError(
-                        f"{fault}, and its checkpoints in {self._folder} do not have its rows; restore the file, or "
+                        f"{fault}, and its checkpoints in {self._folder} do not hold its rows; restore the file, or "
                         "remove the folder (or --overwrite) to start again"
                     ) from None
                 raise
@@ -306,8 +306,8 @@ class RunStore:
             batches = run.rows["batches"]
         if batches:
             raise InputError(
-                f"{self.options.out} has {counted(batches, 'mini-batch')} but no checkpoint in {self._folder} to go on "
-                "from; restore that folder, choose another --out, or start again with --overwrite"
+                f"{self.options.out} has {counted(batches, 'mini-batch')} but no checkpoint in {self._folder} to "
+                "resume from; restore that folder, choose another --out, or start again with --overwrite"
             )
 
     def _require_own(self, header: RunHeader, found: Found) -> None:
@@ -336,7 +336,7 @@ class RunStore:
             return checkpoint.load_latest(self._folder)
         if not options.overwrite and not options.out.exists() and checkpoint.positions(self._folder):
             raise InputError(
-                f"{options.out} is missing but its checkpoints are in {self._folder}; restore the file, have it "
-                "written anew with --resume, or remove the folder (or --overwrite) to start again"
+                f"{options.out} is missing but its checkpoints are in {self._folder}; restore the file, write it again "
+                "with --resume, or remove the folder (or --overwrite) to start again"
             )
         return None

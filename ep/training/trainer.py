@@ -455,8 +455,8 @@ class Trainer:
             position.best = self.ranks.first(self._best_of_rows)
         if position.best.epoch and not position.best.kept:
             self.observer.warning(
-                f"the weights of epoch {position.best.epoch}, the best so far by the validation set, are lost, for an "
-                "older version did not keep them; those of a better one will be kept"
+                f"the weights of epoch {position.best.epoch}, the best so far on the validation set, are lost, because "
+                "an older version did not keep them; those of a better epoch will be kept"
             )
         run_store.write(partial(_write_best, position.best))
 

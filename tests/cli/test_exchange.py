@@ -171,11 +171,11 @@ def test_weights_of_8_bits_come_back_as_evaluate_tests_them(folder, tmp_path):
 def test_what_an_export_refuses(folder, tmp_path):
     run, out = folder / "run.h5", tmp_path / "x"
     base = ("export", run, "--out", out, "--to")
-    assert_one_line(spikesim(*base, "neurobench", "--step-ms", 2), "--step-ms has no use with --to neurobench")
+    assert_one_line(spikesim(*base, "neurobench", "--step-ms", 2), "--step-ms is not used with --to neurobench")
     assert_one_line(spikesim(*base, "csv", "--sample", 3), "--table batches")
-    assert_one_line(spikesim(*base, "nir", "--nodes", "if", "--step-ms", 2), "--step-ms has no use with --nodes if")
-    assert_one_line(spikesim(*base, "csv", "--nodes", "if"), "--nodes has no use with --to csv")
-    assert_one_line(spikesim(*base, "nir", "--dtype", "int8"), "--dtype has no use with --to nir")
+    assert_one_line(spikesim(*base, "nir", "--nodes", "if", "--step-ms", 2), "--step-ms is not used with --nodes if")
+    assert_one_line(spikesim(*base, "csv", "--nodes", "if"), "--nodes is not used with --to csv")
+    assert_one_line(spikesim(*base, "nir", "--dtype", "int8"), "--dtype is not used with --to nir")
     assert_one_line(spikesim(*base, "sonata", "--sample", 4), "no spikes of sample 4; it has 3, 5")
     assert_one_line(spikesim("export", run, "--to", "csv", "--out", tmp_path / "no" / "x"), "is not a folder")
     assert not out.exists()
@@ -206,7 +206,7 @@ def test_what_an_import_prints(folder):
     assert lines[0] == f"{folder / 'w.safetensors'}: layout torch"
     assert lines[1].startswith("  conv1: 3x3x1x4 weights, in steps of 2^-") and lines[1].endswith(" become 0")
     assert lines[3] == f"run file: {folder / 'imported.h5'}"
-    assert lines[4].startswith("train it further: spikesim train --config ") and lines[4].endswith(" --resume")
+    assert lines[4].startswith("continue training: spikesim train --config ") and lines[4].endswith(" --resume")
 
 
 def test_an_imported_run_has_the_weights(folder):
@@ -315,7 +315,7 @@ def test_heads_that_are_not_in_the_file(folder, tmp_path):
     kept = {name: array for name, array in arrays.items() if not name.startswith("head")}
     safetensors.numpy.save_file(kept, tmp_path / "w")
     result = succeed(*importing(folder, tmp_path / "w"), "--out", tmp_path / "x.h5")
-    assert "not in the file, as a training begins with them: head1" in result.stdout
+    assert "not in the file, set as at the start of a training: head1" in result.stdout
     with RunReader(tmp_path / "x.h5") as reader, RunReader(folder / "run.h5") as run:
         assert reader.weights()["head1/weight"].any()
         assert (reader.weights()["conv2/weight"] == run.weights()["conv2/weight"]).all()

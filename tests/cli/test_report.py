@@ -283,7 +283,7 @@ def test_a_run_in_progress(tmp_path):
     path = tmp_path / "run.h5"
     with RunWriter.create(path, make_header()) as writer:
         text = spikesim("report", path).stdout
-        assert "There are 0 rows" in text and "connection sparsity not yet" in text
+        assert "There are no rows yet" in text and "connection sparsity not yet" in text
         empty = report(path)
         assert {entry["connection_sparsity"] for entry in empty["parameters"]} == {None}
         assert spikesim("report", path, "--html", tmp_path / "empty.html").returncode == 0

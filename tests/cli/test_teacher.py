@@ -134,8 +134,8 @@ def test_what_is_refused(folder, tmp_path):
     run = tmp_path / "run.h5"
     base = ("train", "--config", folder / "tiny.toml", "--out", run)
     teacher = ("--teacher", folder / "teacher.h5")
-    assert_one_line(spikesim(*base, *teacher, "--signals", "none"), "--teacher has no use", "'none'")
-    assert_one_line(spikesim(*base, *teacher, "--signals", "local"), "--teacher has no use", "'local'")
+    assert_one_line(spikesim(*base, *teacher, "--signals", "none"), "--teacher is not used", "'none'")
+    assert_one_line(spikesim(*base, *teacher, "--signals", "local"), "--teacher is not used", "'local'")
     assert_one_line(spikesim(*base, "--signals", "both"), "--teacher FILE")
     write_teacher(tmp_path / "short.h5", np.zeros((48, 10)), "fashion-mnist-mini")
     write_teacher(tmp_path / "other.h5", np.zeros((5000, 10)), "mnist")

@@ -342,7 +342,7 @@ def test_a_file_that_is_not_there_or_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none.npz is not found \(looked for"):
         load("none.npz", tmp_path)
     (tmp_path / "folder.npz").mkdir()
-    with pytest.raises(InputError, match="no regular file"):
+    with pytest.raises(InputError, match="not a regular file"):
         load("folder.npz", tmp_path)
 
 

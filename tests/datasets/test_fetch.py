@@ -295,7 +295,7 @@ def test_two_fetches_at_once_are_refused(tmp_path):
 
 @pytest.mark.parametrize("url", ["file:///etc/", "ftp://127.0.0.1/", "/etc", "http://[::1/", "http://", "http://a:b/"])
 def test_addresses_that_are_not_http_are_refused(tmp_path, url):
-    with pytest.raises(InputError, match=r"not one of http or https|malformed|no host given|nonnumeric port"):
+    with pytest.raises(InputError, match=r"neither http nor https|malformed|no host given|nonnumeric port"):
         fetch("tiny", tmp_path, base_urls=[url])
 
 

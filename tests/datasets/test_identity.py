@@ -175,7 +175,7 @@ def test_a_run_that_was_begun_on_other_content_is_not_continued(tmp_path: Path) 
     config = small.make(small.DENSE)
     assert named(config, data, run).data.dataset == data.name
     other = load(str(ef.write_file(tmp_path / "bars.npz", changed("labels"))))
-    with pytest.raises(InputError, match=r"was begun on other data: data\.dataset is bars\.npz#[0-9a-f]{16} in"):
+    with pytest.raises(InputError, match=r"was started on other data: data\.dataset is bars\.npz#[0-9a-f]{16} in"):
         named(config, other, run)
     (tmp_path / "damaged.h5").write_bytes(run.read_bytes()[:500])
     assert named(config, other, tmp_path / "damaged.h5").data.dataset == other.name, "others say what is wrong with it"
@@ -236,7 +236,7 @@ def test_the_same_file_under_another_path_is_the_same(trained: Path, monkeypatch
 def test_another_content_under_the_same_name_is_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(trained)
     other = ("--dataset", "bars.npz", "--data-dir", "other")
-    assert "was begun on other data" in refuse(*TRAIN, *other, "--out", "run.h5", "--resume")
+    assert "was started on other data" in refuse(*TRAIN, *other, "--out", "run.h5", "--resume")
     for command_line in (
         ("evaluate", "run.h5"),
         ("teacher", "run.h5", "--out", "t.h5"),
@@ -255,7 +255,7 @@ def test_weights_of_a_run_on_recordings_are_exported_and_imported(
     with RunReader("imported.h5") as reader:
         assert split_name(reader.setting("data.dataset"))[1] is not None
         assert reader.input_shape == (ef.SIDE, ef.SIDE, 2)
-    further = shlex.split(said.splitlines()[-1].removeprefix("train it further: spikesim "))
+    further = shlex.split(said.splitlines()[-1].removeprefix("continue training: spikesim "))
     assert "the hash of its content" in refuse("evaluate", "imported.h5", "--data-dir", "other")
     succeed(*further, "--threads", 1)
     pytest.importorskip("nir")

@@ -115,7 +115,7 @@ def test_where_a_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             load(name, "none")
         os.mkfifo(name)  # opening it would wait for somebody who writes
         for ask in (load, find, check):
-            with pytest.raises(InputError, match=f"{name} is no regular file"):
+            with pytest.raises(InputError, match=f"{name} is not a regular file"):
                 ask(name)
 
 
@@ -282,4 +282,4 @@ def test_check_of_ones_own_images(tmp_path: Path) -> None:
         "  3 classes of 16 training and 4 test samples each",
     ]
     path.write_bytes(path.read_bytes()[:-30])
-    assert_one_line(spikesim("data", "check", path), "not whole")
+    assert_one_line(spikesim("data", "check", path), "incomplete or damaged")

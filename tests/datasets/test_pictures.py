@@ -55,12 +55,16 @@ def test_what_is_no_such_picture_is_named(tmp_path: Path) -> None:
         ("takes 2 channels", tmp_path / "small.png", (5, 4, 2)),
         ("transparent", saved("clear.png", Image.fromarray(clear)), COLOUR),
         ("mode I;16", saved("deep.png", Image.fromarray(PIXELS[..., 0].astype(np.uint16))), GREY),
-        ("no picture of the kind", saved("really.bmp", Image.fromarray(PIXELS)).rename(tmp_path / "b.png"), COLOUR),
+        (
+            "not a picture of the format",
+            saved("really.bmp", Image.fromarray(PIXELS)).rename(tmp_path / "b.png"),
+            COLOUR,
+        ),
         ("does not exist", tmp_path / "none.png", GREY),
     ):
         expect_fault(f"{re.escape(path.name)}.*{told}", read_images, path, shape)
     (tmp_path / "torn.png").write_bytes((tmp_path / "small.png").read_bytes()[:60])
-    expect_fault("torn.png: no picture.*damaged", read_images, tmp_path / "torn.png", COLOUR)
+    expect_fault("torn.png: not a picture.*damaged", read_images, tmp_path / "torn.png", COLOUR)
     empty, mixed = tmp_path / "empty", tmp_path / "mixed"
     empty.mkdir()
     expect_fault("empty is empty; a folder of samples", read_images, empty, GREY)
@@ -72,7 +76,7 @@ def test_what_is_no_such_picture_is_named(tmp_path: Path) -> None:
 def test_a_picture_larger_than_memory_is_not_decoded(tmp_path: Path) -> None:
     """A few kilobytes can say that they are gigabytes of pixels."""
     Image.new("1", (30_000, 30_000)).save(tmp_path / "bomb.png")
-    expect_fault("30000x30000 pixels|no picture", read_images, tmp_path / "bomb.png", GREY)
+    expect_fault("30000x30000 pixels|not a picture", read_images, tmp_path / "bomb.png", GREY)
 
 
 def test_without_pillow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,8 +84,8 @@ def test_numbers_come_back_to_the_bit(columns: list[list[float]]) -> None:
         ("3,2:1,1:down", "3,2:1,1e40:down", r"line 10: value 2 of dimension 2 is '1e40'"),
         ("3,2:1,1:down", "3,2:1,1,1:down", r"line 10: dimension 2 has 3 values and dimension 1 has 2; all dimensions"),
         ("3,2:1,1:down", "3,2:down", r"line 10 has 1 dimensions; it must have 2"),
-        ("3,2:1,1:down", "3,2:1,1:left", r"line 10: the label behind the last colon is 'left'; .* down, up"),
-        ("3,2:1,1:down", "3,2:1,1", r"line 10: the label behind the last colon is '1,1'"),
+        ("3,2:1,1:down", "3,2:1,1:left", r"line 10: the label after the last colon is 'left'; .* down, up"),
+        ("3,2:1,1:down", "3,2:1,1", r"line 10: the label after the last colon is '1,1'"),
         ("@classLabel true down up", "@classLabel true down up flat", r"class 'flat' has no training series"),
         ("@classLabel true down up", "@classLabel false", r"line 9 has 3 dimensions; it must have 2"),
         ("@classLabel true down up", "@classLabel down up", r"@classLabel begins with 'down'"),
@@ -93,9 +93,9 @@ def test_numbers_come_back_to_the_bit(columns: list[list[float]]) -> None:
         ("@dimensions 2", "@dimensions two", r"@dimensions is 'two'"),
         ("@equalLength false", "@equalLength true", r"@equalLength is true, but its series have different lengths"),
         ("@data", "@date", r"line 9 begins with '3,2,1:0,0,0:down'; lines before @data"),
-        (TRAIN[len(HEADER) :], "", r"has no series behind @data"),
+        (TRAIN[len(HEADER) :], "", r"has no series after @data"),
         (TRAIN, "# nothing\n", r"has no line @data"),
-        ("# made", "# \udcff", r"no UTF-8 in line 1, byte 3 \(0xff\)"),
+        ("# made", "# \udcff", r"not UTF-8 in line 1, byte 3 \(0xff\)"),
     ],
 )
 def test_files_that_are_none(tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -115,7 +115,9 @@ def test_what_the_two_files_must_have_in_common(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="training series have 2 channels and test series 3"):
         load(str(write(tmp_path, test=three)))
     unknown = HEADER.replace("down up", "up away") + "1:2:away\n"
-    with pytest.raises(InputError, match=r"steps_TEST\.ts: line 9 has the label 'away', which the training part lacks"):
+    with pytest.raises(
+        InputError, match=r"steps_TEST\.ts: line 9 has the label 'away', which is not in the training part"
+    ):
         load(str(write(tmp_path, test=unknown)))
     with pytest.raises(InputError, match="has no folds"):
         load(str(write(tmp_path)), fold=1)
@@ -206,7 +208,7 @@ def test_how_series_are_told_from_images(
         ({"crop": np.array(2)}, "has crop; it may have train_series"),
         (
             {"train_series": np.array([np.zeros((2, 2)), None], object)},
-            "Python objects.*one array .* and their lengths",
+            "Python objects.*one array .* and the lengths",
         ),
     ],
 )
@@ -289,8 +291,8 @@ def test_files_without_labels_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"")
     for name, said in (
         ("objects.npz", "Python objects.* store one array"), ("two.npz", "has a, b; give series"),
-        ("damaged.npz", "not an .npz file, or a damaged one"), ("a.wav", "tells no format"), ("b.ts", "does not exist"),
-        ("", "is a folder"),
+        ("damaged.npz", "not an .npz file, or a damaged one"), ("a.wav", "has no known ending"),
+        ("b.ts", "does not exist"), ("", "is a folder"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=said):
             read_series(tmp_path / name, SHAPE)

@@ -81,7 +81,7 @@ def test_a_training_file_has_its_test_file_beside_it(tmp_path: Path) -> None:
     with open(tmp_path / "films_test.csv", "a") as stream:
         stream.write("awful,film\n")
     with pytest.raises(
-        InputError, match=r"films_test\.csv: line 21 has the label 'awful', which the training part lacks"
+        InputError, match=r"films_test\.csv: line 21 has the label 'awful', which is not in the training part"
     ):
         load("films_train.csv", tmp_path)
     (tmp_path / "films_test.csv").unlink()
@@ -124,16 +124,16 @@ def test_quotation_marks_and_the_order_of_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
-        ("a.tsv", b"good\tone\nbad\t\xff\xfe\n", r"no UTF-8 in line 2, byte 5 \(0xff\); save it as UTF-8"),
-        ("a.tsv", b"\xef\xbb\xbfgood\tone\nbad\t\xff\n", r"no UTF-8 in line 2, byte 5"),
+        ("a.tsv", b"good\tone\nbad\t\xff\xfe\n", r"not UTF-8 in line 2, byte 5 \(0xff\); save it as UTF-8"),
+        ("a.tsv", b"\xef\xbb\xbfgood\tone\nbad\t\xff\n", r"not UTF-8 in line 2, byte 5"),
         ("a.tsv", b"good\tone\n\nbad\t \n", "line 3 has an empty text; leave the line out"),
         ("a.tsv", b"good\tone\n \ttwo\n", "line 2 has no label; give one"),
         ("a.tsv", b"good\tone\ttwo\n", r"line 1 has 3 columns, not 2; give the label, a tab and the text"),
         ("a.csv", b"good\n", r"line 1 has 1 column, not 2; give the label, a comma and the text"),
-        ("a.csv", b'good,"one\n', r"line 1 is no line of a \.csv file \(unexpected end of data\)"),
+        ("a.csv", b'good,"one\n', r"line 1 is not a line of a \.csv file \(unexpected end of data\)"),
         ("a.csv", b'label,text\n"good\n",one\nbad,two,\n', r"line 4 has 3 columns, not 2"),
-        ("a.tsv", b"", "is empty; give a label and a text a line"),
-        ("a_train.tsv", b"label\ttext\n", "has no text; training and test part need some"),
+        ("a.tsv", b"", "is empty; give a label and a text per line"),
+        ("a_train.tsv", b"label\ttext\n", "has no text; the training part and the test part need some"),
         ("a_train.tsv", b"good\tone\ngood\ttwo\n", "the training part has 1 classes; it must have 2"),
         ("a.tsv", b"good\tone\nbad\ttwo\n", "none of its 2 texts falls into fold 0"),
         ("a.tsv.gz", b"good\tone\n", "not a gzip file, or a damaged one"),
@@ -151,7 +151,7 @@ def test_tables_that_are_none(tmp_path: Path, name: str, data: bytes, said: str)
 def test_a_label_of_the_test_fold_alone(tmp_path: Path) -> None:
     odd = next(text for text in (f"text {number}" for number in range(99)) if fold_of(text) == 0)
     (tmp_path / "a.tsv").write_text(table([*LINES, ("odd", odd)]))
-    with pytest.raises(InputError, match="line 61 has the label 'odd', which the training part lacks"):
+    with pytest.raises(InputError, match="line 61 has the label 'odd', which is not in the training part"):
         load("a.tsv", tmp_path)
 
 
@@ -242,7 +242,7 @@ def test_reviews_in_folders(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert check("imdb", tmp_path) == f"{folder}: 12 of 25000 and 12 of 25000 texts"
     one = folder / "test" / "pos" / "3_9.txt"
-    for data, said in ((b"a\n\xe4\n", r"no UTF-8 in line 2, byte 1 \(0xe4\)"), (b" \n", "is empty; remove it")):
+    for data, said in ((b"a\n\xe4\n", r"not UTF-8 in line 2, byte 1 \(0xe4\)"), (b" \n", "is empty; remove it")):
         one.write_bytes(data)
         with pytest.raises(InputError, match=rf"3_9\.txt: {said}"):
             load("imdb", tmp_path)
@@ -333,7 +333,7 @@ def test_texts_without_labels(tmp_path: Path, name: str, text: str) -> None:
         ("a.txt", "", "line 1 has an empty text"),
         ("a.tsv", "id\ttext\n1\tone\n2\n", "line 3 has an empty text"),
         ("a.csv", "", "is empty"),
-        ("a.doc", "one\n", "tells no format that is read"),
+        ("a.doc", "one\n", "has no known ending"),
     ],
 )
 def test_files_without_labels_that_are_none(tmp_path: Path, name: str, text: str, said: str) -> None:

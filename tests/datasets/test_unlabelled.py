@@ -72,7 +72,7 @@ def put(folder: Path, name: str, content: bytes) -> Path:
 
 def test_images_that_cannot_be_read(tmp_path: Path) -> None:
     expect_fault("does not exist.*npy", read_images, tmp_path / "none.npy", SHAPE)
-    expect_fault("tells no format.*IDX", read_images, put(tmp_path, "a.tga", b"x"), SHAPE)
+    expect_fault("has no known ending.*IDX", read_images, put(tmp_path, "a.tga", b"x"), SHAPE)
     for name in ("text.npy", "text.npz", "x-idx3-ubyte", "x.idx3-ubyte.gz"):
         expect_fault(f"{name}", read_images, put(tmp_path, name, b"something else"), SHAPE)
     np.savez(tmp_path / "two.npz", a=IMAGES, b=IMAGES)
@@ -101,14 +101,14 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
 def test_recordings_that_cannot_be_read(tmp_path: Path) -> None:
     arrays = event_files.arrays_of(event_files.bars(3), 2)
     expect_fault("does not exist", read_recordings, tmp_path / "none.npz", SENSOR)
-    expect_fault("tells no format", read_recordings, put(tmp_path, "a.aedat", b"x"), SENSOR)
+    expect_fault("has no known ending", read_recordings, put(tmp_path, "a.aedat", b"x"), SENSOR)
     expect_fault("multiple", read_recordings, put(tmp_path, "a.bin", b"123456"), SENSOR)
     for changes, told in (
         ({"offsets": np.array([0, 5])}, "offsets must ascend"),
         ({"offsets": arrays["offsets"][::-1]}, "offsets must ascend"),
         ({"shape": np.array([9, 9])}, "network takes recordings of"),
         ({"x": arrays["x"] + 8}, "recording 0: x reaches"),
-        ({"p": arrays["p"][:-1]}, "elements; one for each event"),
+        ({"p": arrays["p"][:-1]}, "elements; each must have one for each event"),
     ):
         path = event_files.write_file(tmp_path / "wrong.npz", {**arrays, **changes})
         expect_fault(told, read_recordings, path, SENSOR)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from commands import CONFIG, ROOT, copy_checkout
 from datasets_support import make_idx, serve
-from manual.command import TRAIN
+from manual.command import SCRIPTS, TRAIN
 from manual.indented import NEEDED, indented_commands
 from manual.pages import PAGES, Block, Place, blocks, published
 from manual.program import is_of_page
@@ -214,7 +214,7 @@ def test_the_lists_of_pages_are_up_to_date() -> None:
     names = {name_of(page) for page in PAGES}
     assert {*WHEN_ASKED, *PREPARE, *FIGURES} <= names
     assert all(indented_commands(ROOT / name) for name in FIGURES)
-    assert {Path(name).stem for name in NEEDED} <= {
+    assert {*NEEDED, *SCRIPTS} <= {
         path.stem for path in [*ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("examples/*.py")]
     }
 

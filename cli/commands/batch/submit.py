@@ -92,10 +92,10 @@ class SubmitOptions:
 @click.option("--cpus-per-task", "cpus", type=_positive, default=1, show_default=True, help="Threads of each process.")
 @click.option(
     "--time",
-    help="Time limit, as 2:00:00, 1-12 or UNLIMITED; a run that needs longer queues again and resumes. "
-    "'spikesim train --dry-run' estimates it.",
+    help="Time limit, such as 2:00:00, 1-12 or UNLIMITED; a run that needs longer queues again and resumes. 'spikesim "
+    "train --dry-run' estimates it.",
 )
-@click.option("--mem", "memory", help="Memory a node, as 8G.")
+@click.option("--mem", "memory", help="Memory per node, such as 8G.")
 @click.option(
     "--signal-before",
     "warn_seconds",
@@ -104,15 +104,17 @@ class SubmitOptions:
     show_default=True,
     help="Seconds before the time limit at which the run is told to stop.",
 )
-@click.option("--mpi", help="How srun starts several processes, as pmix or pmi2.  [default: the cluster's]")
-@click.option("--setup", multiple=True, metavar="LINE", help="A line of shell to begin with, as 'module load openmpi'.")
+@click.option("--mpi", help="How srun starts several processes, such as pmix or pmi2.  [default: the cluster's]")
+@click.option(
+    "--setup", multiple=True, metavar="LINE", help="A line of shell to run first, such as 'module load openmpi'."
+)
 @click.option(
     "--launcher",
     metavar="COMMAND",
     default="",
-    help="What starts spikesim on the nodes, as 'apptainer exec spikesim.sif'.  [default: this Python]",
+    help="Command that starts spikesim on the nodes, such as 'apptainer exec spikesim.sif'.  [default: this Python]",
 )
-@click.option("--sbatch", "more", multiple=True, metavar="OPTION", help="Another option of sbatch, as --qos=long.")
+@click.option("--sbatch", "more", multiple=True, metavar="OPTION", help="Another option of sbatch, such as --qos=long.")
 @click.option(
     "--sweep",
     "sweep_file",
@@ -122,25 +124,28 @@ class SubmitOptions:
 )
 @seeds_option
 @search_seed_option
-@click.option("--at-a-time", type=_positive, help="Members of a sweep that run at the same time, at most.")
+@click.option("--at-a-time", type=_positive, help="Largest number of members of a sweep that run at the same time.")
 @click.option(
-    "--unfinished", "only_unfinished", is_flag=True, help="Send only members whose run is not finished or in progress."
+    "--unfinished",
+    "only_unfinished",
+    is_flag=True,
+    help="Submit only members whose run is neither finished nor in progress.",
 )
 @click.option(
-    "--skip-data", is_flag=True, help="Do not look for the data set and the teacher, which only the nodes have."
+    "--skip-data", is_flag=True, help="Do not look for the data set and the teacher here: only the nodes have them."
 )
-@click.option("--dry-run", is_flag=True, help="Print the script; write and send nothing.")
-@click.option("--parsable", is_flag=True, help="Print nothing but the number of the job.")
+@click.option("--dry-run", is_flag=True, help="Print the script; write and submit nothing.")
+@click.option("--parsable", is_flag=True, help="Print only the job number.")
 @click.argument("command", nargs=-1, required=True, metavar="-- COMMAND ...")
 @takes(SubmitOptions)
 def submit(options: SubmitOptions) -> None:
-    """Send a training to a cluster with Slurm, as a batch job that is resumed until the run is finished.
+    """Submit a training to a cluster with Slurm, as a batch job that is resumed until the run is finished.
 
     Writes a batch script beside the run file and submits it with sbatch. COMMAND is train with its options, or
-    evaluate, gradcheck or simulate; what it would refuse at its start, a data set that is not there for one, is refused
-    before anything is sent. A training or a simulation resumes from its file if that exists. Some time before its
-    limit, or when it is preempted, it writes a checkpoint and queues again. With several processes a job needs the
-    extra mpi. See spikesim manual cluster.
+    evaluate, gradcheck or simulate; what it would refuse at its start, such as a missing data set, is refused before
+    anything is submitted. A training or a simulation resumes from its file if that exists. Before its time limit, or
+    when it is preempted, the job writes a checkpoint and queues again. A job of several processes needs the extra mpi.
+    See spikesim manual cluster.
 
     \b
     Examples:
@@ -155,12 +160,12 @@ def submit(options: SubmitOptions) -> None:
         options.at_a_time is not None or options.only_unfinished or options.search_seed is not None
     ):
         raise InputError(
-            "--at-a-time, --unfinished and --search-seed are for a sweep; add --sweep SWEEP.toml or --seeds, or leave "
+            "--at-a-time, --unfinished and --search-seed need a sweep; add --sweep SWEEP.toml or --seeds, or leave "
             "them out"
         )
     if options.command[0] in OTHERS:
         if options.is_sweep:
-            raise InputError(f"--sweep and --seeds are for train, not for {options.command[0]}; leave them out")
+            raise InputError(f"--sweep and --seeds apply to train, not to {options.command[0]}; leave them out")
         _deliver(*_other_job(options), None, options)
     elif options.is_sweep:
         _submit_sweep(options)
@@ -182,7 +187,7 @@ def _submit_sweep(options: SubmitOptions) -> None:
     rehearse(training, [sweep.members[number] for number in tasks], skip_data=options.skip_data)
     if not tasks:
         click.echo(
-            f"{counted(len(members), 'run')} in {out}: finished or in progress; nothing to send", err=options.parsable
+            f"{counted(len(members), 'run')} in {out}: finished or in progress; nothing to submit", err=options.parsable
         )
         return
     program = [*options.starter, *training.arguments, "--resume"]
@@ -210,7 +215,7 @@ def _other_job(options: SubmitOptions) -> tuple[str, Path]:
     given = own.make_context(f"spikesim {name}", list(arguments)).params
     job = check_job(name, given, skip_data=options.skip_data, processes=options.nodes * options.tasks)
     if job.resumes and given["overwrite"]:
-        raise InputError("--overwrite would begin anew whenever the job does; remove the file instead")
+        raise InputError("--overwrite would replace the run whenever the job restarts; remove the file instead")
     wanted = replace(options.resources(job.beside.name), resumes=job.resumes)
     again = ["--resume"] if job.resumes and not given["resume"] else []
     program = [*options.starter, *options.command, *again]

@@ -35,7 +35,7 @@ class _Share(NamedTuple):
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
-    help="Members that train at the same time.  [default: as many as the cores, or --threads of train, have room for]",
+    help="Members that train at the same time.  [default: the number of cores divided by --threads of train]",
 )
 @seeds_option
 @search_seed_option
@@ -44,15 +44,15 @@ class _Share(NamedTuple):
 def sweep(
     jobs: int | None, seeds: tuple[int, ...], search_seed: int | None, dry_run: bool, words: tuple[str, ...]
 ) -> None:
-    """Train the members of a sweep on this machine, as processes of their own, several at a time.
+    """Train the members of a sweep on this machine, each in a process of its own, several at a time.
 
-    The options after -- are those of train; --out is the folder of the runs. SWEEP.toml says which settings the members
-    have; without it, they differ in their --seeds alone. Finished members are skipped, stopped ones go on, and a member
-    that fails does not stop the others. Ctrl-C and SIGTERM stop all with a checkpoint; the same command goes on. What a
-    member prints is in its .log file. The folder is that of 'spikesim submit --sweep', and either goes on with what the
-    other began. See spikesim manual sweeps.
+    The options after -- are those of train; --out is the folder of the runs. SWEEP.toml has the settings in which the
+    members differ; without it, they differ in their --seeds alone. Finished members are skipped, stopped ones are
+    resumed, and a member that fails does not stop the others. Ctrl-C and SIGTERM stop all with a checkpoint; the same
+    command resumes them. What a member prints is in its .log file. 'spikesim submit --sweep' uses the same folder, and
+    each of the two continues what the other began. See spikesim manual sweeps.
 
-    Exit codes: 0 all members are finished, 1 one has failed, 75 stopped, or some are still to be finished.
+    Exit codes: 0 all members are finished, 1 one has failed, 75 stopped or some are unfinished.
 
     \b
     Examples:
@@ -103,7 +103,12 @@ def _job(training: Training, member: Member, share: _Share) -> Job:
 
 
 def _head(plan: Sweep, states: list[str], share: _Share) -> str:
-    words = {"finished": "finished", "running": "in progress elsewhere", "unfinished": "to go on", "absent": "to begin"}
+    words = {
+        "finished": "finished",
+        "running": "in progress elsewhere",
+        "unfinished": "to resume",
+        "absent": "to start",
+    }
     kinds = [f"{states.count(state)} {word}" for state, word in words.items() if state in states]
     each = counted(share.threads, "thread")
     return f"{counted(len(states), 'member')} in {plan.folder}: {', '.join(kinds)}; {share.jobs} at a time, {each} each"
@@ -117,7 +122,7 @@ class _Told:
         self.failed: list[str] = []
 
     def began(self, job: Job) -> None:
-        self._say(f"{job.name}: {'goes on' if self._states[job.name] == 'unfinished' else 'begins'}")
+        self._say(f"{job.name}: {'resumed' if self._states[job.name] == 'unfinished' else 'started'}")
 
     def ended(self, end: Ended) -> None:
         name = end.job.name
@@ -151,9 +156,9 @@ def _end(told: _Told, states: list[str], *, stopping: bool) -> None:
     finished = f"{states.count('finished')} of {counted(len(states), 'member')} finished"
     failed = f"; failed: {listed(told.failed)}" if told.failed else ""
     if stopping:
-        raise Stopped(f"Stopped: {finished}{failed}; the same command continues from there.")
+        raise Stopped(f"Stopped: {finished}{failed}; the same command resumes the sweep.")
     click.echo(f"{finished}{failed}")
     if told.failed:
         click.get_current_context().exit(EXIT_FAILED)
     if states.count("finished") < len(states):
-        raise Stopped("Some members are still to be finished; the same command goes on with them.")
+        raise Stopped("Some members are unfinished; the same command resumes them.")

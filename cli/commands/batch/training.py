@@ -67,18 +67,18 @@ def read_training(command: tuple[str, ...], verb: str, *, is_sweep: bool, others
         toml = "; a sweep file ends in .toml" if verb == "swept" else ""
         raise InputError(f"'{command[0]}' cannot be {verb}; the command after -- is {known} and its options{toml}")
     if "--overwrite" in command:
-        raise InputError("--overwrite would begin runs anew that are to go on; remove their files instead")
+        raise InputError("--overwrite would replace runs that should be resumed; remove their files instead")
     if DRY_RUN in command:
-        raise InputError(f"--dry-run trains nothing that could be {verb}; leave it out, or run train alone")
+        raise InputError(f"--dry-run trains nothing to be {verb}; leave it out, or run train alone")
     arguments = [argument for argument in command if argument != "--resume"]
     options = dict(train.make_context("spikesim train", arguments[1:]).params)
     if is_sweep and (options["log"] or options["tensorboard"]):
-        raise InputError("--log and --tensorboard are of one run, and a sweep has many; leave them out")
+        raise InputError("--log and --tensorboard are for a single run, and a sweep has many; leave them out")
     out = Path(os.path.abspath(options["out"]))
     if not out.parent.is_dir():
         raise InputError(f"the folder {out.parent} does not exist; make it, or choose another --out")
     if is_sweep and out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; --out of a sweep is the folder of the run files")
+        raise InputError(f"{out} is a file; --out of a sweep must be the folder of the run files")
     return Training(arguments, options, out)
 
 

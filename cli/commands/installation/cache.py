@@ -14,8 +14,8 @@ import click
 def cache(clean: str | None) -> None:
     """Show where compiled kernels are kept, for which versions, and how large they are.
 
-    An installed version of spikesim compiles its kernels once, for one Python and one Numba. Those of versions that are
-    no longer used can be removed; a version that is used again compiles again.
+    An installed version of spikesim compiles its kernels once, for one Python and one Numba. Kernels of versions that
+    are no longer used can be removed; they are compiled again when needed.
 
     \b
     Examples:
@@ -32,7 +32,7 @@ def cache(clean: str | None) -> None:
 
     found = cache_folder()
     if found.path is None:
-        click.echo(f"kernels are kept nowhere and compiled at each start: {'; '.join(found.passed_over)}")
+        click.echo(f"compiled kernels are not kept, and each start compiles them again: {'; '.join(found.passed_over)}")
         return
     try:
         versions = list(cached_versions(found.path.parent))
@@ -44,7 +44,7 @@ def cache(clean: str | None) -> None:
             click.echo(f"removed from {found.path.parent}: {counted(len(gone), 'version')}, {freed}B")
             return
     except OSError as error:
-        raise InputError(f"{error.filename}: {error.strerror}; remove what is not needed by hand") from None
+        raise InputError(f"{error.filename}: {error.strerror}; remove the folder by hand") from None
     console = make_console()
     console.print(f"compiled kernels: {found.path.parent}", soft_wrap=True)
     table = Table("", ("folder",))

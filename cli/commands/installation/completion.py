@@ -8,12 +8,12 @@ SHELLS = ("bash", "zsh", "fish")
 @click.command()
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
-    """Print the script that makes a shell complete commands, options, and values of options.
+    """Print the script that completes commands, options and values of options in a shell.
 
     Values are architectures, presets, data sets, choices, keys for --set, run files and pages of the manual.
 
     \b
-    Put into ~/.bashrc, or into ~/.zshrc behind compinit, with zsh instead of bash:
+    Put into ~/.bashrc, or into ~/.zshrc after compinit, with zsh instead of bash:
       eval "$(spikesim completion bash)"
     Once, for fish:
       spikesim completion fish > ~/.config/fish/completions/spikesim.fish

@@ -42,7 +42,7 @@ def numbered(
     """
     for part in (train, test):
         if not part.labels:
-            raise InputError(f"{part.name}: has no {samples}; training and test part need some")
+            raise InputError(f"{part.name}: has no {samples}; the training part and the test part need some")
     present = set(train.labels)
     names = tuple(announced) or tuple(sorted(present, key=_by_number if all(map(_is_whole, present)) else str))
     empty = next((name for name in names if name not in present), None)
@@ -56,7 +56,8 @@ def numbered(
     for label, line in zip(test.labels, test.lines, strict=True):
         if label not in present:
             raise InputError(
-                f"{test.name}: line {line} has the label {_short(label)}, which the training part lacks; give training "
+                f"{test.name}: line {line} has the label {_short(label)}, which is not in the training part; give "
+                "training "
                 f"{samples} of it, or leave it out of the test part"
             )
     numbers = {name: number for number, name in enumerate(names)}

@@ -20,8 +20,8 @@ SERIES = ArrayForm(
     words={"series": ("series", "x", "data"), "labels": ("labels", "y", "targets"), "lengths": ("lengths",)},
     required=("train_series", "train_labels", "test_series", "test_labels"),
     options=("train_lengths", "test_lengths"),
-    objects="of a list of series, store one array (n, frames, channels) with zeros behind the ends, and their lengths "
-    "as train_lengths and test_lengths",
+    objects="of a list of series, store one array (n, frames, channels), padded with zeros, and the lengths as "
+    "train_lengths and test_lengths",
 )
 CLASSES_MAX = 2**16
 _ONLY_SERIES = {f"{part}_{what}" for part in ("train", "test") for what in ("series", "lengths")}

@@ -50,7 +50,7 @@ def packed(
     if lengths.shape != (count,) or lengths.dtype.kind not in "iu":
         raise InputError(
             f"{lengths_name} of {name} are {lengths.dtype} of shape {lengths.shape}; they must be integers of shape "
-            f"({count},), one a series"
+            f"({count},), one per series"
         )
     if not 1 <= lengths.min() <= lengths.max() <= frames:
         raise InputError(

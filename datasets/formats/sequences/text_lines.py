@@ -32,7 +32,7 @@ def decoded(data: bytes, name: str) -> str:
         line = data.count(b"\n", 0, start) + 1
         column = start - data.rfind(b"\n", 0, start)
         raise InputError(
-            f"{name}: no UTF-8 in line {line}, byte {column} (0x{data[start]:02x}); save it as UTF-8"
+            f"{name}: not UTF-8 in line {line}, byte {column} (0x{data[start]:02x}); save it as UTF-8"
         ) from None
 
 

@@ -78,7 +78,7 @@ def read_rows(path: Path) -> list[Row]:
     rows = _fields(path)
     first = next(rows, None)
     if first is None:
-        raise InputError(f"{path}: is empty; give a label and a text a line")
+        raise InputError(f"{path}: is empty; give a label and a text per line")
     label, text = _place(first[1], LABEL_NAMES), _place(first[1], TEXT_NAMES)
     if label is None or text is None:
         places, columns, rows = (0, 1), 2, _again(first, rows)
@@ -98,7 +98,7 @@ def read_texts_of_table(path: Path) -> list[str]:
     rows = _fields(path)
     first = next(rows, None)
     if first is None:
-        raise InputError(f"{path}: is empty; give a text a line")
+        raise InputError(f"{path}: is empty; give a text per line")
     place = _place(first[1], TEXT_NAMES)
     if place is None:
         place, rows = len(first[1]) - 1, _again(first, rows)
@@ -160,7 +160,7 @@ def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
                     yield begun, fields
                 begun = reader.line_num + 1
         except csv.Error as error:
-            raise InputError(f"{path}: line {begun} is no line of a .csv file ({error})") from None
+            raise InputError(f"{path}: line {begun} is not a line of a .csv file ({error})") from None
         return
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():

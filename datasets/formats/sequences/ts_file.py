@@ -136,7 +136,7 @@ def parse(data: bytes, name: str) -> TsFile:
             label = fields.pop().strip()
             if not label or (classes and label not in classes):
                 raise InputError(
-                    f"{where}: the label behind the last colon is {label!r}; it must be one of @classLabel: "
+                    f"{where}: the label after the last colon is {label!r}; it must be one of @classLabel: "
                     f"{', '.join(classes) or 'not empty'}"
                 )
             labels.append(label)
@@ -146,7 +146,7 @@ def parse(data: bytes, name: str) -> TsFile:
         series.append(_series(fields, where))
         places.append(number)
     if not series:
-        raise InputError(f"{name}: has no series behind @data")
+        raise InputError(f"{name}: has no series after @data")
     if header.get("equallength") == _TRUE and len({len(own) for own in series}) > 1:
         raise InputError(f"{name}: @equalLength is true, but its series have different lengths; correct the header")
     return TsFile(name, series, None if classes is None else labels, classes or (), places)
@@ -169,7 +169,7 @@ def _header(lines: Sequence[str], name: str) -> tuple[dict[str, str], int]:
         if key == "data":
             return found, number
         found[key] = value if key == "classlabel" else value.lower()
-    raise InputError(f"{name}: has no line @data, behind which the series are in a .ts file")
+    raise InputError(f"{name}: has no line @data, after which a .ts file has its series")
 
 
 def _classes(header: dict[str, str], name: str) -> tuple[str, ...] | None:

@@ -91,7 +91,7 @@ def _each(values: Sequence[Any], name: str) -> list[NDArray[np.float32]]:
         try:
             array = np.asarray(value)
         except Exception as error:  # whatever an object raises that is to become an array
-            raise InputError(f"{name}: number {number} is no array ({one_line(error)})") from None
+            raise InputError(f"{name}: number {number} is not an array ({one_line(error)})") from None
         if array.ndim != 2 or array.dtype.kind not in "iuf" or 0 in array.shape:
             raise InputError(
                 f"{name}: number {number} is {array.dtype} of shape {array.shape}; it must be numbers of shape "
@@ -133,7 +133,7 @@ def read_texts(path: Path) -> TextSet:
     if is_table(path.name):
         return text_set(read_texts_of_table(path), str(path))
     if not path.name.removesuffix(".gz").endswith(".txt"):
-        raise InputError(f"{path}: its name tells no format that is read; {_TEXT_FILES}")
+        raise InputError(f"{path}: its name has no known ending; {_TEXT_FILES}")
     lines = read_text(path).removesuffix("\n").split("\n")
     empty = next((number for number, line in enumerate(lines, 1) if not line.strip()), None)
     if empty is not None:
@@ -165,7 +165,7 @@ def read_series(path: Path, shape: Shape) -> SeriesSet:
     elif path.name.removesuffix(".gz").endswith(".ts"):
         found = ts_file.parse(read_bounded(path, ts_file.BYTES_MAX), str(path)).series
     else:
-        raise InputError(f"{path}: its name tells no format that is read; {_SERIES_FILES}")
+        raise InputError(f"{path}: its name has no known ending; {_SERIES_FILES}")
     return _fitting(found, shape, str(path))
 
 
@@ -185,7 +185,7 @@ def _archived(path: Path) -> list[NDArray[np.float32]]:
         raise
     except ObjectArray as error:
         raise InputError(
-            f"{path}: {error}; store one array (n, frames, channels) with zeros behind the ends, and their lengths"
+            f"{path}: {error}; store one array (n, frames, channels), padded with zeros, and the lengths"
         ) from None
     except Exception as error:  # the parsers of archives and of arrays raise many kinds for damaged bytes
         raise InputError(f"{path}: not an .npz file, or a damaged one ({one_line(error)}); {_SERIES_FILES}") from None

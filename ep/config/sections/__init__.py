@@ -48,9 +48,11 @@ class Config:
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     record: RecordSettings = field(default_factory=RecordSettings)
     preset: str = option(
-        DEFAULT, "Keys that stand below all others: `spikesim presets` lists them.", choices=tuple(PRESETS)
+        DEFAULT,
+        "Named set of keys, which all other settings override; `spikesim presets` lists them.",
+        choices=tuple(PRESETS),
     )
-    seed: int = option(0, "Seed of everything that is random.", low=0, high=2**63 - 1)
+    seed: int = option(0, "Seed of all random numbers.", low=0, high=2**63 - 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain, canonical form: nested dictionaries of JSON types."""

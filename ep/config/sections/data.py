@@ -30,8 +30,8 @@ class DataSettings:
     test_limit: int | None = option(None, "Use only the first N test samples.", low=1, optional=True)
     validation: float = option(
         0.0,
-        "Share of the training samples of each class, chosen by the seed, that the run is not trained on but tested "
-        "on, instead of the test set; `spikesim evaluate` reads the test set.",
+        "Share of the training samples of each class, chosen by the seed, that is held out: the run is tested on "
+        "these instead of the test set, which `spikesim evaluate` reads.",
         low=0,
         high=0.5,
     )
@@ -81,7 +81,7 @@ class DataSettings:
     encoding: str = option(
         "auto",
         f"How samples enter: as a current, or as spikes of an input population (`{manual('streams')}`): bernoulli and "
-        "latency code images, bernoulli shows series frame by frame, events are of recordings. auto is events for "
+        "latency code images, bernoulli shows series frame by frame, events are for recordings. auto is events for "
         "recordings and a current for others.",
         choices=("auto", "current", "bernoulli", "latency", "events"),
         later=True,

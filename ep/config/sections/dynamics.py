@@ -50,7 +50,7 @@ class DynamicsSettings:
     )
     firing: str = option(
         "stratified",
-        "A fresh random number each step, or one per phase moved by a low-discrepancy sequence.",
+        "iid: a fresh random number each step; stratified: one per phase, moved by a low-discrepancy sequence.",
         choices=("iid", "stratified"),
     )
     noise: str = option(
@@ -60,9 +60,9 @@ class DynamicsSettings:
     )
     pooling: str = option(
         "average",
-        "All four cells send their spikes; or one of them each step (sampled: the same mean field, a quarter of the "
-        "events); or the one with the highest potential (winner, with linear-response only); or strided: no pools, the "
-        "convolutions before them see every second position.",
+        "2x2 pooling. average: all four cells send their spikes; sampled: one of them each step (the same mean field, "
+        "a quarter of the events); winner: the one with the highest potential (linear-response only); strided: no "
+        "pools, the convolutions before them have a stride of 2.",
         choices=("average", "sampled", "winner", "strided"),
     )
     leak: int = option(1, "k of the membrane's alpha = 2**-k.", low=0, high=8)
@@ -76,7 +76,7 @@ class DynamicsSettings:
         "Gauss-Seidel). Later layers receive the new spikes of the earlier ones.",
         choices=("synchronous", "parity", "upwards"),
     )
-    steps_free: int = option(16, "Steps of the free phase (the largest number, with a tolerance).", low=2, high=65535)
+    steps_free: int = option(16, "Steps of the free phase (with a tolerance, at most).", low=2, high=65535)
     window_free: int = option(
         8, "Last steps of the free phase over which rates are averaged; even.", low=2, high=WINDOW_MAX
     )
@@ -99,7 +99,8 @@ class DynamicsSettings:
     residual_tolerance: float | None = option(
         None,
         "The same for the network as a whole: end it when in each layer the mean absolute difference of p between the "
-        "halves of the window is no more than this. With `tolerance` both must hold. Spikes have a floor, their noise.",
+        "halves of the window is no more than this. With `tolerance` both must hold. The noise of spikes sets a lower "
+        "limit.",
         above=0,
         high=1,
         optional=True,
@@ -129,8 +130,7 @@ class DynamicsSettings:
     )
     beta: float = option(
         NUDGED_DEFAULTS["linear-response"]["beta"],
-        "Strength of the nudge; where it is controlled, the one to start with. By default 1 in nudged phases of "
-        "spikes.",
+        "Strength of the nudge; where it is controlled, its initial value. By default 1 in nudged phases of spikes.",
         above=0,
         high=64,
     )
@@ -158,9 +158,9 @@ class DynamicsSettings:
     )
     nudging: str = option(
         NUDGED_DEFAULTS["linear-response"]["nudging"],
-        "+beta against -beta; +beta against the free phase; +-beta, drawn per mini-batch, against the free phase; or "
-        "the deviations from the free phase in one nudged phase with +-beta (linear-response only). By default "
-        "centered in nudged phases of spikes.",
+        "Phases that are compared. centered: +beta and -beta; one-sided: +beta and the free phase; random-sign: "
+        "+-beta, drawn per mini-batch, and the free phase; deviation: the free phase and the deviations from it in "
+        "one nudged phase with +-beta (linear-response only). By default centered in nudged phases of spikes.",
         choices=("centered", "one-sided", "random-sign", "deviation"),
     )
     contrast: str = option(

@@ -25,14 +25,14 @@ class ErrorSignalSettings:
 
     kind: str = option(
         "local",
-        "Error signals beside the read-out's labels: none; local heads; a teacher (knowledge distillation) for the "
-        "read-out and the heads; or both labels and teacher for both.",
+        "Error signals in addition to the labels at the read-out: none; local heads; a teacher (knowledge "
+        "distillation) for the read-out and the heads; or both labels and teacher for both.",
         choices=("none", "local", "kd", "both"),
     )
     layers: tuple[int, ...] = option((), "Layers with a head, from 1; by default all but the top one.", low=1)
     strength: float | tuple[float, ...] = option(
         0.3,
-        "Strength of a head's nudge beside the read-out's, lambda (a list has a value for every layer).",
+        "Strength of a head's nudge relative to the read-out's, lambda (a list has a value for every layer).",
         low=0,
         high=1000,
         per_layer=True,
@@ -45,10 +45,10 @@ class ErrorSignalSettings:
     )
     ratio: float = option(1.5, "Ratio of the strengths of neighbouring layers, geometric.", above=0, high=100)
     schedule: str = option(
-        "constant", "Strength over the training: constant, or down to zero.", choices=("constant", "annealed")
+        "constant", "Strength over the training: constant, or annealed to zero.", choices=("constant", "annealed")
     )
     anneal_from: float = option(
-        0.67, "Share of the training after which annealed strengths fall, in a line, to zero at its end.", low=0, high=1
+        0.67, "Share of the training after which annealed strengths fall linearly to zero at its end.", low=0, high=1
     )
     grid: int = option(
         4,
@@ -74,6 +74,6 @@ class ErrorSignalSettings:
     )
     temperature: float = option(4.0, "Temperature that softens the teacher's logits.", above=0, high=1000)
     teacher_weight: float = option(
-        0.7, "Weight of the teacher beside the labels, for a head that is trained on both.", low=0, high=1
+        0.7, "Weight of the teacher relative to the labels, for a head that is trained on both.", low=0, high=1
     )
     teacher: str = option("", "SHA-256 of the teacher's logits; set by --teacher.")

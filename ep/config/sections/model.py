@@ -42,9 +42,9 @@ class ModelSettings:
     readout_gain: float = option(1.0, "The same for the read-out.", above=0, high=100)
     normalization: str = option(
         "running-statistics",
-        "What the layers learn: their weights; or weights without their mean and a gain for each channel, the drive "
-        "divided by its running standard deviation (running-statistics), or the weights by their norm "
-        "(weight-standardization).",
+        "none: the layers learn their weights. Otherwise they learn weights without their mean and a gain per "
+        "channel; running-statistics divides the drive by its running standard deviation, weight-standardization the "
+        "weights by their norm.",
         choices=("none", "running-statistics", "weight-standardization"),
         before="none",
     )
@@ -91,15 +91,15 @@ class ModelSettings:
     calibration_samples: int = option(64, "Training samples on which the biases are calibrated.", low=1, high=4096)
     global_pooling: str = option(
         "auto",
-        "What the read-out and the heads of the layers read of a map: its positions (none); of each channel the mean "
-        "over all positions that exist, or the maximum. auto is the mean for series and texts and none for others.",
+        "What the read-out and the heads of the layers read from a map: each position (none), or of each channel the "
+        "mean over all valid positions, or the maximum. auto is the mean for series and texts and none for others.",
         choices=("auto", "none", "mean", "maximum"),
         later=True,
     )
     neuron: str = option(
         "clipped-linear",
-        "Model of the neurons: they fire with probability clip(V, 0, 1); or so, but not in the `refractory` steps "
-        f"after a spike; these need `dynamics.firing` = iid (`{manual('own-neuron')}`).",
+        "Model of the neurons, which fire with probability clip(V, 0, 1); refractory ones not in the `refractory` "
+        f"steps after a spike. They need `dynamics.firing` = iid (`{manual('own-neuron')}`).",
         choices=("clipped-linear", "refractory"),
         later=True,
     )
@@ -114,5 +114,5 @@ class ModelSettings:
     weights: str = option(
         "",
         "Run file whose weights the training starts from, `RUN.h5` or `RUN.h5:best`, instead of random ones "
-        "(`spikesim manual transfer`). The run keeps their SHA-256 in its place, which `spikesim import` sets as well.",
+        "(`spikesim manual transfer`). The run file stores their SHA-256 instead; `spikesim import` sets it as well.",
     )

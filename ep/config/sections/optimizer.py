@@ -15,16 +15,16 @@ class OptimizerSettings:
     epochs: int = option(5, "Passes over the training set.", low=1, high=2**20)
     extended_from: tuple[int, ...] = option(
         (),
-        "Epochs that the training was to have before it was given more, each time; set by 'spikesim resume --epochs'.",
+        "Number of epochs before each extension; set by 'spikesim resume --epochs'.",
         low=1,
         later=True,
     )
     extended_at: tuple[int, ...] = option(
-        (), "Mini-batches that were done then; the schedule is that of `epochs` from there on.", low=0, later=True
+        (), "Mini-batches done at each extension; from there on the schedule is that of `epochs`.", low=0, later=True
     )
     patience: int | None = option(
         None,
-        "End the training when so many epochs have not raised the validation accuracy, at the latest after `epochs`; "
+        "End the training after this many epochs without a higher validation accuracy, at the latest after `epochs`; "
         "needs `data.validation`.",
         low=1,
         optional=True,
@@ -32,14 +32,14 @@ class OptimizerSettings:
     )
     freeze: tuple[str, ...] = option(
         (),
-        "Names of layers that do not learn, as conv1,conv2 or a list: their weights, gains, biases and running "
+        "Names of layers that do not learn, such as conv1,conv2 or a list: their weights, gains, biases and running "
         "statistics stay as they are. Their heads learn.",
         later=True,
     )
     learning_rate: float | tuple[float, ...] = option(
         0.02,
-        "Learning rate of a layer's weights, in units of the standard deviation that they start with: a share of "
-        "their size, whatever the fan-in; `spikesim info` prints the absolute ones.",
+        "Learning rate of a layer's weights, in units of their initial standard deviation, so that it does not depend "
+        "on the fan-in; `spikesim info` prints the absolute ones.",
         low=0,
         high=1e6,
         per_layer=True,
@@ -50,8 +50,8 @@ class OptimizerSettings:
     )
     bias_factor: float = option(
         0.1,
-        "Learning rate of the biases and gains of the layers, as a share of `learning_rate` itself: not in units of "
-        "the initial deviation, as the weights have it.",
+        "Learning rate of the biases and gains of the layers, as a share of `learning_rate`; unlike that of the "
+        "weights, not in units of the initial deviation.",
         low=0,
         high=1000,
     )

@@ -156,7 +156,7 @@ def _check_normalization(source: SourceWeights, config: Config) -> None:
     if there == "none" and config.model.normalization != "none":
         raise InputError(
             f"model.normalization is {config.model.normalization!r}; the weights of {source.path} were trained without "
-            "and keep their means: set it to 'none'"
+            "normalization and keep their means: set it to 'none'"
         )
 
 

@@ -81,7 +81,7 @@ def take_weights(config: Config) -> tuple[Config, SourceWeights | None]:
             raise InputError(f"{path} has no weights yet; wait for its first checkpoint")
         for own, array in arrays.items():
             if not np.isfinite(array).all():
-                raise InputError(f"{path} has values that are not finite in {own}; take another run")
+                raise InputError(f"{path} has values that are not finite in {own}; choose another run")
         source = SourceWeights(path, which, arrays, config_of_run(reader.config))
     return make_config(merge(config.to_dict(), [("model.weights", source.digest)])), source
 

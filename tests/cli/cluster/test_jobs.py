@@ -82,7 +82,7 @@ def test_a_container_starts_the_program_that_is_in_it(folder: Path) -> None:
     ("words", "fragment"),
     [
         (("--", "evaluate", "none.h5"), "none.h5 does not exist"),
-        (("--", "evaluate", "run.h5", "--set", "seed=3"), "a test can change keys of dynamics"),
+        (("--", "evaluate", "run.h5", "--set", "seed=3"), "a test can only change keys of dynamics"),
         (("--", "evaluate", "run.h5", "--dataset", "mnist", "--data-dir", "."), "mnist is not found"),
         (
             ("--", "evaluate", "run.h5", "--dataset", "mnist", "--data-dir", "nowhere"),
@@ -97,9 +97,9 @@ def test_a_container_starts_the_program_that_is_in_it(folder: Path) -> None:
         (("--", "simulate", "net.toml", "--steps", "5", "--out", "no/o.h5"), "no does not exist"),
         (("--", "simulate", "net.toml", "--steps", "5", "--out", "o.h5", "--overwrite"), "--overwrite"),
         (("--nodes", "2", "--", "simulate", "net.toml", "--steps", "5", "--out", "o.h5"), "2 processes"),
-        (("--sweep", "s.toml", "--", "evaluate", "run.h5"), "--sweep and --seeds are for train"),
+        (("--sweep", "s.toml", "--", "evaluate", "run.h5"), "--sweep and --seeds apply to train"),
         (("--launcher", "a 'b", "--", "evaluate", "run.h5"), "No closing quotation"),
-        (("--", "gradcheck", "--weights", "best"), "--weights best is of a run"),
+        (("--", "gradcheck", "--weights", "best"), "--weights best needs a run"),
         (("--", "info", "run.h5"), "train, evaluate, gradcheck or simulate"),
     ],
 )
@@ -118,7 +118,7 @@ def test_the_data_may_be_on_the_nodes_only(folder: Path) -> None:
 def test_the_logs_of_the_members_of_a_sweep_would_be_one_file(folder: Path) -> None:
     (folder / "s.toml").write_text("[grid]\nseed = [0, 1]\n")
     result = submit(folder, "--sweep", "s.toml", "--", "train", "--arch", "conv", "--out", "runs", "--log", "l.jsonl")
-    assert result.exit_code == 2 and "--log and --tensorboard are of one run" in result.output
+    assert result.exit_code == 2 and "--log and --tensorboard are for a single run" in result.output
 
 
 def test_the_number_of_the_job_alone(folder: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_sweep_and_its_failed_members_again(cluster: Cluster, undisturbed: Pat
     assert "#SBATCH --array=1%2\n" in (out / "sweep.sbatch").read_text()
     assert cluster.wait_for(f"{again}_1", "COMPLETED", "FAILED")["JobState"] == "COMPLETED"
     nothing = succeed("submit", *options, "--unfinished", "--", "train", *train, env=environment_of(cluster))
-    assert "nothing to send" in nothing.stdout
+    assert "nothing to submit" in nothing.stdout
 
 
 def test_what_slurm_refuses_is_one_line(cluster: Cluster, undisturbed: Path, tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def test_what_a_report_cannot_be_of(folder: Path, tmp_path: Path) -> None:
     for arguments, fragment in (
         ((), "give a RUN.h5 or SIM.h5, or --sweep DIR"),
         ((folder / "run-0.h5", "--sweep", folder), "leave out RUN.h5"),
-        (("--sweep", tmp_path), "holds no run files"),
+        (("--sweep", tmp_path), "has no run files"),
     ):
         assert_one_line(spikesim("report", *arguments), fragment)
 
@@ -263,7 +263,7 @@ def start_of_a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("--signals", "kd"), ("needs a teacher",)),
         (("--signals", "kd", "--teacher", "nothere.h5"), ("nothere.h5 does not exist",)),
         (("--signals", "both", "--teacher", "no.h5"), ("no.h5 is not an HDF5 file",)),
-        (("--teacher", "teacher.h5"), ("has no use",)),
+        (("--teacher", "teacher.h5"), ("error_signals.kind", "'local'", "teacher")),
         (("--signals", "kd", "--teacher", "teacher.h5", "--dataset", "fashion-mnist-mini"), ("is for 'own.npz#",)),
         (("--arch", "conf"), ("unknown architecture 'conf'",)),
         (("--arch", "vgg5"), ("vgg5 takes images of 32x32",)),

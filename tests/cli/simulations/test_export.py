@@ -89,10 +89,10 @@ def test_a_table_of_spikes(timed, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--to", "nir"], "holds a simulation, of which spikes can be exported"),
-        (["--to", "csv"], "holds a simulation, of which spikes can be exported"),
-        (["--to", "sonata", "--sample", "0"], "--sample has no use with"),
-        (["--to", "sonata", "--weights", "best"], "--weights has no use with --to sonata"),
+        (["--to", "nir"], "holds a simulation, of which only spikes can be exported"),
+        (["--to", "csv"], "holds a simulation, of which only spikes can be exported"),
+        (["--to", "sonata", "--sample", "0"], "--sample is not used with"),
+        (["--to", "sonata", "--weights", "best"], "--weights is not used with --to sonata"),
         (["--to", "sonata", "--trial", "2"], "has no trial 2; it has 2, from 0"),
     ],
 )

@@ -199,12 +199,12 @@ def run(tmp_path_factory) -> Path:
 
 
 REFUSED = [
-    (["--section", "layers"], "--section is of runs"),
-    (["--epoch", "1"], "--epoch is of runs"),
-    (["--energy", "45nm-int8"], "--energy is of runs"),
-    (["--samples", "1"], "--samples is of runs"),
-    (["--group", "none"], "--group is of runs"),
-    (["--neurons", "1"], "--neurons is for --html or --plot"),
+    (["--section", "layers"], "--section applies to runs"),
+    (["--epoch", "1"], "--epoch applies to runs"),
+    (["--energy", "45nm-int8"], "--energy applies to runs"),
+    (["--samples", "1"], "--samples applies to runs"),
+    (["--group", "none"], "--group applies to runs"),
+    (["--neurons", "1"], "--neurons needs --html or --plot"),
     (["--html", "x.html", "--neurons", "cells:150"], "names neuron 150 of cells, which has 150, from 0"),
     (["--html", "x.html", "--neurons", "noise:1"], "names population noise; the populations are cells, output"),
     (["--population", "others"], "has no population 'others'; it has noise, cells, output"),
@@ -224,10 +224,10 @@ def test_what_does_not_apply_is_refused_in_one_line(simulation, options, message
 
 
 def test_runs_and_simulations_are_told_apart(simulation, run, tmp_path) -> None:
-    assert "--population is of simulations" in refused(run, "--population", "cells")
-    assert "--from is of simulations" in refused(run, "--from", 3)
-    assert "report them apart" in refused(run, simulation)
-    assert "of one simulation" in refused(simulation, simulation, "--html", tmp_path / "x.html")
+    assert "--population applies to simulations" in refused(run, "--population", "cells")
+    assert "--from applies to simulations" in refused(run, "--from", 3)
+    assert "report them separately" in refused(run, simulation)
+    assert "apply to a single simulation" in refused(simulation, simulation, "--html", tmp_path / "x.html")
     with pytest.raises(InputError, match=r"'spikesim report' shows and spikesim\.open_simulation reads"):
         open_run(simulation)
     with pytest.raises(InputError, match=r"which 'spikesim report' shows and spikesim\.open_run reads"):

@@ -26,13 +26,13 @@ def test_a_sweep_is_stopped_and_goes_on(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     printed, told = process.communicate(timeout=60)
     assert process.returncode == 75 and printed == ""
-    assert told.splitlines()[0].startswith(f"1 member in {out}: 1 to begin; 1 at a time, ")
-    assert told.splitlines()[1:3] == ["seed-4: begins", "seed-4: stopped"]
+    assert told.splitlines()[0].startswith(f"1 member in {out}: 1 to start; 1 at a time, ")
+    assert told.splitlines()[1:3] == ["seed-4: started", "seed-4: stopped"]
     with RunReader(out / "seed-4.h5") as run:
         assert run.status == "stopped"
     result = CliRunner().invoke(main, list(map(str, given)))
     first, goes_on, finished, last = result.output.splitlines()
-    assert result.exit_code == 0 and "1 to go on" in first and goes_on == "seed-4: goes on"
+    assert result.exit_code == 0 and "1 to resume" in first and goes_on == "seed-4: resumed"
     assert "test accuracy" in finished and finished.endswith("(1 of 1)") and last == "1 of 1 member finished"
     assert "resuming" in (out / "seed-4.log").read_text()
 
@@ -46,11 +46,11 @@ def test_a_member_that_fails_is_named_and_stops_no_other(tmp_path: Path, monkeyp
     result = CliRunner().invoke(main, ["sweep", "--seeds", "0-2", "--jobs", "1", "--", "train", "--out", str(out)])
     assert result.exit_code == 1
     assert [line.partition(" in 0:")[0] for line in result.output.splitlines()[1:]] == [
-        "seed-0: begins",
+        "seed-0: started",
         "seed-0: finished",
-        "seed-1: begins",
+        "seed-1: started",
         f"seed-1: failed (exit code 2): Error: it is wrong ({out}/seed-1.log)",
-        "seed-2: begins",
+        "seed-2: started",
         "seed-2: finished",
         "2 of 3 members finished; failed: seed-1",
     ]
@@ -77,7 +77,7 @@ def test_what_is_begun_here_goes_on_on_a_cluster(tmp_path: Path) -> None:
     assert not (tmp_path / "runs" / "sweep.json").exists(), "a dry run writes nothing"
     planned(tmp_path, 1)
     result = CliRunner().invoke(main, ["submit", "--unfinished", *given])
-    assert result.exit_code == 0 and "nothing to send" in result.output
+    assert result.exit_code == 0 and "nothing to submit" in result.output
     result = CliRunner().invoke(main, ["sweep", *given])
     assert result.exit_code == 0 and result.output.splitlines()[-1] == "3 of 3 members finished"
 

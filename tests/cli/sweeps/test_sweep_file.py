@@ -46,7 +46,7 @@ def test_a_sweep_is_a_grid_a_list_or_both(tmp_path: Path) -> None:
         ("[runs]\nseed = 1", "a list of tables"),
         ("runs = []", "no members"),
         ("[grid]\nseed = [1]\n[[runs]]\nseed = 2", r"seed is in \[\[runs\]\] and in \[grid\]"),
-        ("samples = 3", "samples is for a random search"),
+        ("samples = 3", "samples needs a random search"),
         ("[random]\nseed = [1]", "samples is missing"),
         ("samples = 0\n[random]\nseed = [1]", "samples is 0"),
         ("samples = 2\nsearch_seed = 0.5\n[random]\nseed = [1]", "search_seed is 0.5"),

@@ -31,9 +31,7 @@ def test_a_training_that_does_not_get_better_ends(tmp_path: Path) -> None:
         assert (reader.status, reader.rows["epochs"], reader.best_epoch) == ("finished", 3, 1)
     before = digest(run)
     assert "is finished; nothing to do\n" in succeed("resume", run).stderr
-    assert_one_line(
-        spikesim("resume", run, "--epochs", 20), "was ended after epoch 3 by optimizer.patience, which is 2"
-    )
+    assert_one_line(spikesim("resume", run, "--epochs", 20), "ended after epoch 3 by optimizer.patience, which is 2")
     assert digest(run) == before
 
 
@@ -62,7 +60,7 @@ def test_the_best_weights_are_used(validated: Path, tmp_path: Path) -> None:
         assert epoch == 1 + min(range(4), key=tests.__getitem__)
     assert f"best epoch:  {epoch} by the validation set" in succeed("info", run).stdout
     assert (
-        f"best epoch by the validation set: {epoch}, {-tests[epoch - 1][0] / 4:.2f} %" in succeed("report", run).stdout
+        f"best epoch on the validation set: {epoch}, {-tests[epoch - 1][0] / 4:.2f} %" in succeed("report", run).stdout
     )
     found = {
         which: json.loads(succeed("evaluate", run, "--weights", which, "--format", "json").stdout)
@@ -80,7 +78,7 @@ def test_the_best_weights_are_used(validated: Path, tmp_path: Path) -> None:
     check = ("gradcheck", "--run", run, "--batch", 8, "--format", "json", "--weights")
     checked = {which: json.loads(within(*check, which)) for which in ("best", "last")}
     assert checked["best"]["weights"] == "best"
-    assert "Error: --weights best is of a run; add --run RUN.h5" in within("gradcheck", "--weights", "best", code=2)
+    assert "Error: --weights best needs a run; add --run RUN.h5" in within("gradcheck", "--weights", "best", code=2)
     assert (checked["best"]["mean_field"] == checked["last"]["mean_field"]) == (epoch == 4)
     told = within("teacher", run, "--weights", "best", "--out", tmp_path / "teacher.h5")
     with h5py.File(tmp_path / "teacher.h5") as file:

@@ -34,4 +34,4 @@ def test_a_stopped_run_goes_on_and_gets_more_epochs(tmp_path: Path) -> None:
     shown = succeed("info", run).stdout
     assert "command:     spikesim train --config" in shown and "optimizer.extended" not in succeed("info", whole).stdout
     assert "optimizer.epochs = 3" in shown and "optimizer.extended_from = [2]" in shown
-    assert_one_line(spikesim("resume", run, "--epochs", 3), "ask for more")
+    assert_one_line(spikesim("resume", run, "--epochs", 3), "give a larger number")

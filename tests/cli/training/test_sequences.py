@@ -76,8 +76,8 @@ def test_texts_are_answered_from_the_command_line_and_from_files(run: Path) -> N
     assert network.kind == "text" and not network.recordings
     for given, said in (
         (["run.h5", "--text", "a", "--explain", "--out", "some.csv"], "its name must end in .html"),
-        (["run.h5"], "give the samples as FILE, or texts by --text"),
-        (["run.h5", "some.txt", "--text", "a"], "one of the two"),
+        (["run.h5"], "give either FILE or --text"),
+        (["run.h5", "some.txt", "--text", "a"], "give either FILE or --text"),
         (["run.h5", "some.txt"], "--out is missing"),
         (["run.h5", "--text", " "], "is empty"),
     ):
@@ -149,7 +149,7 @@ def test_series_come_with_the_program(tmp_path: Path) -> None:
     refused = spikesim("train", *given[:2], "--arch", "vgg11", "--out", "none.h5", cwd=tmp_path)
     assert_one_line(refused, "vgg11 is for images", "choose --arch conv1d")
     for change, said in (
-        (("--arch", "textcnn"), "tokens of texts alone"),
+        (("--arch", "textcnn"), "input of texts alone"),
         (("--arch", "conv1d", "--set", "data.encoding=latency"), "holds series"),
     ):
         assert_one_line(spikesim("train", *given[:2], *change, "--out", "none.h5", cwd=tmp_path), said)

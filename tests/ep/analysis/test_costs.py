@@ -58,7 +58,7 @@ def test_what_fits_nowhere(tmp_path):
     (tmp_path / "c.toml").write_text(FILE)
     costs = energy_costs(str(tmp_path / "c.toml"))
     with pytest.raises(
-        InputError, match=r"chip: 251 states of 4 bytes fit into no level.*\[\[memory\]\] without bytes"
+        InputError, match=r"chip: 251 states of 4 bytes do not fit into any level.*\[\[memory\]\] without bytes"
     ):
         costs.model(Run(weights=2000, neurons=251))
     (tmp_path / "c.toml").write_text(FILE.replace("bytes = 1000\n", ""))

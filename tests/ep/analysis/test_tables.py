@@ -1,7 +1,6 @@
-"""Runs as arrays and tables, and the notebook that shows them."""
+"""Runs as arrays and tables."""
 
 import dataclasses
-import json
 import re
 import subprocess
 import sys
@@ -20,10 +19,6 @@ from spikesim.ep.runs.schema import PHASES, TABLES
 from spikesim.errors import InputError
 
 ROOT = Path(__file__).parents[3]
-NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
-SHORT = {"sentiment_with_spikes": "count, epochs, width = 60, 2, 0.125"}
-"""In place of what a notebook's first cell sets."""
-SAID = {"read_a_run": ("finished", "uJ a test sample"), "sentiment_with_spikes": ("synaptic events  the score seems",)}
 
 
 @pytest.fixture(scope="module")
@@ -110,31 +105,6 @@ def test_a_table_tells_its_units():
     table = Table({"a": np.arange(3), "b": np.ones(3)}, {"a": "1", "b": "J", "c": "s"})
     assert repr(table) == "Table of 3 rows: a, b (J)"
     assert Table({}, {}).rows == 0
-
-
-def test_there_is_a_notebook():
-    assert NOTEBOOKS
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_a_notebook_runs_and_stores_no_output(path, tmp_path):
-    notebook = json.loads(path.read_text())
-    assert notebook["nbformat"] == 4
-    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
-    assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
-    sources = ["".join(cell["source"]) for cell in code]
-    sources.insert("parameters" in code[0]["metadata"].get("tags", ()), SHORT.get(path.stem, ""))
-    assert not [source for source in sources if source.endswith("\nfigure")], "pyplot draws it once more"
-    epochs = "(axis for axis in figure.axes if axis.get_xlabel() == 'epoch')"
-    whole = f"assert all(tick % 1 == 0 for axis in {epochs} for tick in axis.get_xticks())"
-    script = "\n".join([*sources, whole])
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300, env=environment({"MPLBACKEND": "agg"}),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert all(words in done.stdout for words in SAID[path.stem])
 
 
 def test_the_python_of_the_docs_runs(tmp_path):

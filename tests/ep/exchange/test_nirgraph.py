@@ -178,7 +178,7 @@ def test_refractory_neurons_are_metadata_and_no_if_neurons(tmp_path):
     write_run(tmp_path / "run.h5", (POOLED, CONV), {"model__neuron": "refractory", "model__refractory": 2}, 6)
     with RunReader(tmp_path / "run.h5") as reader:
         export(reader, "nir", tmp_path / "graph.nir", ExportOptions())
-        with pytest.raises(InputError, match="has refractory neurons, for whose rates IF neurons cannot stand"):
+        with pytest.raises(InputError, match="has refractory neurons, whose rates IF neurons cannot represent"):
             export(reader, "nir", tmp_path / "if.nir", ExportOptions(nodes="if"))
     said = str(nir.read(tmp_path / "graph.nir").nodes["conv1"].metadata["neuron"])
     assert "does not fire in the 2 steps after a spike" in said
@@ -208,7 +208,7 @@ def test_winners_have_no_node(tmp_path, nodes):
 
 def test_a_map_behind_a_vector_has_no_node(tmp_path):
     write_run(tmp_path / "run.h5", (POOLED, DENSE, CONV), {}, 6)
-    with RunReader(tmp_path / "run.h5") as reader, pytest.raises(InputError, match="conv3 is a convolution behind"):
+    with RunReader(tmp_path / "run.h5") as reader, pytest.raises(InputError, match="conv3 is a convolution after"):
         write_graph(tmp_path / "graph.nir", read_structure(reader), 1.0)
 
 

@@ -216,7 +216,7 @@ def test_the_vocabulary_is_that_of_the_training_texts() -> None:
     ("layers", "message"),
     [
         ((OVER_TIME,), "texts enter through a layer of kind tokens"),
-        ((TOKENS, TOKENS), "driven by the tokens of texts alone"),
+        ((TOKENS, TOKENS), "driven by the input of texts alone"),
     ],
 )
 def test_layers_that_texts_cannot_have(layers: tuple[dict[str, Any], ...], message: str) -> None:
@@ -226,5 +226,5 @@ def test_layers_that_texts_cannot_have(layers: tuple[dict[str, Any], ...], messa
 
 
 def test_images_have_no_tokens() -> None:
-    with pytest.raises(InputError, match="driven by the tokens of texts alone"):
+    with pytest.raises(InputError, match="driven by the input of texts alone"):
         Model(small.make(TOKENS), small.make_dataset(size=6))

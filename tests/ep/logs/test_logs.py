@@ -146,7 +146,7 @@ def test_what_exists_is_kept(make_log: Callable[..., Log], tmp_path: Path) -> No
 def test_what_is_no_log_is_left_alone(tmp_path: Path) -> None:
     for text in ("a text\n", "[1]\n", "{}\n"):
         (tmp_path / "log").write_text(text)
-        with pytest.raises(InputError, match="is no log of a training"):
+        with pytest.raises(InputError, match="is not the log of a training"):
             train(config(), tmp_path / "run.h5", JsonLog(tmp_path / "log", resume=True), resume=True)
         assert (tmp_path / "log").read_text() == text and not (tmp_path / "run.h5").exists()
     with pytest.raises(InputError, match="nowhere of the log does not exist"):

@@ -29,20 +29,20 @@ def test_cosines_by_layer(tmp_path):
 @pytest.mark.parametrize(
     ("text", "fragment"),
     [
-        ("{", "is no JSON"),
-        ("[" * 100_000, "is no JSON"),
-        ("[]", "is no gradient check"),
-        (json.dumps(check(variants=[{}])), "is no gradient check"),
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[]", "is not a gradient check"),
+        (json.dumps(check(variants=[{}])), "is not a gradient check"),
         (
             json.dumps(check(mean_field={"to_exact": {"weight": {"cosine": ["<b>"] * 2, "norm_ratio": [1, 1]}}})),
-            "no grad",
+            "not a gradient",
         ),
         (
             json.dumps(check(variants=[{**check()["variants"][0], "variant": {"steps_nudged": "x", "beta": 1}}])),
-            "no grad",
+            "not a gradient",
         ),
-        (json.dumps(check(layers=["conv1"])), "is no gradient check"),
-        (json.dumps(check(layers=["a", "b"])), "about the layers a, b, the run has conv1, conv2"),
+        (json.dumps(check(layers=["conv1"])), "is not a gradient check"),
+        (json.dumps(check(layers=["a", "b"])), "has the layers a, b, the run has conv1, conv2"),
     ],
 )
 def test_what_is_no_check_of_the_run_is_refused(text, fragment, tmp_path):

@@ -158,9 +158,9 @@ def test_what_cannot_be_grouped_is_refused(sweep: Path, tmp_path: Path) -> None:
     one = sweep / "beta-0.5_seed-3.h5"
     write_plan(tmp_path, [Member("seed-0", ())])
     for arguments, fragment in (
-        ((one, "--group", "seeds"), "--group is of several runs"),
-        ((one, one, "--group", "seeds"), "--group seeds is of finished runs"),
-        (("--sweep", tmp_path), "none of 1 member has begun"),
+        ((one, "--group", "seeds"), "--group applies to several runs"),
+        ((one, one, "--group", "seeds"), "--group seeds needs finished runs"),
+        (("--sweep", tmp_path), "none of 1 member has started"),
     ):
         result = CliRunner().invoke(main, ["report", *map(str, arguments)])
         assert result.exit_code == 2 and fragment in result.output

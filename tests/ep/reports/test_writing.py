@@ -172,7 +172,7 @@ def test_the_best_epoch_by_a_validation_set(tmp_path):
     assert (found["best_epoch"], found["tested_on"]) == (3, "validation")
     page = (tmp_path / "run.html").read_text()
     assert "Best by validation, epoch 3" in page and "Validation accuracy, last" in page
-    assert "best epoch by the validation set: 3, 88.00 %" in succeed("report", path).stdout
+    assert "best epoch on the validation set: 3, 88.00 %" in succeed("report", path).stdout
     one, two = json.loads(succeed("report", path, second, "--format", "json").stdout)["runs"]
     assert (one["best_epoch"], one["best_validation_accuracy"], one["test_accuracy"]) == (3, 0.88, 0.4)
     assert (two["tested_on"], two["best_epoch"]) == ("test", None)
@@ -212,11 +212,11 @@ def test_what_is_refused(run, tmp_path):
         ((run, "--plot", tmp_path / "none" / "more"), ("there is no folder",)),
         ((run, "--plot", tmp_path / "text.h5"), ("that is a file",)),
         ((run, second, "--epoch", 1), ("one run",)),
-        ((run, second, "--samples", 1, "--html", tmp_path / "x.html"), ("--samples is of one run",)),
+        ((run, second, "--samples", 1, "--html", tmp_path / "x.html"), ("--samples applies to a single run",)),
         ((run, "--neurons", "0-31"), ("--html or --plot",)),
         ((run, second, "--gradients", run, "--html", tmp_path / "x.html"), ("one run",)),
         ((run, "--gradients", run), ("--html or --plot",)),
-        ((run, "--gradients", run, "--html", tmp_path / "x.html"), ("is no JSON",)),
+        ((run, "--gradients", run, "--html", tmp_path / "x.html"), ("is not JSON",)),
         ((run, tmp_path / "text.h5"), ("text.h5", "is not an HDF5 file")),
     ):
         assert_one_line(spikesim("report", *arguments), *fragments)

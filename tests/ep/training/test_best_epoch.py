@@ -249,7 +249,7 @@ def test_lost_weights_of_an_older_run_are_told(whole: Path, tmp_path: Path, stop
         lost = BestEpoch.of_rows(run.epochs).epoch
     for stop in (1, None):
         told = train(config(), out, stop, resume=True).messages
-        assert any(f"the weights of epoch {lost}, the best so far by the validation set, are lost" in x for x in told)
+        assert any(f"the weights of epoch {lost}, the best so far on the validation set, are lost" in x for x in told)
     with RunReader(out) as run, RunReader(whole) as other:
         assert run.digest() == other.digest()
         if lost == other.best_epoch:
@@ -334,7 +334,7 @@ def test_patience_and_more_epochs(whole: Path, tmp_path: Path) -> None:
     """A run that has ended by it gets no more; one that has not goes on as its configuration says."""
     patient, out = config(optimizer__patience=1), tmp_path / "run.h5"
     train(patient, out)
-    with pytest.raises(InputError, match=r"was ended after epoch \d by optimizer\.patience, which is 1") as caught:
+    with pytest.raises(InputError, match=r"ended after epoch \d by optimizer\.patience, which is 1") as caught:
         extended(patient, out, 2 * EPOCHS)
     assert "\n" not in str(caught.value)
     last = ended(whole, 1)

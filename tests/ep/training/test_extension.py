@@ -115,7 +115,7 @@ def test_a_damaged_file_is_written_anew_after_an_extension(tmp_path: Path) -> No
 
 def test_what_is_no_extension_is_refused(tmp_path: Path) -> None:
     train(config(), tmp_path / "run.h5")
-    with pytest.raises(InputError, match=r"--epochs is 2, and .*run\.h5 has 2; ask for more"):
+    with pytest.raises(InputError, match=r"--epochs is 2, and .*run\.h5 has 2; give a larger number"):
         extended(config(), tmp_path / "run.h5", 2)
     with pytest.raises(InputError, match=r"nothing\.h5 has no checkpoint in"):
         extended(config(), tmp_path / "nothing.h5", 3)
@@ -130,8 +130,8 @@ def test_what_is_no_extension_is_refused(tmp_path: Path) -> None:
     ("given", "message"),
     [
         ({"extended_from": [2]}, "extended_from has 1 value and optimizer.extended_at 0"),
-        ({"extended_from": [3], "extended_at": [5]}, "an extension has more epochs"),
-        ({"extended_from": [1, 2], "extended_at": [5, 4]}, "comes later"),
+        ({"extended_from": [3], "extended_at": [5]}, "an extension must have more epochs"),
+        ({"extended_from": [1, 2], "extended_at": [5, 4]}, "come later"),
     ],
 )
 def test_extensions_that_cannot_be_are_refused(given: dict[str, Any], message: str) -> None:

@@ -107,7 +107,7 @@ def test_without_resume_nothing_is_touched(out: Path) -> None:
         journals.run(out)
     assert out.read_bytes() == before
     out.unlink()
-    with pytest.raises(InputError, match="written anew with --resume"):
+    with pytest.raises(InputError, match="write it again with --resume"):
         journals.run(out)
     assert not out.exists()
 
@@ -185,7 +185,7 @@ def test_without_a_log_the_rows_come_from_the_file(change: Callable[[Path], None
         journals.run(out, resume=True)
     assert sorted(tmp_path.rglob("*")) == before
     out.unlink()
-    with pytest.raises(InputError, match="do not have its rows"):
+    with pytest.raises(InputError, match="do not hold its rows"):
         journals.run(out, resume=True)
     out.write_bytes(sound)
     journals.run(out, resume=True)
