@@ -39,8 +39,11 @@ def test_the_tables() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--archs", "vgg6"), "--archs is 'vgg6'; it is a list of vgg5, vgg8, vgg9, vgg11, vgg16"),
-        (("--kinds", "none,none"), "--kinds is 'none,none'; it is a list of none, local, kd, both, each at most once"),
+        (("--archs", "vgg6"), "--archs is 'vgg6'; it must be a list of vgg5, vgg8, vgg9, vgg11, vgg16"),
+        (
+            ("--kinds", "none,none"),
+            "--kinds is 'none,none'; it must be a list of none, local, kd, both, each",
+        ),
         (("--kinds", "kd"), "needs a teacher"),
     ],
 )

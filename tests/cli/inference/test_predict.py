@@ -149,13 +149,13 @@ def test_nothing_is_lost_and_faults_are_one_line(given, tmp_path):
     several = spikesim("predict", run, images, "--out", tmp_path / "q.csv", env=ranks)
     assert_one_line(several, "predict runs as one process")
     expect_fault("must end in .csv", check_suffix, tmp_path / "p.txt", spikes=False)
-    expect_fault("no place for spikes", check_suffix, tmp_path / "p.csv", spikes=True)
+    expect_fault("cannot hold spikes", check_suffix, tmp_path / "p.csv", spikes=True)
     for text in ("", "1-", "a", "-1", "5-3", "0,,1"):
         expect_fault("--spikes", _chosen, text, SAMPLES)
     assert _chosen("0, 3-5", SAMPLES) == [0, 3, 4, 5] and _chosen("all", 2) is True and _chosen(None, 2) is False
     np.savez(tmp_path / "in.npz", images=np.load(images))
     same = spikesim("predict", run, tmp_path / "in.npz", "--out", tmp_path / "in.npz", "--overwrite")
-    assert_one_line(same, "holds the samples")
+    assert_one_line(same, "the file of the samples")
     assert out.read_text() == "mine" and images.read_bytes() == before
     succeed("predict", run, images, "--out", out, "--overwrite")
     assert out.read_text().startswith("sample,label")

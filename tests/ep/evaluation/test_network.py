@@ -217,7 +217,7 @@ def wrong(events, field, value):
         (np.full((2, 6, 6), 1.5), "reach from 1.5 to 1.5; floats must be from 0 to 1"),
         (np.full((2, 6, 6), -1e-9), "floats must be from 0 to 1"),
         (np.zeros((2, 6, 6), complex), "complex128"),
-        ([[0.5], [0.5, 1.0]], "no array"),
+        ([[0.5], [0.5, 1.0]], "not an array"),
         ("a.npy", "the network takes images"),
         (None, "the network takes images"),
         (event_files.make_recordings(3).test, "recordings of events; the network takes images"),
@@ -253,7 +253,7 @@ def test_options_that_are_none(options, told, tmp_path):
 def test_a_file_that_does_not_describe_its_samples(tmp_path):
     dataset, config = small.make_dataset(), small.make(*LAYERS, **SHORT, data__dataset="mine.npz")
     path = write(tmp_path / "run.h5", config, dataset, described=False)
-    expect_fault("older versions.*mine.npz.*dataset=.*--dataset", spikesim.load, path)
+    expect_fault("older version.*mine.npz.*dataset=.*--dataset", spikesim.load, path)
     parts = {"train": dataset.train, "test": dataset.test}
     arrays = {f"{part}_{what}": getattr(own, what) for part, own in parts.items() for what in ("images", "labels")}
     np.savez(tmp_path / "mine.npz", **arrays)

@@ -16,7 +16,7 @@ from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
 from spikesim.ep.parallel.communicator import Communicator, share
 from spikesim.ep.phases import workspace as ph
-from spikesim.ep.training.learner import Learner
+from spikesim.ep.training.learning.learner import Learner
 from spikesim.errors import InputError
 
 GRADED = {

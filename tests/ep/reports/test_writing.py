@@ -87,7 +87,7 @@ def test_neurons_and_samples_as_they_are_typed():
     for texts, told in (
         (["conv1"], "conv1; it must be neurons"),
         (["1", "2"], "all layers twice"),
-        (["9-3"], "upwards"),
+        (["9-3"], "must ascend"),
     ):
         runs.expect_fault(told, parse_neurons, texts)
     runs.expect_fault("more than", parse_numbers, "--samples", "0-9999999999")
@@ -211,10 +211,10 @@ def test_what_is_refused(run, tmp_path):
         ((run, "--html", tmp_path / "none" / "run.html"), ("does not exist",)),
         ((run, "--plot", tmp_path / "none" / "more"), ("there is no folder",)),
         ((run, "--plot", tmp_path / "text.h5"), ("that is a file",)),
-        ((run, second, "--epoch", 1), ("one run",)),
+        ((run, second, "--epoch", 1), ("--epoch applies to a single run",)),
         ((run, second, "--samples", 1, "--html", tmp_path / "x.html"), ("--samples applies to a single run",)),
         ((run, "--neurons", "0-31"), ("--html or --plot",)),
-        ((run, second, "--gradients", run, "--html", tmp_path / "x.html"), ("one run",)),
+        ((run, second, "--gradients", run, "--html", tmp_path / "x.html"), ("applies to a single run",)),
         ((run, "--gradients", run), ("--html or --plot",)),
         ((run, "--gradients", run, "--html", tmp_path / "x.html"), ("is not JSON",)),
         ((run, tmp_path / "text.h5"), ("text.h5", "is not an HDF5 file")),

@@ -398,7 +398,7 @@ def test_resuming_another_run_is_refused(tmp_path):
     expect_fault("seed: 7 in the file, 8 now", RunWriter.resume, path, make_header(seed=8), rows=rows)
     expect_fault("other layers", RunWriter.resume, path, make_header(layers=LAYERS[::-1]), rows=rows)
     expect_fault(
-        "has 4 complete rows of /batches and 5", RunWriter.resume, path, make_header(), rows=rows | {"batches": 5}
+        "has 4 complete rows of /batches, and 5", RunWriter.resume, path, make_header(), rows=rows | {"batches": 5}
     )
     expect_fault("does not exist", RunWriter.resume, tmp_path / "none.h5", make_header(), rows=rows)
     assert path.read_bytes() == before
