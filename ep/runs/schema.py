@@ -252,8 +252,8 @@ _EPOCHS = _table(
         "<f8",
         ("L",),
         "1",
-        "spectral norm of each layer with the one below after the epoch, with the weights as the limit left them; "
-        "0 for the first",
+        "spectral norm of each layer with the one below before the test of the epoch, with the weights that are "
+        "tested; 0 for the first",
     ),
     ("learning_rate", "<f8", (), "1", "learning rate at the end of the epoch"),
     ("seconds", "<f8", (), "s", "wall time of the training of the epoch"),

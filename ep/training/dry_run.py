@@ -173,13 +173,13 @@ class DryRun(Trainer):
             with ThreadPool(self.model, self.config, self.options.threads, self.stop.array) as thread_pool:
                 learner = self._learner(thread_pool)
                 prepared += clock.now() - began
-                _, calibration = clock.time(lambda: self._start(learner))
+                _, calibration = clock.time(lambda: self._start(learner, Position()))
                 first, *batches = self._timed_batches(learner, clock)
                 batch = statistics.median(batches)
                 prepared += max(0.0, first - batch)  # it loads the kernels
                 tested = self._part_of_the_test(thread_pool, batch)
                 _, test = clock.time(lambda: self._test_some(learner, tested))
-                _, spectral = clock.time(lambda: self._watch_spectral_norms(learner, _STREAM))
+                _, spectral = clock.time(lambda: self._spectral_limit.hold(learner, Position()))
                 traces, followed = clock.time(lambda: self._count_traces(learner))
                 _, recorded = clock.time(lambda: self._record_spikes(thread_pool, spikes[:1]))
         measured = Measured(

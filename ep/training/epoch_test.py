@@ -82,7 +82,7 @@ class EpochTest:
 
         evaluation = evaluate(thread_pool, self.pipeline, self.dataset.test, self.test_samples, stream, tell)
         best, settings = position.best, self.config.optimizer
-        if self.config.data.validation:  # the weights as they were tested: the limit of spectral norms comes later
+        if self.config.data.validation:
             best = best.after(epoch + 1, evaluation.correct, evaluation.loss, learner.normalization.stored())
         rows: list[Rows] = []
         if extension.ends_training(settings, position) or best.ends(settings.patience, epoch + 1):

@@ -46,8 +46,8 @@ from spikesim.ep.training.learning.optimizers import schedule
 from spikesim.ep.training.observer import Beginning, EpochSummary, Observer, Progress
 from spikesim.ep.training.run_rows import batch_row, epoch_counts, make_header
 from spikesim.ep.training.run_store import RunOptions, RunStore
-from spikesim.ep.training.stability.spectral import SAMPLES as COUPLING_SAMPLES
-from spikesim.ep.training.stability.spectral import by_layer, hold_below, measure_spectral_norms
+from spikesim.ep.training.spectral_limit import SpectralLimit
+from spikesim.ep.training.stability.spectral import by_layer
 from spikesim.ep.training.training_state import Position, TrainingState, position_of
 from spikesim.ep.training.transfer.matching import Transfer, frozen_layers
 from spikesim.ep.training.transfer.source import SourceWeights
@@ -128,6 +128,9 @@ class Trainer:
         self._soft_targets = soft_targets
         self._diagnosis = Diagnostics(self.model, config)
         self._test = EpochTest(config, dataset, self.pipeline, self.test_samples, observer)
+        self._spectral_limit = SpectralLimit(
+            config, self.pipeline, dataset.train, self.samples, self._tell_spectral_norms
+        )
 
     def _naming_memory(self, what: str, dataset: Dataset) -> AbstractContextManager[None]:
         height, width = dataset.train.shape[:2]
@@ -249,7 +252,7 @@ class Trainer:
                     f"resuming {self.options.out} at epoch {position.epoch + 1}, mini-batch {position.batch + 1}"
                 )
             else:
-                self._start(learner)
+                self._start(learner, position)
                 self._save(run_store, learner, position)
             self._epochs(run_store, learner, position)
         except Stopped:
@@ -269,6 +272,7 @@ class Trainer:
         while position.epoch < settings.epochs and not position.best.ends(settings.patience, position.epoch):
             began = time.perf_counter()
             for batch in self._mini_batches(learner, position):
+                self._spectral_limit.before_batch(learner, position)
                 row = self._batch(learner, position, batch)
                 run_store.write(partial(_append_batch, row))
                 every = self.options.checkpoint_every
@@ -277,8 +281,8 @@ class Trainer:
                     self._save(run_store, learner, position)
                     saved_at = time.monotonic()
             trained = time.perf_counter()
+            spectral_norms = self._spectral_limit.hold(learner, position)
             evaluation, best, rows = self._test.run(learner, position, self._progress(position))
-            spectral_norms = self._watch_spectral_norms(learner, stream_of(position.epoch, STREAM_EVALUATION))
             # A run that is stopped before this does the test again; nothing stops it between these rows and the epoch
             run_store.write(partial(_write_all, rows))
             seconds = trained - began, time.perf_counter() - trained
@@ -393,8 +397,8 @@ class Trainer:
         position.end_epoch()
         return summary
 
-    def _start(self, learner: Learner) -> None:
-        """Parameters as the training starts with them."""
+    def _start(self, learner: Learner, position: Position) -> None:
+        """Parameters as the training starts with them, and their spectral norm."""
         normalization = learner.normalization
         normalization.hold(() if self._transfer is None else self._transfer.layers)
         if self._transfer is not None:
@@ -414,21 +418,11 @@ class Trainer:
         )
         normalization.hold(learner.frozen)
         if found is not None:
-            self._tell_spectral_norms(found)
-
-    def _watch_spectral_norms(self, learner: Learner, stream: int) -> NDArray[np.float64]:
-        """Spectral norm of the layers, which are loaded; weights beyond the limit are scaled down first."""
-        ids = np.arange(min(self.samples, COUPLING_SAMPLES))
-        inputs, limit = self.pipeline.plain(self.dataset.train, ids, stream), self.config.stability.spectral_norm_limit
-        measure = partial(measure_spectral_norms, learner.thread_pool, inputs, ids, stream)
-        found = measure()
-        self._tell_spectral_norms(found)
-        if limit is not None:
-            found = hold_below(limit, found, self.model, learner.normalization, measure)
-        return by_layer(self.model, found)
+            position.spectral_norm = float(found.max())
+            self._tell_spectral_norms(by_layer(self.model, found))
 
     def _tell_spectral_norms(self, found: NDArray[np.float64]) -> None:
-        for line in self._diagnosis.coupled(by_layer(self.model, found)):
+        for line in self._diagnosis.coupled(found):
             self.observer.warning(line)
 
     def _take_up(self, found: Checkpoint, learner: Learner, position: Position) -> None:

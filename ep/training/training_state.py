@@ -34,6 +34,7 @@ class Position:
     correct: int = 0
     best: BestEpoch = field(default_factory=BestEpoch)  # of the epochs that have ended
     last_test: LastTest = field(default_factory=LastTest)
+    spectral_norm: float | None = None  # the largest, as it was last measured
 
     def end_epoch(self) -> None:
         """Move on to the first mini-batch of the next epoch."""
@@ -71,7 +72,13 @@ class TrainingState:
     def to_meta(self) -> dict[str, Any]:
         """The numbers of a checkpoint."""
         where = self.position
-        position = {"epoch": where.epoch, "batch": where.batch, "done": where.done, "correct": where.correct}
+        position = {
+            "epoch": where.epoch,
+            "batch": where.batch,
+            "done": where.done,
+            "correct": where.correct,
+            "spectral_norm": where.spectral_norm,
+        }
         return {_POSITION: position, _STEPS: self.learner.optimizer.steps}
 
     def take_up(self, found: Checkpoint) -> None:
@@ -103,6 +110,7 @@ def _position(found: Checkpoint) -> Position:
         correct=int(where["correct"]),
         best=BestEpoch.of_arrays(found.arrays),
         last_test=LastTest.of_arrays(found.arrays),
+        spectral_norm=where.get("spectral_norm"),  # not in checkpoints of versions that measured it after tests only
     )
 
 

@@ -246,9 +246,12 @@ def test_fixed_heads_start_as_the_pages(dataset: Dataset) -> None:
         assert len(np.unique(np.abs(weight))) == 1 and np.linalg.matrix_rank(weight) == 4
 
 
-def test_the_limit_of_the_coupling_is_the_pages(dataset: Dataset, tmp_path: Path) -> None:
-    changes = {"optimizer.epochs": 1, "feedback_gain": 0.5, "stability.spectral_norm_limit": 0.4, **PLAIN}
-    program = by_program(dataset, tmp_path / "run.h5", changes)
+@pytest.mark.parametrize("every", [1, 2, 50])
+def test_the_limit_of_the_coupling_is_the_pages(every: int, dataset: Dataset, tmp_path: Path) -> None:
+    stability = {"stability.spectral_norm_limit": 0.4, "stability.spectral_norm_every": every}
+    program = by_program(
+        dataset, tmp_path / "run.h5", {"optimizer.epochs": 1, "feedback_gain": 0.5, **stability, **PLAIN}
+    )
     compare(program, *by_manual(dataset, program.config, None))
 
 

@@ -46,10 +46,12 @@ _LIVE: dict[str, Any] = {
     "dynamics.rule": "symmetric",
     "dynamics.steps_onset": 0,
     "optimizer.centering": False,
+    "stability.activity_floor": 0.005,
+    "stability.activity_ceiling": 0.5,
     "error_signals.answer": "readout",
 }
-"""All synapses live in both directions in all phases, the update is the gradient of one energy function, and initial
-weights leave the feedback its size."""
+"""All synapses live in both directions in all phases, the update is the gradient of one energy function, initial
+weights leave the feedback its size, and the biases of channels are steered only far from the initial activity."""
 
 _SPIKES: dict[str, Any] = {
     **_LIVE,
@@ -58,8 +60,6 @@ _SPIKES: dict[str, Any] = {
     "dynamics.leak": 2,
     "dynamics.steps_free": 60,
     "dynamics.window_free": 32,
-    "stability.activity_floor": 0.005,
-    "stability.activity_ceiling": 0.5,
 }
 
 _ALONE: dict[str, Any] = {"error_signals.kind": "none"}

@@ -57,3 +57,10 @@ class StabilitySettings:
         high=10,
         optional=True,
     )
+    spectral_norm_every: int = option(
+        50,
+        "Mini-batches between two measurements of the spectral norm within an epoch, while it is above half of its "
+        "limit; it is measured before each test, too.",
+        low=1,
+        high=1_000_000,
+    )

@@ -43,8 +43,6 @@ LINEAR = (0.02, 0.98)
 """A neuron with a mean firing probability in between counts as linear."""
 STEPS_OF_SCALE = 64
 """Weights are scaled by multiples of one 64th: the last bits of the estimate do not matter."""
-ROUNDS_MAX = 4
-"""Weights that are scaled down change the rates, hence which neurons are linear: measured again, so often at most."""
 EXHAUSTED = 1e-12
 """Relative size of what is nothing but rounding."""
 TINY = 1e-300
@@ -179,7 +177,11 @@ def limit_spectral_norms(normalization: Normalization, graph: LayerGraph, found:
 def hold_below(
     limit: float, found: Reals, model: Model, normalization: Normalization, measure: Callable[[], Reals]
 ) -> Reals:
-    """Scale weights down until no spectral norm exceeds the limit, in a few rounds at most.
+    """Scale weights down until no spectral norm exceeds the limit.
+
+    Weights that are scaled down change the rates, hence which neurons are linear, so the norms are measured again. Each
+    round takes a 64th at least off what is beyond the limit, so that there is an end. What is held below the limit
+    stays as it is when it is held once more: a run that is stopped behind this may repeat it.
 
     Parameters
     ----------
@@ -204,9 +206,7 @@ def hold_below(
     """
     before = [own.copy() for own in normalization.arrays()]
     try:
-        for _ in range(ROUNDS_MAX):
-            if not limit_spectral_norms(normalization, model.graph, found, limit):
-                break
+        while limit_spectral_norms(normalization, model.graph, found, limit):
             normalization.fold()
             model.set_parameters(normalization.parameters)
             found = measure()

@@ -8,6 +8,7 @@ from threadranks import on_ranks
 from spikesim.datasets import load
 from spikesim.datasets.samples.split import hold_out
 from spikesim.ep.config.parsing import make_config, merge
+from spikesim.ep.evaluation.from_run import retest
 from spikesim.ep.runs.writer import RunReader
 from spikesim.ep.training.observer import Observer
 from spikesim.ep.training.run_store import RunOptions
@@ -35,6 +36,7 @@ STEERED = {
     "stability.rate_difference": 0.05,
     "stability.target_rate": 0.05,
     "stability.spectral_norm_limit": 0.01,
+    "stability.spectral_norm_every": 2,
 }
 """What has a state of its own that a checkpoint must keep, and what acts between mini-batches."""
 
@@ -125,6 +127,29 @@ def test_phases_are_followed_after_every_epoch(whole):
     assert len(batches["batch"]) == 2 * BATCHES
 
 
+def test_the_weights_that_are_kept_are_those_that_were_tested(whole, dataset):
+    """Also where the limit of the spectral norm scales them."""
+    with RunReader(whole[0]) as reader:
+        found = retest(reader, config(), dataset, 1, 1)[0]
+        assert found.correct == reader.epochs["test_correct"][-1]
+        assert found.loss == pytest.approx(reader.epochs["test_loss"][-1], rel=1e-12)
+
+
+@pytest.mark.parametrize("every", [1, 3, BATCHES])
+def test_the_limit_holds_within_epochs(every, dataset, tmp_path, monkeypatch):
+    held, watcher = [], Watcher()
+
+    def counting(*given):
+        held.append(len(watcher.batches))
+        return limit_spectral_norms(*given)
+
+    monkeypatch.setattr(spectral, "limit_spectral_norms", counting)
+    options = RunOptions(tmp_path / "run.h5", threads=1)
+    Trainer(config(stability__spectral_norm_every=every), dataset, options, watcher).run()
+    within = {epoch * BATCHES + batch for epoch in (0, 1) for batch in range(every, BATCHES, every)}
+    assert set(held) == within | {BATCHES, 2 * BATCHES}
+
+
 @pytest.mark.parametrize("count", [0, 3])
 def test_following_phases_does_not_touch_the_training(count, whole, dataset, tmp_path):
     train(config(record__traces=count), dataset, tmp_path / "run.h5")
@@ -169,14 +194,16 @@ def test_stopped_and_resumed(stop_after, whole, dataset, tmp_path):
         assert resumed.digest() == undisturbed.digest()
 
 
-def test_stopped_between_the_limit_of_the_coupling_and_its_measure(whole, dataset, tmp_path, monkeypatch):
-    """The weights have been scaled then, and the epoch has not ended: the test would find other weights."""
+@pytest.mark.parametrize("batches", [2, BATCHES])
+def test_stopped_between_the_limit_of_the_coupling_and_its_measure(batches, whole, dataset, tmp_path, monkeypatch):
+    """The weights have been scaled then, and the mini-batch or the test behind it has not been made."""
     run, watcher = tmp_path / "run.h5", Watcher()
 
     def limit_and_stop(*given):
         scaled = limit_spectral_norms(*given)
-        assert scaled
-        watcher.trainer.request_stop()
+        if len(watcher.batches) == batches:
+            assert scaled
+            watcher.trainer.request_stop()
         return scaled
 
     with monkeypatch.context() as patch:
@@ -184,10 +211,27 @@ def test_stopped_between_the_limit_of_the_coupling_and_its_measure(whole, datase
         watcher.trainer = Trainer(config(), dataset, RunOptions(run, threads=2), watcher)
         with pytest.raises(Stopped):
             watcher.trainer.run()
-    assert len(watcher.batches) == BATCHES and watcher.epochs == []
+    assert len(watcher.batches) == batches and watcher.epochs == []
     train(config(), dataset, run, resume=True)
     with RunReader(run) as resumed, RunReader(whole[0]) as undisturbed:
         assert resumed.rows == undisturbed.rows
+        assert resumed.digest() == undisturbed.digest()
+
+
+def test_stopped_in_the_test_behind_the_limit(whole, dataset, tmp_path):
+    """The weights have been scaled, which a run that goes on does once more."""
+
+    class StopsInTest(Watcher):
+        def testing(self, epoch, done, total):
+            self.trainer.request_stop()
+
+    run, watcher = tmp_path / "run.h5", StopsInTest()
+    watcher.trainer = Trainer(config(data__test_limit=20), dataset, RunOptions(run, threads=2), watcher)
+    with pytest.raises(Stopped):
+        watcher.trainer.run()
+    assert len(watcher.batches) == BATCHES and watcher.epochs == []
+    train(config(), dataset, run, resume=True)
+    with RunReader(run) as resumed, RunReader(whole[0]) as undisturbed:
         assert resumed.digest() == undisturbed.digest()
 
 

@@ -118,9 +118,9 @@ def sign_of(epoch: int, batch: int, seed: int) -> int:
 @follows(
     """
     `sample` is the index in the data set. `stream` = 8 * epoch + 0 (free), 1 (nudged), 2 (nudged-, independent noise
-    only), 3 (test, and the free phase in which the spectral norm is measured after it) or 4 (calibration, with its
-    round for the epoch; 40 for the free phase in which the spectral norm is measured then). Stratified firing draws at
-    step 0 only.
+    only), 3 (test, and the free phases in which the spectral norm is measured) or 4 (calibration, with its round for
+    the epoch; 40 for the free phase in which the spectral norm is measured then). Stratified firing draws at step 0
+    only.
     """,
 )
 def stream_of(epoch: int, kind: str) -> int:

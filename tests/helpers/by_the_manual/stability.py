@@ -111,8 +111,7 @@ def pool_matrix(network: Network, index: int, rates: Reals) -> sparse.csr_array:
 @follows(
     r"""
     Where it exceeds `stability.spectral_norm_limit`, the weights $W_l$ are multiplied by
-    $\lfloor 64\, \mathrm{limit} / \mathrm{norm} \rfloor / 64$, at least 1/64, after the calibration and after each
-    epoch.
+    $\lfloor 64\, \mathrm{limit} / \mathrm{norm} \rfloor / 64$, at least 1/64.
     """,
     """
     The estimate of the spectral norm is made of matrix products on one thread; weights are scaled by multiples of 1/64,

@@ -59,6 +59,7 @@ class Run:
         self.normalization: nm.Normalization | None = None
         if config["model"].get("normalization") == "running-statistics":
             self.normalization = nm.Normalization(self.layers, self.parameters, config["model"])
+        self.norm = np.inf  # the largest spectral norm, as it was last measured
         if start is None:
             self.begin()
 
@@ -91,6 +92,7 @@ class Run:
             if limit is None:
                 return
             rates, found = self.coupling(stream_of(40, "calibration"))
+            self.norm = found.max()
             if any(own.mean() < model["activity"] / 4 for own in rates):
                 for layer in self.layers[1:]:
                     self.scaled[layer.name] *= np.float32(0.5)
@@ -125,8 +127,9 @@ class Run:
 
     @follows(
         """
-        It is measured at the start and after the test of each epoch, after a free phase of these samples, by the
-        Lanczos iteration, from above and to a part in a thousand.
+        It is measured at the start, before the test of each epoch and, while it is above half of its limit, before
+        every `stability.spectral_norm_every`-th mini-batch of an epoch (not the first), after a free phase of these
+        samples, by the Lanczos iteration, from above and to a part in a thousand.
         """,
     )
     def coupling(self, stream: int) -> tuple[list[Reals], Reals]:
@@ -137,19 +140,26 @@ class Run:
 
     @follows(
         """
-        That changes the rates, so it is measured again, and the weights scaled again if need be: up to four times, at
-        the start in turn with the calibration up to six times.
+        That changes the rates, so it is measured again, and the weights are scaled again, until they are within the
+        limit; at the start in turn with the calibration, up to six times.
         """,
     )
-    def limit(self, stream: int) -> Reals:
-        """The spectral norm after an epoch, once it is within its limit."""
-        found, limit = self.coupling(stream)[1], self.config["stability"]["spectral_norm_limit"]
-        for _ in range(4):
-            if limit is None or not st.limited(self.layers, self.scaled, found, limit):
-                break
+    def limit(self, epoch: int) -> Reals:
+        """The spectral norm in an epoch, once it is within its limit."""
+        stream, limit = stream_of(epoch, "test"), self.config["stability"]["spectral_norm_limit"]
+        found = self.coupling(stream)[1]
+        while limit is not None and st.limited(self.layers, self.scaled, found, limit):
             self.fold()
             found = self.coupling(stream)[1]
+        self.norm = found.max()
         return found
+
+    def limit_in_time(self, epoch: int, batch: int) -> None:
+        """Hold the weights below the limit before this mini-batch, counted from 0, if it is time."""
+        stability = self.config["stability"]
+        limit, every = stability["spectral_norm_limit"], stability["spectral_norm_every"]
+        if limit is not None and batch > 0 and batch % every == 0 and self.norm > limit / 2:
+            self.limit(epoch)
 
     def epochs(self) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any]]]:
         """The rows of the mini-batches of each epoch, and the row of the epoch."""
@@ -162,6 +172,7 @@ class Run:
                 progress = (epoch * batches + batch) / (epochs * batches)
                 factor = ln.schedule(progress, self.config["optimizer"])
                 sign = sign_of(epoch, batch, self.seed)
+                self.limit_in_time(epoch, batch)
                 row = self.batch(epoch, order[batch * size : (batch + 1) * size], progress, sign)
                 rows.append({**row, "learning_rate": factor * self.config["optimizer"]["learning_rate"]})
             yield rows, self.test(epoch)
@@ -277,7 +288,8 @@ class Run:
         return changes
 
     def test(self, epoch: int) -> dict[str, Any]:
-        """The test after an epoch and the limit of the spectral norm: the row of /epochs, and all spikes."""
+        """The limit of the spectral norm and the test after an epoch: the row of /epochs, and all spikes."""
+        norms = self.limit(epoch)
         settings, network = self.config["dynamics"], self.network()
         ids, labels = np.arange(self.test_samples), self.labels[1][: self.test_samples]
         state, stream = self.at_rest(1, ids), stream_of(epoch, "test")
@@ -294,7 +306,7 @@ class Run:
             **{f"test_{name}": getattr(counts, name) for name in COUNTED if name != "saturated"},
             "test_rates": [_histogram(sums, length) for sums in window.sums],
             "traces": self.traces(epoch) if self.config["record"]["traces"] else [],
-            "spectral_norm": self.limit(stream),
+            "spectral_norm": norms,
             "train": state.train,
         }
 
