@@ -180,8 +180,8 @@ def hold_below(
     """Scale weights down until no spectral norm exceeds the limit.
 
     Weights that are scaled down change the rates, hence which neurons are linear, so the norms are measured again. Each
-    round takes a 64th at least off what is beyond the limit, so that there is an end. What is held below the limit
-    stays as it is when it is held once more: a run that is stopped behind this may repeat it.
+    round takes a 64th at least off what is beyond the limit, so that there is an end, at the latest with the smallest
+    gains. What has been held stays as it is when it is held once more: a run that is stopped behind this may repeat it.
 
     Parameters
     ----------
@@ -204,10 +204,14 @@ def hold_below(
     Stopped
         In the middle; the weights are as they were, which is how a checkpoint of before has them.
     """
-    before = [own.copy() for own in normalization.arrays()]
+    before = last = [own.copy() for own in normalization.arrays()]
     try:
         while limit_spectral_norms(normalization, model.graph, found, limit):
             normalization.fold()
+            now = [own.copy() for own in normalization.arrays()]
+            if all(map(np.array_equal, now, last)):
+                break  # gains that are as small as they may be
+            last = now
             model.set_parameters(normalization.parameters)
             found = measure()
     except Stopped:

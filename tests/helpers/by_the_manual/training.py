@@ -141,7 +141,7 @@ class Run:
     @follows(
         """
         That changes the rates, so it is measured again, and the weights are scaled again, until they are within the
-        limit; at the start in turn with the calibration, up to six times.
+        limit or gains at their smallest; at the start in turn with the calibration, up to six times.
         """,
     )
     def limit(self, epoch: int) -> Reals:
