@@ -59,7 +59,7 @@ def learning(names: tuple[str, ...]) -> Chart:
 def depth() -> Chart:
     """VGG9: its heads by layer, and networks of its first layers."""
     text = section("Depth")
-    heads = re.search(r"heads of VGG9 have ([\d ]+) %.*?read-out (\d+) %", text, re.DOTALL)
+    heads = re.search(r"heads of VGG9 classify ([\d, and]+) %.*?read-out (\d+) %", text, re.DOTALL)
     assert heads
     found = [*numbers(heads[1]), float(heads[2])]
     rows = dict(re.findall(r"^\| (vgg9|its first \w+)[^|]*\|.*?\| \**([\d.]+)\** \|$", text, re.MULTILINE))
