@@ -147,7 +147,7 @@ class Network:
     def _check_own(self, *populations: Population) -> None:
         for population in populations:
             if not any(population is own for own in self.populations):
-                raise InputError(f"{population.name} is no population of this network")
+                raise InputError(f"{population.name} is not a population of this network")
 
     def compile(self, *, external: tuple[Population, ...] = (), nudged: tuple[Population, ...] = ()) -> CompiledNetwork:
         """Lay out the plan.

@@ -117,13 +117,13 @@ class Simulator:
         """
         if not population.spike_input:
             raise InputError(
-                f"{population.name} makes its own spikes; only a population of add_spike_input is given them"
+                f"{population.name} draws its own spikes; spikes can be set for populations of add_spike_input only"
             )
         if not isinstance(spikes, SpikeTrains):
             spikes = np.asarray(spikes, bool)
             if spikes.ndim != 5 or spikes.shape[0] != self.samples:
                 raise InputError(
-                    f"{population.name} wants spikes of shape (samples, steps, H, W, C), not {spikes.shape}"
+                    f"{population.name} is given spikes of shape {spikes.shape}; it must be (samples, steps, H, W, C)"
                 )
             if spikes.shape[2:] != population.shape:
                 raise InputError(f"spikes of {population.name} are {spikes.shape[2:]}; it has shape {population.shape}")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -19,6 +19,9 @@ from spikesim.cli.common import (
 from spikesim.cli.completion import complete_dataset
 from spikesim.cli.launch import refuse_ranks
 from spikesim.cli.selections import parse_numbers
+
+if TYPE_CHECKING:
+    from spikesim.datasets.samples.token_set import TokenSet
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def predict(options: PredictOptions) -> None:
 
     import numpy as np
 
+    from spikesim.datasets.samples.token_set import TokenSet
     from spikesim.ep.evaluation.network import load
     from spikesim.ep.exchange.output import check_output, write_output
     from spikesim.ep.exchange.predictions import Predicted, check_suffix, write_predictions
@@ -126,6 +130,8 @@ def predict(options: PredictOptions) -> None:
     network = load(options.run, options.dataset, options.data_dir, weights=options.weights)
     given = _given(network.kind, network.sample_shape, options)
     samples = network.taken(given.samples)
+    if isinstance(samples, TokenSet):
+        _warn_of_unknown(samples)
     ids = options.first + np.arange(len(samples))
     found = network.predict(
         samples,
@@ -143,6 +149,19 @@ def predict(options: PredictOptions) -> None:
     predicted, suffix = Predicted(network, found, ids, samples, given.names, given.texts), options.out.suffix
     write_output(options.out, lambda path: write_predictions(path, predicted, suffix), overwrite=options.overwrite)
     click.echo(f"predictions of {counted(len(samples), 'sample')}: {options.out}")
+
+
+def _warn_of_unknown(texts: "TokenSet") -> None:
+    """Name texts that say nothing to the network."""
+    from spikesim.runtime.text import counted
+
+    found = texts.without_known()
+    if len(found):
+        click.echo(
+            f"warning: none of the tokens of {counted(len(found), 'text')} is in the vocabulary of the run, the first "
+            f"is text {found[0] + 1} of {len(texts)}; their predictions are those of unknown tokens",
+            err=True,
+        )
 
 
 def _explain(options: PredictOptions) -> None:

@@ -149,7 +149,7 @@ def _image_advice(images: NDArray[Any]) -> str:
     low, high = images.min(), images.max()
     said = f"; they reach from {low} to {high}: "
     if not np.isfinite([low, high]).all():
-        return f"{said}some are no numbers; look at how they were made"
+        return f"{said}some are not numbers; look at how they were made"
     if 0 <= low and high <= 1:
         return f"{said}store (images * 255).round().astype(numpy.uint8)"
     if 0 <= low and high <= 255:

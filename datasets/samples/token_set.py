@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.datasets.samples.text_set import TextSet
-from spikesim.datasets.samples.vocabulary import Vocabulary
+from spikesim.datasets.samples.vocabulary import UNKNOWN, Vocabulary
 
 __all__ = ["TokenSet"]
 
@@ -54,6 +54,15 @@ class TokenSet:
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each text, int64 (n,)."""
         return np.diff(self.offsets)
+
+    def without_known(self) -> NDArray[np.int64]:
+        """The texts of which the vocabulary has no token, int64 (m,)."""
+        known = (
+            np.add.reduceat(self.tokens != UNKNOWN, self.offsets[:-1], dtype=np.int64)
+            if len(self)
+            else self.offsets[:0]
+        )
+        return np.flatnonzero(known == 0)
 
     def padded(self, samples: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Chosen texts with zeros behind their ends.

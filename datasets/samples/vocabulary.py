@@ -53,7 +53,7 @@ class Vocabulary:
             raise InputError(f"words of a vocabulary must begin with {_SPECIAL} and be different")
         wrong = next((word for word in self.words[2:] if not _TOKEN.fullmatch(word)), None)
         if wrong is not None:
-            raise InputError(f"{wrong!r} is no token; a word of a vocabulary must be one")
+            raise InputError(f"{wrong!r} is not a token; a word of a vocabulary must be one")
 
     def __len__(self) -> int:
         return len(self.words)

@@ -96,7 +96,7 @@ def write_plan(folder: Path, members: Sequence[Member]) -> None:
 def _member(entry: Any) -> Member:
     name = word(entry.get("name"), "a name")
     if not _NAME.fullmatch(name):
-        raise InputError(f"{name!r} is no name of a member")
+        raise InputError(f"{name!r} is not the name of a member")
     return Member(name, tuple(items(entry.get("settings"), "settings", "texts", word)))
 
 

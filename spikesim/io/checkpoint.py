@@ -148,7 +148,7 @@ def load_latest(folder: str | os.PathLike[str]) -> Checkpoint | None:
         return Checkpoint(found.position, found.arrays, found.meta, warning if faults else None)
     if faults:
         raise InputError(
-            f"no checkpoint in {directory} is whole ({'; '.join(faults)}); start the run again with --overwrite"
+            f"all checkpoints in {directory} are damaged ({'; '.join(faults)}); start the run again with --overwrite"
         )
     return None
 

@@ -69,7 +69,7 @@ class HDF5File:
     ----------
     path : path-like
     wanted : str
-        What to give instead, if it is no HDF5 file; the end of a message.
+        What to give instead, if it is not an HDF5 file; the end of a message.
     remedy : str
         What to do if it is damaged; the end of a message.
 
@@ -82,8 +82,8 @@ class HDF5File:
     Raises
     ------
     InputError
-        If it is missing, cannot be read, is no HDF5 file, or is damaged (`spikesim.errors.DamagedError` if there is a
-        file that may be read and has not the bytes of an HDF5 file).
+        If it is missing, cannot be read, is not an HDF5 file, or is damaged (`spikesim.errors.DamagedError` if there is
+        a file that may be read and has not the bytes of an HDF5 file).
     """
 
     def __init__(self, path: str | os.PathLike[str], wanted: str, remedy: str) -> None:
@@ -136,7 +136,9 @@ class HDF5File:
         except InputError:
             raise
         except MemoryError as error:
-            raise InputError(f"{self.path}: the memory has no room for what it holds ({one_line(error)})") from error
+            raise InputError(
+                f"{self.path}: there is not enough memory for what it holds ({one_line(error)})"
+            ) from error
         except NotRead as error:
             raise InputError(f"{self.path}: {one_line(error)}") from error
         except FAULTS as error:

@@ -70,7 +70,7 @@ def naming_memory(what: str, advice: str) -> Iterator[None]:
         yield
     except MemoryError as error:
         detail = f" ({error})" if str(error) else ""
-        raise InputError(f"the memory has no room for {what}{detail}; {advice}") from None
+        raise InputError(f"there is not enough memory for {what}{detail}; {advice}") from None
 
 
 def gibibytes(size: int) -> str:

@@ -179,7 +179,7 @@ def _edges(table: Mapping[str, Any], where: str, folder: Path) -> Given:
     else:
         for key in ("edge_population", "edge_types", "step_ms"):
             if key in table:
-                raise InputError(f"{where} has {key}, which belongs to SONATA, and {path} is no HDF5 file")
+                raise InputError(f"{where} has {key}, which belongs to SONATA, and {path} is not an HDF5 file")
         made = EdgeList.from_csv
     with naming(where):
         edges = made(path, **given)

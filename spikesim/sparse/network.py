@@ -464,7 +464,7 @@ class Network:
         for population in populations:
             if not any(population is own for own in self.populations):
                 name = population.name if isinstance(population, Population) else shown(population)
-                raise InputError(f"{name} is no population of this network")
+                raise InputError(f"{name} is not a population of this network")
 
 
 def step_length(dt: float) -> float:

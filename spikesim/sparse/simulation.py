@@ -214,7 +214,8 @@ class Simulation:
         self._check_own(population)
         if population.courses or population.spikes is not None:
             raise InputError(
-                f"{population.name} has an input that is known beforehand; set_input would be in its place"
+                f"{population.name} has an input that is fixed in advance (a time course or spike trains); "
+                "leave it out, or do not call set_input"
             )
         given = reals(values, f"the input of {population.name}")
         if given.shape not in ((), (population.size,)):
@@ -548,7 +549,7 @@ class Simulation:
 
     def _own_plastic(self, projection: Projection) -> pw.Plastic:
         if not isinstance(projection, Projection):
-            raise InputError(f"{shown(projection)} is no projection; Network.connect returns one")
+            raise InputError(f"{shown(projection)} is not a projection; Network.connect returns one")
         self._check_own(projection.source)
         self._check_own(projection.target)
         if projection.index not in self._plastic:
@@ -564,4 +565,4 @@ class Simulation:
     def _check_own(self, population: Population) -> None:
         if not any(population is own for own in self._populations):
             name = population.name if isinstance(population, Population) else shown(population)
-            raise InputError(f"{name} is no population of this simulation's network")
+            raise InputError(f"{name} is not a population of this simulation's network")

@@ -210,7 +210,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     (AB | {"projection": [{"source": "a", "target": "b", "number": 1, "weight": 1, "delay": 0}]}, "delays reach"),
     (AB | {"projection": [{"source": "a", "target": "b", "number": 1, "weight": 1, "p": 0}]}, "unknown key 'p'"),
     (AB | {"projection": [{"source": "a", "target": "b", "matrix": "none.npz"}]}, "does not exist"),
-    (AB | {"projection": [{"source": "a", "target": "b", "matrix": "net.toml"}]}, "is no file of scipy.sparse"),
+    (AB | {"projection": [{"source": "a", "target": "b", "matrix": "net.toml"}]}, "is not a file of scipy.sparse"),
     (AB | {"projection": [{"source": "a", "target": "b", "matrix": "weights.npz"}]}, "has shape (10, 150)"),
     (AB | {"projection": [{"source": "a", "target": "b", "matrix": "weights.npz", "weight": 1}]}, "unknown key"),
 ]

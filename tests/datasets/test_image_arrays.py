@@ -181,7 +181,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "floats from 0 to 1": ({"train_images": np.full((48, 8, 8), 0.5)}, r"from 0.5 to 0.5: store \(images \* 255\)"),
     "whole numbers": ({"train_images": np.full((48, 8, 8), 255)}, r"from 255 to 255: store images.round\(\).astype"),
     "floats beyond": ({"train_images": np.full((48, 8, 8), -1.5)}, "bring them to 0 .. 255"),
-    "no numbers": ({"train_images": np.full((48, 8, 8), np.nan)}, "from nan to nan: some are no numbers"),
+    "no numbers": ({"train_images": np.full((48, 8, 8), np.nan)}, "from nan to nan: some are not numbers"),
     "one-hot labels": ({"train_labels": np.eye(48, dtype=int)}, r"one-hot\), store labels.argmax"),
     "float labels": ({"train_labels": np.arange(48.0)}, r"store labels.astype\(int\)"),
     "names for labels": ({"train_labels": np.array(["cat"] * 48)}, "of names, store numpy.unique"),

@@ -62,10 +62,10 @@ def load_entries(path: str | os.PathLike[str], where: str) -> Entries:
     except OSError as error:
         raise InputError(f"{path}, for {where}, cannot be read: {error.strerror or error}") from None
     except MemoryError:
-        raise InputError(f"{path}, for {where}: the memory has no room for its arrays") from None
+        raise InputError(f"{path}, for {where}: there is not enough memory for its arrays") from None
     except Exception as error:  # zip, header or array: zipfile, NumPy and SciPy raise what they like
         text = " ".join(str(error).split())
-        raise InputError(f"{path}, for {where}, is no file of scipy.sparse.save_npz: {text}") from None
+        raise InputError(f"{path}, for {where}, is not a file of scipy.sparse.save_npz: {text}") from None
     return stored_entries(matrix, f"{path}, for {where},")
 
 

@@ -68,7 +68,7 @@ class Rule:
         Raises
         ------
         InputError
-            There cannot be such synapses, values are for another number of them, or the memory has no room for them.
+            There cannot be such synapses, values are for another number of them, or there is not enough memory.
         """
         omit_self = recurrent and not getattr(self, "allow_self_connections", True)
         shape = (sources, targets)

@@ -23,7 +23,7 @@ def load_array(path: str | os.PathLike[str], what: str) -> NDArray[np.float64]:
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)  # so that the file must be as long as it says
     except Exception as error:  # NumPy's parser raises what it likes
-        raise InputError(f"{path}, for {what}, is no file of numpy.save: {' '.join(str(error).split())}") from None
+        raise InputError(f"{path}, for {what}, is not a file of numpy.save: {' '.join(str(error).split())}") from None
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
         raise InputError(f"{path}, for {what}, holds no array of numbers")
     return np.array(found)

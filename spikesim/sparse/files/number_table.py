@@ -133,7 +133,9 @@ def read_types(path: str | os.PathLike[str], key: str) -> dict[int, dict[str, st
         rows = [row for row in csv.reader(stream, delimiter=" ", skipinitialspace=True) if any(row)]
     names = [name for name in rows[0] if name] if rows else []
     if key not in names:
-        raise InputError(f"{path} has no column {key}: it is no table of types of SONATA, with spaces between columns")
+        raise InputError(
+            f"{path} has no column {key}: it is not a table of types of SONATA, with spaces between columns"
+        )
     found: dict[int, dict[str, str]] = {}
     for row in rows[1:]:
         values = dict(zip(names, row, strict=False))

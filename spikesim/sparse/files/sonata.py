@@ -90,7 +90,9 @@ def read_spikes(
     def read(contents: Contents) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         group = f"/spikes/{_chosen(contents, 'spikes', population, path)}"
         if not contents.is_group(group) or not contents.has(f"{group}/node_ids"):
-            raise NotRead(f"{group} has no node_ids: it is no population of spikes as SONATA has had them since 2019")
+            raise NotRead(
+                f"{group} has no node_ids: it is not a population of spikes as SONATA has had them since 2019"
+            )
         count = _length(contents, f"{group}/node_ids")
         return _integers(contents, f"{group}/node_ids", count), _reals(contents, f"{group}/timestamps", count)
 

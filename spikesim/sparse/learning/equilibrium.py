@@ -266,7 +266,7 @@ class EquilibriumPropagation:
             for index, values in held.items():
                 saved = found.pop(f"{kind}{index}", None)
                 if saved is None or saved.shape != values.shape:
-                    raise InputError(f"{path} is no state of a network that learns, or of another one; start anew")
+                    raise InputError(f"{path} is not the state of a network that learns, or of another one; start anew")
                 held[index] = saved
         return found
 

@@ -83,7 +83,7 @@ class LearningJob(Job):
         found = self.learner.restore(self._state)
         rows, sums = found.get("epochs"), found.get("epoch")
         if rows is None or rows.shape[1:] != self._rows.shape[1:] or sums is None or sums.shape != (3,):
-            raise InputError(f"{self._state} is no state of a network that learns; --overwrite starts anew")
+            raise InputError(f"{self._state} is not the state of a network that learns; --overwrite starts anew")
         self._rows, self._epoch = rows, _Epoch(sums)
         self._resumed = self._overwrite = True  # what the file has of them, the state has, too
 

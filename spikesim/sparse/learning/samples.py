@@ -95,7 +95,7 @@ def _from_npz(path: Path) -> dict[str, NDArray[Any]]:
         raise
     except Exception as error:  # zipfile and NumPy raise what they like
         text = " ".join(str(error).split())
-        raise InputError(f"{path} is no archive of numpy.savez with {_WANTED}: {text}") from None
+        raise InputError(f"{path} is not an archive of numpy.savez with {_WANTED}: {text}") from None
 
 
 def _checked(arrays: Mapping[str, Any], where: str) -> Samples:

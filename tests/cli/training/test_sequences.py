@@ -84,6 +84,16 @@ def test_texts_are_answered_from_the_command_line_and_from_files(run: Path) -> N
         assert_one_line(spikesim("predict", *given, cwd=run), said)
 
 
+def test_texts_without_a_known_token_are_named(run: Path) -> None:
+    told = succeed("predict", "run.h5", "--text", "dull", "--text", "xyzzy", "--text", "a xyzzy", cwd=run)
+    assert len(told.stdout.splitlines()) == 3
+    assert told.stderr.splitlines()[-1] == (
+        "warning: none of the tokens of 2 texts is in the vocabulary of the run, the first is text 2 of 3; their "
+        "predictions are those of unknown tokens"
+    )
+    assert "warning" not in succeed("predict", "run.h5", "--text", "dull xyzzy", cwd=run).stderr
+
+
 def test_tokens_share_the_evidence_for_the_answer(run: Path) -> None:
     """Of either word that decides: it has the longest bar, and all parts add up to what the read-out says."""
     texts = ["a bright film of the actor", "the plot is dull", "dull scene " * 3]

@@ -36,7 +36,7 @@ def test_what_is_too_much_is_refused_before_it_is_begun(monkeypatch: pytest.Monk
 
 
 def test_what_runs_out_is_named() -> None:
-    with pytest.raises(InputError, match=r"^the memory has no room for the map; take less$"):
+    with pytest.raises(InputError, match=r"^there is not enough memory for the map; take less$"):
         with naming_memory("the map", "take less"):
             raise MemoryError
     with (
@@ -99,7 +99,7 @@ def test_a_file_for_which_there_is_no_room_is_not_damaged(tmp_path: Path, monkey
     with h5py.File(tmp_path / "x.h5", "w"):
         pass
     monkeypatch.setattr(Contents, "attribute", lambda *_: np.empty(2**60, np.int8))
-    with pytest.raises(InputError, match=r"x\.h5: the memory has no room for what it holds \(Unable to allocate"):
+    with pytest.raises(InputError, match=r"x\.h5: there is not enough memory for what it holds \(Unable to allocate"):
         RunReader(tmp_path / "x.h5")
 
 
@@ -117,16 +117,16 @@ def test_a_training_says_what_takes_the_memory(tmp_path: Path, monkeypatch: pyte
             ThreadPool(model, config, 2)
     with monkeypatch.context() as none:
         none.setattr("spikesim.ep.phases.workspace.Workspace", no_room)
-        with pytest.raises(InputError, match=r"no room for the samples of a group .*; use fewer --threads"):
+        with pytest.raises(InputError, match=r"not enough memory for the samples of a group .*; use fewer --threads"):
             ThreadPool(model, config, 2)
     options = RunOptions(out=tmp_path / "run.h5", threads=1)
     with monkeypatch.context() as none:
         none.setattr("spikesim.ep.training.trainer.Model", no_room)
-        with pytest.raises(InputError, match=r"no room for the network \(custom for samples of 6x6\)"):
+        with pytest.raises(InputError, match=r"not enough memory for the network \(custom for samples of 6x6\)"):
             Trainer(config, dataset, options, Silent())
     with monkeypatch.context() as none:
         none.setattr("spikesim.ep.training.trainer.initial_parameters", no_room)
-        with pytest.raises(InputError, match="no room for the weights and what learning keeps of them"):
+        with pytest.raises(InputError, match="not enough memory for the weights and what learning keeps of them"):
             Trainer(config, dataset, options, Silent()).run()
     assert not os.listdir(tmp_path) or not (tmp_path / "run.h5").exists()
     images = {"train_images": np.zeros((4, 3, 3), np.uint8), "train_labels": np.arange(4) % 2}
@@ -134,5 +134,5 @@ def test_a_training_says_what_takes_the_memory(tmp_path: Path, monkeypatch: pyte
     with monkeypatch.context() as none:
         none.setattr("spikesim.datasets.formats.labelled_arrays.read_array", no_room)
         named = small.make(small.POOLED, data__dataset=str(tmp_path / "own.npz"))
-        with pytest.raises(InputError, match=r"no room for the samples of .*own\.npz \(Unable to allocate"):
+        with pytest.raises(InputError, match=r"not enough memory for the samples of .*own\.npz \(Unable to allocate"):
             load_dataset(named)

@@ -181,7 +181,7 @@ def refused(population: dict[str, Any], projection: dict[str, Any] | None, folde
         ({"edges": "edges.csv"}, "has no weights"),
         ({"edges": "none.csv", "weight": 1}, "none.csv does not exist"),
         ({"edges": "edges.csv", "weight": 1, "step_ms": 0.1}, "has step_ms, which belongs to SONATA"),
-        ({"matrix": "rate.csv"}, "is no file of scipy.sparse"),
+        ({"matrix": "rate.csv"}, "is not a file of scipy.sparse"),
         ({"matrix": "current.npy"}, "has shape (5, 6)"),
     ],
 )

@@ -178,7 +178,7 @@ def test_what_cannot_learn_is_refused() -> None:
     with pytest.raises(InputError, match="free, with a window of 20, is 10; it must be at least 20"):
         Phases(free=10, window=20)
     simulation = Simulation(net)
-    with pytest.raises(InputError, match="c has an input that is known beforehand"):
+    with pytest.raises(InputError, match="c has an input that is fixed in advance"):
         simulation.set_input(conducting, 1.0)
     with pytest.raises(InputError, match=r"rates reach from 2 to 2; they must be in 0 .. 1"):
         simulation.set_input(source, 2.0)

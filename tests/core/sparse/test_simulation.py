@@ -338,7 +338,7 @@ def bad(call: Any) -> str:
         (lambda net, a, b: RandomSynapses(1, 0.1, delay=(3, 2)), "the smaller one"),
         (lambda net, a, b: RandomSynapses(1, 0.1, delay=9999), "1 .. 4096"),
         (lambda net, a, b: RandomSynapses(1, 0.1, seed=-1), "seed is -1"),
-        (lambda net, a, b: net.connect(a, Network().add_population(2), MATRIX), "no population of this network"),
+        (lambda net, a, b: net.connect(a, Network().add_population(2), MATRIX), "not a population of this network"),
         (lambda net, a, b: net.add_poisson(a, 0, 0.1), "Poisson rate of a is 0"),
         (lambda net, a, b: net.add_poisson(net.add_source(1, 0.1), 1, 0.1), "cannot take this Poisson drive"),
         (lambda net, a, b: Simulation(Network()), "no neurons"),
@@ -346,7 +346,7 @@ def bad(call: Any) -> str:
         (lambda net, a, b: Simulation(net, threads=0), "threads is 0"),
         (lambda net, a, b: Simulation(net, seed=-1), "seed is -1"),
         (lambda net, a, b: Simulation(net).run(-1), "steps is -1"),
-        (lambda net, a, b: Simulation(net).record(Network().add_population(2)), "no population of this simulation"),
+        (lambda net, a, b: Simulation(net).record(Network().add_population(2)), "not a population of this simulation"),
         (lambda net, a, b: Simulation(net).record_potential(a, 3), "integers in 0 .. 2"),
         (
             lambda net, a, b: (net.connect(a, b, MATRIX * 16000), Simulation(net)),
