@@ -179,7 +179,7 @@ class DryRun(Trainer):
                 prepared += max(0.0, first - batch)  # it loads the kernels
                 tested = self._part_of_the_test(thread_pool, batch)
                 _, test = clock.time(lambda: self._test_some(learner, tested))
-                _, spectral = clock.time(lambda: self._spectral_limit.hold(learner, Position()))
+                _, spectral = clock.time(lambda: self._spectral_limit.apply(learner, Position()))
                 traces, followed = clock.time(lambda: self._count_traces(learner))
                 _, recorded = clock.time(lambda: self._record_spikes(thread_pool, spikes[:1]))
         measured = Measured(

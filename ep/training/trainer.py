@@ -281,7 +281,7 @@ class Trainer:
                     self._save(run_store, learner, position)
                     saved_at = time.monotonic()
             trained = time.perf_counter()
-            spectral_norms = self._spectral_limit.hold(learner, position)
+            spectral_norms = self._spectral_limit.apply(learner, position)
             evaluation, best, rows = self._test.run(learner, position, self._progress(position))
             # A run that is stopped before this does the test again; nothing stops it between these rows and the epoch
             run_store.write(partial(_write_all, rows))

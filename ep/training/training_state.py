@@ -35,6 +35,7 @@ class Position:
     best: BestEpoch = field(default_factory=BestEpoch)  # of the epochs that have ended
     last_test: LastTest = field(default_factory=LastTest)
     spectral_norm: float | None = None  # the largest, as it was last measured
+    limited: int = 0  # mini-batches that were done when its limit was last applied
 
     def end_epoch(self) -> None:
         """Move on to the first mini-batch of the next epoch."""
@@ -78,6 +79,7 @@ class TrainingState:
             "done": where.done,
             "correct": where.correct,
             "spectral_norm": where.spectral_norm,
+            "limited": where.limited,
         }
         return {_POSITION: position, _STEPS: self.learner.optimizer.steps}
 
@@ -111,6 +113,7 @@ def _position(found: Checkpoint) -> Position:
         best=BestEpoch.of_arrays(found.arrays),
         last_test=LastTest.of_arrays(found.arrays),
         spectral_norm=where.get("spectral_norm"),  # not in checkpoints of versions that measured it after tests only
+        limited=int(where.get("limited", 0)),
     )
 
 

@@ -51,8 +51,8 @@ class StabilitySettings:
     )
     spectral_norm_limit: float | None = option(
         0.9,
-        "Weights between two layers are scaled down when their spectral norm exceeds this; below 1 the dynamics "
-        "converge.",
+        "Weights between two layers are scaled down while their spectral norm exceeds this: at the start until it does "
+        "not, in training by at most a 32nd at a time. Below 1 the dynamics converge.",
         above=0,
         high=10,
         optional=True,

@@ -8,8 +8,7 @@ blocks).
 
 sigma is found for each of some samples by the Lanczos iteration [1] for the symmetric matrix M^T M, M the product
 above, always from the same random vector, until the residual says that its largest eigenvalue is known to a part in a
-thousand. The residual is added, so that the spectral norm is an estimate from above, and the limit holds for weights
-that are scaled by it.
+thousand. The residual is added, so that the spectral norm is an estimate from above.
 
 1. G. H. Golub, C. F. Van Loan, "Matrix computations", 4th edition, section 10.1, 2013.
 """
@@ -29,7 +28,6 @@ from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.training.normalization import Normalization
-from spikesim.errors import Stopped
 from spikesim.numerics.fixed_point import ONE
 
 Reals = NDArray[np.float64]
@@ -159,64 +157,32 @@ def measure_spectral_norms(thread_pool: ThreadPool, inputs: Input, sample_ids: N
     )
 
 
-def limit_spectral_norms(normalization: Normalization, graph: LayerGraph, found: Reals, limit: float) -> list[int]:
-    """Scale down the weights of connections whose spectral norm exceeds the limit, unless their layers are held; those
-    that were scaled.
+def limit_spectral_norms(
+    normalization: Normalization, graph: LayerGraph, found: Reals, limit: float, least: float = 1 / STEPS_OF_SCALE
+) -> list[int]:
+    """Scale down the weights of connections whose spectral norm exceeds the limit, unless their layers are held.
 
-    `Normalization.fold` comes after. found: float64 (connections,).
+    `Normalization.fold` comes after.
+
+    Parameters
+    ----------
+    normalization : Normalization
+    graph : LayerGraph
+    found : float64 (connections,)
+        The spectral norms.
+    limit : float
+    least : float
+        The smallest factor of the weights, a multiple of a 64th.
+
+    Returns
+    -------
+    list of int
+        The connections that were scaled.
     """
     scaled = []
     for edge, value in zip(graph.edges, found, strict=True):
         if value > limit and not normalization.layers[edge.target].held:
             factor = math.floor(limit / value * STEPS_OF_SCALE) / STEPS_OF_SCALE
-            normalization.scale(edge, max(factor, 1 / STEPS_OF_SCALE))
+            normalization.scale(edge, max(factor, least))
             scaled.append(edge.index)
     return scaled
-
-
-def hold_below(
-    limit: float, found: Reals, model: Model, normalization: Normalization, measure: Callable[[], Reals]
-) -> Reals:
-    """Scale weights down until no spectral norm exceeds the limit.
-
-    Weights that are scaled down change the rates, hence which neurons are linear, so the norms are measured again. Each
-    round takes a 64th at least off what is beyond the limit, so that there is an end, at the latest with the smallest
-    gains. What has been held stays as it is when it is held once more: a run that is stopped behind this may repeat it.
-
-    Parameters
-    ----------
-    limit : float
-    found : float64 (connections,)
-        The spectral norms.
-    model : Model
-    normalization : Normalization
-        With the parameters of the model.
-    measure : callable
-        Gives the spectral norms of the model as it is.
-
-    Returns
-    -------
-    float64 (connections,)
-        As they were last measured.
-
-    Raises
-    ------
-    Stopped
-        In the middle; the weights are as they were, which is how a checkpoint of before has them.
-    """
-    before = last = [own.copy() for own in normalization.arrays()]
-    try:
-        while limit_spectral_norms(normalization, model.graph, found, limit):
-            normalization.fold()
-            now = [own.copy() for own in normalization.arrays()]
-            if all(map(np.array_equal, now, last)):
-                break  # gains that are as small as they may be
-            last = now
-            model.set_parameters(normalization.parameters)
-            found = measure()
-    except Stopped:
-        for own, kept in zip(normalization.arrays(), before, strict=True):
-            own[...] = kept
-        normalization.fold()
-        raise
-    return found

@@ -185,7 +185,10 @@ BAD_BUILDING: dict[str, tuple[str, Callable[[Network, dict[str, Any]], object]]]
         "not a population",
         lambda net, parts: net.connect(Network().add_population((1, 1, 1)), parts["upper"], Dense()),
     ),
-    "strange drive": ("not a population", lambda net, parts: net.compile(external=(Network().add_population((1, 1, 1)),))),
+    "strange drive": (
+        "not a population",
+        lambda net, parts: net.compile(external=(Network().add_population((1, 1, 1)),)),
+    ),
     "driven stream": ("input", lambda net, parts: net.compile(external=(parts["stream"],))),
     "nudged stream": ("input", lambda net, parts: net.compile(nudged=(parts["stream"],))),
     "two ways of pooling": (

@@ -10,9 +10,9 @@ from spikesim.datasets.samples.split import hold_out
 from spikesim.ep.config.parsing import make_config, merge
 from spikesim.ep.evaluation.from_run import retest
 from spikesim.ep.runs.writer import RunReader
+from spikesim.ep.training import spectral_limit
 from spikesim.ep.training.observer import Observer
 from spikesim.ep.training.run_store import RunOptions
-from spikesim.ep.training.stability import spectral
 from spikesim.ep.training.stability.spectral import limit_spectral_norms
 from spikesim.ep.training.trainer import Trainer
 from spikesim.errors import InputError, Stopped
@@ -136,14 +136,14 @@ def test_the_weights_that_are_kept_are_those_that_were_tested(whole, dataset):
 
 
 @pytest.mark.parametrize("every", [1, 3, BATCHES])
-def test_the_limit_holds_within_epochs(every, dataset, tmp_path, monkeypatch):
+def test_the_limit_is_applied_within_epochs(every, dataset, tmp_path, monkeypatch):
     held, watcher = [], Watcher()
 
     def counting(*given):
         held.append(len(watcher.batches))
         return limit_spectral_norms(*given)
 
-    monkeypatch.setattr(spectral, "limit_spectral_norms", counting)
+    monkeypatch.setattr(spectral_limit, "limit_spectral_norms", counting)
     options = RunOptions(tmp_path / "run.h5", threads=1)
     Trainer(config(stability__spectral_norm_every=every), dataset, options, watcher).run()
     within = {epoch * BATCHES + batch for epoch in (0, 1) for batch in range(every, BATCHES, every)}
@@ -207,7 +207,7 @@ def test_stopped_between_the_limit_of_the_coupling_and_its_measure(batches, whol
         return scaled
 
     with monkeypatch.context() as patch:
-        patch.setattr(spectral, "limit_spectral_norms", limit_and_stop)
+        patch.setattr(spectral_limit, "limit_spectral_norms", limit_and_stop)
         watcher.trainer = Trainer(config(), dataset, RunOptions(run, threads=2), watcher)
         with pytest.raises(Stopped):
             watcher.trainer.run()

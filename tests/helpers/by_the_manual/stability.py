@@ -111,17 +111,17 @@ def pool_matrix(network: Network, index: int, rates: Reals) -> sparse.csr_array:
 @follows(
     r"""
     Where it exceeds `stability.spectral_norm_limit`, the weights $W_l$ are multiplied by
-    $\lfloor 64\, \mathrm{limit} / \mathrm{norm} \rfloor / 64$, at least 1/64.
+    $\lfloor 64\, \mathrm{limit} / \mathrm{norm} \rfloor / 64$:
     """,
     """
     The estimate of the spectral norm is made of matrix products on one thread; weights are scaled by multiples of 1/64,
     so that its last bits do not count.
     """,
 )
-def limited(layers: list[nt.Layer], scaled: dict[str, Any], found: Reals, limit: float) -> bool:
+def limited(layers: list[nt.Layer], scaled: dict[str, Any], found: Reals, limit: float, least: float = 1 / 64) -> bool:
     """Scale the weights, or gains, of the layers whose spectral norm exceeds the limit; whether there were any."""
     beyond = [index for index, value in enumerate(found) if value > limit]
     for index in beyond:
         factor = np.floor(64 * limit / found[index]) / 64
-        scaled[layers[index].name] *= np.float32(max(factor, 1 / 64))
+        scaled[layers[index].name] *= np.float32(max(factor, least))
     return bool(beyond)

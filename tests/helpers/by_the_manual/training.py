@@ -140,15 +140,16 @@ class Run:
 
     @follows(
         """
-        That changes the rates, so it is measured again, and the weights are scaled again, until they are within the
-        limit or gains at their smallest; at the start in turn with the calibration, up to six times.
+        at the start by at least 1/64, in turn with the calibration, up to six times; from then on by at least 31/32,
+        once at a time, for the norm follows the rates and can double within some mini-batches, and it is measured again
+        for the run file.
         """,
     )
     def limit(self, epoch: int) -> Reals:
-        """The spectral norm in an epoch, once it is within its limit."""
+        """The spectral norm in an epoch, after its limit has been applied."""
         stream, limit = stream_of(epoch, "test"), self.config["stability"]["spectral_norm_limit"]
         found = self.coupling(stream)[1]
-        while limit is not None and st.limited(self.layers, self.scaled, found, limit):
+        if limit is not None and st.limited(self.layers, self.scaled, found, limit, 31 / 32):
             self.fold()
             found = self.coupling(stream)[1]
         self.norm = found.max()

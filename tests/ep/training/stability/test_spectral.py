@@ -112,6 +112,16 @@ def test_the_limit_holds(limit: float) -> None:
     assert limit_spectral_norms(plain, model.graph, spectral_norms(model, rates), limit) == []
 
 
+def test_weights_are_scaled_by_no_more_than_they_may() -> None:
+    model, parameters = make_model(seed=4)
+    before = [weights.copy() for weights in parameters.weights(model.graph)]
+    plain = Normalization(small.make(*LAYERS), model.graph, parameters)
+    found = np.array([0.0, 2.0, 0.91])
+    assert limit_spectral_norms(plain, model.graph, found, 0.9, 31 / 32) == [1, 2]
+    for weights, old, factor in zip(parameters.weights(model.graph), before, (1, 31 / 32, 63 / 64), strict=True):
+        np.testing.assert_array_equal(weights, old * np.float32(factor))
+
+
 def test_weights_beyond_the_limit_are_scaled_down_to_it() -> None:
     config = small.make(*LAYERS)
     dataset = small.make_dataset(size=(5, 6))
