@@ -117,6 +117,17 @@ class Vocabulary:
         tokens = np.fromiter(found(), np.int32)
         return tokens, np.cumsum(lengths)
 
+    def decode(self, tokens: NDArray[np.int32]) -> str:
+        """The words of a text, with spaces between them; ``(unknown)`` for those that are not here.
+
+        Parameters
+        ----------
+        tokens : int32 (n,)
+            Padding says nothing, and so do numbers that the vocabulary does not have.
+        """
+        known = [number for number in tokens.tolist() if PADDING < number < len(self.words)]
+        return " ".join("(unknown)" if number == UNKNOWN else self.words[number] for number in known)
+
     def to_bytes(self) -> bytes:
         """The words from number 2 on as UTF-8, one a line: no token has a line break."""
         return "".join(f"{word}\n" for word in self.words[2:]).encode("utf-8", "surrogatepass")

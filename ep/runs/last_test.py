@@ -25,11 +25,14 @@ class RecordedSamples(NamedTuple):
         Their classes.
     images : uint8 (n, height, width, channels)
         As the data set has them; of a recording the events of each pixel and polarity, at most 255.
+    tokens : int32 (n, longest), optional
+        Of texts: their tokens, as numbers of the vocabulary, and 0 behind their ends.
     """
 
     samples: NDArray[np.int64]
     labels: NDArray[np.int64]
     images: NDArray[np.uint8]
+    tokens: NDArray[np.int32] | None = None
 
 
 def _none(shape: tuple[int, ...]) -> NDArray[np.int64]:

@@ -125,6 +125,8 @@ def _write_samples(file: Any, header: RunHeader) -> None:
         file[f"{RECORDED}/sample"] = recorded.samples.astype("<i8")
         file[f"{RECORDED}/label"] = recorded.labels.astype("<i8")
         file[f"{RECORDED}/image"] = recorded.images
+        if recorded.tokens is not None:
+            file[f"{RECORDED}/tokens"] = recorded.tokens.astype("<i4")
 
 
 def _create_column(file: Any, table: str, column: Column, layers: int) -> None:

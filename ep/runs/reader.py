@@ -428,7 +428,10 @@ def _recorded(contents: Contents) -> RecordedSamples | None:
     images = contents.array(f"{RECORDED}/image", "|u1")
     if samples.ndim != 1 or labels.shape != samples.shape or images.ndim != 4 or len(images) != len(samples):
         raise ValueError("recorded samples that do not belong together")
-    return RecordedSamples(samples, labels, images)
+    tokens = contents.array(f"{RECORDED}/tokens", "<i4") if contents.has(f"{RECORDED}/tokens") else None
+    if tokens is not None and (tokens.ndim != 2 or len(tokens) != len(samples)):
+        raise ValueError("recorded tokens that do not belong to the samples")
+    return RecordedSamples(samples, labels, images, tokens)
 
 
 def _optional_text(contents: Contents, name: str) -> str:

@@ -44,7 +44,8 @@ are known. The digest leaves them out."""
 LAST_TEST = "/last_test"
 """`epoch`, `confusion` and `answers` of the last test; not in files of older versions."""
 RECORDED = "/recorded"
-"""`sample`, `label` and `image` of the samples whose spikes are recorded, if any; not in files of older versions."""
+"""`sample`, `label`, `image` and of texts `tokens` of the samples whose spikes are recorded; not in files of older
+versions."""
 PHASES = ("free", "nudged+", "nudged-")
 READOUT = "readout"
 _CHUNK_BYTES = 16384
@@ -494,8 +495,9 @@ class RunHeader:
     @property
     def fixed_bytes(self) -> int:
         """What all that does not grow takes in the file, nearly."""
-        images = 0 if self.recorded is None else self.recorded.images.nbytes
-        return self.weight_bytes + 8 * math.prod(self.confusion_shape) + images
+        recorded = [] if self.recorded is None else [self.recorded.images, self.recorded.tokens]
+        looked_at = sum(own.nbytes for own in recorded if own is not None)
+        return self.weight_bytes + 8 * math.prod(self.confusion_shape) + looked_at
 
     @property
     def config_hash(self) -> str:

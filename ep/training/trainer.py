@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset, TextSet
 from spikesim.datasets.samples.split import hold_out
+from spikesim.datasets.samples.token_set import TokenSet
 from spikesim.ep.config.parsing import Config, per_layer
 from spikesim.ep.config.random_streams import EPOCHS_MAX, STREAM_EVALUATION, stream_of
 from spikesim.ep.config.sections import tested_on
@@ -236,7 +237,10 @@ class Trainer:
     def _recorded_samples(self) -> RecordedSamples | None:
         test, chosen = self.dataset.test, np.array(self.config.record.spikes, np.int64)
         assert not isinstance(test, TextSet)  # encoded
-        return RecordedSamples(chosen, test.labels[chosen], test.pictures(chosen)) if len(chosen) else None
+        if not len(chosen):
+            return None
+        tokens = test.padded(chosen)[0].reshape(len(chosen), -1) if isinstance(test, TokenSet) else None
+        return RecordedSamples(chosen, test.labels[chosen], test.pictures(chosen), tokens)
 
     def _run(self, run_store: RunStore, learner: Learner, found: Checkpoint | None) -> None:
         position = Position()

@@ -1,5 +1,6 @@
 """What is no chart, drawn by matplotlib: rasters, the confusion matrix, filters, histograms."""
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ __all__ = ["draw_filters", "draw_histograms", "draw_matrix", "draw_raster", "lit
 
 ACROSS = 3
 """Histograms in a row."""
+FACT_WIDTH, FACT_LINES = 18, 14
+"""Characters of a line beside a raster, and lines of one fact."""
 _BARE: dict[str, Any] = {"xticks": [], "yticks": []}
 
 
@@ -66,7 +69,11 @@ def _draw_sample(axes: Any, raster: SampleRaster) -> None:
     axes.set_frame_on(raster.image is not None)
     axes.grid(False)
     axes.set_anchor("N")
-    axes.set_xlabel("\n".join(literal(fact).replace(": ", ":\n") for fact in raster.facts), fontsize=7)
+    lines = []
+    for fact in raster.facts:
+        what, _, known = literal(fact).partition(": ")
+        lines += [f"{what}:", *textwrap.wrap(known, FACT_WIDTH, max_lines=FACT_LINES, placeholder=" ...")]
+    axes.set_xlabel("\n".join(lines), fontsize=7)
 
 
 def draw_matrix(figure: Any, matrix: Matrix) -> None:

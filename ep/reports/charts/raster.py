@@ -161,6 +161,8 @@ class SampleRaster(Raster):
         The sample.
     label, answer : str or None
         True and predicted class, by number and name.
+    text : str or None
+        Of a text: its tokens, those that the vocabulary lacks as ``(unknown)``.
     recorded : int
         Samples whose spikes were recorded.
     """
@@ -170,12 +172,13 @@ class SampleRaster(Raster):
     image: NDArray[np.uint8] | None = None
     label: str | None = None
     answer: str | None = None
+    text: str | None = None
     recorded: int = 1
 
     @property
     def facts(self) -> list[str]:
-        """True and predicted class, as far as they are known."""
-        pairs = (("true class", self.label), ("predicted class", self.answer))
+        """True and predicted class, and the text, as far as they are known."""
+        pairs = (("true class", self.label), ("predicted class", self.answer), ("text", self.text))
         return [f"{what}: {known}" for what, known in pairs if known is not None]
 
 
@@ -228,6 +231,7 @@ def read_rasters(reader: RunReader, choice: RasterChoice | None = None) -> list[
                 image=known.images.get(sample),
                 label=known.called(known.labels.get(sample, -1)),
                 answer=known.called(known.answers.get(sample, -1)),
+                text=known.texts.get(sample),
                 recorded=len(present),
             )
         )
@@ -263,6 +267,7 @@ class _Known(NamedTuple):
     labels: Mapping[int, int]
     answers: Mapping[int, int]
     names: Sequence[str]
+    texts: Mapping[int, str]
 
     @classmethod
     def of_run(cls, reader: RunReader, epoch: int) -> "_Known":
@@ -280,10 +285,15 @@ class _Known(NamedTuple):
     def _made(cls, reader: RunReader, recorded: RecordedSamples | None, answers: Mapping[int, int]) -> "_Known":
         names = () if reader.samples is None else reader.samples.class_names
         if recorded is None:
-            return cls({}, {}, answers, names)
+            return cls({}, {}, answers, names, {})
         samples = recorded.samples.tolist()
         images = dict(zip(samples, recorded.images, strict=True))
-        return cls(images, dict(zip(samples, recorded.labels.tolist(), strict=True)), answers, names)
+        labels = dict(zip(samples, recorded.labels.tolist(), strict=True))
+        vocabulary = None if reader.samples is None else reader.samples.vocabulary
+        texts: dict[int, str] = {}
+        if vocabulary is not None and recorded.tokens is not None:
+            images, texts = {}, dict(zip(samples, map(vocabulary.decode, recorded.tokens), strict=True))
+        return cls(images, labels, answers, names, texts)
 
     def called(self, label: int) -> str | None:
         """A class by number and name, None for -1."""

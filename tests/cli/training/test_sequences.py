@@ -15,7 +15,17 @@ from spikesim.datasets import SeriesSet, load
 
 SHORT = ("--set", "dynamics.steps_free=8", "--set", "dynamics.window_free=4", "--set", "model.calibration_samples=8")
 GIVEN = ("--dataset", "own.tsv", "--arch", "textcnn", "--width", 0.25, "--epochs", 6, *SHORT)
-GIVEN = (*GIVEN, "--batch-size", 8, "--set", "data.token_dropout=0.1", "--dropout", 0.1)
+GIVEN = (
+    *GIVEN,
+    "--batch-size",
+    8,
+    "--set",
+    "data.token_dropout=0.1",
+    "--dropout",
+    0.1,
+    "--set",
+    "record.spikes=[0, 1]",
+)
 WORDS = ("film", "actor", "plot", "scene", "end", "score")
 
 
@@ -82,6 +92,18 @@ def test_texts_are_answered_from_the_command_line_and_from_files(run: Path) -> N
         (["run.h5", "--text", " "], "is empty"),
     ):
         assert_one_line(spikesim("predict", *given, cwd=run), said)
+
+
+def test_a_report_shows_the_texts_whose_spikes_were_recorded(run: Path) -> None:
+    own = load("own.tsv", run).test
+    known = set(" ".join(load("own.tsv", run).train.texts).split())
+    texts = [
+        " ".join(word if word in known else "(unknown)" for word in own.texts[sample].split()) for sample in (0, 1)
+    ]
+    assert all(text.startswith(("dull", "bright")) and "(unknown)" in text for text in texts)
+    succeed("report", "run.h5", "--html", "run.html", "--plot", "pictures", cwd=run)
+    page = (run / "run.html").read_text()
+    assert all(f"text: {text}" in page for text in texts)
 
 
 def test_texts_without_a_known_token_are_named(run: Path) -> None:
