@@ -73,7 +73,10 @@ def _draw_sample(axes: Any, raster: SampleRaster) -> None:
     for fact in raster.facts:
         what, _, known = literal(fact).partition(": ")
         lines += [f"{what}:", *textwrap.wrap(known, FACT_WIDTH, max_lines=FACT_LINES, placeholder=" ...")]
-    axes.set_xlabel("\n".join(lines), fontsize=7)
+    if raster.image is not None:
+        axes.set_xlabel("\n".join(lines), fontsize=7)
+    else:
+        axes.text(0.5, 1.0, "\n".join(lines), fontsize=7, ha="center", va="top", transform=axes.transAxes)
 
 
 def draw_matrix(figure: Any, matrix: Matrix) -> None:
