@@ -95,7 +95,7 @@ def evaluate(options: EvaluateOptions) -> None:
     ranks = take_ranks()
     tell_compilation()
 
-    from spikesim.ep.evaluation.from_run import retest
+    from spikesim.ep.evaluation.from_run import retest, unlike_own_test
     from spikesim.ep.inputs.dataset import load_of_run
     from spikesim.ep.runs.reader import RunReader
 
@@ -105,8 +105,11 @@ def evaluate(options: EvaluateOptions) -> None:
         threads = options.threads or available_threads(ranks)
         results = retest(reader, config, images, options.repeats, threads, ranks, options.weights, bits)
         epoch = reader.best_epoch if options.weights == "best" else None
+        unlike = unlike_own_test(reader, config, results[0], options.weights)
     if ranks.rank > 0:
         return
+    if unlike is not None:
+        click.echo(f"warning: {unlike}", err=True)
     if options.style == "json":
         _print_json({"run": options.run, "weights": options.weights, "config": config.to_dict()}, results)
         return

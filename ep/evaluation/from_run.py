@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikesim.datasets import Dataset
 from spikesim.ep.analysis.classes import Confusion, confusion_of
-from spikesim.ep.config.parsing import Config
+from spikesim.ep.config.parsing import Config, config_of_run
 from spikesim.ep.config.random_streams import EPOCHS_MAX, STREAM_EVALUATION, stream_of
 from spikesim.ep.evaluation.evaluate import evaluate, logits
 from spikesim.ep.inputs.pipeline import InputPipeline
@@ -22,6 +22,7 @@ from spikesim.ep.parallel.communicator import Communicator
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.runs.reader import RunReader
 from spikesim.errors import InputError
+from spikesim.runtime.text import percent
 
 
 class RunWeights(NamedTuple):
@@ -195,6 +196,40 @@ def retest(
                     )
                 )
     return results
+
+
+def unlike_own_test(reader: RunReader, config: Config, result: Retest, which: str = "last") -> str | None:
+    """A line on a test that repeats the run's own and comes to another result.
+
+    Parameters
+    ----------
+    config : Config
+        As it was tested.
+    result : Retest
+        The first of `retest`.
+    which : {"last", "best"}
+        The weights that were tested.
+
+    Returns
+    -------
+    str or None
+        None where the results agree, or the test is another one.
+    """
+    own, epochs = config_of_run(reader.config), reader.epochs
+    same = all(getattr(config, name) == getattr(own, name) for name in ("data", "dynamics", "error_signals", "seed"))
+    last = (
+        len(epochs["epoch"]) if reader.status == "finished" else 0
+    )  # later weights may be in a run that has not ended
+    epoch = (reader.best_epoch or 0) if which == "best" else last
+    if not same or not epoch or result.samples != epochs["test_samples"][epoch - 1]:
+        return None
+    correct = int(epochs["test_correct"][epoch - 1])
+    if result.correct == correct:
+        return None
+    return (
+        f"the run's own test of these weights after epoch {epoch} has {percent(correct / result.samples)}, this one "
+        f"{percent(result.accuracy)}: {reader.path} is of a version whose bits differ, or its weights have changed"
+    )
 
 
 def training_logits(

@@ -1,5 +1,6 @@
 import json
 
+import h5py
 import numpy as np
 import pytest
 from commands import CONFIG, spikesim, succeed
@@ -50,6 +51,22 @@ def test_the_first_repeat_is_the_last_test_of_the_run(run):
     kept = json.loads(succeed("report", run, "--format", "json").stdout)["confusion"]
     assert kept == {**first["confusion"], "epoch": 2}
     assert run.read_bytes() == before
+
+
+def test_weights_that_are_not_those_that_were_tested_are_named(run, tmp_path):
+    changed = tmp_path / "changed.h5"
+    changed.write_bytes(run.read_bytes())
+    with h5py.File(changed, "r+") as file:
+        for name in file["weights"]:
+            file[f"weights/{name}/weight"][...] *= 0.5
+    with RunReader(run) as reader:
+        own = reader.epochs["test_correct"][-1] / 400
+    told = succeed("evaluate", changed, "--no-confusion").stderr.splitlines()
+    assert len(told) == 1 and told[0].startswith(
+        f"warning: the run's own test of these weights after epoch 2 has {100 * own:.2f} %, this one "
+    )
+    for other in (("--test-limit", 50), ("--steps-free", 20), ("--inference", "mean-field")):
+        assert succeed("evaluate", changed, "--no-confusion", *other).stderr == "", "another test"
 
 
 def test_mean_field_has_no_noise(run):
