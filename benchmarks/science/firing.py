@@ -25,7 +25,6 @@ from measure import machine, network_parser, read_network
 from spikesim.datasets import Dataset
 from spikesim.ep.config.parsing import Config, make_config, merge
 from spikesim.ep.gradcheck.mean_field import FixedPoint, Inputs, MeanField
-from spikesim.ep.gradients.contrast import layer_rates
 from spikesim.ep.inputs.pipeline import InputPipeline
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
@@ -111,7 +110,7 @@ class Bench:
             self._start(model, workspace, n, np.random.default_rng(first), mean_field)
             workspace.free(n, 0, stop, steps=steps)
             sums[ids] = workspace.state.window[:, :n].sum(axis=0)
-        return [layer_rates(model, layer, sums).reshape(samples, -1) / (ONE * window) for layer in range(model.layers)]
+        return [model.layer_maps(layer, sums).reshape(samples, -1) / (ONE * window) for layer in range(model.layers)]
 
     def _start(self, model: Model, workspace: ph.Workspace, n: int, rng: np.random.Generator, mean_field: bool) -> None:
         """Potentials at the fixed point, and spikes of its firing probabilities."""

@@ -35,7 +35,6 @@ from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.counters import PhaseCounts
 from spikesim.ep.phases.readout import Predictions
-from spikesim.numerics.fixed_point import ONE
 
 __all__ = ["Explanation", "contributions"]
 
@@ -97,7 +96,7 @@ def contributions(thread_pool: ThreadPool, pipeline: SamplePipeline, rows: Rows)
     ------
     Stopped
     """
-    model, window = thread_pool.model, pipeline.config.dynamics.window_free
+    model = thread_pool.model
     assert isinstance(rows.samples, TokenSet)
     lengths = rows.samples.lengths()
 
@@ -106,13 +105,7 @@ def contributions(thread_pool: ThreadPool, pipeline: SamplePipeline, rows: Rows)
     ) -> tuple[NDArray[np.int64], Reals, Reals]:
         labels = found.answers.logits.argmax(axis=1)
         n = len(labels)
-        sums = np.empty((n, model.compiled.sizes["state"]), np.int32)
-        workspace.window_sums(n, sums)
-        rates = [
-            population.from_state(sums[:, model.state_slice(layer)]) / (ONE * window)
-            for layer, population in enumerate(model.graph.populations)
-        ]
-        return labels, *_shared_out(model, rates, workspace.state.extent[:n], labels)
+        return labels, *_shared_out(model, workspace.mean_rates(n), workspace.state.extent[:n], labels)
 
     first = 0
     for labels, tokens, unassigned in free_phases(

@@ -26,7 +26,6 @@ from spikesim.ep.config.parsing import Config, make_config, merge
 from spikesim.ep.evaluation.from_run import RunWeights, run_parameters
 from spikesim.ep.gradcheck import implicit_gradient as ad
 from spikesim.ep.gradcheck.mean_field import Inputs, MeanField, Reals
-from spikesim.ep.gradients.contrast import layer_rates
 from spikesim.ep.gradients.scheme import NudgingScheme
 from spikesim.ep.inputs.encoding import Input, Sequences, Tokens, rows_of
 from spikesim.ep.inputs.pipeline import InputPipeline
@@ -463,7 +462,7 @@ def _difference_quantiles(model: Model, scheme: NudgingScheme, rates: ph.Rates |
     found = []
     for layer in range(model.layers):
         compared = [
-            layer_rates(model, layer, getattr(rates, name)) / (ONE * window)
+            model.layer_maps(layer, getattr(rates, name)) / (ONE * window)
             for name, window in zip(scheme.compared, scheme.windows, strict=False)
         ]
         difference = compared[0] if len(compared) == 1 else compared[0] - compared[1]

@@ -116,11 +116,6 @@ def add_up(edge: Edge, found: Iterable[tuple[Piece, Correlation]], total: Correl
             total.bias[piece.channels] += correlation.bias
 
 
-def layer_rates(model: Model, layer: int, sums: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Window sums of one layer, (n, H, W, C), out of (n, state size)."""
-    return model.graph.populations[layer].from_state(sums[:, model.state_slice(layer)])
-
-
 def presynaptic_unit(edge: Edge, window: int) -> float:
     """A presynaptic rate of 1 in a correlation: pixels in their own unit, else sums over a window, of four cells behind
     an average pool. The window of an input of spikes is that of the free phase.

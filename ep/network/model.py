@@ -228,6 +228,10 @@ class Model:
         """Where a layer lies in the state of a sample."""
         return self.slice_of(self.graph.populations[layer])
 
+    def layer_maps(self, layer: int, values: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Values of one layer, (n, H, W, C), out of (n, state size)."""
+        return self.graph.populations[layer].from_state(values[:, self.state_slice(layer)])
+
     def passed_at(self, population: Population) -> int:
         """Where the window sums of what the winners of a population's cells passed on lie in the state of a sample."""
         return int(self.compiled.plan.populations[population.index].pooled_state)

@@ -271,6 +271,13 @@ class Workspace:
         """Window sums of the first n samples, int32 (n, state size)."""
         np.add(self.state.window[0, :n], self.state.window[1, :n], out=out)
 
+    def mean_rates(self, n: int) -> list[NDArray[np.float64]]:
+        """Mean firing probabilities of each layer in the window of the free phase, float64 (n, H, W, C)."""
+        sums = np.empty((n, self.model.compiled.sizes["state"]), np.int32)
+        self.window_sums(n, sums)
+        scale = float(ONE * self.dynamics.window_free)
+        return [self.model.layer_maps(layer, sums) / scale for layer in range(self.model.layers)]
+
     def followed_steps(self, n: int, out: NDArray[np.int32]) -> None:
         """Steps of the window in which p followed the potential, of the first n samples, int32 (n, state size)."""
         np.add(self.state.unclipped[0, :n], self.state.unclipped[1, :n], out=out)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from spikesim.ep.config.parsing import Config, per_layer
 from spikesim.ep.config.random_streams import STREAM_CALIBRATION, stream_of
-from spikesim.ep.gradients.contrast import layer_rates
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.thread_pool import ThreadPool
@@ -92,7 +91,7 @@ def calibrate(
             counts = workspace.free(count, stream, thread_pool.stop, steps=steps)
             sums = np.empty((count, model.compiled.sizes["state"]), np.int32)
             workspace.window_sums(count, sums)
-            rates = np.array([layer_rates(model, layer, sums).sum(dtype=np.int64) for layer in range(model.layers)])
+            rates = np.array([model.layer_maps(layer, sums).sum(dtype=np.int64) for layer in range(model.layers)])
             potentials = PotentialSums.zero(channels)
             if normalizes:
                 potentials.add(plan.populations, workspace.state.membrane, count)

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesim.engine.layout import Spread, serial
-from spikesim.ep.gradients.contrast import layer_rates
 from spikesim.ep.inputs.encoding import Input
 from spikesim.ep.network.graph import INPUT, Edge, LayerGraph
 from spikesim.ep.network.linear_map import Link
@@ -28,7 +27,6 @@ from spikesim.ep.network.model import Model
 from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.training.normalization import Normalization
-from spikesim.numerics.fixed_point import ONE
 
 Reals = NDArray[np.float64]
 
@@ -135,14 +133,11 @@ def free_rates(thread_pool: ThreadPool, inputs: Input, sample_ids: NDArray[np.in
     ------
     Stopped
     """
-    model = thread_pool.model
-    workspace = ph.Workspace(model, thread_pool.config.dynamics, len(inputs), thread_pool.config.seed)
+    config = thread_pool.config
+    workspace = ph.Workspace(thread_pool.model, config.dynamics, len(inputs), config.seed)
     n = workspace.rest(inputs, sample_ids)
     workspace.free(n, stream, thread_pool.stop)
-    sums = np.empty((n, model.compiled.sizes["state"]), np.int32)
-    workspace.window_sums(n, sums)
-    scale = float(ONE * thread_pool.config.dynamics.window_free)
-    return [layer_rates(model, layer, sums) / scale for layer in range(model.layers)]
+    return workspace.mean_rates(n)
 
 
 def measure_spectral_norms(thread_pool: ThreadPool, inputs: Input, sample_ids: NDArray[np.int64], stream: int) -> Reals:

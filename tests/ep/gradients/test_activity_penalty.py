@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from spikesim.ep.config.sections import StabilitySettings
-from spikesim.ep.gradients import contrast as co
 from spikesim.ep.gradients.activity_penalty import add_penalty_gradients, moved_penalties, penalty_sums
 from spikesim.ep.inputs.samples import MiniBatch
 from spikesim.ep.network.model import Model
@@ -71,9 +70,9 @@ def test_the_gradient_agrees_with_naive_loops(name: str) -> None:
         sums = penalty_sums(model, thread_pool, images, free, followed, penalties, Buffers())
     add_penalty_gradients(model, sums, SAMPLES, WINDOW, penalties, found)
     for layer, own in enumerate(model.names):
-        share = co.layer_rates(model, layer, followed).astype(np.int64)
+        share = model.layer_maps(layer, followed).astype(np.int64)
         if layer:
-            pre, unit = co.layer_rates(model, layer - 1, free).astype(np.int64), float(ONE * WINDOW)
+            pre, unit = model.layer_maps(layer - 1, free).astype(np.int64), float(ONE * WINDOW)
             if model.graph.edges[layer].pooled:
                 pre, unit = sum_cells(pre), 4 * unit
         else:

@@ -63,10 +63,10 @@ def test_correlations_agree_with_naive_loops(model: Model, below: int) -> None:
     for layer in range(model.layers):
         expected = []
         for sums in (plus, minus):
-            post = co.layer_rates(model, layer, sums).astype(np.int64)
+            post = model.layer_maps(layer, sums).astype(np.int64)
             pre = images.astype(np.int64)
             if layer:
-                pre = co.layer_rates(model, layer - 1, sums).astype(np.int64)
+                pre = model.layer_maps(layer - 1, sums).astype(np.int64)
                 pre = sum_cells(pre) if model.graph.edges[layer].pooled else pre
             expected.append((naive(model, layer, pre, post), post.sum(axis=(0, 1, 2))))
             found = one_phase(model, layer, images, sums)
@@ -82,11 +82,11 @@ def test_the_postsynaptic_rule_agrees_with_naive_loops(model: Model, nudging: st
     images = np.random.default_rng(9).integers(-(2**15), 2**15, (SAMPLES, 7, 5, 2)).astype(np.int16)
     plus, minus = random_rates(model, 0), random_rates(model, 1)
     for layer in range(model.layers):
-        one, other = (co.layer_rates(model, layer, sums).astype(np.int64) for sums in (plus, minus))
+        one, other = (model.layer_maps(layer, sums).astype(np.int64) for sums in (plus, minus))
         pre = images.astype(np.int64)
         if layer:
             before = plus + minus if nudging == "centered" else minus
-            pre = co.layer_rates(model, layer - 1, before).astype(np.int64)
+            pre = model.layer_maps(layer - 1, before).astype(np.int64)
             pre = sum_cells(pre) if model.graph.edges[layer].pooled else pre
         expected = naive(model, layer, pre, one - other)
         if nudging == "centered":

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import small
 
-from spikesim.ep.gradients.contrast import layer_rates
 from spikesim.ep.network.initial_weights import initial_parameters
 from spikesim.ep.network.model import Model
 from spikesim.ep.network.parameters import ParameterTree
@@ -33,7 +32,7 @@ def calibrated(
         workspace.free(workspace.rest(images, ids), 0, np.zeros(1, np.uint8))
         sums = np.empty((SAMPLES, model.compiled.sizes["state"]), np.int32)
         workspace.window_sums(SAMPLES, sums)
-    measured = [layer_rates(model, layer, sums).mean() / (ONE * 20) for layer in range(model.layers)]
+    measured = [model.layer_maps(layer, sums).mean() / (ONE * 20) for layer in range(model.layers)]
     return model, parameters, reported, np.array(measured)
 
 
