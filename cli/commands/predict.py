@@ -190,18 +190,16 @@ def _explain(options: PredictOptions) -> None:
     assert texts is not None
     ids, threads = options.first + np.arange(len(texts)), options.threads or available_threads(Alone())
     seed, steps, inference = options.seed, options.steps_free, options.inference
-    found = network.predict(texts, ids=ids, threads=threads, seed=seed, steps=steps, inference=inference)
     explained = network.explain(texts, ids=ids, threads=threads, seed=seed, steps=steps, inference=inference)
-    sure = [float(row[label]) for row, label in zip(found.probabilities, found.labels, strict=True)]
     if options.out is None:
         console = make_console()
-        for text, own, probability in zip(texts, explained, sure, strict=True):
-            click.echo(f"{network.classes[own.label]}  {probability:.3f}  {printable(text)}")
+        for text, own in zip(texts, explained, strict=True):
+            click.echo(f"{network.classes[own.label]}  {own.probability:.3f}  {printable(text)}")
             print_token_bars(console, own, network.classes)
         return
     rows = [
-        {"text": text, "class": network.classes[own.label], "probability": probability, **own.to_dict()}
-        for text, own, probability in zip(texts, explained, sure, strict=True)
+        {"text": text, "class": network.classes[own.label], **own.to_dict()}
+        for text, own in zip(texts, explained, strict=True)
     ]
     page = words_page({"run": options.run, "texts": rows})
 

@@ -35,6 +35,7 @@ from spikesim.ep.parallel.thread_pool import ThreadPool
 from spikesim.ep.phases import workspace as ph
 from spikesim.ep.phases.counters import PhaseCounts
 from spikesim.ep.phases.readout import Predictions
+from spikesim.numerics.portable_math import softmax_and_log_sum
 
 __all__ = ["Explanation", "contributions"]
 
@@ -49,6 +50,8 @@ class Explanation:
     ----------
     label : int
         The class with the largest logit.
+    probability : float
+        Of this class, as `Prediction.probabilities` has it.
     tokens : tuple of str
         Those that count, as the vocabulary spells them.
     known : bool (tokens,)
@@ -60,6 +63,7 @@ class Explanation:
     """
 
     label: int
+    probability: float
     tokens: tuple[str, ...]
     known: NDArray[np.bool_]
     contributions: Reals
@@ -75,6 +79,7 @@ class Explanation:
         rows = zip(self.tokens, self.known, self.contributions, strict=True)
         return {
             "label": self.label,
+            "probability": self.probability,
             "evidence": self.evidence,
             "unassigned": self.unassigned,
             "tokens": [{"token": word, "known": bool(own), "contribution": float(part)} for word, own, part in rows],
@@ -85,6 +90,7 @@ class Contributions(NamedTuple):
     """Of a text."""
 
     label: int
+    probability: float
     tokens: Reals  # (tokens,)
     unassigned: float
 
@@ -102,17 +108,19 @@ def contributions(thread_pool: ThreadPool, pipeline: SamplePipeline, rows: Rows)
 
     def look(
         workspace: ph.Workspace, found: Predictions, counts: PhaseCounts
-    ) -> tuple[NDArray[np.int64], Reals, Reals]:
-        labels = found.answers.logits.argmax(axis=1)
-        n = len(labels)
-        return labels, *_shared_out(model, workspace.mean_rates(n), workspace.state.extent[:n], labels)
+    ) -> tuple[NDArray[np.int64], Reals, Reals, Reals]:
+        logits = found.answers.logits
+        labels, n = logits.argmax(axis=1), len(logits)
+        sure = softmax_and_log_sum(logits)[0][np.arange(n), labels]
+        return labels, sure, *_shared_out(model, workspace.mean_rates(n), workspace.state.extent[:n], labels)
 
     first = 0
-    for labels, tokens, unassigned in free_phases(
+    for labels, sure, tokens, unassigned in free_phases(
         thread_pool, pipeline, rows.samples, len(rows.ids), rows.stream, look, ids=rows.ids
     ):
         for row, label in enumerate(labels):
-            yield Contributions(int(label), tokens[row, : lengths[first + row]], float(unassigned[row]))
+            own = tokens[row, : lengths[first + row]]
+            yield Contributions(int(label), float(sure[row]), own, float(unassigned[row]))
         first += len(labels)
 
 

@@ -230,7 +230,8 @@ class TrainedNetwork:
         for row, (text, own) in enumerate(zip(given.texts, parts, strict=True)):
             numbers = found.tokens[found.offsets[row] : found.offsets[row + 1]]
             tokens = tuple(tokens_of(text)[: len(numbers)])
-            explained.append(Explanation(own.label, tokens, numbers != UNKNOWN, own.tokens, own.unassigned))
+            known = numbers != UNKNOWN
+            explained.append(Explanation(own.label, own.probability, tokens, known, own.tokens, own.unassigned))
         return explained
 
     def _changed(self, *, seed: int | None, steps: int | None, inference: str | None) -> Config:

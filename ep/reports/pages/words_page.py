@@ -30,8 +30,7 @@ def words_page(document: Mapping[str, Any]) -> bytes:
     Parameters
     ----------
     document : dict
-        ``run``, its path, and ``texts``: of each ``text``, ``class``, ``probability``, and what
-        `Explanation.to_dict` gives.
+        ``run``, its path, and ``texts``: of each ``text``, ``class``, and what `Explanation.to_dict` gives.
 
     Returns
     -------

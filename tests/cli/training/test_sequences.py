@@ -122,9 +122,11 @@ def test_tokens_share_the_evidence_for_the_answer(run: Path) -> None:
     network = package.load(run / "run.h5")
     found, explained = network.predict(texts), network.explain(texts)
     bias = network.weights["readout/bias"].astype(np.float64)
-    for text, own, logits, label in zip(texts, explained, found.logits, found.labels, strict=True):
+    highest = found.probabilities.max(axis=1)
+    for text, own, logits, label, sure in zip(texts, explained, found.logits, found.labels, highest, strict=True):
         said = logits - bias
         assert own.label == label and own.evidence == pytest.approx(said[label] - said.mean(), abs=1e-6)
+        assert own.probability == sure
         assert own.tokens == tuple(text.split()) and own.known[own.tokens.index("dull" if "dull" in text else "bright")]
         assert own.tokens[own.contributions.argmax()] in ("dull", "bright")
     assert explained[0].known.tolist() == [False, True, True, False, False, True]
