@@ -44,22 +44,29 @@ class EpochTest:
     config : Config
     dataset : Dataset
     pipeline : InputPipeline
-    test_samples : int
-        The first so many are tested.
+    samples, test_samples : int
+        Training samples of the run, and test samples: the first so many.
     observer : Observer
     """
 
     def __init__(
-        self, config: Config, dataset: Dataset, pipeline: InputPipeline, test_samples: int, observer: Observer
+        self,
+        config: Config,
+        dataset: Dataset,
+        pipeline: InputPipeline,
+        samples: int,
+        test_samples: int,
+        observer: Observer,
     ) -> None:
         self.config = config
         self.dataset = dataset
         self.pipeline = pipeline
+        self.samples = samples
         self.test_samples = test_samples
         self.observer = observer
 
     def run(self, learner: Learner, position: Position, progress: float) -> Tested:
-        """Test, and record the phases of some samples; after the last epoch also spikes.
+        """Test the network as it is loaded, and record the phases of some samples; after the last epoch also spikes.
 
         Parameters
         ----------
@@ -70,7 +77,6 @@ class EpochTest:
         ------
         Stopped
         """
-        learner.model.set_parameters(learner.parameters)
         epoch, thread_pool, ranks = position.epoch, learner.thread_pool, learner.thread_pool.ranks
         stream = stream_of(epoch, STREAM_EVALUATION)
         done = 0
@@ -103,8 +109,7 @@ class EpochTest:
 
     def traces(self, learner: Learner, epoch: int, progress: float) -> dict[str, NDArray[Any]]:
         """The phases of some training samples step by step, as rows."""
-        limit, available = self.config.data.limit, len(self.dataset.train.labels)
-        ids = np.arange(min(self.config.record.traces, available if limit is None else limit))
+        ids = np.arange(min(self.config.record.traces, self.samples))
         stream = stream_of(epoch, STREAM_FREE)
         inputs, labels = self.pipeline.plain(self.dataset.train, ids, stream), self.dataset.train.labels[ids]
         targets = None if learner.soft_targets is None else learner.soft_targets[ids]

@@ -70,7 +70,7 @@ class SpectralLimit:
             self.apply(learner, position)
 
     def apply(self, learner: Learner, position: Position) -> NDArray[np.float64]:
-        """Measure the spectral norms of the layers, and scale down weights that are beyond the limit.
+        """Load the weights, measure the spectral norms of the layers, and scale down weights that are beyond the limit.
 
         At a position weights are scaled once: a run that is stopped behind this measures again, and scales nothing.
 

@@ -128,7 +128,7 @@ class Trainer:
         check_teacher(config.error_signals, soft_targets is not None)
         self._soft_targets = soft_targets
         self._diagnosis = Diagnostics(self.model, config)
-        self._test = EpochTest(config, dataset, self.pipeline, self.test_samples, observer)
+        self._test = EpochTest(config, dataset, self.pipeline, self.samples, self.test_samples, observer)
         self._spectral_limit = SpectralLimit(
             config, self.pipeline, dataset.train, self.samples, self._tell_spectral_norms
         )
