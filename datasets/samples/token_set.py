@@ -57,12 +57,8 @@ class TokenSet:
 
     def without_known(self) -> NDArray[np.int64]:
         """The texts of which the vocabulary has no token, int64 (m,)."""
-        known = (
-            np.add.reduceat(self.tokens != UNKNOWN, self.offsets[:-1], dtype=np.int64)
-            if len(self)
-            else self.offsets[:0]
-        )
-        return np.flatnonzero(known == 0)
+        text_of = np.repeat(np.arange(len(self)), self.lengths())
+        return np.flatnonzero(np.bincount(text_of[self.tokens != UNKNOWN], minlength=len(self)) == 0)
 
     def padded(self, samples: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Chosen texts with zeros behind their ends.

@@ -217,10 +217,10 @@ def unlike_own_test(reader: RunReader, config: Config, result: Retest, which: st
     """
     own, epochs = config_of_run(reader.config), reader.epochs
     same = all(getattr(config, name) == getattr(own, name) for name in ("data", "dynamics", "error_signals", "seed"))
-    last = (
-        len(epochs["epoch"]) if reader.status == "finished" else 0
-    )  # later weights may be in a run that has not ended
-    epoch = (reader.best_epoch or 0) if which == "best" else last
+    if which == "best":
+        epoch = reader.best_epoch or 0
+    else:  # a run that has not ended may hold weights of after its last test
+        epoch = len(epochs["epoch"]) if reader.status == "finished" else 0
     if not same or not epoch or result.samples != epochs["test_samples"][epoch - 1]:
         return None
     correct = int(epochs["test_correct"][epoch - 1])

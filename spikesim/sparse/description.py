@@ -142,9 +142,9 @@ def make_network(values: Mapping[str, Any], folder: Path, samples: SampleSource 
     require_keys(values, ("trials", "seed", "dt", "population", "projection", "learning"), "the file")
     seed = whole(values.get("seed", 0), "seed", Limits(low=0, high=2**64 - 1))
     dt = number(values["dt"], "dt") if "dt" in values else None
-    read = Description(Network(seed, dt=dt), _trials(values), seed, content=_plain(values), folder=folder)
-    if "learning" in values:
-        read.learning = table(values["learning"], "learning", "under [learning]")
+    learning = table(values["learning"], "learning", "under [learning]") if "learning" in values else None
+    trials = _trials(values, learning)
+    read = Description(Network(seed, dt=dt), trials, seed, content=_plain(values), learning=learning, folder=folder)
     named: dict[str, Population] = {}
     files = InputFiles(folder, samples)
     for own in tables(values.get("population", []), "population", "each under [[population]]"):
@@ -164,14 +164,13 @@ def make_network(values: Mapping[str, Any], folder: Path, samples: SampleSource 
     return read
 
 
-def _trials(values: Mapping[str, Any]) -> int:
+def _trials(values: Mapping[str, Any], learning: Mapping[str, Any] | None) -> int:
     """Independent repetitions; of a network that learns, samples that run together."""
-    if "learning" not in values:
+    if learning is None:
         return whole(values.get("trials", 1), "trials")
     if "trials" in values:
         raise InputError("the network learns, and its trials are the samples of a batch; give [learning] a batch_size")
-    given = table(values["learning"], "learning", "under [learning]")
-    return whole(given.get("batch_size", 1), "batch_size of [learning]", Limits(low=1))
+    return whole(learning.get("batch_size", 1), "batch_size of [learning]", Limits(low=1))
 
 
 def _add_population(read: Description, table: Mapping[str, Any], files: InputFiles) -> Population:

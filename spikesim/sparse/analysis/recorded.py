@@ -214,15 +214,8 @@ def _weight_table(reader: RecordedSimulation, window: Window) -> Table:
             }
             for name, values in row.items():
                 columns.setdefault(name, []).append(values)
-    units = {
-        "projection": "1",
-        "trial": "1",
-        "source": "1",
-        "target": "1",
-        "delay": "steps",
-        "initial": "1",
-        "weight": "1",
-    }
+    names = ("projection", "trial", "source", "target", "delay", "initial", "weight")
+    units = dict.fromkeys(names, "1") | {"delay": "steps"}
     return Table({name: np.concatenate(columns.get(name, [np.zeros(0)])) for name in units}, units)
 
 
