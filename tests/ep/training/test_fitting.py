@@ -2,7 +2,9 @@
 
 import _thread
 import io
+import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,14 @@ def interrupt() -> None:
     time.sleep(1)  # the other thread looks several times a second
 
 
+@pytest.fixture
+def heeding_interrupts() -> Iterator[None]:
+    """Python's own reaction to Ctrl-C, which it leaves out where it is started in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_a_network_is_trained_and_comes_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given, watcher = arrays(), Watcher()
     net = spikesim.fit(given, tmp_path / "run.h5", SETTINGS, observers=[watcher], threads=1)
@@ -75,6 +85,7 @@ def test_a_network_is_trained_and_comes_back(tmp_path: Path, capsys: pytest.Capt
     assert not capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("heeding_interrupts")
 @pytest.mark.parametrize("act", [stop, interrupt], ids=["by an observer", "by Ctrl-C"])
 def test_an_interrupted_training_goes_on_to_the_same_result(tmp_path: Path, act: Any) -> None:
     given = arrays()
